@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rand.c: random bytes from the kernel.
+ *
+ * Runs in: every process. Trusts: getrandom(2). Owns: nothing.
+ * See: base/rand.h.
+ */
+#include <base/rand.h>
+
+#include <stdint.h>
+#include <sys/random.h>
+#include <sys/types.h>
+
+struct status
+rand_bytes(void *out, size_t len)
+{
+	uint8_t *p = out;
+
+	while (len > 0) {
+		ssize_t n = getrandom(p, len, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail_errno();
+		p += n;
+		len -= (size_t)n;
+	}
+	return OK;
+}

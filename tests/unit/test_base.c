@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lib/base: spans, bufs, arenas, encodings. */
+#include "unit.h"
+
+#include <base/arena.h>
+#include <base/clock.h>
+#include <base/encode.h>
+#include <base/span.h>
+
+#include <stdio.h>
+
+static void
+buf_stays_within_its_cap(void **state)
+{
+	struct buf b = BUF_INIT(300);
+
+	(void)state;
+	assert_true(is_ok(buf_put(&b, "0123456789", 10)));
+	assert_int_equal(buf_reserve(&b, 291).code, E_FULL);
+	assert_int_equal(buf_reserve(&b, SIZE_MAX).code, E_FULL);
+	assert_true(is_ok(buf_reserve(&b, 290)));
+	assert_true(is_ok(buf_printf(&b, "-%d", 7)));
+	assert_true(span_eq_str(buf_span(&b), "0123456789-7"));
+	buf_shift(&b, 10);
+	assert_true(span_eq_str(buf_span(&b), "-7"));
+	buf_done(&b);
+}
+
+static void
+arena_refuses_beyond_its_cap(void **state)
+{
+	struct arena a = ARENA_INIT(10000);
+
+	(void)state;
+	assert_non_null(arena_alloc(&a, 9000));
+	assert_null(arena_alloc(&a, 2000));
+	assert_null(arena_array(&a, SIZE_MAX / 2, 3));
+	assert_null(arena_alloc(&a, SIZE_MAX));
+	arena_reset(&a);
+	assert_non_null(arena_alloc(&a, 2000));
+	arena_done(&a);
+}
+
+static void
+numbers_are_strict(void **state)
+{
+	uint64_t v = 0;
+
+	(void)state;
+	assert_true(is_ok(span_u64(SPAN_LIT("18446744073709551615"), UINT64_MAX, &v)));
+	assert_true(v == UINT64_MAX);
+	assert_int_equal(span_u64(SPAN_LIT("18446744073709551616"), UINT64_MAX, &v).code, E_RANGE);
+	assert_int_equal(span_u64(SPAN_LIT("-1"), 10, &v).code, E_SYNTAX);
+	assert_int_equal(span_u64(SPAN_LIT(""), 10, &v).code, E_SYNTAX);
+	assert_int_equal(span_u64(SPAN_LIT("11"), 10, &v).code, E_RANGE);
+}
+
+static void
+base64_accepts_one_text_per_value(void **state)
+{
+	static const char *const bad[] = { "Zg=", "Zh==", "Zm9=", "Z===", "Zg==Zg==", "Zm 9",
+		"====", "Zm9v\n" };
+	struct buf b = BUF_INIT(1024);
+
+	(void)state;
+	assert_true(is_ok(base64_encode(SPAN_LIT("fooba"), &b)));
+	assert_true(span_eq_str(buf_span(&b), "Zm9vYmE="));
+	buf_clear(&b);
+	assert_true(is_ok(base64_decode(SPAN_LIT("Zm9vYmE="), &b)));
+	assert_true(span_eq_str(buf_span(&b), "fooba"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(base64_decode(span_str(bad[i]), &b).code, E_SYNTAX);
+	buf_done(&b);
+}
+
+static void
+utf8_is_repaired_across_any_split(void **state)
+{
+	/* Two good characters, an overlong, a surrogate, a lone tail, a cut-off lead. */
+	static const uint8_t in[] = { 0xc3, 0xa9, 0xf0, 0x9f, 0x98, 0x80, 0xc0, 0xaf, 0xed, 0xa0,
+		0x80, 0x80, 'x', 0xe2, 0x82 };
+	struct buf whole = BUF_INIT(256);
+	size_t used = 0;
+
+	(void)state;
+	assert_true(is_ok(utf8_repair(span_of(in, sizeof(in)), true, &whole, &used)));
+	assert_int_equal(used, sizeof(in));
+	assert_int_equal(utf8_valid_len(buf_span(&whole)), whole.len);
+	for (size_t cut = 0; cut <= sizeof(in); cut++) {
+		struct buf split = BUF_INIT(256);
+
+		assert_true(is_ok(utf8_repair(span_of(in, cut), false, &split, &used)));
+		assert_true(
+		    is_ok(utf8_repair(span_of(in + used, sizeof(in) - used), true, &split, &used)));
+		assert_true(span_eq(buf_span(&split), buf_span(&whole)));
+		buf_done(&split);
+	}
+	buf_done(&whole);
+}
+
+static void
+known_values(void **state)
+{
+	char text[CLOCK_RFC3339_LEN + 1], digits[6];
+	uint8_t id[UUID_LEN];
+
+	(void)state;
+	assert_true(crc32_ieee(SPAN_LIT("123456789")) == 0xcbf43926U);
+	clock_rfc3339(1700000000123456789ULL, text);
+	assert_string_equal(text, "2023-11-14T22:13:20.123456789Z");
+	base62_u64(61 + 62 * 10, digits, 6);
+	assert_memory_equal(digits, "0000Az", 6);
+	assert_true(is_ok(uuid7(id)));
+	assert_int_equal(id[6] >> 4, 7);
+	assert_int_equal(id[8] >> 6, 2);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(buf_stays_within_its_cap),
+		cmocka_unit_test(arena_refuses_beyond_its_cap),
+		cmocka_unit_test(numbers_are_strict),
+		cmocka_unit_test(base64_accepts_one_text_per_value),
+		cmocka_unit_test(utf8_is_repaired_across_any_split),
+		cmocka_unit_test(known_values),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
