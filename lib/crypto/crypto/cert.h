@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRYPTO_CERT_H
+#define CRYPTO_CERT_H
+
+/*
+ * A local certificate authority and its leaves (RFC 5280), strict enough for
+ * OpenSSL's X509_V_FLAG_X509_STRICT. Keys: EC P-256, PKCS#8 PEM.
+ */
+#include <crypto/secret.h>
+
+#define CERT_PEM_LEN_MAX 16384
+#define CERT_NAME_LEN_MAX 64 /* a common name, bytes */
+#define CERT_SANS_MAX 32
+#define CERT_CA_DAYS 3650
+#define CERT_LEAF_DAYS_MAX 397
+
+struct cert_leaf {
+	struct span common_name; /* may be empty */
+	const struct span *sans; /* each a DNS name, an IP address, or a spiffe:// URI */
+	size_t san_count;        /* 1..CERT_SANS_MAX */
+	uint32_t ttl_s;          /* seconds, 1..CERT_LEAF_DAYS_MAX days; begins five minutes ago */
+	bool client_auth;        /* besides serverAuth, for links between hosts */
+};
+
+/* A self-signed CA, path length 0. E_RANGE, E_CRYPTO, E_NOMEM, E_FULL. */
+MUST_USE struct status cert_ca_create(
+    struct span common_name, struct buf *ret_cert_pem, struct secret *ret_key_pem);
+/* A leaf with a fresh key, signed by the CA. E_SYNTAX: a PEM or a name. */
+MUST_USE struct status cert_leaf_issue(struct span ca_cert_pem, const struct secret *ca_key_pem,
+    const struct cert_leaf *leaf, struct buf *ret_cert_pem, struct secret *ret_key_pem);
+/* notAfter of the first certificate, Unix seconds. E_SYNTAX. */
+MUST_USE struct status cert_not_after(struct span cert_pem, int64_t *ret_unix_s);
+/* OK when the key belongs to the first certificate; E_CRYPTO, E_SYNTAX. */
+MUST_USE struct status cert_key_matches(struct span cert_pem, const struct secret *key_pem);
+
+#endif
