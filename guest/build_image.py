@@ -31,7 +31,7 @@ LEFT_OUT = {"debconf", "dpkg", "perl-base", "libdebconfclient0", "node-busboy", 
 DROP = ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug",
         "usr/share/doc-base", "usr/share/python3/runtime.d", "usr/share/menu", "usr/share/applications",
         "usr/share/pixmaps", "usr/share/zsh", "usr/share/bash-completion", "var/cache", "var/lib/dpkg", "var/lib/apt",
-        "var/log", "etc/apt", "etc/dpkg", "etc/cron.daily", "etc/init.d", "etc/kernel", "etc/systemd"]
+        "var/log", "var/lib/misc", "etc/apt", "etc/dpkg", "etc/cron.daily", "etc/init.d", "etc/kernel", "etc/systemd"]
 
 # Directories of tests inside Python packages, but not modules that are imported at run time.
 TESTS = re.compile(r"/(tests?|idle_test|sphinxext)$")
@@ -126,7 +126,7 @@ def drop_unneeded(tree):
                 if TESTS.search(path) and path[len(base) + 1:] not in KEEP_TESTS:
                     shutil.rmtree(path)
                     names.remove(name)
-    for name in ("var/cache", "var/log", "var/lib"):
+    for name in ("var/cache", "var/log", "var/lib/misc", "var/lib"):
         os.makedirs(f"{tree}/{name}", exist_ok=True)
 
 

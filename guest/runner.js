@@ -106,21 +106,27 @@ function openStdin(data, step) {
 class Exit extends Error {}
 
 const MODULE_SYNTAX = /Cannot use import statement|Unexpected token 'export'|await is only valid|'import.meta'/;
+// A step that declares a const of an earlier one again: in a block of its own it may, for this step.
+const REDECLARED = /has already been declared/;
 
 const run = { request: null, code: 0, seen: new Map() };
 
 function execute(request) {
   const oneShot = (request.flags & FLAG_ONE_SHOT) !== 0;
   const name = oneShot ? 'main.js' : `step-${request.step}.js`;
-  let script;
+  const options = { filename: name, importModuleDynamically: (s) => importFrom(s) };
+  let value;
   try {
-    script = new vm.Script(request.code, { filename: name, importModuleDynamically: (s) => importFrom(s) });
+    value = new vm.Script(request.code, options).runInThisContext({ displayErrors: true });
   } catch (error) {
-    if (error instanceof SyntaxError && MODULE_SYNTAX.test(error.message))
+    if (!(error instanceof SyntaxError) || (error.stack.split('\n')[0] ?? '').indexOf(name + ':') !== 0)
+      throw error;
+    if (MODULE_SYNTAX.test(error.message))
       return executeModule(request);
-    throw error;
+    if (!REDECLARED.test(error.message))
+      throw error;
+    value = new vm.Script('{' + request.code + '\n}', options).runInThisContext({ displayErrors: true });
   }
-  const value = script.runInThisContext({ displayErrors: true });
   if ((request.flags & FLAG_ECHO) !== 0 && value !== undefined)
     console.log(typeof value === 'string' ? util.inspect(value) : value);
 }

@@ -12,6 +12,13 @@ import time
 
 ECHO, ONE_SHOT = 1, 2
 UID = 699990                      # below the ranges that `sallyport init` reserves
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+
+def load_engines():
+    """What `./dev build` built."""
+    with open(os.path.join(os.environ.get("SALLYPORT_BUILD", f"{ROOT}/build"), "engines.json")) as f:
+        return json.load(f)
 
 
 def bundle(kind, image):
@@ -25,6 +32,7 @@ def bundle(kind, image):
         "root": {"path": "rootfs", "readonly": True},
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
                    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                   {"destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs", "options": ["size=16m", "mode=1777"]},
                    {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["size=64m", "mode=1777"]}],
         "linux": {"namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount")]},
         "annotations": {"dev.gvisor.spec.rootfs.source": image, "dev.gvisor.spec.rootfs.type": "erofs",
@@ -71,7 +79,13 @@ class Guest:
         self._buf = bytearray()
 
     def send(self, kind, payload=b""):
-        os.write(self.control_in, struct.pack(">cI", kind, len(payload)) + payload)
+        view = memoryview(struct.pack(">cI", kind, len(payload)) + payload)
+        while view:
+            view = view[os.write(self.control_in, view):]
+
+    def send_split(self, kind, data):
+        for at in range(0, len(data), 65536):
+            self.send(kind, data[at:at + 65536])
 
     def _drain(self):
         for fd, data in self.output.items():
@@ -113,14 +127,10 @@ class Guest:
             data.clear()
         for name, content in (files or {}).items():
             self.send(b"f", name.encode())
-            for at in range(0, len(content), 65536):
-                self.send(b"d", content[at:at + 65536])
+            self.send_split(b"d", content)
         begun = time.monotonic()
-        raw = code.encode()
-        for at in range(0, len(raw), 65536):
-            self.send(b"c", raw[at:at + 65536])
-        if stdin:
-            self.send(b"i", stdin)
+        self.send_split(b"c", code.encode())
+        self.send_split(b"i", stdin)
         self.send(b"r", struct.pack(">IIII", step, flags, files_max, bytes_max))
         result = {"files": {}, "exit_code": None, "left_out": 0}
         name = None
