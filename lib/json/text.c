@@ -51,6 +51,10 @@ text_scan(const uint8_t **pp, const uint8_t *end, const struct json_opts *opts, 
 			break;
 		if (*p == '\\') {
 			*ret_escaped = true;
+			while (end - p >= 2 && *p == '\\' && escapes[p[1]] != 0)
+				p += 2;
+			if (p == end || *p != '\\')
+				continue;
 			st = scan_escape(&p, end, opts, ret_message);
 			if (!is_ok(st))
 				break;
