@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check.c: what only the whole configuration can tell.
+ *
+ * Runs in: CLI, supervisor. Trusts: that each value fits its row.
+ * Invariants: a configuration that passes names nothing that is not there, holds no rule that can
+ * never match, and nothing that this version does not serve.
+ * See: conf/conf.h.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+
+#define PART(s) (int)(s).len, (const char *)(s).ptr
+
+struct checker {
+	const struct conf *c;
+	char *error;
+};
+
+typedef struct status check_fn(const struct checker *k, struct span name);
+
+/* Fail with the line of the path that the format of `where` and `name` gives. */
+static struct status
+refuse(
+    const struct checker *k, const char *prefix, struct span name, const char *key, const char *why)
+{
+	char path[CONF_PATH_MAX + 1];
+	int n = snprintf(path, sizeof(path), "%s\x1f%.*s%s%s", prefix, PART(name),
+	    key[0] != '\0' ? "\x1f" : "", key);
+	struct span s = span_of(path, n > CONF_PATH_MAX ? CONF_PATH_MAX : (size_t)n);
+	uint32_t line = conf_line(k->c, s);
+
+	if (line == 0) /* what is missing: where it belongs */
+		line = conf_line(k->c, span_of(path, strlen(prefix) + 1 + name.len));
+	conf_error(k->error, line, s, "%s", why);
+	return fail(E_RANGE);
+}
+
+static struct status
+each(const struct checker *k, const char *prefix, check_fn *fn)
+{
+	struct span name;
+
+	for (size_t i = 0; conf_each(k->c, prefix, &i, &name);)
+		TRY(fn(k, name));
+	return OK;
+}
+
+static bool
+exists(const struct conf *c, const char *prefix, struct span name)
+{
+	struct span one;
+
+	for (size_t i = 0; conf_each(c, prefix, &i, &one);) {
+		if (span_eq(one, name))
+			return true;
+	}
+	return false;
+}
+
+static bool
+any(const struct conf *c, const char *prefix)
+{
+	struct span one;
+	size_t i = 0;
+
+	return conf_each(c, prefix, &i, &one);
+}
+
+/* ---- policies ---- */
+static bool
+names_something(const char *list)
+{
+	return list[0] != '\0' && strcmp(list, "*") != 0;
+}
+
+/* What one policy lets happen, given the models and sandboxes that exist. */
+struct reach {
+	const char *endpoints, *models, *tools, *languages, *attach;
+	bool chat, listing, execute, interpreter;
+};
+
+static struct reach
+policy_reach(const struct conf *c, struct span name)
+{
+	struct reach r = {
+		.endpoints = conf_strf(c, "policies.%.*s.endpoints", PART(name)),
+		.models = conf_strf(c, "policies.%.*s.models", PART(name)),
+		.tools = conf_strf(c, "policies.%.*s.tools", PART(name)),
+		.languages = conf_strf(c, "policies.%.*s.languages", PART(name)),
+		.attach = conf_strf(c, "policies.%.*s.attach", PART(name)),
+	};
+
+	r.chat = conf_list_has(r.endpoints, SPAN_LIT("chat"));
+	r.listing = conf_list_has(r.endpoints, SPAN_LIT("models"));
+	r.execute = conf_list_has(r.endpoints, SPAN_LIT("execute"));
+	r.interpreter = r.chat && conf_list_has(r.tools, SPAN_LIT("code_interpreter"));
+	return r;
+}
+
+static const char *
+unknown_in(const struct conf *c, const char *list, const char *prefix)
+{
+	struct span item;
+
+	for (size_t i = 0; conf_list_next(list, &i, &item);) {
+		if (!span_eq_str(item, "*") && !exists(c, prefix, item))
+			return "names one that does not exist in this configuration";
+	}
+	return NULL;
+}
+
+/* The first thing wrong with the policy: its key and why. */
+static const char *
+policy_fault(const struct conf *c, const struct reach *r, const char **key)
+{
+	const char *why;
+
+	*key = "models";
+	if ((why = unknown_in(c, r->models, "models")) != NULL)
+		return why;
+	if (names_something(r->models) && !r->chat && !r->listing)
+		return "can never match: the policy allows neither chat nor models";
+	*key = "languages";
+	if ((why = unknown_in(c, r->languages, "sandboxes")) != NULL)
+		return why;
+	if (names_something(r->languages) && !r->execute && !r->interpreter)
+		return "can never match: the policy allows neither execute nor code_interpreter";
+	*key = "tools";
+	if (names_something(r->tools) && !r->chat)
+		return "can never match: the policy does not allow chat";
+	*key = "attach";
+	if (r->attach[0] != '\0' && !r->interpreter)
+		return "can never match: the policy does not allow code_interpreter in chat";
+	if (r->attach[0] != '\0' && r->languages[0] == '\0')
+		return "can never match: the policy allows no language";
+	return NULL;
+}
+
+/* Endpoints that a policy names must lead somewhere. */
+static const char *
+endpoint_fault(const struct conf *c, const struct reach *r)
+{
+	bool models = any(c, "models") && r->models[0] != '\0';
+	bool languages = any(c, "sandboxes") && r->languages[0] != '\0';
+
+	if (r->endpoints[0] == '\0')
+		return "the policy allows no endpoint";
+	if (strcmp(r->endpoints, "*") == 0)
+		return models || languages ? NULL : "no model and no language is left to allow";
+	if (r->chat && !models)
+		return "can never match: chat without a model";
+	if (r->execute && !languages)
+		return "can never match: execute without a language";
+	return NULL;
+}
+
+static struct status
+check_policy(const struct checker *k, struct span name)
+{
+	struct reach r = policy_reach(k->c, name);
+	const char *key, *why = policy_fault(k->c, &r, &key);
+
+	if (why != NULL)
+		return refuse(k, "policies", name, key, why);
+	why = endpoint_fault(k->c, &r);
+	return why == NULL ? OK : refuse(k, "policies", name, "endpoints", why);
+}
+
+/* ---- providers ---- */
+static bool
+loopback_url(const char *url)
+{
+	static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost" };
+	const char *host = strstr(url, "://");
+
+	if (host == NULL)
+		return false;
+	host += 3;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		size_t n = strlen(hosts[i]);
+
+		if (strncmp(host, hosts[i], n) == 0 && strchr("/:", host[n]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static struct status
+check_demo(const struct checker *k, struct span name)
+{
+	static const char *const inert[] = { "base_url", "ca_file" };
+	const char *credential = conf_strf(k->c, "providers.%.*s.credential", PART(name));
+
+	for (size_t i = 0; i < sizeof(inert) / sizeof(inert[0]); i++) {
+		if (conf_strf(k->c, "providers.%.*s.%s", PART(name), inert[i]) != NULL)
+			return refuse(k, "providers", name, inert[i], "is not for kind demo");
+	}
+	if (conf_boolf(k->c, "providers.%.*s.allow_plain_loopback", PART(name)))
+		return refuse(k, "providers", name, "allow_plain_loopback", "is not for kind demo");
+	if (credential != NULL && strcmp(credential, "none") != 0)
+		return refuse(k, "providers", name, "credential", "kind demo takes none");
+	return OK;
+}
+
+static const char *
+provider_fault(const struct conf *c, struct span name, const char **key)
+{
+	const char *url = conf_strf(c, "providers.%.*s.base_url", PART(name));
+	const char *credential = conf_strf(c, "providers.%.*s.credential", PART(name));
+	bool plain = conf_boolf(c, "providers.%.*s.allow_plain_loopback", PART(name));
+
+	*key = "base_url";
+	if (url == NULL)
+		return "is missing";
+	if (strncmp(url, "http:", 5) == 0 && !(plain && loopback_url(url)))
+		return "http: needs a loopback address and allow_plain_loopback: true";
+	*key = "allow_plain_loopback";
+	if (plain && strncmp(url, "http:", 5) != 0)
+		return "can never match: the URL is not http:";
+	*key = "credential";
+	if (credential == NULL)
+		return "is missing";
+	if (strcmp(credential, "none") == 0 && !loopback_url(url))
+		return "none is allowed for a loopback address only";
+	*key = "kind";
+	return "is not served by this version; only demo is";
+}
+
+static struct status
+check_provider(const struct checker *k, struct span name)
+{
+	const char *kind = conf_strf(k->c, "providers.%.*s.kind", PART(name));
+	const char *key, *why;
+
+	if (strcmp(kind, "demo") == 0)
+		return check_demo(k, name);
+	why = provider_fault(k->c, name, &key);
+	return refuse(k, "providers", name, key, why);
+}
+
+/* ---- models, sandboxes, the rest ---- */
+static struct status
+check_model(const struct checker *k, struct span name)
+{
+	const char *provider;
+	char key[32];
+
+	for (unsigned i = 0;; i++) {
+		provider = conf_strf(k->c, "models.%.*s.%u.provider", PART(name), i);
+		if (provider == NULL)
+			return OK;
+		(void)snprintf(key, sizeof(key), "%u\x1fprovider", i);
+		if (!exists(k->c, "providers", span_str(provider)))
+			return refuse(k, "models", name, key, "names a provider that is not there");
+	}
+}
+
+static struct status
+check_sandbox(const struct checker *k, struct span name)
+{
+	static const char *const engines[] = { "runsc", "image", "manifest" };
+
+	if (!span_eq_str(name, "python") && !span_eq_str(name, "javascript") &&
+	    !span_eq_str(name, "sh"))
+		return refuse(k, "sandboxes", name, "", "is no language (python, javascript, sh)");
+	if (!span_eq_str(name, "python") &&
+	    conf_u64f(k->c, "sandboxes.%.*s.pool_data", PART(name)) > 0)
+		return refuse(k, "sandboxes", name, "pool_data", "is for python only");
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		if (conf_strf(k->c, "engines.%s", engines[i]) == NULL)
+			return refuse(k, "engines", span_str(engines[i]), "",
+			    "is missing, and there are sandboxes");
+	}
+	return OK;
+}
+
+static struct status
+check_limits(const struct checker *k)
+{
+	if (conf_u64(k->c, "limits.bodies_total_bytes") < conf_u64(k->c, "limits.body_bytes"))
+		return refuse(k, "limits", SPAN_LIT("bodies_total_bytes"), "",
+		    "is less than limits.body_bytes");
+	if (conf_u64(k->c, "limits.connections_per_source") >
+		conf_u64(k->c, "limits.connections") &&
+	    conf_line(k->c, SPAN_LIT("limits\x1f"
+				     "connections_per_source")) != 0)
+		return refuse(k, "limits", SPAN_LIT("connections_per_source"), "",
+		    "can never match: it is more than limits.connections");
+	return OK;
+}
+
+struct status
+conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
+{
+	struct checker k = { .c = c, .error = error };
+
+	if (!any(c, "policies")) {
+		conf_error(error, 0, SPAN_LIT("policies"), "is missing: no key could do anything");
+		return fail(E_NOTFOUND);
+	}
+	TRY(each(&k, "providers", check_provider));
+	TRY(each(&k, "models", check_model));
+	TRY(each(&k, "sandboxes", check_sandbox));
+	TRY(each(&k, "policies", check_policy));
+	return check_limits(&k);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONF_INTERNAL_H
+#define CONF_INTERNAL_H
+
+/* Shared by the files of lib/conf only. */
+#include <stdarg.h>
+
+#include <conf/conf.h>
+
+#include <base/arena.h>
+
+#define CONF_ARENA_MAX (16U << 20)
+
+enum conf_type {
+	CONF_U64 = 1,
+	CONF_BOOL,
+	CONF_STRING,
+	CONF_ENUM, /* one of `choices` */
+	CONF_LIST, /* of `choices`, or of any name when there are none; "*" alone means all */
+	CONF_PATH,
+	CONF_SOCKET_PATH,
+	CONF_URI,
+	CONF_ADDRESS,
+	CONF_CREDENTIAL,
+	CONF_TYPE_COUNT,
+};
+
+/* One key. In `path` the parts NAME, ALIAS and N stand for any name, alias, index. */
+struct conf_row {
+	const char *path;
+	enum conf_type type;
+	uint64_t min, max;    /* U64: value; strings: bytes */
+	const char *fallback; /* NULL: none */
+	bool required;
+	const char *choices; /* separated by '|' */
+	const char *meaning;
+};
+
+extern const struct conf_row conf_rows[];
+extern const size_t conf_row_count;
+
+/* value NULL: a mapping or sequence that was there (dropped at the end). */
+struct conf_entry {
+	const char *path;
+	const char *value;
+	uint32_t path_len;
+	uint32_t value_len;
+	uint32_t line; /* a default has that of the mapping it is in, or 0 */
+};
+
+struct conf {
+	struct conf_entry *entries; /* sorted by path */
+	size_t count;
+	size_t cap;
+	struct arena arena;
+};
+
+MUST_USE struct status conf_new(struct conf **ret);
+MUST_USE struct status conf_add(
+    struct conf *c, struct span path, const struct span *value, uint32_t line);
+void conf_sort(struct conf *c);
+int conf_path_cmp(const struct conf_entry *a, const struct conf_entry *b);
+const struct conf_entry *conf_find(const struct conf *c, struct span path);
+/* The line of the first entry at or below the path; 0 when there is none. */
+uint32_t conf_line(const struct conf *c, struct span path);
+/* Like snprintf, but the dots of `fmt` become CONF_SEP. False: too long. */
+bool conf_path_format(char out[CONF_PATH_MAX + 1], const char *fmt, va_list ap);
+
+enum conf_match { MATCH_NONE, MATCH_ABOVE, MATCH_EXACT };
+/* ABOVE: the row is below this path. */
+enum conf_match conf_row_match(const struct conf_row *row, struct span path);
+/* The first row that matches; NULL: there is no such key. */
+const struct conf_row *conf_row_find(struct span path, enum conf_match *ret);
+
+/* What a scalar looked like in the file. */
+struct conf_scalar {
+	struct span text;
+	bool plain; /* not quoted */
+};
+/* The canonical text of a checked value into `out`; *why (static) on failure. */
+MUST_USE struct status conf_value_check(
+    const struct conf_row *row, const struct conf_scalar *in, struct buf *out, const char **why);
+
+/* "line N: key: why" with everything unprintable replaced. */
+void conf_error(char error[CONF_ERROR_MAX], uint32_t line, struct span path, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+MUST_USE struct status conf_check(const struct conf *c, char error[CONF_ERROR_MAX]);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.c: every key of the configuration, with its type, limits, default and meaning.
+ *
+ * Runs in: CLI, supervisor. Trusts: nothing.
+ * Invariants: a key that is not here does not exist; the parts NAME, ALIAS and N of a path are
+ * open, all others are literal; a row without a fallback that is not required may be absent.
+ * See: conf/conf.h, docs/configuration.md (checked against conf_describe by a test).
+ */
+#include "internal.h"
+
+#include <base/cleanup.h>
+
+#define NUMBER(p, lo, hi, def, text)                        \
+	{                                                   \
+		p, CONF_U64, lo, hi, def, false, NULL, text \
+	}
+#define SWITCH(p, def, text)                               \
+	{                                                  \
+		p, CONF_BOOL, 0, 0, def, false, NULL, text \
+	}
+#define LIST(p, which, text)                                  \
+	{                                                     \
+		p, CONF_LIST, 0, 1024, "", false, which, text \
+	}
+#define PATH(p, def, text)                                    \
+	{                                                     \
+		p, CONF_PATH, 1, 4095, def, false, NULL, text \
+	}
+
+const struct conf_row conf_rows[] = {
+	{ "listen", CONF_ADDRESS, 1, 261, "127.0.0.1:8443", false, NULL,
+	    "Address and port of the public API: `HOST:PORT` or `[IPv6]:PORT`." },
+	{ "management_socket", CONF_SOCKET_PATH, 1, CONF_SOCKET_PATH_MAX, "run/management.sock",
+	    false, NULL,
+	    "Unix socket of health, metrics and administration; relative to this file's folder." },
+	NUMBER("uid_base", 65536, 4294963199, "700000",
+	    "First of the 4096 user ids that belong to this instance."),
+	NUMBER("workers", 0, 256, "0", "Gateway processes; 0: one per core."),
+	PATH("tls.certificate", "tls/cert.pem", "Certificate chain of the public API, PEM."),
+	PATH("tls.key", "tls/key.pem", "Its private key, PEM."),
+	PATH("engines.runsc", NULL, "The gVisor binary. Needed where there is a sandbox."),
+	PATH("engines.image", NULL, "The sandbox image (EROFS). Needed where there is a sandbox."),
+	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
+
+	LIST("policies.NAME.endpoints", "chat|models|execute", "Endpoints that a key may use."),
+	LIST("policies.NAME.models", NULL, "Model aliases that a key may name."),
+	LIST("policies.NAME.tools", "code_interpreter", "Server-side tools that a key may use."),
+	LIST("policies.NAME.languages", "python|javascript|sh", "Languages that a key may run."),
+	LIST("policies.NAME.attach", "code_interpreter",
+	    "Tools given to the model even when the request names none."),
+	NUMBER("policies.NAME.requests_per_min", 1, 1000000000, "6000",
+	    "Requests a minute of one key."),
+	NUMBER("policies.NAME.concurrent", 1, 65536, "64", "Requests at once of one key."),
+
+	{ "providers.NAME.kind", CONF_ENUM, 0, 0, NULL, true, "demo|openai|anthropic",
+	    "What speaks there. `demo` is a stand-in, no AI." },
+	{ "providers.NAME.base_url", CONF_URI, 1, 1024, NULL, false, NULL,
+	    "Where it is; not for `demo`." },
+	{ "providers.NAME.credential", CONF_CREDENTIAL, 1, 512, NULL, false, NULL,
+	    "Where its key is: `vault:MOUNT/PATH#FIELD`, `aws-sm:ID#FIELD`, `file:NAME`, or `none` "
+	    "(loopback and `demo` only). Never the key itself." },
+	SWITCH(
+	    "providers.NAME.allow_plain_loopback", "false", "Allow `http:` to a loopback address."),
+	{ "providers.NAME.tls_min", CONF_ENUM, 0, 0, "1.3", false, "1.2|1.3",
+	    "Lowest version of TLS towards it." },
+	PATH("providers.NAME.ca_file", NULL, "Its certificate authority, PEM."),
+
+	{ "models.ALIAS.N.provider", CONF_STRING, 1, CONF_NAME_MAX, NULL, true, NULL,
+	    "The provider that serves it." },
+	{ "models.ALIAS.N.model", CONF_STRING, 1, CONF_ALIAS_MAX, NULL, true, NULL,
+	    "The provider's own name of the model." },
+	NUMBER("models.ALIAS.N.weight", 1, 1000, "1", "Share of the calls, among several."),
+
+	NUMBER("sandboxes.NAME.pool", 0, 1024, "4", "Warm sandboxes kept ready."),
+	NUMBER("sandboxes.NAME.pool_data", 0, 1024, "0",
+	    "Warm sandboxes with numpy, pandas and matplotlib imported (`python` only)."),
+	NUMBER("sandboxes.NAME.memory_mb", 32, 1048576, "512", "Memory of one sandbox, MiB."),
+	NUMBER("sandboxes.NAME.wall_s", 1, 3600, "30", "Wall-clock time of one run, seconds."),
+	NUMBER("sandboxes.NAME.cpu_s", 1, 3600, "20", "CPU time of one run, seconds."),
+	NUMBER("sandboxes.NAME.output_kb", 1, 65536, "1024", "Output of one run, KiB."),
+	NUMBER("sandboxes.NAME.pids", 1, 4096, "64", "Processes and threads in one sandbox."),
+	NUMBER("sandboxes.NAME.tmp_mb", 1, 65536, "64", "Size of /tmp in one sandbox, MiB."),
+	NUMBER("sandboxes.NAME.files_kb", 0, 4096, "4096", "Files out of one run, KiB."),
+	NUMBER("sandboxes.NAME.queue", 0, 4096, "64", "Runs that wait for a sandbox; then 429."),
+
+	NUMBER("limits.connections", 1, 1000000, "4096", "Open connections of one worker."),
+	NUMBER("limits.connections_per_source", 1, 1000000, "1024",
+	    "Open connections of one source address."),
+	NUMBER("limits.handshakes_per_source_per_s", 1, 1000000, "500",
+	    "TLS handshakes a second of one source address."),
+	NUMBER("limits.auth_failures_per_s", 1, 1000000, "100",
+	    "Failed authentications a second of one source address that are looked up and recorded "
+	    "one by one; above it they are counted."),
+	NUMBER("limits.handshake_timeout_ms", 100, 600000, "10000", "For the TLS handshake."),
+	NUMBER("limits.header_timeout_ms", 100, 600000, "10000", "For a request's head."),
+	NUMBER("limits.body_timeout_ms", 100, 600000, "30000", "For a request's body."),
+	NUMBER("limits.idle_timeout_ms", 100, 3600000, "75000", "Between requests."),
+	NUMBER("limits.write_timeout_ms", 100, 600000, "30000", "Without progress when writing."),
+	NUMBER("limits.body_bytes", 1024, 8388608, "8388608", "Body of one request."),
+	NUMBER("limits.bodies_total_bytes", 1048576, 68719476736, "268435456",
+	    "All bodies in the memory of one worker."),
+	NUMBER("limits.turn_steps", 1, 16, "8", "Tool steps of one turn."),
+	NUMBER("limits.turn_s", 1, 600, "300", "Time of one turn, seconds."),
+	NUMBER("limits.turn_output_kb", 1, 65536, "4096", "Output of all steps of a turn, KiB."),
+	NUMBER("limits.user_requests_per_min", 1, 1000000000, "12000",
+	    "Requests a minute of one user, over all keys."),
+	NUMBER("limits.user_concurrent", 1, 65536, "128",
+	    "Requests at once of one user, over all keys."),
+};
+const size_t conf_row_count = sizeof(conf_rows) / sizeof(conf_rows[0]);
+
+static const char *const type_names[CONF_TYPE_COUNT] = {
+	[CONF_U64] = "number",
+	[CONF_BOOL] = "true or false",
+	[CONF_STRING] = "text",
+	[CONF_ENUM] = "one of",
+	[CONF_LIST] = "list",
+	[CONF_PATH] = "path",
+	[CONF_SOCKET_PATH] = "path",
+	[CONF_URI] = "URL",
+	[CONF_ADDRESS] = "address",
+	[CONF_CREDENTIAL] = "reference",
+};
+
+static bool
+name_byte(uint8_t b, bool alias)
+{
+	if ((b >= '0' && b <= '9') || (b >= 'A' && b <= 'Z') || (b >= 'a' && b <= 'z'))
+		return true;
+	return memchr(alias ? "_.-/:@+" : "_.-", b, alias ? 7 : 3) != NULL;
+}
+
+static bool
+name_ok(struct span s, size_t len_max, bool alias)
+{
+	if (s.len == 0 || s.len > len_max)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (!name_byte(s.ptr[i], alias))
+			return false;
+	}
+	return true;
+}
+
+/* Does one part of a path fill one part of a row's path? */
+static bool
+part_match(struct span pattern, struct span part)
+{
+	uint64_t n;
+
+	if (span_eq_str(pattern, "NAME"))
+		return name_ok(part, CONF_NAME_MAX, false);
+	if (span_eq_str(pattern, "ALIAS"))
+		return name_ok(part, CONF_ALIAS_MAX, true);
+	if (span_eq_str(pattern, "N"))
+		return is_ok(span_u64(part, CONF_ENTRIES_MAX, &n));
+	return span_eq(pattern, part);
+}
+
+/* Cut the first part off; false when there is none. */
+static bool
+part_next(struct span *rest, char sep, struct span *part)
+{
+	const uint8_t *end;
+
+	if (rest->ptr == NULL)
+		return false;
+	end = rest->len == 0 ? NULL : memchr(rest->ptr, sep, rest->len);
+	*part = end == NULL ? *rest : span_of(rest->ptr, (size_t)(end - rest->ptr));
+	*rest = end == NULL ? SPAN_EMPTY : span_of(end + 1, rest->len - part->len - 1);
+	return true;
+}
+
+enum conf_match
+conf_row_match(const struct conf_row *row, struct span path)
+{
+	struct span pattern = span_str(row->path), a, b;
+
+	for (;;) {
+		bool more_row = part_next(&pattern, '.', &a);
+		bool more_path = part_next(&path, CONF_SEP, &b);
+
+		if (!more_path)
+			return more_row ? MATCH_ABOVE : MATCH_EXACT;
+		if (!more_row || !part_match(a, b))
+			return MATCH_NONE;
+	}
+}
+
+const struct conf_row *
+conf_row_find(struct span path, enum conf_match *ret)
+{
+	for (size_t i = 0; i < conf_row_count; i++) {
+		*ret = conf_row_match(&conf_rows[i], path);
+		if (*ret != MATCH_NONE)
+			return &conf_rows[i];
+	}
+	return NULL;
+}
+
+static struct status
+describe_range(const struct conf_row *r, struct buf *out)
+{
+	struct span rest, part;
+
+	if (r->type == CONF_U64)
+		return buf_printf(
+		    out, "%llu – %llu", (unsigned long long)r->min, (unsigned long long)r->max);
+	if (r->choices == NULL)
+		return buf_put_str(out, r->type == CONF_LIST ? "names, or `*`" : "");
+	rest = span_str(r->choices);
+	for (const char *sep = ""; part_next(&rest, '|', &part); sep = ", ")
+		TRY(buf_printf(out, "%s`%.*s`", sep, SPAN_FMT(part)));
+	return buf_put_str(out, r->type == CONF_LIST ? ", or `*`" : "");
+}
+
+static struct status
+describe_default(const struct conf_row *r, struct buf *out)
+{
+	if (r->required)
+		return buf_put_str(out, "required");
+	if (r->fallback == NULL)
+		return buf_put_str(out, "–");
+	if (r->fallback[0] == '\0')
+		return buf_put_str(out, "none");
+	return buf_printf(out, "`%s`", r->fallback);
+}
+
+struct status
+conf_describe(struct buf *out)
+{
+	TRY(buf_put_str(
+	    out, "| Key | Type | Default | Range | Meaning |\n|---|---|---|---|---|\n"));
+	for (size_t i = 0; i < conf_row_count; i++) {
+		const struct conf_row *r = &conf_rows[i];
+
+		TRY(buf_printf(out, "| `%s` | %s | ", r->path, type_names[r->type]));
+		TRY(describe_default(r, out));
+		TRY(buf_put_str(out, " | "));
+		TRY(describe_range(r, out));
+		TRY(buf_printf(out, " | %s |\n", r->meaning));
+	}
+	return OK;
+}
