@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * target.c: one parsed path, used for authentication and for routing alike.
+ *
+ * Runs in: gateway, broker, supervisor, demo. Trusts: nothing.
+ * Owns: nothing; paths are decoded where they lie.
+ * Invariants: a path is decoded exactly once, has no dot segment, no backslash, no
+ * control character and no decoded slash, and is valid UTF-8.
+ * See: RFC 9112 §3.2, RFC 3986 §3.3.
+ */
+#include "target.h"
+
+#include <base/encode.h>
+#include <http/http.h>
+
+#include "chars.h"
+
+#define PORT_MAX 65535
+#define IPV6_TEXT_MIN 2
+#define IPV6_TEXT_MAX 45
+
+/* "%41" → 'A'; -1: not two hex digits. */
+static int
+percent_byte(const uint8_t *p, size_t left)
+{
+	int hi, lo;
+
+	if (left < 3)
+		return -1;
+	hi = char_hex(p[1]);
+	lo = char_hex(p[2]);
+	return hi < 0 || lo < 0 ? -1 : hi << 4 | lo;
+}
+
+/* An encoded byte that would change what the path means is refused. */
+static bool
+decoded_ok(int c)
+{
+	return c >= ' ' && c != 0x7f && c != '/' && c != '\\';
+}
+
+static bool
+path_decode(uint8_t *p, size_t len, struct span *ret)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		int c = p[i];
+
+		if (c == '%') {
+			c = percent_byte(p + i, len - i);
+			if (!decoded_ok(c))
+				return false;
+			i += 2;
+		}
+		p[out++] = (uint8_t)c;
+	}
+	*ret = span_of(p, out);
+	return true;
+}
+
+static bool
+has_dot_segment(struct span path)
+{
+	size_t start = 1;
+
+	for (size_t i = 1; i <= path.len; i++) {
+		struct span seg;
+
+		if (i < path.len && path.ptr[i] != '/')
+			continue;
+		seg = span_of(path.ptr + start, i - start);
+		if (span_eq_str(seg, ".") || span_eq_str(seg, ".."))
+			return true;
+		start = i + 1;
+	}
+	return false;
+}
+
+static bool
+query_ok(struct span q)
+{
+	for (size_t i = 0; i < q.len; i++) {
+		if (q.ptr[i] == '%' && percent_byte(q.ptr + i, q.len - i) < 0)
+			return false;
+	}
+	return chars_all(q, CH_QUERY);
+}
+
+static bool
+origin_form(uint8_t *raw, size_t len, struct target *ret)
+{
+	uint8_t *mark = memchr(raw, '?', len);
+	size_t path_len = mark == NULL ? len : (size_t)(mark - raw);
+
+	ret->query = mark == NULL ? SPAN_EMPTY : span_of(mark + 1, len - path_len - 1);
+	if (path_len == 0 || raw[0] != '/' || !chars_all(span_of(raw, path_len), CH_PATH))
+		return false;
+	if (!path_decode(raw, path_len, &ret->path) || !query_ok(ret->query))
+		return false;
+	return utf8_valid_len(ret->path) == ret->path.len && !has_dot_segment(ret->path);
+}
+
+/* https://authority/path: the caller compares the authority with Host. */
+static bool
+absolute_form(uint8_t *raw, size_t len, struct target *ret)
+{
+	const size_t scheme_len = SPAN_LIT("https://").len;
+	size_t end = scheme_len;
+
+	if (len < scheme_len || !span_eq_nocase(span_of(raw, scheme_len), SPAN_LIT("https://")))
+		return false;
+	while (end < len && raw[end] != '/' && raw[end] != '?')
+		end++;
+	ret->authority = span_of(raw + scheme_len, end - scheme_len);
+	if (ret->authority.len == 0)
+		return false;
+	if (end < len && raw[end] == '/')
+		return origin_form(raw + end, len - end, ret);
+	ret->path = SPAN_LIT("/");
+	ret->query = end < len ? span_of(raw + end + 1, len - end - 1) : SPAN_EMPTY;
+	return query_ok(ret->query);
+}
+
+bool
+target_parse(uint8_t *raw, size_t len, struct target *ret)
+{
+	struct target t = { 0 };
+
+	if (len == 0)
+		return false;
+	if (raw[0] == '/' ? !origin_form(raw, len, &t) : !absolute_form(raw, len, &t))
+		return false;
+	*ret = t;
+	return true;
+}
+
+static bool
+port_ok(struct span s)
+{
+	uint64_t port;
+
+	return s.len <= 5 && is_ok(span_u64(s, PORT_MAX, &port)) && port > 0;
+}
+
+/* "[...]" as far as its characters go; nobody connects to it. */
+static bool
+ipv6_ok(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (char_hex(s.ptr[i]) < 0 && s.ptr[i] != ':' && s.ptr[i] != '.')
+			return false;
+	}
+	return s.len >= IPV6_TEXT_MIN && s.len <= IPV6_TEXT_MAX && memchr(s.ptr, ':', s.len);
+}
+
+bool
+authority_ok(struct span s)
+{
+	const uint8_t *end;
+	struct span rest;
+
+	if (s.len == 0 || s.len > HTTP_AUTHORITY_LEN_MAX)
+		return false;
+	if (s.ptr[0] == '[') {
+		end = memchr(s.ptr, ']', s.len);
+		if (end == NULL || !ipv6_ok(span_of(s.ptr + 1, (size_t)(end - s.ptr) - 1)))
+			return false;
+		rest = span_from(s, (size_t)(end - s.ptr) + 1);
+	} else {
+		end = memchr(s.ptr, ':', s.len);
+		rest = end == NULL ? SPAN_EMPTY : span_from(s, (size_t)(end - s.ptr));
+		s.len -= rest.len;
+		if (s.len == 0 || s.ptr[0] == '.' || !chars_all(s, CH_HOST))
+			return false;
+	}
+	return rest.len == 0 || (rest.ptr[0] == ':' && port_ok(span_from(rest, 1)));
+}
+
+bool
+target_ok(struct span s)
+{
+	if (s.len == 0 || s.len > HTTP_LINE_LEN_MAX || s.ptr[0] != '/')
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (!is_char(s.ptr[i], CH_QUERY))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HTTP_TARGET_H
+#define HTTP_TARGET_H
+
+/* Inside lib/http only: the request target and the host. */
+#include <base/span.h>
+
+struct target {
+	struct span path;      /* decoded, in place */
+	struct span query;     /* as received */
+	struct span authority; /* of an absolute-form; else empty */
+};
+
+/* `raw` is rewritten in place. False: refused (400). */
+bool target_parse(uint8_t *raw, size_t len, struct target *ret);
+/* uri-host [":" port] without user information (RFC 9110 §7.2). */
+bool authority_ok(struct span s);
+/* A path and query that may be sent: printable, begins with '/'. */
+bool target_ok(struct span s);
+
+#endif
