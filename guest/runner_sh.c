@@ -311,7 +311,8 @@ shell_wait(void)
 static void
 shell_start(void)
 {
-	static const char probe[] = "printf '0\\n' >&8\n";
+	static const char probe[] =
+	    "exec 0</dev/null; . /dev/null 8>&- 9<&-; { command printf '0\\n' >&8; } 2>/dev/null\n";
 	int command[2], status[2];
 
 	(void)close(command_fd);
