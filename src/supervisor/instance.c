@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * instance.c: the state directory and what lies in it; the listening sockets.
+ *
+ * Runs in: supervisor, as root. Trusts: files that only root can write.
+ * Owns: the directory's lock, both listening sockets, the certificate's bytes.
+ * Invariants: one supervisor a state directory; a private key that others can
+ * read refuses the start; processes get descriptors, never paths.
+ * See: CONTRACTS "Instances and places" in docs/configuration.md.
+ */
+#include "supervisor.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
+#include <base/encode.h>
+#include <base/io.h>
+#include <base/rand.h>
+
+#define LISTEN_BACKLOG 1024
+
+/* Named descriptors that are files below the state directory. */
+static const struct {
+	const char *name;
+	const char *path;
+	int flags;
+	bool secret; /* refuse it when group or others may read it */
+} files[] = {
+	{ "audit-dir", "audit", O_RDONLY | O_DIRECTORY, true },
+	{ "audit-key", "keys/audit.key", O_RDONLY, true },
+	{ "store-dir", "store", O_RDONLY | O_DIRECTORY, true },
+	{ "master-key", "master.key", O_RDONLY, true },
+};
+
+static void
+instance_name(struct instance *in)
+{
+	struct stat sb = { 0 };
+	uint64_t h = 0xcbf29ce484222325ULL;
+	uint8_t bytes[6];
+
+	(void)fstat(in->dir_fd, &sb);
+	for (const char *p = in->dir; *p != '\0'; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3ULL;
+	h = (h ^ (uint64_t)sb.st_ino) * 0x100000001b3ULL;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(h >> 8 * i);
+	hex_encode(span_of(bytes, sizeof(bytes)), in->name);
+	in->name[2 * sizeof(bytes)] = '\0';
+}
+
+static struct status
+find_libexec(struct instance *in)
+{
+	ssize_t n = readlink("/proc/self/exe", in->libexec, sizeof(in->libexec) - 1);
+	char *slash;
+
+	if (n < 0)
+		return fail_errno();
+	in->libexec[n] = '\0';
+	slash = strrchr(in->libexec, '/');
+	if (slash == NULL)
+		return fail(E_SYNTAX);
+	*slash = '\0';
+	return OK;
+}
+
+struct status
+instance_open(struct supervisor *sv, const char *conf_path)
+{
+	struct instance *in = &sv->inst;
+
+	if (realpath(conf_path, in->conf_path) == NULL)
+		return fail_errno();
+	memcpy(in->dir, in->conf_path, sizeof(in->dir));
+	*strrchr(in->dir, '/') = '\0';
+	in->dir_fd = open(in->dir[0] == '\0' ? "/" : in->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (in->dir_fd < 0)
+		return fail_errno();
+	if (mkdirat(in->dir_fd, "run", 0700) < 0 && errno != EEXIST)
+		return fail_errno();
+	in->lock_fd = openat(
+	    in->dir_fd, "run/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (in->lock_fd < 0)
+		return fail_errno();
+	if (flock(in->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? fail(E_EXISTS) : fail_errno();
+	instance_name(in);
+	return find_libexec(in);
+}
+
+struct status
+instance_read_conf(
+    const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX])
+{
+	struct status st = io_read_file(AT_FDCWD, path, text);
+
+	if (!is_ok(st)) {
+		(void)snprintf(error, CONF_ERROR_MAX, "%s: %s", path, status_text(st));
+		return st;
+	}
+	return conf_parse(buf_span(text), ret, error);
+}
+
+/* ---- sockets ---- */
+
+static struct status
+split_listen(const char *listen, char host[256], char port[8])
+{
+	const char *colon = strrchr(listen, ':');
+	const char *start = listen;
+	size_t len;
+
+	if (colon == NULL)
+		return fail(E_SYNTAX);
+	len = (size_t)(colon - listen);
+	if (len >= 2 && start[0] == '[' && start[len - 1] == ']') {
+		start++;
+		len -= 2;
+	}
+	TRY(span_to_cstr(span_of(start, len), host, 256));
+	return span_to_cstr(span_str(colon + 1), port, 8);
+}
+
+static struct status
+listen_tcp(const char *address, int *ret)
+{
+	const struct addrinfo hints = { .ai_flags = AI_NUMERICSERV | AI_PASSIVE,
+		.ai_socktype = SOCK_STREAM };
+	struct addrinfo *ai = NULL;
+	auto_fd int fd = -1;
+	char host[256], port[8];
+	int one = 1;
+
+	TRY(split_listen(address, host, port));
+	if (getaddrinfo(host, port, &hints, &ai) != 0)
+		return fail(E_NOTFOUND);
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+		struct status st = fail_errno();
+
+		freeaddrinfo(ai);
+		return st;
+	}
+	freeaddrinfo(ai);
+	*ret = fd_take(&fd);
+	return OK;
+}
+
+static struct status
+listen_unix(struct supervisor *sv, int *ret)
+{
+	const char *path = conf_str(sv->conf, "management_socket");
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	auto_fd int fd = -1;
+	int n;
+
+	if (path[0] == '/')
+		n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	else
+		n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s", sv->inst.dir, path);
+	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
+		return fail(E_RANGE);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || (unlink(sun.sun_path) < 0 && errno != ENOENT) ||
+	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || chmod(sun.sun_path, 0600) < 0 ||
+	    listen(fd, 64) < 0)
+		return fail_errno();
+	*ret = fd_take(&fd);
+	return OK;
+}
+
+/* At start, and at a reload that names another address: the old socket stays until then. */
+struct status
+instance_listen(struct supervisor *sv)
+{
+	const char *address = conf_str(sv->conf, "listen");
+	struct instance *in = &sv->inst;
+	int fd = -1;
+
+	if (in->management_fd < 0)
+		TRY(listen_unix(sv, &in->management_fd));
+	if (in->listen_fd >= 0 && strcmp(in->listen, address) == 0)
+		return OK;
+	TRY(listen_tcp(address, &fd));
+	if (in->listen_fd >= 0)
+		(void)close(in->listen_fd);
+	in->listen_fd = fd;
+	(void)snprintf(in->listen, sizeof(in->listen), "%s", address);
+	return rand_bytes(in->ticket_key, sizeof(in->ticket_key));
+}
+
+/* ---- files ---- */
+
+static struct status
+check_private(int fd)
+{
+	struct stat sb;
+
+	if (fstat(fd, &sb) < 0)
+		return fail_errno();
+	return (sb.st_mode & 077) != 0 ? fail(E_DENIED) : OK;
+}
+
+static struct status
+read_private(const struct supervisor *sv, const char *path, bool secret, struct buf *out)
+{
+	auto_fd int fd = openat(sv->inst.dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return fail_errno();
+	if (secret)
+		TRY(check_private(fd));
+	buf_clear(out);
+	return io_read_all(fd, out);
+}
+
+struct status
+instance_read_cert(struct supervisor *sv, struct buf *chain, struct buf *key)
+{
+	TRY(read_private(sv, conf_str(sv->conf, "tls.certificate"), false, chain));
+	return read_private(sv, conf_str(sv->conf, "tls.key"), true, key);
+}
+
+int
+instance_fd(const struct supervisor *sv, const char *name)
+{
+	const struct instance *in = &sv->inst;
+
+	if (strcmp(name, "listen") == 0)
+		return fcntl(in->listen_fd, F_DUPFD_CLOEXEC, 0);
+	if (strcmp(name, "management") == 0)
+		return fcntl(in->management_fd, F_DUPFD_CLOEXEC, 0);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		auto_fd int fd = -1;
+
+		if (strcmp(name, files[i].name) != 0)
+			continue;
+		fd = openat(in->dir_fd, files[i].path, files[i].flags | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 || (files[i].secret && !is_ok(check_private(fd)))) {
+			diag(DIAG_ERROR, "%s/%s: cannot be opened, or others may read it", in->dir,
+			    files[i].path);
+			return -1;
+		}
+		return fd_take(&fd);
+	}
+	return -1;
+}
+
+struct status
+instance_keep_head(const struct supervisor *sv, struct span note)
+{
+	return io_replace_file(sv->inst.dir_fd, "audit.head", note, 0644);
+}

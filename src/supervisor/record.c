@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record.c: events of processes and configuration on their way to the audit log.
+ *
+ * Runs in: supervisor. Trusts: nothing. Owns: a bounded queue.
+ * Invariants: one record is under way at a time and leaves the queue when it is
+ * durable, so a death of the audit process loses none of them (and may repeat
+ * one, with the same process sequence number). A full queue drops the oldest
+ * and its gap in the sequence numbers shows it.
+ * See: wire/audit_event.h.
+ */
+#include "supervisor.h"
+
+#include <sys/wait.h>
+
+#include <base/encode.h>
+#include <crypto/hash.h>
+
+static struct pending_record *
+record_new(struct supervisor *sv, enum audit_event event, enum audit_outcome outcome)
+{
+	struct pending_record *p;
+
+	if (sv->nrecords == RECORDS_MAX) {
+		sv->first_record = (sv->first_record + 1) % RECORDS_MAX;
+		sv->nrecords--;
+		sv->record_sent = false;
+	}
+	p = &sv->records[(sv->first_record + sv->nrecords) % RECORDS_MAX];
+	sv->nrecords++;
+	*p = (struct pending_record){ 0 };
+	p->rec.event = (uint8_t)event;
+	p->rec.outcome = (uint8_t)outcome;
+	p->rec.config = sv->generation;
+	p->rec.proc_seq = ++sv->proc_seq;
+	return p;
+}
+
+static void
+add_number(struct pending_record *p, uint64_t v)
+{
+	p->values[p->rec.values.count++] = (struct audit_value){ .kind = AUDIT_V_U64, .num = v };
+}
+
+static void
+add_text(struct pending_record *p, const char *text)
+{
+	p->values[p->rec.values.count++] = (struct audit_value){ .kind = AUDIT_V_STR,
+		.str = span_str(text) };
+}
+
+void
+record_process(struct supervisor *sv, const struct child *c, bool started, int wait_status)
+{
+	bool clean = started || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0);
+	struct pending_record *p = record_new(sv,
+	    started ? EVENT_PROCESS_STARTED : EVENT_PROCESS_ENDED,
+	    clean ? AUDIT_SUCCESS : AUDIT_FAILURE);
+
+	add_text(p, proc_names[c->proc]);
+	add_number(p, c->index);
+	add_number(p, (uint64_t)c->pid);
+	if (!started) {
+		add_number(p, WIFEXITED(wait_status) ? (uint64_t)WEXITSTATUS(wait_status) : 0);
+		add_number(p, WIFSIGNALED(wait_status) ? (uint64_t)WTERMSIG(wait_status) : 0);
+	}
+	record_flush(sv);
+}
+
+/* The providers that are used without a credential, for everybody to see. */
+static void
+names_without_credential(const struct conf *conf, char *out, size_t out_size)
+{
+	struct span name;
+	size_t at = 0;
+
+	for (size_t iter = 0; conf_each(conf, "providers", &iter, &name);) {
+		const char *credential = conf_strf(
+		    conf, "providers.%.*s.credential", SPAN_FMT(name));
+
+		if (credential != NULL && strcmp(credential, "none") != 0)
+			continue;
+		if (at + name.len + 2 > out_size)
+			break;
+		at += (size_t)snprintf(
+		    out + at, out_size - at, "%s%.*s", at > 0 ? " " : "", SPAN_FMT(name));
+	}
+}
+
+void
+record_config(struct supervisor *sv, struct span text)
+{
+	struct pending_record *p = record_new(sv, EVENT_CONFIG_LOADED, AUDIT_SUCCESS);
+	uint8_t digest[DIGEST_LEN];
+
+	if (is_ok(sha256(text, digest)))
+		hex_encode(span_of(digest, sizeof(digest)), p->text[0]);
+	names_without_credential(sv->conf, p->text[1], sizeof(p->text[1]));
+	add_number(p, sv->generation);
+	add_text(p, p->text[0]);
+	add_text(p, p->text[1]);
+	record_flush(sv);
+}
+
+void
+record_flush(struct supervisor *sv)
+{
+	struct child *audit = child_of(sv, PROC_AUDIT, true);
+	struct pending_record *p = &sv->records[sv->first_record];
+
+	if (audit == NULL) {
+		sv->record_sent = false; /* whatever was under way goes to the next one */
+		return;
+	}
+	if (sv->record_sent || sv->nrecords == 0)
+		return;
+	p->rec.values.items = p->values;
+	sv->record_sent = is_ok(link_send(audit->control, 0, CTL_RECORD, &p->rec));
+}
+
+void
+record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ctl_recorded *m = msg;
+	struct child *c = ctx;
+	struct supervisor *sv = c->sv;
+
+	(void)l, (void)id;
+	if (c->proc != PROC_AUDIT || !sv->record_sent || sv->nrecords == 0)
+		return;
+	sv->record_sent = false;
+	if (!m->ok) {
+		diag(DIAG_ERROR, "audit: refused a record of the supervisor");
+		return; /* tried again with the next event */
+	}
+	sv->first_record = (sv->first_record + 1) % RECORDS_MAX;
+	sv->nrecords--;
+	record_flush(sv);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reload.c: a new configuration and certificate without dropping a request.
+ *
+ * Runs in: supervisor. Trusts: the file, once conf_parse() has checked it.
+ * Owns: the next generation's number. Invariants: everything new is read and
+ * checked before anything changes; gateways are replaced: new workers serve
+ * before the old ones drain; all others take the new slice in place.
+ * See: child.c; wire/control.h (CONFIG, DRAIN).
+ */
+#include "supervisor.h"
+
+#include <base/cleanup.h>
+
+static void
+reply(struct supervisor *sv, bool ok, const char *text)
+{
+	struct child *authority = child_of(sv, PROC_AUTHORITY, true);
+	const struct ctl_reloaded m = {
+		.ok = ok, .generation = sv->generation, .text = span_str(text)
+	};
+
+	diag(ok ? DIAG_INFO : DIAG_ERROR, "reload: %s", ok ? "done" : text);
+	if (sv->reload_id != 0 && authority != NULL &&
+	    !is_ok(link_send(authority->control, sv->reload_id, CTL_RELOADED, &m)))
+		diag(DIAG_WARN, "reload: the operator could not be answered");
+	sv->reloading = false;
+	sv->reload_id = 0;
+	(void)uv_timer_stop(&sv->reload_timer);
+}
+
+static void
+on_reload_timeout(uv_timer_t *t)
+{
+	reply(t->data, false, "the new workers did not get ready in time");
+}
+
+/* Slices that did not change in a way that a process cares about are sent all the same. */
+static void
+send_config(struct supervisor *sv, struct child *c)
+{
+	auto_buf struct buf slice = BUF_INIT(CTL_CONFIG_MAX);
+	struct ctl_config m = { .generation = sv->generation };
+	struct status st = conf_slice(sv->conf, proc_rows[c->proc].config, &slice);
+
+	m.config = buf_span(&slice);
+	if (is_ok(st))
+		st = link_send(c->control, 0, CTL_CONFIG, &m);
+	if (!is_ok(st))
+		diag(DIAG_ERROR, "%s: configuration: %s", proc_names[c->proc], status_text(st));
+	c->generation = sv->generation;
+}
+
+static void
+replace_workers(struct supervisor *sv)
+{
+	for (uint32_t i = 0; i < sv->workers; i++) {
+		struct status st = child_start(sv, PROC_GATEWAY, i);
+
+		if (!is_ok(st))
+			diag(DIAG_ERROR, "gateway: start: %s", status_text(st));
+	}
+}
+
+static void
+adopt(struct supervisor *sv)
+{
+	bool demo_there = child_of(sv, PROC_DEMO, false) != NULL;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct child *c = &sv->children[i];
+
+		if (c->proc != PROC_GATEWAY && c->control != NULL &&
+		    (c->state == CHILD_READY || c->state == CHILD_GREETED))
+			send_config(sv, c);
+	}
+	if (proc_wanted(sv, PROC_DEMO) && !demo_there) {
+		struct status st = child_start(sv, PROC_DEMO, 0);
+
+		if (!is_ok(st))
+			diag(DIAG_ERROR, "demo: start: %s", status_text(st));
+	}
+	replace_workers(sv);
+}
+
+/* Read, check, bind: nothing has changed yet when one of these fails. */
+static struct status
+prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
+{
+	struct conf *fresh = NULL, *old = sv->conf;
+	struct buf chain = BUF_INIT(CERT_FILE_MAX), key = BUF_INIT(CERT_FILE_MAX);
+	struct status st = instance_read_conf(sv->inst.conf_path, &fresh, text, error);
+
+	if (!is_ok(st))
+		return st;
+	sv->conf = fresh;
+	if ((uint32_t)conf_u64(fresh, "uid_base") != sv->uid_base) {
+		(void)snprintf(error, CONF_ERROR_MAX, "uid_base: cannot change while running");
+		st = fail(E_DENIED);
+	}
+	if (is_ok(st)) {
+		st = instance_read_cert(sv, &chain, &key);
+		if (!is_ok(st))
+			(void)snprintf(error, CONF_ERROR_MAX, "certificate: %s", status_text(st));
+	}
+	if (is_ok(st)) {
+		st = instance_listen(sv);
+		if (!is_ok(st))
+			(void)snprintf(error, CONF_ERROR_MAX, "listen: %s", status_text(st));
+	}
+	if (!is_ok(st)) {
+		sv->conf = old;
+		conf_free(fresh);
+		buf_done(&chain);
+		buf_done(&key);
+		return st;
+	}
+	conf_free(old);
+	buf_done(&sv->inst.cert_chain);
+	buf_done(&sv->inst.cert_key);
+	sv->inst.cert_chain = chain;
+	sv->inst.cert_key = key;
+	return OK;
+}
+
+void
+reload_begin(struct supervisor *sv, uint64_t call_id)
+{
+	auto_buf struct buf text = BUF_INIT(CONF_FILE_MAX);
+	char error[CONF_ERROR_MAX] = "";
+
+	if (sv->stopping)
+		return;
+	if (sv->reloading) {
+		uint64_t under_way = sv->reload_id;
+
+		sv->reload_id = call_id;
+		reply(sv, false, "another reload is under way");
+		sv->reloading = true;
+		sv->reload_id = under_way;
+		return;
+	}
+	sv->reload_id = call_id;
+	if (!is_ok(prepare(sv, &text, error))) {
+		reply(sv, false, error);
+		return;
+	}
+	sv->generation++;
+	sv->reloading = true;
+	(void)uv_timer_start(&sv->reload_timer, on_reload_timeout, START_TIMEOUT_MS, 0);
+	record_config(sv, buf_span(&text));
+	adopt(sv);
+}
+
+/* When all workers of the new generation serve, the old ones may go. */
+void
+reload_progress(struct supervisor *sv)
+{
+	uint32_t fresh = 0;
+
+	if (!sv->reloading)
+		return;
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		const struct child *c = &sv->children[i];
+
+		fresh += c->proc == PROC_GATEWAY && c->state == CHILD_READY &&
+			 c->generation == sv->generation;
+	}
+	if (fresh < sv->workers)
+		return;
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct child *c = &sv->children[i];
+
+		if (c->proc == PROC_GATEWAY && c->state != CHILD_FREE &&
+		    c->generation != sv->generation)
+			child_drain(c, REPLACE_GRACE_MS);
+	}
+	reply(sv, true, "");
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SUPERVISOR_SUPERVISOR_H
+#define SUPERVISOR_SUPERVISOR_H
+
+/* What the files of this folder share. */
+#include <daemon/daemon.h>
+
+#define CHILDREN_MAX 64
+#define WORKERS_MAX 16
+#define RECORDS_MAX 256        /* events that wait for the audit process */
+#define START_TIMEOUT_MS 20000 /* from fork to READY */
+#define BACKOFF_MIN_MS 20
+#define BACKOFF_MAX_MS 1000
+#define STABLE_MS 10000 /* a process that lived so long starts with no delay */
+#define REPLACE_GRACE_MS 10000
+#define SHUTDOWN_MS 10000
+#define CERT_FILE_MAX (64U << 10)
+
+enum child_state {
+	CHILD_FREE,
+	CHILD_STARTING, /* forked; HELLO not seen */
+	CHILD_GREETED,  /* has its links; jail under way */
+	CHILD_READY,
+	CHILD_DRAINING,
+	CHILD_WAITING, /* dead; starts again when its delay is over */
+};
+
+struct child {
+	struct supervisor *sv;
+	enum child_state state;
+	enum proc proc;
+	uint32_t index;
+	uint32_t peer_id;
+	uint32_t generation; /* of the configuration that it was started with */
+	pid_t pid;
+	struct link *control;
+	int metrics_fd;
+	uint64_t started_ms;
+	uint32_t backoff_ms;
+	uv_timer_t timer;
+	bool timer_up;
+};
+
+struct instance {
+	char dir[4096]; /* absolute path of the state directory */
+	char name[33];
+	int dir_fd;
+	int lock_fd;
+	int listen_fd;
+	int management_fd;
+	char listen[256]; /* as configured */
+	char libexec[4096];
+	char conf_path[4096];
+	struct buf cert_chain, cert_key;
+	uint8_t ticket_key[48];
+};
+
+struct pending_record {
+	struct audit_rec rec;
+	struct audit_value values[AUDIT_VALUES_MAX];
+	char text[2][65];
+};
+
+struct supervisor {
+	uv_loop_t loop;
+	uv_signal_t sigchld, sigterm, sigint, sighup;
+	struct instance inst;
+	struct conf *conf;
+	uint32_t generation;
+	uint32_t workers;
+	uint32_t uid_base;
+	uint32_t next_peer_id;
+	struct child children[CHILDREN_MAX];
+	bool up; /* everything was READY once */
+	/* reload.c */
+	bool reloading;
+	uint64_t reload_id; /* of the authority's call; 0: by signal */
+	uv_timer_t reload_timer;
+	/* record.c */
+	struct pending_record records[RECORDS_MAX];
+	size_t first_record, nrecords;
+	bool record_sent;
+	uint64_t proc_seq;
+	/* shutdown.c */
+	bool stopping;
+	int exit_status;
+	size_t phase;
+	uint64_t stop_deadline_ms;
+	uv_timer_t stop_timer;
+};
+
+/* topology.c: what each process is given. */
+struct proc_row {
+	const char *const *config; /* prefixes of its slice */
+	const char *const *fds;    /* named descriptors */
+	const char *only_if;       /* started only where a provider of this kind is configured */
+};
+extern const struct proc_row proc_rows[PROC_COUNT];
+bool proc_wanted(const struct supervisor *sv, enum proc proc);
+uint32_t proc_count(const struct supervisor *sv, enum proc proc);
+
+/* instance.c: the state directory, sockets and files. */
+MUST_USE struct status instance_open(struct supervisor *sv, const char *conf_path);
+MUST_USE struct status instance_listen(struct supervisor *sv);
+MUST_USE struct status instance_read_cert(
+    struct supervisor *sv, struct buf *chain, struct buf *key);
+/* A fresh descriptor by name, or -1; the caller closes it. */
+int instance_fd(const struct supervisor *sv, const char *name);
+MUST_USE struct status instance_keep_head(const struct supervisor *sv, struct span note);
+/* Read and check the configuration file; on failure `error` says why. */
+MUST_USE struct status instance_read_conf(
+    const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX]);
+
+/* child.c: one process's life. */
+MUST_USE struct status child_start(struct supervisor *sv, enum proc proc, uint32_t index);
+struct child *child_of(struct supervisor *sv, enum proc proc, bool ready);
+void child_drain(struct child *c, uint32_t grace_ms);
+void children_reap(struct supervisor *sv);
+bool all_ready(const struct supervisor *sv);
+
+/* peers.c: links between processes, counters to the authority. */
+MUST_USE struct status peers_connect(struct child *c);
+
+/* reload.c */
+void reload_begin(struct supervisor *sv, uint64_t call_id);
+void reload_progress(struct supervisor *sv);
+
+/* record.c: events of processes and configuration for the audit log. */
+void record_process(struct supervisor *sv, const struct child *c, bool started, int wait_status);
+void record_config(struct supervisor *sv, struct span text);
+void record_flush(struct supervisor *sv);
+void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+/* shutdown.c */
+void shutdown_begin(struct supervisor *sv, int exit_status);
+void shutdown_progress(struct supervisor *sv);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_CONTROL_H
+#define WIRE_CONTROL_H
+
+/*
+ * Supervisor (A) and every process (B). Order at start: HELLO from the process;
+ * START, FD…, PEER…, GO from the supervisor; the process enters its jail; READY.
+ * EOF means: end at once.
+ */
+#include <link/wire.h>
+#include <wire/audit_event.h>
+#include <wire/limits.h>
+
+#define CTL_VERSION 1
+#define CTL_CONFIG_MAX (512U << 10)
+
+enum ctl_type {
+	CTL_HELLO = 1, /* B: who I am */
+	CTL_START,     /* A */
+	CTL_FD,        /* A: one named descriptor: listen, management, audit-dir … */
+	CTL_PEER,      /* A: one end of a fresh link (one descriptor) */
+	CTL_METRICS,   /* A, to authority: another process's counters (one read-only descriptor) */
+	CTL_CERT,      /* A, to gateway: public certificate chain and key, PEM */
+	CTL_GO,        /* A: that was all; enter the jail */
+	CTL_READY,     /* B: jailed and serving */
+	CTL_CONFIG,    /* A: a new generation of the slice */
+	CTL_DRAIN,     /* A: finish what runs, take nothing new, exit 0 */
+	CTL_RECORD,    /* A, to audit: an event of processes or configuration */
+	CTL_RECORDED,  /* B, audit: it is durable */
+	CTL_HEAD,      /* B, audit: a signed head, to be kept outside its reach */
+	CTL_HEAD_KEPT, /* A, to audit: the head is on disk (same id) */
+	CTL_RELOAD,    /* B, authority: an operator asks for a reload */
+	CTL_RELOADED,  /* A: how it ended (same id) */
+};
+
+struct ctl_hello {
+	uint32_t version;
+	uint64_t tables; /* wire_edge_hash over all edges that this binary knows */
+};
+static const struct wire_field ctl_hello_rows[] = {
+	WIRE_U32(struct ctl_hello, version, UINT32_MAX),
+	WIRE_U64(struct ctl_hello, tables),
+};
+
+struct ctl_start {
+	struct span instance; /* hex name of the instance */
+	uint32_t uid;         /* uid and gid to become */
+	uint32_t uid_base;
+	uint32_t index;   /* which of several (gateway workers) */
+	uint32_t peer_id; /* unique among all processes ever started by this supervisor */
+	uint32_t generation;
+	struct span config; /* conf_slice() */
+};
+static const struct wire_field ctl_start_rows[] = {
+	WIRE_BYTES(struct ctl_start, instance, 1, 32),
+	WIRE_U32(struct ctl_start, uid, UINT32_MAX),
+	WIRE_U32(struct ctl_start, uid_base, UINT32_MAX),
+	WIRE_U32(struct ctl_start, index, 1024),
+	WIRE_U32(struct ctl_start, peer_id, UINT32_MAX),
+	WIRE_U32(struct ctl_start, generation, UINT32_MAX),
+	WIRE_BYTES(struct ctl_start, config, 0, CTL_CONFIG_MAX),
+};
+
+struct ctl_fd {
+	struct span name;
+};
+static const struct wire_field ctl_fd_rows[] = {
+	WIRE_BYTES(struct ctl_fd, name, 1, 32),
+};
+
+struct ctl_peer {
+	uint8_t edge; /* enum edge */
+	uint32_t peer_id;
+	uint32_t index;
+};
+static const struct wire_field ctl_peer_rows[] = {
+	WIRE_U8(struct ctl_peer, edge, 32),
+	WIRE_U32(struct ctl_peer, peer_id, UINT32_MAX),
+	WIRE_U32(struct ctl_peer, index, 1024),
+};
+
+struct ctl_metrics {
+	uint8_t proc; /* enum proc */
+	uint32_t index;
+	uint32_t peer_id;
+	uint32_t pid;
+	uint32_t uid;
+};
+static const struct wire_field ctl_metrics_rows[] = {
+	WIRE_U8(struct ctl_metrics, proc, 32),
+	WIRE_U32(struct ctl_metrics, index, 1024),
+	WIRE_U32(struct ctl_metrics, peer_id, UINT32_MAX),
+	WIRE_U32(struct ctl_metrics, pid, UINT32_MAX),
+	WIRE_U32(struct ctl_metrics, uid, UINT32_MAX),
+};
+
+struct ctl_cert {
+	struct span chain_pem;
+	struct span key_pem;
+	uint8_t ticket_key[48];
+};
+static const struct wire_field ctl_cert_rows[] = {
+	WIRE_BYTES(struct ctl_cert, chain_pem, 1, 64U << 10),
+	WIRE_BYTES(struct ctl_cert, key_pem, 1, 16U << 10),
+	WIRE_FIXED(struct ctl_cert, ticket_key),
+};
+
+struct ctl_config {
+	uint32_t generation;
+	struct span config;
+};
+static const struct wire_field ctl_config_rows[] = {
+	WIRE_U32(struct ctl_config, generation, UINT32_MAX),
+	WIRE_BYTES(struct ctl_config, config, 0, CTL_CONFIG_MAX),
+};
+
+struct ctl_drain {
+	uint32_t grace_ms; /* how long idle clients may stay for one more request */
+};
+static const struct wire_field ctl_drain_rows[] = {
+	WIRE_U32(struct ctl_drain, grace_ms, 60000),
+};
+
+struct ctl_recorded {
+	uint64_t seq;
+	uint8_t ok;
+};
+static const struct wire_field ctl_recorded_rows[] = {
+	WIRE_U64(struct ctl_recorded, seq),
+	WIRE_U8(struct ctl_recorded, ok, 1),
+};
+
+struct ctl_head {
+	uint64_t size;    /* records covered */
+	struct span note; /* the checkpoint, a signed note */
+};
+static const struct wire_field ctl_head_rows[] = {
+	WIRE_U64(struct ctl_head, size),
+	WIRE_BYTES(struct ctl_head, note, 1, 2048),
+};
+
+struct ctl_reloaded {
+	uint8_t ok;
+	uint32_t generation;
+	struct span text; /* why not */
+};
+static const struct wire_field ctl_reloaded_rows[] = {
+	WIRE_U8(struct ctl_reloaded, ok, 1),
+	WIRE_U32(struct ctl_reloaded, generation, UINT32_MAX),
+	WIRE_BYTES(struct ctl_reloaded, text, 0, 1024),
+};
+
+static const struct wire_msg ctl_msgs[] = {
+	[CTL_HELLO] = { "hello", WIRE_B_TO_A, WIRE_TABLE(struct ctl_hello, ctl_hello_rows) },
+	[CTL_START] = { "start", WIRE_A_TO_B, WIRE_TABLE(struct ctl_start, ctl_start_rows) },
+	[CTL_FD] = { "fd", WIRE_A_TO_B, WIRE_TABLE(struct ctl_fd, ctl_fd_rows) },
+	[CTL_PEER] = { "peer", WIRE_A_TO_B, WIRE_TABLE(struct ctl_peer, ctl_peer_rows) },
+	[CTL_METRICS] = { "metrics", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ctl_metrics, ctl_metrics_rows) },
+	[CTL_CERT] = { "cert", WIRE_A_TO_B, WIRE_TABLE(struct ctl_cert, ctl_cert_rows) },
+	[CTL_GO] = { "go", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[CTL_READY] = { "ready", WIRE_B_TO_A, WIRE_TABLE_NONE },
+	[CTL_CONFIG] = { "config", WIRE_A_TO_B, WIRE_TABLE(struct ctl_config, ctl_config_rows) },
+	[CTL_DRAIN] = { "drain", WIRE_A_TO_B, WIRE_TABLE(struct ctl_drain, ctl_drain_rows) },
+	[CTL_RECORD] = { "record", WIRE_A_TO_B, WIRE_TABLE(struct audit_rec, audit_rec_rows) },
+	[CTL_RECORDED] = { "recorded", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ctl_recorded, ctl_recorded_rows) },
+	[CTL_HEAD] = { "head", WIRE_B_TO_A, WIRE_TABLE(struct ctl_head, ctl_head_rows) },
+	[CTL_HEAD_KEPT] = { "head-kept", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[CTL_RELOAD] = { "reload", WIRE_B_TO_A, WIRE_TABLE_NONE },
+	[CTL_RELOADED] = { "reloaded", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ctl_reloaded, ctl_reloaded_rows) },
+};
+static const struct wire_edge ctl_edge = WIRE_EDGE("control", ctl_msgs, false);
+
+#endif

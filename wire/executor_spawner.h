@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_EXECUTOR_SPAWNER_H
+#define WIRE_EXECUTOR_SPAWNER_H
+
+/*
+ * Executor (A) and spawner (B): start, arm, kill in a numbered slot. The spawner
+ * has fixed argv for each kind; the executor chooses numbers only.
+ * START brings four descriptors: guest's stdin (read end), stdout, stderr (write
+ * ends), and the control answer pipe (write end; see guest/PROTOCOL.md).
+ * A slot is free again when EXITED came: processes reaped, cgroup, files and
+ * mounts removed.
+ */
+#include <link/wire.h>
+
+#define ES_SLOTS_MAX 512
+
+enum es_type { ES_START = 1, ES_STARTED, ES_ARM, ES_ARMED, ES_KILL, ES_EXITED };
+enum es_kind { SLOT_GVISOR = 1 };
+enum es_runner { RUNNER_PYTHON = 1, RUNNER_PYTHON_DATA, RUNNER_NODE, RUNNER_SH };
+/* Why the spawner ended a slot, or what it saw; the first that applies. */
+enum es_ended { ENDED_BY_ITSELF, ENDED_KILLED, ENDED_WALL, ENDED_CPU, ENDED_MEMORY };
+
+struct es_start {
+	uint32_t slot;
+	uint8_t kind;
+	uint8_t runner;
+	uint32_t memory_mb;
+	uint32_t pids; /* inside the guest */
+	uint32_t tmp_mb;
+	uint8_t background; /* pool refill: lowered priority until ARM */
+};
+static const struct wire_field es_start_rows[] = {
+	WIRE_U32(struct es_start, slot, ES_SLOTS_MAX - 1),
+	WIRE_U8(struct es_start, kind, SLOT_GVISOR),
+	WIRE_U8(struct es_start, runner, RUNNER_SH),
+	WIRE_U32(struct es_start, memory_mb, 1U << 20),
+	WIRE_U32(struct es_start, pids, 32768),
+	WIRE_U32(struct es_start, tmp_mb, 65536),
+	WIRE_U8(struct es_start, background, 1),
+};
+
+struct es_slot {
+	uint32_t slot;
+};
+static const struct wire_field es_slot_rows[] = {
+	WIRE_U32(struct es_slot, slot, ES_SLOTS_MAX - 1),
+};
+
+/* Limits of one run, from now; 0 disarms. CPU is counted from now on. */
+struct es_arm {
+	uint32_t slot;
+	uint32_t wall_ms;
+	uint32_t cpu_ms;
+};
+static const struct wire_field es_arm_rows[] = {
+	WIRE_U32(struct es_arm, slot, ES_SLOTS_MAX - 1),
+	WIRE_U32(struct es_arm, wall_ms, UINT32_MAX),
+	WIRE_U32(struct es_arm, cpu_ms, UINT32_MAX),
+};
+
+struct es_exited {
+	uint32_t slot;
+	uint8_t ended;        /* enum es_ended */
+	uint32_t wait_status; /* of the runsc process, as waitpid() gives it */
+	uint8_t pids_hit;     /* the cgroup's limit of processes was hit */
+	uint8_t failed_start; /* never ran: descriptors, cgroup or mount failed */
+	uint32_t cpu_ms;
+};
+static const struct wire_field es_exited_rows[] = {
+	WIRE_U32(struct es_exited, slot, ES_SLOTS_MAX - 1),
+	WIRE_U8(struct es_exited, ended, ENDED_MEMORY),
+	WIRE_U32(struct es_exited, wait_status, UINT32_MAX),
+	WIRE_U8(struct es_exited, pids_hit, 1),
+	WIRE_U8(struct es_exited, failed_start, 1),
+	WIRE_U32(struct es_exited, cpu_ms, UINT32_MAX),
+};
+
+static const struct wire_msg es_msgs[] = {
+	[ES_START] = { "start", WIRE_A_TO_B, WIRE_TABLE(struct es_start, es_start_rows) },
+	[ES_STARTED] = { "started", WIRE_B_TO_A, WIRE_TABLE(struct es_slot, es_slot_rows) },
+	[ES_ARM] = { "arm", WIRE_A_TO_B, WIRE_TABLE(struct es_arm, es_arm_rows) },
+	[ES_ARMED] = { "armed", WIRE_B_TO_A, WIRE_TABLE(struct es_slot, es_slot_rows) },
+	[ES_KILL] = { "kill", WIRE_A_TO_B, WIRE_TABLE(struct es_slot, es_slot_rows) },
+	[ES_EXITED] = { "exited", WIRE_B_TO_A, WIRE_TABLE(struct es_exited, es_exited_rows) },
+};
+static const struct wire_edge es_edge = WIRE_EDGE("executor-spawner", es_msgs, false);
+
+#endif

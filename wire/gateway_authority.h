@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_GATEWAY_AUTHORITY_H
+#define WIRE_GATEWAY_AUTHORITY_H
+
+/*
+ * Gateway (A) asks, authority (B) decides. Which gateway asks is known from the
+ * link, never from the payload. A turn is one client request from admission to
+ * settlement; it dies with the gateway's link.
+ */
+#include <link/wire.h>
+#include <wire/errors.h>
+#include <wire/limits.h>
+
+enum ga_type {
+	GA_CHECK = 1, /* A: is this credential good? (before a body is read) */
+	GA_CHECKED,   /* B */
+	GA_ADMIT,     /* A: may this request run? Recorded before the answer */
+	GA_ADMITTED,  /* B */
+	GA_STEP,      /* A: the next effect of a turn: run code, or ask the model again */
+	GA_GRANTED,   /* B */
+	GA_SETTLE,    /* A: the turn is over; answered when ResponseReturned is durable */
+	GA_SETTLED,   /* B */
+	GA_FAILURES,  /* A: credentials that failed their checksum, counted per source */
+	GA_REVOKE,    /* B: end this turn now */
+	GA_REVOKED,   /* A: same id: it is over */
+};
+
+enum ga_endpoint { ENDPOINT_CHAT = 1, ENDPOINT_MODELS, ENDPOINT_EXECUTE, ENDPOINT_OTHER };
+enum ga_step_kind { STEP_RUN = 1, STEP_MODEL };
+enum ga_tools { TOOL_CODE_INTERPRETER = 1 }; /* bits */
+
+struct ga_check {
+	uint8_t source[SOURCE_LEN];
+	struct span credential;
+};
+static const struct wire_field ga_check_rows[] = {
+	WIRE_FIXED(struct ga_check, source),
+	WIRE_BYTES(struct ga_check, credential, 0, CREDENTIAL_MAX),
+};
+
+struct ga_checked {
+	uint16_t error; /* enum error */
+};
+static const struct wire_field ga_checked_rows[] = {
+	WIRE_U16(struct ga_checked, error, ERROR_COUNT - 1),
+};
+
+struct ga_admit {
+	uint8_t request_id[REQUEST_ID_LEN];
+	uint8_t source[SOURCE_LEN];
+	struct span credential;     /* empty: none was given */
+	uint8_t endpoint;           /* enum ga_endpoint; OTHER: no such route */
+	uint16_t refused;           /* enum error that the gateway found in the request itself
+				       (schema, route): to be told to valid keys only, and recorded */
+	struct span model;          /* chat: the alias that the client named */
+	struct span language;       /* execute */
+	uint8_t tools;              /* enum ga_tools that the request names */
+	uint32_t tokens_in;         /* an estimate */
+	uint32_t size_bytes;        /* prompt or code */
+	uint32_t body_len;          /* what goes to broker or executor */
+	uint8_t digest[DIGEST_LEN]; /* SHA-256 of what goes to broker or executor */
+	struct span tool_name;      /* execute: the entry of the tool table, = language */
+};
+static const struct wire_field ga_admit_rows[] = {
+	WIRE_FIXED(struct ga_admit, request_id),
+	WIRE_FIXED(struct ga_admit, source),
+	WIRE_BYTES(struct ga_admit, credential, 0, CREDENTIAL_MAX),
+	WIRE_U8(struct ga_admit, endpoint, ENDPOINT_OTHER),
+	WIRE_U16(struct ga_admit, refused, ERROR_COUNT - 1),
+	WIRE_BYTES(struct ga_admit, model, 0, MODEL_MAX),
+	WIRE_BYTES(struct ga_admit, language, 0, LANGUAGE_MAX),
+	WIRE_U8(struct ga_admit, tools, 255),
+	WIRE_U32(struct ga_admit, tokens_in, UINT32_MAX),
+	WIRE_U32(struct ga_admit, size_bytes, BODY_MAX),
+	WIRE_U32(struct ga_admit, body_len, RUN_BLOB_MAX),
+	WIRE_FIXED(struct ga_admit, digest),
+	WIRE_BYTES(struct ga_admit, tool_name, 0, TOOL_MAX),
+};
+
+struct ga_admitted {
+	uint16_t error; /* ERROR_NONE: go */
+	uint8_t attach; /* enum ga_tools that the policy attaches and the request lacks: nothing
+			   was admitted or recorded; send ADMIT again with them in the body */
+	uint64_t turn;  /* 0 when the request ended here (models list, any error) */
+	uint8_t grant[GRANT_LEN]; /* for broker (chat) or executor (execute) */
+	uint32_t limit;           /* x-ratelimit-limit-requests */
+	uint32_t remaining;
+	uint32_t reset_ms;
+	uint32_t retry_after_ms; /* with 429 and 503 */
+	uint32_t steps_max;      /* tool steps that the turn may take */
+	struct span models;      /* models endpoint: names that the key may use, '\n' between */
+};
+static const struct wire_field ga_admitted_rows[] = {
+	WIRE_U16(struct ga_admitted, error, ERROR_COUNT - 1),
+	WIRE_U8(struct ga_admitted, attach, 255),
+	WIRE_U64(struct ga_admitted, turn),
+	WIRE_FIXED(struct ga_admitted, grant),
+	WIRE_U32(struct ga_admitted, limit, UINT32_MAX),
+	WIRE_U32(struct ga_admitted, remaining, UINT32_MAX),
+	WIRE_U32(struct ga_admitted, reset_ms, UINT32_MAX),
+	WIRE_U32(struct ga_admitted, retry_after_ms, UINT32_MAX),
+	WIRE_U32(struct ga_admitted, steps_max, TURN_STEPS_MAX),
+	WIRE_BYTES(struct ga_admitted, models, 0, 64U << 10),
+};
+
+struct ga_step {
+	uint64_t turn;
+	uint8_t kind;         /* enum ga_step_kind */
+	struct span language; /* RUN */
+	uint32_t size_bytes;  /* RUN: code; MODEL: body */
+	uint32_t body_len;
+	uint8_t digest[DIGEST_LEN];
+};
+static const struct wire_field ga_step_rows[] = {
+	WIRE_U64(struct ga_step, turn),
+	WIRE_U8(struct ga_step, kind, STEP_MODEL),
+	WIRE_BYTES(struct ga_step, language, 0, LANGUAGE_MAX),
+	WIRE_U32(struct ga_step, size_bytes, BODY_MAX),
+	WIRE_U32(struct ga_step, body_len, RUN_BLOB_MAX),
+	WIRE_FIXED(struct ga_step, digest),
+};
+
+struct ga_granted {
+	uint16_t error;
+	uint32_t retry_after_ms;
+	uint8_t grant[GRANT_LEN];
+};
+static const struct wire_field ga_granted_rows[] = {
+	WIRE_U16(struct ga_granted, error, ERROR_COUNT - 1),
+	WIRE_U32(struct ga_granted, retry_after_ms, UINT32_MAX),
+	WIRE_FIXED(struct ga_granted, grant),
+};
+
+struct ga_settle {
+	uint64_t turn;
+	uint16_t error; /* ERROR_NONE: answered in full */
+	uint32_t tokens_in;
+	uint32_t tokens_out;
+	uint8_t estimated; /* tokens are ours, not the provider's */
+};
+static const struct wire_field ga_settle_rows[] = {
+	WIRE_U64(struct ga_settle, turn),
+	WIRE_U16(struct ga_settle, error, ERROR_COUNT - 1),
+	WIRE_U32(struct ga_settle, tokens_in, UINT32_MAX),
+	WIRE_U32(struct ga_settle, tokens_out, UINT32_MAX),
+	WIRE_U8(struct ga_settle, estimated, 1),
+};
+
+struct ga_settled {
+	uint16_t error; /* ERROR_AUDIT_UNAVAILABLE: do not finish the answer */
+};
+static const struct wire_field ga_settled_rows[] = {
+	WIRE_U16(struct ga_settled, error, ERROR_COUNT - 1),
+};
+
+struct ga_failures {
+	uint8_t source[SOURCE_LEN];
+	uint32_t count;
+	uint32_t window_ms;
+};
+static const struct wire_field ga_failures_rows[] = {
+	WIRE_FIXED(struct ga_failures, source),
+	WIRE_U32(struct ga_failures, count, UINT32_MAX),
+	WIRE_U32(struct ga_failures, window_ms, 60000),
+};
+
+struct ga_revoke {
+	uint64_t turn;
+	uint16_t error;
+};
+static const struct wire_field ga_revoke_rows[] = {
+	WIRE_U64(struct ga_revoke, turn),
+	WIRE_U16(struct ga_revoke, error, ERROR_COUNT - 1),
+};
+
+static const struct wire_msg ga_msgs[] = {
+	[GA_CHECK] = { "check", WIRE_A_TO_B, WIRE_TABLE(struct ga_check, ga_check_rows) },
+	[GA_CHECKED] = { "checked", WIRE_B_TO_A, WIRE_TABLE(struct ga_checked, ga_checked_rows) },
+	[GA_ADMIT] = { "admit", WIRE_A_TO_B, WIRE_TABLE(struct ga_admit, ga_admit_rows) },
+	[GA_ADMITTED] = { "admitted", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ga_admitted, ga_admitted_rows) },
+	[GA_STEP] = { "step", WIRE_A_TO_B, WIRE_TABLE(struct ga_step, ga_step_rows) },
+	[GA_GRANTED] = { "granted", WIRE_B_TO_A, WIRE_TABLE(struct ga_granted, ga_granted_rows) },
+	[GA_SETTLE] = { "settle", WIRE_A_TO_B, WIRE_TABLE(struct ga_settle, ga_settle_rows) },
+	[GA_SETTLED] = { "settled", WIRE_B_TO_A, WIRE_TABLE(struct ga_settled, ga_settled_rows) },
+	[GA_FAILURES] = { "failures", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ga_failures, ga_failures_rows) },
+	[GA_REVOKE] = { "revoke", WIRE_B_TO_A, WIRE_TABLE(struct ga_revoke, ga_revoke_rows) },
+	[GA_REVOKED] = { "revoked", WIRE_A_TO_B, WIRE_TABLE_NONE },
+};
+static const struct wire_edge ga_edge = WIRE_EDGE("gateway-authority", ga_msgs, false);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_GATEWAY_EXECUTOR_H
+#define WIRE_GATEWAY_EXECUTOR_H
+
+/*
+ * One stream, one run. Gateway (A): OPEN, an encoded `struct run_request` as
+ * data on channel 0, end. Executor (B): STARTED, output as data on channels
+ * 1 and 2 as it comes, an encoded `struct run_files` on channel 3, RESULT, end;
+ * or FAILED. The executor acts only when a grant of the authority matches the
+ * stream (grant, gateway, length and SHA-256 of the encoded request), once.
+ * A stream that the gateway cancels ends its run within 100 ms.
+ */
+#include <link/wire.h>
+#include <wire/errors.h>
+#include <wire/limits.h>
+
+enum ge_type { GE_OPEN = 1, GE_STARTED, GE_RESULT, GE_FAILED };
+enum ge_channel { RUN_REQUEST, RUN_STDOUT, RUN_STDERR, RUN_FILES };
+
+/* `status` of the public API, in CONTRACTS' order. */
+enum run_status {
+	RUN_EXIT,
+	RUN_SIGNAL,
+	RUN_TIMEOUT,
+	RUN_CPU,
+	RUN_MEMORY,
+	RUN_OUTPUT,
+	RUN_PIDS,
+	RUN_CANCELLED,
+	RUN_STATUS_COUNT
+};
+static const char *const run_status_names[RUN_STATUS_COUNT] = { "exit", "signal", "timeout", "cpu",
+	"memory", "output", "pids", "cancelled" };
+
+struct run_file {
+	struct span name; /* no '/', NUL, control bytes; not "." or ".." */
+	struct span content;
+};
+static const struct wire_field run_file_rows[] = {
+	WIRE_BYTES(struct run_file, name, 1, FILE_NAME_MAX),
+	WIRE_BYTES(struct run_file, content, 0, FILES_TOTAL_MAX),
+};
+static const struct wire_table run_file_table = WIRE_TABLE(struct run_file, run_file_rows);
+
+struct run_request {
+	struct span language;
+	struct span code;
+	struct span input;   /* standard input */
+	uint32_t timeout_ms; /* 0: the sandbox's limit; else lowered to it */
+	uint8_t notebook;    /* show the last expression's value, keep variables for later steps */
+	struct wire_list files; /* struct run_file, placed in the working directory */
+};
+static const struct wire_field run_request_rows[] = {
+	WIRE_BYTES(struct run_request, language, 1, LANGUAGE_MAX),
+	WIRE_BYTES(struct run_request, code, 0, RUN_BLOB_MAX),
+	WIRE_BYTES(struct run_request, input, 0, RUN_BLOB_MAX),
+	WIRE_U32(struct run_request, timeout_ms, UINT32_MAX),
+	WIRE_U8(struct run_request, notebook, 1),
+	WIRE_LIST(struct run_request, files, 0, FILES_MAX, &run_file_table),
+};
+static const struct wire_table run_request_table = WIRE_TABLE(struct run_request, run_request_rows);
+
+struct run_files {
+	struct wire_list files; /* struct run_file, from /tmp/out */
+};
+static const struct wire_field run_files_rows[] = {
+	WIRE_LIST(struct run_files, files, 0, FILES_MAX, &run_file_table),
+};
+static const struct wire_table run_files_table = WIRE_TABLE(struct run_files, run_files_rows);
+
+struct ge_open {
+	uint8_t grant[GRANT_LEN];
+	uint32_t body_len;
+};
+static const struct wire_field ge_open_rows[] = {
+	WIRE_FIXED(struct ge_open, grant),
+	WIRE_U32(struct ge_open, body_len, RUN_BLOB_MAX),
+};
+
+struct ge_started {
+	struct span sandbox; /* its name, for the answer: "gvisor:python-3" */
+};
+static const struct wire_field ge_started_rows[] = {
+	WIRE_BYTES(struct ge_started, sandbox, 1, 64),
+};
+
+struct ge_result {
+	uint8_t status;     /* enum run_status */
+	uint32_t exit_code; /* RUN_EXIT: 0..255; RUN_SIGNAL: the signal */
+	uint8_t truncated;
+	uint8_t files_dropped; /* some files were over a limit */
+	uint32_t duration_ms;
+};
+static const struct wire_field ge_result_rows[] = {
+	WIRE_U8(struct ge_result, status, RUN_STATUS_COUNT - 1),
+	WIRE_U32(struct ge_result, exit_code, 255),
+	WIRE_U8(struct ge_result, truncated, 1),
+	WIRE_U8(struct ge_result, files_dropped, 1),
+	WIRE_U32(struct ge_result, duration_ms, UINT32_MAX),
+};
+
+struct ge_failed {
+	uint16_t error; /* ERROR_GRANT, ERROR_POOL_BUSY, ERROR_LANGUAGE, ERROR_UNAVAILABLE … */
+	uint32_t retry_after_ms;
+};
+static const struct wire_field ge_failed_rows[] = {
+	WIRE_U16(struct ge_failed, error, ERROR_COUNT - 1),
+	WIRE_U32(struct ge_failed, retry_after_ms, UINT32_MAX),
+};
+
+static const struct wire_msg ge_msgs[] = {
+	[GE_OPEN] = { "open", WIRE_A_TO_B, WIRE_TABLE(struct ge_open, ge_open_rows) },
+	[GE_STARTED] = { "started", WIRE_B_TO_A, WIRE_TABLE(struct ge_started, ge_started_rows) },
+	[GE_RESULT] = { "result", WIRE_B_TO_A, WIRE_TABLE(struct ge_result, ge_result_rows) },
+	[GE_FAILED] = { "failed", WIRE_B_TO_A, WIRE_TABLE(struct ge_failed, ge_failed_rows) },
+};
+static const struct wire_edge ge_edge = WIRE_EDGE("gateway-executor", ge_msgs, true);
+
+#endif

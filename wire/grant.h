@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_GRANT_H
+#define WIRE_GRANT_H
+
+/*
+ * A single-use grant, as authority sends it to the process that will act (see
+ * authority_broker.h and authority_executor.h). The authority writes the grant
+ * before it answers the gateway; an actor that gets a stream whose grant it
+ * does not know yet calls link_pump() on its authority link once and looks
+ * again. A grant is gone after use, after expires_ms, and with its turn.
+ */
+#include <link/wire.h>
+#include <wire/limits.h>
+
+struct grant {
+	uint8_t grant[GRANT_LEN];
+	uint64_t turn;
+	uint32_t gateway; /* peer id of the only gateway that may use it */
+	uint8_t request_id[REQUEST_ID_LEN];
+	struct span tenant;
+	struct span user;
+	struct span target; /* broker: model alias; executor: language */
+	uint8_t keep;       /* executor: keep the lease until TURN_END (later steps) */
+	uint32_t body_len;
+	uint8_t digest[DIGEST_LEN];
+	uint32_t expires_ms; /* from receipt */
+};
+static const struct wire_field grant_rows[] = {
+	WIRE_FIXED(struct grant, grant),
+	WIRE_U64(struct grant, turn),
+	WIRE_U32(struct grant, gateway, UINT32_MAX),
+	WIRE_FIXED(struct grant, request_id),
+	WIRE_BYTES(struct grant, tenant, 1, TENANT_MAX),
+	WIRE_BYTES(struct grant, user, 1, USER_MAX),
+	WIRE_BYTES(struct grant, target, 1, MODEL_MAX),
+	WIRE_U8(struct grant, keep, 1),
+	WIRE_U32(struct grant, body_len, RUN_BLOB_MAX),
+	WIRE_FIXED(struct grant, digest),
+	WIRE_U32(struct grant, expires_ms, 60000),
+};
+
+struct turn_ref {
+	uint64_t turn;
+};
+static const struct wire_field turn_ref_rows[] = {
+	WIRE_U64(struct turn_ref, turn),
+};
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_METRICS_H
+#define WIRE_METRICS_H
+
+/*
+ * Counters of all processes. Each process writes its own page of shared memory
+ * (daemon_metric_add); the authority reads them all and serves /metrics.
+ */
+#include <stdint.h>
+
+#define METRICS_PAGE_LEN 4096
+
+enum metric {
+	METRIC_LINK_MESSAGES,
+	METRIC_LINK_DROPPED_PEERS,
+	METRIC_CONNECTIONS,
+	METRIC_CONNECTIONS_OPEN,
+	METRIC_CONNECTIONS_REFUSED,
+	METRIC_HANDSHAKES_FAILED,
+	METRIC_REQUESTS,
+	METRIC_RESPONSES_2XX,
+	METRIC_RESPONSES_4XX,
+	METRIC_RESPONSES_5XX,
+	METRIC_AUTH_FAILURES,
+	METRIC_BYTES_IN,
+	METRIC_BYTES_OUT,
+	METRIC_TURNS,
+	METRIC_TURNS_OPEN,
+	METRIC_GRANTS,
+	METRIC_GRANTS_REFUSED,
+	METRIC_RATE_LIMITED,
+	METRIC_MODEL_CALLS,
+	METRIC_MODEL_FAILURES,
+	METRIC_RUNS,
+	METRIC_RUNS_OPEN,
+	METRIC_RUNS_QUEUED,
+	METRIC_POOL_WARM,
+	METRIC_POOL_TARGET,
+	METRIC_SANDBOXES_STARTED,
+	METRIC_SANDBOXES_OPEN,
+	METRIC_AUDIT_RECORDS,
+	METRIC_AUDIT_SYNCS,
+	METRIC_AUDIT_SIZE,
+	METRIC_AUDIT_REFUSED,
+	METRIC_STORE_CHANGES,
+	METRIC_COUNT,
+};
+
+struct metrics_page {
+	uint64_t values[METRIC_COUNT]; /* written with relaxed atomics */
+};
+
+static const struct {
+	const char *name;
+	const char *type; /* Prometheus */
+	const char *help;
+} metric_rows[METRIC_COUNT] = {
+	[METRIC_LINK_MESSAGES] = { "link_messages_total", "counter",
+	    "Messages received on links." },
+	[METRIC_LINK_DROPPED_PEERS] = { "link_dropped_peers_total", "counter",
+	    "Peers dropped for breaking the protocol." },
+	[METRIC_CONNECTIONS] = { "connections_total", "counter", "Accepted connections." },
+	[METRIC_CONNECTIONS_OPEN] = { "connections_open", "gauge", "Open connections." },
+	[METRIC_CONNECTIONS_REFUSED] = { "connections_refused_total", "counter",
+	    "Connections refused by a limit per source." },
+	[METRIC_HANDSHAKES_FAILED] = { "tls_handshakes_failed_total", "counter",
+	    "Failed TLS handshakes." },
+	[METRIC_REQUESTS] = { "requests_total", "counter", "Requests parsed." },
+	[METRIC_RESPONSES_2XX] = { "responses_2xx_total", "counter", "Answers with status 2xx." },
+	[METRIC_RESPONSES_4XX] = { "responses_4xx_total", "counter", "Answers with status 4xx." },
+	[METRIC_RESPONSES_5XX] = { "responses_5xx_total", "counter", "Answers with status 5xx." },
+	[METRIC_AUTH_FAILURES] = { "authentication_failures_total", "counter",
+	    "Failed authentications." },
+	[METRIC_BYTES_IN] = { "bytes_in_total", "counter", "Bytes received." },
+	[METRIC_BYTES_OUT] = { "bytes_out_total", "counter", "Bytes sent." },
+	[METRIC_TURNS] = { "turns_total", "counter", "Turns admitted." },
+	[METRIC_TURNS_OPEN] = { "turns_open", "gauge", "Turns running." },
+	[METRIC_GRANTS] = { "grants_total", "counter", "Grants issued or used." },
+	[METRIC_GRANTS_REFUSED] = { "grants_refused_total", "counter",
+	    "Actions refused for lack of a grant." },
+	[METRIC_RATE_LIMITED] = { "rate_limited_total", "counter",
+	    "Requests refused by a rate or concurrency limit." },
+	[METRIC_MODEL_CALLS] = { "model_calls_total", "counter", "Calls to model providers." },
+	[METRIC_MODEL_FAILURES] = { "model_failures_total", "counter",
+	    "Failed calls to model providers." },
+	[METRIC_RUNS] = { "runs_total", "counter", "Runs started." },
+	[METRIC_RUNS_OPEN] = { "runs_open", "gauge", "Runs now." },
+	[METRIC_RUNS_QUEUED] = { "runs_queued", "gauge", "Runs waiting for a sandbox." },
+	[METRIC_POOL_WARM] = { "pool_warm", "gauge", "Warm sandboxes." },
+	[METRIC_POOL_TARGET] = { "pool_target", "gauge", "Warm sandboxes wanted." },
+	[METRIC_SANDBOXES_STARTED] = { "sandboxes_started_total", "counter", "Sandboxes started." },
+	[METRIC_SANDBOXES_OPEN] = { "sandboxes_open", "gauge", "Sandboxes that exist." },
+	[METRIC_AUDIT_RECORDS] = { "audit_records_total", "counter", "Durable audit records." },
+	[METRIC_AUDIT_SYNCS] = { "audit_syncs_total", "counter", "fdatasync calls of the log." },
+	[METRIC_AUDIT_SIZE] = { "audit_size", "gauge", "Records in the log." },
+	[METRIC_AUDIT_REFUSED] = { "audit_refused_total", "counter", "Appends refused." },
+	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed." },
+};
+
+#endif
