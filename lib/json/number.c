@@ -129,6 +129,7 @@ decimal_is_multiple(const struct decimal *d, const struct decimal *divisor)
 	uint64_t n = digits_u64(divisor), rest = 0;
 	const uint8_t *p = d->digits;
 
+	assert(n != 0); /* decimal_is_divisor() saw to it */
 	if (d->count == 0)
 		return true;
 	if (x < y)

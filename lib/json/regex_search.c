@@ -9,7 +9,7 @@
  * Invariants: an instruction is entered at most once for each position.
  * See:        Cox, "Regular Expression Matching: the Virtual Machine Approach".
  */
-#include <base/cleanup.h>
+#include <stdlib.h>
 
 #include "internal.h"
 #include "regex.h"
@@ -23,6 +23,8 @@ struct threads {
 struct run {
 	const struct regex *re;
 	uint64_t *steps;
+	struct threads now;
+	struct threads next;
 	bool at_begin;
 	bool at_end;
 	bool matched;
@@ -31,6 +33,7 @@ struct run {
 	uint32_t *stack;   /* each instruction entered adds one at most */
 };
 
+static struct status search(struct run *r, struct text_reader text);
 static struct status enter(struct run *r, struct threads *list, uint32_t start);
 static bool consumes(const struct regex *re, const struct regex_op *op, uint32_t cp);
 
@@ -38,42 +41,49 @@ struct status
 regex_search(
     const struct regex *re, const struct json_doc *d, uint32_t tok, uint64_t *steps, bool *ret)
 {
-	struct text_reader text = text_reader(text_raw(d, tok));
-	struct threads lists[2] = { { NULL, 0 }, { NULL, 0 } };
-	struct threads *now = &lists[0], *next = &lists[1], *swap;
+	uint32_t *scratch = calloc(re->len, 5 * sizeof(*scratch));
 	struct run r = { .re = re, .steps = steps, .at_begin = true, .position = 1 };
-	bool anchored = re->code[0].op == RE_BEGIN;
-	auto_free uint32_t *scratch = calloc(re->len, 5 * sizeof(*scratch));
-	uint32_t cp;
+	struct status st;
 
 	if (scratch == NULL)
 		return fail(E_NOMEM);
 	r.entered = scratch;
-	now->pc = scratch + re->len;
-	next->pc = now->pc + re->len;
-	r.stack = next->pc + re->len; /* 2·len */
-	for (;;) {
-		r.at_end = text.p == text.end;
-		/* The threads of `now` entered at this position; a new one may start. */
-		if (r.at_begin || !anchored)
-			TRY(enter(&r, now, 0));
-		if (r.matched || (anchored && now->len == 0) || !text_next(&text, &cp))
-			break;
-		r.at_begin = false;
-		r.at_end = text.p == text.end;
-		r.position++;
-		next->len = 0;
-		TRY(steps_take(steps, now->len));
-		for (uint32_t i = 0; i < now->len; i++) {
-			if (consumes(re, &re->code[now->pc[i]], cp))
-				TRY(enter(&r, next, now->pc[i] + 1U));
-		}
-		swap = now;
-		now = next;
-		next = swap;
-	}
+	r.now.pc = scratch + re->len;
+	r.next.pc = r.now.pc + re->len;
+	r.stack = r.next.pc + re->len; /* 2·len */
+	st = search(&r, text_reader(text_raw(d, tok)));
 	*ret = r.matched;
-	return OK;
+	free(scratch);
+	return st;
+}
+
+static struct status
+search(struct run *r, struct text_reader text)
+{
+	bool anchored = r->re->code[0].op == RE_BEGIN;
+	struct threads swap;
+	uint32_t cp;
+
+	for (;;) {
+		r->at_end = text.p == text.end;
+		/* The threads of `now` entered at this position; a new one may start. */
+		if (r->at_begin || !anchored)
+			TRY(enter(r, &r->now, 0));
+		if (r->matched || (anchored && r->now.len == 0) || !text_next(&text, &cp))
+			return OK;
+		r->at_begin = false;
+		r->at_end = text.p == text.end;
+		r->position++;
+		r->next.len = 0;
+		TRY(steps_take(r->steps, r->now.len));
+		for (uint32_t i = 0; i < r->now.len; i++) {
+			if (consumes(r->re, &r->re->code[r->now.pc[i]], cp))
+				TRY(enter(r, &r->next, r->now.pc[i] + 1U));
+		}
+		swap = r->now;
+		r->now = r->next;
+		r->next = swap;
+	}
 }
 
 /* Follow jumps and anchors from `start`; what then awaits a character joins the list. */

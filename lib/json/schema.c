@@ -13,7 +13,8 @@
 
 #include "schema_node.h"
 
-#define REF_MAX 1024 /* bytes */
+#define REF_MAX 1024                 /* bytes */
+#define POINTER_TEXT_MAX (1UL << 20) /* bytes, before it is cut */
 
 static struct status compile_document(struct schema_compiler *c);
 static struct status keep_document(struct schema_compiler *c, struct json_doc *d);
@@ -22,6 +23,7 @@ static struct status resolve_ref(struct schema_compiler *c, struct schema_node *
 static struct status percent_decode(struct span in, struct buf *out);
 static struct status circle_check(struct schema_compiler *c, struct schema_node *n, uint32_t depth);
 static void fault_of_text(struct schema_fault *fault, const struct json_doc *d);
+static void pointer_keep(struct schema_fault *fault, struct span pointer);
 
 struct status
 schema_compile(
@@ -57,17 +59,24 @@ schema_compile(
 static void
 fault_of_text(struct schema_fault *fault, const struct json_doc *d)
 {
-	auto_buf struct buf pointer = BUF_INIT(65536);
-	size_t n;
+	auto_buf struct buf pointer = BUF_INIT(POINTER_TEXT_MAX);
 
 	*fault = (struct schema_fault){
 		.message = d->fault.message,
 		.keyword = "",
 		.offset = d->fault.offset,
 	};
-	if (!is_ok(json_fault_pointer(d, &pointer)))
-		return;
-	n = pointer.len < SCHEMA_POINTER_MAX ? pointer.len : SCHEMA_POINTER_MAX;
+	(void)is_ok(json_fault_pointer(d, &pointer));
+	pointer_keep(fault, buf_span(&pointer));
+}
+
+static void
+pointer_keep(struct schema_fault *fault, struct span pointer)
+{
+	size_t n = pointer.len < SCHEMA_POINTER_MAX ? pointer.len : SCHEMA_POINTER_MAX;
+
+	while (n < pointer.len && n > 0 && (pointer.ptr[n] & 0xc0) == 0x80)
+		n--; /* never cut within a character */
 	if (n > 0)
 		memcpy(fault->pointer, pointer.ptr, n);
 }
@@ -237,21 +246,16 @@ void
 schema_fault_set(struct schema_fault *fault, const struct json_doc *d, uint32_t tok,
     const char *message, const char *keyword)
 {
-	auto_buf struct buf pointer = BUF_INIT(1UL << 20);
-	size_t n;
+	auto_buf struct buf pointer = BUF_INIT(POINTER_TEXT_MAX);
 
 	*fault = (struct schema_fault){
 		.message = message,
 		.keyword = keyword,
 		.offset = d->tok[tok].off,
 	};
-	if (!is_ok(json_pointer(d, tok, &pointer)) && pointer.len == 0)
-		return;
-	n = pointer.len < SCHEMA_POINTER_MAX ? pointer.len : SCHEMA_POINTER_MAX;
-	while (n < pointer.len && n > 0 && (pointer.ptr[n] & 0xc0) == 0x80)
-		n--; /* never cut within a character */
-	if (n > 0)
-		memcpy(fault->pointer, pointer.ptr, n);
+	/* Of a pointer that is too long the first part is kept. */
+	(void)is_ok(json_pointer(d, tok, &pointer));
+	pointer_keep(fault, buf_span(&pointer));
 }
 
 /* FNV-1a. The table is fixed when compiling, so a client cannot make it slow. */

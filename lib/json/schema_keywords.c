@@ -30,6 +30,7 @@ struct keyword {
 	uint32_t arg;
 };
 
+static struct status compile_keyword(struct place *p, uint64_t *seen);
 static struct status kw_ignore(struct place *p);
 static struct status kw_dialect(struct place *p);
 static struct status kw_id(struct place *p);
@@ -126,15 +127,24 @@ schema_compile_keywords(struct schema_compiler *c, uint32_t tok, struct schema_n
 		const struct keyword *kw = keyword_find(d, it.key);
 		struct place p = { c, d, n, it.val, tok, kw };
 
-		c->fault_tok = it.val;
-		if (kw == NULL)
-			return refuse(&p, E_UNSUPPORTED, "is not a supported keyword");
-		if (seen & 1ULL << (kw - keywords))
-			return refuse(&p, E_EXISTS, "is there twice");
-		seen |= 1ULL << (kw - keywords);
-		TRY(kw->compile(&p));
+		TRY(compile_keyword(&p, &seen));
 	}
 	return OK;
+}
+
+static struct status
+compile_keyword(struct place *p, uint64_t *seen)
+{
+	uint64_t bit;
+
+	p->c->fault_tok = p->tok;
+	if (p->kw == NULL)
+		return refuse(p, E_UNSUPPORTED, "is not a supported keyword");
+	bit = 1ULL << (p->kw - keywords);
+	if (*seen & bit)
+		return refuse(p, E_EXISTS, "is there twice");
+	*seen |= bit;
+	return p->kw->compile(p);
 }
 
 /* ---- annotations ---- */

@@ -205,7 +205,11 @@ json_put_raw(struct json_writer *w, struct span value)
 
 /* ---- escaping ---- */
 
-/* By byte: 0 as it is, 1 as \u00XX (so are the other controls), 2 perhaps U+2028/9, else \x. */
+#define ESCAPE_MAX 6 /* bytes */
+
+/* By byte: \x for x in the table, else one of these; a control is \u00XX anyhow. */
+enum { AS_IT_IS, AS_HEX, AS_LINE };
+
 static const uint8_t escape_as[256] = {
 	['\b'] = 'b',
 	['\f'] = 'f',
@@ -214,14 +218,14 @@ static const uint8_t escape_as[256] = {
 	['\t'] = 't',
 	['"'] = '"',
 	['\\'] = '\\',
-	[0x7f] = 1,
-	[0xe2] = 2,
+	[0x7f] = AS_HEX,
+	[0xe2] = AS_LINE,
 };
 
 struct status
 json_escape(struct span text, struct buf *out)
 {
-	auto_buf struct buf repaired = BUF_INIT(4 * REPAIR_CHUNK);
+	auto_buf struct buf repaired = BUF_INIT(4UL * REPAIR_CHUNK);
 
 	while (text.len > 0) {
 		size_t used = utf8_valid_len(text);
@@ -239,34 +243,51 @@ json_escape(struct span text, struct buf *out)
 	return OK;
 }
 
+/* The escape for the byte at p: its length, 0 if it stays; *ret_eaten bytes are done. */
+static size_t
+escape_one(const uint8_t *p, uint8_t out[ESCAPE_MAX], size_t *ret_eaten)
+{
+	static const uint8_t line[ESCAPE_MAX] = { '\\', 'u', '2', '0', '2', '8' };
+	static const char hex[] = "0123456789abcdef";
+	uint8_t c = *p, as = escape_as[c];
+
+	*ret_eaten = 1;
+	if (as == AS_IT_IS && c >= 0x20)
+		return 0;
+	if (as == AS_LINE) { /* E2 80 A8, E2 80 A9; the sequence is whole */
+		if (p[1] != 0x80 || (p[2] & 0xfe) != 0xa8)
+			return 0;
+		memcpy(out, line, sizeof(line));
+		out[5] = (uint8_t)('8' + (p[2] & 1));
+		*ret_eaten = 3;
+		return ESCAPE_MAX;
+	}
+	out[0] = '\\';
+	out[1] = as;
+	if (as != AS_IT_IS && as != AS_HEX)
+		return 2;
+	out[1] = 'u';
+	out[2] = out[3] = '0';
+	out[4] = (uint8_t)hex[c >> 4];
+	out[5] = (uint8_t)hex[c & 15];
+	return ESCAPE_MAX;
+}
+
 static struct status
 escape_valid(struct span text, struct buf *out)
 {
-	static const char hex[] = "0123456789abcdef";
-	size_t start = 0;
+	uint8_t escape[ESCAPE_MAX];
+	size_t start = 0, eaten;
 
 	TRY(buf_reserve(out, text.len));
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.ptr[i], as = escape_as[c] == 0 && c < 0x20 ? 1 : escape_as[c];
-		uint8_t escape[6] = { '\\', as, '0', '0', (uint8_t)hex[c >> 4],
-			(uint8_t)hex[c & 15] };
-		size_t escape_len = as == 1 ? 6 : 2, eaten = 1;
+	for (size_t i = 0; i < text.len; i += eaten) {
+		size_t len = escape_one(text.ptr + i, escape, &eaten);
 
-		if (as == 0)
+		if (len == 0)
 			continue;
-		if (as == 1)
-			escape[1] = 'u';
-		if (as == 2) { /* E2 80 A8 and E2 80 A9; the sequence is whole */
-			if (text.ptr[i + 1] != 0x80 || (text.ptr[i + 2] & 0xfe) != 0xa8)
-				continue;
-			memcpy(escape, text.ptr[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
-			escape_len = 6;
-			eaten = 3;
-		}
 		TRY(buf_put_span(out, span_of(text.ptr + start, i - start)));
-		TRY(buf_put(out, escape, escape_len));
+		TRY(buf_put(out, escape, len));
 		start = i + eaten;
-		i = start - 1;
 	}
 	return buf_put_span(out, span_of(text.ptr + start, text.len - start));
 }
