@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-check(bool ok)
+expect(bool ok)
 {
 	if (!ok)
 		abort();
@@ -32,15 +32,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	len = (size_t)(nul - data);
 	if (!is_ok(schema_compile(span_of(data, len), &a, &s, &fault))) {
-		check(s == NULL && fault.offset <= len);
+		expect(s == NULL && fault.offset <= len);
 		return 0;
 	}
-	check(is_ok(json_init(&d, &(struct json_opts){ .tokens_max = 10000 })));
+	expect(is_ok(json_init(&d, &(struct json_opts){ .tokens_max = 10000 })));
 	if (!is_ok(json_parse(&d, span_of(nul + 1, size - len - 1))))
 		return 0;
 	st = schema_validate(s, &d, 0, &fault);
-	check(is_ok(st) || (fault.message != NULL && fault.keyword != NULL));
+	expect(is_ok(st) || (fault.message != NULL && fault.keyword != NULL));
 	again = schema_validate(s, &d, 0, NULL);
-	check(st.code == again.code);
+	expect(st.code == again.code);
 	return 0;
 }
