@@ -45,7 +45,7 @@ struct link_ops {
  */
 MUST_USE struct status link_new(uv_loop_t *loop, int fd, const struct wire_edge *edge, bool a_end,
     const struct link_ops *ops, void *ctx, struct link **ret);
-/* Safe at any time outside the link's own handlers and in on_closed. NULL is fine. */
+/* Safe at any time, in handlers too; open streams get their on_closed. NULL is fine. */
 void link_free(struct link *l);
 void *link_ctx(struct link *l);
 void link_set_state(struct link *l, uint32_t state_bit);
