@@ -296,6 +296,30 @@ limits_of_schemas(void **state)
 	assert_null(s);
 }
 
+/* The arena runs out at every possible place: E_NOMEM, and nothing comes back. */
+static void
+memory_runs_out_cleanly(void **state)
+{
+	static const char text[] =
+	    "{\"$ref\":\"#/$defs/"
+	    "a\",\"$defs\":{\"a\":{\"pattern\":\"[a-z]+\\\\d\"}},\"allOf\":[{}],"
+	    "\"patternProperties\":{\"\\u0061\":true},\"properties\":{\"b\\n\":{}},\"required\":["
+	    "\"c\"]}";
+	const struct schema *s = NULL;
+	size_t max;
+
+	(void)state;
+	for (max = 0; s == NULL; max += 16) {
+		auto_arena struct arena a = ARENA_INIT(max);
+		struct schema_fault fault = { .message = NULL };
+		struct status st = schema_compile(span_str(text), &a, &s, max % 32 ? &fault : NULL);
+
+		assert_int_equal(st.code, s == NULL ? E_NOMEM : E_OK);
+		assert_true(max < 1 << 16);
+	}
+	assert_true(max > 1000);
+}
+
 static void
 recursion_is_bounded(void **state)
 {
@@ -324,6 +348,7 @@ main(void)
 		cmocka_unit_test(work_is_bounded),
 		cmocka_unit_test(unique_items_are_linear),
 		cmocka_unit_test(limits_of_schemas),
+		cmocka_unit_test(memory_runs_out_cleanly),
 		cmocka_unit_test(recursion_is_bounded),
 	};
 
