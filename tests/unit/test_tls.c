@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lib/tls over socketpairs: both sides, refusals, and no file after tls_init(). */
+#include "unit.h"
+
+#include <tls/tls.h>
+
+#include <base/cleanup.h>
+#include <base/rand.h>
+#include <crypto/cert.h>
+#include <crypto/crypto.h>
+
+#include <fcntl.h>
+#include <openssl/ssl.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ROUNDS_MAX 1000
+
+static struct {
+	struct buf ca, cert, other_ca;
+	struct secret ca_key, key, other_key;
+	uint8_t ticket_key[TLS_TICKET_KEY_LEN];
+} pki = { .ca = BUF_INIT(CERT_PEM_LEN_MAX),
+	.cert = BUF_INIT(CERT_PEM_LEN_MAX),
+	.other_ca = BUF_INIT(CERT_PEM_LEN_MAX) };
+
+static int
+start(void **state)
+{
+	const struct span sans[] = { SPAN_LIT("localhost"), SPAN_LIT("127.0.0.1") };
+	const struct cert_leaf leaf = { .sans = sans, .san_count = 2, .ttl_s = 3600 };
+
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	return is_ok(crypto_init()) && is_ok(tls_init()) &&
+		       is_ok(cert_ca_create(SPAN_LIT("test CA"), &pki.ca, &pki.ca_key)) &&
+		       is_ok(cert_ca_create(SPAN_LIT("other CA"), &pki.other_ca, &pki.other_key)) &&
+		       is_ok(cert_leaf_issue(
+			   buf_span(&pki.ca), &pki.ca_key, &leaf, &pki.cert, &pki.key)) &&
+		       is_ok(rand_bytes(pki.ticket_key, sizeof(pki.ticket_key)))
+		   ? 0
+		   : -1;
+}
+
+static int
+stop(void **state)
+{
+	(void)state;
+	buf_done(&pki.ca);
+	buf_done(&pki.cert);
+	buf_done(&pki.other_ca);
+	secret_done(&pki.ca_key);
+	secret_done(&pki.key);
+	secret_done(&pki.other_key);
+	return 0;
+}
+
+static struct tls_server_opts
+server_opts(void)
+{
+	return (struct tls_server_opts){ .cert_pem = buf_span(&pki.cert),
+		.key_pem = secret_borrow(&pki.key) };
+}
+
+static struct tls_ctx *
+server_ctx(bool tickets)
+{
+	struct tls_server_opts o = server_opts();
+	struct tls_ctx *ctx = NULL;
+
+	if (tickets)
+		o.ticket_key = span_of(pki.ticket_key, sizeof(pki.ticket_key));
+	assert_true(is_ok(tls_server_ctx_new(&o, &ctx)));
+	return ctx;
+}
+
+static struct tls_ctx *
+client_ctx(const char *const *alpn, const struct buf *ca)
+{
+	struct tls_client_opts o = { .ca_pem = buf_span(ca), .alpn = alpn };
+	struct tls_ctx *ctx = NULL;
+
+	assert_true(is_ok(tls_client_ctx_new(&o, &ctx)));
+	return ctx;
+}
+
+static void
+sockets(int fd[2])
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+}
+
+struct link {
+	int fd[2]; /* server, client */
+	struct tls_conn *server, *client;
+	struct status server_st, client_st; /* how the handshakes ended */
+};
+
+static void
+link_open(struct link *l, struct tls_ctx *server, struct tls_ctx *client, const char *name)
+{
+	*l = (struct link){ .server_st = fail(E_AGAIN), .client_st = fail(E_AGAIN) };
+	sockets(l->fd);
+	assert_true(is_ok(tls_accept_new(server, l->fd[0], &l->server)));
+	assert_true(is_ok(tls_connect_new(client, l->fd[1], span_str(name), &l->client)));
+	for (int i = 0; i < ROUNDS_MAX; i++) {
+		if (l->client_st.code == E_AGAIN)
+			l->client_st = tls_handshake(l->client);
+		if (l->server_st.code == E_AGAIN)
+			l->server_st = tls_handshake(l->server);
+		if (l->client_st.code != E_AGAIN && l->server_st.code != E_AGAIN)
+			break;
+		if (l->client_st.code == E_PROTO) /* its alert is out; nothing else will come */
+			(void)shutdown(l->fd[1], SHUT_WR);
+	}
+}
+
+static void
+link_close(struct link *l)
+{
+	tls_conn_free(l->server);
+	tls_conn_free(l->client);
+	close(l->fd[0]);
+	close(l->fd[1]);
+}
+
+static void
+assert_reads(struct tls_conn *c, const char *want)
+{
+	char got[64];
+	size_t n = 0;
+
+	assert_true(is_ok(tls_read(c, got, sizeof(got), &n)));
+	assert_true(span_eq_str(span_of(got, n), want));
+}
+
+static void
+both_sides_talk(void **state)
+{
+	struct tls_ctx *s = server_ctx(false), *c = client_ctx(NULL, &pki.ca);
+	const struct span parts[] = { SPAN_LIT("authorization: "), SPAN_LIT("sesame"), SPAN_EMPTY,
+		SPAN_LIT("\r\n") };
+	struct link l;
+	char byte;
+	size_t n;
+
+	(void)state;
+	link_open(&l, s, c, "localhost");
+	tls_ctx_free(s); /* connections hold on to their contexts */
+	tls_ctx_free(c);
+	assert_true(is_ok(l.server_st) && is_ok(l.client_st));
+	assert_string_equal(tls_version(l.server), "TLSv1.3");
+	assert_true(span_eq_str(tls_alpn(l.server), "http/1.1"));
+	assert_true(span_eq_str(tls_sni(l.server), "localhost"));
+	assert_false(tls_resumed(l.server));
+
+	assert_int_equal(tls_read(l.server, &byte, 1, &n).code, E_AGAIN);
+	assert_int_equal(tls_want(l.server), TLS_WANT_READ);
+	assert_true(is_ok(tls_write(l.client, SPAN_LIT("hello"), &n)) && n == 5);
+	assert_true(is_ok(tls_read(l.server, &byte, 1, &n)) && byte == 'h');
+	assert_true(tls_pending(l.server));
+	assert_reads(l.server, "ello");
+	assert_false(tls_pending(l.server));
+	assert_true(is_ok(tls_writev(l.server, parts, COUNT(parts), &n)) && n == 23);
+	assert_reads(l.client, "authorization: sesame\r\n");
+	assert_true(is_ok(tls_write(l.server, SPAN_EMPTY, &n)) && n == 0);
+	assert_int_equal(tls_read(l.client, &byte, 1, &n).code, E_AGAIN);
+
+	assert_true(is_ok(tls_shutdown(l.client)));
+	assert_int_equal(tls_read(l.server, &byte, 1, &n).code, E_EOF);
+	assert_int_equal(tls_failure(l.server), TLS_FAIL_NONE);
+	assert_true(is_ok(tls_write(l.server, SPAN_LIT("bye"), &n)));
+	assert_true(is_ok(tls_shutdown(l.server)));
+	link_close(&l);
+}
+
+/* More than the socket takes: partial writes, then all of it, in order. */
+static void
+large_writes_arrive_whole(void **state)
+{
+	struct tls_ctx *s = server_ctx(false), *c = client_ctx(NULL, &pki.ca);
+	size_t len = 4U << 20, sent = 0, got = 0, n;
+	uint8_t *out = malloc(len), in[8192];
+	bool blocked = false;
+	struct link l;
+
+	(void)state;
+	assert_non_null(out);
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t)(i * 31 >> 3);
+	link_open(&l, s, c, "127.0.0.1");
+	assert_true(is_ok(l.server_st) && is_ok(l.client_st));
+	while (got < len) {
+		struct span rest = span_from(span_of(out, len), sent);
+		struct span v[2] = { span_of(rest.ptr, rest.len / 2),
+			span_from(rest, rest.len / 2) };
+		struct status st = rest.len == 0   ? fail(E_AGAIN)
+				   : sent % 3 == 0 ? tls_write(l.server, rest, &n)
+						   : tls_writev(l.server, v, 2, &n);
+
+		if (is_ok(st)) {
+			assert_true(n > 0 && n <= rest.len);
+			sent += n;
+			continue;
+		}
+		assert_int_equal(st.code, E_AGAIN);
+		blocked = blocked || tls_want(l.server) == TLS_WANT_WRITE;
+		while (is_ok(tls_read(l.client, in, sizeof(in), &n))) {
+			assert_memory_equal(in, out + got, n);
+			got += n;
+		}
+	}
+	assert_true(blocked);
+	link_close(&l);
+	tls_ctx_free(s);
+	tls_ctx_free(c);
+	free(out);
+}
+
+static void
+wrong_names_and_roots_are_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		const struct buf *ca;
+		bool good;
+	} rows[] = {
+		{ "localhost", &pki.ca, true },
+		{ "127.0.0.1", &pki.ca, true },
+		{ "LOCALHOST", &pki.ca, true },
+		{ "example.org", &pki.ca, false },
+		{ "127.0.0.2", &pki.ca, false },
+		{ "::1", &pki.ca, false },
+		{ "localhost", &pki.other_ca, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct tls_ctx *s = server_ctx(false), *c = client_ctx(NULL, rows[i].ca);
+		struct link l;
+
+		link_open(&l, s, c, rows[i].name);
+		assert_int_equal(l.client_st.code, rows[i].good ? E_OK : E_PROTO);
+		assert_int_equal(
+		    tls_failure(l.client), rows[i].good ? TLS_FAIL_NONE : TLS_FAIL_CERT);
+		assert_int_equal(
+		    tls_failure(l.server), rows[i].good ? TLS_FAIL_NONE : TLS_FAIL_CERT);
+		assert_int_equal(tls_handshake(l.client).code, rows[i].good ? E_OK : E_PROTO);
+		link_close(&l);
+		tls_ctx_free(s);
+		tls_ctx_free(c);
+	}
+}
+
+static void
+no_common_protocol_is_refused(void **state)
+{
+	static const char *const h2[] = { "h2", NULL }, *const both[] = { "h2", "http/1.1", NULL };
+	struct tls_ctx *s = server_ctx(false), *c = client_ctx(h2, &pki.ca);
+	struct link l;
+
+	(void)state;
+	link_open(&l, s, c, "localhost");
+	assert_int_equal(l.server_st.code, E_PROTO);
+	assert_int_equal(tls_failure(l.server), TLS_FAIL_ALPN);
+	assert_int_equal(tls_failure(l.client), TLS_FAIL_ALPN);
+	link_close(&l);
+	tls_ctx_free(c);
+	c = client_ctx(both, &pki.ca);
+	link_open(&l, s, c, "localhost");
+	assert_true(is_ok(l.server_st) && is_ok(l.client_st));
+	assert_true(span_eq_str(tls_alpn(l.client), "http/1.1"));
+	link_close(&l);
+	tls_ctx_free(c);
+	tls_ctx_free(s);
+}
+
+/* A client of OpenSSL's own, with what ours never offers. */
+static SSL *
+raw_client(SSL_CTX *ctx, int fd)
+{
+	SSL *ssl = SSL_new(ctx);
+
+	assert_non_null(ssl);
+	assert_int_equal(SSL_set_fd(ssl, fd), 1);
+	SSL_set_connect_state(ssl);
+	return ssl;
+}
+
+static void
+old_versions_are_refused(void **state)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_1_VERSION, TLS1_VERSION };
+	struct tls_ctx *s = server_ctx(true);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(versions); i++) {
+		SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+		struct tls_conn *conn = NULL;
+		struct status st;
+		SSL *client;
+		int fd[2];
+
+		SSL_CTX_set_cipher_list(ctx, "ALL:@SECLEVEL=0");
+		SSL_CTX_set_min_proto_version(ctx, versions[i]);
+		SSL_CTX_set_max_proto_version(ctx, versions[i]);
+		sockets(fd);
+		client = raw_client(ctx, fd[1]);
+		assert_true(SSL_do_handshake(client) <= 0);
+		assert_true(is_ok(tls_accept_new(s, fd[0], &conn)));
+		st = tls_handshake(conn);
+		assert_int_equal(st.code, E_PROTO);
+		assert_int_equal(tls_failure(conn), TLS_FAIL_OLD_VERSION);
+		assert_true(SSL_do_handshake(client) <= 0);
+		assert_int_equal(SSL_get_error(client, -1), SSL_ERROR_SSL);
+		tls_conn_free(conn);
+		SSL_free(client);
+		SSL_CTX_free(ctx);
+		close(fd[0]);
+		close(fd[1]);
+	}
+	tls_ctx_free(s);
+}
+
+static void
+what_is_not_tls_is_told_apart(void **state)
+{
+	static const struct {
+		struct span in;
+		bool end;
+		enum code code;
+		enum tls_failure failure;
+	} rows[] = {
+		{ SPAN_LIT("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), false, E_PROTO,
+		    TLS_FAIL_PLAIN_HTTP },
+		{ SPAN_LIT("POST /v1/execute HTTP/1.1\r\n"), false, E_PROTO, TLS_FAIL_PLAIN_HTTP },
+		{ SPAN_LIT("CONNECT h:443 HTTP/1.1\r\n"), false, E_PROTO, TLS_FAIL_PLAIN_HTTP },
+		{ SPAN_LIT("SSH-2.0-OpenSSH_9.2\r\n"), false, E_PROTO, TLS_FAIL_GARBAGE },
+		{ SPAN_LIT("\x16\x03\x01\x7f\xff"
+			   "aaaaaaaaaaaaaaaa"),
+		    false, E_PROTO, TLS_FAIL_GARBAGE },
+		{ SPAN_LIT("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"), false, E_PROTO,
+		    TLS_FAIL_GARBAGE },
+		{ SPAN_LIT("\x16\x03\x01"), false, E_AGAIN, TLS_FAIL_NONE },
+		{ SPAN_LIT("\x16\x03\x01"), true, E_CLOSED, TLS_FAIL_CLOSED },
+		{ SPAN_LIT(""), true, E_CLOSED, TLS_FAIL_CLOSED },
+		{ SPAN_LIT("\x15\x03\x01\x00\x02\x02\x28"), false, E_PROTO, TLS_FAIL_ALERT },
+	};
+	struct tls_ctx *s = server_ctx(true);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct tls_conn *conn = NULL;
+		struct status st;
+		int fd[2];
+
+		sockets(fd);
+		assert_int_equal(write(fd[1], rows[i].in.ptr, rows[i].in.len), rows[i].in.len);
+		if (rows[i].end)
+			assert_int_equal(shutdown(fd[1], SHUT_WR), 0);
+		assert_true(is_ok(tls_accept_new(s, fd[0], &conn)));
+		st = tls_handshake(conn);
+		if (st.code != rows[i].code || tls_failure(conn) != rows[i].failure)
+			print_error("row %zu: %s\n", i, tls_failure_text(tls_failure(conn)));
+		assert_int_equal(st.code, rows[i].code);
+		assert_int_equal(tls_failure(conn), rows[i].failure);
+		assert_int_equal(tls_shutdown(conn).code,
+		    rows[i].failure == TLS_FAIL_NONE ? E_OK : rows[i].code);
+		tls_conn_free(conn);
+		close(fd[0]);
+		close(fd[1]);
+	}
+	tls_ctx_free(s);
+}
+
+static void
+a_cut_connection_is_not_an_end(void **state)
+{
+	struct tls_ctx *s = server_ctx(false), *c = client_ctx(NULL, &pki.ca);
+	struct link l;
+	char byte;
+	size_t n;
+
+	(void)state;
+	link_open(&l, s, c, "localhost");
+	assert_int_equal(shutdown(l.fd[1], SHUT_RDWR), 0);
+	assert_int_equal(tls_read(l.server, &byte, 1, &n).code, E_CLOSED);
+	assert_int_equal(tls_failure(l.server), TLS_FAIL_CLOSED);
+	assert_int_equal(tls_write(l.server, SPAN_LIT("x"), &n).code, E_CLOSED);
+	link_close(&l);
+	tls_ctx_free(s);
+	tls_ctx_free(c);
+}
+
+/* One handshake of OpenSSL's own client; its session when a ticket came. */
+static bool
+resume_with(struct tls_ctx *s, SSL_CTX *ctx, SSL_SESSION **session)
+{
+	struct tls_conn *conn = NULL;
+	struct status st = fail(E_AGAIN);
+	bool resumed;
+	SSL *client;
+	size_t n;
+	int fd[2];
+	char byte;
+
+	sockets(fd);
+	client = raw_client(ctx, fd[1]);
+	if (*session != NULL)
+		assert_int_equal(SSL_set_session(client, *session), 1);
+	assert_true(is_ok(tls_accept_new(s, fd[0], &conn)));
+	for (int i = 0; i < ROUNDS_MAX && SSL_do_handshake(client) != 1; i++)
+		st = tls_handshake(conn);
+	if (!is_ok(st))
+		st = tls_handshake(conn);
+	assert_true(is_ok(st));
+	assert_true(is_ok(tls_write(conn, SPAN_LIT("x"), &n)));
+	assert_int_equal(SSL_read(client, &byte, 1), 1);
+	resumed = tls_resumed(conn);
+	assert_int_equal(resumed, SSL_session_reused(client));
+	SSL_SESSION_free(*session);
+	*session = SSL_get1_session(client);
+	assert_int_equal(SSL_SESSION_get_max_early_data(*session), 0);
+	SSL_shutdown(client);
+	SSL_free(client);
+	tls_conn_free(conn);
+	close(fd[0]);
+	close(fd[1]);
+	return resumed;
+}
+
+static void
+tickets_work_between_workers(void **state)
+{
+	struct tls_ctx *a = server_ctx(true), *b = server_ctx(true), *none = server_ctx(false);
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL_SESSION *session = NULL, *no_session = NULL;
+
+	(void)state;
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT);
+	assert_false(resume_with(a, ctx, &session));
+	assert_true(resume_with(b, ctx, &session));
+	assert_false(resume_with(none, ctx, &no_session));
+	assert_false(SSL_SESSION_is_resumable(no_session));
+	assert_false(resume_with(none, ctx, &session));
+	SSL_SESSION_free(session);
+	SSL_SESSION_free(no_session);
+	SSL_CTX_free(ctx);
+	tls_ctx_free(a);
+	tls_ctx_free(b);
+	tls_ctx_free(none);
+}
+
+static void
+bad_options_are_refused(void **state)
+{
+	static const char *const none[] = { NULL }, *const empty[] = { "", NULL },
+				 *const five[] = { "a", "b", "c", "d", "e", NULL };
+	const char *const *const alpns[] = { none, empty, five };
+	struct tls_server_opts o;
+	struct tls_client_opts c = { .ca_pem = SPAN_EMPTY };
+	struct tls_ctx *ctx = NULL;
+	auto_buf struct buf cut = BUF_INIT(CERT_PEM_LEN_MAX);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(alpns); i++) {
+		o = server_opts();
+		o.alpn = alpns[i];
+		assert_int_equal(tls_server_ctx_new(&o, &ctx).code, E_SYNTAX);
+	}
+	o = server_opts();
+	o.cert_pem = SPAN_LIT("junk");
+	assert_int_equal(tls_server_ctx_new(&o, &ctx).code, E_SYNTAX);
+	o = server_opts();
+	o.key_pem = SPAN_LIT("junk");
+	assert_int_equal(tls_server_ctx_new(&o, &ctx).code, E_SYNTAX);
+	o = server_opts();
+	o.key_pem = secret_borrow(&pki.ca_key);
+	assert_int_equal(tls_server_ctx_new(&o, &ctx).code, E_CRYPTO);
+	o = server_opts();
+	o.ticket_key = SPAN_LIT("short");
+	assert_int_equal(tls_server_ctx_new(&o, &ctx).code, E_SYNTAX);
+	assert_int_equal(tls_client_ctx_new(&c, &ctx).code, E_SYNTAX);
+	assert_true(is_ok(buf_put_span(&cut, buf_span(&pki.ca))));
+	assert_true(is_ok(buf_put(&cut, pki.ca.ptr, pki.ca.len / 2)));
+	c.ca_pem = buf_span(&cut);
+	assert_int_equal(tls_client_ctx_new(&c, &ctx).code, E_SYNTAX);
+	assert_null(ctx);
+}
+
+/* In a child that dies when it opens a file: new contexts, handshake, data. */
+static void
+nothing_is_opened_after_init(void **state)
+{
+	pid_t pid;
+	int wstatus;
+
+	(void)state;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+		struct tls_ctx *s, *c;
+		struct link l;
+		size_t n;
+
+		if (seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(openat), 0) != 0 ||
+		    seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(open), 0) != 0 ||
+		    seccomp_load(filter) != 0)
+			_exit(2);
+		/* The secrets did not survive the fork: a fresh pair. */
+		buf_clear(&pki.ca);
+		buf_clear(&pki.cert);
+		pki.ca_key = pki.key = SECRET_NONE;
+		buf_clear(&pki.other_ca);
+		pki.other_key = SECRET_NONE;
+		if (start(NULL) != 0)
+			_exit(3);
+		s = server_ctx(true);
+		c = client_ctx(NULL, &pki.ca);
+		link_open(&l, s, c, "localhost");
+		if (!is_ok(l.server_st) || !is_ok(l.client_st) ||
+		    !is_ok(tls_write(l.client, SPAN_LIT("x"), &n)))
+			_exit(4);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &wstatus, 0), pid);
+	assert_true(WIFEXITED(wstatus));
+	assert_int_equal(WEXITSTATUS(wstatus), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_sides_talk),
+		cmocka_unit_test(large_writes_arrive_whole),
+		cmocka_unit_test(wrong_names_and_roots_are_refused),
+		cmocka_unit_test(no_common_protocol_is_refused),
+		cmocka_unit_test(old_versions_are_refused),
+		cmocka_unit_test(what_is_not_tls_is_told_apart),
+		cmocka_unit_test(a_cut_connection_is_not_an_end),
+		cmocka_unit_test(tickets_work_between_workers),
+		cmocka_unit_test(bad_options_are_refused),
+		cmocka_unit_test(nothing_is_opened_after_init),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
