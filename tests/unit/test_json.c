@@ -126,6 +126,10 @@ faults_say_where(void **state)
 		{ "[\"\xc0\x80\"]", "/0", "is not valid UTF-8", 2 },
 		{ "[\"\xed\xa0\x80\"]", "/0", "is not valid UTF-8", 2 },
 		{ "[\"\xf4\x90\x80\x80\"]", "/0", "is not valid UTF-8", 2 },
+		{ "[\"\xf0\x8f\xbf\xbf\"]", "/0", "is not valid UTF-8", 2 },
+		{ "[\"\xe0\x9f\xbf\"]", "/0", "is not valid UTF-8", 2 },
+		{ "[\"\xf5\x80\x80\x80\"]", "/0", "is not valid UTF-8", 2 },
+		{ "[\"\xe2\x82\"]", "/0", "is not valid UTF-8", 2 },
 		{ "[\"\\x\"]", "/0", "has an unknown escape in a string", 2 },
 		{ "\xef\xbb\xbf[]", "", "begins with a byte order mark", 0 },
 		{ "[] []", "", "has something after its end", 3 },
@@ -172,6 +176,7 @@ duplicates_are_refused(void **state)
 		{ "{\"model\":1,\"x\":{},\"Model\":2}", "/Model" },
 		{ "{\"a\":1,\"\\u0041\":2}", "/A" },
 		{ "{\"\":1,\"\":2}", "/" },
+		{ "{\"AZaz\":1,\"azAZ\":2}", "/azAZ" },
 		{ "[0,{\"k\":[{\"stream\":1,\"b\":[{}],\"STREAM\":2}]}]", "/1/k/0/STREAM" },
 		{ "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"C\":"
 		  "1}",
@@ -268,6 +273,10 @@ strings_are_decoded(void **state)
 		assert_true(span_eq_str(buf_span(&b), rows[i].text));
 		assert_true(json_str_eq_str(&d, 0, rows[i].text));
 		assert_false(json_str_eq_str(&d, 0, "something else"));
+		assert_true(is_ok(buf_put_u8(&b, 'x')));
+		assert_false(json_str_eq(&d, 0, buf_span(&b)));
+		b.len = s.len > 0 ? s.len - 1 : 1;
+		assert_false(json_str_eq(&d, 0, buf_span(&b)));
 		if (strstr(rows[i].text, "\xef\xbf\xbd") != NULL)
 			parse(&e, &strict, rows[i].json, E_SYNTAX);
 	}

@@ -338,6 +338,20 @@ recursion_is_bounded(void **state)
 	assert_int_equal(validate(s, buf_span(&fine), NULL).code, E_OK);
 }
 
+/* A failed alternative gives its depth back. */
+static void
+alternatives_leave_no_depth(void **state)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	const struct schema *s = compile(
+	    &a, "{\"items\":{\"anyOf\":[{\"items\":{\"type\":\"null\"}},{\"type\":\"array\"}]}}");
+	auto_buf struct buf text = BUF_INIT(1 << 20);
+
+	(void)state;
+	put_repeated(&text, "[[1]", ",[1]", 2 * SCHEMA_DEPTH_MAX, "]");
+	assert_int_equal(validate(s, buf_span(&text), NULL).code, E_OK);
+}
+
 int
 main(void)
 {
@@ -350,6 +364,7 @@ main(void)
 		cmocka_unit_test(limits_of_schemas),
 		cmocka_unit_test(memory_runs_out_cleanly),
 		cmocka_unit_test(recursion_is_bounded),
+		cmocka_unit_test(alternatives_leave_no_depth),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
