@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+/*
+ * The command `sallyport`: what its files share. A command is a row of the table
+ * in main.c; an option is a row of the table in options.c.
+ */
+#include <stdio.h>
+
+#include <base/span.h>
+#include <conf/conf.h>
+
+#define CLI_ARGS_MAX 8    /* words after the command's name */
+#define CLI_PATH_MAX 4096 /* with its NUL */
+#define CLI_PROMPT_MAX (1U << 20)
+#define CLI_CODE_MAX (4U << 20)
+
+enum cli_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum option_id {
+	OPT_CONFIG,
+	OPT_LISTEN,
+	OPT_MODEL,
+	OPT_LANGUAGE,
+	OPT_TIMEOUT,
+	OPT_TENANT,
+	OPT_USER,
+	OPT_POLICY,
+	OPT_EXPIRES,
+	OPT_JSON,
+	OPT_FOLLOW,
+	OPT_REQUEST,
+	OPT_HELP,
+	OPT_COUNT,
+};
+#define OPT(id) (1U << (id))
+
+struct invocation {
+	const struct command *command;
+	const char *options[OPT_COUNT]; /* NULL: not given; flags: "" */
+	const char *args[CLI_ARGS_MAX];
+	size_t nargs;
+};
+
+typedef int command_fn(const struct invocation *inv);
+
+struct command {
+	const char *name; /* one word or two: "key create" */
+	const char *args; /* as in the usage line */
+	size_t args_min, args_max;
+	uint32_t options; /* OPT() bits */
+	uint32_t required;
+	const char *summary;
+	command_fn *run;
+};
+
+/* main.c's table; a row without a name ends it. */
+extern const struct command commands[];
+
+/* options.c: parse what follows the command's name. EXIT_DONE, or EXIT_USAGE after a message. */
+int options_parse(const struct command *c, int argc, char **argv, struct invocation *ret);
+void options_help(const struct command *c, FILE *to);
+
+/* "sallyport: what: why" on standard error, unprintable bytes replaced. Returns EXIT_FAILED. */
+int cli_error(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cli_status(const char *what, struct status st);
+
+/* ---- state.c: a state directory and this installation ---- */
+struct state {
+	char conf_path[CLI_PATH_MAX]; /* absolute */
+	char dir[CLI_PATH_MAX];       /* absolute, its folder */
+	int dir_fd;
+	struct conf *conf;
+};
+#define STATE_NONE ((struct state){ .dir_fd = -1 })
+#define auto_state __attribute__((cleanup(state_close)))
+/* Open and check the configuration; a message was printed when it is false. */
+bool state_open(const char *conf_path, struct state *ret);
+void state_close(struct state *s);
+/* `name` beside this executable (build/) or installed (../): false when neither is there. */
+bool find_beside(const char *name, char ret[CLI_PATH_MAX]);
+/* The supervisor's name of the instance at dir (absolute, without links). */
+void instance_name(int dir_fd, const char *dir, char ret[33]);
+
+/* ---- uids.c: ranges of user ids, one an instance ---- */
+#define UIDS_DIR "/var/lib/sallyport/uids"
+struct uids_lock {
+	int fd;
+};
+/* Serialises all inits of this machine until uids_unlock(). */
+MUST_USE struct status uids_lock(const char *uids_dir, struct uids_lock *ret);
+void uids_unlock(struct uids_lock *l);
+/*
+ * Reserve a range for the state directory (again, when it has one). State: locked.
+ * Errors: E_FULL (none is free), E_SYS.
+ */
+MUST_USE struct status uids_reserve(
+    struct uids_lock *l, const char *etc_dir, const char *state_dir, uint32_t *ret_base);
+MUST_USE struct status uids_release(struct uids_lock *l, uint32_t base);
+/* Does a line of passwd, group (subordinate: subuid, subgid) lie in base..base+len-1? */
+bool uids_overlap(struct span file, bool subordinate, uint32_t base, uint32_t len);
+
+/* ---- leaf.c: the certificate of the public side ---- */
+#define LEAF_TTL_S (90U * 86400U)
+/* A leaf for `listen` below dir_fd, signed by its own CA; replaces tls/cert.pem, tls/key.pem. */
+MUST_USE struct status leaf_issue(int dir_fd, const char *listen);
+/* Only when less than a third of its life is left, or key and certificate do not match. */
+MUST_USE struct status leaf_renew(int dir_fd, const char *listen, bool *ret_renewed);
+/* "https://127.0.0.1:8443": how a client on this host reaches `listen`. */
+bool listen_url(const char *listen, char *ret, size_t size);
+
+command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_list,
+    cmd_key_revoke, cmd_ask, cmd_exec, cmd_audit_tail, cmd_audit_verify, cmd_config_check;
+
+#endif

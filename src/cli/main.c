@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c: the command `sallyport`: finds the row of the command and runs it.
+ *
+ * Runs in: whoever calls it; `init`, `serve` and the operator commands as root.
+ * Trusts: its arguments; nothing that a server or a model sends.
+ * Owns: nothing.
+ * Invariants: exit status 0 done, 1 failed, 2 usage; results on standard output, all else on
+ * standard error.
+ * See: docs/sallyport.1.
+ */
+#include "cli.h"
+
+#include <signal.h>
+
+#include <crypto/crypto.h>
+
+#ifndef SALLYPORT_VERSION
+#define SALLYPORT_VERSION "0.1.0"
+#endif
+
+const struct command commands[] = {
+	{ "init", "DIR", 1, 1, OPT(OPT_LISTEN), 0,
+	    "make a state directory with fresh keys, and print how clients reach it", cmd_init },
+	{ "serve", "", 0, 0, OPT(OPT_CONFIG), OPT(OPT_CONFIG), "run the service in the foreground",
+	    cmd_serve },
+	{ "config check", "FILE", 1, 1, 0, 0, "check a configuration file", cmd_config_check },
+	{ NULL },
+};
+
+static void
+usage(FILE *to)
+{
+	(void)fprintf(to, "usage: sallyport COMMAND …\n\n");
+	for (const struct command *c = commands; c->name != NULL; c++)
+		(void)fprintf(to, "  %-13s %s\n", c->name, c->summary);
+	(void)fprintf(to, "\n  --help        this, or after a command: its options\n"
+			  "  --version     the version\n");
+}
+
+/* The command that argv names, and how many words its name took. */
+static const struct command *
+find_command(int argc, char **argv, int *ret_words)
+{
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		size_t first = strcspn(c->name, " ");
+		bool two = c->name[first] == ' ';
+
+		if (strncmp(argv[1], c->name, first) != 0 || argv[1][first] != '\0')
+			continue;
+		if (two && (argc < 3 || strcmp(argv[2], c->name + first + 1) != 0))
+			continue;
+		*ret_words = two ? 2 : 1;
+		return c;
+	}
+	return NULL;
+}
+
+static int
+run(const struct command *c, int argc, char **argv)
+{
+	struct invocation inv = { .command = c };
+	int rc = options_parse(c, argc, argv, &inv);
+	struct status st;
+
+	if (rc != EXIT_DONE)
+		return rc;
+	if (inv.options[OPT_HELP] != NULL) {
+		options_help(c, stdout);
+		return EXIT_DONE;
+	}
+	st = crypto_init();
+	return is_ok(st) ? c->run(&inv) : cli_status("crypto", st);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct command *c;
+	int words = 0, rc;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+			     strcmp(argv[1], "help") == 0)) {
+		usage(stdout);
+		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	}
+	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+		(void)printf("sallyport %s\n", SALLYPORT_VERSION);
+		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	}
+	c = argc < 2 ? NULL : find_command(argc, argv, &words);
+	if (c == NULL) {
+		if (argc >= 2)
+			(void)cli_error(argv[1], "no such command");
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	rc = run(c, argc - words, argv + words);
+	if (fflush(stdout) != 0 && rc == EXIT_DONE)
+		return cli_error("standard output", "cannot be written");
+	return rc;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options.c: the options of all commands as one table; messages.
+ *
+ * Runs in: CLI. Trusts: nothing.
+ * Invariants: every message is one line of printable text.
+ * See: cli.h.
+ */
+#include "cli.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdarg.h>
+
+static const struct {
+	const char *name;
+	char letter;
+	const char *arg; /* NULL: a flag */
+	const char *help;
+} rows[OPT_COUNT] = {
+	[OPT_CONFIG] = { "config", 'c', "FILE", "the configuration, DIR/sallyport.yaml" },
+	[OPT_LISTEN] = { "listen", 'l', "HOST:PORT", "the public address (127.0.0.1:8443)" },
+	[OPT_MODEL] = { "model", 'm', "NAME", "the model (the first that the key may use)" },
+	[OPT_LANGUAGE] = { "language", 'L', "NAME", "python, javascript or sh" },
+	[OPT_TIMEOUT] = { "timeout", 't', "SECONDS", "end the run after that time" },
+	[OPT_TENANT] = { "tenant", 'T', "NAME", "the tenant that the key belongs to" },
+	[OPT_USER] = { "user", 'u', "NAME", "the user that the key belongs to" },
+	[OPT_POLICY] = { "policy", 'p', "NAME", "what the key may do (default)" },
+	[OPT_EXPIRES] = { "expires", 'e', "TIME", "for how long: 90s, 15m, 12h, 30d (for ever)" },
+	[OPT_JSON] = { "json", 'j', NULL, "print JSON" },
+	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on as records are written" },
+	[OPT_REQUEST] = { "request", 'r', "ID", "only records of this request" },
+	[OPT_HELP] = { "help", 'h', NULL, "this" },
+};
+
+int
+cli_error(const char *what, const char *fmt, ...)
+{
+	char line[2048];
+	int used = snprintf(line, sizeof(line), "sallyport: %.200s: ", what);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line + used, sizeof(line) - (size_t)used, fmt, ap);
+	va_end(ap);
+	for (char *p = line; *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	}
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "%s\n", line);
+	return EXIT_FAILED;
+}
+
+int
+cli_status(const char *what, struct status st)
+{
+	return cli_error(what, "%s", status_text(st));
+}
+
+static bool
+takes(const struct command *c, size_t id)
+{
+	return id == OPT_HELP || (c->options & OPT(id)) != 0;
+}
+
+void
+options_help(const struct command *c, FILE *to)
+{
+	(void)fprintf(to, "usage: sallyport %s", c->name);
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		if (i == OPT_HELP || !takes(c, i))
+			continue;
+		(void)fprintf(to, (c->required & OPT(i)) != 0 ? " --%s%s%s" : " [--%s%s%s]",
+		    rows[i].name, rows[i].arg != NULL ? " " : "",
+		    rows[i].arg != NULL ? rows[i].arg : "");
+	}
+	(void)fprintf(to, "%s%s\n\n%s\n\n", c->args[0] != '\0' ? " " : "", c->args, c->summary);
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		if (takes(c, i))
+			(void)fprintf(to, "  -%c, --%-9s %-10s %s\n", rows[i].letter, rows[i].name,
+			    rows[i].arg != NULL ? rows[i].arg : "", rows[i].help);
+	}
+}
+
+static int
+usage_error(const struct command *c, const char *why)
+{
+	(void)cli_error(c->name, "%s", why);
+	options_help(c, stderr);
+	return EXIT_USAGE;
+}
+
+/* getopt's two forms of the command's options. */
+static void
+fill_getopt(const struct command *c, struct option longs[OPT_COUNT + 1], char *letters)
+{
+	size_t n = 0, l = 0;
+
+	letters[l++] = ':'; /* errors are ours to print */
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		if (!takes(c, i))
+			continue;
+		longs[n++] = (struct option){ rows[i].name,
+			rows[i].arg != NULL ? required_argument : no_argument, NULL,
+			rows[i].letter };
+		letters[l++] = rows[i].letter;
+		if (rows[i].arg != NULL)
+			letters[l++] = ':';
+	}
+	longs[n] = (struct option){ 0 };
+	letters[l] = '\0';
+}
+
+static int
+take_option(const struct command *c, int letter, struct invocation *inv)
+{
+	if (letter == '?')
+		return usage_error(c, "unknown option");
+	if (letter == ':')
+		return usage_error(c, "an option lacks its value");
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		if (rows[i].letter != letter)
+			continue;
+		if (inv->options[i] != NULL && rows[i].arg != NULL)
+			return usage_error(c, "an option was given twice");
+		inv->options[i] = rows[i].arg != NULL ? optarg : "";
+	}
+	return EXIT_DONE;
+}
+
+int
+options_parse(const struct command *c, int argc, char **argv, struct invocation *ret)
+{
+	struct option longs[OPT_COUNT + 1];
+	char letters[2 * OPT_COUNT + 2];
+	int letter, rc;
+
+	fill_getopt(c, longs, letters);
+	opterr = 0;
+	optind = 1;
+	while ((letter = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		rc = take_option(c, letter, ret);
+		if (rc != EXIT_DONE)
+			return rc;
+	}
+	if (ret->options[OPT_HELP] != NULL)
+		return EXIT_DONE;
+	for (; optind < argc; optind++) {
+		if (ret->nargs == CLI_ARGS_MAX || ret->nargs == c->args_max)
+			return usage_error(c, "too many arguments");
+		ret->args[ret->nargs++] = argv[optind];
+	}
+	if (ret->nargs < c->args_min)
+		return usage_error(c, "an argument is missing");
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		if ((c->required & OPT(i)) != 0 && ret->options[i] == NULL) {
+			char why[64];
+
+			(void)snprintf(why, sizeof(why), "--%s is missing", rows[i].name);
+			return usage_error(c, why);
+		}
+	}
+	return EXIT_DONE;
+}

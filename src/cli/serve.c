@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.c: `sallyport serve`: looks before it leaps, then becomes the supervisor.
+ *
+ * Runs in: CLI, as root. Trusts: root's files; nothing in the environment.
+ * Invariants: no secret in the environment is tolerated, and none of it is passed on; a kernel
+ * that lacks a feature or a configuration with a fault does not start.
+ * See: docs/configuration.md; src/supervisor.
+ */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <jail/jail.h>
+
+/* Credentials that must come from where the configuration says, never from here. */
+static const char *const refused_env[] = {
+	"ANTHROPIC_API_KEY",
+	"ANTHROPIC_AUTH_TOKEN",
+	"AWS_BEARER_TOKEN_BEDROCK",
+	"AWS_CONTAINER_AUTHORIZATION_TOKEN",
+	"AWS_SECRET_ACCESS_KEY",
+	"AWS_SESSION_TOKEN",
+	"AZURE_API_KEY",
+	"AZURE_OPENAI_API_KEY",
+	"COHERE_API_KEY",
+	"DEEPSEEK_API_KEY",
+	"FIREWORKS_API_KEY",
+	"GEMINI_API_KEY",
+	"GOOGLE_API_KEY",
+	"GROQ_API_KEY",
+	"HF_TOKEN",
+	"MISTRAL_API_KEY",
+	"OPENAI_API_KEY",
+	"OPENROUTER_API_KEY",
+	"PERPLEXITY_API_KEY",
+	"TOGETHER_API_KEY",
+	"VAULT_TOKEN",
+	"XAI_API_KEY",
+};
+
+static bool
+environment_ok(void)
+{
+	for (size_t i = 0; i < sizeof(refused_env) / sizeof(refused_env[0]); i++) {
+		if (getenv(refused_env[i]) != NULL) {
+			(void)cli_error(refused_env[i],
+			    "is in the environment: credentials come from the configured source, "
+			    "unset it");
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+kernel_ok(void)
+{
+	const char *what = "";
+	struct status st = jail_check_kernel(&what);
+
+	if (!is_ok(st))
+		(void)cli_error("kernel", "lacks %s (%s)", what, status_text(st));
+	return is_ok(st);
+}
+
+static bool
+certificate_ok(const struct state *s)
+{
+	const char *path = conf_str(s->conf, "tls.certificate");
+	bool renewed;
+	struct status st;
+
+	/* One that was brought along is its owner's to renew. */
+	if (strcmp(path, "tls/cert.pem") != 0 || faccessat(s->dir_fd, "ca.key", F_OK, 0) < 0)
+		return true;
+	st = leaf_renew(s->dir_fd, conf_str(s->conf, "listen"), &renewed);
+	if (!is_ok(st))
+		(void)cli_status(path, st);
+	else if (renewed)
+		(void)fprintf(stderr, "sallyport: %s/%s: renewed\n", s->dir, path);
+	return is_ok(st);
+}
+
+int
+cmd_serve(const struct invocation *inv)
+{
+	static char *const no_env[] = { NULL };
+	auto_state struct state s = STATE_NONE;
+	char supervisor[CLI_PATH_MAX], option[] = "-c";
+	char *argv[] = { supervisor, option, s.conf_path, NULL };
+
+	if (!environment_ok())
+		return EXIT_FAILED;
+	if (geteuid() != 0)
+		return cli_error(
+		    "serve", "needs root: it drops it in every process that it starts");
+	if (!kernel_ok() || !state_open(inv->options[OPT_CONFIG], &s) || !certificate_ok(&s))
+		return EXIT_FAILED;
+	if (!find_beside("libexec/sallyport/supervisor", supervisor))
+		return cli_error(
+		    "libexec/sallyport/supervisor", "is not there: run ./dev build first");
+	(void)fflush(NULL);
+	(void)execve(supervisor, argv, no_env);
+	return cli_status(supervisor, fail_errno());
+}
