@@ -14,6 +14,22 @@
 
 #include <base/io.h>
 
+static void
+replay_file(int dirfd, const char *name, int (*input)(const uint8_t *data, size_t size))
+{
+	auto_buf struct buf bytes = BUF_INIT(1U << 20);
+	uint8_t *exact;
+
+	assert_true(is_ok(io_read_file(dirfd, name, &bytes)));
+	exact = malloc(bytes.len + 1);
+	assert_non_null(exact);
+	/* Up to the very end of the block. */
+	if (bytes.len > 0)
+		memcpy(exact + 1, bytes.ptr, bytes.len);
+	assert_int_equal(input(exact + 1, bytes.len), 0);
+	free(exact);
+}
+
 static size_t
 replay(const char *name, int (*input)(const uint8_t *data, size_t size))
 {
@@ -28,17 +44,9 @@ replay(const char *name, int (*input)(const uint8_t *data, size_t size))
 	dir = opendir(path);
 	assert_non_null(dir);
 	while ((e = readdir(dir)) != NULL) {
-		auto_buf struct buf bytes = BUF_INIT(1U << 20);
-		auto_free uint8_t *exact = NULL;
-
 		if (e->d_name[0] == '.')
 			continue;
-		assert_true(is_ok(io_read_file(dirfd(dir), e->d_name, &bytes)));
-		exact = malloc(bytes.len + (bytes.len == 0));
-		assert_non_null(exact);
-		if (bytes.len > 0)
-			memcpy(exact, bytes.ptr, bytes.len);
-		assert_int_equal(input(exact, bytes.len), 0);
+		replay_file(dirfd(dir), e->d_name, input);
 		count++;
 	}
 	(void)closedir(dir);
