@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUDIT_LOG_H
+#define AUDIT_LOG_H
+
+/*
+ * The log on disk: segments of lines, appended in batches that become durable
+ * together, and a signed checkpoint. Calls block on the disk.
+ */
+#include <auditlog/auditlog.h>
+#include <crypto/sign.h>
+
+#include "encode.h"
+#include "intents.h"
+
+#define LOG_BATCH_MAX (16U << 20)              /* bytes between two commits */
+#define LOG_BATCH_SOFT (4U << 20)              /* commit before it grows beyond */
+#define LOG_SEGMENT_MAX (256ULL << 20)         /* bytes; then the next segment */
+#define LOG_RESERVE (16ULL << 20)              /* bytes of disk held beyond the end */
+#define LOG_CHECKPOINT_LATE_NS (10 * NS_PER_S) /* records wait no longer for a signature */
+#define LOG_SENDERS_MAX 16
+
+/* Where the chain stands. */
+struct log_chain {
+	uint64_t size; /* records */
+	uint64_t ts_ns;
+	uint8_t leaf[SHA256_LEN]; /* of the last record */
+	struct merkle tree;
+};
+
+/* The last record of a process that the log holds. */
+struct log_sender {
+	char name[16];
+	uint32_t id;
+	uint64_t seq;
+};
+
+struct log_opts {
+	uint64_t segment_max; /* bytes */
+	uint64_t reserve;     /* bytes */
+};
+#define LOG_OPTS_DEFAULT \
+	((struct log_opts){ .segment_max = LOG_SEGMENT_MAX, .reserve = LOG_RESERVE })
+
+struct log {
+	int dirfd; /* borrowed */
+	int fd;    /* the last segment */
+	uint32_t segment;
+	uint64_t len;       /* of the last segment, durable */
+	uint64_t allocated; /* its disk space, >= len */
+	struct log_opts opts;
+	struct log_chain durable;
+	struct log_chain now; /* with what is in the batch */
+	struct buf batch;
+	struct intents intents; /* open ones, the batch's included */
+	uint64_t *closing;      /* seqs of intents that the batch ends */
+	uint32_t nclosing, closing_cap;
+	const struct sign_key *key; /* borrowed */
+	struct note_verifier name;  /* the log's origin and our public key */
+	uint64_t signed_size;       /* records under the checkpoint */
+	uint64_t unsigned_since_ns; /* clock_mono_ns(); 0: all are signed */
+	struct buf note;            /* the checkpoint */
+	bool no_reserve;            /* this file system cannot allocate ahead */
+	bool low;                   /* the reserve could not be filled: the disk is nearly full */
+	bool dead;                  /* what is on disk is not known: only a restart helps */
+	/* found when it was opened */
+	uint64_t torn_bytes;
+	uint64_t torn_size; /* records before the torn ones */
+	bool repaired;      /* a LogRepaired record is due */
+	struct log_sender senders[LOG_SENDERS_MAX];
+	uint32_t nsenders;
+};
+
+/*
+ * Open or create the log below dirfd: read all of it, check it against its
+ * checkpoint, cut what a crash left torn. Intents without outcome are in
+ * l->intents as nobody's. If l->repaired, the first record must be LogRepaired
+ * {l->torn_size, l->torn_bytes}.
+ * Owner: log_close(), on failure too. key is borrowed.
+ * Errors: E_CORRUPT (it contradicts itself or its checkpoint: *ret_why tells),
+ * E_SYS, E_NOMEM, E_CRYPTO.
+ */
+MUST_USE struct status log_open(struct log *l, int dirfd, const char *instance,
+    const struct sign_key *key, const struct log_opts *opts, const char **ret_why);
+void log_close(struct log *l);
+
+/* ---- a batch ---- */
+/*
+ * The whole batch of one sender is right, its outcomes name open intents of
+ * `owner` and are marked as closing. Errors: of record_check(), E_NOTFOUND (an
+ * intent that is not open), E_FULL (too many intents or records), E_NOMEM.
+ * After OK all of them must be appended.
+ */
+MUST_USE struct status log_admit(
+    struct log *l, const struct audit_rec *recs, uint32_t count, uint64_t owner);
+/* Append one. Errors leave the log dead; the next commit tells. */
+void log_append(struct log *l, const struct audit_rec *r, const struct record_sender *from,
+    uint64_t owner, bool more);
+/*
+ * Make the batch durable, whole or not at all. Errors: E_SYS, E_FULL (disk):
+ * nothing of it is in the log; l->dead tells whether the log can go on.
+ */
+MUST_USE struct status log_commit(struct log *l);
+/* Sign what is durable, if it grew. l->note is the checkpoint. E_SYS, E_CRYPTO. */
+MUST_USE struct status log_checkpoint(struct log *l);
+/* Why nothing may be appended now: OK, or E_SYS (dead), E_TIMEOUT (no signature for long). */
+MUST_USE struct status log_usable(const struct log *l);
+/* LogRepaired is durable and signed: forget the note about the repair. */
+MUST_USE struct status log_repair_done(struct log *l);
+
+/* ---- between log.c and recover.c ---- */
+MUST_USE struct status log_segment_create(struct log *l, uint32_t n);
+MUST_USE struct status log_replace(struct log *l, const char *tmp, const char *name, struct span s);
+MUST_USE struct status log_sign(struct log *l, const struct log_chain *c);
+void log_sender_seen(struct log *l, struct span name, uint32_t id, uint64_t seq);
+
+#endif
