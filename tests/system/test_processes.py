@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes: their jails as the kernel sees them, their deaths, reload, shutdown."""
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from instance import PROCESSES, Instance, running
+
+
+@pytest.fixture(scope="module")
+def service():
+    with running() as inst:
+        yield inst
+
+
+def status_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return dict(re.findall(r"^(\w+):\s*(.*)$", text, re.M))
+
+
+def wait_for(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_every_process_is_there_with_a_uid_of_its_own(service):
+    uids = {}
+    for name in PROCESSES:
+        pids = service.pids(name)
+        assert pids, f"{name} is not running"
+        for pid in pids:
+            uid = int(status_of(pid)["Uid"].split()[0])
+            uids.setdefault(uid, set()).add(name)
+    for uid, names in uids.items():
+        # The spawner's launcher keeps root: it starts runsc.
+        if uid == 0:
+            assert names == {"spawner"}
+        else:
+            assert len(names) == 1, (uid, names)
+            assert uid >= 100000
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_jail_as_the_kernel_sees_it(service, name):
+    for pid in service.pids(name):
+        st = status_of(pid)
+        if st["Uid"].split()[0] == "0":
+            continue  # the launcher, tested in test_sandbox
+        assert st["NoNewPrivs"] == "1"
+        assert st["Seccomp"] == "2"
+        assert st["CapEff"] == st["CapPrm"] == st["CapAmb"] == "0" * 16 or name == "spawner"
+        assert len(set(st["Uid"].split())) == 1 and len(set(st["Gid"].split())) == 1
+        assert st["Groups"] == ""
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max core file size\s+0\s+0", limits)
+        assert os.stat(f"/proc/{pid}/mem").st_uid == 0, "dumpable processes own their /proc files"
+        names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        files = [n for n in names if n.startswith("/") and not n.startswith(("/dev/null", "/memfd:"))]
+        state = str(service.dir)
+        allowed = (str(service.top / "log"), f"{state}/audit", f"{state}/store", f"{state}/keys/audit.key",
+                   f"{state}/master.key", "/sys/fs/cgroup", "/run/sallyport", "/var/cache/sallyport", "/proc")
+        assert all(n.startswith(allowed) for n in files), files
+
+
+def test_environment_and_arguments_hold_nothing(service):
+    for pid in service.descendants():
+        with contextlib.suppress(OSError):
+            environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            cmdline = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert b"sp_" not in environ + cmdline
+            assert b"KEY" not in environ
+
+
+def both_work(inst):
+    """One model call and one run, as a client sees them: -> statuses."""
+    try:
+        return inst.chat("hello", tools=False)[0], inst.execute("print(6*7)")[0]
+    except OSError:
+        return 0, 0
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_kill_any_process_and_the_service_comes_back(service, name):
+    assert both_work(service) == (200, 200)
+    before = service.pids(name)
+    for pid in before:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    seen = set()
+    while True:
+        got = both_work(service)
+        seen.update(got)
+        if got == (200, 200):
+            break
+        assert time.monotonic() - killed < 2.0, (name, got, service.text_log())
+        time.sleep(0.02)
+    # Whatever needed it was told 503 (0: the gateway itself was the one that died).
+    assert seen <= ({200, 503, 0} if name == "gateway" else {200, 503}), (name, seen)
+    assert not set(before) & set(service.pids(name))
+    assert service.proc.poll() is None
+    assert service.verify().returncode == 0
+
+
+def test_intents_balance_after_all_that(service):
+    def balanced():
+        records = service.records()
+        intents = sorted(r["seq"] for r in records if r.get("phase") == "intent")
+        closed = sorted(r["intent_seq"] for r in records if r.get("phase") == "outcome")
+        return intents == closed
+    wait_for(balanced, 10, "intents and outcomes balance")
+
+
+def test_deaths_are_on_record(service):
+    ended = {r["event"]["process"] for r in service.records() if r["event"]["type"] == "ProcessEnded"}
+    assert set(PROCESSES) <= ended, ended
+
+
+def leftovers(inst):
+    name = inst.instance_name
+    found = [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/sallyport-{name}*")]
+    found += [str(p) for p in pathlib.Path("/run/sallyport").glob(f"{name}*/*")]
+    found += [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if name in line]
+    return found
+
+
+def name_of(inst):
+    """The instance's name, from the cgroups of its sandboxes."""
+    for pid in inst.descendants():
+        with contextlib.suppress(OSError):
+            m = re.search(r"sallyport-([0-9a-f]+)", pathlib.Path(f"/proc/{pid}/cgroup").read_text())
+            if m:
+                return m.group(1)
+    return None
+
+
+def test_kill_of_the_supervisor_leaves_nothing():
+    with running() as inst:
+        assert inst.execute("print(1)")[0] == 200
+        wait_for(lambda: name_of(inst), 10, "a warm sandbox")
+        inst.instance_name = name_of(inst)
+        everyone = list(inst.descendants())
+        inst.proc.kill()
+        inst.proc.wait()
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") and
+                                 status_of_or_gone(pid) not in ("Z", "gone") for pid in everyone),
+                 2, "all processes end within 2 seconds")
+        wait_for(lambda: not leftovers(inst), 2, "cgroups, mounts and files go too")
+        # And the same state directory starts again, with the log whole.
+        inst.start()
+        assert inst.execute("print(2)")[0] == 200
+        assert inst.verify().returncode == 0
+
+
+def status_of_or_gone(pid):
+    try:
+        return status_of(pid)["State"].split()[0]
+    except (OSError, KeyError):
+        return "gone"
+
+
+def test_sigterm_drains_quickly_and_leaves_a_signed_head():
+    with running() as inst:
+        assert inst.execute("print(1)")[0] == 200
+        begun = time.monotonic()
+        assert inst.stop() == 0
+        assert time.monotonic() - begun < 2.0, "idle: about a second at most"
+        size = len(inst.records())
+        assert int((inst.dir / "audit.head").read_text().splitlines()[1]) == size
+        assert inst.verify().returncode == 0
+
+
+def test_a_second_supervisor_is_refused(service):
+    done = service.operate("serve", check=False)
+    assert done.returncode == 1
+    assert "another" in done.stderr
+
+
+def test_reload_drops_no_request():
+    with running() as inst:
+        stop, failures, done = threading.Event(), [], []
+
+        def client():
+            c = inst.connection()
+            while not stop.is_set():
+                try:
+                    c.request("POST", "/v1/chat/completions",
+                              body='{"model":"demo","messages":[{"role":"user","content":"hi"}]}',
+                              headers={"Authorization": f"Bearer {inst.key}",
+                                       "Content-Type": "application/json"})
+                    r = c.getresponse()
+                    r.read()
+                    done.append(r.status)
+                    if r.status != 200:
+                        failures.append(r.status)
+                    if r.getheader("connection", "").lower() == "close":
+                        c.close()
+                        c = inst.connection()
+                except Exception as e:
+                    failures.append(repr(e))
+                    c = inst.connection()
+                time.sleep(0.005)
+
+        threads = [threading.Thread(target=client) for _ in range(4)]
+        for t in threads:
+            t.start()
+        workers = set(inst.pids("gateway"))
+        for _ in range(3):
+            time.sleep(0.3)
+            assert inst.operate("reload").returncode == 0
+        time.sleep(0.5)
+        stop.set()
+        for t in threads:
+            t.join()
+        assert not failures, failures[:5]
+        assert len(done) > 100
+        # The old workers go when their clients have been told; at most ten seconds later.
+        wait_for(lambda: not workers & set(inst.pids("gateway")), 12, "old workers end")
+
+
+def test_reload_refuses_a_bad_file_and_goes_on():
+    with running() as inst:
+        good = inst.conf.read_text()
+        inst.conf.write_text(good + "\nno_such_key: 1\n")
+        done = inst.operate("reload", check=False)
+        assert done.returncode == 1
+        assert "no_such_key" in done.stderr and "line" in done.stderr
+        assert inst.execute("print(1)")[0] == 200
+        inst.conf.write_text(good)
+        assert inst.operate("reload").returncode == 0
+        assert [r for r in inst.records() if r["event"]["type"] == "ConfigLoaded"]
+
+
+def test_two_instances_side_by_side(service):
+    with running() as other:
+        assert other.execute("print(1)")[2]["stdout"] == "1\n"
+        assert service.execute("print(2)")[2]["stdout"] == "2\n"
+        uid = {int(status_of(p)["Uid"].split()[0]) for p in other.pids("gateway")}
+        assert not uid & {int(status_of(p)["Uid"].split()[0]) for p in service.pids("gateway")}
+        # One key does not open the other's door.
+        assert other.request("GET", "/v1/models", key=service.key)[0] == 401
+
+
+def test_readiness_is_honest(service):
+    assert service.management("GET", "/readyz")[0] == 200
+    assert service.management("GET", "/healthz")[0] == 200
+    for pid in service.pids("audit"):
+        os.kill(pid, signal.SIGKILL)
+    seen = set()
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        seen.add(service.management("GET", "/readyz")[0])
+        if seen == {200, 503}:
+            break
+    assert 503 in seen
+    service.wait_ready(5)
+    metrics = service.management("GET", "/metrics")[1].decode()
+    for name in PROCESSES[:-1]:
+        assert f'process="{name}"' in metrics, name
+
+
+def test_start_is_refused_where_a_key_is_readable_by_others():
+    inst = Instance()
+    try:
+        os.chmod(inst.dir / "master.key", 0o644)
+        with pytest.raises(RuntimeError, match="master.key"):
+            inst.start(20)
+    finally:
+        inst.remove()
