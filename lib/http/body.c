@@ -32,7 +32,7 @@ static chunk_fn *const steps[] = {
 };
 
 void
-body_start(struct body *b, enum body_kind kind, uint64_t length, uint64_t max)
+http_body_start(struct body *b, enum body_kind kind, uint64_t length, uint64_t max)
 {
 	b->kind = kind;
 	b->state = CHUNK_SIZE;
@@ -47,7 +47,7 @@ body_start(struct body *b, enum body_kind kind, uint64_t length, uint64_t max)
 }
 
 void
-body_done(struct body *b)
+http_body_done(struct body *b)
 {
 	buf_done(&b->line);
 }
@@ -128,7 +128,7 @@ feed_chunked(struct body *b, struct span in)
 }
 
 struct http_step
-body_feed(struct body *b, struct span in)
+http_body_feed(struct body *b, struct span in)
 {
 	if (b->kind == BODY_NONE)
 		return step_plain(HTTP_EV_END, 0);
@@ -140,7 +140,7 @@ body_feed(struct body *b, struct span in)
 static uint16_t
 on_size(struct body *b, uint8_t c)
 {
-	int digit = char_hex(c);
+	int digit = http_char_hex(c);
 
 	if (digit >= 0) {
 		if (b->digits == CHUNK_DIGITS_MAX)
@@ -228,7 +228,8 @@ on_trailer_lf(struct body *b, uint8_t c)
 {
 	struct http_field field;
 
-	if (c != '\n' || !field_parse(b->line.ptr, b->line.len, &field) || framing_name(field.name))
+	if (c != '\n' || !http_field_parse(b->line.ptr, b->line.len, &field) ||
+	    http_framing_name(field.name))
 		return 400;
 	buf_clear(&b->line);
 	b->state = CHUNK_TRAILER;

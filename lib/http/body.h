@@ -38,8 +38,8 @@ struct body {
 };
 
 /* Keeps the memory of `line`. */
-void body_start(struct body *b, enum body_kind kind, uint64_t length, uint64_t max);
-void body_done(struct body *b);
-struct http_step body_feed(struct body *b, struct span in);
+void http_body_start(struct body *b, enum body_kind kind, uint64_t length, uint64_t max);
+void http_body_done(struct body *b);
+struct http_step http_body_feed(struct body *b, struct span in);
 
 #endif

@@ -21,9 +21,9 @@ is_char(uint8_t c, unsigned class)
 }
 
 /* True when every byte of `s` is of the class; also for the empty span. */
-bool chars_all(struct span s, unsigned class);
+bool http_chars_all(struct span s, unsigned class);
 /* 0..15, or -1. */
-int char_hex(uint8_t c);
+int http_char_hex(uint8_t c);
 
 static inline uint8_t
 char_lower(uint8_t c)

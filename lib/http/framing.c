@@ -45,7 +45,7 @@ known_find(struct span name)
 }
 
 uint16_t
-framing_take(struct head *h, struct framing *ret)
+http_framing_take(struct head *h, struct framing *ret)
 {
 	struct framing f = { 0 };
 	size_t kept = 0;
@@ -69,7 +69,7 @@ framing_take(struct head *h, struct framing *ret)
 }
 
 bool
-framing_name(struct span name)
+http_framing_name(struct span name)
 {
 	return known_find(name) != NULL || span_eq_str(name, "trailer") ||
 	       span_eq_str(name, "authorization");

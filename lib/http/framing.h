@@ -16,8 +16,8 @@ struct framing {
  * Read the fields that speak about the connection, and take them out of the
  * list. Returns 0 or an HTTP status: 400 malformed, duplicate or contradictory.
  */
-uint16_t framing_take(struct head *h, struct framing *ret);
+uint16_t http_framing_take(struct head *h, struct framing *ret);
 /* True for names that a trailer must not carry. */
-bool framing_name(struct span name);
+bool http_framing_name(struct span name);
 
 #endif

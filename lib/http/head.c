@@ -33,7 +33,7 @@ static step_fn *const steps[HEAD_STATES] = {
 };
 
 uint16_t
-head_feed(struct head *h, const struct http_limits *limits, struct span in, size_t *ret_used)
+http_head_feed(struct head *h, const struct http_limits *limits, struct span in, size_t *ret_used)
 {
 	uint16_t rc = HEAD_MORE;
 	size_t at = 0;
@@ -190,7 +190,7 @@ on_field_lf(struct head *h, const struct http_limits *limits, struct span in, si
 		return rc;
 	if (h->count == limits->fields_max)
 		return 431;
-	if (!field_parse(h->ptr + h->line_at, h->len - h->line_at, &h->fields[h->count]))
+	if (!http_field_parse(h->ptr + h->line_at, h->len - h->line_at, &h->fields[h->count]))
 		return 400;
 	h->count++;
 	h->line_at = h->len;
@@ -217,7 +217,7 @@ trim(struct span s)
 }
 
 bool
-field_parse(uint8_t *line, size_t len, struct http_field *ret)
+http_field_parse(uint8_t *line, size_t len, struct http_field *ret)
 {
 	uint8_t *colon = memchr(line, ':', len);
 	size_t name_len;
@@ -241,7 +241,7 @@ min_size(size_t a, size_t b)
 }
 
 struct http_limits
-limits_clamp(const struct http_limits *limits)
+http_limits_clamp(const struct http_limits *limits)
 {
 	struct http_limits l = limits == NULL ? http_limits_default : *limits;
 
@@ -253,7 +253,7 @@ limits_clamp(const struct http_limits *limits)
 }
 
 void
-head_reset(struct head *h)
+http_head_reset(struct head *h)
 {
 	wipe(h->ptr, h->len);
 	if (h->cap > HEAD_CAP_KEEP) {
@@ -271,7 +271,7 @@ head_reset(struct head *h)
 }
 
 void
-head_done(struct head *h)
+http_head_done(struct head *h)
 {
 	wipe(h->ptr, h->len);
 	free(h->ptr);

@@ -33,14 +33,14 @@ struct head {
 };
 
 /* The limits are already clamped. Returns HEAD_MORE, HEAD_DONE or a status. */
-uint16_t head_feed(
+uint16_t http_head_feed(
     struct head *h, const struct http_limits *limits, struct span in, size_t *ret_used);
-void head_reset(struct head *h); /* wipes; keeps a small buffer */
-void head_done(struct head *h);
+void http_head_reset(struct head *h); /* wipes; keeps a small buffer */
+void http_head_done(struct head *h);
 
 /* "name: value" → lower-case name (in place), trimmed value; false: malformed. */
-bool field_parse(uint8_t *line, size_t len, struct http_field *ret);
+bool http_field_parse(uint8_t *line, size_t len, struct http_field *ret);
 /* The caller's limits, none above those of http.h. */
-struct http_limits limits_clamp(const struct http_limits *limits);
+struct http_limits http_limits_clamp(const struct http_limits *limits);
 
 #endif

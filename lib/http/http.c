@@ -66,7 +66,7 @@ const uint8_t http_chars[256] = {
 };
 
 bool
-chars_all(struct span s, unsigned class)
+http_chars_all(struct span s, unsigned class)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		if (!is_char(s.ptr[i], class))
@@ -76,7 +76,7 @@ chars_all(struct span s, unsigned class)
 }
 
 int
-char_hex(uint8_t c)
+http_char_hex(uint8_t c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -87,7 +87,7 @@ char_hex(uint8_t c)
 bool
 http_token_ok(struct span s)
 {
-	return s.len > 0 && chars_all(s, CH_TOKEN);
+	return s.len > 0 && http_chars_all(s, CH_TOKEN);
 }
 
 static bool
@@ -101,7 +101,7 @@ http_value_ok(struct span s)
 {
 	if (s.len > 0 && (is_blank(s.ptr[0]) || is_blank(s.ptr[s.len - 1])))
 		return false;
-	return chars_all(s, CH_VALUE);
+	return http_chars_all(s, CH_VALUE);
 }
 
 struct status

@@ -45,7 +45,7 @@ http_request_parser_new(const struct http_limits *limits, struct http_request_pa
 
 	if (p == NULL)
 		return fail(E_NOMEM);
-	p->limits = limits_clamp(limits);
+	p->limits = http_limits_clamp(limits);
 	p->head.line_class = CH_LINE;
 	p->head.may_skip = true;
 	p->body.trailer_max = p->limits.trailer_len_max;
@@ -58,8 +58,8 @@ http_request_parser_free(struct http_request_parser *p)
 {
 	if (p == NULL)
 		return;
-	head_done(&p->head);
-	body_done(&p->body);
+	http_head_done(&p->head);
+	http_body_done(&p->body);
 	free(p);
 }
 
@@ -99,7 +99,7 @@ line_parse(struct http_request_parser *p, struct target *ret)
 	p->req.method = span_of(line, (size_t)(first - line));
 	if (!http_token_ok(p->req.method) || p->req.method.len > HTTP_METHOD_LEN_MAX)
 		return 400;
-	return target_parse(first + 1, (size_t)(last - first) - 1, ret) ? 0 : 400;
+	return http_target_parse(first + 1, (size_t)(last - first) - 1, ret) ? 0 : 400;
 }
 
 /* Lower case, in place: the bytes are the head's own. */
@@ -115,7 +115,7 @@ lower_in_head(struct head *h, struct span s)
 static uint16_t
 host_check(struct http_request_parser *p, const struct framing *f, const struct target *t)
 {
-	if (!f->has_host || !authority_ok(f->host))
+	if (!f->has_host || !http_authority_ok(f->host))
 		return 400;
 	if (t->authority.len > 0 && !span_eq_nocase(t->authority, f->host))
 		return 400;
@@ -139,7 +139,7 @@ body_choose(struct http_request_parser *p, const struct framing *f)
 		p->req.body = HTTP_BODY_LENGTH;
 		p->req.content_length = f->length;
 	}
-	body_start(&p->body, kind, f->length, p->limits.body_len_max);
+	http_body_start(&p->body, kind, f->length, p->limits.body_len_max);
 	if (f->has_expect && !span_eq_nocase(f->expect, SPAN_LIT("100-continue")))
 		return 400;
 	p->req.expect_continue = f->has_expect && kind != BODY_NONE;
@@ -154,7 +154,7 @@ head_parse(struct http_request_parser *p)
 	uint16_t rc = line_parse(p, &t);
 
 	if (rc == 0)
-		rc = framing_take(&p->head, &f);
+		rc = http_framing_take(&p->head, &f);
 	if (rc == 0)
 		rc = host_check(p, &f, &t);
 	if (rc == 0)
@@ -173,7 +173,7 @@ static struct http_step
 feed_head(struct http_request_parser *p, struct span in)
 {
 	size_t used = 0;
-	uint16_t rc = head_feed(&p->head, &p->limits, in, &used);
+	uint16_t rc = http_head_feed(&p->head, &p->limits, in, &used);
 
 	p->touched = p->touched || used > 0;
 	if (rc == HEAD_MORE)
@@ -189,7 +189,7 @@ feed_head(struct http_request_parser *p, struct span in)
 static struct http_step
 feed_body(struct http_request_parser *p, struct span in)
 {
-	struct http_step step = body_feed(&p->body, in);
+	struct http_step step = http_body_feed(&p->body, in);
 
 	if (step.event == HTTP_EV_ERROR)
 		return step_fail(p, step.error, step.used);
@@ -237,7 +237,7 @@ http_request_next(struct http_request_parser *p)
 {
 	if (p->state != REQUEST_DONE)
 		return;
-	head_reset(&p->head);
+	http_head_reset(&p->head);
 	p->req = (struct http_request){ 0 };
 	p->touched = false;
 	p->keep_alive = false;

@@ -46,7 +46,7 @@ http_response_parser_new(const struct http_limits *limits, struct http_response_
 
 	if (p == NULL)
 		return fail(E_NOMEM);
-	p->limits = limits_clamp(limits);
+	p->limits = http_limits_clamp(limits);
 	p->head.line_class = CH_VALUE;
 	p->body.ext_max = EXT_LEN_MAX;
 	p->body.trailer_max = p->limits.trailer_len_max;
@@ -59,8 +59,8 @@ http_response_parser_free(struct http_response_parser *p)
 {
 	if (p == NULL)
 		return;
-	head_done(&p->head);
-	body_done(&p->body);
+	http_head_done(&p->head);
+	http_body_done(&p->body);
 	free(p);
 }
 
@@ -112,7 +112,7 @@ body_choose(struct http_response_parser *p, const struct framing *f)
 					    : HTTP_BODY_STREAM;
 	p->res.content_length = kind == BODY_LENGTH ? f->length : 0;
 	p->keep_alive = !p->old && !f->close && kind != BODY_CLOSE;
-	body_start(&p->body, kind, f->length, p->limits.body_len_max);
+	http_body_start(&p->body, kind, f->length, p->limits.body_len_max);
 	return 0;
 }
 
@@ -123,7 +123,7 @@ head_parse(struct http_response_parser *p)
 	uint16_t rc = line_parse(p);
 
 	if (rc == 0)
-		rc = framing_take(&p->head, &f);
+		rc = http_framing_take(&p->head, &f);
 	if (rc != 0)
 		return rc;
 	if (p->res.status < 200) {
@@ -144,7 +144,7 @@ feed_head(struct http_response_parser *p, struct span in)
 
 	for (;;) {
 		size_t n = 0;
-		uint16_t rc = head_feed(&p->head, &p->limits, span_from(in, used), &n);
+		uint16_t rc = http_head_feed(&p->head, &p->limits, span_from(in, used), &n);
 
 		used += n;
 		if (rc == HEAD_MORE)
@@ -155,7 +155,7 @@ feed_head(struct http_response_parser *p, struct span in)
 			return step_fail(p, rc, used);
 		if (p->res.status >= 200)
 			break;
-		head_reset(&p->head);
+		http_head_reset(&p->head);
 	}
 	p->state = RESPONSE_BODY;
 	return (struct http_step){ .event = HTTP_EV_HEAD, .used = used };
@@ -164,7 +164,7 @@ feed_head(struct http_response_parser *p, struct span in)
 static struct http_step
 feed_body(struct http_response_parser *p, struct span in)
 {
-	struct http_step step = body_feed(&p->body, in);
+	struct http_step step = http_body_feed(&p->body, in);
 
 	if (step.event == HTTP_EV_ERROR)
 		return step_fail(p, step.error, step.used);
@@ -215,7 +215,7 @@ http_response_next(struct http_response_parser *p, bool head)
 {
 	if (p->state == RESPONSE_FAILED)
 		return;
-	head_reset(&p->head);
+	http_head_reset(&p->head);
 	p->res = (struct http_response){ 0 };
 	p->to_head = head;
 	p->keep_alive = false;

@@ -27,8 +27,8 @@ percent_byte(const uint8_t *p, size_t left)
 
 	if (left < 3)
 		return -1;
-	hi = char_hex(p[1]);
-	lo = char_hex(p[2]);
+	hi = http_char_hex(p[1]);
+	lo = http_char_hex(p[2]);
 	return hi < 0 || lo < 0 ? -1 : hi << 4 | lo;
 }
 
@@ -84,7 +84,7 @@ query_ok(struct span q)
 		if (q.ptr[i] == '%' && percent_byte(q.ptr + i, q.len - i) < 0)
 			return false;
 	}
-	return chars_all(q, CH_QUERY);
+	return http_chars_all(q, CH_QUERY);
 }
 
 static bool
@@ -94,7 +94,7 @@ origin_form(uint8_t *raw, size_t len, struct target *ret)
 	size_t path_len = mark == NULL ? len : (size_t)(mark - raw);
 
 	ret->query = mark == NULL ? SPAN_EMPTY : span_of(mark + 1, len - path_len - 1);
-	if (path_len == 0 || raw[0] != '/' || !chars_all(span_of(raw, path_len), CH_PATH))
+	if (path_len == 0 || raw[0] != '/' || !http_chars_all(span_of(raw, path_len), CH_PATH))
 		return false;
 	if (!path_decode(raw, path_len, &ret->path) || !query_ok(ret->query))
 		return false;
@@ -123,7 +123,7 @@ absolute_form(uint8_t *raw, size_t len, struct target *ret)
 }
 
 bool
-target_parse(uint8_t *raw, size_t len, struct target *ret)
+http_target_parse(uint8_t *raw, size_t len, struct target *ret)
 {
 	struct target t = { 0 };
 
@@ -148,14 +148,14 @@ static bool
 ipv6_ok(struct span s)
 {
 	for (size_t i = 0; i < s.len; i++) {
-		if (char_hex(s.ptr[i]) < 0 && s.ptr[i] != ':' && s.ptr[i] != '.')
+		if (http_char_hex(s.ptr[i]) < 0 && s.ptr[i] != ':' && s.ptr[i] != '.')
 			return false;
 	}
 	return s.len >= IPV6_TEXT_MIN && s.len <= IPV6_TEXT_MAX && memchr(s.ptr, ':', s.len);
 }
 
 bool
-authority_ok(struct span s)
+http_authority_ok(struct span s)
 {
 	const uint8_t *end;
 	struct span rest;
@@ -171,14 +171,14 @@ authority_ok(struct span s)
 		end = memchr(s.ptr, ':', s.len);
 		rest = end == NULL ? SPAN_EMPTY : span_from(s, (size_t)(end - s.ptr));
 		s.len -= rest.len;
-		if (s.len == 0 || s.ptr[0] == '.' || !chars_all(s, CH_HOST))
+		if (s.len == 0 || s.ptr[0] == '.' || !http_chars_all(s, CH_HOST))
 			return false;
 	}
 	return rest.len == 0 || (rest.ptr[0] == ':' && port_ok(span_from(rest, 1)));
 }
 
 bool
-target_ok(struct span s)
+http_target_ok(struct span s)
 {
 	if (s.len == 0 || s.len > HTTP_LINE_LEN_MAX || s.ptr[0] != '/')
 		return false;

@@ -12,10 +12,10 @@ struct target {
 };
 
 /* `raw` is rewritten in place. False: refused (400). */
-bool target_parse(uint8_t *raw, size_t len, struct target *ret);
+bool http_target_parse(uint8_t *raw, size_t len, struct target *ret);
 /* uri-host [":" port] without user information (RFC 9110 §7.2). */
-bool authority_ok(struct span s);
+bool http_authority_ok(struct span s);
 /* A path and query that may be sent: printable, begins with '/'. */
-bool target_ok(struct span s);
+bool http_target_ok(struct span s);
 
 #endif

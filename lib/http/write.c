@@ -100,7 +100,7 @@ http_put_status(struct buf *out, uint16_t status)
 struct status
 http_put_request(struct buf *out, struct span method, struct span target, struct span authority)
 {
-	if (!http_token_ok(method) || !target_ok(target) || !authority_ok(authority))
+	if (!http_token_ok(method) || !http_target_ok(target) || !http_authority_ok(authority))
 		return fail(E_SYNTAX);
 	return put_all(out,
 	    (const struct span[]){ method, SPAN_LIT(" "), target, SPAN_LIT(" HTTP/1.1\r\nhost: "),
@@ -193,7 +193,7 @@ http_put_end(struct buf *out)
 struct status
 http_put_secret_open(struct buf *out, struct span name, struct span prefix)
 {
-	if (!http_token_ok(name) || !chars_all(prefix, CH_VALUE))
+	if (!http_token_ok(name) || !http_chars_all(prefix, CH_VALUE))
 		return fail(E_SYNTAX);
 	return put_all(out, (const struct span[]){ name, SPAN_LIT(": "), prefix }, 3);
 }

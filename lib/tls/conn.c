@@ -32,7 +32,7 @@ conn_alloc(struct tls_ctx *ctx, int fd, struct tls_conn **ret)
 
 	if (c == NULL)
 		return fail(E_NOMEM);
-	ctx_ref(ctx);
+	tls_ctx_ref(ctx);
 	c->ctx = ctx;
 	c->ssl = SSL_new(ctx->ssl);
 	if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1) {
@@ -141,7 +141,7 @@ conn_result(struct tls_conn *c, int rc)
 		ERR_clear_error();
 		return conn_failed(c);
 	default:
-		c->failure = failure_take();
+		c->failure = tls_failure_take();
 		return conn_failed(c);
 	}
 }

@@ -295,7 +295,7 @@ tls_client_ctx_new(const struct tls_client_opts *o, struct tls_ctx **ret)
 }
 
 void
-ctx_ref(struct tls_ctx *ctx)
+tls_ctx_ref(struct tls_ctx *ctx)
 {
 	assert(ctx->refs > 0 && ctx->refs < UINT_MAX);
 	ctx->refs++;

@@ -15,9 +15,9 @@ struct tls_ctx {
 	unsigned alpn_len;
 };
 
-void ctx_ref(struct tls_ctx *ctx);
+void tls_ctx_ref(struct tls_ctx *ctx);
 
 /* What the errors that OpenSSL left mean; empties its queue. */
-enum tls_failure failure_take(void);
+enum tls_failure tls_failure_take(void);
 
 #endif

@@ -70,7 +70,7 @@ classify(unsigned long error)
 }
 
 enum tls_failure
-failure_take(void)
+tls_failure_take(void)
 {
 	enum tls_failure f = classify(ERR_peek_error());
 

@@ -9,6 +9,7 @@
 #include <crypto/cert.h>
 #include <crypto/crypto.h>
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -323,6 +324,55 @@ old_versions_are_refused(void **state)
 	tls_ctx_free(s);
 }
 
+/* The other way round: a server of OpenSSL's own that speaks nothing newer than 1.2. */
+static void
+a_client_takes_tls12_only_when_allowed(void **state)
+{
+	SSL_CTX *sctx = SSL_CTX_new(TLS_server_method());
+	BIO *cert = BIO_new_mem_buf(pki.cert.ptr, (int)pki.cert.len);
+	BIO *key = BIO_new_mem_buf(pki.key.ptr, (int)pki.key.len);
+	X509 *x509 = PEM_read_bio_X509(cert, NULL, NULL, NULL);
+	EVP_PKEY *pkey = PEM_read_bio_PrivateKey(key, NULL, NULL, NULL);
+
+	(void)state;
+	assert_int_equal(SSL_CTX_use_certificate(sctx, x509), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(sctx, pkey), 1);
+	SSL_CTX_set_max_proto_version(sctx, TLS1_2_VERSION);
+	for (int allow = 0; allow < 2; allow++) {
+		struct tls_client_opts o = { .ca_pem = buf_span(&pki.ca), .allow_tls12 = allow };
+		struct status st = fail(E_AGAIN);
+		struct tls_ctx *ctx = NULL;
+		struct tls_conn *conn = NULL;
+		SSL *server;
+		int fd[2];
+
+		sockets(fd);
+		server = SSL_new(sctx);
+		assert_int_equal(SSL_set_fd(server, fd[0]), 1);
+		SSL_set_accept_state(server);
+		assert_true(is_ok(tls_client_ctx_new(&o, &ctx)));
+		assert_true(is_ok(tls_connect_new(ctx, fd[1], SPAN_LIT("localhost"), &conn)));
+		for (int i = 0; i < ROUNDS_MAX && st.code == E_AGAIN; i++) {
+			st = tls_handshake(conn);
+			(void)SSL_do_handshake(server);
+		}
+		assert_int_equal(st.code, allow ? E_OK : E_PROTO);
+		assert_int_equal(tls_failure(conn), allow ? TLS_FAIL_NONE : TLS_FAIL_OLD_VERSION);
+		if (allow)
+			assert_string_equal(tls_version(conn), "TLSv1.2");
+		tls_conn_free(conn);
+		tls_ctx_free(ctx);
+		SSL_free(server);
+		close(fd[0]);
+		close(fd[1]);
+	}
+	EVP_PKEY_free(pkey);
+	X509_free(x509);
+	BIO_free(key);
+	BIO_free(cert);
+	SSL_CTX_free(sctx);
+}
+
 static void
 what_is_not_tls_is_told_apart(void **state)
 {
@@ -536,6 +586,7 @@ main(void)
 		cmocka_unit_test(wrong_names_and_roots_are_refused),
 		cmocka_unit_test(no_common_protocol_is_refused),
 		cmocka_unit_test(old_versions_are_refused),
+		cmocka_unit_test(a_client_takes_tls12_only_when_allowed),
 		cmocka_unit_test(what_is_not_tls_is_told_apart),
 		cmocka_unit_test(other_alerts_are_told_apart),
 		cmocka_unit_test(a_cut_connection_is_not_an_end),
