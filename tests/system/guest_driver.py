@@ -27,8 +27,9 @@ def bundle(kind, image):
         "ociVersion": "1.0.2", "hostname": "sandbox",
         "process": {"user": {"uid": 65534, "gid": 65534}, "args": kind["argv"], "env": kind["env"], "cwd": "/",
                     "capabilities": capabilities, "noNewPrivileges": True,
-                    "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 256, "soft": 256},
-                                {"type": "RLIMIT_CORE", "hard": 0, "soft": 0}]},
+                    "rlimits": [{"type": f"RLIMIT_{name}", "hard": value, "soft": value} for name, value in
+                                (("NOFILE", 256), ("CORE", 0), ("NPROC", 64), ("FSIZE", 64 << 20)) + (
+                                    () if "node" in kind["argv"][0] else (("AS", 4 << 30),))]},
         "root": {"path": "rootfs", "readonly": True},
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
                    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
