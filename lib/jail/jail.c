@@ -51,8 +51,14 @@ set_caps(uint64_t keep)
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
-	for (int i = 0; i < 2; i++)
-		data[i].permitted = data[i].effective = (uint32_t)(keep >> 32 * i);
+	if (syscall(SYS_capget, &head, data) < 0)
+		return fail_errno();
+	for (int i = 0; i < 2; i++) {
+		/* What we were started without stays away; nothing is ever raised. */
+		data[i].permitted &= (uint32_t)(keep >> 32 * i);
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
 	if (syscall(SYS_capset, &head, data) < 0)
 		return fail_errno();
 	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ? fail_errno() : OK;
