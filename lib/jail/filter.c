@@ -11,6 +11,7 @@
 #include "internal.h"
 
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -176,6 +177,14 @@ add_self_kill(scmp_filter_ctx ctx)
 	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 }
 
+/* libuv makes a descriptor non-blocking by this one request of ioctl(2). */
+static int
+add_nonblock_ioctl(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(
+	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)FIONBIO));
+}
+
 static int
 add_leaf_rules(scmp_filter_ctx ctx, const struct jail *j)
 {
@@ -191,6 +200,8 @@ add_leaf_rules(scmp_filter_ctx ctx, const struct jail *j)
 	if (!allows(j, SCMP_SYS(mmap)) && (rc = add_memory_rules(ctx)) < 0)
 		return rc;
 	if (!allows(j, SCMP_SYS(tgkill)) && (rc = add_self_kill(ctx)) < 0)
+		return rc;
+	if (!allows(j, SCMP_SYS(ioctl)) && (rc = add_nonblock_ioctl(ctx)) < 0)
 		return rc;
 	return add_rules(ctx, SCMP_ACT_KILL_PROCESS, killed_in_leaves, COUNT(killed_in_leaves), j);
 }
