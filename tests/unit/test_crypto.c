@@ -19,7 +19,9 @@ static int
 start(void **state)
 {
 	(void)state;
-	return is_ok(crypto_init()) && is_ok(crypto_init()) ? 0 : -1;
+	if (!is_ok(crypto_init()))
+		return -1;
+	return is_ok(crypto_init()) ? 0 : -1; /* again: nothing happens */
 }
 
 static size_t
@@ -216,9 +218,11 @@ vm_flags(const void *p, char *out, size_t size)
 	out[0] = '\0';
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL) {
-		unsigned long from, to;
+		char *dash, *end;
+		unsigned long from = strtoul(line, &dash, 16);
+		unsigned long to = *dash == '-' ? strtoul(dash + 1, &end, 16) : 0;
 
-		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+		if (to > from)
 			inside = (unsigned long)p >= from && (unsigned long)p < to;
 		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
 			snprintf(out, size, "%s", line + 8);
