@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SPAWNER_LAUNCHER_H
+#define SPAWNER_LAUNCHER_H
+
+/*
+ * The launcher: the one privileged process behind the spawner. It is forked
+ * before the spawner enters its jail, knows three commands, and dies last: at
+ * end of file on its socket it ends every sandbox, removes every control group
+ * of its instance, and exits.
+ *
+ * Commands and events are one packet each on a SOCK_SEQPACKET pair. Both ends
+ * are the same binary, so they are plain structs.
+ */
+#include <base/span.h>
+#include <wire/executor_spawner.h>
+
+#define LAUNCH_PATH_MAX 512
+#define LAUNCH_READY_MS 8000      /* the launcher's start: a sweep, perhaps of a predecessor's */
+#define LAUNCH_STDIO 4            /* descriptors with LAUNCH_START: 0, 1, 2, 3 of the guest */
+#define LAUNCH_STATS 2            /* descriptors with LAUNCH_STARTED: cpu, memory */
+#define LAUNCH_MEMORY_EXTRA_MB 64 /* what runsc itself needs beside the guest */
+#define LAUNCH_PIDS_EXTRA 128     /* threads of sentry and stubs beside the guest's */
+
+enum launch_op {
+	LAUNCH_START = 1, /* with LAUNCH_STDIO descriptors */
+	LAUNCH_RAISE,     /* a run begins: full CPU weight */
+	LAUNCH_KILL,
+};
+
+struct launch_cmd {
+	uint8_t op;
+	uint8_t runner; /* enum es_runner */
+	uint8_t background;
+	uint32_t slot;
+	uint32_t memory_mb;
+	uint32_t pids;
+	uint32_t tmp_mb;
+};
+
+enum launch_what {
+	LAUNCH_READY = 1,
+	LAUNCH_STARTED, /* with LAUNCH_STATS descriptors */
+	LAUNCH_EXITED,  /* everything of the slot is gone */
+};
+
+struct launch_event {
+	uint8_t what;
+	uint8_t oom;
+	uint8_t pids_hit;
+	uint8_t failed_start;
+	uint32_t slot;
+	uint32_t wait_status;
+	uint64_t cpu_us;
+};
+
+struct launch_config {
+	const char *instance;
+	const char *runsc; /* absolute, world-readable */
+	const char *image; /* absolute, world-readable */
+	uint32_t uid_base;
+	uint32_t slots;
+};
+
+/*
+ * Fork the launcher. As root, before the jail, with nothing secret in memory.
+ * Owner: the caller owns *ret_fd, non-blocking. Errors: E_SYS; E_RANGE (a path);
+ * E_TIMEOUT (it did not get ready).
+ */
+MUST_USE struct status launcher_fork(const struct launch_config *conf, int *ret_fd);
+
+/* One packet with descriptors; E_AGAIN, E_CLOSED, E_SYS. */
+MUST_USE struct status packet_send(
+    int fd, const void *data, size_t len, const int *fds, size_t nfds);
+/* E_AGAIN, E_EOF, E_PROTO (another size or number of descriptors). Unused entries are -1. */
+MUST_USE struct status packet_recv(int fd, void *data, size_t len, int *fds, size_t nfds);
+
+/* ---- the child that becomes runsc (child.c) ---- */
+struct child {
+	const char *runsc;
+	const char *image;
+	const char *bundle; /* text of config.json */
+	int stdio[LAUNCH_STDIO];
+	int go;       /* read end: one byte when the maps and groups are set */
+	int lifeline; /* read end: end of file when the launcher is gone */
+	int report;   /* write end: struct child_failure, when exec was not reached */
+};
+
+struct child_failure {
+	int step;
+	int err;
+};
+
+/* In the new namespaces. Never returns. */
+_Noreturn void child_main(const struct child *c);
+const char *child_step_name(int step);
+
+/* The bundle's config.json (bundle.c). E_FULL. */
+MUST_USE struct status bundle_write(
+    enum es_runner runner, const struct launch_cmd *cmd, struct buf *out);
+const char *runner_name(enum es_runner runner);
+
+#endif

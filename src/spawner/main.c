@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spawner: starts, limits, kills and reaps sandboxes in numbered slots.
+ *
+ * Runs in: two processes. The launcher (launcher.c) is forked in init(), as
+ * root, because runsc inherits seccomp and Landlock of whoever starts it; what
+ * talks to the executor is this one, and it is jailed: own uid, no capability,
+ * no file system, no calls beyond the base table but pread64.
+ * Trusts: supervisor and launcher; the executor only within wire/executor_spawner.h.
+ * Invariants: EOF on control or launcher ends this process; the launcher then
+ * ends every sandbox and removes every trace, and so does the next start.
+ * The supervisor's filter is inherited by launcher and runsc. Beyond what any
+ * program needs they make: clone3, mount, umount2, pivot_root, setgroups,
+ * setresuid, setresgid, setuid, setgid, setsid, ptrace, seccomp, prctl, capset,
+ * memfd_create, membarrier, close_range, signalfd4, pidfd_open,
+ * pidfd_send_signal, sched_setaffinity, mseal, tgkill (seen with all four
+ * runners under a logging filter).
+ */
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launcher.h"
+#include "slots.h"
+
+static const int syscalls[] = { SYS_pread64, -1 };
+static const struct jail jail = { .name = "spawner", .syscalls = syscalls, .nofile = 2048 };
+
+static struct slots slots;
+static int launcher = -1;
+
+static struct status
+init(struct daemon *d)
+{
+	struct launch_config conf = { .instance = d->instance,
+		.runsc = conf_str(d->conf, "engines.runsc"),
+		.image = conf_str(d->conf, "engines.image"),
+		.uid_base = d->uid_base,
+		.slots = ES_SLOTS_MAX };
+
+	/* Without engines nothing can be started; START says so then. */
+	if (conf.runsc == NULL || conf.image == NULL)
+		conf.runsc = conf.image = "";
+	if (access(conf.runsc, X_OK) != 0 || access(conf.image, R_OK) != 0)
+		diag(DIAG_ERROR, "engines.runsc or engines.image is not there: no sandboxes");
+	return launcher_fork(&conf, &launcher);
+}
+
+static struct status
+start(struct daemon *d)
+{
+	return slots_init(&slots, d, launcher);
+}
+
+static void
+peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd)
+{
+	(void)d, (void)peer_id, (void)index;
+	if (edge != EDGE_EXECUTOR_SPAWNER)
+		diag_fatal("a link that is not the executor's");
+	slots_executor(&slots, fd);
+}
+
+static void
+drain(struct daemon *d)
+{
+	(void)d;
+	slots_drain(&slots);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct daemon_ops ops = { .proc = PROC_SPAWNER,
+		.jail = &jail,
+		.init = init,
+		.start = start,
+		.peer = peer,
+		.drain = drain };
+
+	return daemon_main(argc, argv, &ops, NULL);
+}
