@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
@@ -351,6 +352,7 @@ daemon_main(int argc, char **argv, const struct daemon_ops *ops, void *ctx)
 		diag_fatal("is started by the supervisor only; see sallyport(1)");
 	signals_prepare();
 	(void)umask(077);
+	tzset(); /* gmtime_r(3) would open a file at its first call, in the jail */
 	must(jail_close_others(keep, 1), "closing descriptors");
 	if (uv_loop_init(&loop) != 0)
 		diag_fatal("event loop: cannot be made");
