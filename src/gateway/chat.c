@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chat.c: the model of a chat request, and its named edits.
+ *
+ * Runs in: gateway. Trusts: nothing but that the body conforms to schema/chat.json.
+ * Owns: nothing; parts are borrowed from the body.
+ * Invariants: the provider gets the client's bytes but for the edits of edits[]
+ * below: model, tools, tool_choice, stream_options, messages.
+ * See: docs/api.md, "What is changed on the way".
+ */
+#include "chat.h"
+
+#include <json/write.h>
+
+#include "splice.h"
+#include "toolcall.h"
+
+#define OUR_TOOL                                                                           \
+	"{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME "\",\"description\":" \
+	"\"Runs code in a sandbox without network and returns its standard output, error " \
+	"output and files. Variables and files stay from one call to the next. Files "     \
+	"written to /tmp/out are returned to the user.\",\"parameters\":{\"type\":"        \
+	"\"object\",\"properties\":{\"language\":{\"type\":\"string\",\"description\":"    \
+	"\"python (default), javascript or sh\"},\"code\":{\"type\":\"string\"}},"         \
+	"\"required\":[\"code\"]}}}"
+
+static struct status read_tools(
+    const struct json_doc *d, struct chat *c, uint32_t tools, struct chat_fault *fault);
+static struct status edit_model(
+    const struct chat *c, struct span id, struct buf *tmp, struct splices *s);
+static struct status edit_tools(const struct chat *c, bool attach, struct splices *s);
+static struct status edit_choice(const struct chat *c, bool later, struct splices *s);
+static struct status edit_options(const struct chat *c, struct splices *s);
+static struct status edit_messages(const struct chat *c, struct span more, struct splices *s);
+
+static struct status
+blame(struct chat_fault *fault, const char *message, uint32_t tok)
+{
+	*fault = (struct chat_fault){ ERROR_INVALID_FIELD, message, tok };
+	return fail(E_SYNTAX);
+}
+
+static struct span
+part(const struct json_doc *d, uint32_t tok)
+{
+	return tok == JSON_NONE ? SPAN_EMPTY : json_bytes(d, tok);
+}
+
+static void
+read_options(const struct json_doc *d, struct chat *c, uint32_t options)
+{
+	uint32_t include = json_get_str(d, options, "include_usage");
+
+	c->options_part = part(d, options);
+	c->options_empty = json_type(d, options) == JSON_OBJECT && json_size(d, options) == 0;
+	c->include_part = part(d, include);
+	c->usage = json_type(d, include) == JSON_TRUE;
+}
+
+struct status
+chat_read(const struct json_doc *d, struct arena *a, struct chat *ret, struct chat_fault *fault)
+{
+	struct chat c = { .body = json_bytes(d, 0), .n = 1 };
+	uint32_t model = json_get_str(d, 0, "model");
+	uint32_t n = json_get_str(d, 0, "n");
+	uint32_t choice = json_get_str(d, 0, "tool_choice");
+
+	TRY(json_str(d, model, a, &c.model));
+	c.model_part = json_bytes(d, model);
+	c.messages_part = part(d, json_get_str(d, 0, "messages"));
+	c.choice_part = part(d, choice);
+	c.choice_ours = json_str_eq_str(d, json_get_str(d, choice, "type"), "code_interpreter");
+	c.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
+	if (c.stream)
+		read_options(d, &c, json_get_str(d, 0, "stream_options"));
+	if (json_type(d, n) == JSON_NUMBER && !is_ok(json_u64(d, n, 128, &c.n)))
+		return blame(fault, "is not a number of choices", n);
+	TRY(read_tools(d, &c, json_get_str(d, 0, "tools"), fault));
+	if (c.interpreter && c.n > 1)
+		return blame(fault, "must be 1 with code_interpreter", n);
+	*ret = c;
+	return OK;
+}
+
+static bool
+is_our_function(const struct json_doc *d, uint32_t tool)
+{
+	uint32_t fn = json_get_str(d, tool, "function");
+
+	return json_str_eq_str(d, json_get_str(d, tool, "type"), "function") &&
+	       json_str_eq_str(d, json_get_str(d, fn, "name"), TOOL_NAME);
+}
+
+static uint32_t
+find_our_function(const struct json_doc *d, uint32_t tools)
+{
+	struct json_iter it = json_iter(d, tools);
+
+	while (json_next(&it)) {
+		if (is_our_function(d, it.val))
+			return it.val;
+	}
+	return JSON_NONE;
+}
+
+static struct status
+read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct chat_fault *fault)
+{
+	struct json_iter it = json_iter(d, tools);
+	uint32_t same = find_our_function(d, tools);
+
+	c->tools_part = part(d, tools);
+	c->tools_empty = json_size(d, tools) == 0;
+	while (json_next(&it)) {
+		if (!json_str_eq_str(d, json_get_str(d, it.val, "type"), "code_interpreter"))
+			continue;
+		if (c->interpreter)
+			return blame(fault, "names code_interpreter a second time", it.val);
+		c->interpreter = true;
+		c->interpreter_part = json_bytes(d, it.val);
+	}
+	c->attachable = same == JSON_NONE && c->n == 1;
+	if (same != JSON_NONE && c->interpreter)
+		return blame(fault, "has the name of a tool of this server", same);
+	return OK;
+}
+
+struct status
+chat_write(const struct chat *c, const struct chat_edits *e, struct buf *out)
+{
+	struct splices s;
+	auto_buf struct buf id = BUF_INIT(1024);
+
+	s.count = 0;
+	TRY(edit_options(c, &s));
+	TRY(edit_tools(c, e->attach, &s));
+	TRY(edit_model(c, e->model_id, &id, &s));
+	TRY(edit_choice(c, e->messages.len > 0, &s));
+	TRY(edit_messages(c, e->messages, &s));
+	TRY(buf_reserve(out, c->body.len + e->messages.len + 1024));
+	return splices_put(&s, c->body, out);
+}
+
+static struct status
+edit_model(const struct chat *c, struct span model_id, struct buf *tmp, struct splices *s)
+{
+	TRY(buf_put_u8(tmp, '"'));
+	TRY(json_escape(model_id, tmp));
+	TRY(buf_put_u8(tmp, '"'));
+	return splice_part(s, c->body, c->model_part, buf_span(tmp));
+}
+
+/* Where new members go: right behind the brace that opens the body, which is not empty. */
+static struct status
+add_member(const struct chat *c, struct span member, struct splices *s)
+{
+	(void)c;
+	return splice_add(s, 1, 0, member);
+}
+
+/* Right before the bracket that closes an array. */
+static struct status
+add_last(const struct chat *c, struct span array, struct span item, struct splices *s)
+{
+	return splice_add(s, (size_t)(array.ptr - c->body.ptr) + array.len - 1, 0, item);
+}
+
+static struct status
+edit_tools(const struct chat *c, bool attach, struct splices *s)
+{
+	if (c->interpreter)
+		return splice_part(s, c->body, c->interpreter_part, SPAN_LIT(OUR_TOOL));
+	if (!attach)
+		return OK;
+	if (c->tools_part.ptr == NULL)
+		return add_member(c, SPAN_LIT("\"tools\":[" OUR_TOOL "],"), s);
+	if (c->tools_empty)
+		return add_last(c, c->tools_part, SPAN_LIT(OUR_TOOL), s);
+	return add_last(c, c->tools_part, SPAN_LIT("," OUR_TOOL), s);
+}
+
+/* A forced call is forced once: else the model could never answer. */
+static struct status
+edit_choice(const struct chat *c, bool later, struct splices *s)
+{
+	static const struct span none = { (const uint8_t *)"\"none\"", 6 };
+
+	if (c->choice_part.ptr == NULL || span_eq(c->choice_part, none))
+		return OK;
+	if (later)
+		return splice_part(s, c->body, c->choice_part, SPAN_LIT("\"auto\""));
+	if (!c->choice_ours)
+		return OK;
+	return splice_part(s, c->body, c->choice_part,
+	    SPAN_LIT("{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME "\"}}"));
+}
+
+/* The provider's own count is what the turn is settled with. */
+static struct status
+edit_options(const struct chat *c, struct splices *s)
+{
+	if (!c->stream || c->usage)
+		return OK;
+	if (c->include_part.ptr != NULL)
+		return splice_part(s, c->body, c->include_part, SPAN_LIT("true"));
+	if (c->options_part.ptr == NULL)
+		return add_member(c, SPAN_LIT("\"stream_options\":{\"include_usage\":true},"), s);
+	if (c->options_part.ptr[0] != '{')
+		return splice_part(
+		    s, c->body, c->options_part, SPAN_LIT("{\"include_usage\":true}"));
+	return splice_add(s, (size_t)(c->options_part.ptr - c->body.ptr) + 1, 0,
+	    c->options_empty ? SPAN_LIT("\"include_usage\":true")
+			     : SPAN_LIT("\"include_usage\":true,"));
+}
+
+static struct status
+edit_messages(const struct chat *c, struct span more, struct splices *s)
+{
+	if (more.len == 0)
+		return OK;
+	return add_last(c, c->messages_part, more, s);
+}
+
+uint32_t
+chat_tokens(size_t len)
+{
+	return (uint32_t)((len + 3) / 4);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chat_turn.c: POST /v1/chat/completions: the loop model, code, sandbox, model.
+ *
+ * Runs in: gateway. Trusts: nothing of client, model, provider or code.
+ * Owns: the provider's body, the steps so far.
+ * Invariants: what was hashed for the authority is what is sent; steps are
+ * bounded by the authority's steps_max, output by turn_output_max.
+ * See: turn_table.c for the order; chat_step.c for one step; answer.c.
+ */
+#include <crypto/hash.h>
+
+#include "chat_step.h"
+#include "request.h"
+#include "routes.h"
+
+static bool on_head(struct call *c, const struct gb_head *h, void *ctx);
+static bool on_data(struct call *c, struct span data, void *ctx);
+static void on_done(struct call *c, void *ctx);
+static void on_failed(struct call *c, enum error error, void *ctx);
+
+static const struct call_ops call_ops = { on_head, on_data, on_done, on_failed, turn_room };
+
+static struct status
+emit(void *ctx, struct span json)
+{
+	struct turn *t = ctx;
+
+	reply_event(t->r, SPAN_EMPTY, json);
+	return OK;
+}
+
+/* The provider's body, and its hash for whoever grants and acts. */
+static struct status
+write_body(struct turn *t)
+{
+	const struct chat_edits e = {
+		.model_id = t->model_id,
+		.attach = t->attach,
+		.messages = buf_span(&t->messages),
+	};
+
+	buf_clear(&t->body);
+	TRY(chat_write(&t->chat, &e, &t->body));
+	return sha256(buf_span(&t->body), t->digest);
+}
+
+static void
+admit(struct turn *t)
+{
+	struct status st = write_body(t);
+
+	if (!is_ok(st)) {
+		turn_refuse(t, st.code == E_FULL ? ERROR_BODY_TOO_LARGE : ERROR_INTERNAL);
+		return;
+	}
+	t->admit.endpoint = ENDPOINT_CHAT;
+	t->admit.model = t->chat.model;
+	t->admit.tools = t->chat.interpreter || t->attach ? TOOL_CODE_INTERPRETER : 0;
+	t->admit.tokens_in = chat_tokens(t->body.len);
+	t->admit.size_bytes = (uint32_t)t->body.len;
+	t->admit.body_len = (uint32_t)t->body.len;
+	memcpy(t->admit.digest, t->digest, DIGEST_LEN);
+	turn_admit(t, KIND_CHAT);
+}
+
+void
+chat_run(struct request *r)
+{
+	struct turn *t = &r->turn;
+	struct chat_fault fault;
+	struct status st = chat_read(&r->g->doc, &r->arena, &t->chat, &fault);
+
+	if (!is_ok(st)) {
+		if (st.code == E_SYNTAX)
+			request_blame(r, &r->g->doc, fault.tok, fault.message);
+		turn_refuse(t, st.code == E_SYNTAX ? fault.error : ERROR_INTERNAL);
+		return;
+	}
+	/* A copy: the configuration may change before the turn is over. */
+	st = arena_copy(&r->arena, gateway_model(r->g, t->chat.model), &t->model_id);
+	if (!is_ok(st) || t->model_id.len == 0) {
+		turn_refuse(t, is_ok(st) ? ERROR_MODEL_NOT_FOUND : ERROR_INTERNAL);
+		return;
+	}
+	answer_start(&t->answer, &r->g->answer_doc, emit, t);
+	t->answer.stream = t->chat.stream;
+	t->answer.usage = t->chat.usage;
+	t->answer.interpreter = t->chat.interpreter;
+	admit(t);
+}
+
+/* The policy wants our tool in it: the same request again, with it. */
+void
+chat_admit_again(struct turn *t)
+{
+	struct request *r = t->r;
+
+	if (t->attach || t->chat.interpreter || !t->chat.attachable) {
+		r->detail = "clashes with the tool that the policy of this key adds";
+		turn_refuse(t, t->attach ? ERROR_INTERNAL : ERROR_INVALID_FIELD);
+		return;
+	}
+	t->attach = true;
+	t->answer.interpreter = true;
+	admit(t);
+}
+
+/* ---- one model call ---- */
+
+void
+chat_ask(struct turn *t)
+{
+	t->call.ops = &call_ops;
+	t->call.ctx = t;
+	t->upstream_status = 0;
+	t->answer_len = 0;
+	if (!is_ok(call_start(
+		&t->call, t->r->g->broker, t->grant, buf_span(&t->body), t->chat.stream)))
+		turn_fail(t, ERROR_UNAVAILABLE);
+}
+
+static bool
+fail_call(struct turn *t, enum error error)
+{
+	call_cancel(&t->call);
+	turn_fail(t, error);
+	return false;
+}
+
+static bool
+on_head(struct call *c, const struct gb_head *h, void *ctx)
+{
+	struct turn *t = ctx;
+
+	(void)c;
+	if (h->status < 200 || h->status > 299) {
+		t->upstream_status = h->status;
+		t->r->retry_after_ms = h->retry_after_ms;
+		return true;
+	}
+	if ((h->sse != 0) != t->chat.stream)
+		return fail_call(t, ERROR_UPSTREAM);
+	if (t->chat.stream && !t->r->head_sent)
+		reply_stream(t->r);
+	return true;
+}
+
+static enum error
+answer_error(struct status st)
+{
+	if (st.code == E_PROTO || st.code == E_SYNTAX)
+		return ERROR_UPSTREAM;
+	return st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL;
+}
+
+static bool
+on_data(struct call *c, struct span data, void *ctx)
+{
+	struct turn *t = ctx;
+	struct status st;
+
+	(void)c;
+	if (t->upstream_status != 0) {
+		if (t->upstream.len + data.len <= UPSTREAM_ERROR_MAX)
+			st = buf_put_span(&t->upstream, data);
+		else
+			st = OK; /* too long to be told */
+		return is_ok(st) ? true : fail_call(t, ERROR_INTERNAL);
+	}
+	t->answer_len += data.len;
+	st = t->answer_len > ANSWER_MAX ? fail(E_FULL) : answer_feed(&t->answer, data);
+	return is_ok(st) ? true : fail_call(t, answer_error(st));
+}
+
+static void
+on_failed(struct call *c, enum error error, void *ctx)
+{
+	(void)c;
+	turn_fail(ctx, error);
+}
+
+/* What a provider says about a bad request is for its sender; anything else is not. */
+static enum error
+upstream_error(struct turn *t)
+{
+	struct request *r = t->r;
+	uint32_t message;
+
+	if (t->upstream_status == 429) {
+		r->detail = "The model's provider limits the rate.";
+		return ERROR_RATE_LIMIT;
+	}
+	if (t->upstream_status == 408 || t->upstream_status == 504)
+		return ERROR_UPSTREAM_TIMEOUT;
+	if (t->upstream_status != 400 && t->upstream_status != 413 && t->upstream_status != 422)
+		return ERROR_UPSTREAM;
+	if (!is_ok(json_parse(&r->g->answer_doc, buf_span(&t->upstream))))
+		return ERROR_UPSTREAM;
+	message = json_get_str(
+	    &r->g->answer_doc, json_get_str(&r->g->answer_doc, 0, "error"), "message");
+	r->upstream.max = UPSTREAM_MESSAGE_MAX;
+	if (is_ok(json_str_put(&r->g->answer_doc, message, &r->upstream)))
+		r->status = t->upstream_status;
+	return ERROR_UPSTREAM;
+}
+
+static void
+on_done(struct call *c, void *ctx)
+{
+	struct turn *t = ctx;
+	enum answer_next next = ANSWER_FINAL;
+	struct status st;
+
+	(void)c;
+	if (t->upstream_status != 0) {
+		turn_fail(t, upstream_error(t));
+		return;
+	}
+	st = answer_end(&t->answer, (uint32_t)t->body.len, &next);
+	if (!is_ok(st)) {
+		turn_fail(t, answer_error(st));
+		return;
+	}
+	if (next == ANSWER_FINAL) {
+		turn_event(t, TURN_ANSWERED);
+		return;
+	}
+	t->next_call = 0;
+	st = answer_put_message(&t->answer, &t->messages);
+	if (is_ok(st))
+		chat_step_next(t);
+	else
+		turn_fail(t, answer_error(st));
+}
+
+/* ---- the next one ---- */
+
+void
+chat_grant_model(struct turn *t)
+{
+	struct ga_step step = { .turn = t->id, .kind = STEP_MODEL };
+
+	answer_again(&t->answer);
+	if (!is_ok(write_body(t))) {
+		turn_fail(t, ERROR_TURN_LIMIT);
+		return;
+	}
+	step.size_bytes = step.body_len = (uint32_t)t->body.len;
+	memcpy(step.digest, t->digest, DIGEST_LEN);
+	turn_step(t, &step);
+}
+
+/* ---- the end ---- */
+
+void
+chat_finish(struct turn *t)
+{
+	auto_buf struct buf out = BUF_INIT(OUT_MAX);
+	struct status st;
+
+	t->answer.emit = emit;
+	st = answer_release(&t->answer, buf_span(&t->steps), &out);
+	if (!is_ok(st)) {
+		reply_error(t->r, answer_error(st));
+		return;
+	}
+	if (!t->chat.stream) {
+		reply_json(t->r, 200, buf_span(&out));
+		return;
+	}
+	reply_event(t->r, SPAN_EMPTY, SPAN_LIT("[DONE]"));
+	reply_end(t->r);
+}

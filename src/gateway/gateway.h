@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+/*
+ * One worker: what all its connections and requests share.
+ */
+#include <daemon/daemon.h>
+#include <json/json.h>
+#include <json/schema.h>
+#include <tls/tls.h>
+#include <uv.h>
+
+#include "limits.h"
+#include "source.h"
+#include "timeout.h"
+
+#define ROUTES_MAX 16
+#define MODELS_MAX 1024
+
+struct conn;
+struct request;
+
+/* A model's alias and what its first provider calls it. Both lie in model_arena. */
+struct model_name {
+	struct span alias;
+	struct span id;
+};
+
+struct gateway {
+	struct daemon *d;
+	uv_loop_t *loop;
+	struct link *authority, *broker, *executor; /* NULL: away */
+
+	/* accept.c */
+	int listen_fd;
+	uv_poll_t listen_poll;
+	bool accepting;
+	size_t connections_max;
+	struct sources sources;
+	bool failures_pending; /* some source has failures to report */
+
+	/* conn.c */
+	TAILQ_HEAD(, conn) conns;
+	TAILQ_HEAD(, conn) dirty; /* to be written, or fed with input that was kept */
+	size_t nconns;
+	struct tls_ctx *tls;
+	uint64_t body_len_max;
+	uint64_t bodies_max, bodies_used; /* bytes */
+
+	/* request.c */
+	TAILQ_HEAD(, request) active; /* admission asked for, or running */
+	TAILQ_HEAD(, request) spare;
+	size_t nspare;
+	struct json_doc doc;        /* clients' bodies; used within one call only */
+	struct json_doc answer_doc; /* providers' texts; the same */
+	struct arena schema_arena;
+	const struct schema *schemas[ROUTES_MAX];
+	struct arena model_arena;
+	struct model_name models[MODELS_MAX];
+	size_t nmodels;
+	uint64_t turn_output_max; /* bytes */
+
+	/* loop hooks */
+	uv_prepare_t prepare;
+	uv_check_t check;
+	uv_timer_t timer;
+	uint64_t timer_at_ms; /* UINT64_MAX: not set */
+	struct timeouts timeouts;
+	uint8_t scratch[READ_LEN];
+};
+
+static inline uint64_t
+gateway_now(const struct gateway *g)
+{
+	return uv_now(g->loop);
+}
+
+/* main.c: limits and models from the configuration. */
+void gateway_configure(struct gateway *g);
+/* main.c: write and go on with what waits; at the end of each turn of the loop. */
+void gateway_settle(struct gateway *g);
+/* The provider's name of a model; empty: no such alias. */
+struct span gateway_model(const struct gateway *g, struct span alias);
+/* Room for `len` more bytes of bodies. */
+bool gateway_charge(struct gateway *g, uint64_t len);
+void gateway_discharge(struct gateway *g, uint64_t len);
+
+/* links.c */
+void links_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd);
+
+/* accept.c */
+MUST_USE struct status accept_start(struct gateway *g);
+void accept_stop(struct gateway *g);
+void accept_resume(struct gateway *g); /* after a connection ended */
+void accept_failures_report(struct gateway *g);
+
+/* drain.c */
+void drain_start(struct daemon *d);
+void drain_check(struct gateway *g); /* after a connection ended */
+
+#endif

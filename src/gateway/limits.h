@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_LIMITS_H
+#define GATEWAY_LIMITS_H
+
+/*
+ * Limits of the gateway that are not configuration. Bytes unless the name says otherwise.
+ */
+#include <stdint.h>
+
+#define READ_LEN 16384                 /* one read from a connection */
+#define READS_PER_EVENT 4              /* then the others get their turn */
+#define PIPELINE_MAX (64U << 10)       /* input kept while an answer is made */
+#define OUT_SOFT_MAX (64U << 10)       /* unsent output that stops reading from inside */
+#define OUT_MAX (96U << 20)            /* unsent output of one connection, whatever happens */
+#define ACCEPTS_PER_EVENT 16           /* connections taken in one turn of the loop */
+#define SOURCES_MAX 8192               /* source addresses remembered */
+#define LINGER_MS 1000                 /* to read on after an answer that ends a connection */
+#define LINGER_BYTES_MAX (4UL << 20)   /* and how much */
+#define DRAIN_MS 10000                 /* for idle connections, when a worker is replaced */
+#define CALL_TIMEOUT_MS 15000          /* an answer of the authority */
+#define REQUEST_ARENA_MAX (64UL << 20) /* decoded parts of one request */
+#define ANSWER_MAX (16U << 20)         /* one whole answer of a provider */
+#define EVENT_MAX (1U << 20)           /* one event of a provider's stream */
+#define HELD_MAX (1U << 20)            /* final events kept until the turn is settled */
+#define UPSTREAM_ERROR_MAX (16U << 10) /* body of a provider's error that is looked at */
+#define UPSTREAM_MESSAGE_MAX 1024      /* of it that a client is told */
+#define CALLS_MAX 16                   /* tool calls in one answer of a model */
+#define CALL_BYTES_MAX (2U << 20)      /* their names, ids and arguments */
+#define TOOL_TEXT_MAX (16U << 10)      /* of stdout and of stderr, each, that a model sees */
+#define ANSWER_TOKENS_MAX (1U << 20)   /* JSON tokens in an answer or event of a provider */
+#define RUN_OUTPUT_MAX (64U << 20)     /* of one run; the executor's own limits are lower */
+#define REQUESTS_SPARE_MAX 64          /* request objects kept for the next connection */
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * models.c: GET /v1/models: the aliases that the caller's key may use.
+ *
+ * Runs in: gateway. Trusts: the authority, which names them.
+ * Owns: nothing. Invariants: the answer is made from the authority's list alone.
+ * See: wire/gateway_authority.h, ga_admitted.models.
+ */
+#include <base/cleanup.h>
+
+#include "request.h"
+#include "routes.h"
+
+void
+models_run(struct request *r)
+{
+	r->turn.admit.endpoint = ENDPOINT_MODELS;
+	turn_admit(&r->turn, KIND_PLAIN);
+}
+
+static void
+put_model(struct json_writer *w, struct span name)
+{
+	json_put_object(w);
+	json_put_key(w, "id");
+	json_put_str(w, name);
+	json_put_key(w, "object");
+	json_put_text(w, "model");
+	json_put_key(w, "created");
+	json_put_u64(w, 0);
+	json_put_key(w, "owned_by");
+	json_put_text(w, "sallyport");
+	json_put_end(w);
+}
+
+static void
+put_list(struct json_writer *w, struct span names)
+{
+	json_put_object(w);
+	json_put_key(w, "object");
+	json_put_text(w, "list");
+	json_put_key(w, "data");
+	json_put_array(w);
+	while (names.len > 0) {
+		const uint8_t *end = memchr(names.ptr, '\n', names.len);
+		size_t len = end == NULL ? names.len : (size_t)(end - names.ptr);
+
+		if (len > 0)
+			put_model(w, span_of(names.ptr, len));
+		names = span_from(names, len + 1);
+	}
+	json_put_end(w);
+	json_put_end(w);
+}
+
+void
+models_finish(struct turn *t, const struct ga_admitted *m)
+{
+	auto_buf struct buf out = BUF_INIT(16UL << 20);
+	struct json_writer w = json_writer(&out);
+	struct request *r = t->r;
+
+	t->state = TURN_IDLE;
+	put_list(&w, m->models);
+	if (is_ok(json_writer_finish(&w)))
+		reply_json(r, 200, buf_span(&out));
+	else
+		reply_error(r, ERROR_INTERNAL);
+	request_over(r);
+}

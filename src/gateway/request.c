@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.c: one request: credential, route, schema, then its turn.
+ *
+ * Runs in: gateway. Trusts: nothing. The same parsed path serves authentication
+ * and routing.
+ * Owns: the body, its share of the worker's budget, the arena, the turn.
+ * Invariants: without a good key nobody learns whether a path exists: what is
+ * wrong with a request is told by the authority's leave only (turn_refuse).
+ * See: routes.c, turn.c; conn.c, which is HTTP/1.1.
+ */
+#include "request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <base/encode.h>
+#include <keytext/keytext.h>
+
+#include "routes.h"
+#include "strict.h"
+
+static void on_checked(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
+static enum error check(struct request *r);
+static void release(struct request *r);
+
+struct request *
+request_new(struct gateway *g)
+{
+	struct request *r = TAILQ_FIRST(&g->spare);
+
+	if (r != NULL) {
+		TAILQ_REMOVE(&g->spare, r, next);
+		g->nspare--;
+		return r;
+	}
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return NULL;
+	r->g = g;
+	r->arena = ARENA_INIT(REQUEST_ARENA_MAX);
+	turn_init(&r->turn, r);
+	return r;
+}
+
+static void
+release(struct request *r)
+{
+	struct gateway *g = r->g;
+
+	request_reset(r);
+	if (g->nspare < REQUESTS_SPARE_MAX) {
+		TAILQ_INSERT_HEAD(&g->spare, r, next);
+		g->nspare++;
+		return;
+	}
+	turn_free(&r->turn);
+	buf_done(&r->body);
+	buf_done(&r->upstream);
+	arena_done(&r->arena);
+	free(r);
+}
+
+/* A big buffer goes back to the system; a small one serves the next request. */
+static void
+clear_buf(struct buf *b)
+{
+	if (b->cap > OUT_SOFT_MAX)
+		buf_done(b);
+	else
+		buf_clear(b);
+}
+
+void
+request_reset(struct request *r)
+{
+	assert(!r->active && r->call == 0);
+	turn_reset(&r->turn);
+	clear_buf(&r->body);
+	clear_buf(&r->upstream);
+	clear_buf(&r->turn.body);
+	clear_buf(&r->turn.messages);
+	clear_buf(&r->turn.steps);
+	gateway_discharge(r->g, r->charged);
+	r->charged = 0;
+	arena_reset(&r->arena);
+	explicit_bzero(r->credential, r->credential_len);
+	r->credential_len = 0;
+	r->key_ok = false;
+	r->http = (struct http_request){ .method = SPAN_EMPTY };
+	r->source = NULL;
+	r->route = NULL;
+	r->param[0] = '\0';
+	r->detail = NULL;
+	r->status = 0;
+	r->retry_after_ms = 0;
+	r->have_rate = r->head_sent = r->close = false;
+}
+
+/* ---- the head ---- */
+
+/* "Bearer" and one blank, as RFC 6750 has it; the scheme in any case. */
+static void
+take_credential(struct request *r)
+{
+	static const struct span scheme = { (const uint8_t *)"bearer ", 7 };
+	struct span value;
+
+	if (!is_ok(http_request_field(&r->http, "authorization", &value)))
+		return;
+	if (value.len <= scheme.len || !span_eq_nocase(span_of(value.ptr, scheme.len), scheme))
+		return;
+	value = span_from(value, scheme.len);
+	if (value.len > CREDENTIAL_MAX)
+		return;
+	memcpy(r->credential, value.ptr, value.len);
+	r->credential_len = value.len;
+	r->key_ok = keytext_ok(value);
+}
+
+void
+request_begin(struct request *r, const struct http_request *http, struct source *source,
+    const uint8_t address[SOURCE_LEN])
+{
+	r->began_ns = clock_mono_ns();
+	if (!is_ok(uuid7(r->id)))
+		memset(r->id, 0, sizeof(r->id));
+	uuid_text(r->id, r->id_text);
+	r->http = *http;
+	r->source = source;
+	memcpy(r->address, address, SOURCE_LEN);
+	take_credential(r);
+	daemon_metric_add(METRIC_REQUESTS, 1);
+}
+
+static void
+activate(struct request *r)
+{
+	if (!r->active)
+		TAILQ_INSERT_TAIL(&r->g->active, r, next);
+	r->active = true;
+}
+
+/* Its form or checksum is wrong: refused here, counted for the authority. */
+static void
+key_failed(struct request *r)
+{
+	struct ga_failures m;
+
+	daemon_metric_add(METRIC_AUTH_FAILURES, 1);
+	memcpy(m.source, r->address, SOURCE_LEN);
+	if (!source_failure(r->source, r->address, gateway_now(r->g), &m.count, &m.window_ms)) {
+		r->g->failures_pending = true;
+		return;
+	}
+	if (r->g->authority != NULL && !is_ok(link_send(r->g->authority, 0, GA_FAILURES, &m)))
+		diag(DIAG_WARN, "failed credentials could not be reported");
+}
+
+void
+request_check(struct request *r)
+{
+	struct ga_check m = { .credential = span_of(r->credential, r->credential_len) };
+
+	activate(r);
+	r->close = true; /* unless the key is good, the body is never read */
+	if (!r->key_ok) {
+		key_failed(r);
+		reply_error(r, ERROR_INVALID_KEY);
+		request_over(r);
+		return;
+	}
+	memcpy(m.source, r->address, SOURCE_LEN);
+	if (r->g->authority == NULL || !is_ok(link_call(r->g->authority, GA_CHECK, &m,
+					   CALL_TIMEOUT_MS, on_checked, r, &r->call))) {
+		reply_error(r, ERROR_UNAVAILABLE);
+		request_over(r);
+	}
+}
+
+static void
+on_checked(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct request *r = ctx;
+	const struct ga_checked *m = msg;
+	enum error error = ERROR_UNAVAILABLE;
+
+	(void)l;
+	r->call = 0;
+	if (is_ok(st) && type == GA_CHECKED)
+		error = (enum error)m->error;
+	if (error == ERROR_NONE) {
+		r->close = false;
+		TAILQ_REMOVE(&r->g->active, r, next);
+		r->active = false;
+		r->reply->go_on(r);
+		return;
+	}
+	reply_error(r, error);
+	request_over(r);
+}
+
+/* ---- the body ---- */
+
+struct status
+request_body(struct request *r, struct span piece)
+{
+	uint64_t more = piece.len;
+
+	/* A body of known length is charged whole, once. */
+	if (r->http.body == HTTP_BODY_LENGTH)
+		more = r->charged == 0 ? r->http.content_length : 0;
+	if (!gateway_charge(r->g, more))
+		return fail(E_FULL);
+	r->charged += more;
+	r->body.max = BODY_MAX;
+	if (r->http.body == HTTP_BODY_LENGTH && r->body.len == 0)
+		TRY(buf_reserve(&r->body, (size_t)r->http.content_length));
+	return buf_put_span(&r->body, piece);
+}
+
+/* ---- the whole request ---- */
+
+void
+request_run(struct request *r)
+{
+	enum error error;
+
+	activate(r);
+	if (!r->key_ok) {
+		key_failed(r);
+		reply_error(r, ERROR_INVALID_KEY);
+		request_over(r);
+		return;
+	}
+	error = check(r);
+	if (error != ERROR_NONE)
+		turn_refuse(&r->turn, error);
+	else
+		r->route->run(r);
+}
+
+void
+request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const char *detail)
+{
+	struct buf b = BUF_INIT(PARAM_MAX - 1);
+
+	r->detail = detail;
+	if (is_ok(json_pointer(d, tok, &b)) && b.len < PARAM_MAX) {
+		memcpy(r->param, b.ptr, b.len);
+		r->param[b.len] = '\0';
+	}
+	buf_done(&b);
+}
+
+static bool
+media_type_ok(const struct request *r)
+{
+	static const struct span json = { (const uint8_t *)"application/json", 16 };
+	struct span value;
+
+	if (!is_ok(http_request_field(&r->http, "content-type", &value)))
+		return false;
+	if (value.len < json.len || !span_eq_nocase(span_of(value.ptr, json.len), json))
+		return false;
+	if (value.len > json.len && memchr("; \t", value.ptr[json.len], 3) == NULL)
+		return false;
+	return http_request_field(&r->http, "content-encoding", &value).code == E_NOTFOUND;
+}
+
+static enum error
+check_json(struct request *r)
+{
+	struct gateway *g = r->g;
+	auto_buf struct buf pointer = BUF_INIT(PARAM_MAX - 1);
+	struct status st = json_parse(&g->doc, buf_span(&r->body));
+
+	if (is_ok(st))
+		return ERROR_NONE;
+	if (st.code == E_NOMEM)
+		return ERROR_OVERLOADED;
+	r->detail = g->doc.fault.message;
+	if (is_ok(json_fault_pointer(&g->doc, &pointer)))
+		memcpy(r->param, pointer.ptr, pointer.len);
+	r->param[pointer.len] = '\0';
+	return st.code == E_EXISTS ? ERROR_INVALID_FIELD : ERROR_INVALID_JSON;
+}
+
+static enum error
+check_schema(struct request *r)
+{
+	struct gateway *g = r->g;
+	struct schema_fault fault;
+	uint32_t variant;
+	struct status st = schema_validate(g->schemas[r->route - routes], &g->doc, 0, &fault);
+
+	if (!is_ok(st)) {
+		r->detail = fault.message;
+		memcpy(r->param, fault.pointer, sizeof(fault.pointer));
+		return st.code == E_NOMEM ? ERROR_OVERLOADED : ERROR_INVALID_FIELD;
+	}
+	variant = strict_find_variant(&g->doc, *r->route->schema);
+	if (variant == JSON_NONE)
+		return ERROR_NONE;
+	request_blame(r, &g->doc, variant, "differs from the name of a field only in case");
+	return ERROR_INVALID_FIELD;
+}
+
+static enum error
+check(struct request *r)
+{
+	enum error error = route_find(r->http.method, r->http.path, &r->route);
+
+	if (error != ERROR_NONE)
+		return error;
+	if (r->http.query.len > 0) {
+		r->detail = "the endpoint takes no query";
+		return ERROR_INVALID_FIELD;
+	}
+	if (r->route->schema == NULL) {
+		r->detail = "the endpoint takes no body";
+		return r->body.len == 0 ? ERROR_NONE : ERROR_INVALID_FIELD;
+	}
+	if (!media_type_ok(r))
+		return ERROR_MEDIA_TYPE;
+	error = check_json(r);
+	return error == ERROR_NONE ? check_schema(r) : error;
+}
+
+/* ---- the end ---- */
+
+void
+request_over(struct request *r)
+{
+	assert(r->turn.state == TURN_IDLE && r->call == 0);
+	TAILQ_REMOVE(&r->g->active, r, next);
+	r->active = false;
+	if (r->reply == NULL)
+		release(r);
+}
+
+void
+request_left(struct request *r)
+{
+	r->reply = NULL;
+	r->conn = NULL;
+	r->source = NULL;
+	if (r->call != 0) {
+		link_call_cancel(r->g->authority, r->call);
+		r->call = 0;
+		request_over(r);
+	} else if (r->active) {
+		turn_fail(&r->turn, ERROR_CANCELLED);
+	} else {
+		release(r);
+	}
+}
+
+void
+request_writable(struct request *r)
+{
+	turn_writable(&r->turn);
+}
+
+void
+requests_unavailable(struct gateway *g)
+{
+	struct request *r, *next;
+
+	for (r = TAILQ_FIRST(&g->active); r != NULL; r = next) {
+		next = TAILQ_NEXT(r, next);
+		if (r->call == 0) {
+			turn_revoke(&r->turn, ERROR_UNAVAILABLE);
+			continue;
+		}
+		link_call_cancel(g->authority, r->call);
+		r->call = 0;
+		reply_error(r, ERROR_UNAVAILABLE);
+		request_over(r);
+	}
+}
+
+void
+requests_revoke(struct gateway *g, uint64_t turn, enum error error)
+{
+	struct request *r;
+
+	TAILQ_FOREACH(r, &g->active, next)
+	{
+		if (r->turn.id == turn && r->turn.state != TURN_IDLE) {
+			turn_revoke(&r->turn, error);
+			return;
+		}
+	}
+}

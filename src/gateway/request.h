@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_REQUEST_H
+#define GATEWAY_REQUEST_H
+
+/*
+ * One request, from its head to the end of its answer. It does not know which
+ * version of HTTP carried it: reply_ops does. A request outlives its connection
+ * when the client leaves before the authority has settled it.
+ */
+#include <http/http.h>
+#include <wire/gateway_authority.h>
+
+#include "gateway.h"
+#include "turn.h"
+
+#define PARAM_MAX (SCHEMA_POINTER_MAX + 1)
+#define REPLY_FIELDS_MAX 16
+#define REPLY_TEXT_MAX 512
+
+struct route;
+
+struct reply_head {
+	uint16_t status;
+	const char *type; /* media type */
+	bool stream;      /* length unknown */
+	size_t len;
+};
+
+struct reply_ops {
+	void (*head)(struct request *r, const struct reply_head *h);
+	void (*data)(struct request *r, struct span s);
+	/* The answer is complete; `r` may be used for the next request afterwards. */
+	void (*end)(struct request *r);
+	bool (*room)(struct request *r);  /* false: the client is slow */
+	void (*go_on)(struct request *r); /* the key is good: read the body */
+};
+
+struct request {
+	TAILQ_ENTRY(request) next; /* in g->active or g->spare */
+	struct gateway *g;
+	const struct reply_ops *reply; /* NULL: the client has left */
+	void *conn;
+	bool active;
+
+	uint8_t id[REQUEST_ID_LEN];
+	char id_text[37];
+	uint64_t began_ns;
+	uint8_t address[SOURCE_LEN];
+	struct source *source; /* not after the client has left */
+	uint8_t credential[CREDENTIAL_MAX];
+	size_t credential_len;
+	bool key_ok;              /* form and checksum */
+	struct http_request http; /* borrowed; not after the client has left */
+	struct buf body;
+	uint64_t charged; /* of the worker's budget, bytes */
+	struct arena arena;
+	uint64_t call; /* GA_CHECK under way; 0: none */
+
+	const struct route *route;
+	/* what is wrong with it */
+	char param[PARAM_MAX];
+	const char *detail;
+	struct buf upstream; /* a provider's own words about a bad request */
+	uint16_t status;     /* overrides the error's; 0: not */
+	uint32_t retry_after_ms;
+	/* what the authority said */
+	bool have_rate;
+	uint32_t rate_limit, rate_remaining, rate_reset_ms;
+
+	bool head_sent;
+	bool close; /* the connection ends with this answer */
+	struct turn turn;
+};
+
+/* For a new connection; NULL: no memory. */
+struct request *request_new(struct gateway *g);
+/* Ready for the next one; everything of the last one is given back. */
+void request_reset(struct request *r);
+/* The head is there: id, source, credential. */
+void request_begin(struct request *r, const struct http_request *http, struct source *source,
+    const uint8_t address[SOURCE_LEN]);
+/* The body is not here yet: ask whether its sender has a key before it is read. */
+void request_check(struct request *r);
+/* One more piece of the body. E_FULL: the worker's budget. */
+MUST_USE struct status request_body(struct request *r, struct span piece);
+/* The request is complete: answer it, now or later. */
+void request_run(struct request *r);
+/* The client has left; `r` belongs to nobody but the worker now. */
+void request_left(struct request *r);
+/* The client can take more. */
+void request_writable(struct request *r);
+/* The authority is away: everything under way ends. */
+/* Why the request is bad, for its answer: a JSON pointer and a text of a fixed table. */
+void request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const char *detail);
+void requests_unavailable(struct gateway *g);
+void requests_revoke(struct gateway *g, uint64_t turn, enum error error);
+/* Everything was answered: the last call for a request. */
+void request_over(struct request *r);
+
+/* ---- answers (respond.c, error.c) ---- */
+void reply_json(struct request *r, uint16_t status, struct span body);
+void reply_stream(struct request *r); /* the head of an event stream */
+void reply_event(struct request *r, struct span name, struct span json);
+void reply_end(struct request *r);
+/* Before the head: the whole answer. Within a stream: an error event and the end. */
+void reply_error(struct request *r, enum error error);
+/* What every answer's head says beside its type and length. `text` holds the values. */
+size_t reply_fields(const struct request *r, uint16_t status,
+    struct http_field fields[REPLY_FIELDS_MAX], char text[REPLY_TEXT_MAX]);
+/* OpenAI's error object. E_FULL, E_NOMEM. */
+MUST_USE struct status error_put(const struct request *r, enum error error, struct buf *out);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * respond.c: answers, whichever version of HTTP carries them.
+ *
+ * Runs in: gateway. Trusts: nothing. Owns: nothing.
+ * Invariants: no answer goes to a client that has left; a head leaves once.
+ * See: request.h; conn_reply.c for HTTP/1.1; facts about SDKs in docs/api.md.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <http/sse.h>
+
+#include "request.h"
+
+struct fields {
+	struct http_field *items;
+	size_t count;
+	char *text;
+	size_t left;
+};
+
+static void
+add(struct fields *f, const char *name, struct span value)
+{
+	if (f->count < REPLY_FIELDS_MAX)
+		f->items[f->count++] = (struct http_field){ span_str(name), value };
+}
+
+static void __attribute__((format(printf, 3, 4)))
+add_text(struct fields *f, const char *name, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(f->text, f->left, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= f->left)
+		return;
+	add(f, name, span_of(f->text, (size_t)n));
+	f->text += n;
+	f->left -= (size_t)n;
+}
+
+static void
+add_rate(struct fields *f, const struct request *r)
+{
+	if (!r->have_rate)
+		return;
+	add_text(f, "x-ratelimit-limit-requests", "%u", r->rate_limit);
+	add_text(f, "x-ratelimit-remaining-requests", "%u", r->rate_remaining);
+	add_text(f, "x-ratelimit-reset-requests", "%ums", r->rate_reset_ms);
+}
+
+static void
+add_retry(struct fields *f, const struct request *r, uint16_t status)
+{
+	uint32_t ms = r->retry_after_ms;
+
+	if (status < 400)
+		return;
+	add(f, "x-should-retry",
+	    status == 429 || status >= 500 ? SPAN_LIT("true") : SPAN_LIT("false"));
+	if (status != 429 && status != 503)
+		return;
+	if (ms == 0)
+		ms = 1000;
+	add_text(f, "retry-after-ms", "%u", ms);
+	add_text(f, "retry-after", "%u", (ms + 999) / 1000);
+}
+
+size_t
+reply_fields(const struct request *r, uint16_t status, struct http_field fields[REPLY_FIELDS_MAX],
+    char text[REPLY_TEXT_MAX])
+{
+	struct fields f = { fields, 0, text, REPLY_TEXT_MAX };
+
+	add(&f, "x-request-id", span_of(r->id_text, 36));
+	add(&f, "x-content-type-options", SPAN_LIT("nosniff"));
+	if (status == 401) {
+		add(&f, "www-authenticate", SPAN_LIT("Bearer"));
+	} else {
+		add_text(&f, "openai-processing-ms", "%llu",
+		    (unsigned long long)((clock_mono_ns() - r->began_ns) / NS_PER_MS));
+		add_rate(&f, r);
+	}
+	add_retry(&f, r, status);
+	return f.count;
+}
+
+static void
+send_head(struct request *r, const struct reply_head *h)
+{
+	static const enum metric by_class[] = { METRIC_RESPONSES_2XX, METRIC_RESPONSES_2XX,
+		METRIC_RESPONSES_2XX, METRIC_RESPONSES_2XX, METRIC_RESPONSES_4XX,
+		METRIC_RESPONSES_5XX };
+
+	r->head_sent = true;
+	daemon_metric_add(by_class[h->status / 100 < 6 ? h->status / 100 : 5], 1);
+	r->reply->head(r, h);
+}
+
+void
+reply_json(struct request *r, uint16_t status, struct span body)
+{
+	const struct reply_head h = { status, "application/json", false, body.len };
+
+	if (r->reply == NULL)
+		return;
+	send_head(r, &h);
+	r->reply->data(r, body);
+	r->reply->end(r);
+}
+
+void
+reply_stream(struct request *r)
+{
+	const struct reply_head h = { 200, "text/event-stream; charset=utf-8", true, 0 };
+
+	if (r->reply != NULL)
+		send_head(r, &h);
+}
+
+void
+reply_event(struct request *r, struct span name, struct span json)
+{
+	auto_buf struct buf out = BUF_INIT(2UL * OUT_MAX);
+
+	if (r->reply == NULL)
+		return;
+	if (is_ok(sse_put(&out, name, json)))
+		r->reply->data(r, buf_span(&out));
+	else
+		r->close = true;
+}
+
+void
+reply_end(struct request *r)
+{
+	if (r->reply != NULL)
+		r->reply->end(r);
+}

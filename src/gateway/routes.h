@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_ROUTES_H
+#define GATEWAY_ROUTES_H
+
+/*
+ * The public API as one table. Every route has a schema for what it takes.
+ */
+#include <base/span.h>
+#include <wire/gateway_authority.h>
+
+struct request;
+
+extern const struct span schema_chat;
+extern const struct span schema_execute;
+
+struct route {
+	const char *method;
+	const char *path; /* exact */
+	enum ga_endpoint endpoint;
+	const struct span *schema; /* of the body; NULL: no body is allowed */
+	/* Body and schema are fine and g->doc holds the body: admit it. */
+	void (*run)(struct request *r);
+};
+
+extern const struct route routes[];
+extern const size_t routes_count;
+
+/*
+ * The route of a request. ERROR_NO_ROUTE, ERROR_METHOD (with the route of another
+ * method, for its endpoint), else ERROR_NONE.
+ */
+enum error route_find(struct span method, struct span path, const struct route **ret);
+
+/* chat_turn.c, execute.c, models.c */
+void chat_run(struct request *r);
+void execute_run(struct request *r);
+void models_run(struct request *r);
+
+#endif

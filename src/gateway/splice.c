@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * splice.c: edits by offset; what is not named is forwarded byte for byte.
+ *
+ * Runs in: gateway. Trusts: its callers' offsets, which are those of parsed tokens.
+ * Owns: nothing. Invariants: edits are sorted and disjoint (asserted).
+ * See: chat.c and answer.c, which name the edits.
+ */
+#include "splice.h"
+
+#include <assert.h>
+
+struct status
+splice_add(struct splices *s, size_t off, size_t len, struct span with)
+{
+	size_t at = s->count;
+
+	if (s->count == SPLICES_MAX)
+		return fail(E_FULL);
+	while (at > 0 && s->items[at - 1].off > off) {
+		s->items[at] = s->items[at - 1];
+		at--;
+	}
+	s->items[at] = (struct splice){ off, len, with };
+	s->count++;
+	return OK;
+}
+
+struct status
+splice_part(struct splices *s, struct span text, struct span part, struct span with)
+{
+	assert(part.ptr >= text.ptr && part.ptr + part.len <= text.ptr + text.len);
+	return splice_add(s, (size_t)(part.ptr - text.ptr), part.len, with);
+}
+
+struct status
+splices_put(const struct splices *s, struct span text, struct buf *out)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct splice *e = &s->items[i];
+
+		assert(e->off >= at && e->off + e->len <= text.len);
+		TRY(buf_put(out, text.ptr + at, e->off - at));
+		TRY(buf_put_span(out, e->with));
+		at = e->off + e->len;
+	}
+	return buf_put_span(out, span_from(text, at));
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * toolcall.c: collects the tool calls of a model's answer.
+ *
+ * Runs in: gateway. Trusts: nothing; provider and model are both hostile.
+ * Owns: copies of ids, names and arguments, within CALLS_MAX and CALL_BYTES_MAX.
+ * Invariants: the result does not depend on where a stream was cut.
+ * See: facts of the OpenAI chat stream in docs/api.md; answer.c, the only caller.
+ */
+#include "toolcall.h"
+
+static struct status add_text(
+    struct toolcalls *t, struct buf *to, const struct json_doc *d, uint32_t tok);
+static struct status call_merge(
+    struct toolcalls *t, struct toolcall *c, const struct json_doc *d, uint32_t item);
+static struct status call_at(struct toolcalls *t, uint64_t index, struct toolcall **ret);
+static struct status delta_index(
+    const struct toolcalls *t, const struct json_doc *d, uint32_t item, uint64_t *ret);
+
+void
+toolcalls_done(struct toolcalls *t)
+{
+	for (size_t i = 0; i < CALLS_MAX; i++) {
+		buf_done(&t->items[i].id);
+		buf_done(&t->items[i].name);
+		buf_done(&t->items[i].args);
+	}
+	t->count = t->bytes = 0;
+}
+
+void
+toolcalls_clear(struct toolcalls *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		buf_clear(&t->items[i].id);
+		buf_clear(&t->items[i].name);
+		buf_clear(&t->items[i].args);
+	}
+	t->count = t->bytes = 0;
+}
+
+struct status
+toolcalls_delta(struct toolcalls *t, const struct json_doc *d, uint32_t arr)
+{
+	struct json_iter it = json_iter(d, arr);
+
+	if (json_type(d, arr) != JSON_ARRAY)
+		return fail(E_PROTO);
+	while (json_next(&it)) {
+		struct toolcall *c;
+		uint64_t index = 0;
+
+		TRY(delta_index(t, d, it.val, &index));
+		TRY(call_at(t, index, &c));
+		TRY(call_merge(t, c, d, it.val));
+	}
+	return OK;
+}
+
+struct status
+toolcalls_whole(struct toolcalls *t, const struct json_doc *d, uint32_t arr)
+{
+	struct json_iter it = json_iter(d, arr);
+
+	if (json_type(d, arr) != JSON_ARRAY)
+		return fail(E_PROTO);
+	while (json_next(&it)) {
+		struct toolcall *c;
+
+		if (json_type(d, it.val) != JSON_OBJECT)
+			return fail(E_PROTO);
+		TRY(call_at(t, t->count, &c));
+		TRY(call_merge(t, c, d, it.val));
+		if (c->name.len == 0)
+			return fail(E_PROTO);
+	}
+	return OK;
+}
+
+/* Some providers leave the index out: an id begins a call, anything else continues the last. */
+static struct status
+delta_index(const struct toolcalls *t, const struct json_doc *d, uint32_t item, uint64_t *ret)
+{
+	uint32_t tok = json_get_str(d, item, "index");
+
+	if (json_type(d, item) != JSON_OBJECT)
+		return fail(E_PROTO);
+	if (tok != JSON_NONE)
+		return is_ok(json_u64(d, tok, CALLS_MAX - 1, ret)) ? OK : fail(E_PROTO);
+	if (json_type(d, json_get_str(d, item, "id")) == JSON_STRING || t->count == 0)
+		*ret = t->count;
+	else
+		*ret = t->count - 1;
+	return OK;
+}
+
+/* Calls begin in order, but a stream may skip none. */
+static struct status
+call_at(struct toolcalls *t, uint64_t index, struct toolcall **ret)
+{
+	if (index >= CALLS_MAX)
+		return fail(E_FULL);
+	if (index > t->count)
+		return fail(E_PROTO);
+	if (index == t->count) {
+		struct toolcall *c = &t->items[t->count++];
+
+		c->id.max = c->name.max = c->args.max = CALL_BYTES_MAX;
+	}
+	*ret = &t->items[index];
+	return OK;
+}
+
+static struct status
+call_merge(struct toolcalls *t, struct toolcall *c, const struct json_doc *d, uint32_t item)
+{
+	uint32_t fn = json_get_str(d, item, "function");
+	uint32_t id = json_get_str(d, item, "id");
+
+	/* Ids come whole, once; a provider that repeats them says nothing new. */
+	if (c->id.len == 0)
+		TRY(add_text(t, &c->id, d, id));
+	if (json_type(d, fn) == JSON_NULL || json_type(d, fn) == JSON_ABSENT)
+		return OK;
+	if (json_type(d, fn) != JSON_OBJECT)
+		return fail(E_PROTO);
+	if (!json_str_eq(d, json_get_str(d, fn, "name"), buf_span(&c->name)))
+		TRY(add_text(t, &c->name, d, json_get_str(d, fn, "name")));
+	return add_text(t, &c->args, d, json_get_str(d, fn, "arguments"));
+}
+
+static struct status
+add_text(struct toolcalls *t, struct buf *to, const struct json_doc *d, uint32_t tok)
+{
+	size_t before = to->len;
+
+	if (json_type(d, tok) == JSON_ABSENT || json_type(d, tok) == JSON_NULL)
+		return OK;
+	if (json_type(d, tok) != JSON_STRING)
+		return fail(E_PROTO);
+	TRY(json_str_put(d, tok, to));
+	t->bytes += to->len - before;
+	return t->bytes > CALL_BYTES_MAX ? fail(E_FULL) : OK;
+}
+
+bool
+toolcall_ours(const struct toolcall *c)
+{
+	return span_eq(buf_span(&c->name), SPAN_LIT(TOOL_NAME));
+}
+
+size_t
+toolcalls_ours(const struct toolcalls *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->count; i++)
+		n += toolcall_ours(&t->items[i]);
+	return n;
+}
+
+void
+toolcalls_put(const struct toolcalls *t, bool ours, bool index, struct json_writer *w)
+{
+	uint64_t n = 0;
+
+	json_put_array(w);
+	for (size_t i = 0; i < t->count; i++) {
+		const struct toolcall *c = &t->items[i];
+
+		if (toolcall_ours(c) != ours)
+			continue;
+		json_put_object(w);
+		if (index) {
+			json_put_key(w, "index");
+			json_put_u64(w, n++);
+		}
+		json_put_key(w, "id");
+		json_put_str(w, buf_span(&c->id));
+		json_put_key(w, "type");
+		json_put_text(w, "function");
+		json_put_key(w, "function");
+		json_put_object(w);
+		json_put_key(w, "name");
+		json_put_str(w, buf_span(&c->name));
+		json_put_key(w, "arguments");
+		json_put_str(w, buf_span(&c->args));
+		json_put_end(w);
+		json_put_end(w);
+	}
+	json_put_end(w);
+}
+
+struct status
+toolcall_args(
+    const struct toolcall *c, struct json_doc *d, struct arena *a, struct toolcall_args *ret)
+{
+	struct span text, language = SPAN_LIT("python");
+	struct status st;
+	uint32_t tok;
+
+	TRY(arena_copy(a, buf_span(&c->args), &text));
+	st = json_parse(d, text);
+	if (!is_ok(st))
+		return st.code == E_NOMEM ? st : fail(E_SYNTAX);
+	tok = json_get_str(d, 0, "language");
+	if (json_type(d, tok) != JSON_ABSENT && json_type(d, tok) != JSON_NULL) {
+		if (json_type(d, tok) != JSON_STRING)
+			return fail(E_SYNTAX);
+		TRY(json_str(d, tok, a, &language));
+	}
+	tok = json_get_str(d, 0, "code");
+	if (json_type(d, 0) != JSON_OBJECT || json_type(d, tok) != JSON_STRING)
+		return fail(E_SYNTAX);
+	TRY(json_str(d, tok, a, &ret->code));
+	ret->language = language.len == 0 ? SPAN_LIT("python") : language;
+	return OK;
+}

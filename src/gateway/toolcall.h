@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_TOOLCALL_H
+#define GATEWAY_TOOLCALL_H
+
+/*
+ * The tool calls of one answer of a model, put together from a stream's deltas
+ * or from a whole message. Pure: no I/O.
+ */
+#include <json/json.h>
+#include <json/write.h>
+
+#include "limits.h"
+
+#define TOOL_NAME "code_interpreter" /* the function that stands for it at a provider */
+
+struct toolcall {
+	struct buf id;
+	struct buf name;
+	struct buf args; /* JSON text, as the model wrote it */
+};
+
+struct toolcalls {
+	struct toolcall items[CALLS_MAX];
+	size_t count;
+	size_t bytes;
+};
+
+void toolcalls_done(struct toolcalls *t);  /* frees */
+void toolcalls_clear(struct toolcalls *t); /* keeps the memory */
+/* One delta's "tool_calls". E_PROTO (shape, index), E_FULL (limits), E_NOMEM. */
+MUST_USE struct status toolcalls_delta(struct toolcalls *t, const struct json_doc *d, uint32_t arr);
+/* A whole message's "tool_calls". Same errors. */
+MUST_USE struct status toolcalls_whole(struct toolcalls *t, const struct json_doc *d, uint32_t arr);
+bool toolcall_ours(const struct toolcall *c);
+/* How many are ours. */
+size_t toolcalls_ours(const struct toolcalls *t);
+/* An array of the calls that are ours, or of the client's; with "index" for a stream. */
+void toolcalls_put(const struct toolcalls *t, bool ours, bool index, struct json_writer *w);
+
+/* What a call of ours asks for. Texts lie in `a`. */
+struct toolcall_args {
+	struct span language; /* "python" when the model named none */
+	struct span code;
+};
+/* E_SYNTAX: the model wrote something else than our parameters. E_NOMEM. */
+MUST_USE struct status toolcall_args(
+    const struct toolcall *c, struct json_doc *d, struct arena *a, struct toolcall_args *ret);
+
+#endif

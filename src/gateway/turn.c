@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * turn.c: the way of every request through authority, broker and executor.
+ *
+ * Runs in: gateway. Trusts: the authority; broker and executor for their order.
+ * Owns: streams and calls of a turn, its timer.
+ * Invariants: an admitted turn is settled exactly once, or ended by the authority
+ * (revoked, link lost); an event that turn_moves does not allow is our own fault
+ * and aborts; nothing of an answer's end leaves before GA_SETTLED.
+ * See: turn_moves in turn_table.c; wire/gateway_authority.h.
+ */
+#include "turn.h"
+
+#include <assert.h>
+
+#include "request.h"
+#include "routes.h"
+
+static void on_admitted(
+    struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
+static void on_granted(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
+static void on_settled(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
+static void on_timeout(struct timeout *timer);
+
+void
+turn_init(struct turn *t, struct request *r)
+{
+	t->r = r;
+	t->timer.fn = on_timeout;
+	t->timer.owner = t;
+	turn_reset(t);
+}
+
+void
+turn_reset(struct turn *t)
+{
+	assert(t->state == TURN_IDLE && t->call.stream == NULL && t->run.stream == NULL);
+	t->error = ERROR_NONE;
+	t->id = t->call_id = 0;
+	t->revoked = t->attach = false;
+	t->upstream_status = 0;
+	t->next_call = t->steps_taken = 0;
+	t->output_len = 0;
+	buf_clear(&t->body);
+	buf_clear(&t->messages);
+	buf_clear(&t->steps);
+	buf_clear(&t->upstream);
+	t->body.max = BODY_MAX;
+	t->messages.max = BODY_MAX;
+	t->steps.max = 8UL * RUN_OUTPUT_MAX;
+	t->upstream.max = UPSTREAM_ERROR_MAX;
+	t->admit = (struct ga_admit){ 0 };
+}
+
+void
+turn_free(struct turn *t)
+{
+	assert(t->state == TURN_IDLE);
+	buf_done(&t->body);
+	buf_done(&t->messages);
+	buf_done(&t->steps);
+	buf_done(&t->upstream);
+	answer_done(&t->answer);
+	run_free(&t->run);
+}
+
+void
+turn_event(struct turn *t, enum turn_event event)
+{
+	const struct turn_move *m = &turn_moves[t->kind][t->state][event];
+
+	assert(m->allowed);
+	t->state = m->to;
+	if (m->act != NULL)
+		m->act(t);
+}
+
+void
+turn_fail(struct turn *t, enum error error)
+{
+	if (t->state == TURN_IDLE)
+		return;
+	if (t->error == ERROR_NONE)
+		t->error = error;
+	/* The authority is about to answer: then it ends, with nothing left open there. */
+	if (t->call_id == 0)
+		turn_event(t, TURN_FAIL);
+}
+
+static void
+on_timeout(struct timeout *timer)
+{
+	turn_fail(timer->owner, ERROR_TURN_LIMIT);
+}
+
+bool
+turn_room(void *turn)
+{
+	const struct turn *t = turn;
+
+	return t->r->reply == NULL || t->r->reply->room(t->r);
+}
+
+void
+turn_writable(struct turn *t)
+{
+	call_writable(&t->call);
+	run_writable(&t->run);
+}
+
+/* ---- admission ---- */
+
+static struct status
+call_authority(struct turn *t, uint16_t type, const void *msg, link_reply *cb)
+{
+	struct link *l = t->r->g->authority;
+
+	if (l == NULL)
+		return fail(E_CLOSED);
+	return link_call(l, type, msg, CALL_TIMEOUT_MS, cb, t, &t->call_id);
+}
+
+/* Over before it began, or over and settled. */
+static void
+end_with(struct turn *t, enum error error)
+{
+	struct request *r = t->r;
+
+	t->state = TURN_IDLE;
+	reply_error(r, error);
+	request_over(r);
+}
+
+void
+turn_admit(struct turn *t, enum turn_kind kind)
+{
+	struct request *r = t->r;
+
+	t->kind = kind;
+	t->state = TURN_ADMIT;
+	memcpy(t->admit.request_id, r->id, REQUEST_ID_LEN);
+	memcpy(t->admit.source, r->address, SOURCE_LEN);
+	t->admit.credential = span_of(r->credential, r->credential_len);
+	if (!is_ok(call_authority(t, GA_ADMIT, &t->admit, on_admitted)))
+		end_with(t, ERROR_UNAVAILABLE);
+}
+
+void
+turn_refuse(struct turn *t, enum error error)
+{
+	const struct request *r = t->r;
+
+	t->admit = (struct ga_admit){ .refused = (uint16_t)error,
+		.endpoint = r->route == NULL ? ENDPOINT_OTHER : (uint8_t)r->route->endpoint };
+	turn_admit(t, KIND_PLAIN);
+}
+
+static void
+keep_admitted(struct turn *t, const struct ga_admitted *m)
+{
+	struct request *r = t->r;
+
+	t->admitted = *m;
+	t->admitted.models = SPAN_EMPTY;
+	t->id = m->turn;
+	memcpy(t->grant, m->grant, GRANT_LEN);
+	r->have_rate = m->limit > 0;
+	r->rate_limit = m->limit;
+	r->rate_remaining = m->remaining;
+	r->rate_reset_ms = m->reset_ms;
+	r->retry_after_ms = m->retry_after_ms;
+}
+
+static void
+on_admitted(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct turn *t = ctx;
+	const struct ga_admitted *m = msg;
+
+	(void)l;
+	t->call_id = 0;
+	if (!is_ok(st) || type != GA_ADMITTED) {
+		end_with(t, ERROR_UNAVAILABLE);
+		return;
+	}
+	keep_admitted(t, m);
+	if (m->error != ERROR_NONE || t->admit.refused != ERROR_NONE) {
+		end_with(t, m->error != ERROR_NONE ? m->error : t->admit.refused);
+		return;
+	}
+	if (t->kind == KIND_PLAIN) {
+		models_finish(t, m);
+		return;
+	}
+	if (t->id == 0) {
+		/* Nothing was admitted: the policy adds a tool, or the client is gone. */
+		if (t->error != ERROR_NONE || m->attach == 0)
+			end_with(t, t->error != ERROR_NONE ? t->error : ERROR_INTERNAL);
+		else
+			turn_event(t, TURN_ATTACH);
+		return;
+	}
+	timeout_set(&t->r->g->timeouts, &t->timer, TIMEOUT_TURN, gateway_now(t->r->g));
+	turn_event(t, t->error == ERROR_NONE ? TURN_GO : TURN_FAIL);
+}
+
+/* ---- further effects ---- */
+
+void
+turn_step(struct turn *t, const struct ga_step *step)
+{
+	if (!is_ok(call_authority(t, GA_STEP, step, on_granted)))
+		turn_fail(t, ERROR_UNAVAILABLE);
+}
+
+static void
+on_granted(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct turn *t = ctx;
+	const struct ga_granted *m = msg;
+	enum error error;
+
+	(void)l;
+	t->call_id = 0;
+	error = is_ok(st) && type == GA_GRANTED ? (enum error)m->error : ERROR_UNAVAILABLE;
+	if (t->error != ERROR_NONE) {
+		turn_event(t, TURN_FAIL);
+	} else if (error != ERROR_NONE) {
+		if (t->state == TURN_GRANT_RUN && chat_run_refused(t, error))
+			return;
+		if (is_ok(st) && m->retry_after_ms > 0)
+			t->r->retry_after_ms = m->retry_after_ms;
+		turn_fail(t, error);
+	} else {
+		memcpy(t->grant, m->grant, GRANT_LEN);
+		turn_event(t, TURN_GO);
+	}
+}
+
+/* ---- the end ---- */
+
+static void
+stop_effects(struct turn *t)
+{
+	call_cancel(&t->call);
+	run_cancel(&t->run);
+	timeout_clear(&t->r->g->timeouts, &t->timer);
+}
+
+/* Action of TURN_SETTLE. */
+void
+turn_settle(struct turn *t)
+{
+	struct ga_settle settle = { .turn = t->id, .error = (uint16_t)t->error };
+
+	stop_effects(t);
+	if (t->kind == KIND_CHAT) {
+		settle.tokens_in = t->answer.tokens_in;
+		settle.tokens_out = t->answer.tokens_out;
+		settle.estimated = t->answer.estimated;
+	}
+	if (!t->revoked && is_ok(call_authority(t, GA_SETTLE, &settle, on_settled)))
+		return;
+	if (t->error == ERROR_NONE)
+		t->error = ERROR_UNAVAILABLE;
+	turn_event(t, TURN_SETTLED);
+}
+
+static void
+on_settled(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct turn *t = ctx;
+	const struct ga_settled *m = msg;
+
+	(void)l;
+	t->call_id = 0;
+	if (t->error == ERROR_NONE && (!is_ok(st) || type != GA_SETTLED))
+		t->error = ERROR_UNAVAILABLE;
+	if (t->error == ERROR_NONE && m->error != ERROR_NONE)
+		t->error = m->error;
+	turn_event(t, TURN_SETTLED);
+}
+
+/* Action of TURN_IDLE. */
+void
+turn_finish(struct turn *t)
+{
+	struct request *r = t->r;
+
+	if (t->error != ERROR_NONE)
+		reply_error(r, t->error);
+	else if (t->kind == KIND_CHAT)
+		chat_finish(t);
+	else
+		execute_finish(t);
+	request_over(r);
+}
+
+void
+turn_revoke(struct turn *t, enum error error)
+{
+	if (t->state == TURN_IDLE)
+		return;
+	if (t->call_id != 0 && t->r->g->authority != NULL)
+		link_call_cancel(t->r->g->authority, t->call_id);
+	t->call_id = 0;
+	t->revoked = true;
+	if (t->error == ERROR_NONE)
+		t->error = error;
+	if (t->id == 0) {
+		end_with(t, t->error);
+		return;
+	}
+	turn_event(t, TURN_FAIL);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_TURN_H
+#define GATEWAY_TURN_H
+
+/*
+ * From admission to settlement: model, code, sandbox, model … as one table of
+ * states and events. Requests without a turn (models, refused ones) use its
+ * first state only.
+ */
+#include <wire/gateway_authority.h>
+
+#include "answer.h"
+#include "call.h"
+#include "chat.h"
+#include "run.h"
+#include "timeout.h"
+
+enum turn_state {
+	TURN_IDLE,
+	TURN_ADMIT,       /* asked the authority */
+	TURN_MODEL,       /* the model answers */
+	TURN_GRANT_RUN,   /* asked for a run */
+	TURN_RUN,         /* the sandbox runs */
+	TURN_GRANT_MODEL, /* asked for the next model call */
+	TURN_SETTLE,      /* waiting for the durable end */
+	TURN_STATES,
+};
+
+enum turn_event {
+	TURN_GO,         /* admitted or granted */
+	TURN_ATTACH,     /* admit again, with the policy's tool */
+	TURN_ANSWERED,   /* the model's answer is the last, or the run is all there is */
+	TURN_NEXT_RUN,   /* a call of ours is next */
+	TURN_NEXT_MODEL, /* all calls were run */
+	TURN_SETTLED,
+	TURN_FAIL, /* t->error says why */
+	TURN_EVENTS,
+};
+
+enum turn_kind { KIND_CHAT, KIND_EXECUTE, KIND_PLAIN, KIND_COUNT };
+
+struct request;
+struct turn;
+
+struct turn_move {
+	bool allowed;
+	enum turn_state to;
+	void (*act)(struct turn *t); /* NULL: nothing to do */
+};
+
+struct turn {
+	struct request *r;
+	enum turn_kind kind;
+	enum turn_state state;
+	enum error error; /* ends the turn early; the first one counts */
+	uint64_t id;      /* the authority's; 0: none */
+	uint64_t call_id; /* call to the authority under way; 0: none */
+	bool revoked;     /* the authority ended it: nothing to settle */
+	struct timeout timer;
+	struct ga_admit admit;
+	struct ga_admitted admitted; /* without its spans */
+	uint8_t grant[GRANT_LEN];
+
+	/* chat */
+	struct chat chat;
+	struct span model_id;
+	struct buf body;     /* the provider's */
+	struct buf messages; /* of the steps so far */
+	struct buf steps;    /* inside of sallyport.steps */
+	struct answer answer;
+	struct call call;
+	struct buf upstream; /* body of a provider's error */
+	uint16_t upstream_status;
+	bool attach;
+	size_t next_call; /* of answer.calls */
+	struct toolcall_args args;
+	uint32_t steps_taken;
+	size_t output_len; /* of all runs, bytes */
+	size_t answer_len; /* of this model call, bytes */
+
+	/* chat and execute */
+	struct run run;
+	uint8_t digest[DIGEST_LEN];
+	char run_id[64];
+};
+
+extern const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS];
+
+void turn_init(struct turn *t, struct request *r);
+void turn_free(struct turn *t);
+void turn_reset(struct turn *t); /* keeps memory */
+/* Send t->admit; r->id, source and credential are filled in here. */
+void turn_admit(struct turn *t, enum turn_kind kind);
+/* Tell the authority of a request that is bad in itself, then answer with its error. */
+void turn_refuse(struct turn *t, enum error error);
+void turn_event(struct turn *t, enum turn_event event);
+void turn_fail(struct turn *t, enum error error);
+void turn_writable(struct turn *t);
+/* The authority ended it. */
+void turn_revoke(struct turn *t, enum error error);
+/* Ask for the next effect: TURN_GO or a failure follows. */
+void turn_step(struct turn *t, const struct ga_step *step);
+bool turn_room(void *turn);
+/* actions of the table */
+void turn_settle(struct turn *t);
+void turn_finish(struct turn *t);
+
+/* chat_turn.c: actions of KIND_CHAT */
+void chat_admit_again(struct turn *t);
+void chat_ask(struct turn *t);
+void chat_grant_run(struct turn *t);
+void chat_start_run(struct turn *t);
+void chat_grant_model(struct turn *t);
+void chat_finish(struct turn *t);
+/* The authority refused a run: true if the model is told and the turn goes on. */
+bool chat_run_refused(struct turn *t, enum error error);
+/* execute.c: actions of KIND_EXECUTE */
+void execute_start(struct turn *t);
+void execute_finish(struct turn *t);
+/* models.c */
+void models_finish(struct turn *t, const struct ga_admitted *m);
+
+#endif

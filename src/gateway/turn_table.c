@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * turn_table.c: which event leads where.
+ *
+ * Runs in: gateway. Trusts: nothing. Owns: nothing.
+ * Invariants: every state but TURN_IDLE takes TURN_FAIL, and ends in TURN_IDLE;
+ * TURN_SETTLE is passed on every way out of an admitted turn.
+ * See: turn.c; tests/unit/test_gateway_turn.c walks the table.
+ */
+#include "turn.h"
+
+#define TO(state, act)           \
+	{                        \
+		true, state, act \
+	}
+#define SETTLED_OR_FAILED                                                                \
+	{                                                                                \
+		[TURN_SETTLED] = TO(TURN_IDLE, turn_finish), [TURN_FAIL] = TO(           \
+								 TURN_IDLE, turn_finish) \
+	}
+
+const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
+	[KIND_CHAT] = {
+		[TURN_ADMIT] = {
+			[TURN_GO] = TO(TURN_MODEL, chat_ask),
+			[TURN_ATTACH] = TO(TURN_ADMIT, chat_admit_again),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_MODEL] = {
+			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, chat_grant_run),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, chat_grant_model),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_GRANT_RUN] = {
+			[TURN_GO] = TO(TURN_RUN, chat_start_run),
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, chat_grant_run),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, chat_grant_model),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_RUN] = {
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, chat_grant_run),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, chat_grant_model),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_GRANT_MODEL] = {
+			[TURN_GO] = TO(TURN_MODEL, chat_ask),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SETTLE] = SETTLED_OR_FAILED,
+	},
+	[KIND_EXECUTE] = {
+		[TURN_ADMIT] = {
+			[TURN_GO] = TO(TURN_RUN, execute_start),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_RUN] = {
+			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SETTLE] = SETTLED_OR_FAILED,
+	},
+	/* One question, one answer: turn.c ends it itself. */
+	[KIND_PLAIN] = {
+		[TURN_ADMIT] = {
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SETTLE] = SETTLED_OR_FAILED,
+	},
+};

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker.c: one worker's start, configuration and hooks into the loop.
+ *
+ * Runs in: gateway. Trusts: the supervisor for configuration and certificate.
+ * Owns: what struct gateway holds.
+ * Invariants: TLS and schemas are ready before the jail; output is written and
+ * links are flushed once a turn of the loop.
+ * See: daemon/daemon.h for the order.
+ */
+#include "worker.h"
+
+#include <seccomp.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include <base/cleanup.h>
+#include <base/rand.h>
+#include <crypto/crypto.h>
+#include <crypto/hash.h>
+
+#include "conn.h"
+#include "routes.h"
+#include "strict.h"
+
+#define SCHEMA_MEMORY_MAX (8UL << 20)
+#define MODEL_MEMORY_MAX (1UL << 20)
+#define FDS_RESERVED 64 /* of the limit, for links, loop and the like */
+#define TICKET_INFO SPAN_LIT("sallyport gateway session tickets")
+
+static void on_prepare(uv_prepare_t *handle);
+static void on_check(uv_check_t *handle);
+static void on_timer(uv_timer_t *handle);
+
+static const int calls[] = { SCMP_SYS(accept4), SCMP_SYS(setsockopt), -1 };
+
+const struct jail worker_jail = { .name = "gateway", .syscalls = calls, .nofile = 65536 };
+
+/* ---- start ---- */
+
+static struct status
+compile_schemas(struct gateway *g)
+{
+	g->schema_arena = ARENA_INIT(SCHEMA_MEMORY_MAX);
+	for (size_t i = 0; i < routes_count; i++) {
+		struct schema_fault fault;
+		struct status st;
+
+		if (routes[i].schema == NULL)
+			continue;
+		st = schema_compile(*routes[i].schema, &g->schema_arena, &g->schemas[i], &fault);
+		if (!is_ok(st)) {
+			diag(DIAG_ERROR, "schema of %s: %s: %s", routes[i].path, fault.pointer,
+			    fault.message);
+			return st;
+		}
+		TRY(strict_learn(*routes[i].schema));
+	}
+	return OK;
+}
+
+struct status
+worker_init(struct daemon *d)
+{
+	struct gateway *g = d->ctx;
+	uint64_t seed = 0;
+
+	g->d = d;
+	g->loop = d->loop;
+	g->listen_fd = daemon_fd(d, "listen");
+	if (g->listen_fd < 0)
+		return fail(E_NOTFOUND);
+	TRY(crypto_init());
+	TRY(tls_init());
+	TRY(rand_bytes(&seed, sizeof(seed)));
+	sources_init(&g->sources, seed);
+	timeouts_init(&g->timeouts);
+	TAILQ_INIT(&g->conns);
+	TAILQ_INIT(&g->dirty);
+	TAILQ_INIT(&g->active);
+	TAILQ_INIT(&g->spare);
+	TRY(json_init(&g->doc, &JSON_STRICT));
+	TRY(json_init(&g->answer_doc, &answer_json_opts));
+	return compile_schemas(g);
+}
+
+struct status
+worker_start(struct daemon *d)
+{
+	struct gateway *g = d->ctx;
+
+	gateway_configure(g);
+	g->timer_at_ms = UINT64_MAX;
+	(void)uv_timer_init(g->loop, &g->timer);
+	(void)uv_prepare_init(g->loop, &g->prepare);
+	(void)uv_check_init(g->loop, &g->check);
+	g->timer.data = g->prepare.data = g->check.data = g;
+	(void)uv_prepare_start(&g->prepare, on_prepare);
+	(void)uv_check_start(&g->check, on_check);
+	return accept_start(g);
+}
+
+/* ---- configuration ---- */
+
+static uint32_t
+limit(const struct gateway *g, const char *path)
+{
+	uint64_t v = conf_u64(g->d->conf, path);
+
+	return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+/* One connection is one descriptor: hard limits are never raised, tables obey them. */
+static size_t
+connections_max(const struct gateway *g)
+{
+	struct rlimit rl;
+	size_t wanted = limit(g, "limits.connections");
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY)
+		return wanted;
+	if (rl.rlim_cur <= FDS_RESERVED)
+		return 1;
+	return wanted < rl.rlim_cur - FDS_RESERVED ? wanted : rl.rlim_cur - FDS_RESERVED;
+}
+
+static void
+configure_timeouts(struct gateway *g)
+{
+	static const struct {
+		enum timeout_kind kind;
+		const char *path;
+	} rows[] = {
+		{ TIMEOUT_HANDSHAKE, "limits.handshake_timeout_ms" },
+		{ TIMEOUT_HEADER, "limits.header_timeout_ms" },
+		{ TIMEOUT_BODY, "limits.body_timeout_ms" },
+		{ TIMEOUT_IDLE, "limits.idle_timeout_ms" },
+		{ TIMEOUT_WRITE, "limits.write_timeout_ms" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		g->timeouts.len_ms[rows[i].kind] = conf_u64(g->d->conf, rows[i].path);
+	g->timeouts.len_ms[TIMEOUT_LINGER] = LINGER_MS;
+	g->timeouts.len_ms[TIMEOUT_TURN] = 1000 * conf_u64(g->d->conf, "limits.turn_s");
+}
+
+static void
+configure_models(struct gateway *g)
+{
+	size_t iter = 0;
+	struct span alias;
+
+	g->nmodels = 0;
+	arena_done(&g->model_arena);
+	g->model_arena = ARENA_INIT(MODEL_MEMORY_MAX);
+	while (g->nmodels < MODELS_MAX && conf_each(g->d->conf, "models", &iter, &alias)) {
+		const char *id = conf_strf(g->d->conf, "models.%.*s.0.model", SPAN_FMT(alias));
+
+		struct model_name *m = &g->models[g->nmodels];
+
+		if (id != NULL && is_ok(arena_copy(&g->model_arena, alias, &m->alias)) &&
+		    is_ok(arena_copy(&g->model_arena, span_str(id), &m->id)))
+			g->nmodels++;
+	}
+}
+
+void
+gateway_configure(struct gateway *g)
+{
+	g->connections_max = connections_max(g);
+	g->sources.limits = (struct source_limits){
+		.connections = limit(g, "limits.connections_per_source"),
+		.handshakes_per_s = limit(g, "limits.handshakes_per_source_per_s"),
+		.sources_max = SOURCES_MAX,
+	};
+	g->body_len_max = conf_u64(g->d->conf, "limits.body_bytes");
+	g->bodies_max = conf_u64(g->d->conf, "limits.bodies_total_bytes");
+	g->turn_output_max = conf_u64(g->d->conf, "limits.turn_output_kb") << 10;
+	configure_timeouts(g);
+	configure_models(g);
+}
+
+void
+worker_config(struct daemon *d)
+{
+	struct gateway *g = d->ctx;
+
+	gateway_configure(g);
+	accept_resume(g);
+}
+
+struct span
+gateway_model(const struct gateway *g, struct span alias)
+{
+	for (size_t i = 0; i < g->nmodels; i++) {
+		if (span_eq(g->models[i].alias, alias))
+			return g->models[i].id;
+	}
+	return SPAN_EMPTY;
+}
+
+/* Connections under way keep the context that they began with. */
+void
+worker_cert(struct daemon *d, const struct ctl_cert *cert)
+{
+	struct gateway *g = d->ctx;
+	uint8_t tickets[TLS_TICKET_KEY_LEN];
+	struct tls_server_opts o = { .cert_pem = cert->chain_pem, .key_pem = cert->key_pem };
+	struct tls_ctx *fresh = NULL;
+	struct status st = hkdf_sha256(span_of(cert->ticket_key, sizeof(cert->ticket_key)),
+	    SPAN_EMPTY, TICKET_INFO, tickets, sizeof(tickets));
+
+	if (is_ok(st)) {
+		o.ticket_key = span_of(tickets, sizeof(tickets));
+		st = tls_server_ctx_new(&o, &fresh);
+	}
+	secret_wipe(tickets, sizeof(tickets));
+	if (!is_ok(st)) {
+		if (g->tls == NULL)
+			diag_fatal("certificate: %s", status_text(st));
+		diag(DIAG_ERROR, "certificate: %s; the last one is kept", status_text(st));
+		return;
+	}
+	tls_ctx_free(g->tls);
+	g->tls = fresh;
+	accept_resume(g);
+}
+
+/* ---- the budget of bodies ---- */
+
+bool
+gateway_charge(struct gateway *g, uint64_t len)
+{
+	if (len > g->bodies_max || g->bodies_used > g->bodies_max - len)
+		return false;
+	g->bodies_used += len;
+	return true;
+}
+
+void
+gateway_discharge(struct gateway *g, uint64_t len)
+{
+	g->bodies_used -= len;
+}
+
+/* ---- hooks ---- */
+
+static void
+flush(struct link *l)
+{
+	if (l != NULL && link_queued(l) > 0)
+		link_flush(l);
+}
+
+void
+gateway_settle(struct gateway *g)
+{
+	struct conn *c;
+
+	if (TAILQ_EMPTY(&g->dirty))
+		return;
+	while ((c = TAILQ_FIRST(&g->dirty)) != NULL) {
+		TAILQ_REMOVE(&g->dirty, c, next_dirty);
+		c->dirty = false;
+		conn_settle(c);
+	}
+	flush(g->authority);
+	flush(g->broker);
+	flush(g->executor);
+}
+
+/* The one timer: for the earliest timeout, or the next report of failed credentials. */
+static void
+set_timer(struct gateway *g)
+{
+	uint64_t now = gateway_now(g);
+	uint64_t at = timeouts_next(&g->timeouts);
+
+	if (g->failures_pending && at > now + 1000)
+		at = now + 1000;
+	if (at >= g->timer_at_ms)
+		return; /* the timer fires early at worst */
+	g->timer_at_ms = at;
+	(void)uv_timer_start(&g->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+static void
+on_timer(uv_timer_t *handle)
+{
+	struct gateway *g = handle->data;
+
+	g->timer_at_ms = UINT64_MAX;
+	timeouts_run(&g->timeouts, gateway_now(g));
+	accept_failures_report(g);
+	drain_check(g);
+}
+
+static void
+on_prepare(uv_prepare_t *handle)
+{
+	gateway_settle(handle->data);
+	set_timer(handle->data);
+}
+
+static void
+on_check(uv_check_t *handle)
+{
+	gateway_settle(handle->data);
+}
