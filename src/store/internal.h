@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+/* What db.c, schema.c, statement.c, wrap.c and vfs.c share. */
+#include <sqlite3.h>
+
+#include "db.h"
+
+#define DB_FILE "store.db"
+#define DB_VFS "sallyport"
+#define WRAPPED_MAX 256 /* bytes of a sealed secret */
+
+enum statement {
+	SQL_BEGIN,
+	SQL_COMMIT,
+	SQL_ROLLBACK,
+	SQL_TENANT_ADD,
+	SQL_POLICY_ADD,
+	SQL_USER_FIND,
+	SQL_USER_ADD,
+	SQL_USER_NEXT,
+	SQL_KEY_FIND,
+	SQL_KEY_ADD,
+	SQL_KEY_REVOKE,
+	SQL_KEY_NEXT,
+	SQL_SECRET_FIND,
+	SQL_SECRET_ADD,
+	SQL_DAYS_TRIM,
+	SQL_COUNT
+};
+
+struct db {
+	sqlite3 *sql;
+	sqlite3_stmt *st[SQL_COUNT];
+	const struct secret *kek;
+};
+
+/* What SQLite says, as a status. */
+struct status sql_status(int rc, sqlite3 *sql);
+
+/* statement.c: a statement is bound, stepped and reset by these. */
+MUST_USE struct status sql_prepare(struct db *db);
+void sql_finish(struct db *db);
+void sql_text(struct db *db, enum statement s, int at, struct span text);
+void sql_blob(struct db *db, enum statement s, int at, struct span blob);
+void sql_int(struct db *db, enum statement s, int at, uint64_t v);
+/* Run to the end. */
+MUST_USE struct status sql_run(struct db *db, enum statement s);
+/* One row: OK, or E_NOTFOUND. sql_reset() afterwards, when its columns have been read. */
+MUST_USE struct status sql_row(struct db *db, enum statement s);
+void sql_reset(struct db *db, enum statement s);
+struct span sql_column(struct db *db, enum statement s, int at);
+/* A blob of exactly `len` bytes, or E_CORRUPT. */
+MUST_USE struct status sql_column_fixed(
+    struct db *db, enum statement s, int at, uint8_t *out, size_t len);
+/* A number that is not negative, or E_CORRUPT. */
+MUST_USE struct status sql_column_u64(struct db *db, enum statement s, int at, uint64_t *ret);
+
+/* schema.c: create the tables, or check their version. E_UNSUPPORTED. */
+MUST_USE struct status schema_apply(sqlite3 *sql);
+
+/* wrap.c: a secret of AS_SECRET_LEN bytes, sealed for its place: table, row, column. */
+struct place {
+	const char *table;
+	struct span row[2];
+	const char *column;
+};
+MUST_USE struct status wrap(
+    const struct secret *kek, const struct place *at, const uint8_t *plain, struct buf *out);
+MUST_USE struct status unwrap(
+    const struct secret *kek, const struct place *at, struct span blob, uint8_t *out);
+
+/* vfs.c: files by their plain name in the current directory. */
+MUST_USE struct status vfs_register(void);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.c: the store process: master key, jail, and the authority's requests.
+ *
+ * Runs in: store; init() as root, all else jailed with nothing but its directory.
+ * Trusts: the authority for what it asks, within the tables of the edge.
+ * Owns: the key-encryption key, the database, the loads under way.
+ * Invariants: DONE leaves after the commit; a load is sent as the authority
+ * reads it, never more than LOAD_QUEUE_MAX ahead; a disk that fails is a code in
+ * an answer, not an end.
+ * See: db.h; wire/authority_store.h.
+ */
+#include "store.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include <base/clock.h>
+#include <base/encode.h>
+#include <crypto/crypto.h>
+
+#include "db.h"
+#include "first_key.h"
+
+#define KEY_TEXT_MAX 128
+#define PEERS_MAX 16
+#define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
+#define LOAD_TICK_MS 1
+
+enum load_stage { LOAD_IDLE, LOAD_USERS, LOAD_KEYS };
+
+struct peer {
+	TAILQ_ENTRY(peer) next;
+	struct link *link;
+	enum load_stage stage;
+	uint64_t load_id;
+	int64_t cursor;
+	uv_timer_t tick; /* goes on with a load that outran its reader */
+};
+
+static struct {
+	struct daemon *d;
+	struct secret kek;
+	struct db *db;
+	TAILQ_HEAD(, peer) peers;
+	uint32_t npeers;
+} self = { .peers = TAILQ_HEAD_INITIALIZER(self.peers) };
+
+static void on_load(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_key_put(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_key_revoke(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_day(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_closed(struct link *l, struct status why, void *ctx);
+
+/* Beyond the base: what SQLite does with its files. */
+static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(pread64),
+	SCMP_SYS(pwrite64), SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate),
+	SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat),
+	SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(fchmod),
+	SCMP_SYS(fallocate), SCMP_SYS(getcwd), -1 };
+static const struct jail jail = { .name = "store", .syscalls = syscalls, .nofile = 256 };
+
+static const struct link_rule rules[] = {
+	{ AS_LOAD, 0, on_load },
+	{ AS_KEY_PUT, 0, on_key_put },
+	{ AS_KEY_REVOKE, 0, on_key_revoke },
+	{ AS_DAY, 0, on_day },
+};
+static const struct link_ops link_ops = {
+	.rules = rules,
+	.nrules = sizeof(rules) / sizeof(rules[0]),
+	.on_closed = on_closed,
+};
+
+/* ---- start ---- */
+
+static struct status
+kek_read(int fd)
+{
+	auto_secret struct secret text = SECRET_NONE;
+
+	TRY(secret_read_fd(fd, KEY_TEXT_MAX, &text));
+	TRY(secret_new(AS_SECRET_LEN, &self.kek));
+	return hex_decode(secret_borrow(&text), self.kek.ptr, self.kek.len);
+}
+
+static struct status
+store_init(struct daemon *d)
+{
+	int dirfd = daemon_fd(d, "store-dir"), keyfd = daemon_fd(d, "master-key"), fd;
+
+	self.d = d;
+	if (dirfd < 0 || keyfd < 0)
+		diag_fatal("descriptor store-dir or master-key is missing");
+	TRY(crypto_init());
+	TRY(kek_read(keyfd));
+	(void)close(keyfd);
+	/* The way to it may be closed to our uid; once inside, plain names are enough. */
+	if (fchdir(dirfd) < 0)
+		return fail_errno();
+	fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return fail_errno();
+	return daemon_allow_path(d, fd, JAIL_READ | JAIL_WRITE);
+}
+
+static uint64_t
+now_s(void)
+{
+	return clock_real_ns() / NS_PER_S;
+}
+
+static struct status
+store_start(struct daemon *d)
+{
+	bool imported = false;
+	struct status st = db_open(&self.kek, &self.db);
+
+	(void)d;
+	if (!is_ok(st))
+		diag_fatal("the database cannot be opened: %s%s", status_text(st),
+		    st.code == E_CRYPTO ? " (is it this master.key's?)" : "");
+	st = first_key_import(self.db, now_s(), &imported);
+	if (!is_ok(st))
+		diag_fatal("store/%s: %s", FIRST_KEY_FILE, status_text(st));
+	if (imported)
+		diag(DIAG_INFO, "the first key is in the database");
+	return OK;
+}
+
+/* ---- peers ---- */
+
+static void load_go_on(struct peer *p);
+
+static void
+on_tick(uv_timer_t *t)
+{
+	load_go_on(t->data);
+}
+
+static void
+store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd)
+{
+	struct peer *p = self.npeers < PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
+	struct status st;
+
+	(void)index;
+	assert(edge == EDGE_AUTHORITY_STORE);
+	if (p == NULL) {
+		diag(DIAG_ERROR, "too many links");
+		(void)close(fd);
+		return;
+	}
+	st = link_new(d->loop, fd, &as_edge, false, &link_ops, p, &p->link);
+	if (!is_ok(st)) {
+		diag(DIAG_ERROR, "link: %s", status_text(st));
+		free(p);
+		return;
+	}
+	link_set_peer(p->link, peer_id);
+	(void)uv_timer_init(d->loop, &p->tick);
+	p->tick.data = p;
+	TAILQ_INSERT_TAIL(&self.peers, p, next);
+	self.npeers++;
+}
+
+static void
+on_tick_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void
+on_closed(struct link *l, struct status why, void *ctx)
+{
+	struct peer *p = ctx;
+
+	if (why.code == E_PROTO) {
+		diag(DIAG_ERROR, "authority broke the protocol: link dropped");
+		daemon_metric_add(METRIC_LINK_DROPPED_PEERS, 1);
+	}
+	TAILQ_REMOVE(&self.peers, p, next);
+	self.npeers--;
+	link_free(l);
+	uv_close((uv_handle_t *)&p->tick, on_tick_closed);
+}
+
+/* ---- loading ---- */
+
+static struct status
+send_user(struct peer *p)
+{
+	struct as_user u = { 0 };
+	struct status st = db_user_next(self.db, &p->cursor, &u);
+
+	if (is_ok(st))
+		st = link_send(p->link, p->load_id, AS_USER, &u);
+	explicit_bzero(u.subject_key, sizeof(u.subject_key));
+	if (st.code != E_NOTFOUND)
+		return st;
+	p->stage = LOAD_KEYS;
+	p->cursor = 0;
+	return OK;
+}
+
+static struct status
+send_loaded(struct peer *p)
+{
+	struct as_loaded m = { 0 };
+	struct status st;
+
+	db_day_of(now_s(), m.day);
+	st = db_pepper(self.db, m.pepper);
+	if (is_ok(st))
+		st = db_day_key(self.db, span_of(m.day, AS_DAY_LEN), now_s(), m.day_key);
+	if (is_ok(st))
+		st = link_send(p->link, p->load_id, AS_LOADED, &m);
+	explicit_bzero(&m, sizeof(m));
+	p->stage = LOAD_IDLE;
+	return st;
+}
+
+static struct status
+send_key(struct peer *p)
+{
+	struct as_key k = { 0 };
+	struct status st = db_key_next(self.db, &p->cursor, &k);
+
+	if (is_ok(st))
+		return link_send(p->link, p->load_id, AS_KEY, &k);
+	return st.code == E_NOTFOUND ? send_loaded(p) : st;
+}
+
+static void
+send_done(struct peer *p, uint64_t id, struct status st, const uint8_t *subject_key)
+{
+	struct as_done m = { .code = st.code };
+
+	if (!is_ok(st))
+		diag(DIAG_WARN, "request refused: %s", status_text(st));
+	else if (subject_key != NULL)
+		memcpy(m.subject_key, subject_key, sizeof(m.subject_key));
+	if (!is_ok(link_send(p->link, id, AS_DONE, &m)))
+		diag(DIAG_WARN, "the authority does not read its answers");
+	explicit_bzero(&m, sizeof(m));
+}
+
+static void
+load_go_on(struct peer *p)
+{
+	struct status st = OK;
+
+	while (is_ok(st) && p->stage != LOAD_IDLE && link_queued(p->link) < LOAD_QUEUE_MAX)
+		st = p->stage == LOAD_USERS ? send_user(p) : send_key(p);
+	if (!is_ok(st)) {
+		p->stage = LOAD_IDLE;
+		send_done(p, p->load_id, st, NULL);
+	}
+	if (p->stage == LOAD_IDLE)
+		(void)uv_timer_stop(&p->tick);
+	else if (!uv_is_active((const uv_handle_t *)&p->tick))
+		(void)uv_timer_start(&p->tick, on_tick, LOAD_TICK_MS, LOAD_TICK_MS);
+	link_flush(p->link);
+}
+
+static void
+on_load(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+
+	(void)l, (void)msg;
+	/* A load anew replaces the one that is under way. */
+	p->stage = LOAD_USERS;
+	p->cursor = 0;
+	p->load_id = id;
+	load_go_on(p);
+}
+
+/* ---- changes ---- */
+
+static void
+on_key_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	uint8_t subject_key[AS_SECRET_LEN] = { 0 };
+	struct status st = db_key_put(self.db, msg, subject_key);
+
+	(void)l;
+	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
+	send_done(ctx, id, st, subject_key);
+	explicit_bzero(subject_key, sizeof(subject_key));
+}
+
+static void
+on_key_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_key_revoke *m = msg;
+	struct status st = db_key_revoke(self.db, m->id, m->revoked_s);
+
+	(void)l;
+	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
+	send_done(ctx, id, st, NULL);
+}
+
+static void
+on_day(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_day *m = msg;
+	struct as_day_key key = { 0 };
+	struct peer *p = ctx;
+	struct status st = db_day_key(self.db, span_of(m->day, AS_DAY_LEN), now_s(), key.key);
+
+	memcpy(key.day, m->day, AS_DAY_LEN);
+	if (is_ok(st))
+		st = link_send(l, id, AS_DAY_KEY, &key);
+	explicit_bzero(&key, sizeof(key));
+	if (!is_ok(st))
+		send_done(p, id, st, NULL);
+}
+
+static void
+store_stop(struct daemon *d)
+{
+	(void)d;
+	db_close(self.db);
+	self.db = NULL;
+	secret_done(&self.kek);
+}
+
+const struct daemon_ops store_ops = {
+	.proc = PROC_STORE,
+	.jail = &jail,
+	.init = store_init,
+	.start = store_start,
+	.peer = store_peer,
+	.stop = store_stop,
+};
