@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peers.c: the links of the broker: authority, gateways, demo.
+ *
+ * Runs in: broker. Trusts: the supervisor for who is at the other end of a fresh link.
+ * Owns: the links.
+ * Invariants: a fresh link replaces the one before it, with all that came by it; without an
+ * authority nothing is granted and nothing runs.
+ * See: wire/topology.h, broker.h.
+ */
+#include "broker.h"
+
+#include <wire/broker_demo.h>
+
+/* ---- authority ---- */
+static void
+on_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct broker *b = ctx;
+
+	(void)l, (void)id;
+	if (!is_ok(grants_add(&b->grants, msg, uv_now(b->d->loop))))
+		diag(DIAG_WARN, "a grant was not taken: the table is full");
+}
+
+static void
+on_turn_end(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct turn_ref *m = msg;
+	struct broker *b = ctx;
+
+	if (m->turn != 0) {
+		grants_forget_turn(&b->grants, m->turn);
+		calls_cancel(b, m->turn, ERROR_CANCELLED);
+	}
+	if (!is_ok(link_send(l, id, AB_TURN_ENDED, m)))
+		diag(DIAG_WARN, "the end of a turn could not be told to the authority");
+}
+
+static void
+authority_closed(struct link *l, struct status why, void *ctx)
+{
+	struct broker *b = ctx;
+
+	(void)why;
+	link_free(l);
+	if (b->authority != l)
+		return; /* a fresh one is there already */
+	b->authority = NULL;
+	grants_forget_all(&b->grants);
+	calls_cancel(b, 0, ERROR_UNAVAILABLE);
+}
+
+static void
+authority_peer(struct broker *b, uint32_t peer_id, int fd)
+{
+	static const struct link_rule rules[] = { { AB_GRANT, 0, on_grant },
+		{ AB_TURN_END, 0, on_turn_end } };
+	static const struct link_ops ops = { rules, 2, authority_closed };
+	struct link *old = b->authority;
+
+	b->authority = NULL;
+	grants_forget_all(&b->grants); /* of the one before */
+	calls_cancel(b, 0, ERROR_UNAVAILABLE);
+	link_free(old);
+	if (!is_ok(link_new(b->d->loop, fd, &ab_edge, false, &ops, b, &b->authority)))
+		diag_fatal("link of the authority");
+	link_set_peer(b->authority, peer_id);
+}
+
+/* ---- gateways ---- */
+static void
+gateway_closed(struct link *l, struct status why, void *ctx)
+{
+	struct broker *b = ctx;
+
+	if (why.code == E_PROTO)
+		daemon_metric_add(METRIC_LINK_DROPPED_PEERS, 1);
+	for (size_t i = 0; i < BROKER_GATEWAYS_MAX; i++) {
+		if (b->gateways[i] == l)
+			b->gateways[i] = NULL;
+	}
+	link_free(l);
+}
+
+static void
+gateway_peer(struct broker *b, uint32_t peer_id, int fd)
+{
+	static struct link_ops ops;
+
+	ops = (struct link_ops){ call_rules, call_rule_count, gateway_closed };
+	for (size_t i = 0; i < BROKER_GATEWAYS_MAX; i++) {
+		if (b->gateways[i] != NULL)
+			continue;
+		if (!is_ok(link_new(b->d->loop, fd, &gb_edge, false, &ops, b, &b->gateways[i])))
+			diag_fatal("link of a gateway");
+		link_set_peer(b->gateways[i], peer_id);
+		return;
+	}
+	diag_fatal("more gateways than there is room for");
+}
+
+/* ---- demo ---- */
+static void
+demo_closed(struct link *l, struct status why, void *ctx)
+{
+	struct broker *b = ctx;
+
+	(void)why;
+	if (b->demo.demo == l)
+		b->demo.demo = NULL;
+	link_free(l);
+	provider_drop_kept(&b->demo);
+}
+
+static void
+demo_peer(struct broker *b, uint32_t peer_id, int fd)
+{
+	static const struct link_ops ops = { NULL, 0, demo_closed };
+
+	link_free(b->demo.demo);
+	b->demo.demo = NULL;
+	provider_drop_kept(&b->demo);
+	if (!is_ok(link_new(b->d->loop, fd, &bd_edge, true, &ops, b, &b->demo.demo)))
+		diag_fatal("link of demo");
+	link_set_peer(b->demo.demo, peer_id);
+}
+
+void
+broker_init(struct broker *b, struct daemon *d)
+{
+	b->d = d;
+	LIST_INIT(&b->calls);
+	b->demo =
+	    (struct provider){ .ops = &provider_demo, .loop = d->loop, .conn_ops = &call_conn_ops };
+}
+
+void
+peers_add(struct broker *b, enum edge edge, uint32_t peer_id, int fd)
+{
+	if (edge == EDGE_AUTHORITY_BROKER)
+		authority_peer(b, peer_id, fd);
+	else if (edge == EDGE_GATEWAY_BROKER)
+		gateway_peer(b, peer_id, fd);
+	else if (edge == EDGE_BROKER_DEMO)
+		demo_peer(b, peer_id, fd);
+	else
+		diag_fatal("a link that is not ours");
+}
+
+void
+peers_free(struct broker *b)
+{
+	calls_cancel(b, 0, ERROR_UNAVAILABLE);
+	provider_drop_kept(&b->demo);
+	link_free(b->authority);
+	link_free(b->demo.demo);
+	for (size_t i = 0; i < BROKER_GATEWAYS_MAX; i++)
+		link_free(b->gateways[i]);
+}
