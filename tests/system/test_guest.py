@@ -250,3 +250,16 @@ def test_latency_of_a_warm_runner(guest):
         times = [guest(kind).run(HELLO[kind], flags=ONE_SHOT)["ms"] for _ in range(3)]
         print(kind, [round(t, 1) for t in times])
         assert statistics.median(times) < limit_ms
+
+
+@pytest.mark.parametrize("kind,code", [
+    ("python", "for i in range(60000): print('x' * 49)"),
+    ("python", "print(('x' * 49 + '\\n') * 60000, end='')"),
+    ("javascript", "for (let i = 0; i < 60000; i++) console.log('x'.repeat(49))"),
+    ("javascript", "process.stdout.write(('x'.repeat(49) + '\\n').repeat(60000))"),
+    ("sh", "seq 60000 | sed 's/.*/" + "x" * 49 + "/'"),
+])
+def test_much_output_arrives_whole(guest, kind, code):
+    """More than any pipe holds: the runner waits for the host, and DONE comes after the last byte."""
+    result = guest(kind).run(code, flags=ONE_SHOT)
+    assert (len(result["stdout"]), set(result["stdout"]), result["exit_code"]) == (3000000, {"x", "\n"}, 0)
