@@ -23,6 +23,7 @@
  */
 #define AS_FACTOR 8
 #define GUEST_NOFILE 1024
+#define SHM_SIZE "16m"
 #define FSIZE_FACTOR 1 /* of /tmp's size */
 
 static const struct {
@@ -77,6 +78,8 @@ bundle_write(enum es_runner runner, const struct launch_cmd *cmd, struct buf *ou
 	    "\"memory\"},"
 	    "\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
+	    "{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":"
+	    "[\"size=" SHM_SIZE "\",\"mode=1777\",\"nosuid\",\"nodev\"]},"
 	    "{\"destination\":\"/tmp\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":"
 	    "[\"size=%llu\",\"mode=1777\",\"nosuid\",\"nodev\"]}],",
 	    (unsigned long long)tmp));
