@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the table, and the groups of measurements that fill them."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+from service import (NotMeasured, Stepper, cpu_by_process, cpu_ns, cpu_spent, family, median,
+                     metrics, nginx, pin, pss_bytes, service, wait_full, write_request)
+
+ROUNDS = 3
+EXECUTE_SAMPLES = 30  # of each round
+PANDAS_SAMPLES = 7
+SETTLE_S = 0.15  # after a pool is full again, before the next sample
+IDLE_S = 20
+CHAT_CONNECTIONS = 64
+SATURATE_S = 3
+PACED_RATE = 500
+PACED_S = 6
+HALF_RATE_S = 10
+BURST, BURST_POOL = 32, 16
+STDOUT_EVENT = "event: stdout"
+CHAT_PATH = "/v1/chat/completions"
+CHAT_BODY = {"model": "demo", "messages": [{"role": "user", "content": "Good morning, who are you?"}]}
+US_PER_S = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    group: str
+    key: str
+    name: str
+    unit: str
+    most: float | None = None  # the target: at most …
+    least: float | None = None  # … or at least
+
+
+ROWS = [
+    Row("idle", "idle_pss", "Idle, 4 warm light Pythons: memory, PSS of all processes", "MB", most=250),
+    Row("idle", "idle_cpu", "Idle, 4 warm light Pythons: CPU of one core", "%", most=1),
+    Row("execute", "execute_first", "execute `print(1)`, warm: first output, p50", "ms", most=6),
+    Row("execute", "execute_end", "execute `print(1)`, warm: whole answer, p50", "ms"),
+    Row("pandas", "pandas_first", "execute `import pandas`, warm: first output, p50", "ms", most=25),
+    Row("burst", "burst_last", f"burst of {BURST} on a pool of {BURST_POOL}: last answer", "ms"),
+    Row("burst", "burst_answered", f"burst of {BURST} on a pool of {BURST_POOL}: answered", "of 32",
+        least=BURST),
+    Row("burst", "refill", "refill after a burst", "sandboxes/s"),
+    Row("burst", "half_p50", "execute at half the refill rate: first output, p50", "ms"),
+    Row("burst", "half_p90", "execute at half the refill rate: first output, p90", "ms"),
+    Row("chat", "chat_cpu", "chat on demo: CPU of all our processes a request, one core, saturated",
+        "µs", most=80),
+    Row("chat", "chat_rate", "chat on demo: all our processes on one core", "requests/s"),
+    Row("chat", "nginx_rate", "nginx on that core, same bytes over TLS 1.3", "requests/s"),
+    Row("chat", "chat_ratio", "chat on demo: share of nginx's rate", "", least=1 / 7),
+    Row("paced", "paced_cpu", f"chat on demo at {PACED_RATE}/s: CPU of all our processes a request", "µs"),
+    Row("paced", "paced_p50", f"chat on demo at {PACED_RATE}/s: p50", "ms"),
+    Row("paced", "paced_p99", f"chat on demo at {PACED_RATE}/s: p99", "ms"),
+    Row("paced", "paced_beyond", f"chat on demo at {PACED_RATE}/s: p50 beyond two raw fdatasyncs",
+        "ms", most=1),
+    Row("audit", "audit_bare", "audit: durable records, batched, bare writer", "records/s",
+        least=200_000),
+    Row("audit", "audit_link", "audit: durable records, batched, through the link, real mix",
+        "records/s", least=75_000),
+    Row("audit", "audit_p50", "audit: receipt at 1,000/s, p50", "ms"),
+    Row("audit", "audit_p99", "audit: receipt at 1,000/s, p99", "ms"),
+]
+
+
+def ms(us):
+    return us / 1000
+
+
+def idle(b):
+    """The first 5 seconds are left for what a start leaves behind."""
+    with service(b, "  python: { pool: 4, pool_data: 0 }\n  javascript: { pool: 0 }\n"
+                    "  sh: { pool: 0 }\n") as inst:
+        wait_full(inst)
+        b.raw(inst)
+        time.sleep(5)
+        b.need(IDLE_S + 5)
+        before, start = cpu_ns(family(inst)), time.monotonic()
+        time.sleep(IDLE_S)
+        after, elapsed = cpu_ns(family(inst)), time.monotonic() - start
+        pids = family(inst)
+        b.put("idle_cpu", [cpu_spent(before, after) / 1e7 / elapsed], f"over {IDLE_S} s")
+        b.put("idle_pss", [pss_bytes(pids) / 1e6], f"{len(pids)} processes")
+
+
+def sample_warm(b, inst, stepper, count):
+    """count requests, each with the pools full and the machine quiet -> [answers]"""
+    out = []
+    for _ in range(count):
+        wait_full(inst)
+        time.sleep(SETTLE_S)
+        out.append(stepper.once())
+    return out
+
+
+def warm_rounds(b, inst, body, count, seconds):
+    """-> p50 of first output and of the end, one of each a round, in ms"""
+    stepper = Stepper(b, inst, write_request(inst, "execute.http", "/v1/execute", body), STDOUT_EVENT)
+    first, end = [], []
+    try:
+        sample_warm(b, inst, stepper, 2)
+        for _ in range(ROUNDS):
+            b.need(seconds)
+            b.raw(inst)
+            samples = sample_warm(b, inst, stepper, count)
+            first.append(ms(median(s["first_us"] for s in samples)))
+            end.append(ms(median(s["end_us"] for s in samples)))
+    finally:
+        stepper.close()
+    return first, end
+
+
+def execute(b):
+    with service(b, "  python: { pool: 4, pool_data: 0 }\n  javascript: { pool: 0 }\n"
+                    "  sh: { pool: 0 }\n") as inst:
+        body = {"language": "python", "code": "print(1)", "stream": True}
+        first, end = warm_rounds(b, inst, body, EXECUTE_SAMPLES, 20)
+        note = f"{ROUNDS}×{EXECUTE_SAMPLES} requests, pool full before each"
+        b.put("execute_first", first, note)
+        b.put("execute_end", end, note)
+
+
+def pandas(b):
+    with service(b, "  python: { pool: 1, pool_data: 2 }\n  javascript: { pool: 0 }\n"
+                    "  sh: { pool: 0 }\n") as inst:
+        body = {"language": "python", "code": "import pandas\nprint(pandas.DataFrame({'a': [1]}).a.sum())",
+                "stream": True}
+        first, _ = warm_rounds(b, inst, body, PANDAS_SAMPLES, 25)
+        b.put("pandas_first", first, f"{ROUNDS}×{PANDAS_SAMPLES} requests, pool full before each")
+
+
+def burst(b):
+    with service(b, f"  python: {{ pool: {BURST_POOL}, pool_data: 0 }}\n  javascript: {{ pool: 0 }}\n"
+                    "  sh: { pool: 0 }\n") as inst:
+        request = write_request(inst, "execute.http", "/v1/execute",
+                                {"language": "python", "code": "print(1)", "stream": True})
+        last, answered, rate = [], [], []
+        for _ in range(ROUNDS):
+            b.need(20)
+            started = wait_full(inst)["sandboxes_started_total"]
+            b.raw(inst)
+            time.sleep(SETTLE_S)
+            begun = time.monotonic()
+            r = b.load(inst.port, request, "--connections", BURST, "--count", BURST, "--first",
+                       STDOUT_EVENT, ca=inst.ca, allow_failures=True)
+            last.append(ms(r["end_us"]["max"]) if r["n"] else float("nan"))
+            answered.append(r["n"])
+            made = wait_full(inst)["sandboxes_started_total"] - started
+            rate.append(made / (time.monotonic() - begun))
+        b.put("burst_last", last)
+        b.put("burst_answered", answered)
+        b.put("refill", rate, f"from the burst until {BURST_POOL} are warm again")
+        half_rate(b, inst, request, median(rate) / 2)
+
+
+def half_rate(b, inst, request, rate):
+    p50, p90 = [], []
+    for _ in range(ROUNDS):
+        wait_full(inst)
+        b.need(HALF_RATE_S + 5)
+        r = b.load(inst.port, request, "--connections", 64, "--rate", f"{rate:.2f}", "--seconds",
+                   HALF_RATE_S, "--first", STDOUT_EVENT, ca=inst.ca)
+        p50.append(ms(r["first_us"]["p50"]))
+        p90.append(ms(r["first_us"]["p90"]))
+    note = f"at {rate:.1f}/s, {ROUNDS}×{HALF_RATE_S} s"
+    b.put("half_p50", p50, note)
+    b.put("half_p90", p90, note)
+
+
+def by_process_note(shares, count):
+    parts = sorted(((ns / 1000 / count, name) for name, ns in shares.items()), reverse=True)
+    return ", ".join(f"{name} {us:.1f}" for us, name in parts if us >= 0.1)
+
+
+def chat(b):
+    """Ours and nginx in turns on one core, the load client on the other."""
+    if os.cpu_count() < 2:
+        raise NotMeasured("needs two cores")
+    with service(b, "  python: { pool: 4, pool_data: 0 }\n  javascript: { pool: 0 }\n"
+                    "  sh: { pool: 0 }\n", workers=1) as inst:
+        wait_full(inst)
+        ours = write_request(inst, "chat.http", CHAT_PATH, CHAT_BODY)
+        pin(family(inst), {0})
+        load = ["--connections", CHAT_CONNECTIONS, "--warmup", 0.5, "--seconds", SATURATE_S]
+        cpu, rate, theirs, ratio, shares = [], [], [], [], {}
+        with nginx(inst, {0}, CHAT_PATH, CHAT_BODY) as port:
+            for _ in range(ROUNDS):
+                b.need(3 * SATURATE_S)
+                b.raw(inst)
+                before = cpu_ns(family(inst))
+                mine = b.load(inst.port, ours, *load, ca=inst.ca, cores={1})
+                after = cpu_ns(family(inst))
+                cpu.append(cpu_spent(before, after) / 1000 / mine["issued"])
+                shares = cpu_by_process(inst, before, after)
+                other = b.load(port, ours, *load, ca=inst.ca, cores={1})
+                rate.append(mine["rate"])
+                theirs.append(other["rate"])
+                ratio.append(mine["rate"] / other["rate"])
+        b.put("chat_cpu", cpu, by_process_note(shares, mine["issued"]))
+        b.put("chat_rate", rate, f"{CHAT_CONNECTIONS} connections, {mine['cipher']}, one gateway worker")
+        b.put("nginx_rate", theirs, other["cipher"])
+        b.put("chat_ratio", ratio, "each in the same round")
+
+
+def paced(b):
+    """Not pinned, as configured by default."""
+    with service(b, "  python: { pool: 4, pool_data: 0 }\n  javascript: { pool: 0 }\n"
+                    "  sh: { pool: 0 }\n") as inst:
+        wait_full(inst)
+        request = write_request(inst, "chat.http", CHAT_PATH, CHAT_BODY)
+        cpu, p50, p99, beyond, shares, steady = [], [], [], [], {}, []
+        for _ in range(ROUNDS):
+            b.need(2 * PACED_S)
+            # As often as the service will: twice a request.
+            disk = b.raw(inst, 1000, US_PER_S // PACED_RATE // 2)
+            before = cpu_ns(family(inst))
+            r = b.load(inst.port, request, "--connections", 32, "--rate", PACED_RATE, "--warmup", 0.5,
+                       "--seconds", PACED_S, ca=inst.ca)
+            after = cpu_ns(family(inst))
+            disk = (disk + b.raw(inst, 1000, US_PER_S // PACED_RATE // 2)) / 2
+            steady.append(b.tool("fsync", inst.top, 400)["p50_us"])
+            cpu.append(cpu_spent(before, after) / 1000 / r["issued"])
+            shares = cpu_by_process(inst, before, after)
+            p50.append(ms(r["end_us"]["p50"]))
+            p99.append(ms(r["end_us"]["p99"]) if r["end_us"]["p99"] else float("nan"))
+            beyond.append(ms(r["end_us"]["p50"] - 2 * disk))
+        b.put("paced_cpu", cpu, by_process_note(shares, r["issued"]))
+        b.put("paced_p50", p50, f"{ROUNDS}×{r['n']} requests, from when each was due")
+        b.put("paced_p99", p99)
+        b.put("paced_beyond", beyond, "raw ones at the same pace, before and after each round; "
+              f"back to back they take {ms(median(steady)):.3f} ms")
+
+
+def audit(b):
+    """bench/audit_bench.c, which prints one JSON object; absent, its rows say so."""
+    tool = b.tools / "audit_bench"
+    if not tool.is_file():
+        raise NotMeasured("bench/audit_bench was not built")
+    raise NotMeasured("not connected")
+
+
+GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
+          "paced": paced, "audit": audit}
