@@ -63,13 +63,21 @@ struct status
 worker_init(struct daemon *d)
 {
 	struct gateway *g = d->ctx;
+
+	g->listen_fd = daemon_fd(d, "listen");
+	if (g->listen_fd < 0)
+		return fail(E_NOTFOUND);
+	return worker_prepare(d);
+}
+
+struct status
+worker_prepare(struct daemon *d)
+{
+	struct gateway *g = d->ctx;
 	uint64_t seed = 0;
 
 	g->d = d;
 	g->loop = d->loop;
-	g->listen_fd = daemon_fd(d, "listen");
-	if (g->listen_fd < 0)
-		return fail(E_NOTFOUND);
 	TRY(crypto_init());
 	TRY(tls_init());
 	TRY(rand_bytes(&seed, sizeof(seed)));
@@ -89,6 +97,15 @@ worker_start(struct daemon *d)
 {
 	struct gateway *g = d->ctx;
 
+	worker_hook(d);
+	return accept_start(g);
+}
+
+void
+worker_hook(struct daemon *d)
+{
+	struct gateway *g = d->ctx;
+
 	gateway_configure(g);
 	g->timer_at_ms = UINT64_MAX;
 	(void)uv_timer_init(g->loop, &g->timer);
@@ -97,7 +114,6 @@ worker_start(struct daemon *d)
 	g->timer.data = g->prepare.data = g->check.data = g;
 	(void)uv_prepare_start(&g->prepare, on_prepare);
 	(void)uv_check_start(&g->check, on_check);
-	return accept_start(g);
 }
 
 /* ---- configuration ---- */
