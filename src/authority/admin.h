@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_ADMIN_H
+#define AUTHORITY_ADMIN_H
+
+/*
+ * Acts of operators. Each is recorded: its intent before, its outcome after.
+ * `reply` runs exactly once, later, unless the act was abandoned.
+ */
+#include <base/span.h>
+#include <wire/limits.h>
+
+#define ADMIN_OPS_MAX 64
+#define ADMIN_WAIT_MS 10000 /* then the operator is told that it is not known */
+#define ADMIN_TURNS_WAIT_MS 2000
+
+struct authority;
+struct admin_op;
+
+/* `body` is JSON; it may hold a key: the receiver wipes what it copies. */
+typedef void admin_reply(void *ctx, uint16_t http, struct span body);
+
+struct admin_key {
+	struct span tenant; /* names as in names_ok() */
+	struct span user;
+	struct span policy;
+	uint64_t lifetime_s; /* 0: for ever */
+};
+
+/* Errors: E_FULL (too many acts at once), E_CLOSED (no audit), E_SYS, E_NOMEM. */
+MUST_USE struct status admin_create_key(struct authority *a, uint32_t uid,
+    const struct admin_key *k, admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_revoke_key(struct authority *a, uint32_t uid, struct span id,
+    admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_reload(
+    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
+/* Records that the keys are listed; the reply has status 200 and no body. */
+MUST_USE struct status admin_list_keys(
+    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
+/* The operator is gone: the act goes on, nobody is told. */
+void admin_abandon(struct admin_op *op);
+void admin_tick(struct authority *a);
+uint32_t admin_busy(void);
+
+bool admin_name_ok(struct span name);
+
+/* {"error":{"code":…,"message":…}} */
+MUST_USE struct status admin_put_error(struct buf *out, const char *code, const char *message);
+
+#endif

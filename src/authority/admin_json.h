@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_ADMIN_JSON_H
+#define AUTHORITY_ADMIN_JSON_H
+
+#include <base/arena.h>
+
+#include "admin.h"
+#include "keys.h"
+
+/*
+ * {"tenant", "user", "policy"?, "expires_s"?: seconds from now}. The spans
+ * borrow from `body` or the arena. Errors: E_SYNTAX, E_EXISTS, E_RANGE,
+ * E_NOTFOUND (a member too many or too few), E_NOMEM.
+ */
+MUST_USE struct status admin_parse_key(
+    struct span body, struct arena *arena, struct admin_key *ret);
+/* One element of the list of keys. */
+MUST_USE struct status admin_put_key(const struct key *key, struct buf *out);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admit.c: who is it, may it, is it within its limits? The answer follows the
+ * records that say so.
+ *
+ * Runs in: authority. Trusts: the gateway only for what a client on it could
+ * have said itself; the credential decides. Owns: nothing.
+ * Invariants: no answer but 503 without a durable record, except for counted
+ * authentication failures; what is not loaded or away refuses.
+ * See: turn.h; DESIGN of requests in ARCHITECTURE.md.
+ */
+#include "authority.h"
+
+#include <stdio.h>
+
+#include <base/clock.h>
+
+static void refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id,
+    const uint8_t *source, const uint8_t *request_id);
+static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key);
+static void send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error);
+
+/* Nothing is decided while the table or the log is missing. */
+static enum error
+not_now(const struct authority *a)
+{
+	if (!audit_is_up(a))
+		return ERROR_AUDIT_UNAVAILABLE;
+	return a->loaded && !a->d->draining ? ERROR_NONE : ERROR_UNAVAILABLE;
+}
+
+void
+admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct gateway *gw = ctx;
+	const struct ga_check *m = msg;
+	enum error error = not_now(gw->a);
+
+	(void)l;
+	if (error != ERROR_NONE || keys_check(&gw->a->keys, m->credential, now_real_s()) != NULL)
+		send_error(gw, GA_CHECKED, id, error);
+	else
+		refuse_unknown(gw, GA_CHECKED, id, m->source, NULL);
+}
+
+void
+admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct gateway *gw = ctx;
+	const struct ga_admit *m = msg;
+	enum error error = not_now(gw->a);
+	struct key *key;
+
+	(void)l;
+	if (error != ERROR_NONE) {
+		send_error(gw, GA_ADMITTED, id, error);
+		return;
+	}
+	key = keys_check(&gw->a->keys, m->credential, now_real_s());
+	if (key == NULL)
+		refuse_unknown(gw, GA_ADMITTED, id, m->source, m->request_id);
+	else
+		admit_known(gw, id, m, key);
+}
+
+/* An answer without a turn. */
+static void
+send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error)
+{
+	const struct ga_checked checked = { .error = (uint16_t)error };
+	const struct ga_admitted admitted = { .error = (uint16_t)error,
+		.retry_after_ms = error_rows[error].http == 503 ? RETRY_MS : 0 };
+	struct status st = link_send(gw->link, id, reply_type,
+	    reply_type == GA_CHECKED ? (const void *)&checked : (const void *)&admitted);
+
+	if (!is_ok(st))
+		gateway_drop(gw, status_text(st));
+}
+
+/* ---- authentication failures ---- */
+
+static void
+put_authentication(
+    struct batch *b, const struct record_who *who, const char *endpoint, bool success)
+{
+	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", span_str(endpoint));
+	if (!success)
+		batch_outcome(b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
+	batch_text(b, "api_key");
+	batch_bool(b, success);
+}
+
+static void
+refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const uint8_t *source,
+    const uint8_t *request_id)
+{
+	struct authority *a = gw->a;
+	struct batch b = { .n = 0 };
+	struct record_who who;
+	struct turn *t;
+	struct status st;
+
+	daemon_metric_add(METRIC_AUTH_FAILURES, 1);
+	if (!failures_note(
+		&a->failures, source, 1, a->policies.auth_failures_per_s, now_ms(a) / 1000)) {
+		send_error(gw, reply_type, id, ERROR_INVALID_KEY);
+		return;
+	}
+	st = turn_new(gw, NULL, &t);
+	if (!is_ok(st)) {
+		send_error(gw, reply_type, id, ERROR_OVERLOADED);
+		return;
+	}
+	memcpy(t->source, source, sizeof(t->source));
+	if (request_id != NULL)
+		memcpy(t->request_id, request_id, sizeof(t->request_id));
+	turn_expect(t, reply_type, id);
+	t->state = TURN_ANSWERING;
+	t->error = ERROR_INVALID_KEY;
+	st = turn_who(t, &who);
+	if (is_ok(st)) {
+		put_authentication(&b, &who, "none", false);
+		st = turn_append_batch(t, &b, APPEND_ANSWER);
+	}
+	if (!is_ok(st)) {
+		turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
+		turn_free(t);
+	}
+}
+
+/* What was not written is counted again, and told in a later record. */
+static void
+counted_done(struct authority *a, void *ctx, struct status st, uint64_t first_seq)
+{
+	(void)first_seq;
+	if (!is_ok(st))
+		a->failures.others += (uintptr_t)ctx;
+}
+
+static bool
+emit_counted(void *ctx, const uint8_t *source, uint64_t count, uint64_t window_ms)
+{
+	struct authority *a = ctx;
+	struct record_who who = { .config = a->d->generation };
+	struct batch b = { .n = 0 };
+
+	if (!audit_is_writable(a) || !a->loaded)
+		return false;
+	if (source != NULL && !is_ok(sealer_source(&a->sealer, NULL, source, &who.source)))
+		return false;
+	(void)batch_add(&b, EVENT_AUTHENTICATION_FAILURES, &who, "endpoint", SPAN_LIT("none"));
+	batch_outcome(&b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
+	batch_text(&b, "api_key");
+	batch_u64(&b, count);
+	batch_u64(&b, window_ms);
+	return is_ok(audit_append(a, &b, counted_done, (void *)(uintptr_t)count));
+}
+
+void
+admit_tick(struct authority *a)
+{
+	failures_flush(&a->failures, now_ms(a), emit_counted, a);
+}
+
+/* What the gateway refused itself: the answers are out already. */
+void
+admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct gateway *gw = ctx;
+	struct authority *a = gw->a;
+	const struct ga_failures *m = msg;
+	struct record_who who = { .config = a->d->generation };
+	struct batch b = { .n = 0 };
+
+	(void)l, (void)id;
+	daemon_metric_add(METRIC_AUTH_FAILURES, m->count);
+	if (m->count == 0 || !failures_note(&a->failures, m->source, m->count,
+				 a->policies.auth_failures_per_s, now_ms(a) / 1000))
+		return;
+	if (audit_is_writable(a) && a->loaded &&
+	    is_ok(sealer_source(&a->sealer, NULL, m->source, &who.source))) {
+		put_authentication(&b, &who, "none", false);
+		if (is_ok(audit_append(a, &b, counted_done, (void *)(uintptr_t)1)))
+			return;
+	}
+	failures_count(&a->failures, m->source, 1, now_ms(a) / 1000);
+}
+
+/* ---- admission ---- */
+
+static struct turn *
+turn_of(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key)
+{
+	struct turn *t;
+
+	if (!is_ok(turn_new(gw, key, &t))) {
+		send_error(gw, GA_ADMITTED, id, ERROR_OVERLOADED);
+		return NULL;
+	}
+	turn_expect(t, GA_ADMITTED, id);
+	memcpy(t->request_id, m->request_id, sizeof(t->request_id));
+	memcpy(t->source, m->source, sizeof(t->source));
+	memcpy(t->digest, m->digest, sizeof(t->digest));
+	t->endpoint = m->endpoint;
+	t->tools = m->tools;
+	t->body_len = m->body_len;
+	t->state = TURN_ANSWERING;
+	return t;
+}
+
+/* The whole decision, in the order in which a caller learns of it. */
+static enum error
+decide(struct turn *t, const struct ga_admit *m)
+{
+	struct authority *a = t->a;
+	const struct policy *p = t->key->policy->now;
+	const struct demand d = { .endpoint = m->endpoint,
+		.model = m->model,
+		.language = m->language,
+		.tools = m->tools };
+	const struct peer *actor = m->endpoint == ENDPOINT_CHAT ? &a->broker : &a->executor;
+	enum error error;
+
+	limits_take(&t->key->holder, p != NULL ? p->limits : a->policies.user_limits,
+	    &t->key->user->holder, a->policies.user_limits, now_ms(a), &t->verdict);
+	if (t->verdict.error != ERROR_NONE) {
+		daemon_metric_add(METRIC_RATE_LIMITED, 1);
+		return t->verdict.error;
+	}
+	if (m->refused != ERROR_NONE)
+		return (enum error)m->refused;
+	error = policy_decide(&a->policies, p, &d);
+	if (error != ERROR_NONE || m->endpoint == ENDPOINT_MODELS)
+		return error;
+	return actor->link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
+}
+
+static void
+put_intent(struct turn *t, struct batch *b, const struct record_who *who, const struct ga_admit *m)
+{
+	if (m->endpoint == ENDPOINT_CHAT) {
+		(void)batch_add(b, EVENT_PROMPT_SUBMITTED, who, "model", m->model);
+		batch_intent(b);
+		batch_str(b, m->model);
+		batch_u64(b, m->tokens_in);
+		batch_bool(b, true);
+		batch_u64(b, m->size_bytes);
+		batch_digest(b, m->digest);
+		(void)snprintf(t->model, sizeof(t->model), "%.*s", SPAN_FMT(m->model));
+		(void)snprintf(t->tool, sizeof(t->tool), "%s", "code_interpreter");
+		return;
+	}
+	/* The name of the tool is the language: both are names of the configuration by now. */
+	(void)snprintf(t->tool, sizeof(t->tool), "%.*s", SPAN_FMT(m->language));
+	(void)snprintf(t->run.language, sizeof(t->run.language), "%.*s", SPAN_FMT(m->language));
+	memcpy(t->run.digest, m->digest, sizeof(t->run.digest));
+	t->run.size_bytes = m->size_bytes;
+	t->run.open = true;
+	(void)batch_add(b, EVENT_TOOL_EXECUTED, who, "tool", m->language);
+	batch_intent(b);
+	batch_str(b, m->language);
+	batch_text(b, "gvisor");
+	batch_str(b, m->language);
+	batch_u64(b, m->size_bytes);
+	batch_digest(b, m->digest);
+	batch_null(b);
+	batch_null(b);
+	batch_null(b);
+}
+
+static void
+put_models_returned(struct batch *b, const struct record_who *who)
+{
+	(void)batch_add(b, EVENT_RESPONSE_RETURNED, who, "endpoint", SPAN_LIT("models"));
+	batch_u64(b, 0);
+	batch_bool(b, false);
+	batch_u64(b, 200);
+}
+
+static struct status
+admit_append(struct turn *t, const struct ga_admit *m)
+{
+	struct span endpoint = span_str(endpoint_name(m->endpoint));
+	struct batch b = { .n = 0 };
+	struct record_who who;
+
+	TRY(turn_who(t, &who));
+	put_authentication(&b, &who, endpoint_name(m->endpoint), true);
+	if (t->error != ERROR_NONE) {
+		turn_put_error(&b, &who, t->error, endpoint, "endpoint");
+		return turn_append_batch(t, &b, APPEND_ANSWER);
+	}
+	if (m->endpoint == ENDPOINT_MODELS) {
+		put_models_returned(&b, &who);
+		return turn_append_batch(t, &b, APPEND_ANSWER);
+	}
+	put_intent(t, &b, &who, m);
+	TRY(turn_append_batch(t, &b, APPEND_ADMIT));
+	limits_hold(&t->key->holder, &t->key->user->holder);
+	daemon_metric_add(METRIC_TURNS, 1);
+	daemon_metric_add(METRIC_TURNS_OPEN, 1);
+	t->holds = true;
+	t->state = TURN_ADMITTING;
+	return OK;
+}
+
+static void
+admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key)
+{
+	const struct policy *p = key->policy->now;
+	struct ga_admitted again = { 0 };
+	struct turn *t;
+
+	if (m->endpoint < ENDPOINT_CHAT) {
+		gateway_drop(gw, "no endpoint");
+		return;
+	}
+	if (p != NULL && m->endpoint == ENDPOINT_CHAT && m->refused == ERROR_NONE)
+		again.attach = p->attach & (uint8_t)~m->tools;
+	if (again.attach != 0) {
+		struct status st = link_send(gw->link, id, GA_ADMITTED, &again);
+
+		if (!is_ok(st))
+			gateway_drop(gw, status_text(st));
+		return;
+	}
+	t = turn_of(gw, id, m, key);
+	if (t == NULL)
+		return;
+	t->error = decide(t, m);
+	if (!is_ok(admit_append(t, m))) {
+		turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
+		turn_free(t);
+	}
+}
+
+/* ---- handlers: a request that ends with its answer ---- */
+
+bool
+answer_durable(struct turn *t, const struct turn_arg *arg)
+{
+	(void)arg;
+	t->append = APPEND_NONE;
+	turn_answer(t, t->error);
+	turn_free(t);
+	return true;
+}
+
+bool
+answer_refused(struct turn *t, const struct turn_arg *arg)
+{
+	/* A full disk takes no single failures: then they are counted, and still failures. */
+	bool count = t->key == NULL && audit_is_writable(t->a);
+
+	(void)arg;
+	t->append = APPEND_NONE;
+	if (count)
+		failures_count(&t->a->failures, t->source, 1, now_ms(t->a) / 1000);
+	turn_answer(t, count ? ERROR_INVALID_KEY : ERROR_AUDIT_UNAVAILABLE);
+	turn_free(t);
+	return true;
+}
+
+/* The records are on their way and stay true; only nobody waits any more. */
+bool
+answer_end(struct turn *t, const struct turn_arg *arg)
+{
+	turn_answer(t, arg->error);
+	return true;
+}
+
+bool
+answer_expired(struct turn *t, const struct turn_arg *arg)
+{
+	(void)arg;
+	turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
+	t->wait_until_ms = UINT64_MAX;
+	return true;
+}
+
+/* ---- handlers: admission ---- */
+
+bool
+admit_durable(struct turn *t, const struct turn_arg *arg)
+{
+	struct status st;
+
+	turn_note_durable(t, arg->first_seq);
+	if (t->endpoint == ENDPOINT_CHAT)
+		st = grant_model(t, t->body_len, t->digest);
+	else
+		st = grant_run(
+		    t, span_str(t->run.language), t->body_len, t->digest, false, t->run.grant);
+	t->deadline_ms = now_ms(t->a) + t->a->policies.turn_s * 1000ULL + TURN_GRACE_MS;
+	t->wait_until_ms = t->deadline_ms;
+	t->state = TURN_RUNNING;
+	if (is_ok(st)) {
+		t->told = true;
+		turn_answer(t, ERROR_NONE);
+		return true;
+	}
+	t->run.done = t->run.open;
+	t->run.error = ERROR_UNAVAILABLE;
+	turn_end(t, ERROR_UNAVAILABLE, AUDIT_CAUSE_NONE);
+	return true;
+}
+
+bool
+admit_refused(struct turn *t, const struct turn_arg *arg)
+{
+	return answer_refused(t, arg);
+}
+
+/* Over before it began: wait for the receipt, then close the intent. */
+bool
+admit_end(struct turn *t, const struct turn_arg *arg)
+{
+	turn_answer(t, arg->error);
+	t->end_error = arg->error;
+	t->end_cause = arg->cause;
+	t->run.done = t->run.open;
+	t->run.error = arg->error;
+	t->run.cause = arg->cause;
+	t->state = TURN_ENDING;
+	t->wait_until_ms = UINT64_MAX;
+	turn_release(t);
+	return true;
+}
+
+bool
+admit_expired(struct turn *t, const struct turn_arg *arg)
+{
+	const struct turn_arg late = { .error = ERROR_AUDIT_UNAVAILABLE, .cause = AUDIT_TIMEOUT };
+
+	(void)arg;
+	return admit_end(t, &late);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_AUTHORITY_H
+#define AUTHORITY_AUTHORITY_H
+
+/*
+ * The authority's state and the interfaces between its files.
+ *
+ *	peers.c        links come and go
+ *	appends.c      records to the audit process, receipts back
+ *	store_link.c   the key table from the store, changes to it
+ *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
+ *	grants.c       grants to broker and executor
+ *	admin.c        acts of operators; management.c carries them over HTTP
+ *	metrics.c status.c   what operators may see
+ */
+#include <daemon/daemon.h>
+#include <wire/authority_audit.h>
+#include <wire/authority_broker.h>
+#include <wire/authority_executor.h>
+#include <wire/authority_store.h>
+#include <wire/gateway_authority.h>
+
+#include "failures.h"
+#include "keys.h"
+#include "policy.h"
+#include "record.h"
+#include "turn.h"
+
+#define GATEWAYS_MAX 1024
+#define TICK_MS 250
+#define AUDIT_WAIT_MS 3000 /* then the request is refused; the append stays open */
+#define ACK_WAIT_MS 2000   /* for GA_REVOKE and TURN_END */
+#define DONE_WAIT_MS 2000  /* for a DONE that should have come before */
+#define STORE_WAIT_MS 5000 /* for one change */
+#define RELOAD_WAIT_MS 60000
+#define RETRY_MS 1000      /* retry_after_ms of a 503; pause between retries of our own */
+#define TURN_GRACE_MS 5000 /* beyond limits.turn_s, for a gateway that settles late */
+#define DAY_AHEAD_S 600    /* tomorrow's key is fetched that long before midnight */
+#define TOKENS_MAX (1U << 24)
+
+struct authority;
+
+struct gateway {
+	struct authority *a;
+	struct link *link; /* NULL: the slot is free */
+	uint32_t peer_id;
+	uint32_t index;
+	bool dropped; /* broke the protocol; goes at the end of this turn of the loop */
+	TAILQ_HEAD(, turn) turns;
+	uint32_t nturns;
+};
+
+/* One of broker, executor, audit, store. */
+struct peer {
+	struct authority *a;
+	struct link *link; /* NULL: away */
+	uint32_t peer_id;
+	enum proc proc;
+	const struct wire_edge *edge;
+	const struct link_ops *ops;
+	int next_fd; /* -1, or a new link that waits until the old one has closed */
+	uint32_t next_id;
+};
+
+struct audit_state {
+	uint32_t epoch;     /* changes with each link: intents of an older one are closed */
+	uint64_t proc_seq;  /* of the next record, from 1 */
+	uint64_t kept_seq;  /* of the next record after the newest durable one */
+	uint32_t in_flight; /* appends without an answer */
+	bool refusing;      /* the last append was refused */
+	uint64_t probe_at_ms;
+	uint64_t waiting_since_ms; /* 0: no append waits */
+};
+
+struct management;
+struct procs;
+
+struct authority {
+	struct daemon *d;
+	struct policies policies;
+	struct keys keys;
+	bool loaded;      /* the store's table is whole */
+	bool load_failed; /* this LOAD had an entry that could not be taken */
+	bool day_asked;
+	struct failures failures;
+	struct sealer sealer;
+	struct audit_state audit_state;
+	struct peer audit, broker, executor, store;
+	struct gateway gateways[GATEWAYS_MAX];
+	struct turns turns;
+	struct management *management;
+	struct procs *procs;
+	uv_timer_t tick, sweep;
+	uint64_t started_ms;
+	uint64_t swept_s;
+	uint32_t supervisor_pid;
+	uint8_t random[4096]; /* for grants, used once and wiped */
+	size_t random_left;
+};
+
+static inline uint64_t
+now_ms(const struct authority *a)
+{
+	return uv_now(a->d->loop);
+}
+
+uint64_t now_real_s(void);
+
+/* ---- peers.c ---- */
+void peers_init(struct authority *a);
+void peers_add(struct authority *a, enum edge edge, uint32_t peer_id, uint32_t index, int fd);
+/* Soon, outside of handlers; all its turns end. */
+void gateway_drop(struct gateway *gw, const char *why);
+bool gateways_any(const struct authority *a);
+
+/* ---- appends.c ---- */
+typedef void append_done(struct authority *a, void *ctx, struct status st, uint64_t first_seq);
+/* `done` runs exactly once, later, when this returns OK. E_CLOSED, E_FULL, E_NOMEM. */
+MUST_USE struct status audit_append(
+    struct authority *a, struct batch *b, append_done *done, void *ctx);
+bool audit_is_up(const struct authority *a);
+/* Honest: up, not refusing, and not silent for long. */
+bool audit_is_writable(const struct authority *a);
+void audit_on_link(struct authority *a);
+void audit_on_closed(struct authority *a);
+void audit_tick(struct authority *a);
+
+/* ---- store_link.c ---- */
+extern const struct link_ops store_link_ops;
+void store_on_link(struct authority *a);
+void store_tick(struct authority *a);
+typedef void store_done(struct authority *a, void *ctx, enum code code, const struct as_done *m);
+MUST_USE struct status store_put_key(
+    struct authority *a, const struct as_key *m, store_done *done, void *ctx);
+MUST_USE struct status store_revoke_key(
+    struct authority *a, const struct as_key_revoke *m, store_done *done, void *ctx);
+
+/* ---- admit.c ---- */
+void admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx);
+void admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx);
+void admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx);
+void admit_tick(struct authority *a);
+
+/* ---- step.c, settle.c ---- */
+void step_on_step(struct link *l, uint64_t id, const void *msg, void *ctx);
+void settle_on_settle(struct link *l, uint64_t id, const void *msg, void *ctx);
+void step_on_run_done(struct link *l, uint64_t id, const void *msg, void *ctx);
+void step_on_model_done(struct link *l, uint64_t id, const void *msg, void *ctx);
+void step_on_executor_gone(struct authority *a);
+void step_on_broker_gone(struct authority *a);
+
+/* ---- grants.c ---- */
+/* A fresh grant for the turn, written to the process that will act. */
+MUST_USE struct status grant_model(struct turn *t, uint32_t body_len, const uint8_t *digest);
+MUST_USE struct status grant_run(struct turn *t, struct span language, uint32_t body_len,
+    const uint8_t *digest, bool keep, uint8_t ret_grant[GRANT_LEN]);
+
+/* ---- metrics.c, status.c ---- */
+MUST_USE struct status procs_init(struct authority *a);
+void procs_done(struct authority *a);
+void procs_add(struct authority *a, const struct ctl_metrics *m, int fd);
+void procs_gone(struct authority *a, uint32_t peer_id);
+MUST_USE struct status procs_put_metrics(const struct authority *a, struct buf *out);
+struct json_writer;
+void procs_put_status(const struct authority *a, struct json_writer *w);
+/* True: ready. Appends {"ready":…,"missing":[…]}. */
+bool status_put_ready(const struct authority *a, struct buf *out, struct status *st);
+MUST_USE struct status status_put(const struct authority *a, struct buf *out);
+
+/* ---- admin.c ---- */
+/* A turn runs nothing any more: tell the revocation that waits for it, if one does. */
+void admin_turn_over(struct turn *t);
+/* Draining and nothing runs any more: leave. */
+void authority_check_drained(struct authority *a);
+
+/* ---- management.c ---- */
+MUST_USE struct status management_init(struct authority *a, int listen_fd);
+MUST_USE struct status management_start(struct authority *a);
+void management_tick(struct authority *a);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keys.c: the table of API keys and users.
+ *
+ * Runs in: authority. Trusts: the store; a credential is hostile text.
+ * Owns: all entries; subject keys in locked memory.
+ * Invariants: no key text is ever kept, only its keyed hash; the hash of the
+ * whole credential is computed and compared for unknown ids, too.
+ * See: keys.h, keytext/keytext.h.
+ */
+#include "keys.h"
+
+#include <stdlib.h>
+
+#include <crypto/crypto.h>
+#include <keytext/keytext.h>
+
+#define TABLE_CAP_FIRST 4096
+#define SWEEP_KEYS 4096 /* entries looked at in one call */
+#define USER_BYTES_MAX (TENANT_MAX + 1 + USER_MAX)
+
+static bool is_key(const void *item, struct span id);
+static bool is_user(const void *item, struct span bytes);
+static struct status user_new(
+    struct keys *k, struct span tenant, struct span name, struct span bytes, struct user **ret);
+static struct status user_set_key(
+    struct keys *k, struct user *u, const uint8_t subject_key[AS_SECRET_LEN]);
+static struct status key_new(struct keys *k, const uint8_t id[KEY_ID_LEN], struct key **ret);
+static struct status key_pseudonym(struct key *key);
+static struct span user_bytes(struct span tenant, struct span name, uint8_t out[USER_BYTES_MAX]);
+
+struct status
+keys_init(struct keys *k)
+{
+	*k = (struct keys){ 0 };
+	TRY(table_init(&k->by_id, TABLE_CAP_FIRST, is_key));
+	TRY(table_init(&k->users, TABLE_CAP_FIRST, is_user));
+	k->key_slabs = calloc(KEYS_MAX / KEYS_SLAB, sizeof(struct key *));
+	k->user_slabs = calloc(USERS_MAX / KEYS_SLAB, sizeof(struct user *));
+	k->subject_slabs = calloc(USERS_MAX / SUBJECT_SLAB, sizeof(struct secret));
+	if (k->key_slabs == NULL || k->user_slabs == NULL || k->subject_slabs == NULL)
+		return fail(E_NOMEM);
+	return OK;
+}
+
+void
+keys_done(struct keys *k)
+{
+	for (size_t i = 0; i < k->nkeys; i++)
+		holder_done(&keys_at(k, i)->holder);
+	for (size_t i = 0; i < k->nusers; i++) {
+		struct user *u = &k->user_slabs[i / KEYS_SLAB][i % KEYS_SLAB];
+
+		holder_done(&u->holder);
+		free((void *)(uintptr_t)u->tenant.ptr);
+	}
+	for (size_t i = 0; i * KEYS_SLAB < k->nkeys; i++)
+		free(k->key_slabs[i]);
+	for (size_t i = 0; i * KEYS_SLAB < k->nusers; i++)
+		free(k->user_slabs[i]);
+	for (size_t i = 0; i * SUBJECT_SLAB < k->nusers; i++)
+		secret_done(&k->subject_slabs[i]);
+	free(k->key_slabs);
+	free(k->user_slabs);
+	free(k->subject_slabs);
+	table_done(&k->by_id);
+	table_done(&k->users);
+	hmac_key_free(k->pepper);
+	policy_refs_done(&k->refs);
+	*k = (struct keys){ 0 };
+}
+
+struct status
+keys_set_pepper(struct keys *k, struct span pepper)
+{
+	struct hmac_key *fresh = NULL;
+
+	TRY(hmac_key_new(pepper, &fresh));
+	hmac_key_free(k->pepper);
+	k->pepper = fresh;
+	return OK;
+}
+
+struct status
+keys_put_user(struct keys *k, struct span tenant, struct span name,
+    const uint8_t subject_key[AS_SECRET_LEN], struct user **ret)
+{
+	uint8_t text[USER_BYTES_MAX];
+	struct span bytes = user_bytes(tenant, name, text);
+	struct user *u = table_find(&k->users, bytes);
+
+	if (u == NULL)
+		TRY(user_new(k, tenant, name, bytes, &u));
+	TRY(user_set_key(k, u, subject_key));
+	if (ret != NULL)
+		*ret = u;
+	return OK;
+}
+
+struct user *
+keys_find_user(const struct keys *k, struct span tenant, struct span name)
+{
+	uint8_t text[USER_BYTES_MAX];
+
+	return table_find(&k->users, user_bytes(tenant, name, text));
+}
+
+struct status
+keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struct key **ret)
+{
+	struct user *u = keys_find_user(k, m->tenant, m->user);
+	struct key *key = keys_find(k, span_of(m->id, sizeof(m->id)));
+	struct policy_ref *policy = NULL;
+
+	if (u == NULL || (key != NULL && key->user != u))
+		return fail(E_PROTO);
+	TRY(policy_ref_get(&k->refs, p, m->policy, &policy));
+	if (key == NULL)
+		TRY(key_new(k, m->id, &key));
+	key->user = u;
+	key->policy = policy;
+	memcpy(key->hash, m->hash, sizeof(key->hash));
+	key->created_s = m->created_s;
+	key->expires_s = m->expires_s;
+	if (key->revoked_s == 0) /* never taken back */
+		key->revoked_s = m->revoked_s;
+	key->load = k->load;
+	if (ret != NULL)
+		*ret = key;
+	return key_pseudonym(key);
+}
+
+struct key *
+keys_find(const struct keys *k, struct span id)
+{
+	return table_find(&k->by_id, id);
+}
+
+struct key *
+keys_at(const struct keys *k, size_t index)
+{
+	return &k->key_slabs[index / KEYS_SLAB][index % KEYS_SLAB];
+}
+
+struct key *
+keys_check(const struct keys *k, struct span credential, uint64_t now_s)
+{
+	static const struct key nobody;
+	uint8_t hash[DIGEST_LEN];
+	struct key *key;
+	bool same;
+
+	if (!keytext_ok(credential) || !is_ok(keys_hash(k, credential, hash)))
+		return NULL;
+	key = keys_find(k, keytext_id(credential));
+	same = crypto_eq(span_of(hash, sizeof(hash)),
+	    span_of(key != NULL ? key->hash : nobody.hash, sizeof(hash)));
+	if (key == NULL || !same || key->revoked_s != 0)
+		return NULL;
+	return key->expires_s != 0 && now_s >= key->expires_s ? NULL : key;
+}
+
+struct status
+keys_hash(const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN])
+{
+	if (k->pepper == NULL)
+		return fail(E_DENIED);
+	return hmac_sha256(k->pepper, credential, out);
+}
+
+void
+keys_load_begin(struct keys *k)
+{
+	k->load++;
+}
+
+void
+keys_load_end(struct keys *k, uint64_t now_s)
+{
+	for (size_t i = 0; i < k->nkeys; i++) {
+		struct key *key = keys_at(k, i);
+
+		if (key->load != k->load && key->revoked_s == 0)
+			key->revoked_s = now_s;
+	}
+}
+
+void
+keys_sweep(struct keys *k, uint64_t now_ms)
+{
+	for (size_t i = 0; i < SWEEP_KEYS && i < k->nkeys; i++) {
+		struct key *key;
+
+		if (k->sweep_at >= k->nkeys)
+			k->sweep_at = 0;
+		key = keys_at(k, k->sweep_at++);
+		holder_sweep(&key->holder, now_ms);
+		holder_sweep(&key->user->holder, now_ms);
+	}
+}
+
+/* ---- entries ---- */
+
+static bool
+is_key(const void *item, struct span id)
+{
+	const struct key *key = item;
+
+	return span_eq(span_of(key->id, sizeof(key->id)), id);
+}
+
+/* A user's bytes: tenant, NUL, name; the entry holds them as one block. */
+static bool
+is_user(const void *item, struct span bytes)
+{
+	const struct user *u = item;
+
+	return span_eq(span_of(u->tenant.ptr, u->tenant.len + 1 + u->name.len), bytes);
+}
+
+static struct span
+user_bytes(struct span tenant, struct span name, uint8_t out[USER_BYTES_MAX])
+{
+	if (tenant.len > TENANT_MAX || name.len > USER_MAX)
+		return SPAN_EMPTY;
+	memcpy(out, tenant.ptr, tenant.len);
+	out[tenant.len] = 0;
+	memcpy(out + tenant.len + 1, name.ptr, name.len);
+	return span_of(out, tenant.len + 1 + name.len);
+}
+
+static struct status
+user_new(struct keys *k, struct span tenant, struct span name, struct span bytes, struct user **ret)
+{
+	struct user **slab = &k->user_slabs[k->nusers / KEYS_SLAB];
+	struct user *u;
+	uint8_t *text;
+
+	if (bytes.len == 0)
+		return fail(E_RANGE);
+	if (k->nusers == USERS_MAX)
+		return fail(E_FULL);
+	if (k->nusers % KEYS_SLAB == 0 && *slab == NULL)
+		*slab = calloc(KEYS_SLAB, sizeof(**slab));
+	text = malloc(bytes.len);
+	if (*slab == NULL || text == NULL) {
+		free(text);
+		return fail(E_NOMEM);
+	}
+	memcpy(text, bytes.ptr, bytes.len);
+	u = &(*slab)[k->nusers % KEYS_SLAB];
+	u->tenant = span_of(text, tenant.len);
+	u->name = span_of(text + tenant.len + 1, name.len);
+	u->serial = (uint32_t)k->nusers;
+	if (!is_ok(table_put(&k->users, bytes, u))) {
+		free(text);
+		*u = (struct user){ 0 };
+		return fail(E_NOMEM);
+	}
+	k->nusers++;
+	*ret = u;
+	return OK;
+}
+
+static struct status
+user_set_key(struct keys *k, struct user *u, const uint8_t subject_key[AS_SECRET_LEN])
+{
+	struct secret *slab = &k->subject_slabs[u->serial / SUBJECT_SLAB];
+	const struct span parts[] = { SPAN_LIT("subject"), u->tenant, SPAN_LIT("\0"), u->name };
+	struct hmac_key *h = NULL;
+	uint8_t mac[SHA256_LEN], *place;
+	struct status st;
+
+	if (secret_borrow(slab).len == 0)
+		TRY(secret_new(SECRET_LEN_MAX, slab));
+	place = slab->ptr + u->serial % SUBJECT_SLAB * AS_SECRET_LEN;
+	memcpy(place, subject_key, AS_SECRET_LEN);
+	u->subject_key = place;
+	TRY(hmac_key_new(span_of(place, AS_SECRET_LEN), &h));
+	st = hmac_sha256_parts(h, parts, sizeof(parts) / sizeof(parts[0]), mac);
+	hmac_key_free(h);
+	memcpy(u->subject, mac, sizeof(u->subject));
+	return st;
+}
+
+static struct status
+key_new(struct keys *k, const uint8_t id[KEY_ID_LEN], struct key **ret)
+{
+	struct key **slab = &k->key_slabs[k->nkeys / KEYS_SLAB];
+	struct key *key;
+
+	if (k->nkeys == KEYS_MAX)
+		return fail(E_FULL);
+	if (k->nkeys % KEYS_SLAB == 0 && *slab == NULL)
+		*slab = calloc(KEYS_SLAB, sizeof(**slab));
+	if (*slab == NULL)
+		return fail(E_NOMEM);
+	key = &(*slab)[k->nkeys % KEYS_SLAB];
+	memcpy(key->id, id, KEY_ID_LEN);
+	LIST_INIT(&key->turns);
+	TRY(table_put(&k->by_id, span_of(key->id, KEY_ID_LEN), key));
+	k->nkeys++;
+	*ret = key;
+	return OK;
+}
+
+static struct status
+key_pseudonym(struct key *key)
+{
+	const struct span parts[] = { SPAN_LIT("key"), span_of(key->id, sizeof(key->id)) };
+	struct hmac_key *h = NULL;
+	uint8_t mac[SHA256_LEN];
+	struct status st;
+
+	TRY(hmac_key_new(span_of(key->user->subject_key, AS_SECRET_LEN), &h));
+	st = hmac_sha256_parts(h, parts, sizeof(parts) / sizeof(parts[0]), mac);
+	hmac_key_free(h);
+	memcpy(key->pseudonym, mac, sizeof(key->pseudonym));
+	return st;
+}

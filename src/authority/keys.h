@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_KEYS_H
+#define AUTHORITY_KEYS_H
+
+/*
+ * API keys and the users that they belong to, in memory; the store keeps them.
+ * A key is known by its public id and verified by HMAC-SHA-256(pepper, text).
+ * Entries never move and never go: a revoked key stays, to be told as revoked.
+ */
+#include <sys/queue.h>
+
+#include <crypto/hash.h>
+#include <wire/authority_store.h>
+
+#include "limits.h"
+#include "policy.h"
+#include "table.h"
+
+#define KEYS_MAX (1U << 20)
+#define USERS_MAX (1U << 20) /* less where RLIMIT_MEMLOCK is less: 32 bytes each */
+#define KEYS_SLAB 1024       /* entries allocated at once */
+#define SUBJECT_SLAB (SECRET_LEN_MAX / AS_SECRET_LEN)
+
+struct turn;
+
+struct user {
+	struct span tenant; /* owned, one block */
+	struct span name;
+	const uint8_t *subject_key; /* AS_SECRET_LEN, in locked memory */
+	uint32_t serial;
+	uint8_t subject[SUBJECT_LEN]; /* the pseudonym of audit records */
+	struct holder holder;
+};
+
+struct key {
+	uint8_t id[KEY_ID_LEN];
+	uint8_t hash[DIGEST_LEN];
+	uint8_t pseudonym[SUBJECT_LEN];
+	struct user *user;
+	struct policy_ref *policy;
+	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
+	struct holder holder;
+	LIST_HEAD(, turn) turns;
+	uint32_t load; /* the last LOAD that named it */
+};
+
+struct keys {
+	struct table by_id, users;
+	struct key **key_slabs; /* KEYS_SLAB entries each */
+	struct user **user_slabs;
+	struct secret *subject_slabs;
+	size_t nkeys, nusers;
+	struct hmac_key *pepper; /* NULL until loaded */
+	struct policy_refs refs;
+	uint32_t load;
+	size_t sweep_at;
+};
+
+MUST_USE struct status keys_init(struct keys *k);
+void keys_done(struct keys *k);
+MUST_USE struct status keys_set_pepper(struct keys *k, struct span pepper);
+/* A user, new or with a new subject key. E_FULL, E_NOMEM, E_SYS (locked memory). */
+MUST_USE struct status keys_put_user(struct keys *k, struct span tenant, struct span name,
+    const uint8_t subject_key[AS_SECRET_LEN], struct user **ret);
+struct user *keys_find_user(const struct keys *k, struct span tenant, struct span name);
+/*
+ * A key, new or changed; its user is there already (else E_PROTO). A key never
+ * changes its user (E_PROTO). E_FULL, E_NOMEM.
+ */
+MUST_USE struct status keys_put(
+    struct keys *k, const struct policies *p, const struct as_key *m, struct key **ret);
+struct key *keys_find(const struct keys *k, struct span id);
+struct key *keys_at(const struct keys *k, size_t index); /* 0 .. nkeys - 1 */
+/*
+ * The key that `credential` is, if it is valid now; else NULL. The comparison
+ * takes the same time whether the id exists or not.
+ */
+struct key *keys_check(const struct keys *k, struct span credential, uint64_t now_s);
+MUST_USE struct status keys_hash(
+    const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN]);
+/* Around a LOAD: keys that it did not name are revoked. */
+void keys_load_begin(struct keys *k);
+void keys_load_end(struct keys *k, uint64_t now_s);
+/* Free idle windows, a part of the table at each call. */
+void keys_sweep(struct keys *k, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * policy.c: what a key may do.
+ *
+ * Runs in: authority. Trusts: the configuration slice, which the supervisor has
+ * checked. Owns: copies of all names, so that a new slice changes nothing here.
+ * Invariants: whatever is not allowed by name or "*" is refused; what does not
+ * exist is never allowed, not even by "*".
+ * See: policy.h, CONTRACTS.
+ */
+#include "policy.h"
+
+#include <stdlib.h>
+
+static const char *const endpoint_names[] = {
+	[ENDPOINT_CHAT] = "chat",
+	[ENDPOINT_MODELS] = "models",
+	[ENDPOINT_EXECUTE] = "execute",
+};
+static const struct {
+	uint8_t bit;
+	const char *name;
+} tool_names[] = {
+	{ TOOL_CODE_INTERPRETER, "code_interpreter" },
+};
+#define TOOLS (sizeof(tool_names) / sizeof(tool_names[0]))
+
+static struct status set_parse(const char *text, struct name_set *ret);
+static struct status set_of_children(
+    const struct conf *conf, const char *prefix, struct name_set *ret);
+static void set_done(struct name_set *s);
+static struct status policy_load(const struct conf *conf, struct span name, struct policy *p);
+
+struct status
+policies_load(const struct conf *conf, struct policies *ret)
+{
+	struct policies p = { 0 };
+	struct status st = OK;
+	struct span name;
+	size_t n = 0;
+
+	for (size_t iter = 0; conf_each(conf, "policies", &iter, &name);)
+		n++;
+	p.items = calloc(n + 1, sizeof(p.items[0]));
+	if (p.items == NULL)
+		return fail(E_NOMEM);
+	for (size_t iter = 0; is_ok(st) && conf_each(conf, "policies", &iter, &name);)
+		st = policy_load(conf, name, &p.items[p.n++]);
+	if (is_ok(st))
+		st = set_of_children(conf, "models", &p.models);
+	if (is_ok(st))
+		st = set_of_children(conf, "sandboxes", &p.languages);
+	if (!is_ok(st)) {
+		policies_done(&p);
+		return st;
+	}
+	p.user_limits.per_min = (uint32_t)conf_u64(conf, "limits.user_requests_per_min");
+	p.user_limits.concurrent = (uint32_t)conf_u64(conf, "limits.user_concurrent");
+	p.turn_steps = (uint32_t)conf_u64(conf, "limits.turn_steps");
+	p.turn_s = (uint32_t)conf_u64(conf, "limits.turn_s");
+	p.auth_failures_per_s = (uint32_t)conf_u64(conf, "limits.auth_failures_per_s");
+	*ret = p;
+	return OK;
+}
+
+void
+policies_done(struct policies *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		set_done(&p->items[i].endpoints);
+		set_done(&p->items[i].models);
+		set_done(&p->items[i].tools);
+		set_done(&p->items[i].languages);
+	}
+	free(p->items);
+	set_done(&p->models);
+	set_done(&p->languages);
+	*p = (struct policies){ 0 };
+}
+
+static uint8_t
+tool_bits(const struct name_set *s)
+{
+	uint8_t bits = 0;
+
+	for (size_t i = 0; i < TOOLS; i++) {
+		if (name_set_has(s, span_str(tool_names[i].name)))
+			bits |= tool_names[i].bit;
+	}
+	return bits;
+}
+
+static struct status
+policy_load(const struct conf *conf, struct span name, struct policy *p)
+{
+	const struct {
+		const char *key;
+		struct name_set *set;
+	} lists[] = {
+		{ "endpoints", &p->endpoints },
+		{ "models", &p->models },
+		{ "tools", &p->tools },
+		{ "languages", &p->languages },
+	};
+	struct name_set attach = { 0 };
+
+	TRY(span_to_cstr(name, p->name, sizeof(p->name)));
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		TRY(set_parse(
+		    conf_strf(conf, "policies.%s.%s", p->name, lists[i].key), lists[i].set));
+	TRY(set_parse(conf_strf(conf, "policies.%s.attach", p->name), &attach));
+	p->attach = tool_bits(&attach) & tool_bits(&p->tools);
+	set_done(&attach);
+	p->limits.per_min = (uint32_t)conf_u64f(conf, "policies.%s.requests_per_min", p->name);
+	p->limits.concurrent = (uint32_t)conf_u64f(conf, "policies.%s.concurrent", p->name);
+	return OK;
+}
+
+const struct policy *
+policies_find(const struct policies *p, struct span name)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (span_eq_str(name, p->items[i].name))
+			return &p->items[i];
+	}
+	return NULL;
+}
+
+/* ---- refs ---- */
+
+struct status
+policy_ref_get(
+    struct policy_refs *refs, const struct policies *p, struct span name, struct policy_ref **ret)
+{
+	struct policy_ref *r;
+
+	for (size_t i = 0; i < refs->n; i++) {
+		if (span_eq_str(name, refs->items[i]->name)) {
+			*ret = refs->items[i];
+			return OK;
+		}
+	}
+	if (refs->n == POLICY_REFS_MAX)
+		return fail(E_FULL);
+	if (refs->items == NULL)
+		refs->items = calloc(POLICY_REFS_MAX, sizeof(struct policy_ref *));
+	r = calloc(1, sizeof(*r));
+	if (refs->items == NULL || r == NULL ||
+	    !is_ok(span_to_cstr(name, r->name, sizeof(r->name)))) {
+		free(r);
+		return fail(name.len > POLICY_MAX ? E_RANGE : E_NOMEM);
+	}
+	r->now = policies_find(p, name);
+	refs->items[refs->n++] = r;
+	*ret = r;
+	return OK;
+}
+
+void
+policy_refs_resolve(struct policy_refs *refs, const struct policies *p)
+{
+	for (size_t i = 0; i < refs->n; i++)
+		refs->items[i]->now = policies_find(p, span_str(refs->items[i]->name));
+}
+
+void
+policy_refs_done(struct policy_refs *refs)
+{
+	for (size_t i = 0; i < refs->n; i++)
+		free(refs->items[i]);
+	free(refs->items);
+	*refs = (struct policy_refs){ 0 };
+}
+
+/* ---- decisions ---- */
+
+static enum error
+decide_chat(const struct policies *all, const struct policy *p, const struct demand *d)
+{
+	/* What does not exist and what is not allowed look the same to the caller. */
+	if (!name_set_has(&all->models, d->model) || !name_set_has(&p->models, d->model))
+		return ERROR_MODEL_NOT_FOUND;
+	return (d->tools & ~tool_bits(&p->tools)) == 0 ? ERROR_NONE : ERROR_DENIED;
+}
+
+static enum error
+decide_language(const struct policies *all, const struct policy *p, struct span language)
+{
+	if (!name_set_has(&all->languages, language))
+		return ERROR_LANGUAGE;
+	return name_set_has(&p->languages, language) ? ERROR_NONE : ERROR_DENIED;
+}
+
+enum error
+policy_decide(const struct policies *all, const struct policy *p, const struct demand *d)
+{
+	if (d->endpoint < ENDPOINT_CHAT || d->endpoint >= ENDPOINT_OTHER)
+		return ERROR_NO_ROUTE;
+	if (p == NULL || !name_set_has(&p->endpoints, span_str(endpoint_names[d->endpoint])))
+		return ERROR_DENIED;
+	if (d->endpoint == ENDPOINT_CHAT)
+		return decide_chat(all, p, d);
+	return d->endpoint == ENDPOINT_EXECUTE ? decide_language(all, p, d->language) : ERROR_NONE;
+}
+
+enum error
+policy_decide_run(
+    const struct policies *all, const struct policy *p, uint8_t tools, struct span language)
+{
+	if (p == NULL || (tools & TOOL_CODE_INTERPRETER) == 0 ||
+	    (tool_bits(&p->tools) & TOOL_CODE_INTERPRETER) == 0)
+		return ERROR_DENIED;
+	return decide_language(all, p, language);
+}
+
+struct status
+policy_models(const struct policies *all, const struct policy *p, struct buf *out)
+{
+	for (size_t i = 0; i < all->models.n; i++) {
+		if (!name_set_has(&p->models, all->models.names[i]))
+			continue;
+		if (out->len > 0)
+			TRY(buf_put_u8(out, '\n'));
+		TRY(buf_put_span(out, all->models.names[i]));
+	}
+	return OK;
+}
+
+/* ---- sets ---- */
+
+bool
+name_set_has(const struct name_set *s, struct span name)
+{
+	if (s->all)
+		return true;
+	for (size_t i = 0; i < s->n; i++) {
+		if (span_eq(s->names[i], name))
+			return true;
+	}
+	return false;
+}
+
+/* Items joined by single spaces; "*" alone means all; absent or empty: none. */
+static struct status
+set_parse(const char *text, struct name_set *ret)
+{
+	struct name_set s = { 0 };
+	size_t len = text == NULL ? 0 : strlen(text), count = 1, start = 0;
+
+	*ret = s;
+	if (len == 0)
+		return OK;
+	if (len == 1 && text[0] == '*') {
+		ret->all = true;
+		return OK;
+	}
+	for (size_t i = 0; i < len; i++)
+		count += text[i] == ' ';
+	s.text = malloc(len);
+	s.names = calloc(count, sizeof(s.names[0]));
+	if (s.text == NULL || s.names == NULL) {
+		set_done(&s);
+		return fail(E_NOMEM);
+	}
+	memcpy(s.text, text, len);
+	for (size_t i = 0; i <= len; i++) {
+		if (i < len && text[i] != ' ')
+			continue;
+		if (i > start)
+			s.names[s.n++] = span_of(s.text + start, i - start);
+		start = i + 1;
+	}
+	*ret = s;
+	return OK;
+}
+
+static struct status
+set_of_children(const struct conf *conf, const char *prefix, struct name_set *ret)
+{
+	struct buf joined = BUF_INIT(CONF_SLICE_MAX);
+	struct status st = OK;
+	struct span name;
+
+	for (size_t iter = 0; is_ok(st) && conf_each(conf, prefix, &iter, &name);) {
+		st = buf_put_span(&joined, name);
+		if (is_ok(st))
+			st = buf_put_u8(&joined, ' ');
+	}
+	if (is_ok(st) && joined.len > 0) {
+		joined.ptr[joined.len - 1] = '\0';
+		st = set_parse((const char *)joined.ptr, ret);
+	}
+	buf_done(&joined);
+	return st;
+}
+
+static void
+set_done(struct name_set *s)
+{
+	free(s->text);
+	free(s->names);
+	*s = (struct name_set){ 0 };
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_POLICY_H
+#define AUTHORITY_POLICY_H
+
+/*
+ * The policies of the configuration, compiled. A list allows exactly the names
+ * in it; "*" allows every name that the configuration offers; an empty list
+ * allows nothing. A key whose policy does not exist may do nothing.
+ */
+#include <conf/conf.h>
+#include <wire/gateway_authority.h>
+
+#include "limits.h"
+
+#define POLICY_REFS_MAX 4096 /* different names of policies among all keys */
+#define MODELS_TEXT_MAX (64U << 10)
+
+struct name_set {
+	bool all;
+	size_t n;
+	struct span *names; /* within `text` */
+	uint8_t *text;
+};
+
+struct policy {
+	char name[POLICY_MAX + 1];
+	struct name_set endpoints, models, tools, languages;
+	uint8_t attach; /* enum ga_tools */
+	struct limit_set limits;
+};
+
+struct policies {
+	struct policy *items;
+	size_t n;
+	struct name_set models;    /* all aliases that there are */
+	struct name_set languages; /* all sandboxes that there are */
+	struct limit_set user_limits;
+	uint32_t turn_steps;
+	uint32_t turn_s;
+	uint32_t auth_failures_per_s;
+};
+
+/* A key's policy by name; survives a reload of the configuration. */
+struct policy_ref {
+	char name[POLICY_MAX + 1];
+	const struct policy *now; /* NULL: there is none of that name */
+};
+
+struct policy_refs {
+	struct policy_ref **items;
+	size_t n;
+};
+
+/* Errors: E_NOMEM, E_RANGE (a name too long). *ret is untouched on failure. */
+MUST_USE struct status policies_load(const struct conf *conf, struct policies *ret);
+void policies_done(struct policies *p);
+const struct policy *policies_find(const struct policies *p, struct span name);
+
+/* The one ref of that name. E_FULL, E_NOMEM, E_RANGE. */
+MUST_USE struct status policy_ref_get(
+    struct policy_refs *refs, const struct policies *p, struct span name, struct policy_ref **ret);
+void policy_refs_resolve(struct policy_refs *refs, const struct policies *p);
+void policy_refs_done(struct policy_refs *refs);
+
+bool name_set_has(const struct name_set *s, struct span name);
+
+/* What a request asks for. */
+struct demand {
+	uint8_t endpoint; /* enum ga_endpoint */
+	struct span model;
+	struct span language;
+	uint8_t tools;
+};
+/* ERROR_NONE: allowed. `p` NULL: nothing is. */
+enum error policy_decide(
+    const struct policies *all, const struct policy *p, const struct demand *d);
+/* May a turn of this policy run code in `language`, given the tools it named? */
+enum error policy_decide_run(
+    const struct policies *all, const struct policy *p, uint8_t tools, struct span language);
+/* The aliases that the policy allows, '\n' between. E_FULL beyond MODELS_TEXT_MAX. */
+MUST_USE struct status policy_models(
+    const struct policies *all, const struct policy *p, struct buf *out);
+
+#endif

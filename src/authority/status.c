@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * status.c: is it ready, and what is it? For operators, over the management
+ * socket.
+ *
+ * Runs in: authority. Trusts: the configuration slice. Owns: nothing.
+ * Invariants: ready means that a request could be served and recorded now.
+ * See: management.c.
+ */
+#include "authority.h"
+
+#include <json/write.h>
+
+#ifndef SALLYPORT_VERSION
+#define SALLYPORT_VERSION "unknown"
+#endif
+
+static size_t
+missing(const struct authority *a, const char *out[8])
+{
+	size_t n = 0;
+
+	if (!a->loaded)
+		out[n++] = "store";
+	if (!audit_is_writable(a))
+		out[n++] = "audit";
+	if (a->broker.link == NULL)
+		out[n++] = "broker";
+	if (a->executor.link == NULL)
+		out[n++] = "executor";
+	if (!gateways_any(a))
+		out[n++] = "gateway";
+	if (a->policies.n == 0)
+		out[n++] = "policy";
+	if (a->d->draining)
+		out[n++] = "draining";
+	return n;
+}
+
+static bool
+put_ready(const struct authority *a, struct json_writer *w)
+{
+	const char *what[8];
+	size_t n = missing(a, what);
+
+	json_put_key(w, "ready");
+	json_put_bool(w, n == 0);
+	json_put_key(w, "missing");
+	json_put_array(w);
+	for (size_t i = 0; i < n; i++)
+		json_put_text(w, what[i]);
+	json_put_end(w);
+	return n == 0;
+}
+
+bool
+status_put_ready(const struct authority *a, struct buf *out, struct status *st)
+{
+	struct json_writer w = json_writer(out);
+	bool ready;
+
+	json_put_object(&w);
+	ready = put_ready(a, &w);
+	json_put_end(&w);
+	*st = json_writer_finish(&w);
+	return ready;
+}
+
+static bool
+has_no_credential(const struct conf *c, struct span name)
+{
+	const char *credential = conf_strf(c, "providers.%.*s.credential", SPAN_FMT(name));
+
+	return credential == NULL || strcmp(credential, "none") == 0;
+}
+
+/* In clear, or below TLS 1.3. The demo stands behind a link of ours, not a connection. */
+static bool
+is_weak(const struct conf *c, struct span name)
+{
+	const char *url = conf_strf(c, "providers.%.*s.base_url", SPAN_FMT(name));
+	const char *tls = conf_strf(c, "providers.%.*s.tls_min", SPAN_FMT(name));
+
+	if (url == NULL)
+		return false;
+	return strncmp(url, "http://", 7) == 0 || (tls != NULL && strcmp(tls, "1.3") != 0);
+}
+
+static void
+put_providers(const struct conf *c, struct json_writer *w, const char *key,
+    bool (*is)(const struct conf *c, struct span name))
+{
+	struct span name;
+
+	json_put_key(w, key);
+	json_put_array(w);
+	for (size_t iter = 0; conf_each(c, "providers", &iter, &name);) {
+		if (is(c, name))
+			json_put_str(w, name);
+	}
+	json_put_end(w);
+}
+
+static void
+put_engines(const struct conf *c, struct json_writer *w)
+{
+	static const char *const keys[] = { "runsc", "image", "manifest" };
+
+	json_put_key(w, "engines");
+	json_put_object(w);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *value = conf_strf(c, "engines.%s", keys[i]);
+
+		json_put_key(w, keys[i]);
+		if (value == NULL)
+			json_put_null(w);
+		else
+			json_put_text(w, value);
+	}
+	json_put_end(w);
+}
+
+struct status
+status_put(const struct authority *a, struct buf *out)
+{
+	const struct conf *c = a->d->conf;
+	const char *listen = conf_str(c, "listen");
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	json_put_key(&w, "version");
+	json_put_text(&w, SALLYPORT_VERSION);
+	json_put_key(&w, "generation");
+	json_put_u64(&w, a->d->generation);
+	json_put_key(&w, "instance");
+	json_put_text(&w, a->d->instance);
+	(void)put_ready(a, &w);
+	json_put_key(&w, "listening");
+	json_put_text(&w, listen != NULL ? listen : "");
+	json_put_key(&w, "uptime_s");
+	json_put_u64(&w, (now_ms(a) - a->started_ms) / 1000);
+	json_put_key(&w, "turns_open");
+	json_put_u64(&w, a->turns.n);
+	json_put_key(&w, "keys");
+	json_put_u64(&w, a->keys.nkeys);
+	json_put_key(&w, "processes");
+	procs_put_status(a, &w);
+	put_providers(c, &w, "providers_without_credential", has_no_credential);
+	put_providers(c, &w, "unencrypted", is_weak);
+	put_engines(c, &w);
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_link.c: the key table from the store, and changes to it.
+ *
+ * Runs in: authority. Trusts: the store. Owns: nothing.
+ * Invariants: nothing is served before a whole LOAD; once loaded, the table
+ * serves on without the store; after a new link it is loaded again, in place.
+ * Subject keys and the pepper are wiped from the message after use by lib/link's
+ * reuse of its buffer only: they live in this process anyway.
+ * See: wire/authority_store.h.
+ */
+#include "authority.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include <base/clock.h>
+
+struct change {
+	struct authority *a;
+	store_done *done;
+	void *ctx;
+};
+
+static void on_user(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_key(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_day(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
+
+static const struct link_rule rules[] = {
+	{ AS_USER, 0, on_user },
+	{ AS_KEY, 0, on_key },
+	{ AS_LOADED, 0, on_loaded },
+};
+const struct link_ops store_link_ops = { .rules = rules,
+	.nrules = sizeof(rules) / sizeof(rules[0]) };
+
+uint64_t
+now_real_s(void)
+{
+	return clock_real_ns() / NS_PER_S;
+}
+
+void
+store_on_link(struct authority *a)
+{
+	const struct wire_none none = { 0 };
+
+	keys_load_begin(&a->keys);
+	a->load_failed = false;
+	if (!is_ok(link_send(a->store.link, 0, AS_LOAD, &none)))
+		diag(DIAG_ERROR, "store: the table could not be asked for");
+}
+
+/* A table with a hole would refuse the wrong people: then none at all, and /readyz says so. */
+static void
+load_check(struct authority *a, struct status st, const char *what)
+{
+	if (is_ok(st))
+		return;
+	if (!a->load_failed)
+		diag(DIAG_ERROR, "store: %s: %s", what, status_text(st));
+	a->load_failed = true;
+}
+
+static void
+on_user(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+	const struct as_user *m = msg;
+
+	(void)l, (void)id;
+	load_check(
+	    p->a, keys_put_user(&p->a->keys, m->tenant, m->user, m->subject_key, NULL), "user");
+}
+
+static void
+on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+
+	(void)l, (void)id;
+	load_check(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
+}
+
+static void
+end_revoked_turns(struct authority *a)
+{
+	for (size_t i = 0; i < a->keys.nkeys; i++) {
+		struct key *key = keys_at(&a->keys, i);
+		struct turn *t, *next;
+
+		if (key->revoked_s == 0)
+			continue;
+		for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
+			next = LIST_NEXT(t, of_key);
+			turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
+		}
+	}
+}
+
+static void
+on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+	struct authority *a = p->a;
+	const struct as_loaded *m = msg;
+
+	(void)l, (void)id;
+	load_check(a, keys_set_pepper(&a->keys, span_of(m->pepper, sizeof(m->pepper))), "pepper");
+	load_check(a, sealer_set_day(&a->sealer, m->day, m->day_key, false), "day key");
+	if (a->load_failed) {
+		a->loaded = false;
+		return;
+	}
+	keys_load_end(&a->keys, now_real_s());
+	sealer_forget(&a->sealer);
+	a->loaded = true;
+	end_revoked_turns(a);
+	diag(DIAG_INFO, "store: %zu keys of %zu users", a->keys.nkeys, a->keys.nusers);
+}
+
+/* ---- changes ---- */
+
+static void
+on_change(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct change *c = ctx;
+	const struct as_done *m = msg;
+	static const struct as_done nothing = { .code = E_CLOSED };
+
+	(void)l;
+	if (!is_ok(st) || type != AS_DONE)
+		m = &nothing;
+	c->done(c->a, c->ctx, (enum code)m->code, m);
+	free(c);
+}
+
+static struct status
+change_send(struct authority *a, uint16_t type, const void *msg, store_done *done, void *ctx)
+{
+	struct change *c;
+	struct status st;
+
+	if (a->store.link == NULL)
+		return fail(E_CLOSED);
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return fail(E_NOMEM);
+	*c = (struct change){ a, done, ctx };
+	st = link_call(a->store.link, type, msg, STORE_WAIT_MS, on_change, c, NULL);
+	if (!is_ok(st))
+		free(c);
+	return st;
+}
+
+struct status
+store_put_key(struct authority *a, const struct as_key *m, store_done *done, void *ctx)
+{
+	return change_send(a, AS_KEY_PUT, m, done, ctx);
+}
+
+struct status
+store_revoke_key(struct authority *a, const struct as_key_revoke *m, store_done *done, void *ctx)
+{
+	return change_send(a, AS_KEY_REVOKE, m, done, ctx);
+}
+
+/* ---- the day's key ---- */
+
+static bool
+day_text(uint64_t unix_s, char out[AS_DAY_LEN + 1])
+{
+	time_t when = (time_t)unix_s;
+	struct tm tm;
+
+	return gmtime_r(&when, &tm) != NULL && strftime(out, AS_DAY_LEN + 1, "%F", &tm) != 0;
+}
+
+static void
+on_day(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct authority *a = ctx;
+	const struct as_day_key *m = msg;
+
+	(void)l;
+	a->day_asked = false;
+	if (!is_ok(st) || type != AS_DAY_KEY)
+		return;
+	if (!is_ok(sealer_set_day(&a->sealer, m->day, m->key, true)))
+		diag(DIAG_WARN, "store: a day's key is not usable");
+}
+
+/* Tomorrow's key is here before midnight; where it is not, today's goes on being used. */
+void
+store_tick(struct authority *a)
+{
+	char today[AS_DAY_LEN + 1], ahead[AS_DAY_LEN + 1];
+	uint64_t now = now_real_s();
+	struct as_day m;
+
+	if (!a->loaded || !day_text(now, today) || !day_text(now + DAY_AHEAD_S, ahead))
+		return;
+	(void)sealer_turn_day(&a->sealer, today);
+	if (a->day_asked || a->store.link == NULL || strcmp(ahead, a->sealer.day) == 0 ||
+	    strcmp(ahead, a->sealer.next_day) == 0)
+		return;
+	memcpy(m.day, ahead, AS_DAY_LEN);
+	a->day_asked = is_ok(link_call(a->store.link, AS_DAY, &m, STORE_WAIT_MS, on_day, a, NULL));
+}

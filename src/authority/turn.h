@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_TURN_H
+#define AUTHORITY_TURN_H
+
+/*
+ * A turn is one request of a client, from ADMIT to SETTLE. What may happen to
+ * it in which state is one table (turn.c); an event that has no handler there
+ * is a gateway that breaks the protocol.
+ */
+#include <sys/queue.h>
+
+#include <base/status.h>
+#include <wire/authority_executor.h>
+#include <wire/gateway_authority.h>
+
+#include "limits.h"
+#include "record.h"
+
+#define TURNS_MAX 65536
+#define TURNS_PER_GATEWAY_MAX 32768
+
+enum turn_state {
+	TURN_FREE,
+	TURN_ANSWERING,    /* a request that ends with its answer; its records are under way */
+	TURN_ADMITTING,    /* intent under way */
+	TURN_RUNNING,      /* the gateway has it */
+	TURN_STEP_WAIT,    /* STEP came; an earlier effect is still open */
+	TURN_STEP_AUDIT,   /* STEP's records are under way */
+	TURN_SETTLE_WAIT,  /* SETTLE came; a run is still open */
+	TURN_SETTLE_AUDIT, /* the last records are under way */
+	TURN_ENDING,       /* ended by us: waits until nothing runs any more */
+	TURN_CLOSING,      /* nothing runs; its intents are being closed */
+	TURN_STATE_COUNT
+};
+
+enum turn_event {
+	TURN_EV_STEP, /* from the gateway */
+	TURN_EV_SETTLE,
+	TURN_EV_RUN_DONE, /* the open run has ended, or its executor */
+	TURN_EV_MODEL_DONE,
+	TURN_EV_DURABLE, /* the append under way is durable */
+	TURN_EV_REFUSED, /* … failed */
+	TURN_EV_END,     /* end it now */
+	TURN_EV_ACKS,    /* the last answer to REVOKE and TURN_END came */
+	TURN_EV_EXPIRED, /* wait_until_ms is over */
+	TURN_EVENT_COUNT
+};
+
+/* What came with an event. */
+struct turn_arg {
+	const void *msg;
+	uint64_t id;        /* of the gateway's call */
+	uint64_t first_seq; /* DURABLE */
+	enum error error;   /* END */
+	enum audit_cause cause;
+};
+
+enum turn_append {
+	APPEND_NONE,
+	APPEND_ANSWER,
+	APPEND_ADMIT,
+	APPEND_STEP,
+	APPEND_SETTLE,
+	APPEND_CLOSE
+};
+
+/* A granted run, until its outcome is in the log. */
+struct run {
+	bool open; /* granted; its outcome is not recorded yet */
+	bool done; /* the result is known */
+	bool unknown;
+	uint8_t grant[GRANT_LEN];
+	uint64_t intent_seq;
+	char language[LANGUAGE_MAX + 1];
+	uint32_t size_bytes;
+	uint8_t digest[DIGEST_LEN];
+	enum audit_cause cause;
+	enum error error;
+	enum run_status status;
+	uint32_t exit_code;
+	uint32_t duration_ms;
+};
+
+struct step {
+	enum ga_step_kind kind;
+	enum error error; /* refused: recorded, then told */
+	bool known_language;
+	char language[LANGUAGE_MAX + 1];
+	uint32_t size_bytes;
+	uint32_t body_len;
+	uint8_t digest[DIGEST_LEN];
+};
+
+struct authority;
+struct gateway;
+struct link;
+struct admin_op;
+
+struct turn {
+	TAILQ_ENTRY(turn) in_use; /* or in the list of free ones */
+	TAILQ_ENTRY(turn) of_gateway;
+	LIST_ENTRY(turn) of_key;
+	struct authority *a;
+	uint64_t id;
+	enum turn_state state;
+	uint8_t endpoint;
+	uint8_t tools;      /* enum ga_tools that it may use */
+	bool holds;         /* counts as running for key and user */
+	bool told;          /* the gateway knows the turn */
+	bool model_open;    /* a model call is granted and not known to have ended */
+	bool lease;         /* the executor may keep a lease for it */
+	struct gateway *gw; /* NULL: gone */
+	uint32_t gateway;   /* its peer id */
+	struct key *key;    /* NULL: not authenticated */
+	uint8_t request_id[REQUEST_ID_LEN];
+	uint8_t source[SOURCE_LEN];
+	char model[MODEL_MAX + 1];
+	char tool[TOOL_MAX + 1];
+	uint32_t body_len;
+	uint8_t digest[DIGEST_LEN];
+	uint64_t deadline_ms, wait_until_ms;
+	uint32_t audit_epoch; /* of its open intents */
+	enum turn_append append;
+	uint32_t append_count;
+	uint64_t intent_seq; /* of PromptSubmitted; 0: none is open */
+	uint16_t reply_type; /* enum ga_type that the gateway waits for; 0: none */
+	uint64_t reply_id;
+	enum error error; /* ANSWERING: to be told */
+	struct verdict verdict;
+	uint8_t model_grant[GRANT_LEN];
+	struct run run;
+	struct step step;
+	uint32_t runs, models; /* steps taken */
+	enum error end_error;
+	enum audit_cause end_cause;
+	uint32_t tokens_out;
+	bool tokens_estimated;
+	uint64_t revoke_call;    /* id of GA_REVOKE; 0: none is open */
+	uint32_t acks;           /* calls whose answer is awaited */
+	struct admin_op *waiter; /* a revocation that waits for its end */
+};
+
+TAILQ_HEAD(turn_list, turn);
+
+struct turns {
+	struct turn *pool;
+	struct turn_list in_use, unused;
+	uint64_t next_serial; /* turn id = serial << 16 | slot */
+	uint64_t first_serial;
+	uint32_t n;
+};
+
+typedef bool turn_handler(struct turn *t, const struct turn_arg *arg);
+
+MUST_USE struct status turns_init(struct authority *a);
+void turns_done(struct authority *a);
+void turns_tick(struct authority *a);
+/* E_FULL. `gw` is alive. */
+MUST_USE struct status turn_new(struct gateway *gw, struct key *key, struct turn **ret);
+/* Nothing waits for it any more: no append, no acks. */
+void turn_free(struct turn *t);
+/* The turn runs nothing any more: limits are given back, a revocation hears it. */
+void turn_release(struct turn *t);
+struct turn *turn_find(struct authority *a, uint64_t id);
+/* An id that some turn of this process had, which is over. */
+bool turn_is_past(const struct authority *a, uint64_t id);
+/* False: the event is not allowed now. */
+bool turn_event(struct turn *t, enum turn_event ev, const struct turn_arg *arg);
+turn_handler *turn_handler_of(enum turn_state state, enum turn_event ev);
+/* Answer what the gateway waits for, if it waits. */
+void turn_answer(struct turn *t, enum error error);
+void turn_expect(struct turn *t, uint16_t reply_type, uint64_t reply_id);
+/* Whom its records are about; the sealed source is made on the way. E_… of sealer_source(). */
+MUST_USE struct status turn_who(struct turn *t, struct record_who *who);
+/* Append `b` for the turn. */
+MUST_USE struct status turn_append_batch(struct turn *t, struct batch *b, enum turn_append what);
+/* The outcome of the open run as a record. */
+void turn_put_run_outcome(struct turn *t, struct batch *b, const struct record_who *who);
+void turn_put_error(struct batch *b, const struct record_who *who, enum error error,
+    struct span resource, const char *kind);
+/* True when the intents of this turn were closed by the audit process itself. */
+bool turn_intents_lost(const struct turn *t);
+/* DURABLE for whatever was under way: note seqs of intents. */
+void turn_note_durable(struct turn *t, uint64_t first_seq);
+/* END from outside. */
+void turn_end(struct turn *t, enum error error, enum audit_cause cause);
+const char *endpoint_name(uint8_t endpoint);
+
+/* Handlers of the table. */
+turn_handler answer_durable, answer_refused, answer_end, answer_expired;
+turn_handler admit_durable, admit_refused, admit_end, admit_expired;
+turn_handler step_begin, step_done, step_waited, step_durable, step_refused, step_expired;
+turn_handler settle_begin, settle_waited, settle_durable, settle_refused, settle_expired,
+    settle_end;
+turn_handler end_running, end_expired, ending_acks, ending_append, ending_expired, ending_late_step,
+    ending_late_settle;
+turn_handler closing_durable, closing_refused, closing_acks, closing_expired;
+turn_handler turn_ignore;
+
+/* ending.c: also used by settle.c */
+uint32_t ending_call_broker(struct turn *t);
+uint32_t ending_call_executor(struct turn *t);
+/* True when the turn was ending and waited for this gateway. */
+bool ending_gateway_gone(struct turn *t, struct link *l);
+void closing_begin(struct turn *t);
+
+#endif
