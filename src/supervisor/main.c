@@ -55,6 +55,8 @@ on_signal(uv_signal_t *handle, int signum)
 		children_reap(sv);
 	else if (signum == SIGHUP)
 		reload_begin(sv, 0);
+	else if (signum == SIGINT && sv->stopping)
+		shutdown_hurry(sv); /* Ctrl-C again: somebody waits */
 	else
 		shutdown_begin(sv, 0);
 }

@@ -34,11 +34,9 @@ in_phase(size_t phase, enum proc proc)
 	return false;
 }
 
-static void
-on_phase_timeout(uv_timer_t *t)
+void
+shutdown_hurry(struct supervisor *sv)
 {
-	struct supervisor *sv = t->data;
-
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		struct child *c = &sv->children[i];
 
@@ -47,6 +45,12 @@ on_phase_timeout(uv_timer_t *t)
 			(void)kill(c->pid, SIGKILL);
 		}
 	}
+}
+
+static void
+on_phase_timeout(uv_timer_t *t)
+{
+	shutdown_hurry(t->data);
 }
 
 static void
@@ -89,10 +93,8 @@ shutdown_progress(struct supervisor *sv)
 void
 shutdown_begin(struct supervisor *sv, int exit_status)
 {
-	if (sv->stopping) {
-		on_phase_timeout(&sv->stop_timer); /* asked twice: now */
+	if (sv->stopping)
 		return;
-	}
 	sv->stopping = true;
 	sv->exit_status = exit_status;
 	sv->phase = 0;

@@ -133,6 +133,8 @@ void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 /* shutdown.c */
 void shutdown_begin(struct supervisor *sv, int exit_status);
+/* Kill what the present phase waits for. */
+void shutdown_hurry(struct supervisor *sv);
 void shutdown_progress(struct supervisor *sv);
 
 #endif

@@ -22,7 +22,7 @@ def service():
 
 def status_of(pid):
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return dict(re.findall(r"^(\w+):\s*(.*)$", text, re.M))
+    return dict(re.findall(r"^(\w+):[ \t]*(.*)$", text, re.M))
 
 
 def wait_for(condition, seconds, what):
