@@ -86,9 +86,10 @@ on_hello(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	size_t which = (size_t)(uintptr_t)ctx;
 	const char *base = getenv("RIG_UID_BASE");
+	const char *instance = getenv("RIG_INSTANCE");
 	uint32_t uid_base = base == NULL ? 760000 : (uint32_t)strtoul(base, NULL, 10);
 	enum proc proc = which == 0 ? PROC_EXECUTOR : PROC_SPAWNER;
-	struct ctl_start m = { .instance = SPAN_LIT("716"),
+	struct ctl_start m = { .instance = span_str(instance == NULL ? "716" : instance),
 		.uid = uid_base + UID_OF(proc),
 		.uid_base = uid_base,
 		.peer_id = (uint32_t)which + 1,

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sandboxes for real, without the rest of the service: executor, spawner, launcher, runsc."""
+import os
+import signal
+import struct
+import time
+
+import pytest
+
+from rig import Rig, wait_until
+
+
+@pytest.fixture(scope="module")
+def rig():
+    r = Rig(pool=2)
+    yield r
+    assert r.close() is not None, (r.cgroups(), r.processes())
+
+
+@pytest.fixture
+def fresh():
+    made = []
+
+    def make(**settings):
+        made.append(Rig(**settings))
+        return made[-1]
+
+    yield make
+    for r in reversed(made):
+        assert r.close() is not None, (r.cgroups(), r.processes())
+
+
+def files_of(result):
+    data, out = bytes.fromhex(result["files"]), {}
+    count, at = struct.unpack_from(">I", data)[0], 4
+    for _ in range(count):
+        pair = []
+        for _ in range(2):
+            n = struct.unpack_from(">I", data, at)[0]
+            pair.append(data[at + 4:at + 4 + n])
+            at += 4 + n
+        out[pair[0].decode()] = pair[1]
+    assert at == len(data)
+    return out
+
+
+FLOOD = "import sys\nwhile True: sys.stdout.write('x' * 4096)"
+GREEDY = "a = []\nwhile True: a.append(bytearray(10**7))"
+ENDS = [
+    ("python", "print('hi')", "exit", 0),
+    ("python", "import sys; sys.exit(5)", "exit", 5),
+    ("python", "1/0", "exit", 1),
+    ("python", "import os; os._exit(7)", "exit", 7),
+    ("python", "import os; os.kill(os.getpid(), 9)", "signal", 9),
+    ("python", "import ctypes; ctypes.string_at(0)", "signal", 11),
+    ("python", "import time; time.sleep(60)", "timeout", 0),
+    ("python", "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
+     "timeout", 0),
+    ("python", "while True: pass", "cpu", 0),
+    ("python", GREEDY, "memory", 0),
+    ("python", FLOOD, "output", 0),
+    ("sh", "echo hi; exit 3", "exit", 3),
+    ("sh", "kill -9 $$", "exit", 137),
+    ("javascript", "console.log(1)", "exit", 0),
+    ("javascript", "process.exit(4)", "exit", 4),
+]
+
+
+@pytest.mark.parametrize("language, code, status, exit_code", ENDS)
+def test_every_end_is_named(rig, language, code, status, exit_code):
+    rig.others.clear()
+    result = rig.run(language, code)
+    assert (result["event"], result["status"]) == ("result", status), result
+    assert result["exit_code"] == exit_code
+    done = rig.event("done")
+    assert (done["error"], done["status"]) == (0, status)
+
+
+def test_output_comes_as_it_is_written(rig):
+    n = rig.start("python", "import time, sys\nprint('a', flush=True)\ntime.sleep(1)\n"
+                            "sys.stderr.write('b')")
+    first = rig.wait(n, kinds=("stdout",))
+    result = rig.wait(n)
+    assert first["ms"] < 900 and result["stderr"] == b"b" and result["ms"] > 1000
+
+
+def test_output_is_cut_at_the_cap_exactly(rig):
+    at_cap = rig.run("python", "print('x' * (256 * 1024 - 1))")
+    assert (at_cap["status"], at_cap["truncated"]) == ("exit", 0)
+    assert len(at_cap["stdout"]) == 256 * 1024
+    over = rig.run("python", "print('x' * (256 * 1024))")
+    assert (over["status"], over["truncated"], len(over["stdout"])) == ("output", 1, 256 * 1024)
+
+
+def test_stdin_and_big_code(rig):
+    code = "import sys\n" + "# pad\n" * 40000 + "print(len(sys.stdin.read()))"
+    assert rig.run("python", code, stdin="y" * 200000)["stdout"] == b"200000\n"
+
+
+def test_files_come_back(rig):
+    result = rig.run("python", "open('/tmp/out/a.bin', 'wb').write(bytes(range(256)) * 500)\n"
+                               "import os; os.symlink('/etc/passwd', '/tmp/out/link')\n"
+                               "os.mkdir('/tmp/out/dir')")
+    assert files_of(result) == {"a.bin": bytes(range(256)) * 500}
+
+
+def test_a_request_may_lower_the_wall_limit(rig):
+    result = rig.run("python", "import time; time.sleep(5)", timeout_ms=300)
+    assert result["status"] == "timeout" and result["duration"] < 1000
+
+
+def test_a_turn_keeps_its_sandbox_and_nobody_else_gets_it(rig):
+    first = rig.wait(rig.start("python", "x = 41", turn=1000, keep=1))
+    assert first["status"] == "exit"
+    second = rig.run("python", "x + 1", turn=1000, keep=1, notebook=1)
+    assert second["stdout"] == b"42\n"
+    other = rig.run("python", "print('x' in globals())", turn=1001, keep=1)
+    assert other["stdout"] == b"False\n"
+    for turn in (1000, 1001):
+        rig.send("turn-end", turn)
+        assert rig.event("turn-ended")["turn"] == turn
+
+
+def test_nothing_is_reused(rig):
+    for _ in range(3):
+        result = rig.run("python", "import os\nprint(os.path.exists('/tmp/work/mark'))\n"
+                                   "open('/tmp/work/mark', 'w').close()")
+        assert result["stdout"] == b"False\n"
+
+
+def test_a_grant_is_good_once(rig):
+    n = rig.start("python", "print(1)")
+    assert rig.wait(n)["status"] == "exit"
+    rig.send("replay", n)
+    assert rig.wait(n)["error"] == "grant_refused"
+
+
+def test_a_client_that_leaves_ends_its_run(rig):
+    rig.others.clear()
+    before = set(rig.sandboxes())
+    n = rig.start("python", "import time; time.sleep(60)")
+    name = rig.wait(n, kinds=("started",))["sandbox"]
+    slot = int(name.rsplit("-", 1)[1])
+    group = [g + f"/slot-{slot}" for g in rig.cgroups()]
+    assert all(os.path.exists(g) for g in group) and before
+    pids = set(rig.sandboxes())
+    start = time.monotonic()
+    rig.send("cancel", n)
+    assert wait_until(lambda: pids - set(rig.sandboxes()), 2) < 0.1
+    assert rig.event("done")["status"] == "cancelled"
+    assert time.monotonic() - start < 1
+
+
+def test_lies_end_their_own_lease_only(rig):
+    liar = ("import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'E' + b'\\xff' * 64)\n"
+            "  except OSError: pass\nimport time; time.sleep(30)")
+    result = rig.run("python", liar)
+    assert (result["status"], result["exit_code"]) == ("signal", 9) and result["duration"] < 2000
+    assert rig.run("python", "print(1)")["stdout"] == b"1\n"
+
+
+def test_a_forged_end_is_its_own_run_s_end(rig):
+    forger = ("import os, struct, time\nfor fd in range(3, 64):\n"
+              "  try: os.write(fd, b'E' + struct.pack('>IIII', 12, 1, 0, 0)); break\n"
+              "  except OSError: pass\ntime.sleep(30)")
+    assert rig.run("python", forger)["duration"] < 2000
+
+
+@pytest.mark.parametrize("language, code", [
+    ("python", "import os\nwhile True: os.fork()"),
+    ("sh", "b() { b | b & }; b; wait"),
+    ("python", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()"),
+])
+def test_bombs_are_contained(rig, language, code):
+    result = rig.run(language, code)
+    assert result["status"] in ("exit", "memory", "pids", "cpu", "timeout", "output", "signal")
+    assert rig.run("python", "print(1)")["stdout"] == b"1\n"
+
+
+def test_the_disk_of_a_sandbox_is_small(rig):
+    result = rig.run("python", "f = open('/tmp/big', 'wb')\nwhile True: f.write(b'x' * 1000000)")
+    assert result["status"] == "exit" and result["exit_code"] == 1
+    assert b"OSError" in result["stderr"]
+
+
+def test_a_burst_beyond_the_pool_is_answered(fresh):
+    rig = fresh(pool=4)
+    time.sleep(2)
+    numbers = [rig.start("python", "print(1)") for _ in range(12)]
+    results, start = {}, time.monotonic()
+    while len(results) < len(numbers) and time.monotonic() - start < 30:
+        e = rig.queue.get(timeout=30)
+        if e["event"] in ("result", "failed"):
+            results[e["id"]] = e
+    assert all(r["event"] == "result" for r in results.values()) and len(results) == 12
+
+
+def test_a_full_queue_is_said_at_once(fresh):
+    rig = fresh(pool=0, queue=1)
+    first = rig.start("python", "print(1)")
+    second = rig.start("python", "print(1)")
+    assert rig.wait(second)["error"] == "sandbox_busy"
+    assert rig.wait(first)["stdout"] == b"1\n"
+
+
+def test_the_warm_data_variant_is_used(fresh):
+    rig = fresh(pool=1, pool_data=1, memory_mb=512)
+    rig.run("python", "print(1)")
+    time.sleep(6)
+    result = rig.run("python", "import pandas; print(pandas.__name__)")
+    assert result["stdout"] == b"pandas\n" and result["duration"] < 500
+
+
+@pytest.mark.parametrize("victim", ["executor", "spawner", "launcher", "rig", "all sandboxes"])
+def test_whoever_is_killed_nothing_is_left(fresh, victim):
+    rig = fresh(pool=2)
+    n = rig.start("python", "import time; time.sleep(60)")
+    rig.wait(n, kinds=("started",))
+    pids = {"executor": [rig.executor], "spawner": [rig.spawner], "launcher": [rig.launcher()],
+            "rig": [rig.proc.pid], "all sandboxes": rig.sandboxes()}[victim]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    if victim == "all sandboxes":
+        assert rig.wait(n)["status"] == "signal"
+        assert rig.run("python", "print(1)")["stdout"] == b"1\n"
+    elif victim == "launcher":
+        assert wait_until(lambda: not rig.processes(), 2) is not None
+        fresh(pool=1, instance=rig.instance)          # the next start sweeps the groups
+    else:
+        assert wait_until(rig.nothing_left, 2) is not None, (rig.cgroups(), rig.processes())
+
+
+def test_no_descriptor_leaks_after_many_runs(rig):
+    def count(pid):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    for _ in range(3):
+        rig.run("python", "print(1)")
+    time.sleep(1)
+    before = [count(p) for p in (rig.executor, rig.spawner, rig.launcher())]
+    for _ in range(10):
+        rig.run("sh", "echo 1")
+    time.sleep(2)
+    after = [count(p) for p in (rig.executor, rig.spawner, rig.launcher())]
+    assert all(a <= b + 4 for a, b in zip(after, before)), (before, after)
