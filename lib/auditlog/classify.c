@@ -25,7 +25,6 @@ struct rest {
 };
 
 static void rest_read(struct verify *v, struct rest *rest);
-static bool is_json(const struct line_copy *line);
 static bool follows(const struct rest *rest, uint64_t seq, const uint8_t leaf[SHA256_LEN]);
 static void bad_links(struct verify *v, const struct rest *rest);
 static bool only_prev_changed(struct verify *v, const struct rest *rest);
@@ -41,6 +40,12 @@ line_copy(struct line_copy *c, struct span line)
 	c->parsed = is_ok(auditlog_head_of(span_of(c->bytes, c->len), &c->head));
 }
 
+static bool
+same(const struct line_copy *a, const struct line_copy *b)
+{
+	return span_eq(span_of(a->bytes, a->len), span_of(b->bytes, b->len));
+}
+
 void
 verify_classify(struct verify *v)
 {
@@ -49,7 +54,7 @@ verify_classify(struct verify *v)
 	struct rest rest = { 0 };
 
 	/* A newline that went or came: two records in one line, or one in two. */
-	if (n > 1 && !is_json(&v->last)) {
+	if (n > 1 && !line_is_json(&v->last)) {
 		verify_fault(v, AUDITLOG_CHANGED, n - 1, "the record is not well-formed");
 		return;
 	}
@@ -68,7 +73,7 @@ verify_classify(struct verify *v)
 	} else if (bad->seq > n) {
 		verify_fault(v, rest.same_seq_later ? AUDITLOG_REORDERED : AUDITLOG_REMOVED, n,
 		    rest.same_seq_later ? "the record stands further on" : "the record is missing");
-	} else if (n > 1 && bad->seq == n - 1 &&
+	} else if (n > 1 && bad->seq == n - 1 && !same(&v->bad, &v->last) &&
 		   memcmp(bad->prev, v->leaf_before, SHA256_LEN) == 0) {
 		verify_fault(v, AUDITLOG_INSERTED, n - 1, "two lines claim to be this record");
 	} else if (rest.next_parsed && rest.next.seq == n + 1) {
@@ -160,8 +165,8 @@ rest_read(struct verify *v, struct rest *rest)
 	}
 }
 
-static bool
-is_json(const struct line_copy *line)
+bool
+line_is_json(const struct line_copy *line)
 {
 	static const struct json_opts opts = { .refuse_duplicates = true };
 	auto_json struct json_doc doc = { 0 };

@@ -147,6 +147,14 @@ auditlog_member(struct span line, const char *name, struct span *ret)
 	return true;
 }
 
+void
+auditlog_segment_name(uint32_t n, char out[AUDITLOG_SEGMENT_NAME_LEN + 1])
+{
+	memcpy(out, "00000000.jsonl", AUDITLOG_SEGMENT_NAME_LEN + 1);
+	for (size_t i = 8; i > 0; i--, n /= 10)
+		out[i - 1] = (char)('0' + n % 10);
+}
+
 struct status
 auditlog_origin(const char *instance, char out[AUDITLOG_ORIGIN_MAX + 1])
 {

@@ -35,5 +35,6 @@ void verify_fault(struct verify *v, enum auditlog_fault fault, uint64_t seq, con
 /* v->bad does not fit as record v->next: find out which record is the bad one, and why. */
 void verify_classify(struct verify *v);
 void line_copy(struct line_copy *c, struct span line);
+bool line_is_json(const struct line_copy *line);
 
 #endif

@@ -72,7 +72,7 @@ auditlog_closep(struct auditlog_reader **r)
 uint32_t
 auditlog_segment(const struct auditlog_reader *r)
 {
-	return r->segment;
+	return r->fd < 0 ? 0 : r->segment;
 }
 
 uint64_t
@@ -154,7 +154,7 @@ segment_open(const struct auditlog_reader *r, uint32_t n, int *ret_fd)
 
 	if (n > AUDITLOG_SEGMENT_LAST)
 		return fail(E_EOF);
-	(void)snprintf(name, sizeof(name), AUDITLOG_SEGMENT_FMT, n);
+	auditlog_segment_name(n, name);
 	fd = openat(r->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return errno == ENOENT ? fail(E_EOF) : fail_errno();

@@ -62,7 +62,7 @@ auditlog_verify(int state_dirfd, struct auditlog_result *ret)
 	verify_once(state_dirfd, ret);
 	if (ret->verdict != AUDITLOG_TAMPERED)
 		return;
-	if (ret->seq > 0 ? ret->seq < ret->signed_records : ret->err != ENOENT)
+	if (ret->seq > 0 ? ret->seq <= ret->signed_records : ret->err != ENOENT)
 		return;
 	(void)nanosleep(&pause, NULL);
 	verify_once(state_dirfd, ret);
@@ -100,8 +100,7 @@ verify_fault(struct verify *v, enum auditlog_fault fault, uint64_t seq, const ch
 	ret->trusted = v->anchored;
 	ret->why = why;
 	ret->offset = before ? v->last_offset : v->bad_offset;
-	(void)snprintf(ret->file, sizeof(ret->file), AUDITLOG_SEGMENT_FMT,
-	    before ? v->last_segment : v->bad_segment);
+	auditlog_segment_name(before ? v->last_segment : v->bad_segment, ret->file);
 }
 
 static void
@@ -300,10 +299,12 @@ end_check(struct verify *v, int dirfd)
 {
 	uint32_t segment = auditlog_segment(v->reader);
 
-	v->bad_segment = segment;
+	v->bad_segment = segment > 0 ? segment : AUDITLOG_SEGMENT_FIRST;
 	v->bad_offset = auditlog_offset(v->reader);
 	if (segment_beyond(dirfd, segment))
 		verify_fault(v, AUDITLOG_REMOVED, v->next, "a whole segment is missing");
+	else if (v->ret->records < v->checkpoint.size && v->next > 1 && !line_is_json(&v->last))
+		verify_fault(v, AUDITLOG_CHANGED, v->next - 1, "the record is not well-formed");
 	else if (v->ret->records < v->checkpoint.size)
 		verify_fault(v, AUDITLOG_CUT_OFF, v->next, "the log ends before its signed head");
 	else

@@ -280,7 +280,7 @@ log_segment_create(struct log *l, uint32_t n)
 
 	if (n > AUDITLOG_SEGMENT_LAST)
 		return fail(E_FULL);
-	(void)snprintf(name, sizeof(name), AUDITLOG_SEGMENT_FMT, n);
+	auditlog_segment_name(n, name);
 	fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_errno();

@@ -129,7 +129,7 @@ segment_exists(const struct log *l, uint32_t n)
 {
 	char name[AUDITLOG_SEGMENT_NAME_LEN + 1];
 
-	(void)snprintf(name, sizeof(name), AUDITLOG_SEGMENT_FMT, n);
+	auditlog_segment_name(n, name);
 	return faccessat(l->dirfd, name, F_OK, 0) == 0;
 }
 
@@ -407,7 +407,9 @@ segment_last_open(struct scan *s, uint64_t *ret_size)
 	struct stat sb;
 
 	l->segment = auditlog_segment(s->reader);
-	(void)snprintf(name, sizeof(name), AUDITLOG_SEGMENT_FMT, l->segment);
+	if (l->segment == 0)
+		l->segment = AUDITLOG_SEGMENT_FIRST;
+	auditlog_segment_name(l->segment, name);
 	l->fd = openat(l->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (l->fd < 0 && errno == ENOENT && l->segment == AUDITLOG_SEGMENT_FIRST) {
 		*ret_size = 0;

@@ -272,7 +272,7 @@ a_repair_is_always_recorded(void **arg)
 			char name[AUDITLOG_SEGMENT_NAME_LEN + 1];
 			int next;
 
-			(void)snprintf(name, sizeof(name), AUDITLOG_SEGMENT_FMT, n);
+			auditlog_segment_name(n, name);
 			next = openat(state.audit, name, O_WRONLY | O_APPEND);
 			if (next < 0)
 				break;

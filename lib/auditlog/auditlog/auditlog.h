@@ -11,7 +11,6 @@
 #include <crypto/note.h>
 
 #define AUDITLOG_LINE_MAX 65535 /* bytes of a record, without its newline */
-#define AUDITLOG_SEGMENT_FMT "%08u.jsonl"
 #define AUDITLOG_SEGMENT_FIRST 1
 #define AUDITLOG_SEGMENT_LAST 99999999
 #define AUDITLOG_SEGMENT_NAME_LEN 14
@@ -36,6 +35,9 @@ MUST_USE struct status auditlog_pub_parse(struct span file, struct note_verifier
  */
 MUST_USE struct status auditlog_head_parse(
     struct span note, const struct note_verifier *v, struct checkpoint *ret);
+
+/* "00000001.jsonl"; n <= AUDITLOG_SEGMENT_LAST. */
+void auditlog_segment_name(uint32_t n, char out[AUDITLOG_SEGMENT_NAME_LEN + 1]);
 
 /* ---- one record ---- */
 struct auditlog_head {
@@ -69,7 +71,7 @@ void auditlog_closep(struct auditlog_reader **r);
 MUST_USE struct status auditlog_next(struct auditlog_reader *r, struct span *ret_line);
 /* Go to `count` records before the end (or to the first). E_SYS, E_NOMEM. */
 MUST_USE struct status auditlog_seek_last(struct auditlog_reader *r, uint64_t count);
-/* Where the line that auditlog_next() gave last begins. */
+/* Where the line that auditlog_next() gave last begins; segment 0: there is none. */
 uint32_t auditlog_segment(const struct auditlog_reader *r);
 uint64_t auditlog_offset(const struct auditlog_reader *r);
 /* After E_EOF: bytes after the last newline. */
