@@ -78,6 +78,9 @@ struct state {
 /* Open and check the configuration; a message was printed when it is false. */
 bool state_open(const char *conf_path, struct state *ret);
 void state_close(struct state *s);
+/* --config, or sallyport.yaml here, or /etc/sallyport/sallyport.yaml. */
+const char *conf_option(const struct invocation *inv);
+bool state_open_option(const struct invocation *inv, struct state *ret);
 /* `name` beside this executable (build/) or installed (../): false when neither is there. */
 bool find_beside(const char *name, char ret[CLI_PATH_MAX]);
 /* The supervisor's name of the instance at dir (absolute, without links). */
@@ -109,6 +112,18 @@ MUST_USE struct status leaf_issue(int dir_fd, const char *listen);
 MUST_USE struct status leaf_renew(int dir_fd, const char *listen, bool *ret_renewed);
 /* "https://127.0.0.1:8443": how a client on this host reaches `listen`. */
 bool listen_url(const char *listen, char *ret, size_t size);
+
+/* Renew the leaf if it is ours and due; a message was printed when it is false. serve.c */
+bool certificate_ok(const struct state *s);
+
+/* management.c: "90s", "15m", "12h", "30d", at most a hundred years. */
+bool parse_duration(const char *text, uint64_t *ret_s);
+
+/* ---- term.c: text of models and of their code ---- */
+/* Control bytes but tab and line feed become U+FFFD. */
+MUST_USE struct status term_safe(struct span s, struct buf *out);
+/* Write and flush: made safe on a terminal, as it is elsewhere. */
+bool term_put(FILE *to, struct span s);
 
 command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_list,
     cmd_key_revoke, cmd_ask, cmd_exec, cmd_audit_tail, cmd_audit_verify, cmd_config_check;

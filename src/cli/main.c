@@ -24,7 +24,27 @@ const struct command commands[] = {
 	    "make a state directory with fresh keys, and print how clients reach it", cmd_init },
 	{ "serve", "", 0, 0, OPT(OPT_CONFIG), OPT(OPT_CONFIG), "run the service in the foreground",
 	    cmd_serve },
+	{ "reload", "", 0, 0, OPT(OPT_CONFIG), 0,
+	    "make the running service take its configuration and certificate anew", cmd_reload },
+	{ "status", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
+	    "show the processes and the state of the running service", cmd_status },
 	{ "config check", "FILE", 1, 1, 0, 0, "check a configuration file", cmd_config_check },
+	{ "key create", "", 0, 0,
+	    OPT(OPT_CONFIG) | OPT(OPT_TENANT) | OPT(OPT_USER) | OPT(OPT_POLICY) | OPT(OPT_EXPIRES),
+	    OPT(OPT_TENANT) | OPT(OPT_USER), "create an API key and print it, this once",
+	    cmd_key_create },
+	{ "key list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0, "list the API keys",
+	    cmd_key_list },
+	{ "key revoke", "ID", 1, 1, OPT(OPT_CONFIG), 0,
+	    "revoke an API key; what runs under it has ended when this returns", cmd_key_revoke },
+	{ "audit tail", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_FOLLOW) | OPT(OPT_REQUEST), 0,
+	    "print audit records", cmd_audit_tail },
+	{ "audit verify", "", 0, 0, OPT(OPT_CONFIG), 0,
+	    "verify the audit log: 0 intact, 1 tampered, 2 unreadable", cmd_audit_verify },
+	{ "ask", "PROMPT", 1, 1, OPT(OPT_MODEL), 0,
+	    "send a prompt, with the code interpreter, and stream the answer", cmd_ask },
+	{ "exec", "[FILE|-]", 0, 1, OPT(OPT_LANGUAGE) | OPT(OPT_TIMEOUT), OPT(OPT_LANGUAGE),
+	    "run code in a sandbox and stream its output", cmd_exec },
 	{ NULL },
 };
 
@@ -34,8 +54,10 @@ usage(FILE *to)
 	(void)fprintf(to, "usage: sallyport COMMAND …\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
 		(void)fprintf(to, "  %-13s %s\n", c->name, c->summary);
-	(void)fprintf(to, "\n  --help        this, or after a command: its options\n"
-			  "  --version     the version\n");
+	(void)fprintf(to,
+	    "\n  --help        this, or after a command: its options\n"
+	    "  --version     the version\n\n"
+	    "ask and exec read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE.\n");
 }
 
 /* The command that argv names, and how many words its name took. */

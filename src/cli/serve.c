@@ -66,7 +66,7 @@ kernel_ok(void)
 	return is_ok(st);
 }
 
-static bool
+bool
 certificate_ok(const struct state *s)
 {
 	const char *path = conf_str(s->conf, "tls.certificate");

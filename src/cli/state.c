@@ -44,6 +44,22 @@ state_open(const char *conf_path, struct state *ret)
 	return true;
 }
 
+const char *
+conf_option(const struct invocation *inv)
+{
+	static const char here[] = "sallyport.yaml", installed[] = "/etc/sallyport/sallyport.yaml";
+
+	if (inv->options[OPT_CONFIG] != NULL)
+		return inv->options[OPT_CONFIG];
+	return access(here, F_OK) == 0 ? here : installed;
+}
+
+bool
+state_open_option(const struct invocation *inv, struct state *ret)
+{
+	return state_open(conf_option(inv), ret);
+}
+
 void
 state_close(struct state *s)
 {

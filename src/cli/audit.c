@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit.c: `sallyport audit tail` and `audit verify`, also while the service is stopped.
+ *
+ * Runs in: CLI, as root. Trusts: nothing in the log.
+ * Owns: nothing. It only reads.
+ * See: auditlog/auditlog.h; docs/audit-format.md.
+ */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <auditlog/auditlog.h>
+#include <base/cleanup.h>
+
+#define TAIL_RECORDS 20
+#define TAIL_WAIT_US 100000
+
+/* The state directory of a configuration file, which itself need not be good. */
+static int
+open_state_dir(const struct invocation *inv, char dir[CLI_PATH_MAX])
+{
+	const char *conf = conf_option(inv);
+	int fd;
+
+	if (realpath(conf, dir) == NULL) {
+		(void)cli_status(conf, fail_errno());
+		return -1;
+	}
+	*strrchr(dir, '/') = '\0';
+	fd = open(dir[0] == '\0' ? "/" : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		(void)cli_status(dir, fail_errno());
+	return fd;
+}
+
+/* ---- verify ---- */
+static void
+print_tampered(const struct auditlog_result *v)
+{
+	if (v->seq > 0)
+		(void)cli_error("audit", "record %llu (%s, byte %llu) %s: %s",
+		    (unsigned long long)v->seq, v->file, (unsigned long long)v->offset,
+		    auditlog_fault_text(v->fault), v->why);
+	else
+		(void)cli_error(
+		    "audit", "%s %s: %s", v->file, auditlog_fault_text(v->fault), v->why);
+}
+
+int
+cmd_audit_verify(const struct invocation *inv)
+{
+	struct auditlog_result v = { 0 };
+	char dir[CLI_PATH_MAX];
+	auto_fd int fd = open_state_dir(inv, dir);
+
+	if (fd < 0)
+		return 2; /* unreadable */
+	auditlog_verify(fd, &v);
+	if (v.verdict == AUDITLOG_INTACT) {
+		(void)printf("intact: %llu records, %llu of them signed\n",
+		    (unsigned long long)v.records, (unsigned long long)v.signed_records);
+		return 0;
+	}
+	if (v.verdict == AUDITLOG_TAMPERED) {
+		print_tampered(&v);
+		return 1;
+	}
+	(void)cli_error(v.file[0] != '\0' ? v.file : dir, "%s%s%s",
+	    v.why != NULL ? v.why : "unreadable", v.err != 0 ? ": " : "",
+	    v.err != 0 ? status_text((struct status){ E_SYS, v.err }) : "");
+	return 2;
+}
+
+/* ---- tail ---- */
+static bool
+wanted(struct span line, const char *request)
+{
+	struct span id;
+
+	return request == NULL ||
+	       (auditlog_member(line, "request_id", &id) && span_eq_str(id, request));
+}
+
+static int
+tail(struct auditlog_reader *r, const char *request, bool follow)
+{
+	struct span line;
+
+	for (;;) {
+		struct status st = auditlog_next(r, &line);
+
+		if (st.code == E_EOF && !follow)
+			return EXIT_DONE;
+		if (st.code == E_EOF) {
+			(void)usleep(TAIL_WAIT_US);
+		} else if (st.code == E_RANGE) {
+			(void)cli_error("audit", "a line is too long: see audit verify");
+		} else if (!is_ok(st)) {
+			return cli_status("audit", st);
+		} else if (wanted(line, request) &&
+			   (!term_put(stdout, line) || !term_put(stdout, SPAN_LIT("\n")))) {
+			return EXIT_FAILED; /* the reader has left */
+		}
+	}
+}
+
+int
+cmd_audit_tail(const struct invocation *inv)
+{
+	auto_auditlog struct auditlog_reader *r = NULL;
+	char dir[CLI_PATH_MAX];
+	auto_fd int state = open_state_dir(inv, dir);
+	auto_fd int fd = state < 0 ? -1
+				   : openat(state, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *request = inv->options[OPT_REQUEST];
+	struct status st;
+
+	if (state < 0)
+		return EXIT_FAILED;
+	if (fd < 0)
+		return cli_status("audit", fail_errno());
+	st = auditlog_open(fd, &r);
+	if (is_ok(st) && request == NULL)
+		st = auditlog_seek_last(r, TAIL_RECORDS);
+	if (!is_ok(st))
+		return cli_status("audit", st);
+	return tail(r, request, inv->options[OPT_FOLLOW] != NULL);
+}

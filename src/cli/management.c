@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * management.c: the operator's commands, over the management socket.
+ *
+ * Runs in: CLI, as root. Trusts: whoever owns the socket, which lies in a root-only folder; its
+ * answers are parsed strictly all the same.
+ * Owns: nothing.
+ * Invariants: a key is printed once, to standard output, and kept nowhere.
+ * See: src/authority/routes.c; docs/sallyport.1.
+ */
+#include "cli.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
+#include <json/json.h>
+#include <json/write.h>
+#include <keytext/keytext.h>
+
+#include "http_client.h"
+
+#define MANAGEMENT_TIMEOUT_MS 60000
+#define EXPIRES_S_MAX (100ULL * 365 * 86400)
+
+/* An answer whose body is a JSON object. */
+struct reply {
+	struct exchange x;
+	struct json_doc d;
+};
+#define auto_reply __attribute__((cleanup(reply_done)))
+
+static void
+reply_done(struct reply *r)
+{
+	exchange_done(&r->x);
+	json_done(&r->d);
+}
+
+static void
+print_refusal(const char *what, const struct reply *r)
+{
+	char text[512] = "";
+	auto_arena struct arena a = ARENA_INIT(64U << 10);
+	struct span s;
+	uint32_t error = json_get_str(&r->d, 0, "error");
+
+	if (is_ok(json_str(&r->d, json_get_str(&r->d, error, "message"), &a, &s)))
+		(void)snprintf(text, sizeof(text), "%.*s", SPAN_FMT(s));
+	(void)cli_error(what, "%s (%u)", text[0] != '\0' ? text : "refused", r->x.status);
+}
+
+static bool
+socket_path(const struct state *s, char *ret, size_t size)
+{
+	const char *path = conf_str(s->conf, "management_socket");
+
+	return snprintf(ret, size, "%s%s%s", path[0] == '/' ? "" : s->dir,
+		   path[0] == '/' ? "" : "/", path) < (int)size;
+}
+
+/* One exchange; false after a message. A 2xx answer is in r->d. */
+static bool
+call(const char *what, const struct state *s, struct reply *r)
+{
+	auto_channel struct channel c = CHANNEL_NONE;
+	char path[CLI_PATH_MAX];
+	struct status st = fail(E_RANGE);
+
+	r->x.authority = "localhost";
+	if (socket_path(s, path, sizeof(path)))
+		st = channel_unix(path, MANAGEMENT_TIMEOUT_MS, &c);
+	if (st.code == E_SYS && (st.err == ENOENT || st.err == ECONNREFUSED)) {
+		(void)cli_error(what, "the service does not run (%s)", path);
+		return false;
+	}
+	if (!is_ok(st)) {
+		(void)cli_status(path, st);
+		return false;
+	}
+	st = exchange_run(&c, &r->x);
+	if (is_ok(st))
+		st = json_init(&r->d, &JSON_STRICT);
+	if (is_ok(st))
+		st = json_parse(&r->d, buf_span(&r->x.answer));
+	if (!is_ok(st)) {
+		(void)cli_error(what, "no good answer: %s", status_text(st));
+		return false;
+	}
+	if (r->x.status < 200 || r->x.status > 299) {
+		print_refusal(what, r);
+		return false;
+	}
+	return true;
+}
+
+/* The members of an object as "name value" of a table's cell. */
+static void
+print_cell(const struct json_doc *d, uint32_t object, const char *key, int width)
+{
+	auto_arena struct arena a = ARENA_INIT(64U << 10);
+	struct span s;
+	uint32_t tok = json_get_str(d, object, key);
+
+	if (!is_ok(json_str(d, tok, &a, &s)))
+		s = tok == JSON_NONE ? SPAN_LIT("-") : json_bytes(d, tok);
+	(void)printf("%-*.*s", width, SPAN_FMT(s));
+}
+
+static int
+print_raw(const struct reply *r)
+{
+	(void)fwrite(r->x.answer.ptr, 1, r->x.answer.len, stdout);
+	(void)putchar('\n');
+	return EXIT_DONE;
+}
+
+/* ---- status, reload ---- */
+static void
+print_list(const struct json_doc *d, const char *key, const char *label)
+{
+	uint32_t list = json_get_str(d, 0, key);
+	struct json_iter it = json_iter(d, list);
+
+	if (json_size(d, list) == 0)
+		return;
+	(void)printf("%-12s", label);
+	while (json_next(&it)) {
+		struct span s = json_bytes(d, it.val);
+
+		(void)printf(" %.*s", (int)s.len - 2, (const char *)s.ptr + 1);
+	}
+	(void)putchar('\n');
+}
+
+static void
+print_processes(const struct json_doc *d)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, 0, "processes"));
+
+	(void)printf("\n%-12s %-6s %-8s %-8s %s\n", "process", "index", "pid", "uid", "up");
+	while (json_next(&it)) {
+		print_cell(d, it.val, "name", 13);
+		print_cell(d, it.val, "index", 7);
+		print_cell(d, it.val, "pid", 9);
+		print_cell(d, it.val, "uid", 9);
+		print_cell(d, it.val, "up", 0);
+		(void)putchar('\n');
+	}
+}
+
+static void
+print_engines(const struct json_doc *d)
+{
+	static const char *const keys[] = { "runsc", "image", "manifest" };
+	uint32_t engines = json_get_str(d, 0, "engines");
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		(void)printf("%-13s", keys[i]);
+		print_cell(d, engines, keys[i], 0);
+		(void)putchar('\n');
+	}
+}
+
+int
+cmd_status(const struct invocation *inv)
+{
+	static const char *const keys[] = { "version", "instance", "generation", "ready",
+		"listening", "uptime_s", "turns_open", "keys" };
+	auto_state struct state s = STATE_NONE;
+	auto_reply struct reply r = { .x = { .method = "GET", .target = "/status" } };
+
+	if (!state_open_option(inv, &s) || !call("status", &s, &r))
+		return EXIT_FAILED;
+	if (inv->options[OPT_JSON] != NULL)
+		return print_raw(&r);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		(void)printf("%-13s", keys[i]);
+		print_cell(&r.d, 0, keys[i], 0);
+		(void)putchar('\n');
+	}
+	print_list(&r.d, "missing", "missing");
+	print_list(&r.d, "providers_without_credential", "no credential");
+	print_list(&r.d, "unencrypted", "unencrypted");
+	print_engines(&r.d);
+	print_processes(&r.d);
+	return EXIT_DONE;
+}
+
+int
+cmd_reload(const struct invocation *inv)
+{
+	auto_state struct state s = STATE_NONE;
+	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/reload" } };
+
+	if (!state_open_option(inv, &s) || !certificate_ok(&s) || !call("reload", &s, &r))
+		return EXIT_FAILED;
+	(void)fprintf(stderr, "sallyport: reloaded\n");
+	return EXIT_DONE;
+}
+
+/* ---- keys ---- */
+
+/* "90s", "15m", "12h", "30d" in seconds. */
+bool
+parse_duration(const char *text, uint64_t *ret_s)
+{
+	static const struct {
+		char letter;
+		uint64_t s;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	struct span s = span_str(text);
+	uint64_t n;
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (s.len < 2 || (char)s.ptr[s.len - 1] != units[i].letter)
+			continue;
+		if (!is_ok(span_u64(span_of(s.ptr, s.len - 1), EXPIRES_S_MAX / units[i].s, &n)) ||
+		    n == 0)
+			return false;
+		*ret_s = n * units[i].s;
+		return true;
+	}
+	return false;
+}
+
+static struct status
+put_key_request(const struct invocation *inv, uint64_t expires_s, struct buf *out)
+{
+	static const struct {
+		const char *name;
+		enum option_id id;
+	} rows[] = { { "tenant", OPT_TENANT }, { "user", OPT_USER }, { "policy", OPT_POLICY } };
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (inv->options[rows[i].id] == NULL)
+			continue;
+		json_put_key(&w, rows[i].name);
+		json_put_text(&w, inv->options[rows[i].id]);
+	}
+	if (expires_s > 0) {
+		json_put_key(&w, "expires_s");
+		json_put_u64(&w, expires_s);
+	}
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+int
+cmd_key_create(const struct invocation *inv)
+{
+	auto_state struct state s = STATE_NONE;
+	auto_buf struct buf body = BUF_INIT(8192);
+	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/keys" } };
+	uint64_t expires_s = 0;
+	struct span key;
+
+	if (inv->options[OPT_EXPIRES] != NULL &&
+	    !parse_duration(inv->options[OPT_EXPIRES], &expires_s)) {
+		(void)cli_error(inv->options[OPT_EXPIRES], "expects a time such as 12h or 30d");
+		return EXIT_USAGE;
+	}
+	if (!is_ok(put_key_request(inv, expires_s, &body)))
+		return cli_error("key create", "a name is too long");
+	r.x.body = buf_span(&body);
+	if (!state_open_option(inv, &s) || !call("key create", &s, &r))
+		return EXIT_FAILED;
+	key = json_bytes(&r.d, json_get_str(&r.d, 0, "key"));
+	if (key.len != KEYTEXT_LEN + 2 || !keytext_ok(span_of(key.ptr + 1, KEYTEXT_LEN)))
+		return cli_error("key create", "the service did not answer with a key");
+	(void)printf("%.*s\n", KEYTEXT_LEN, (const char *)key.ptr + 1);
+	return EXIT_DONE;
+}
+
+static void
+print_time(const struct json_doc *d, uint32_t key, const char *member)
+{
+	uint64_t s = 0;
+	char text[32] = "-";
+	struct tm tm;
+	time_t t;
+
+	if (is_ok(json_u64(d, json_get_str(d, key, member), INT32_MAX * 8ULL, &s)) && s > 0) {
+		t = (time_t)s;
+		if (gmtime_r(&t, &tm) != NULL)
+			(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%MZ", &tm);
+	}
+	(void)printf(" %-17s", text);
+}
+
+int
+cmd_key_list(const struct invocation *inv)
+{
+	static const char *const cells[] = { "tenant", "user", "policy" };
+	auto_state struct state s = STATE_NONE;
+	auto_reply struct reply r = { .x = { .method = "GET", .target = "/admin/keys" } };
+	struct json_iter it;
+
+	if (!state_open_option(inv, &s) || !call("key list", &s, &r))
+		return EXIT_FAILED;
+	if (inv->options[OPT_JSON] != NULL)
+		return print_raw(&r);
+	(void)printf("%-12s %-16s %-16s %-16s %-17s %-17s %s\n", "id", "tenant", "user", "policy",
+	    "created", "expires", "revoked");
+	for (it = json_iter(&r.d, json_get_str(&r.d, 0, "keys")); json_next(&it);) {
+		print_cell(&r.d, it.val, "id", 12);
+		for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+			(void)putchar(' ');
+			print_cell(&r.d, it.val, cells[i], 16);
+		}
+		print_time(&r.d, it.val, "created_s");
+		print_time(&r.d, it.val, "expires_s");
+		print_time(&r.d, it.val, "revoked_s");
+		(void)putchar('\n');
+	}
+	return EXIT_DONE;
+}
+
+int
+cmd_key_revoke(const struct invocation *inv)
+{
+	auto_state struct state s = STATE_NONE;
+	char target[64];
+	auto_reply struct reply r = { .x = { .method = "DELETE", .target = target } };
+
+	if (!keytext_id_ok(span_str(inv->args[0]))) {
+		(void)cli_error(inv->args[0], "is not the id of a key");
+		return EXIT_USAGE;
+	}
+	(void)snprintf(target, sizeof(target), "/admin/keys/%s", inv->args[0]);
+	if (!state_open_option(inv, &s) || !call("key revoke", &s, &r))
+		return EXIT_FAILED;
+	(void)fprintf(stderr, "sallyport: %s: revoked\n", inv->args[0]);
+	return EXIT_DONE;
+}
