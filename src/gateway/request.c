@@ -248,7 +248,7 @@ request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const c
 	struct buf b = BUF_INIT(PARAM_MAX - 1);
 
 	r->detail = detail;
-	if (is_ok(json_pointer(d, tok, &b)) && b.len < PARAM_MAX) {
+	if (is_ok(json_pointer(d, tok, &b)) && b.len > 0) {
 		memcpy(r->param, b.ptr, b.len);
 		r->param[b.len] = '\0';
 	}
@@ -282,7 +282,7 @@ check_json(struct request *r)
 	if (st.code == E_NOMEM)
 		return ERROR_OVERLOADED;
 	r->detail = g->doc.fault.message;
-	if (is_ok(json_fault_pointer(&g->doc, &pointer)))
+	if (is_ok(json_fault_pointer(&g->doc, &pointer)) && pointer.len > 0)
 		memcpy(r->param, pointer.ptr, pointer.len);
 	r->param[pointer.len] = '\0';
 	return st.code == E_EXISTS ? ERROR_INVALID_FIELD : ERROR_INVALID_JSON;

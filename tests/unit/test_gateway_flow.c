@@ -427,7 +427,7 @@ client_read(struct client *c)
 static bool
 has(const struct client *c, const char *text)
 {
-	return memmem(c->got.ptr, c->got.len, text, strlen(text)) != NULL;
+	return c->got.len > 0 && memmem(c->got.ptr, c->got.len, text, strlen(text)) != NULL;
 }
 
 /* Until `text` has come. */
@@ -669,7 +669,8 @@ answers_in_order(void **state)
 	peers.models = answer_42;
 	client_open(&c);
 	assert_true(n > 0 && (size_t)n * 2 < sizeof(text));
-	memcpy(text + n, text, (size_t)n + 1);
+	memcpy(text + n, text, (size_t)n);
+	text[2 * n] = '\0';
 	client_send(&c, text);
 	wait_for(&c, "\"43\"");
 	assert_true(

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real service for the tests of a module, and raw TLS beside the SDK."""
+
+import socket
+import ssl
+
+import pytest
+
+from instance import Instance, running
+
+
+class Raw:
+    """Bytes over TLS, for requests that no library would send."""
+
+    def __init__(self, inst, timeout=10):
+        self.inst = inst
+        self.sock = inst.tls().wrap_socket(
+            socket.create_connection(("127.0.0.1", inst.port), timeout), server_hostname="localhost")
+        self.data = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def read_until(self, mark):
+        while mark not in self.data:
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise EOFError(f"the connection ended before {mark!r}: {self.data!r}")
+            self.data += piece
+        return self.data
+
+    def answer(self):
+        """-> status, headers, body of the next answer with a Content-Length."""
+        self.read_until(b"\r\n\r\n")
+        head, _, rest = self.data.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}
+        self.data = rest
+        length = int(headers.get("content-length", 0))
+        while len(self.data) < length:
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise EOFError("cut")
+            self.data += piece
+        body, self.data = self.data[:length], self.data[length:]
+        return int(lines[0].split()[1]), headers, body
+
+    def ended(self):
+        """True if the server ends the connection now."""
+        try:
+            return self.sock.recv(1) == b""
+        except (ConnectionError, ssl.SSLError):
+            return True
+
+    def request(self, method, path, body=b"", key=None, headers=""):
+        key = self.inst.key if key is None else key
+        body = body if isinstance(body, bytes) else body.encode()
+        self.send(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+                  f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
+                  + body)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with running() as inst:
+        yield inst
+
+
+@pytest.fixture
+def raw(service):
+    opened = []
+
+    def open_one(**kw):
+        opened.append(Raw(service, **kw))
+        return opened[-1]
+
+    yield open_one
+    for r in opened:
+        r.sock.close()
+
+
+@pytest.fixture
+def make_instance():
+    """Instances with a configuration of their own: make_instance(edit=...)."""
+    made = []
+
+    def make(**kw):
+        made.append(Instance(**kw))
+        return made[-1].start()
+
+    yield make
+    for inst in made:
+        inst.remove()
+
+
+@pytest.fixture
+def client(service):
+    openai = pytest.importorskip("openai")
+    httpx = pytest.importorskip("httpx")
+    with openai.OpenAI(base_url=service.url + "/v1", api_key=service.key, max_retries=0,
+                       http_client=httpx.Client(verify=service.tls())) as c:
+        yield c

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gateway does with good and bad input, over raw TLS."""
+
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+
+import pytest
+
+from conftest import Raw
+
+CHAT = "/v1/chat/completions"
+HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def wait_for(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+# ---- TLS ----
+
+def test_only_tls_1_3(service):
+    ctx = service.tls()
+    ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+    with socket.create_connection(("127.0.0.1", service.port), 5) as s:
+        with pytest.raises(ssl.SSLError):
+            ctx.wrap_socket(s, server_hostname="localhost")
+    with Raw(service) as r:
+        assert r.sock.version() == "TLSv1.3"
+
+
+def test_plain_http_is_closed(service):
+    with socket.create_connection(("127.0.0.1", service.port), 5) as s:
+        s.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        got = b""
+        try:
+            while piece := s.recv(4096):
+                got += piece
+        except ConnectionError:
+            pass
+        assert b"HTTP/" not in got
+
+
+def test_garbage_is_closed(service):
+    with socket.create_connection(("127.0.0.1", service.port), 5) as s:
+        s.sendall(bytes(range(256)) * 16)
+        try:
+            while s.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+    assert service.request("GET", "/v1/models")[0] == 200
+
+
+# ---- HTTP ----
+
+@pytest.mark.parametrize("name, text, status", [
+    ("bare LF", "GET / HTTP/1.1\nHost: localhost\n\n", 400),
+    ("obs-fold", "GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", 400),
+    ("two hosts", "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+    ("no host", "GET / HTTP/1.1\r\n\r\n", 400),
+    ("two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
+    ("CL and TE", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ("TE games", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 400),
+    ("blank before colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+    ("NUL", "GET / HTTP/1.1\r\nHost: a\r\nB: \0\r\n\r\n", 400),
+    ("HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", 505),
+    ("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ("long line", "GET /" + "a" * 9000 + " HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+    ("many headers", "GET / HTTP/1.1\r\nHost: a\r\n" + "A: b\r\n" * 200 + "\r\n", 431),
+    ("1 GB body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n", 413),
+    ("huge chunk", "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer KEY\r\n"
+                   "Transfer-Encoding: chunked\r\n\r\nfffffffff\r\n", 413),
+])
+def test_what_cannot_be_parsed(service, raw, name, text, status):
+    r = raw()
+    r.send(text.replace("KEY", service.key))
+    got, headers, body = r.answer()
+    assert got == status or (name == "HTTP/2 preface" and got in (400, 505)), name
+    assert headers["connection"] == "close"
+    assert json.loads(body)["error"]["code"]
+    assert r.ended()
+
+
+def test_one_401_for_every_path_and_method(service, raw):
+    seen = set()
+    good_form = "sp_" + "A" * 12 + "_" + "B" * 43 + "C" * 6
+    for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+        for path in ("/", "/v1/models", CHAT, "/v1/execute", "/healthz", "/admin", "/x?y=z"):
+            for key in ("", "x", good_form, service.key[:-1] + ("0" if service.key[-1] != "0" else "1")):
+                r = raw()
+                r.request(method, path, key=key)
+                status, headers, body = r.answer()
+                assert status == 401
+                seen.add(body)
+                r.sock.close()
+    assert len(seen) == 1
+    assert json.loads(seen.pop())["error"]["code"] == "invalid_api_key"
+
+
+def test_credentials_that_are_none(service, raw):
+    for header in ("", f"Authorization: Basic {service.key}\r\n", f"Authorization: {service.key}\r\n",
+                   f"X-Api-Key: {service.key}\r\n", f"Cookie: key={service.key}\r\n",
+                   f"Authorization: Bearer {service.key}\r\nAuthorization: Bearer {service.key}\r\n"):
+        r = raw()
+        r.send(f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n{header}\r\n")
+        assert r.answer()[0] == 401
+    r = raw()
+    r.send(f"GET /v1/models?key={service.key} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert r.answer()[0] == 401
+
+
+def test_pipelined_answers_come_in_order(raw):
+    r = raw()
+    for i in range(20):
+        if i % 2:
+            r.request("GET", "/v1/models")
+        else:
+            r.request("POST", "/v1/execute", json.dumps({"language": "sh", "code": f"echo {i}"}))
+    for i in range(20):
+        status, _, body = r.answer()
+        assert status in (200, 429)
+        if status == 200 and i % 2:
+            assert json.loads(body)["object"] == "list"
+        elif status == 200:
+            assert json.loads(body)["stdout"] == f"{i}\n"
+
+
+def test_chunked_body_and_100_continue(service, raw):
+    body = json.dumps(HELLO).encode()
+    r = raw()
+    r.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n"
+           "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+    r.read_until(b"100 Continue\r\n\r\n")
+    r.data = b""
+    for i in range(0, len(body), 7):
+        piece = body[i:i + 7]
+        r.send(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+    r.send(b"0\r\n\r\n")
+    assert r.answer()[0] == 200
+    r.request("GET", "/v1/models")
+    assert r.answer()[0] == 200
+
+
+def test_no_100_for_a_bad_key(raw):
+    r = raw()
+    r.send("POST /x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer no\r\n"
+           "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+    status, headers, _ = r.answer()
+    assert status == 401 and headers["connection"] == "close"
+    assert r.ended()
+
+
+def test_body_sent_byte_by_byte(service, raw):
+    body = json.dumps(HELLO)
+    r = raw()
+    text = (f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    for c in text:
+        r.send(c)
+    assert r.answer()[0] == 200
+
+
+def test_slow_head_and_slow_body(make_instance):
+    inst = make_instance(edit=lambda text: text + "\nlimits: { header_timeout_ms: 300, body_timeout_ms: 300 }\n")
+    with Raw(inst) as r:
+        r.send("GET / HTTP/1.1\r\n")
+        status, _, body = r.answer()
+        assert status == 408 and json.loads(body)["error"]["code"] == "request_timeout"
+        assert r.ended()
+    with Raw(inst) as r:
+        r.send(f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {inst.key}\r\n"
+               "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+        assert r.answer()[0] == 408
+        assert r.ended()
+    with Raw(inst) as r:  # nothing at all: closed without a word
+        assert r.ended()
+
+
+def test_connections_per_source(make_instance):
+    inst = make_instance(edit=lambda text: text + "\nworkers: 1\nlimits: { connections_per_source: 4 }\n")
+    kept = [Raw(inst) for _ in range(4)]
+    with pytest.raises((OSError, EOFError)):
+        with Raw(inst) as r:
+            r.request("GET", "/v1/models")
+            r.answer()
+    kept.pop().sock.close()
+
+    def fits():
+        try:
+            with Raw(inst) as r:
+                r.request("GET", "/v1/models")
+                return r.answer()[0] == 200
+        except (OSError, EOFError):
+            return False
+
+    wait_for(fits, 3, "the place of a closed connection is not free again")
+    for r in kept:
+        r.sock.close()
+
+
+# ---- JSON and schemas ----
+
+@pytest.mark.parametrize("body, status, code, param", [
+    ("{", 400, "invalid_json", None),
+    ("", 400, "invalid_json", None),
+    ("[" * 100000, 400, "invalid_json", None),
+    ('{"model":"demo","model":"demo","messages":[{"role":"user","content":"x"}]}', 400, "invalid_field", "/model"),
+    ('{"model":"demo","Model":"demo","messages":[{"role":"user","content":"x"}]}', 400, "invalid_field", "/Model"),
+    ('{"model":"demo","Stream":true,"messages":[{"role":"user","content":"x"}]}', 400, "invalid_field", "/Stream"),
+    ('{"model":"demo","messages":"x"}', 400, "invalid_field", "/messages"),
+    ('{"model":"demo","messages":[{"role":"user","content":1}]}', 400, "invalid_field", "/messages/0/content"),
+    ('{"model":"demo","messages":[{"role":"user","content":"\\ud800"}]}', 400, "invalid_json", None),
+    ('{"model":"demo","messages":[{"role":"user","content":"x"}],"api_key":"y"}', 400, "invalid_field", "/api_key"),
+    ('\ufeff{"model":"demo"}', 400, "invalid_json", None),
+    ('{"model":"demo","messages":[{"role":"user","content":"x"}]} x', 400, "invalid_json", None),
+    ('{"model":"' + "m" * 200 + '","messages":[{"role":"user","content":"x"}]}', 400, "invalid_field", "/model"),
+    ('{"model":"other","messages":[{"role":"user","content":"x"}]}', 404, "model_not_found", None),
+])
+def test_chat_bodies(service, body, status, code, param):
+    got, headers, answer = service.request("POST", CHAT, body.encode())
+    assert (got, answer["error"]["code"]) == (status, code)
+    if param is not None:
+        assert answer["error"]["param"] == param
+    assert headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("body, status, code, param", [
+    ({"language": "cobol", "code": ""}, 400, "unknown_language", None),
+    ({"language": "python"}, 400, "invalid_field", ""),
+    ({"language": "python", "code": "", "env": {}}, 400, "invalid_field", "/env"),
+    ({"language": "python", "code": "", "timeout_ms": -1}, 400, "invalid_field", "/timeout_ms"),
+    ({"language": "python", "code": "", "files": [{"name": "../x", "content_base64": ""}]}, 400,
+     "invalid_field", "/files/0/name"),
+    ({"language": "python", "code": "", "files": [{"name": "x", "content_base64": "%"}]}, 400,
+     "invalid_field", "/files/0/content_base64"),
+])
+def test_execute_bodies(service, body, status, code, param):
+    got, _, answer = service.request("POST", "/v1/execute", body)
+    assert (got, answer["error"]["code"]) == (status, code)
+    if param is not None:
+        assert answer["error"]["param"] == param
+
+
+def test_routes_for_valid_keys(service):
+    assert service.request("GET", "/nowhere")[0] == 404
+    assert service.request("DELETE", "/v1/models")[0] == 405
+    assert service.request("GET", "/v1/models?x=1")[0] == 400
+    assert service.request("POST", CHAT, "x", headers={"Content-Type": "text/plain"})[0] == 415
+    assert service.request("POST", CHAT, HELLO, headers={"Content-Encoding": "gzip"})[0] == 415
+    errors = [r for r in service.records() if r["event"]["type"] == "Error"]
+    assert {"not_found", "method_not_allowed", "invalid_field", "unsupported_media_type"} <= {
+        r["event"].get("error_type") or r["event"].get("fields", {}).get("error_type") for r in errors}
+
+
+# ---- execute ----
+
+def test_execute_answer(service):
+    status, _, a = service.execute("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    assert status == 200
+    assert set(a) == {"id", "status", "exit_code", "stdout", "stderr", "truncated", "files", "duration_ms",
+                      "sandbox"}
+    assert (a["status"], a["exit_code"], a["stdout"], a["stderr"]) == ("exit", 3, "out\n", "err\n")
+
+
+def test_execute_files_and_stdin(service):
+    code = "import sys,os\nos.makedirs('/tmp/out', exist_ok=True)\n" \
+           "open('/tmp/out/b.bin','wb').write(open('a.bin','rb').read()[::-1] + sys.stdin.buffer.read())"
+    status, _, a = service.execute(code, stdin="end", files=[{"name": "a.bin", "content_base64": "AAEC"}])
+    assert (status, a["status"], a["exit_code"]) == (200, "exit", 0), a
+    assert a["files"] == [{"name": "b.bin", "content_base64": "AgEAZW5k"}]
+
+
+def test_invalid_utf8_is_repaired_across_pieces(service):
+    code = "import os,time\nos.write(1,b'h\\xc3'); time.sleep(0.2); os.write(1,b'\\xa9 \\xff')"
+    status, _, a = service.execute(code)
+    assert (status, a["stdout"]) == (200, "h\u00e9 \ufffd")
+
+
+def events_of(raw_socket, stop):
+    """Parse a chunked event stream until `stop` was seen."""
+    raw_socket.read_until(b"\r\n\r\n")
+    head, _, rest = raw_socket.data.partition(b"\r\n\r\n")
+    raw_socket.data = rest
+    raw_socket.read_until(stop)
+    return head.decode(), raw_socket.data
+
+
+def test_execute_stream(raw):
+    r = raw()
+    r.request("POST", "/v1/execute", json.dumps(
+        {"language": "python", "code": "print('one', flush=True)", "stream": True}))
+    head, data = events_of(r, b"event: result")
+    assert "200 OK" in head and "text/event-stream" in head
+    assert data.index(b"event: started") < data.index(b"event: stdout") < data.index(b"event: result")
+    assert b'data: {"data":"one\\n"}\n\n' in data
+
+
+def test_output_streams_as_it_comes(raw):
+    r = raw()
+    r.request("POST", "/v1/execute", json.dumps(
+        {"language": "python", "code": "import time\nprint('a', flush=True)\ntime.sleep(3)\nprint('b')",
+         "stream": True}))
+    began = time.monotonic()
+    r.read_until(b'{"data":"a\\n"}')
+    assert time.monotonic() - began < 2
+    assert b'"b' not in r.data
+
+
+def test_a_client_that_leaves_cancels_its_run(service, raw):
+    r = raw()
+    r.request("POST", "/v1/execute", json.dumps(
+        {"language": "python", "code": "print('x', flush=True)\nwhile True: pass", "stream": True}))
+    r.read_until(b'"x\\n"')
+    r.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    before = len(service.records())
+    r.sock.close()
+
+    def closed():
+        return any(rec["event"]["type"] == "ResponseReturned" and rec["outcome"] == "failure"
+                   for rec in service.records()[before:])
+
+    wait_for(closed, 3, "the end of the cancelled run is not on record")
+
+
+# ---- chat ----
+
+def test_chat_stream_ends_with_done(raw):
+    r = raw()
+    r.request("POST", CHAT, json.dumps({**HELLO, "stream": True}))
+    _, data = events_of(r, b"data: [DONE]\n\n")
+    assert b"sallyport" not in data.replace(b"Sallyport", b"").replace(b"sallyport-demo", b"").replace(
+        b"sallyport.yaml", b"")
+    r.read_until(b"0\r\n\r\n")
+    r.data = b""
+    r.request("GET", "/v1/models")
+    assert r.answer()[0] == 200, "the connection is good for more"
+
+
+def test_terminal_chunk_is_after_the_record(service, raw):
+    before = len(service.records())
+    r = raw()
+    r.request("POST", CHAT, json.dumps({**HELLO, "stream": True}))
+    events_of(r, b'"finish_reason":"stop"')
+    kinds = [rec["event"]["type"] for rec in service.records()[before:]]
+    assert kinds[-1] == "ResponseReturned" and "PromptSubmitted" in kinds
+
+
+def test_turn_is_bounded_in_steps(make_instance):
+    inst = make_instance(edit=lambda text: text + "\nlimits: { turn_steps: 1 }\n")
+    status, _, a = inst.chat("```python\nprint(1)\n```\n```python\nprint(2)\n```")
+    assert status == 422 and a["error"]["code"] == "turn_limit"
+    status, _, a = inst.chat("```python\nprint(1)\n```")
+    assert status == 200 and len(a["sallyport"]["steps"]) == 1
+
+
+def test_policy_attaches_the_tool(make_instance):
+    def edit(text):
+        assert 'languages: "*" }' in text
+        return text.replace('languages: "*" }', 'languages: "*", attach: [code_interpreter] }')
+
+    inst = make_instance(edit=edit)
+    status, _, a = inst.chat("```python\nprint(6*7)\n```", tools=False)
+    assert status == 200 and a["sallyport"]["steps"][0]["stdout"] == "42\n"
+
+
+# ---- keys ----
+
+def test_revocation_ends_open_streams(service, raw):
+    made = service.management("POST", "/admin/keys", {"tenant": "t", "user": "gone"})
+    assert made[0] in (200, 201), made
+    key = json.loads(made[1])["key"]
+    r = raw()
+    r.request("POST", "/v1/execute", json.dumps(
+        {"language": "python", "code": "import time\nprint('x', flush=True)\ntime.sleep(20)", "stream": True}),
+        key=key)
+    r.read_until(b'"x\\n"')
+    gone = service.management("DELETE", "/admin/keys/" + key.split("_")[1])
+    assert gone[0] in (200, 204), gone
+    began = time.monotonic()
+    r.read_until(b"key_revoked")
+    assert time.monotonic() - began < 1
+    assert service.request("GET", "/v1/models", key=key)[0] == 401
+
+
+def test_a_flood_of_bad_keys_is_counted_and_disturbs_nobody(service):
+    """Many connections, thousands of requests a second; one counted record a second."""
+    stop = time.monotonic() + 2
+    sent = [0]
+    bad = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sp_bad\r\n\r\n" * 50
+
+    def flood():
+        with Raw(service) as r:
+            while time.monotonic() < stop:
+                r.send(bad)
+                for _ in range(50):
+                    assert r.answer()[0] == 401
+                sent[0] += 50
+
+    before = len(service.records())
+    threads = [threading.Thread(target=flood) for _ in range(4)]
+    for t in threads:
+        t.start()
+    slowest = 0
+    while time.monotonic() < stop:
+        began = time.monotonic()
+        assert service.request("GET", "/v1/models")[0] == 200
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(0.1)
+    for t in threads:
+        t.join()
+    assert sent[0] > 1000
+    time.sleep(2.2)
+
+    def field(rec, name):
+        return rec["event"].get(name, rec["event"].get("fields", {}).get(name))
+
+    new = [rec for rec in service.records()[before:] if rec["event"]["type"] == "AuthenticationFailures"]
+    single = [rec for rec in service.records()[before:] if rec["event"]["type"] == "Authentication"
+              and field(rec, "success") is False]
+    assert 1 <= len(new) + len(single) <= 20
+    assert sum(field(rec, "count") for rec in new) + len(single) == sent[0], "each failure counts once"
+    assert slowest < 1.5
