@@ -76,15 +76,15 @@ class Rig:
         return glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(f"/sys/fs/cgroup/{name}")
 
     def processes(self):
-        """Pids whose uid is one of the rig's."""
+        """Pids whose uid is one of the rig's; the dead that nobody has reaped yet do not count."""
         found = []
         for path in glob.glob("/proc/[0-9]*/status"):
             with contextlib.suppress(OSError):
-                for line in open(path):
-                    if line.startswith("Uid:"):
-                        uid = int(line.split()[1])
-                        if self.uid_base <= uid < self.uid_base + UID_RANGE:
-                            found.append(int(path.split("/")[2]))
+                status = dict(line.split(":", 1) for line in open(path))
+                uid = int(status["Uid"].split()[0])
+                if (self.uid_base <= uid < self.uid_base + UID_RANGE and
+                        status["State"].split()[0] not in "ZX"):
+                    found.append(int(path.split("/")[2]))
         return found
 
     def nothing_left(self):
