@@ -12,7 +12,7 @@
 #include <crypto/hash.h>
 #include <wire/authority_store.h>
 
-#include "limits.h"
+#include "quota.h"
 #include "policy.h"
 #include "table.h"
 

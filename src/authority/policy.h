@@ -10,7 +10,7 @@
 #include <conf/conf.h>
 #include <wire/gateway_authority.h>
 
-#include "limits.h"
+#include "quota.h"
 
 #define POLICY_REFS_MAX 4096 /* different names of policies among all keys */
 #define MODELS_TEXT_MAX (64U << 10)

@@ -13,7 +13,7 @@
 #include <wire/authority_executor.h>
 #include <wire/gateway_authority.h>
 
-#include "limits.h"
+#include "quota.h"
 #include "record.h"
 
 #define TURNS_MAX 65536

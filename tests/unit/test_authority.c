@@ -14,7 +14,7 @@
 #include "admin_json.h"
 #include "failures.h"
 #include "keys.h"
-#include "limits.h"
+#include "quota.h"
 #include "policy.h"
 #include "record.h"
 

@@ -608,8 +608,7 @@ test_limits_across_gateways(void **state)
 	connect_fake(EDGE_GATEWAY_AUTHORITY, 8, &ga_edge, true, &gateway_ops, &w.gw2);
 	m.endpoint = ENDPOINT_MODELS;
 	for (int i = 0; i < 46; i++)
-		assert_int_equal(
-		    call(i % 2 == 0 ? w.gw : w.gw2, GA_ADMIT, &m)->error, ERROR_NONE);
+		assert_int_equal(call(i % 2 == 0 ? w.gw : w.gw2, GA_ADMIT, &m)->error, ERROR_NONE);
 	m.endpoint = ENDPOINT_CHAT;
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_RATE_LIMIT);
 	assert_int_equal(call(w.gw2, GA_ADMIT, &m)->error, ERROR_RATE_LIMIT);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limits.c: sliding windows and counts of what runs.
+ * quota.c: sliding windows and counts of what runs.
  *
  * Runs in: authority. Trusts: nothing. Owns: the windows behind holders.
  * Invariants: a request is counted in both windows or in none; `running` never
  * goes below zero (abort: it would be our own fault).
- * See: limits.h.
+ * See: quota.h.
  */
-#include "limits.h"
+#include "quota.h"
 
 #include <assert.h>
 #include <stdlib.h>

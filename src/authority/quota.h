@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef AUTHORITY_LIMITS_H
-#define AUTHORITY_LIMITS_H
+#ifndef AUTHORITY_QUOTA_H
+#define AUTHORITY_QUOTA_H
 
 /*
  * Requests a minute and requests at once, of a key and of its user. Exact: no
