@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The database: what goes in comes out, sealed at rest, bound to its place; the
+ * wrong master key, a full disk, damage and a hostile first-key file are told as
+ * what they are; and killed at every call that changes a file, it loses nothing
+ * that was done.
+ */
+#include "unit.h"
+
+#include <dirent.h>
+#include <sys/wait.h>
+
+#include <base/cleanup.h>
+#include <base/io.h>
+#include <crypto/crypto.h>
+#include <keytext/keytext.h>
+
+#include "crashpoint.h"
+#include <db.h>
+#include <first_key.h>
+
+#define DAY_S 86400ULL
+#define NOW (20000 * DAY_S + 5)
+
+#define test_fail(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
+
+static char path[64];
+static struct secret kek;
+static int here = -1; /* the current directory */
+
+static void
+assert_is_ok(struct status st)
+{
+	if (!is_ok(st))
+		test_fail("%s", status_text(st));
+}
+
+static void
+dir_clear(void)
+{
+	DIR *dir = opendir(".");
+
+	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+		if (e->d_name[0] != '.')
+			(void)unlinkat(AT_FDCWD, e->d_name, 0);
+	}
+	(void)closedir(dir);
+}
+
+static int
+setup(void **arg)
+{
+	(void)arg;
+	assert_is_ok(crypto_init());
+	(void)snprintf(path, sizeof(path), "%s/sallyport-unit-XXXXXX",
+	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(chdir(path), 0);
+	here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_is_ok(secret_random(32, &kek));
+	return 0;
+}
+
+static int
+teardown(void **arg)
+{
+	(void)arg;
+	dir_clear();
+	(void)close(here);
+	assert_int_equal(chdir("/"), 0);
+	(void)rmdir(path);
+	secret_done(&kek);
+	return 0;
+}
+
+static int
+fresh(void **arg)
+{
+	(void)arg;
+	crash.fail_errno = 0;
+	dir_clear();
+	return 0;
+}
+
+static struct db *
+open_ok(void)
+{
+	struct db *db = NULL;
+
+	assert_is_ok(db_open(&kek, &db));
+	return db;
+}
+
+/* Key number n of user n / 2 of tenant n / 4. */
+static struct as_key
+key_of(unsigned n, char names[3][24])
+{
+	struct as_key k = { .created_s = NOW + n, .expires_s = n, .revoked_s = 0 };
+
+	(void)snprintf(names[0], 24, "tenant%u", n / 4);
+	(void)snprintf(names[1], 24, "user%u", n / 2);
+	(void)snprintf(names[2], 24, "policy%u", n % 3);
+	memset(k.id, 'a' + (int)(n % 26), sizeof(k.id));
+	k.id[0] = (uint8_t)('0' + n / 26);
+	memset(k.hash, (int)n, sizeof(k.hash));
+	k.tenant = span_str(names[0]);
+	k.user = span_str(names[1]);
+	k.policy = span_str(names[2]);
+	return k;
+}
+
+static struct status
+put(struct db *db, unsigned n, uint8_t subject_key[AS_SECRET_LEN])
+{
+	char names[3][24];
+	struct as_key k = key_of(n, names);
+
+	return db_key_put(db, &k, subject_key);
+}
+
+static unsigned
+count_keys(struct db *db, uint64_t *ret_revoked)
+{
+	int64_t cursor = 0;
+	struct as_key k;
+	unsigned n = 0;
+
+	while (is_ok(db_key_next(db, &cursor, &k))) {
+		char names[3][24];
+		struct as_key want = key_of(n, names);
+
+		assert_memory_equal(k.id, want.id, sizeof(k.id));
+		assert_memory_equal(k.hash, want.hash, sizeof(k.hash));
+		assert_true(span_eq(k.tenant, want.tenant) && span_eq(k.user, want.user) &&
+			    span_eq(k.policy, want.policy));
+		assert_int_equal(k.created_s, want.created_s);
+		assert_int_equal(k.expires_s, want.expires_s);
+		*ret_revoked += k.revoked_s != 0 ? 1 : 0;
+		n++;
+	}
+	return n;
+}
+
+static void
+round_trip(void **arg)
+{
+	uint8_t subject[8][AS_SECRET_LEN], pepper[AS_SECRET_LEN], again[AS_SECRET_LEN];
+	uint64_t revoked = 0;
+	struct as_user u;
+	int64_t cursor = 0;
+	struct db *db = open_ok();
+
+	(void)arg;
+	assert_is_ok(db_pepper(db, pepper));
+	for (unsigned n = 0; n < 8; n++)
+		assert_is_ok(put(db, n, subject[n]));
+	assert_memory_equal(subject[0], subject[1], AS_SECRET_LEN);
+	assert_memory_not_equal(subject[0], subject[2], AS_SECRET_LEN);
+	assert_int_equal(put(db, 3, again).code, E_EXISTS);
+	assert_is_ok(db_key_revoke(db, (const uint8_t *)"0bbbbbbbbbbb", 77));
+	assert_is_ok(db_key_revoke(db, (const uint8_t *)"0bbbbbbbbbbb", 99));
+	assert_int_equal(db_key_revoke(db, (const uint8_t *)"xbbbbbbbbbbb", 77).code, E_NOTFOUND);
+	db_close(db);
+	db = open_ok();
+	assert_is_ok(db_pepper(db, again));
+	assert_memory_equal(pepper, again, AS_SECRET_LEN);
+	assert_int_equal(count_keys(db, &revoked), 8);
+	assert_int_equal(revoked, 1);
+	for (unsigned n = 0; n < 4; n++) {
+		assert_is_ok(db_user_next(db, &cursor, &u));
+		assert_memory_equal(u.subject_key, subject[2 * n], AS_SECRET_LEN);
+	}
+	assert_int_equal(db_user_next(db, &cursor, &u).code, E_NOTFOUND);
+	db_close(db);
+}
+
+static void
+bad_rows_refused(void **arg)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	char names[3][24];
+	struct as_key k = key_of(1, names);
+	struct db *db = open_ok();
+	uint64_t revoked = 0;
+
+	(void)arg;
+	k.tenant = span_of("a\0b", 3);
+	assert_int_equal(db_key_put(db, &k, subject).code, E_SYNTAX);
+	k = key_of(1, names);
+	k.user = SPAN_EMPTY;
+	assert_int_equal(db_key_put(db, &k, subject).code, E_SYNTAX);
+	k = key_of(1, names);
+	k.expires_s = UINT64_MAX;
+	assert_int_equal(db_key_put(db, &k, subject).code, E_RANGE);
+	assert_int_equal(db_key_revoke(db, k.id, 0).code, E_RANGE);
+	assert_int_equal(count_keys(db, &revoked), 0);
+	db_close(db);
+}
+
+/* ---- days ---- */
+
+static void
+days(void **arg)
+{
+	uint8_t first[AS_SECRET_LEN], key[AS_SECRET_LEN], day[AS_DAY_LEN];
+	static const char *const bad[] = { "2026-02-30", "2026-13-01", "20260-1-01", "0000-00-00",
+		"2026/01/01", "          " };
+	struct db *db = open_ok();
+
+	(void)arg;
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(
+		    db_day_key(db, span_of(bad[i], AS_DAY_LEN), NOW, key).code, E_SYNTAX);
+	db_day_of(NOW, day);
+	assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW, first));
+	assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW + 50 * DAY_S, key));
+	assert_memory_equal(first, key, sizeof(key));
+	db_day_of(NOW + 2 * DAY_S, day);
+	assert_int_equal(db_day_key(db, span_of(day, AS_DAY_LEN), NOW, key).code, E_RANGE);
+	/* After so many days the first one's key is gone for good. */
+	for (unsigned i = 1; i < DB_DAY_KEYS_MAX; i++) {
+		db_day_of(NOW + i * DAY_S, day);
+		assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW + i * DAY_S, key));
+	}
+	db_day_of(NOW, day);
+	assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW + DAY_S * 89, key));
+	assert_memory_equal(first, key, sizeof(key));
+	db_day_of(NOW + DB_DAY_KEYS_MAX * DAY_S, day);
+	assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW + DB_DAY_KEYS_MAX * DAY_S, key));
+	db_day_of(NOW, day);
+	assert_int_equal(
+	    db_day_key(db, span_of(day, AS_DAY_LEN), NOW + DB_DAY_KEYS_MAX * DAY_S, key).code,
+	    E_RANGE);
+	db_close(db);
+}
+
+/* ---- at rest ---- */
+
+static void
+only_sealed_at_rest(void **arg)
+{
+	static const char *const files[] = { "store.db", "store.db-wal" };
+	uint8_t subject[AS_SECRET_LEN], pepper[AS_SECRET_LEN];
+	struct db *db = open_ok();
+	size_t seen = 0;
+
+	(void)arg;
+	assert_is_ok(put(db, 1, subject));
+	assert_is_ok(db_pepper(db, pepper));
+	for (size_t i = 0; i < COUNT(files); i++) {
+		auto_buf struct buf file = BUF_INIT(1U << 24);
+
+		assert_is_ok(io_read_file(AT_FDCWD, files[i], &file));
+		assert_null(file.len > 0 ? memmem(file.ptr, file.len, subject, 32) : NULL);
+		assert_null(file.len > 0 ? memmem(file.ptr, file.len, pepper, 32) : NULL);
+		seen += file.len > 0 && memmem(file.ptr, file.len, "tenant0", 7) != NULL ? 1 : 0;
+	}
+	assert_true(seen > 0);
+	db_close(db);
+}
+
+static void
+wrong_master_key(void **arg)
+{
+	auto_secret struct secret other = SECRET_NONE;
+	struct db *db = open_ok();
+
+	(void)arg;
+	db_close(db);
+	db = NULL;
+	assert_is_ok(secret_random(32, &other));
+	assert_int_equal(db_open(&other, &db).code, E_CRYPTO);
+}
+
+/* ---- damage and full disks: a code, never a crash ---- */
+
+static void
+damaged(void **arg)
+{
+	auto_buf struct buf file = BUF_INIT(1U << 24);
+	uint8_t subject[AS_SECRET_LEN];
+	struct db *db = open_ok();
+	unsigned told = 0;
+
+	(void)arg;
+	for (unsigned n = 0; n < 8; n++)
+		assert_is_ok(put(db, n, subject));
+	db_close(db);
+	assert_is_ok(io_read_file(AT_FDCWD, "store.db", &file));
+	for (size_t at = 0; at < file.len; at += 97) {
+		uint64_t revoked = 0;
+		int64_t cursor = 0;
+		struct as_key k;
+		struct as_user u;
+
+		file.ptr[at] ^= 0x55;
+		assert_is_ok(io_replace_file(here, "store.db", buf_span(&file), 0600));
+		file.ptr[at] ^= 0x55;
+		db = NULL;
+		if (!is_ok(db_open(&kek, &db))) {
+			told++;
+			dir_clear();
+			continue;
+		}
+		while (is_ok(db_user_next(db, &cursor, &u)))
+			;
+		cursor = 0;
+		while (is_ok(db_key_next(db, &cursor, &k)))
+			revoked++;
+		/* Whatever it says, it says it. */
+		told += is_ok(put(db, 20, subject)) ? 0 : 1;
+		told += is_ok(db_key_revoke(db, (const uint8_t *)"0bbbbbbbbbbb", 77)) ? 0 : 1;
+		db_close(db);
+		dir_clear();
+	}
+	assert_true(told > 0);
+}
+
+static void
+full_disk(void **arg)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	uint64_t revoked = 0;
+	struct db *db = open_ok();
+
+	(void)arg;
+	assert_is_ok(put(db, 0, subject));
+	crash.fail_call = SYS_pwrite64;
+	crash.fail_errno = ENOSPC;
+	assert_int_equal(put(db, 1, subject).err, ENOSPC);
+	crash.fail_errno = 0;
+	assert_is_ok(put(db, 1, subject));
+	crash.fail_call = SYS_fdatasync;
+	crash.fail_errno = EIO;
+	assert_int_equal(put(db, 2, subject).code, E_SYS);
+	crash.fail_errno = 0;
+	db_close(db);
+	db = open_ok();
+	assert_in_range(count_keys(db, &revoked), 2, 3);
+	db_close(db);
+}
+
+/* ---- the first key ---- */
+
+static void
+first_key_put(struct span text)
+{
+	assert_is_ok(io_replace_file(here, FIRST_KEY_FILE, text, 0600));
+}
+
+static void
+first_key(void **arg)
+{
+	uint8_t key[KEYTEXT_LEN];
+	auto_buf struct buf text = BUF_INIT(1024);
+	struct db *db = open_ok();
+	int64_t cursor = 0;
+	struct as_key k;
+	bool done = true;
+
+	(void)arg;
+	assert_is_ok(first_key_import(db, NOW, &done));
+	assert_false(done);
+	assert_is_ok(keytext_create(key));
+	assert_is_ok(buf_put_str(&text, "acme owner default "));
+	assert_is_ok(buf_put(&text, key, sizeof(key)));
+	assert_is_ok(buf_put_u8(&text, '\n'));
+	for (int times = 0; times < 2; times++) { /* twice: a crash before the removal */
+		first_key_put(buf_span(&text));
+		assert_is_ok(first_key_import(db, NOW, &done));
+		assert_true(done);
+		assert_int_equal(access(FIRST_KEY_FILE, F_OK), -1);
+	}
+	assert_is_ok(db_key_next(db, &cursor, &k));
+	assert_memory_equal(k.id, key + 3, KEY_ID_LEN);
+	assert_true(span_eq_str(k.tenant, "acme") && span_eq_str(k.user, "owner") &&
+		    span_eq_str(k.policy, "default"));
+	assert_int_equal(k.created_s, NOW);
+	assert_int_equal(db_key_next(db, &cursor, &k).code, E_NOTFOUND);
+	for (size_t at = 0; at + 1 < text.len; at += 3) {
+		uint8_t was = text.ptr[at];
+
+		text.ptr[at] = ' ';
+		first_key_put(buf_span(&text));
+		text.ptr[at] = was;
+		if (at != 4 && at != 10 && at != 18)
+			assert_int_equal(first_key_import(db, NOW, &done).code, E_SYNTAX);
+		assert_int_equal(unlink(FIRST_KEY_FILE), 0);
+	}
+	first_key_put(SPAN_EMPTY);
+	assert_false(is_ok(first_key_import(db, NOW, &done)));
+	db_close(db);
+}
+
+/* ---- killed at every call ---- */
+
+static int ack_pipe;
+
+static void
+acked(uint8_t what)
+{
+	if (syscall(SYS_write, ack_pipe, &what, 1) != 1)
+		_exit(7);
+}
+
+static void
+life(void)
+{
+	uint8_t secret[AS_SECRET_LEN], day[AS_DAY_LEN];
+	struct db *db = open_ok();
+	bool done;
+
+	assert_is_ok(first_key_import(db, NOW, &done));
+	acked('o');
+	for (unsigned n = 0; n < 4; n++) {
+		assert_is_ok(put(db, n, secret));
+		acked('k');
+	}
+	assert_is_ok(db_key_revoke(db, (const uint8_t *)"0bbbbbbbbbbb", 77));
+	acked('r');
+	db_day_of(NOW, day);
+	assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW, secret));
+	acked('d');
+	db_close(db);
+}
+
+struct acks {
+	unsigned keys, revoked, day;
+};
+
+static bool
+run_killed(unsigned at, enum crash_mode mode, struct acks *acks)
+{
+	int fds[2], status;
+	uint8_t what;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(fds[0]);
+		ack_pipe = fds[1];
+		/* The parent's pages are empty in a child. */
+		secret_done(&kek);
+		if (!is_ok(secret_new(32, &kek)))
+			_exit(6);
+		memset(kek.ptr, 5, 32);
+		crash.calls = 0;
+		crash.at = at;
+		crash.mode = mode;
+		life();
+		_exit(0);
+	}
+	(void)close(fds[1]);
+	while (read(fds[0], &what, 1) == 1) {
+		acks->keys += what == 'k' ? 1 : 0;
+		acks->revoked += what == 'r' ? 1 : 0;
+		acks->day += what == 'd' ? 1 : 0;
+	}
+	(void)close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return false;
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	return true;
+}
+
+static void
+every_call(void **arg)
+{
+	(void)arg;
+	secret_done(&kek);
+	assert_is_ok(secret_new(32, &kek));
+	memset(kek.ptr, 5, 32);
+	for (int mode = 0; mode < CRASH_MODES; mode++) {
+		bool died = true;
+		unsigned at;
+
+		for (at = 1; died; at++) {
+			struct acks acks = { 0 };
+			uint8_t key[AS_SECRET_LEN], day[AS_DAY_LEN];
+			uint64_t revoked = 0;
+			unsigned keys;
+			struct db *db;
+
+			dir_clear();
+			died = run_killed(at, (enum crash_mode)mode, &acks);
+			db = open_ok();
+			keys = count_keys(db, &revoked);
+			if (keys < acks.keys || keys > acks.keys + 1 || revoked < acks.revoked)
+				test_fail("call %u mode %d: %u of %u keys, %u of %u revoked", at,
+				    mode, keys, acks.keys, (unsigned)revoked, acks.revoked);
+			db_day_of(NOW, day);
+			/* Fifty days on it can only be found, not made. */
+			if (acks.day > 0)
+				assert_is_ok(db_day_key(
+				    db, span_of(day, AS_DAY_LEN), NOW + 50 * DAY_S, key));
+			db_close(db);
+		}
+		assert_true(at > 25);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(round_trip, fresh),
+		cmocka_unit_test_setup(bad_rows_refused, fresh),
+		cmocka_unit_test_setup(days, fresh),
+		cmocka_unit_test_setup(only_sealed_at_rest, fresh),
+		cmocka_unit_test_setup(wrong_master_key, fresh),
+		cmocka_unit_test_setup(damaged, fresh),
+		cmocka_unit_test_setup(full_disk, fresh),
+		cmocka_unit_test_setup(first_key, fresh),
+		cmocka_unit_test_setup(every_call, fresh),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
