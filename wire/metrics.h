@@ -11,7 +11,6 @@
 #define METRICS_PAGE_LEN 4096
 
 enum metric {
-	METRIC_LINK_MESSAGES,
 	METRIC_LINK_DROPPED_PEERS,
 	METRIC_CONNECTIONS,
 	METRIC_CONNECTIONS_OPEN,
@@ -55,8 +54,6 @@ static const struct {
 	const char *type; /* Prometheus */
 	const char *help;
 } metric_rows[METRIC_COUNT] = {
-	[METRIC_LINK_MESSAGES] = { "link_messages_total", "counter",
-	    "Messages received on links." },
 	[METRIC_LINK_DROPPED_PEERS] = { "link_dropped_peers_total", "counter",
 	    "Peers dropped for breaking the protocol." },
 	[METRIC_CONNECTIONS] = { "connections_total", "counter", "Accepted connections." },

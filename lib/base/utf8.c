@@ -48,10 +48,26 @@ sequence_at(const uint8_t *p, size_t left)
 	return (struct sequence){ 1, false, false };
 }
 
+/* How many bytes of plain ASCII `s` begins with, in steps of eight. */
+static size_t
+ascii_run(struct span s)
+{
+	size_t at = 0;
+	uint64_t eight;
+
+	while (s.len - at >= sizeof(eight)) {
+		memcpy(&eight, s.ptr + at, sizeof(eight));
+		if ((eight & 0x8080808080808080ULL) != 0)
+			break;
+		at += sizeof(eight);
+	}
+	return at;
+}
+
 size_t
 utf8_valid_len(struct span s)
 {
-	size_t at = 0;
+	size_t at = ascii_run(s);
 
 	while (at < s.len) {
 		struct sequence seq = sequence_at(s.ptr + at, s.len - at);

@@ -108,7 +108,7 @@ struct status link_queue(
 struct status link_queue_msg(
     struct link *l, uint64_t id, uint16_t type, const void *msg, const int *fds, size_t nfds);
 struct status link_poll_update(struct link *l);
-void link_read_some(struct link *l);
+void link_read_some(struct link *l, bool drain);
 struct call *link_call_find(struct link *l, uint64_t id);
 void link_on_call_timer(uv_timer_t *handle);
 void link_fail(struct link *l, struct status why);

@@ -248,6 +248,6 @@ on_poll(uv_poll_t *handle, int status, int events)
 	struct link *l = handle->data;
 
 	if (status < 0 || (events & UV_READABLE) != 0)
-		link_read_some(l);
+		link_read_some(l, false);
 	/* Writing happens in on_check, which comes right after. */
 }

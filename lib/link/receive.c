@@ -29,13 +29,17 @@ get_be(const uint8_t *p, size_t len)
 	return v;
 }
 
+/*
+ * One read, or `drain`: until nothing is left. A read that did not fill the buffer
+ * took all there was; what comes later wakes the level-triggered poll again.
+ */
 void
-link_read_some(struct link *l)
+link_read_some(struct link *l, bool drain)
 {
 	if (l->dispatching)
 		return;
 	for (int i = 0; i < LINK_READS_PER_TURN && !l->failed && !l->freed; i++) {
-		size_t before = l->in.len;
+		size_t got = l->in.len;
 		struct status st = l->transport.ops->read(
 		    &l->transport, &l->in, l->in_fds, LINK_IN_FDS_MAX, &l->nin_fds);
 
@@ -45,8 +49,9 @@ link_read_some(struct link *l)
 			link_fail(l, st.code == E_EOF || st.code == E_SYS ? fail(E_CLOSED) : st);
 			return;
 		}
+		got = l->in.len - got;
 		dispatch(l);
-		if (l->in.len - before < TRANSPORT_READ_LEN && i > 0)
+		if (got < TRANSPORT_READ_LEN && !drain)
 			return;
 	}
 }
@@ -55,7 +60,7 @@ void
 link_pump(struct link *l)
 {
 	if (l != NULL && !l->failed && !l->freed)
-		link_read_some(l);
+		link_read_some(l, true);
 }
 
 int

@@ -147,7 +147,7 @@ stream_consumed(struct stream *s, size_t n)
 
 	assert(n <= s->unconsumed - s->give_back);
 	s->give_back += n;
-	if (s->got_end || (s->give_back < CREDIT_BATCH && s->give_back < s->unconsumed))
+	if (s->got_end || s->give_back < CREDIT_BATCH)
 		return;
 	for (int i = 0; i < 4; i++)
 		amount[i] = (uint8_t)(s->give_back >> 8 * (3 - i));
