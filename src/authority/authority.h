@@ -177,5 +177,7 @@ void authority_check_drained(struct authority *a);
 MUST_USE struct status management_init(struct authority *a, int listen_fd);
 MUST_USE struct status management_start(struct authority *a);
 void management_tick(struct authority *a);
+/* Close everything; the loop must turn once more. */
+void management_done(struct authority *a);
 
 #endif

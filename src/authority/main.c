@@ -111,6 +111,7 @@ stop(struct daemon *d)
 {
 	struct authority *a = d->ctx;
 
+	management_done(a);
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
 	explicit_bzero(a->random, sizeof(a->random));

@@ -47,7 +47,7 @@ listen_update(struct management *m)
 {
 	bool want = m->nconns < CONNS_MAX;
 
-	if (want == m->listening)
+	if (m->done || want == m->listening)
 		return;
 	m->listening = want;
 	if (want)
@@ -82,6 +82,35 @@ management_tick(struct authority *a)
 		    now_ms(a) >= c->active_ms + IDLE_MS)
 			conn_close(c);
 	}
+}
+
+static void
+free_if_done(struct management *m)
+{
+	if (!m->closed || m->nconns > 0)
+		return;
+	m->a->management = NULL;
+	free(m);
+}
+
+static void
+on_listener_closed(uv_handle_t *handle)
+{
+	struct management *m = handle->data;
+
+	m->closed = true;
+	free_if_done(m);
+}
+
+void
+management_done(struct authority *a)
+{
+	struct management *m = a->management;
+
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		conn_close(&m->conns[i]);
+	m->done = true;
+	uv_close((uv_handle_t *)&m->poll, on_listener_closed);
 }
 
 /* ---- connections ---- */
@@ -150,6 +179,7 @@ on_closed(uv_handle_t *handle)
 	*c = (struct conn){ 0 };
 	m->nconns--;
 	listen_update(m);
+	free_if_done(m);
 }
 
 void
@@ -172,6 +202,9 @@ conn_poll(struct conn *c)
 {
 	int events = UV_DISCONNECT;
 
+	/* A request that came together with the one before. */
+	if (c->state == CONN_READING && c->out.len == 0 && c->in.len > 0)
+		conn_process(c);
 	if (c->state == CONN_CLOSING || c->state == CONN_FREE)
 		return;
 	if (c->state == CONN_READING && c->out.len == 0)
@@ -282,8 +315,6 @@ conn_on_reply(void *ctx, uint16_t http, struct span body)
 
 	c->op = NULL;
 	conn_answer(c, http, JSON_TYPE, body);
-	if (c->state == CONN_READING && c->in.len > 0 && c->out.len == 0)
-		conn_process(c);
 	conn_poll(c);
 }
 

@@ -38,6 +38,8 @@ struct management {
 	int fd;
 	uv_poll_t poll;
 	bool listening;
+	bool done;   /* takes nothing new */
+	bool closed; /* the listener's handle is gone */
 	uint32_t nconns;
 	struct conn conns[CONNS_MAX];
 };

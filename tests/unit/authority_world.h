@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_AUTHORITY_WORLD_H
+#define TESTS_AUTHORITY_WORLD_H
+
+/*
+ * An authority with stand-ins at the other end of every link: a gateway (two),
+ * audit, broker, executor and store, all on one loop.
+ */
+#include "unit.h"
+
+#define UNUSED __attribute__((unused))
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <base/rand.h>
+#include <crypto/crypto.h>
+#include <keytext/keytext.h>
+
+#include "admin.h"
+#include "authority.h"
+
+#define RECS_MAX 512
+#define REPLIES_MAX 256
+
+static const char yaml[] =
+    "policies:\n"
+    "  default: { endpoints: '*', models: '*', tools: '*', languages: '*',\n"
+    "             requests_per_min: 50, concurrent: 3 }\n"
+    "  helped: { endpoints: [chat], models: '*', tools: [code_interpreter], languages: [python],\n"
+    "            attach: [code_interpreter] }\n"
+    "providers: { d: { kind: demo } }\n"
+    "models: { alpha: [ { provider: d, model: a } ] }\n"
+    "sandboxes: { python: { pool: 1 } }\n"
+    "engines: { runsc: /x/runsc, image: /x/image, manifest: /x/manifest }\n"
+    "limits: { turn_steps: 2 }\n";
+
+struct rec {
+	uint8_t event, phase, outcome, cause;
+	uint64_t seq, intent_seq, proc_seq;
+	bool anonymous;
+};
+
+/* What a stand-in has seen and how it behaves. */
+static struct world {
+	uv_loop_t loop;
+	struct daemon d;
+	struct authority *a;
+	struct link *gw, *gw2, *audit, *broker, *executor, *store;
+	struct rec recs[RECS_MAX];
+	size_t nrecs;
+	uint64_t seq;
+	enum { AUDIT_TAKES, AUDIT_REFUSES, AUDIT_HOLDS } audit_mode;
+	uint64_t held[64];
+	uint32_t held_count[64];
+	size_t nheld;
+	struct grant model_grant, run_grant;
+	char target[MODEL_MAX + 1];
+	uint32_t model_grants, run_grants, broker_ends, executor_ends;
+	bool mute; /* broker and executor do not answer TURN_END */
+	uint32_t revokes;
+	uint16_t revoke_error;
+	bool gw_closed, gw2_closed;
+	uint8_t text[2][KEYTEXT_LEN];
+	struct key *key[2];
+	uint16_t admin_http;
+	uint32_t store_changes;
+} w;
+
+struct reply {
+	bool come;
+	struct status st;
+	uint16_t type;
+	struct ga_admitted admitted;
+	char models[256];
+	struct ga_granted granted;
+	uint16_t error;
+};
+static struct reply replies[REPLIES_MAX];
+static size_t nreplies;
+
+/* ---- stand-ins ---- */
+
+UNUSED static void
+on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct aa_append *m = msg;
+	const struct audit_rec *recs = m->records.items;
+	struct aa_receipt receipt = { .first_seq = w.seq + 1, .count = m->records.count };
+	struct aa_refused refused = { .code = E_FULL };
+
+	(void)ctx;
+	if (w.audit_mode == AUDIT_REFUSES) {
+		assert_true(is_ok(link_send(l, id, AA_REFUSED, &refused)));
+		return;
+	}
+	for (uint32_t i = 0; i < m->records.count; i++) {
+		static const uint8_t zero[SUBJECT_LEN];
+
+		assert_true(w.nrecs < RECS_MAX);
+		w.recs[w.nrecs++] = (struct rec){ recs[i].event, recs[i].phase, recs[i].outcome,
+			recs[i].cause, ++w.seq, recs[i].intent_seq, recs[i].proc_seq,
+			memcmp(recs[i].subject, zero, sizeof(zero)) == 0 };
+	}
+	if (w.audit_mode == AUDIT_HOLDS) {
+		w.held[w.nheld] = id;
+		w.held_count[w.nheld++] = m->records.count;
+		return;
+	}
+	assert_true(is_ok(link_send(l, id, AA_RECEIPT, &receipt)));
+}
+
+UNUSED static void
+on_model_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	w.model_grant = *(const struct grant *)msg;
+	(void)snprintf(w.target, sizeof(w.target), "%.*s", SPAN_FMT(w.model_grant.target));
+	w.model_grants++;
+}
+
+UNUSED static void
+on_run_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	w.run_grant = *(const struct grant *)msg;
+	(void)snprintf(w.target, sizeof(w.target), "%.*s", SPAN_FMT(w.run_grant.target));
+	w.run_grants++;
+}
+
+UNUSED static void
+on_broker_end(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)ctx;
+	w.broker_ends++;
+	if (!w.mute)
+		assert_true(is_ok(link_send(l, id, AB_TURN_ENDED, msg)));
+}
+
+UNUSED static void
+on_executor_end(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)ctx;
+	w.executor_ends++;
+	if (!w.mute)
+		assert_true(is_ok(link_send(l, id, AE_TURN_ENDED, msg)));
+}
+
+UNUSED static void
+on_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct wire_none none = { 0 };
+
+	(void)ctx;
+	w.revokes++;
+	w.revoke_error = ((const struct ga_revoke *)msg)->error;
+	assert_true(is_ok(link_send(l, id, GA_REVOKED, &none)));
+}
+
+UNUSED static void
+on_store_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_done done = { .code = E_OK };
+
+	(void)ctx, (void)msg;
+	w.store_changes++;
+	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static void
+on_store_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	on_store_revoke(l, id, msg, ctx);
+}
+
+UNUSED static void
+on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct as_user u = { .tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .subject_key = { 3 } };
+	struct as_loaded loaded = { .pepper = { 5 } };
+	struct hmac_key *h = NULL;
+
+	(void)msg, (void)ctx;
+	memcpy(loaded.day, "2026-01-31", AS_DAY_LEN);
+	assert_true(is_ok(link_send(l, id, AS_USER, &u)));
+	assert_true(is_ok(hmac_key_new(span_of(loaded.pepper, sizeof(loaded.pepper)), &h)));
+	for (size_t i = 0; i < 2; i++) {
+		struct as_key k = { .tenant = u.tenant,
+			.user = u.user,
+			.policy = i == 0 ? SPAN_LIT("default") : SPAN_LIT("helped") };
+		struct span text = span_of(w.text[i], KEYTEXT_LEN);
+
+		memcpy(k.id, keytext_id(text).ptr, sizeof(k.id));
+		assert_true(is_ok(hmac_sha256(h, text, k.hash)));
+		assert_true(is_ok(link_send(l, id, AS_KEY, &k)));
+	}
+	hmac_key_free(h);
+	assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
+}
+
+UNUSED static void
+on_fake_closed(struct link *l, struct status why, void *ctx)
+{
+	struct link **at = ctx;
+
+	(void)why;
+	if (at == &w.gw)
+		w.gw_closed = true;
+	if (at == &w.gw2)
+		w.gw2_closed = true;
+	*at = NULL;
+	link_free(l);
+}
+
+#define OPS(...)                                                              \
+	{                                                                     \
+		.rules = (const struct link_rule[]){ __VA_ARGS__ },           \
+		.nrules = COUNT(((const struct link_rule[]){ __VA_ARGS__ })), \
+		.on_closed = on_fake_closed                                   \
+	}
+static const struct link_ops audit_ops = OPS({ AA_APPEND, 0, on_append });
+static const struct link_ops broker_ops = OPS(
+    { AB_GRANT, 0, on_model_grant }, { AB_TURN_END, 0, on_broker_end });
+static const struct link_ops executor_ops = OPS(
+    { AE_GRANT, 0, on_run_grant }, { AE_TURN_END, 0, on_executor_end });
+static const struct link_ops gateway_ops = OPS({ GA_REVOKE, 0, on_revoke });
+static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
+    { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put });
+
+UNUSED static void
+spin(void)
+{
+	for (int i = 0; i < 40; i++)
+		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+}
+
+UNUSED static void
+connect_fake(enum edge edge, uint32_t peer_id, const struct wire_edge *e, bool a_end,
+    const struct link_ops *ops, struct link **ret)
+{
+	int pair[2];
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	assert_true(is_ok(link_new(&w.loop, pair[0], e, a_end, ops, ret, ret)));
+	peers_add(w.a, edge, peer_id, 0, pair[1]);
+}
+
+UNUSED static void
+cut(struct link **l)
+{
+	link_free(*l);
+	*l = NULL;
+	spin();
+}
+
+UNUSED static int
+setup(void **state)
+{
+	struct conf *conf = NULL;
+	char error[CONF_ERROR_MAX];
+
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	memset(replies, 0, sizeof(replies));
+	nreplies = 0;
+	if (!is_ok(crypto_init()) || uv_loop_init(&w.loop) != 0 ||
+	    !is_ok(conf_parse(span_str(yaml), &conf, error)))
+		return -1;
+	w.a = calloc(1, sizeof(*w.a));
+	w.d = (struct daemon){ .loop = &w.loop, .conf = conf, .ctx = w.a, .generation = 1 };
+	w.a->d = &w.d;
+	w.a->audit_state.proc_seq = w.a->audit_state.kept_seq = 1;
+	for (size_t i = 0; i < 2; i++)
+		assert_true(is_ok(keytext_create(w.text[i])));
+	assert_true(is_ok(policies_load(conf, &w.a->policies)));
+	assert_true(is_ok(keys_init(&w.a->keys)));
+	assert_true(is_ok(failures_init(&w.a->failures)));
+	assert_true(is_ok(sealer_init(&w.a->sealer)));
+	assert_true(is_ok(turns_init(w.a)));
+	assert_true(is_ok(procs_init(w.a)));
+	assert_int_equal(uv_timer_init(&w.loop, &w.a->sweep), 0);
+	peers_init(w.a);
+	connect_fake(EDGE_AUTHORITY_AUDIT, 1, &aa_edge, false, &audit_ops, &w.audit);
+	connect_fake(EDGE_AUTHORITY_BROKER, 2, &ab_edge, false, &broker_ops, &w.broker);
+	connect_fake(EDGE_AUTHORITY_EXECUTOR, 3, &ae_edge, false, &executor_ops, &w.executor);
+	connect_fake(EDGE_AUTHORITY_STORE, 4, &as_edge, false, &store_ops, &w.store);
+	connect_fake(EDGE_GATEWAY_AUTHORITY, 5, &ga_edge, true, &gateway_ops, &w.gw);
+	connect_fake(EDGE_GATEWAY_AUTHORITY, 6, &ga_edge, true, &gateway_ops, &w.gw2);
+	spin();
+	assert_true(w.a->loaded);
+	for (size_t i = 0; i < 2; i++)
+		w.key[i] = keys_find(&w.a->keys, keytext_id(span_of(w.text[i], KEYTEXT_LEN)));
+	return w.key[0] != NULL && w.key[1] != NULL ? 0 : -1;
+}
+
+UNUSED static void
+close_handle(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+/* What every test must leave behind: no turn, no count, and each number once. */
+UNUSED static int
+teardown(void **state)
+{
+	struct link **fakes[] = { &w.gw, &w.gw2, &w.audit, &w.broker, &w.executor, &w.store };
+	uint64_t expect = 1;
+
+	(void)state;
+	assert_int_equal(w.a->turns.n, 0);
+	assert_int_equal(w.key[0]->holder.running, 0);
+	assert_int_equal(w.key[0]->user->holder.running, 0);
+	for (size_t i = 0; i < w.nrecs; i++)
+		assert_int_equal(w.recs[i].proc_seq, expect++);
+	for (size_t i = 0; i < COUNT(fakes); i++) {
+		if (*fakes[i] != NULL)
+			cut(fakes[i]);
+	}
+	spin();
+	uv_walk(&w.loop, close_handle, NULL);
+	spin();
+	(void)uv_loop_close(&w.loop);
+	procs_done(w.a);
+	turns_done(w.a);
+	failures_done(&w.a->failures);
+	sealer_done(&w.a->sealer);
+	keys_done(&w.a->keys);
+	policies_done(&w.a->policies);
+	conf_free(w.d.conf);
+	free(w.a);
+	return 0;
+}
+
+/* ---- the gateway's side ---- */
+
+UNUSED static void
+on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct reply *r = ctx;
+
+	(void)l;
+	r->come = true;
+	r->st = st;
+	r->type = type;
+	if (!is_ok(st))
+		return;
+	if (type == GA_ADMITTED) {
+		r->admitted = *(const struct ga_admitted *)msg;
+		(void)snprintf(r->models, sizeof(r->models), "%.*s", SPAN_FMT(r->admitted.models));
+	}
+	if (type == GA_GRANTED)
+		r->granted = *(const struct ga_granted *)msg;
+	r->error = *(const uint16_t *)msg; /* each answer begins with it */
+}
+
+UNUSED static struct reply *
+call(struct link *gw, uint16_t type, const void *msg)
+{
+	struct reply *r = &replies[nreplies++];
+
+	assert_true(nreplies < REPLIES_MAX);
+	assert_true(is_ok(link_call(gw, type, msg, 60000, on_reply, r, NULL)));
+	spin();
+	return r;
+}
+
+UNUSED static struct ga_admit
+admit_msg(uint8_t endpoint)
+{
+	struct ga_admit m = { .credential = span_of(w.text[0], KEYTEXT_LEN),
+		.endpoint = endpoint,
+		.model = SPAN_LIT("alpha"),
+		.language = SPAN_LIT("python"),
+		.tool_name = SPAN_LIT("python"),
+		.tools = TOOL_CODE_INTERPRETER,
+		.size_bytes = 100,
+		.body_len = 120 };
+
+	m.source[15] = 9;
+	m.request_id[0] = 1;
+	m.digest[0] = 0xaa;
+	return m;
+}
+
+UNUSED static struct reply *
+admit(uint8_t endpoint)
+{
+	struct ga_admit m = admit_msg(endpoint);
+
+	return call(w.gw, GA_ADMIT, &m);
+}
+
+UNUSED static struct reply *
+step(uint64_t turn, enum ga_step_kind kind)
+{
+	const struct ga_step m = { .turn = turn,
+		.kind = (uint8_t)kind,
+		.language = SPAN_LIT("python"),
+		.size_bytes = 10,
+		.body_len = 20 };
+
+	return call(w.gw, GA_STEP, &m);
+}
+
+UNUSED static struct reply *
+settle(uint64_t turn, enum error error)
+{
+	const struct ga_settle m = {
+		.turn = turn, .error = (uint16_t)error, .tokens_out = UINT32_MAX
+	};
+
+	return call(w.gw, GA_SETTLE, &m);
+}
+
+UNUSED static void
+model_done(void)
+{
+	struct ab_done m = { .turn = w.model_grant.turn, .http_status = 200 };
+
+	memcpy(m.grant, w.model_grant.grant, GRANT_LEN);
+	assert_true(is_ok(link_send(w.broker, 0, AB_DONE, &m)));
+	spin();
+}
+
+UNUSED static void
+run_done(enum run_status status, uint32_t exit_code)
+{
+	struct ae_done m = { .turn = w.run_grant.turn,
+		.status = (uint8_t)status,
+		.exit_code = exit_code,
+		.duration_ms = 7 };
+
+	memcpy(m.grant, w.run_grant.grant, GRANT_LEN);
+	assert_true(is_ok(link_send(w.executor, 0, AE_DONE, &m)));
+	spin();
+}
+
+/* Each intent has exactly one outcome that names it. */
+UNUSED static void
+assert_balanced(void)
+{
+	for (size_t i = 0; i < w.nrecs; i++) {
+		size_t closed = 0;
+
+		for (size_t j = 0; j < w.nrecs; j++)
+			closed += w.recs[j].phase == AUDIT_PHASE_OUTCOME &&
+				  w.recs[j].intent_seq == w.recs[i].seq;
+		assert_int_equal(closed, w.recs[i].phase == AUDIT_PHASE_INTENT ? 1 : 0);
+	}
+}
+
+UNUSED static void
+assert_events(const uint8_t *events, size_t n)
+{
+	for (size_t i = 0; i < w.nrecs && i < n; i++)
+		assert_int_equal(w.recs[i].event, events[i]);
+	assert_int_equal(w.nrecs, n);
+}
+#define EVENTS(...) \
+	assert_events((const uint8_t[]){ __VA_ARGS__ }, COUNT(((const uint8_t[]){ __VA_ARGS__ })))
+
+#endif
