@@ -8,6 +8,7 @@
 #include <base/cleanup.h>
 #include <chat.h>
 #include <routes.h>
+#include <strict.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -47,10 +48,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct chat_fault fault = { .message = NULL };
 
 	if (schema == NULL)
-		expect(is_ok(schema_compile(schema_chat, &schema_arena, &schema, NULL)));
+		expect(is_ok(schema_compile(schema_chat, &schema_arena, &schema, NULL)) &&
+		       is_ok(strict_learn(schema_chat)));
 	expect(is_ok(json_init(&d, &JSON_STRICT)));
 	if (!is_ok(json_parse(&d, span_of(data, size))) ||
-	    !is_ok(schema_validate(schema, &d, 0, NULL)))
+	    !is_ok(schema_validate(schema, &d, 0, NULL)) ||
+	    strict_find_variant(&d, schema_chat) != JSON_NONE)
 		return 0;
 	if (!is_ok(chat_read(&d, &a, &c, &fault))) {
 		expect(fault.message != NULL);
