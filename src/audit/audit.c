@@ -35,8 +35,8 @@ static void on_record(struct link *l, uint64_t id, const void *msg, void *ctx);
 
 static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
 	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
-	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat),
-	SCMP_SYS(faccessat), SCMP_SYS(faccessat2), -1 };
+	SCMP_SYS(renameat), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat), SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2), -1 };
 static const struct jail jail = { .name = "audit", .syscalls = syscalls, .nofile = 256 };
 
 static const struct link_rule control_rules[] = {

@@ -57,11 +57,9 @@ static void on_day(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 
 /* Beyond the base: what SQLite does with its files. */
-static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(pread64),
-	SCMP_SYS(pwrite64), SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate),
-	SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat),
-	SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(fchmod),
-	SCMP_SYS(fallocate), SCMP_SYS(getcwd), -1 };
+static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(unlink),
+	SCMP_SYS(newfstatat), SCMP_SYS(access), SCMP_SYS(fchmod), -1 };
 static const struct jail jail = { .name = "store", .syscalls = syscalls, .nofile = 256 };
 
 static const struct link_rule rules[] = {

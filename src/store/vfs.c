@@ -48,5 +48,5 @@ vfs_register(void)
 	vfs.pNext = NULL;
 	vfs.xFullPathname = full_pathname;
 	vfs.xRandomness = randomness;
-	return sqlite3_vfs_register(&vfs, 0) == SQLITE_OK ? OK : fail(E_UNSUPPORTED);
+	return sqlite3_vfs_register(&vfs, 1) == SQLITE_OK ? OK : fail(E_UNSUPPORTED);
 }
