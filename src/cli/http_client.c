@@ -147,6 +147,21 @@ handshake(struct channel *c)
 	}
 }
 
+static const char *
+failure_why(const struct tls_conn *tls)
+{
+	static const char *const whys[TLS_FAIL_COUNT] = {
+		[TLS_FAIL_NONE] = "the TLS handshake failed",
+		[TLS_FAIL_OLD_VERSION] = "the server offers no TLS 1.3",
+		[TLS_FAIL_CERT] =
+		    "its certificate is not of SALLYPORT_CA_FILE, or not for this name",
+		[TLS_FAIL_CLOSED] = "the server hung up in the TLS handshake",
+	};
+	const char *why = whys[tls_failure(tls)];
+
+	return why != NULL ? why : tls_failure_text(tls_failure(tls));
+}
+
 struct status
 channel_tls(
     const char *url, struct span ca_pem, int timeout_ms, struct channel *ret, const char **ret_why)
@@ -169,9 +184,7 @@ channel_tls(
 	TRY(tls_connect_new(c.ctx, c.fd, span_str(host), &c.tls));
 	st = handshake(&c);
 	if (!is_ok(st)) {
-		*ret_why = tls_failure(c.tls) != TLS_FAIL_NONE
-			       ? tls_failure_text(tls_failure(c.tls))
-			       : "the TLS handshake failed";
+		*ret_why = failure_why(c.tls);
 		return st;
 	}
 	*ret = c;

@@ -376,6 +376,15 @@ open_dir(struct making *m, const char *arg)
 	return path_fits(m->dir);
 }
 
+/* One call makes it, so that nothing can be there before it. */
+static struct status
+mark(struct making *m)
+{
+	auto_fd int fd = openat(m->fd, MARKER, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 || fsync(m->fd) < 0 ? fail_errno() : OK;
+}
+
 static bool
 begin(struct making *m)
 {
@@ -387,7 +396,7 @@ begin(struct making *m)
 	if (st.code == E_EXISTS)
 		return cli_error(m->dir, "is not empty"), false;
 	if (is_ok(st))
-		st = io_replace_file(m->fd, MARKER, SPAN_LIT("unfinished\n"), 0600);
+		st = mark(m);
 	if (!is_ok(st))
 		return cli_status(m->dir, st), false;
 	m->marked = true;

@@ -89,7 +89,7 @@ line_overlaps(struct span line, bool subordinate, uint32_t base, uint32_t len)
 		return false; /* a comment, or "+" of a directory service */
 	if (subordinate && !is_ok(span_u64(field_next(&line), UINT32_MAX, &count)))
 		return false;
-	return first < (uint64_t)base + len && first + count > base;
+	return count > 0 && first < (uint64_t)base + len && first + count > base;
 }
 
 bool
