@@ -512,9 +512,12 @@ end_all(struct launcher *l)
 
 	(void)close(l->sock);
 	l->sock = -1;
+	cgroups_weigh(&l->cg, true);
 	for (uint32_t i = 0; i < l->conf.slots; i++) {
-		if (l->slots[i].state == SLOT_RUNNING)
-			(void)kill(l->slots[i].pid, SIGKILL);
+		if (l->slots[i].state != SLOT_RUNNING)
+			continue;
+		(void)kill(l->slots[i].pid, SIGKILL);
+		cgroup_weigh(&l->cg, i, true);
 	}
 	while (waitpid(-1, NULL, WNOHANG) >= 0 && clock_mono_ns() < until)
 		(void)usleep(1000);

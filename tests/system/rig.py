@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import zlib
 
 from guest_driver import ROOT, load_engines
 
@@ -51,7 +52,7 @@ class Rig:
     def __init__(self, instance=None, **settings):
         Rig.made += 1
         self.instance = instance or f"{os.getpid():x}{Rig.made:04x}"
-        self.uid_base = UID_BASE + UID_RANGE * (int(self.instance, 16) % 4096)
+        self.uid_base = UID_BASE + UID_RANGE * (zlib.crc32(self.instance.encode()) % 100000)
         engines = load_engines()
         self.dir = tempfile.TemporaryDirectory(prefix="sp-rig-")
         conf = pathlib.Path(self.dir.name) / "c.yaml"
