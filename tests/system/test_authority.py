@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority as a process: its socket, its records, and what it does without audit."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def pid_of(inst, name):
+    status = json.loads(inst.management("GET", "/status")[1])
+    return next(p["pid"] for p in status["processes"] if p["name"] == name and p["up"])
+
+
+def test_only_root_is_served(service):
+    path = str(service.dir / "run" / "management.sock")
+    code = ("import os, socket, sys\n"
+            "s = socket.socket(socket.AF_UNIX)\n"
+            "os.chdir(sys.argv[1])\n"
+            "os.setgid(65534); os.setuid(65534)\n"
+            "try:\n"
+            "    s.connect('management.sock')\n"
+            "    s.sendall(b'GET /status HTTP/1.1\\r\\nHost: l\\r\\n\\r\\n')\n"
+            "    print(len(s.recv(100)))\n"
+            "except (PermissionError, ConnectionError):\n"
+            "    print(0)\n")
+    out = subprocess.run([sys.executable, "-c", code, os.path.dirname(path)], text=True,
+                         capture_output=True, check=True, timeout=20).stdout
+    assert out.strip() == "0"
+
+
+def test_metrics_name_every_process(service):
+    status, text = service.management("GET", "/metrics")
+    lines = text.decode().splitlines()
+    assert status == 200
+    for name in ("gateway", "authority", "broker", "executor", "spawner", "audit", "store"):
+        assert any(line.startswith(f'sallyport_up{{process="{name}",index="0"}} 1') for line in lines), name
+    assert sum(line.startswith("# TYPE ") for line in lines) == len(
+        {line.split()[2] for line in lines if line.startswith("# TYPE ")})
+
+
+def test_a_key_expires(service):
+    status, body = service.management("POST", "/admin/keys", {"tenant": "acme", "user": "kim", "expires_s": 2})
+    key = json.loads(body)["key"]
+    assert status == 201
+    assert service.request("GET", "/v1/models", key=key)[0] == 200
+    time.sleep(2.5)
+    assert service.request("GET", "/v1/models", key=key)[0] == 401
+
+
+def test_acts_of_operators_are_recorded_before_and_after(service):
+    _, body = service.management("POST", "/admin/keys", {"tenant": "acme", "user": "lee"})
+    made = json.loads(body)
+    assert service.management("DELETE", f"/admin/keys/{made['id']}")[0] == 200
+    assert service.management("POST", "/admin/reload")[0] == 200
+    service.wait_ready()
+    records = service.records()
+    for kind in ("KeyCreated", "KeyRevoked"):
+        mine = [r for r in records if r["event"]["type"] == kind and
+                r["event"].get("key_id", r["event"].get("fields", {}).get("key_id")) == made["id"]]
+        assert [r.get("phase") for r in mine] == ["intent", "outcome"], (kind, mine)
+        assert mine[1]["intent_seq"] == mine[0]["seq"] and mine[1]["outcome"] == "success"
+    assert made["key"] not in json.dumps(records)
+
+
+def test_a_silent_audit_process_means_503_and_nothing_is_lost(make_instance):
+    inst = make_instance()
+    audit = pid_of(inst, "audit")
+    assert inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
+    os.kill(audit, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        status, _, body = inst.request("POST", "/v1/chat/completions", CHAT)
+        assert status == 503 and body["error"]["code"] == "audit_unavailable"
+        assert time.monotonic() - begun < 5
+        assert inst.management("GET", "/readyz")[0] == 503
+        assert inst.management("GET", "/healthz")[0] == 200
+    finally:
+        os.kill(audit, signal.SIGCONT)
+    inst.wait_ready()
+    assert inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
+    records = inst.records()
+    intents = {r["seq"] for r in records if r.get("phase") == "intent"}
+    closed = [r["intent_seq"] for r in records if r.get("phase") == "outcome"]
+    assert sorted(closed) == sorted(intents)
+
+
+def test_a_crash_of_the_authority_under_load_balances(make_instance):
+    inst = make_instance()
+    stop = time.monotonic() + 4
+
+    def work(_):
+        seen = set()
+        while time.monotonic() < stop:
+            try:
+                seen.add(inst.request("POST", "/v1/chat/completions", CHAT, timeout=10)[0])
+            except OSError:
+                seen.add(0)
+        return seen
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(work, i) for i in range(4)]
+        time.sleep(1)
+        os.kill(pid_of(inst, "authority"), signal.SIGKILL)
+        seen = set().union(*(j.result() for j in jobs))
+    assert 200 in seen and seen <= {0, 200, 502, 503}, seen
+    inst.wait_ready()
+    assert inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
+    records = inst.records()
+    intents = {r["seq"] for r in records if r.get("phase") == "intent"}
+    closed = [r["intent_seq"] for r in records if r.get("phase") == "outcome"]
+    assert sorted(closed) == sorted(intents)
+
