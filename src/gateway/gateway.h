@@ -41,16 +41,16 @@ struct gateway {
 	bool failures_pending; /* some source has failures to report */
 
 	/* conn.c */
-	TAILQ_HEAD(, conn) conns;
-	TAILQ_HEAD(, conn) dirty; /* to be written, or fed with input that was kept */
+	TAILQ_HEAD(conn_list, conn) conns;
+	TAILQ_HEAD(conn_dirty, conn) dirty; /* to be written, or fed with input that was kept */
 	size_t nconns;
 	struct tls_ctx *tls;
 	uint64_t body_len_max;
 	uint64_t bodies_max, bodies_used; /* bytes */
 
 	/* request.c */
-	TAILQ_HEAD(, request) active; /* admission asked for, or running */
-	TAILQ_HEAD(, request) spare;
+	TAILQ_HEAD(request_active, request) active; /* admission asked for, or running */
+	TAILQ_HEAD(request_spare, request) spare;
 	size_t nspare;
 	struct json_doc doc;        /* clients' bodies; used within one call only */
 	struct json_doc answer_doc; /* providers' texts; the same */

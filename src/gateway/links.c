@@ -63,17 +63,20 @@ links_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 		[EDGE_GATEWAY_BROKER] = { &g->broker, &gb_edge, &data_ops },
 		[EDGE_GATEWAY_EXECUTOR] = { &g->executor, &ge_edge, &data_ops },
 	};
+	struct link **mine = rows[edge].link;
 	struct link *l = NULL;
 
 	(void)index;
-	if (rows[edge].link == NULL)
+	if (mine == NULL) {
 		diag_fatal("control link: a peer on an edge that is not ours");
-	if (*rows[edge].link != NULL)
-		on_closed(*rows[edge].link, fail(E_CLOSED), g);
+		return;
+	}
+	if (*mine != NULL)
+		on_closed(*mine, fail(E_CLOSED), g);
 	if (!is_ok(link_new(d->loop, fd, rows[edge].edge, true, rows[edge].ops, g, &l))) {
 		diag(DIAG_ERROR, "%s: no memory for a link", rows[edge].edge->name);
 		return;
 	}
 	link_set_peer(l, peer_id);
-	*rows[edge].link = l;
+	*mine = l;
 }

@@ -6,7 +6,6 @@
  * Invariants: no answer goes to a client that has left; a head leaves once.
  * See: request.h; conn_reply.c for HTTP/1.1; facts about SDKs in docs/api.md.
  */
-#include <stdarg.h>
 #include <stdio.h>
 
 #include <base/cleanup.h>
@@ -29,15 +28,11 @@ add(struct fields *f, const char *name, struct span value)
 		f->items[f->count++] = (struct http_field){ span_str(name), value };
 }
 
-static void __attribute__((format(printf, 3, 4)))
-add_text(struct fields *f, const char *name, const char *fmt, ...)
+static void
+add_number(struct fields *f, const char *name, uint64_t v, const char *unit)
 {
-	va_list ap;
-	int n;
+	int n = snprintf(f->text, f->left, "%llu%s", (unsigned long long)v, unit);
 
-	va_start(ap, fmt);
-	n = vsnprintf(f->text, f->left, fmt, ap);
-	va_end(ap);
 	if (n < 0 || (size_t)n >= f->left)
 		return;
 	add(f, name, span_of(f->text, (size_t)n));
@@ -50,9 +45,9 @@ add_rate(struct fields *f, const struct request *r)
 {
 	if (!r->have_rate)
 		return;
-	add_text(f, "x-ratelimit-limit-requests", "%u", r->rate_limit);
-	add_text(f, "x-ratelimit-remaining-requests", "%u", r->rate_remaining);
-	add_text(f, "x-ratelimit-reset-requests", "%ums", r->rate_reset_ms);
+	add_number(f, "x-ratelimit-limit-requests", r->rate_limit, "");
+	add_number(f, "x-ratelimit-remaining-requests", r->rate_remaining, "");
+	add_number(f, "x-ratelimit-reset-requests", r->rate_reset_ms, "ms");
 }
 
 static void
@@ -68,8 +63,8 @@ add_retry(struct fields *f, const struct request *r, uint16_t status)
 		return;
 	if (ms == 0)
 		ms = 1000;
-	add_text(f, "retry-after-ms", "%u", ms);
-	add_text(f, "retry-after", "%u", (ms + 999) / 1000);
+	add_number(f, "retry-after-ms", ms, "");
+	add_number(f, "retry-after", ((uint64_t)ms + 999) / 1000, "");
 }
 
 size_t
@@ -83,8 +78,8 @@ reply_fields(const struct request *r, uint16_t status, struct http_field fields[
 	if (status == 401) {
 		add(&f, "www-authenticate", SPAN_LIT("Bearer"));
 	} else {
-		add_text(&f, "openai-processing-ms", "%llu",
-		    (unsigned long long)((clock_mono_ns() - r->began_ns) / NS_PER_MS));
+		add_number(
+		    &f, "openai-processing-ms", (clock_mono_ns() - r->began_ns) / NS_PER_MS, "");
 		add_rate(&f, r);
 	}
 	add_retry(&f, r, status);

@@ -36,8 +36,8 @@ struct source_limits {
 };
 
 struct sources {
-	LIST_HEAD(, source) buckets[SOURCE_BUCKETS];
-	TAILQ_HEAD(, source) order;
+	LIST_HEAD(source_bucket, source) buckets[SOURCE_BUCKETS];
+	TAILQ_HEAD(source_order, source) order;
 	size_t count;
 	uint64_t seed;
 	struct source_limits limits;

@@ -32,7 +32,7 @@ struct timeout {
 };
 
 struct timeouts {
-	TAILQ_HEAD(, timeout) queues[TIMEOUT_KINDS];
+	TAILQ_HEAD(timeout_queue, timeout) queues[TIMEOUT_KINDS];
 	uint64_t len_ms[TIMEOUT_KINDS];
 };
 

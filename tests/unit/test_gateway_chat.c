@@ -225,6 +225,8 @@ static const struct schema_case schema_cases[] = {
 	{ &schema_chat, CHAT(",\"tools\":[{\"type\":\"function\"}]"), "/tools/0" },
 	{ &schema_chat, CHAT(",\"tools\":[{\"type\":\"shell\"}]"), "/tools/0/type" },
 	{ &schema_chat, CHAT(",\"stream\":1"), "/stream" },
+	{ &schema_chat, CHAT(",\"stream_options\":{\"include_usaGe\":true}"),
+	    "/stream_options/include_usaGe" },
 	{ &schema_chat, CHAT(",\"n\":0"), "/n" },
 	{ &schema_chat, CHAT(",\"n\":1.5"), "/n" },
 	{ &schema_chat, CHAT(",\"temperature\":\"hot\""), "/temperature" },
