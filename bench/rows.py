@@ -2,10 +2,8 @@
 """The rows of the table, and the groups of measurements that fill them."""
 
 import dataclasses
-import json
 import os
-import pathlib
-import subprocess
+import tempfile
 import time
 
 from service import (NotMeasured, Stepper, cpu_by_process, cpu_ns, cpu_spent, family, median,
@@ -19,7 +17,10 @@ IDLE_S = 20
 CHAT_CONNECTIONS = 64
 SATURATE_S = 3
 PACED_RATE = 500
-PACED_S = 6
+PACED_S = 4.2  # 2,000 samples and more
+PACED_ROUNDS = 5
+AUDIT_S = 2
+PACED_AUDIT_S = 3
 HALF_RATE_S = 10
 BURST, BURST_POOL = 32, 16
 STDOUT_EVENT = "event: stdout"
@@ -78,7 +79,7 @@ def idle(b):
     with service(b, "  python: { pool: 4, pool_data: 0 }\n  javascript: { pool: 0 }\n"
                     "  sh: { pool: 0 }\n") as inst:
         wait_full(inst)
-        b.raw(inst)
+        b.raw(inst.top)
         time.sleep(5)
         b.need(IDLE_S + 5)
         before, start = cpu_ns(family(inst)), time.monotonic()
@@ -107,7 +108,7 @@ def warm_rounds(b, inst, body, count, seconds):
         sample_warm(b, inst, stepper, 2)
         for _ in range(ROUNDS):
             b.need(seconds)
-            b.raw(inst)
+            b.raw(inst.top)
             samples = sample_warm(b, inst, stepper, count)
             first.append(ms(median(s["first_us"] for s in samples)))
             end.append(ms(median(s["end_us"] for s in samples)))
@@ -144,7 +145,7 @@ def burst(b):
         for _ in range(ROUNDS):
             b.need(20)
             started = wait_full(inst)["sandboxes_started_total"]
-            b.raw(inst)
+            b.raw(inst.top)
             time.sleep(SETTLE_S)
             begun = time.monotonic()
             r = b.load(inst.port, request, "--connections", BURST, "--count", BURST, "--first",
@@ -192,7 +193,7 @@ def chat(b):
         with nginx(inst, {0}, CHAT_PATH, CHAT_BODY) as port:
             for _ in range(ROUNDS):
                 b.need(3 * SATURATE_S)
-                b.raw(inst)
+                b.raw(inst.top)
                 before = cpu_ns(family(inst))
                 mine = b.load(inst.port, ours, *load, ca=inst.ca, cores={1})
                 after = cpu_ns(family(inst))
@@ -215,15 +216,15 @@ def paced(b):
         wait_full(inst)
         request = write_request(inst, "chat.http", CHAT_PATH, CHAT_BODY)
         cpu, p50, p99, beyond, shares, steady = [], [], [], [], {}, []
-        for _ in range(ROUNDS):
+        for _ in range(PACED_ROUNDS):
             b.need(2 * PACED_S)
             # As often as the service will: twice a request.
-            disk = b.raw(inst, 1000, US_PER_S // PACED_RATE // 2)
+            disk = b.raw(inst.top, 1000, US_PER_S // PACED_RATE // 2)
             before = cpu_ns(family(inst))
             r = b.load(inst.port, request, "--connections", 32, "--rate", PACED_RATE, "--warmup", 0.5,
                        "--seconds", PACED_S, ca=inst.ca)
             after = cpu_ns(family(inst))
-            disk = (disk + b.raw(inst, 1000, US_PER_S // PACED_RATE // 2)) / 2
+            disk = (disk + b.raw(inst.top, 1000, US_PER_S // PACED_RATE // 2)) / 2
             steady.append(b.tool("fsync", inst.top, 400)["p50_us"])
             cpu.append(cpu_spent(before, after) / 1000 / r["issued"])
             shares = cpu_by_process(inst, before, after)
@@ -231,18 +232,34 @@ def paced(b):
             p99.append(ms(r["end_us"]["p99"]) if r["end_us"]["p99"] else float("nan"))
             beyond.append(ms(r["end_us"]["p50"] - 2 * disk))
         b.put("paced_cpu", cpu, by_process_note(shares, r["issued"]))
-        b.put("paced_p50", p50, f"{ROUNDS}×{r['n']} requests, from when each was due")
+        b.put("paced_p50", p50, f"{PACED_ROUNDS}×{r['n']} requests, from when each was due")
         b.put("paced_p99", p99)
         b.put("paced_beyond", beyond, "raw ones at the same pace, before and after each round; "
               f"back to back they take {ms(median(steady)):.3f} ms")
 
 
 def audit(b):
-    """bench/audit_bench.c, which prints one JSON object; absent, its rows say so."""
-    tool = b.tools / "audit_bench"
-    if not tool.is_file():
-        raise NotMeasured("bench/audit_bench was not built")
-    raise NotMeasured("not connected")
+    """The log alone, then the audit process's server behind a link."""
+    if not (b.tools / "audit_speed").is_file():
+        raise NotMeasured("the audit process is not built")
+    bare, link, p50, p99 = [], [], [], []
+    for _ in range(ROUNDS):
+        b.need(2 * AUDIT_S + PACED_AUDIT_S + 5)
+        b.raw(tempfile.gettempdir())
+        bare.append(in_empty_folder(b, "bare", AUDIT_S)["per_s"])
+        link.append(in_empty_folder(b, "link", AUDIT_S)["per_s"])
+        receipts = in_empty_folder(b, "paced", PACED_AUDIT_S)
+        p50.append(ms(receipts["p50_us"]))
+        p99.append(ms(receipts["p99_us"]))
+    b.put("audit_bare", bare, "3 records a chat request, 1,000 requests a commit")
+    b.put("audit_link", link, "1,024 requests at once, each in two steps, two processes")
+    b.put("audit_p50", p50, f"{ROUNDS}×{receipts['n']} receipts, from when each append was due")
+    b.put("audit_p99", p99)
+
+
+def in_empty_folder(b, mode, seconds):
+    with tempfile.TemporaryDirectory(prefix="sp-") as folder:
+        return b.tool("audit_speed", folder, mode, seconds)
 
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,

@@ -39,6 +39,8 @@ def machine():
 def number(value):
     if math.isnan(value):
         return "–"
+    if value == int(value):
+        return f"{value:,.0f}"
     for limit, digits in ((1000, 0), (100, 1), (10, 2)):
         if abs(value) >= limit:
             return f"{value:,.{digits}f}"
@@ -47,7 +49,7 @@ def number(value):
 
 def target(row):
     if row.most is not None:
-        return f"≤ {number(row.most)}".rstrip("0").rstrip(".")
+        return f"≤ {number(row.most)}"
     if row.least is not None:
         return "≥ 1/7" if row.least == 1 / 7 else f"≥ {row.least:,.0f}"
     return ""
@@ -136,9 +138,9 @@ def main():
         args.results = ROOT / "bench" / "RESULTS.md"
     tempfile.tempdir = "/var/tmp"  # on a disk even where /tmp is memory
     about = machine()
-    tools = pathlib.Path(args.build).resolve() / "bench"
-    compile_tools(tools)
-    bench = Bench(tools, pathlib.Path(args.build).resolve(), time.monotonic() + args.seconds)
+    build = pathlib.Path(args.build).resolve()
+    compile_tools(build, build / "bench")
+    bench = Bench(build / "bench", build, time.monotonic() + args.seconds)
     why = {g: run_group(bench, g) for g in groups}
     table = [(row.name, *cells(row, bench.results.get(row.key), why[row.group]))
              for row in rows.ROWS if row.group in groups]

@@ -24,20 +24,30 @@ TOOLS = {
     "load": (["load.c", "load_http.c"], ["-lssl", "-lcrypto"]),
     "fsync": (["fsync.c"], []),
 }
+AUDIT_LIBRARIES = ["-luv", "-lcrypto", "-lssl", "-lseccomp", "-lyaml"]
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
-NGINX_PORT_TRIES = 3
 
 
 class NotMeasured(Exception):
     """A row cannot be measured; the text says why."""
 
 
-def compile_tools(out):
+def compile_tool(out, name, sources, more):
+    subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", *WARNINGS,
+                    *[str(HERE / s) for s in sources], "-o", str(out / name), *more], check=True)
+
+
+def compile_tools(build, out):
     out.mkdir(parents=True, exist_ok=True)
     for name, (sources, libraries) in TOOLS.items():
-        subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", *WARNINGS,
-                        *[str(HERE / s) for s in sources], "-o", str(out / name), *libraries],
-                       check=True)
+        compile_tool(out, name, sources, libraries)
+    core = build / "src" / "audit" / "libaudit_core.a"
+    if core.is_file():
+        archives = [str(core), *map(str, sorted((build / "lib").glob("*/lib*.a")))]
+        includes = [f"-I{d}" for d in [ROOT, ROOT / "src" / "audit",
+                                           *(d for d in (ROOT / "lib").iterdir() if d.is_dir())]]
+        compile_tool(out, "audit_speed", ["audit_speed.c"],
+                     [*includes, "-Wl,--start-group", *archives, "-Wl,--end-group", *AUDIT_LIBRARIES])
 
 
 def median(values):
@@ -134,9 +144,9 @@ class Bench:
             raise NotMeasured(f"{name}: {p.stderr.strip().splitlines()[0] if p.stderr else p.returncode}")
         return json.loads(p.stdout)
 
-    def raw(self, inst, count=400, interval_us=0):
-        """p50 of a bare append and fdatasync on the audit log's disk, in µs."""
-        r = self.tool("fsync", inst.top, count, interval_us)
+    def raw(self, place, count=400, interval_us=0):
+        """p50 of a bare append and fdatasync on the disk of `place`, in µs."""
+        r = self.tool("fsync", place, count, interval_us)
         self.raws.append(r["p50_us"])
         return r["p50_us"]
 
