@@ -149,18 +149,21 @@ struct turn_end {
 	LIST_ENTRY(turn_end) entry;
 };
 
+LIST_HEAD(gateway_list, gateway);
+LIST_HEAD(turn_end_list, turn_end);
+
 struct executor {
 	struct daemon *d;
 	struct link *authority;
 	struct link *spawner;
-	LIST_HEAD(, gateway) gateways;
+	struct gateway_list gateways;
 	struct grants grants;
 	struct language languages[LANGUAGES_MAX];
 	struct sandbox sandboxes[ES_SLOTS_MAX];
 	uint32_t nslots;
 	struct run_list runs;
 	struct run_list waiting;
-	LIST_HEAD(, turn_end) turn_ends;
+	struct turn_end_list turn_ends;
 	size_t bodies_total;
 	uint32_t nruns;
 	uint32_t nwaiting;
@@ -189,6 +192,8 @@ void sandbox_init(struct executor *ex, uint32_t slot);
 MUST_USE struct status sandbox_start(struct sandbox *s, struct pool *p, bool background);
 MUST_USE struct status sandbox_run(struct sandbox *s, const struct run_request *req, uint32_t flags,
     uint32_t wall_ms, uint32_t cpu_ms);
+/* Somebody waits for this one: no more background. */
+void sandbox_hurry(struct sandbox *s);
 /* Between the steps of a kept lease. */
 void sandbox_rest(struct sandbox *s);
 void sandbox_kill(struct sandbox *s);

@@ -144,6 +144,10 @@ pool_lease(struct executor *ex, struct run *r)
 	ex->nwaiting++;
 	l->queued++;
 	r->pool->queued++;
+	for (uint32_t i = 0; i < ex->nslots; i++) {
+		if (ex->sandboxes[i].pool == r->pool)
+			sandbox_hurry(&ex->sandboxes[i]);
+	}
 	return OK;
 }
 
@@ -245,6 +249,8 @@ pool_missing(const struct pool *p, uint64_t now_ns, uint32_t *ret_urgent)
 		return 0;
 	if (p->queued > p->starting)
 		*ret_urgent = p->queued - p->starting;
+	else if (have == 0) /* the next caller should not have to wait */
+		*ret_urgent = 1;
 	return want - have;
 }
 

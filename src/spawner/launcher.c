@@ -263,7 +263,7 @@ serve(struct launcher *l)
 static bool
 take_command(struct launcher *l)
 {
-	struct launch_cmd cmd;
+	struct launch_cmd cmd = { .op = 0 };
 	int fds[LAUNCH_STDIO];
 	struct status st = packet_recv(l->sock, &cmd, sizeof(cmd), fds, LAUNCH_STDIO);
 
