@@ -103,7 +103,7 @@ static const int killed_always[] = {
 	SCMP_SYS(vhangup),
 };
 
-/* The same, but for the supervisor and what descends from it (runsc needs these). */
+/* The same, but not for the supervisor, from which runsc descends (bound.c). */
 static const int killed_in_leaves[] = {
 	SCMP_SYS(ptrace),
 	SCMP_SYS(mount),
@@ -209,8 +209,7 @@ add_leaf_rules(scmp_filter_ctx ctx, const struct jail *j)
 struct status
 filter_load(const struct jail *j, const char **ret_what)
 {
-	uint32_t otherwise = j->is_supervisor ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS);
-	scmp_filter_ctx ctx = seccomp_init(otherwise);
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	int rc;
 
 	*ret_what = "seccomp filter";
@@ -221,8 +220,10 @@ filter_load(const struct jail *j, const char **ret_what)
 		rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (rc == 0)
 		rc = add_rules(ctx, SCMP_ACT_KILL_PROCESS, killed_always, COUNT(killed_always), j);
-	if (rc == 0 && !j->is_supervisor)
-		rc = add_leaf_rules(ctx, j);
+	if (rc == 0)
+		rc = j->is_supervisor
+			 ? add_rules(ctx, SCMP_ACT_ALLOW, bound_calls, bound_calls_count, NULL)
+			 : add_leaf_rules(ctx, j);
 	if (rc == 0)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -11,4 +11,8 @@ MUST_USE struct status landlock_enter(
     const struct jail *j, const struct jail_path *paths, size_t npaths, const char **ret_what);
 int landlock_abi(void);
 
+/* bound.c: the supervisor's allow-list. */
+extern const int bound_calls[];
+extern const size_t bound_calls_count;
+
 #endif
