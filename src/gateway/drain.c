@@ -1,33 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * drain.c: ends a worker that was replaced, without dropping a request.
+ * drain.c: ends a worker that was replaced, or stopped, without dropping a request.
  *
- * Runs in: gateway. Trusts: the supervisor. Owns: nothing.
+ * Runs in: gateway. Trusts: the supervisor. Owns: the timer of the grace.
  * Invariants: what was accepted is answered; each answer from now on ends its
- * connection; an idle connection may bring one more request, within DRAIN_MS.
+ * connection; an idle connection may bring one more request, within the grace.
  * See: CTL_DRAIN in wire/control.h.
  */
 #include "conn.h"
 
-static uv_timer_t deadline;
+static uv_timer_t grace;
+static bool begun;
 
-static void
-on_deadline(uv_timer_t *timer)
+/* Between requests, with nothing of an answer left to send? */
+static bool
+is_idle(const struct conn *c)
 {
-	struct gateway *g = timer->data;
-
-	daemon_quit(g->d, 0);
+	if (c->state == CONN_HANDSHAKE || c->state == CONN_LINGER)
+		return true;
+	return c->state == CONN_READ && http_request_idle(c->parser) && c->in.len == 0 &&
+	       conn_unsent(c) == 0;
 }
 
+static void
+on_grace_over(uv_timer_t *timer)
+{
+	struct gateway *g = timer->data;
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&g->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, next);
+		if (!is_idle(c))
+			continue;
+		if (c->state == CONN_READ)
+			(void)is_ok(tls_shutdown(c->tls));
+		conn_close(c);
+	}
+	drain_check(g);
+}
+
+/* Also a second time, with a shorter grace. */
 void
 drain_start(struct daemon *d)
 {
 	struct gateway *g = d->ctx;
 
 	accept_stop(g);
-	(void)uv_timer_init(g->loop, &deadline);
-	deadline.data = g;
-	(void)uv_timer_start(&deadline, on_deadline, DRAIN_MS, 0);
+	if (!begun)
+		(void)uv_timer_init(g->loop, &grace);
+	begun = true;
+	grace.data = g;
+	(void)uv_timer_start(&grace, on_grace_over, d->drain_grace_ms, 0);
 	drain_check(g);
 }
 

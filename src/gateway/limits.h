@@ -16,7 +16,6 @@
 #define SOURCES_MAX 8192               /* source addresses remembered */
 #define LINGER_MS 1000                 /* to read on after an answer that ends a connection */
 #define LINGER_BYTES_MAX (4UL << 20)   /* and how much */
-#define DRAIN_MS 10000                 /* for idle connections, when a worker is replaced */
 #define CALL_TIMEOUT_MS 15000          /* an answer of the authority */
 #define REQUEST_ARENA_MAX (64UL << 20) /* decoded parts of one request */
 #define ANSWER_MAX (16U << 20)         /* one whole answer of a provider */

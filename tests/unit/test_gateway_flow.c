@@ -1094,21 +1094,29 @@ garbage_gets_400(void **state)
 static void
 draining(void **state)
 {
-	struct client c, idle;
+	struct client c, idle, silent;
 
 	(void)state;
 	peers.hold_run = true;
 	client_open(&idle);
+	client_open(&silent);
 	client_open(&c);
 	request(&c, "POST", "/v1/execute", key, "{\"language\":\"python\",\"code\":\"x\"}");
 	spin(20);
 	d.draining = true;
+	d.drain_grace_ms = 10000;
 	drain_start(&d);
 	request(&idle, "GET", "/v1/models", key, ""); /* still answered */
 	wait_for(&idle, "\"other\"");
 	assert_true(has(&idle, "onnection: close"));
 	wait_eof(&idle);
 	client_close(&idle);
+	assert_int_equal(g.nconns, 2);
+	d.drain_grace_ms = 0; /* now idle ones go, busy ones are answered */
+	drain_start(&d);
+	wait_eof(&silent);
+	client_close(&silent);
+	assert_int_equal(g.nconns, 1);
 	assert_non_null(peers.run_stream);
 	assert_int_equal(
 	    stream_send(peers.run_stream, GE_RESULT, &(struct ge_result){ .status = RUN_EXIT })
