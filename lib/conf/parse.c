@@ -122,7 +122,7 @@ path_push(struct reader *r, struct span part)
 	for (size_t i = 0; i < part.len; i++) { /* no forged parts, no NUL */
 		bool bad = part.ptr[i] < 0x20;
 
-		r->path[r->path_len + sep + i] = bad ? '?' : (char)part.ptr[i];
+		r->path[r->path_len + sep + i] = (char)(bad ? (uint8_t)'?' : part.ptr[i]);
 	}
 	r->path_len += sep + part.len;
 	r->path[r->path_len] = '\0';

@@ -14,7 +14,7 @@
 #include <json/write.h>
 
 #define INTERPRETER SPAN_LIT("code_interpreter")
-#define SIGNATURE "\n\n— " DEMO_NAME "."
+#define SIGNATURE "\n— " DEMO_NAME "."
 
 static const char about[] =
     "This is " DEMO_NAME ": it answers from fixed rules, without understanding anything. "
@@ -53,7 +53,7 @@ plan_code_or_text(
 	    "interpreter (tools: [{\"type\": \"code_interpreter\"}]):\n\n```%.*s\n",
 	    SPAN_FMT(language)));
 	TRY(buf_put_span(&p->text, code));
-	return buf_put_str(&p->text, "\n```" SIGNATURE);
+	return buf_put_str(&p->text, "\n```\n" SIGNATURE);
 }
 
 static struct status
@@ -101,7 +101,7 @@ plan_result(const struct demo_ask *ask, struct arena *a, struct demo_plan *p)
 		if (ask->result.len == 0)
 			TRY(buf_put_str(&p->text, "The tool answered nothing.\n"));
 	}
-	return buf_put_str(&p->text, SIGNATURE + 1);
+	return buf_put_str(&p->text, SIGNATURE);
 }
 
 /* "call NAME {json}": of a function that the client offers. */
