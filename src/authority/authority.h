@@ -46,7 +46,7 @@ struct gateway {
 	uint32_t peer_id;
 	uint32_t index;
 	bool dropped; /* broke the protocol; goes at the end of this turn of the loop */
-	TAILQ_HEAD(, turn) turns;
+	struct turn_list turns;
 	uint32_t nturns;
 };
 

@@ -32,7 +32,7 @@ struct failure_source {
 struct failures {
 	struct failure_source *pool;
 	LIST_HEAD(failure_list, failure_source) buckets[FAILURE_BUCKETS];
-	TAILQ_HEAD(, failure_source) by_age, unused;
+	TAILQ_HEAD(failure_queue, failure_source) by_age, unused;
 	uint64_t seed;
 	uint64_t second; /* of `singles` */
 	uint32_t singles;

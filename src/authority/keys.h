@@ -40,7 +40,7 @@ struct key {
 	struct policy_ref *policy;
 	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
 	struct holder holder;
-	LIST_HEAD(, turn) turns;
+	LIST_HEAD(key_turns, turn) turns;
 	uint32_t load; /* the last LOAD that named it */
 };
 

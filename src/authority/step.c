@@ -268,7 +268,7 @@ step_append(struct turn *t)
 bool
 step_durable(struct turn *t, const struct turn_arg *arg)
 {
-	struct status st = OK;
+	struct status st;
 
 	turn_note_durable(t, arg->first_seq);
 	t->state = TURN_RUNNING;

@@ -298,7 +298,7 @@ void
 turn_answer(struct turn *t, enum error error)
 {
 	const struct ga_checked plain = { .error = (uint16_t)error };
-	struct status st = OK;
+	struct status st;
 
 	if (t->gw == NULL || t->reply_type == 0 || t->gw->link == NULL)
 		return;
