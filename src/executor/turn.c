@@ -74,8 +74,11 @@ on_turn_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct turn_end *t = calloc(1, sizeof(*t));
 
 	(void)l;
-	if (t == NULL)
-		diag_fatal("out of memory");
+	if (t == NULL) { /* our end ends the turn as well */
+		diag(DIAG_ERROR, "out of memory");
+		daemon_quit(ex->d, 1);
+		return;
+	}
 	t->turn = m->turn;
 	t->id = id;
 	LIST_INSERT_HEAD(&ex->turn_ends, t, entry);

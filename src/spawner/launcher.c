@@ -101,7 +101,7 @@ static void send_event(struct launcher *l, const struct launch_event *e, const i
 struct status
 launcher_fork(const struct launch_config *conf, int *ret_fd)
 {
-	struct launch_event ready;
+	struct launch_event ready = { .what = 0 };
 	struct pollfd p = { .events = POLLIN };
 	int pair[2];
 	pid_t pid;

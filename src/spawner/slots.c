@@ -273,7 +273,7 @@ on_launcher(uv_poll_t *p, int status, int events)
 static void
 events_read(struct slots *s)
 {
-	struct launch_event e;
+	struct launch_event e = { .what = 0 };
 	int fds[LAUNCH_STATS];
 
 	for (;;) {
