@@ -7,6 +7,7 @@ import glob
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -17,6 +18,7 @@ import urllib.parse
 BUILD = sys.argv[1]
 STATE = "/root/state"
 CONFIG = f"{STATE}/sallyport.yaml"
+LOG = "/tmp/serve.log"
 READY_S = 200
 REQUEST_S = 100
 
@@ -24,13 +26,27 @@ REQUEST_S = 100
 def check(what, right, seen=""):
     print(("ok   " if right else "WRONG") + f" {what}" + (f": {seen}" if not right else ""), flush=True)
     if not right:
+        if os.path.exists(LOG):
+            with open(LOG) as f:
+                print("the service's log ends with:\n" + f.read()[-6000:])
         sys.exit(1)
 
 
 def initialise():
     done = subprocess.run([f"{BUILD}/sallyport", "init", STATE], stdout=subprocess.PIPE, text=True)
     check("init", done.returncode == 0 and done.stdout.count("\n") == 3, done)
+    tighten_memory()
     return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+
+def tighten_memory():
+    """Under emulation, touching the usual memory takes longer than the CPU limit allows."""
+    with open(CONFIG) as f:
+        text = f.read()
+    tight = re.sub(r"(?m)^(\s*python: \{)", r"\g<1> memory_mb: 160,", text)
+    check("the memory limit can be tightened", tight != text, text)
+    with open(CONFIG, "w") as f:
+        f.write(tight)
 
 
 class Management(http.client.HTTPConnection):
@@ -53,8 +69,7 @@ def wait_ready(service):
     begun = time.monotonic()
     while not is_ready():
         if service.poll() is not None or time.monotonic() > begun + READY_S:
-            with open("/tmp/serve.log") as f:
-                check("service becomes ready", False, f"{service.poll()} {f.read()[-3000:]}")
+            check("service becomes ready", False, f"exit status {service.poll()}")
         time.sleep(0.2)
     check(f"service is ready after {time.monotonic() - begun:.1f} s", True)
 
@@ -69,8 +84,18 @@ def post(client, path, body):
     return answer.status, json.loads(answer.read())
 
 
+def post_patiently(client, path, body):
+    """As a client does: 429 says that it is to come again. Under emulation the pools take a while to fill."""
+    begun = time.monotonic()
+    status, answer = post(client, path, body)
+    while status == 429 and time.monotonic() < begun + REQUEST_S:
+        time.sleep(1)
+        status, answer = post(client, path, body)
+    return status, answer
+
+
 def execute(client, language, code):
-    status, answer = post(client, "/v1/execute", {"language": language, "code": code})
+    status, answer = post_patiently(client, "/v1/execute", {"language": language, "code": code})
     return answer if status == 200 else {"status": f"HTTP {status}", "stdout": json.dumps(answer)}
 
 
@@ -100,18 +125,18 @@ def audit_verify(when):
 def main():
     check("cgroup v2", os.path.exists("/sys/fs/cgroup/cgroup.controllers"))
     client = initialise()
-    with open("/tmp/serve.log", "w") as log:
+    with open(LOG, "w") as log:
         service = subprocess.Popen([f"{BUILD}/sallyport", "serve", "-c", CONFIG], stdout=log, stderr=log)
     wait_ready(service)
     for language, code in (("python", "print(6 * 7)"), ("javascript", "console.log(6 * 7)"), ("sh", "echo $((6 * 7))")):
         answer = execute(client, language, code)
         check(f"execute {language}", (answer["status"], answer["stdout"]) == ("exit", "42\n"), answer)
-    answer = execute(client, "python", "x = bytearray(3 << 30)\nfor i in range(0, len(x), 4096): x[i] = 1")
-    check("a run that allocates too much is ended", answer["status"] == "memory" or "MemoryError" in answer.get("stderr", ""), answer)
+    answer = execute(client, "python", "x = [bytes([1]) * (32 << 20) for _ in range(100)]")
+    check("a run that allocates too much is ended", answer["status"] == "memory", answer)
     check("sandboxes have cgroups", sandbox_groups(), sandbox_groups())
     model = {"model": "demo", "messages": [{"role": "user", "content": "```python\nprint(2 ** 100)\n```"}],
              "tools": [{"type": "code_interpreter"}]}
-    status, answer = post(client, "/v1/chat/completions", model)
+    status, answer = post_patiently(client, "/v1/chat/completions", model)
     check("chat turn", status == 200 and "1267650600228229401496703205376" in json.dumps(answer), (status, answer))
     audit_verify("while it runs")
     service.terminate()
