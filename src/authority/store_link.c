@@ -5,8 +5,8 @@
  * Runs in: authority. Trusts: the store. Owns: nothing.
  * Invariants: nothing is served before a whole LOAD; once loaded, the table
  * serves on without the store; after a new link it is loaded again, in place.
- * Subject keys and the pepper are wiped from the message after use by lib/link's
- * reuse of its buffer only: they live in this process anyway.
+ * The link's buffer, in this process's memory, holds subject keys and the pepper
+ * until later messages overwrite them.
  * See: wire/authority_store.h.
  */
 #include "authority.h"
