@@ -67,6 +67,8 @@ MUST_USE struct status answer_end(struct answer *a, uint32_t body_len, enum answ
 MUST_USE struct status answer_put_message(const struct answer *a, struct buf *out);
 /* "id", "object", "created", "model" of a chunk of ours, into an open object. */
 void answer_put_head(const struct answer *a, struct json_writer *w);
+/* A whole answer that goes to the client as it came, a->whole: nothing to splice. */
+bool answer_is_verbatim(const struct answer *a);
 /*
  * The held end of the answer. `steps` is the inside of sallyport.steps, used when
  * the interpreter is on. Streamed: emits events. Whole: appends the body to `out`.

@@ -79,6 +79,12 @@ edit_calls(struct answer *a, struct splices *s, struct buf *tmp)
 	return splice_part(s, d->src, json_bytes(d, calls), buf_span(tmp));
 }
 
+bool
+answer_is_verbatim(const struct answer *a)
+{
+	return !a->stream && !a->interpreter && a->step == 0;
+}
+
 struct status
 answer_whole_put(struct answer *a, struct span steps, struct buf *out)
 {
@@ -86,6 +92,8 @@ answer_whole_put(struct answer *a, struct span steps, struct buf *out)
 	struct splices s;
 	struct answer_sums sums;
 
+	if (answer_is_verbatim(a))
+		return buf_put_span(out, buf_span(&a->whole));
 	/* The worker's document has served others since. */
 	TRY(json_parse(a->doc, buf_span(&a->whole)));
 	s.count = 0;

@@ -259,7 +259,10 @@ chat_finish(struct turn *t)
 	auto_buf struct buf out = BUF_INIT(OUT_MAX);
 	struct status st;
 
-	t->answer.emit = emit;
+	if (answer_is_verbatim(&t->answer)) {
+		reply_json(t->r, 200, buf_span(&t->answer.whole));
+		return;
+	}
 	st = answer_release(&t->answer, buf_span(&t->steps), &out);
 	if (!is_ok(st)) {
 		reply_error(t->r, answer_error(st));

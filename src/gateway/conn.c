@@ -149,6 +149,8 @@ feed_kept(struct conn *c)
 		if (used == 0)
 			return;
 	}
+	if (c->in.len == 0)
+		buf_done(&c->in); /* few clients send ahead: keep nothing for them */
 }
 
 void
