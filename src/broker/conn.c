@@ -41,6 +41,8 @@ struct conn {
 static void on_poll(uv_poll_t *handle, int status, int events);
 static void on_timer(uv_timer_t *handle);
 static void step_write(struct conn *c);
+static struct status push_out(struct conn *c);
+static void begin_reading(struct conn *c);
 static void step_read(struct conn *c);
 static bool parse_some(struct conn *c);
 
@@ -178,8 +180,13 @@ conn_start(struct conn *c, struct span head, struct span body, void *ctx)
 	c->bytes_in = c->bytes_out = 0;
 	c->state = CONN_WRITING;
 	http_response_next(c->parser, false);
-	deadline(c, CONN_IDLE_MS);
-	poll_for(c, UV_WRITABLE); /* from the loop, so that no callback runs in here */
+	/* Most requests fit the socket at once; all else, failures too, comes from the loop. */
+	if (is_ok(push_out(c))) {
+		begin_reading(c);
+	} else {
+		deadline(c, CONN_IDLE_MS);
+		poll_for(c, UV_WRITABLE);
+	}
 	return OK;
 }
 
@@ -206,27 +213,40 @@ write_failed(struct conn *c)
 	step_read(c);
 }
 
-static void
-step_write(struct conn *c)
+/* Write what is left of the request. E_AGAIN: the rest later. */
+static struct status
+push_out(struct conn *c)
 {
 	while (c->out[0].len + c->out[1].len > 0) {
 		bool first = c->out[0].len > 0;
 		size_t n = 0;
-		struct status st = c->io.ops->write(
-		    &c->io, first ? c->out : c->out + 1, first ? 2 : 1, &n);
 
-		if (st.code == E_AGAIN)
-			return;
-		if (!is_ok(st)) {
-			write_failed(c);
-			return;
-		}
+		TRY(c->io.ops->write(&c->io, first ? c->out : c->out + 1, first ? 2 : 1, &n));
 		advance(c, n);
-		deadline(c, CONN_IDLE_MS);
 	}
+	return OK;
+}
+
+static void
+begin_reading(struct conn *c)
+{
 	c->state = CONN_READING;
 	deadline(c, CONN_FIRST_BYTE_MS);
 	poll_for(c, UV_READABLE);
+}
+
+static void
+step_write(struct conn *c)
+{
+	uint64_t before = c->bytes_out;
+	struct status st = push_out(c);
+
+	if (is_ok(st))
+		begin_reading(c);
+	else if (st.code != E_AGAIN)
+		write_failed(c);
+	else if (c->bytes_out > before)
+		deadline(c, CONN_IDLE_MS);
 }
 
 static void

@@ -30,6 +30,7 @@ struct client {
 	uv_timer_t timer;
 	unsigned handles;
 	int fd;
+	int events; /* polled for */
 	bool closed;
 	bool keep;
 	struct http_request_parser *parser;
@@ -148,6 +149,16 @@ server_free(struct server *s)
 	free(s);
 }
 
+/* Starting a poll costs a system call, also when nothing changes. */
+static void
+poll_for(struct client *c, int events)
+{
+	if (events == c->events)
+		return;
+	c->events = events;
+	(void)uv_poll_start(&c->poll, events, on_poll);
+}
+
 static struct status
 client_new(struct server *s, int fd, struct client **ret)
 {
@@ -189,7 +200,7 @@ server_accept(struct server *s, int fd)
 	}
 	LIST_INSERT_HEAD(&s->clients, c, entry);
 	s->count++;
-	(void)uv_poll_start(&c->poll, UV_READABLE, on_poll);
+	poll_for(c, UV_READABLE);
 }
 
 /* ---- requests ---- */
@@ -379,7 +390,7 @@ written(struct client *c)
 {
 	buf_clear(&c->out);
 	c->sent = 0;
-	(void)uv_poll_start(&c->poll, UV_READABLE | UV_DISCONNECT, on_poll);
+	poll_for(c, UV_READABLE);
 	if (c->slow) {
 		(void)uv_timer_start(&c->timer, on_slow, c->plan.delay_ms, 0);
 		return;
@@ -400,7 +411,7 @@ client_write(struct client *c)
 		    c->fd, c->out.ptr + c->sent, c->out.len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			(void)uv_poll_start(&c->poll, UV_WRITABLE | UV_DISCONNECT, on_poll);
+			poll_for(c, UV_WRITABLE | UV_DISCONNECT);
 			return;
 		}
 		if (n < 0) {
