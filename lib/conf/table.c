@@ -36,7 +36,7 @@ const struct conf_row conf_rows[] = {
 	    "Unix socket of health, metrics and administration; relative to this file's folder." },
 	NUMBER("uid_base", 65536, 4294963199, "700000",
 	    "First of the 4096 user ids that belong to this instance."),
-	NUMBER("workers", 0, 256, "0", "Gateway processes; 0: one per core."),
+	NUMBER("workers", 0, 16, "0", "Gateway processes; 0: one per core."),
 	PATH("tls.certificate", "tls/cert.pem", "Certificate chain of the public API, PEM."),
 	PATH("tls.key", "tls/key.pem", "Its private key, PEM."),
 	PATH("engines.runsc", NULL, "The gVisor binary. Needed where there is a sandbox."),

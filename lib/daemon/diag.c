@@ -53,7 +53,7 @@ escape(const char *in, char *out, size_t out_size)
 	return n;
 }
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 diag_line(enum diag_level level, const char *fmt, va_list ap)
 {
 	char text[DIAG_LINE_MAX], line[DIAG_LINE_MAX * 2];

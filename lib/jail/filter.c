@@ -173,16 +173,20 @@ add_memory_rules(scmp_filter_ctx ctx)
 static int
 add_self_kill(scmp_filter_ctx ctx)
 {
-	return seccomp_rule_add(
-	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	const struct scmp_arg_cmp self = {
+		.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()
+	};
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 }
 
 /* libuv makes a descriptor non-blocking by this one request of ioctl(2). */
 static int
 add_nonblock_ioctl(scmp_filter_ctx ctx)
 {
-	return seccomp_rule_add(
-	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)FIONBIO));
+	const struct scmp_arg_cmp nonblock = { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = FIONBIO };
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &nonblock);
 }
 
 static int

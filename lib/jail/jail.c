@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 static struct status
-limit(int resource, rlim_t value)
+limit(__rlimit_resource_t resource, rlim_t value)
 {
 	struct rlimit rl;
 

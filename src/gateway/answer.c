@@ -3,7 +3,7 @@
  * answer.c: reads a provider's answers and decides what the client sees, and when.
  *
  * Runs in: gateway. Trusts: nothing; see answer.h.
- * Owns: the text, calls and held events of one turn, all within limits.h.
+ * Owns: the text, calls and held events of one turn, all within bounds.h.
  * Invariants: an event with a finish_reason, and the usage after it, leaves only
  * by answer_release(); a call of ours never leaves as a tool call; chunks of later
  * steps carry id, created and model of the first.

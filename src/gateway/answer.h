@@ -10,7 +10,7 @@
 #include <http/sse.h>
 #include <json/json.h>
 
-#include "limits.h"
+#include "bounds.h"
 #include "toolcall.h"
 
 #define ANSWER_ID_MAX 512 /* bytes of "id", "created", "model" as written */

@@ -11,7 +11,7 @@
 #include <tls/tls.h>
 #include <uv.h>
 
-#include "limits.h"
+#include "bounds.h"
 #include "source.h"
 #include "timeout.h"
 

@@ -9,7 +9,7 @@
 #include <link/link.h>
 #include <wire/gateway_executor.h>
 
-#include "limits.h"
+#include "bounds.h"
 
 struct run;
 

@@ -9,7 +9,7 @@
 #include <json/json.h>
 #include <json/write.h>
 
-#include "limits.h"
+#include "bounds.h"
 
 #define TOOL_NAME "code_interpreter" /* the function that stands for it at a provider */
 

@@ -275,13 +275,18 @@ on_head(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct ctl_head *m = msg;
 	const struct wire_none none = { 0 };
 	struct child *c = ctx;
-	struct status st = c->proc == PROC_AUDIT ? instance_keep_head(c->sv, m->note)
+	struct status st = c->proc == PROC_AUDIT ? instance_keep_head(c->sv, m->size, m->note)
 						 : fail(E_PROTO);
 
+	(void)l;
 	if (is_ok(st))
-		st = link_send(l, id, CTL_HEAD_KEPT, &none);
-	if (!is_ok(st))
+		st = link_send(c->control, id, CTL_HEAD_KEPT, &none);
+	if (st.code == E_CORRUPT) {
+		diag(DIAG_ERROR, "the audit log is behind audit.head: it was cut off or put back");
+		shutdown_begin(c->sv, 1);
+	} else if (!is_ok(st)) {
 		diag(DIAG_ERROR, "audit.head: %s", status_text(st));
+	}
 }
 
 static void

@@ -27,6 +27,7 @@
 #include <base/rand.h>
 
 #define LISTEN_BACKLOG 1024
+#define HEAD_FILE_MAX 4096
 
 /* Named descriptors that are files below the state directory. */
 static const struct {
@@ -257,8 +258,36 @@ instance_fd(const struct supervisor *sv, const char *name)
 	return -1;
 }
 
-struct status
-instance_keep_head(const struct supervisor *sv, struct span note)
+/* The size that the head on disk speaks of: the second line of the note; 0: there is none. */
+static struct status
+kept_size(const struct supervisor *sv, uint64_t *ret)
 {
+	auto_buf struct buf text = BUF_INIT(HEAD_FILE_MAX);
+	struct status st = io_read_file(sv->inst.dir_fd, "audit.head", &text);
+	const uint8_t *line, *end;
+
+	*ret = 0;
+	if (st.code == E_SYS && st.err == ENOENT)
+		return OK;
+	TRY(st);
+	line = memchr(text.ptr, '\n', text.len);
+	if (line == NULL)
+		return fail(E_CORRUPT);
+	line++;
+	end = memchr(line, '\n', text.len - (size_t)(line - text.ptr));
+	if (end == NULL)
+		return fail(E_CORRUPT);
+	return span_u64(span_of(line, (size_t)(end - line)), UINT64_MAX, ret);
+}
+
+/* A log behind the head that was kept has been cut or put back: E_CORRUPT. */
+struct status
+instance_keep_head(const struct supervisor *sv, uint64_t size, struct span note)
+{
+	uint64_t kept;
+
+	TRY(kept_size(sv, &kept));
+	if (size < kept)
+		return fail(E_CORRUPT);
 	return io_replace_file(sv->inst.dir_fd, "audit.head", note, 0644);
 }

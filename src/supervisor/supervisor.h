@@ -106,7 +106,8 @@ MUST_USE struct status instance_read_cert(
     struct supervisor *sv, struct buf *chain, struct buf *key);
 /* A fresh descriptor by name, or -1; the caller closes it. */
 int instance_fd(const struct supervisor *sv, const char *name);
-MUST_USE struct status instance_keep_head(const struct supervisor *sv, struct span note);
+MUST_USE struct status instance_keep_head(
+    const struct supervisor *sv, uint64_t size, struct span note);
 /* Read and check the configuration file; on failure `error` says why. */
 MUST_USE struct status instance_read_conf(
     const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX]);

@@ -8,12 +8,12 @@
  */
 #include "supervisor.h"
 
-static const char *const conf_gateway[] = { "listen", "limits", "models", "tools", "providers",
-	"sandboxes", NULL };
+static const char *const conf_gateway[] = { "listen", "limits", "models", "providers", "sandboxes",
+	NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
-	"models", "providers", "sandboxes", "tools", "engines", "workers", NULL };
+	"models", "providers", "sandboxes", "engines", "workers", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", NULL };
-static const char *const conf_executor[] = { "sandboxes", "tools", "limits", NULL };
+static const char *const conf_executor[] = { "sandboxes", "limits", NULL };
 static const char *const conf_spawner[] = { "sandboxes", "engines", NULL };
 static const char *const conf_audit[] = { "audit", NULL };
 static const char *const conf_store[] = { "store", NULL };

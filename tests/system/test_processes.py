@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import threading
 import time
@@ -276,3 +277,22 @@ def test_start_is_refused_where_a_key_is_readable_by_others():
             inst.start(20)
     finally:
         inst.remove()
+
+
+def test_a_log_that_was_put_back_is_noticed():
+    with running() as inst:
+        assert inst.execute("print(1)")[0] == 200
+        inst.stop()
+        old = inst.top / "old"
+        shutil.copytree(inst.dir / "audit", old)
+        inst.start()
+        assert inst.execute("print(2)")[0] == 200
+        inst.stop()
+        owner = os.stat(inst.dir / "audit")
+        shutil.rmtree(inst.dir / "audit")
+        shutil.copytree(old, inst.dir / "audit")
+        for p in [inst.dir / "audit", *(inst.dir / "audit").iterdir()]:
+            os.chown(p, owner.st_uid, owner.st_gid)
+        assert inst.verify().returncode == 1
+        with pytest.raises(RuntimeError, match="behind audit.head"):
+            inst.start(20)

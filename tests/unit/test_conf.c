@@ -148,7 +148,7 @@ static const struct {
 	{ "workers: -1\n", "line 1: workers: expects a whole number" },
 	{ "workers: 007\n", "line 1: workers: a number has no leading zero" },
 	{ "workers: \"1\"\n", "line 1: workers: is quoted text" },
-	{ "workers: 257\n", "line 1: workers: is out of its range (0 to 256)" },
+	{ "workers: 17\n", "line 1: workers: is out of its range (0 to 16)" },
 	{ "workers: 99999999999999999999999\n", "line 1: workers: expects a whole number" },
 	{ "workers:\n", "line 1: workers: has no value" },
 	{ "workers: [1]\n", "line 1: workers: expects no list" },

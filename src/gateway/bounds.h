@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GATEWAY_LIMITS_H
-#define GATEWAY_LIMITS_H
+#ifndef GATEWAY_BOUNDS_H
+#define GATEWAY_BOUNDS_H
 
 /*
  * Limits of the gateway that are not configuration. Bytes unless the name says otherwise.
