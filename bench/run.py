@@ -33,7 +33,7 @@ def machine():
     fs = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", tempfile.gettempdir()],
                         capture_output=True, text=True).stdout.strip() or "an unknown file system"
     return (f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, "
-            f"state on {fs}, load average {os.getloadavg()[0]:.1f} at the start")
+            f"state on {fs}")
 
 
 def number(value):
@@ -137,11 +137,12 @@ def main():
     if len(groups) == len(rows.GROUPS) and args.results is None:
         args.results = ROOT / "bench" / "RESULTS.md"
     tempfile.tempdir = "/var/tmp"  # on a disk even where /tmp is memory
-    about = machine()
+    about, load_before = machine(), os.getloadavg()[0]
     build = pathlib.Path(args.build).resolve()
     compile_tools(build, build / "bench")
     bench = Bench(build / "bench", build, time.monotonic() + args.seconds)
     why = {g: run_group(bench, g) for g in groups}
+    about += f"; load average {load_before:.1f} before, the work of others"
     table = [(row.name, *cells(row, bench.results.get(row.key), why[row.group]))
              for row in rows.ROWS if row.group in groups]
     print_table(table)

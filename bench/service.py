@@ -206,7 +206,8 @@ def configuration(sandboxes, workers=0):
         return text + f"""
 workers: {workers}
 policies:
-  default: {{ endpoints: "*", models: "*", tools: "*", languages: "*", requests_per_min: 100000000, concurrent: 4096 }}
+  default: {{ endpoints: "*", models: "*", tools: "*", languages: "*", requests_per_min: 100000000,
+             concurrent: 4096 }}
 limits: {{ user_requests_per_min: 100000000, user_concurrent: 4096 }}
 sandboxes:
 {sandboxes}"""
@@ -307,7 +308,6 @@ def nginx(inst, cores, path, body):
                              type=fields.get("content-type", "application/json").split(";")[0],
                              body=nginx_quote(json.dumps(answer, separators=(",", ":"))))
     (place / "nginx.conf").write_text(text)
-    inst.top.chmod(0o711)  # its worker is www-data
     try:
         p = subprocess.Popen(["nginx", "-p", str(place), "-c", str(place / "nginx.conf")],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
