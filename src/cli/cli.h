@@ -30,6 +30,7 @@ enum option_id {
 	OPT_EXPIRES,
 	OPT_JSON,
 	OPT_FOLLOW,
+	OPT_PACKAGES,
 	OPT_REQUEST,
 	OPT_HELP,
 	OPT_COUNT,
@@ -127,5 +128,8 @@ bool term_put(FILE *to, struct span s);
 
 command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_list,
     cmd_key_revoke, cmd_ask, cmd_exec, cmd_audit_tail, cmd_audit_verify, cmd_config_check;
+
+/* What the image was made of: all of it, or how many. Exit status of the command. */
+int packages_print(const char *manifest, bool whole);
 
 #endif

@@ -26,7 +26,7 @@ const struct command commands[] = {
 	    cmd_serve },
 	{ "reload", "", 0, 0, OPT(OPT_CONFIG), 0,
 	    "make the running service take its configuration and certificate anew", cmd_reload },
-	{ "status", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
+	{ "status", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON) | OPT(OPT_PACKAGES), 0,
 	    "show the processes and the state of the running service", cmd_status },
 	{ "config check", "FILE", 1, 1, 0, 0, "check a configuration file", cmd_config_check },
 	{ "key create", "", 0, 0,

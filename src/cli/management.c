@@ -174,6 +174,8 @@ cmd_status(const struct invocation *inv)
 		return EXIT_FAILED;
 	if (inv->options[OPT_JSON] != NULL)
 		return print_raw(&r);
+	if (inv->options[OPT_PACKAGES] != NULL)
+		return packages_print(conf_str(s.conf, "engines.manifest"), true);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		(void)printf("%-13s", keys[i]);
 		print_cell(&r.d, 0, keys[i], 0);
@@ -183,6 +185,8 @@ cmd_status(const struct invocation *inv)
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
 	print_engines(&r.d);
+	if (packages_print(conf_str(s.conf, "engines.manifest"), false) != EXIT_DONE)
+		return EXIT_FAILED;
 	print_processes(&r.d);
 	return EXIT_DONE;
 }

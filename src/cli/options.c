@@ -27,6 +27,7 @@ static const struct {
 	[OPT_USER] = { "user", 'u', "NAME", "the user that the key belongs to" },
 	[OPT_POLICY] = { "policy", 'p', "NAME", "what the key may do (default)" },
 	[OPT_EXPIRES] = { "expires", 'e', "TIME", "for how long: 90s, 15m, 12h, 30d (for ever)" },
+	[OPT_PACKAGES] = { "packages", 'p', NULL, "list what the sandbox image was made of" },
 	[OPT_JSON] = { "json", 'j', NULL, "print JSON" },
 	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on as records are written" },
 	[OPT_REQUEST] = { "request", 'r', "ID", "only records of this request" },
