@@ -246,9 +246,9 @@ event_of(struct span rest)
 
 	if (!auditlog_member(rest, "type", &type))
 		return 0;
-	for (uint8_t i = 1; i < EVENT_COUNT; i++) {
+	for (unsigned i = 1; i < EVENT_COUNT; i++) {
 		if (audit_events[i].name != NULL && span_eq_str(type, audit_events[i].name))
-			return i;
+			return (uint8_t)i;
 	}
 	return 0;
 }

@@ -166,7 +166,7 @@ sql_column_fixed(struct db *db, enum statement s, int at, uint8_t *out, size_t l
 {
 	struct span v = sql_column(db, s, at);
 
-	if (v.len != len)
+	if (v.ptr == NULL || v.len != len)
 		return fail(E_CORRUPT);
 	memcpy(out, v.ptr, len);
 	return OK;
