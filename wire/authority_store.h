@@ -114,6 +114,9 @@ static const struct wire_msg as_msgs[] = {
 	[AS_DAY_KEY] = { "day-key", WIRE_B_TO_A, WIRE_TABLE(struct as_day_key, as_day_key_rows) },
 	[AS_DONE] = { "done", WIRE_B_TO_A, WIRE_TABLE(struct as_done, as_done_rows) },
 };
-static const struct wire_edge as_edge = WIRE_EDGE("authority-store", as_msgs, false);
+static const struct wire_edge as_edge = { .name = "authority-store",
+	.msgs = as_msgs,
+	.nmsgs = sizeof(as_msgs) / sizeof(as_msgs[0]),
+	.secrets = true };
 
 #endif

@@ -171,6 +171,9 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_RELOADED] = { "reloaded", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_reloaded, ctl_reloaded_rows) },
 };
-static const struct wire_edge ctl_edge = WIRE_EDGE("control", ctl_msgs, false);
+static const struct wire_edge ctl_edge = { .name = "control",
+	.msgs = ctl_msgs,
+	.nmsgs = sizeof(ctl_msgs) / sizeof(ctl_msgs[0]),
+	.secrets = true };
 
 #endif

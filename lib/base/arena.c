@@ -107,3 +107,11 @@ arena_reset(struct arena *a)
 	keep->used = 0;
 	a->used = 0;
 }
+
+void
+arena_wipe(struct arena *a)
+{
+	for (struct arena_block *b = a->head; b != NULL; b = b->next)
+		explicit_bzero(b->data, b->used);
+	arena_reset(a);
+}

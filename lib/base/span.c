@@ -173,3 +173,12 @@ buf_shift(struct buf *b, size_t n)
 	memmove(b->ptr, b->ptr + n, b->len - n);
 	b->len -= n;
 }
+
+void
+buf_shift_wipe(struct buf *b, size_t n)
+{
+	size_t len = b->len;
+
+	buf_shift(b, n);
+	explicit_bzero(b->ptr + b->len, len - b->len);
+}

@@ -111,6 +111,8 @@ free_memory(struct link *l)
 		(void)close(l->in_fds[i]);
 	for (size_t i = l->next_msg_fd; i < l->nmsg_fds; i++)
 		(void)close(l->msg_fds[i]);
+	link_drop(l, &l->in, l->in.len);
+	link_drop(l, &l->out, l->out.len);
 	buf_done(&l->in);
 	buf_done(&l->out);
 	arena_done(&l->arena);
@@ -186,6 +188,15 @@ link_new_id(struct link *l)
 
 	l->next_id += 2;
 	return id;
+}
+
+void
+link_drop(const struct link *l, struct buf *b, size_t n)
+{
+	if (l->edge->secrets && b->len > 0)
+		buf_shift_wipe(b, n);
+	else
+		buf_shift(b, n);
 }
 
 void

@@ -126,7 +126,10 @@ dispatch_msg(struct link *l, const struct frame *f, struct span payload)
 	m = &l->edge->msgs[f->type];
 	if ((m->dir & (l->a_end ? WIRE_B_TO_A : WIRE_A_TO_B)) == 0)
 		return fail(E_PROTO);
-	arena_reset(&l->arena);
+	if (l->edge->secrets)
+		arena_wipe(&l->arena);
+	else
+		arena_reset(&l->arena);
 	msg = arena_alloc(&l->arena, m->table.size);
 	if (msg == NULL)
 		return fail(E_NOMEM);
@@ -199,6 +202,8 @@ dispatch(struct link *l)
 			link_fail(l, st);
 	}
 	l->dispatching = false;
-	buf_shift(&l->in, l->in_off);
+	link_drop(l, &l->in, l->in_off);
+	if (l->edge->secrets)
+		arena_wipe(&l->arena);
 	l->in_off = 0;
 }

@@ -159,7 +159,7 @@ queue_compact(struct link *l)
 	if (l->out_off < l->out.len && l->out_off < LINK_QUEUE_MAX / 8)
 		return;
 	l->out_base += l->out_off;
-	buf_shift(&l->out, l->out_off);
+	link_drop(l, &l->out, l->out_off);
 	l->out_off = 0;
 }
 

@@ -42,6 +42,27 @@ arena_refuses_beyond_its_cap(void **state)
 }
 
 static void
+wiping_leaves_nothing(void **state)
+{
+	struct buf b = BUF_INIT(300);
+	struct arena a = ARENA_INIT(10000);
+	uint8_t *p = arena_alloc(&a, 16);
+
+	(void)state;
+	assert_true(is_ok(buf_put(&b, "secret-and-rest", 15)));
+	buf_shift_wipe(&b, 11);
+	assert_true(span_eq_str(buf_span(&b), "rest"));
+	for (size_t i = 4; i < 15; i++)
+		assert_int_equal(b.ptr[i], 0);
+	memset(p, 0x55, 16);
+	arena_wipe(&a);
+	for (size_t i = 0; i < 16; i++)
+		assert_int_equal(p[i], 0);
+	buf_done(&b);
+	arena_done(&a);
+}
+
+static void
 numbers_are_strict(void **state)
 {
 	uint64_t v = 0;
@@ -121,6 +142,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buf_stays_within_its_cap),
 		cmocka_unit_test(arena_refuses_beyond_its_cap),
+		cmocka_unit_test(wiping_leaves_nothing),
 		cmocka_unit_test(numbers_are_strict),
 		cmocka_unit_test(base64_accepts_one_text_per_value),
 		cmocka_unit_test(utf8_is_repaired_across_any_split),

@@ -80,6 +80,8 @@ MUST_USE struct status buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Drop `n` bytes from the front (memmove). */
 void buf_shift(struct buf *b, size_t n);
+/* The same, and what was dropped or moved away is overwritten. */
+void buf_shift_wipe(struct buf *b, size_t n);
 
 static inline struct span
 buf_span(const struct buf *b)

@@ -89,6 +89,7 @@ struct wire_edge {
 	const struct wire_msg *msgs; /* by type; type 0 is never used */
 	uint16_t nmsgs;
 	bool streams; /* a data edge: streams and credits */
+	bool secrets; /* keys travel on it: buffers are wiped behind every message */
 };
 
 #define WIRE_EDGE(n, m, s)                          \
