@@ -375,7 +375,9 @@ static void
 child_ended(struct child *c, int wait_status)
 {
 	struct supervisor *sv = c->sv;
-	bool expected = c->state == CHILD_DRAINING || sv->stopping;
+	/* A worker of an older configuration is being replaced already. */
+	bool replaced = c->proc == PROC_GATEWAY && c->generation != sv->generation;
+	bool expected = c->state == CHILD_DRAINING || replaced || sv->stopping;
 	bool stable = uv_now(&sv->loop) - c->started_ms > STABLE_MS;
 
 	record_process(sv, c, false, wait_status);

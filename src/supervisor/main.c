@@ -87,17 +87,6 @@ standard_input_from_null(void)
 		diag_fatal("/dev/null: %s", status_text(fail_errno()));
 }
 
-static uint32_t
-worker_count(const struct conf *conf)
-{
-	uint64_t n = conf_u64(conf, "workers");
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (n == 0)
-		n = cores > 0 ? (uint64_t)cores : 1;
-	return n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
-}
-
 static void
 open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 {

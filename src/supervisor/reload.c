@@ -116,6 +116,7 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 		return st;
 	}
 	conf_free(old);
+	sv->workers = worker_count(fresh);
 	buf_done(&sv->inst.cert_chain);
 	buf_done(&sv->inst.cert_key);
 	sv->inst.cert_chain = chain;
@@ -152,14 +153,12 @@ reload_begin(struct supervisor *sv, uint64_t call_id)
 	adopt(sv);
 }
 
-/* When all workers of the new generation serve, the old ones may go. */
+/* When all workers of the new generation serve, the old ones may go, be it late. */
 void
 reload_progress(struct supervisor *sv)
 {
 	uint32_t fresh = 0;
 
-	if (!sv->reloading)
-		return;
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		const struct child *c = &sv->children[i];
 
@@ -175,5 +174,6 @@ reload_progress(struct supervisor *sv)
 		    c->generation != sv->generation)
 			child_drain(c, REPLACE_GRACE_MS);
 	}
-	reply(sv, true, "");
+	if (sv->reloading)
+		reply(sv, true, "");
 }

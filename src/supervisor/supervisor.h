@@ -97,6 +97,8 @@ struct proc_row {
 };
 extern const struct proc_row proc_rows[PROC_COUNT];
 bool proc_wanted(const struct supervisor *sv, enum proc proc);
+/* Gateways wanted: the configured number, or one per core. */
+uint32_t worker_count(const struct conf *conf);
 uint32_t proc_count(const struct supervisor *sv, enum proc proc);
 
 /* instance.c: the state directory, sockets and files. */

@@ -8,6 +8,8 @@
  */
 #include "supervisor.h"
 
+#include <unistd.h>
+
 static const char *const conf_gateway[] = { "listen", "limits", "models", "providers", "sandboxes",
 	NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
@@ -64,4 +66,15 @@ uint32_t
 proc_count(const struct supervisor *sv, enum proc proc)
 {
 	return proc == PROC_GATEWAY ? sv->workers : 1;
+}
+
+uint32_t
+worker_count(const struct conf *conf)
+{
+	uint64_t n = conf_u64(conf, "workers");
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n == 0)
+		n = cores > 0 ? (uint64_t)cores : 1;
+	return n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
 }

@@ -241,6 +241,15 @@ def test_reload_refuses_a_bad_file_and_goes_on():
         assert [r for r in inst.records() if r["event"]["type"] == "ConfigLoaded"]
 
 
+def test_reload_changes_the_number_of_workers():
+    with running(edit=lambda text: text + "\nworkers: 3\n") as inst:
+        assert len(inst.pids("gateway")) == 3
+        inst.edit(lambda text: text.replace("workers: 3", "workers: 1"))
+        assert inst.operate("reload").returncode == 0
+        wait_for(lambda: len(inst.pids("gateway")) == 1, 12, "one worker is left")
+        assert inst.execute("print(1)")[0] == 200
+
+
 def test_two_instances_side_by_side(service):
     with running() as other:
         assert other.execute("print(1)")[2]["stdout"] == "1\n"
