@@ -26,6 +26,7 @@ link_call_find(struct link *l, uint64_t id)
 	return NULL;
 }
 
+/* First all that are over their time, then their callbacks, which may cancel each other. */
 void
 link_on_call_timer(uv_timer_t *handle)
 {
@@ -34,19 +35,21 @@ link_on_call_timer(uv_timer_t *handle)
 	struct call *c, *next;
 
 	for (c = TAILQ_FIRST(&l->calls_in_order); c != NULL; c = next) {
-		link_reply *cb = c->cb;
-		void *ctx = c->ctx;
-
 		next = TAILQ_NEXT(c, in_order);
 		if (c->deadline_ms > now)
 			continue;
+		TAILQ_REMOVE(&l->calls_in_order, c, in_order);
+		TAILQ_INSERT_TAIL(&l->calls_expired, c, in_order);
+		c->expired = true;
+	}
+	while (!l->freed && (c = TAILQ_FIRST(&l->calls_expired)) != NULL) {
+		link_reply *cb = c->cb;
+		void *ctx = c->ctx;
+
 		link_call_cancel(l, c->id);
 		cb(l, fail(E_TIMEOUT), 0, NULL, ctx);
-		if (l->freed)
-			return;
-		next = TAILQ_FIRST(&l->calls_in_order); /* the callback may have changed the list */
 	}
-	if (l->ncalls == 0)
+	if (!l->freed && l->ncalls == 0)
 		(void)uv_timer_stop(&l->timer);
 }
 
@@ -88,7 +91,10 @@ link_call_cancel(struct link *l, uint64_t id)
 	if (c == NULL)
 		return;
 	LIST_REMOVE(c, in_bucket);
-	TAILQ_REMOVE(&l->calls_in_order, c, in_order);
+	if (c->expired)
+		TAILQ_REMOVE(&l->calls_expired, c, in_order);
+	else
+		TAILQ_REMOVE(&l->calls_in_order, c, in_order);
 	l->ncalls--;
 	free(c);
 }

@@ -37,6 +37,7 @@ struct call {
 	TAILQ_ENTRY(call) in_order;
 	uint64_t id;
 	uint64_t deadline_ms; /* uv_now() */
+	bool expired;         /* on the link's list of those to be told */
 	link_reply *cb;
 	void *ctx;
 };
@@ -53,7 +54,8 @@ struct stream {
 	size_t give_back;  /* consumed, not yet told to the peer */
 	bool sent_end;
 	bool got_end;
-	bool starved; /* a write was cut short by the link's queue */
+	TAILQ_ENTRY(stream) in_starved;
+	bool starved; /* on the link's list: a write was cut short by its queue */
 };
 
 /* Descriptors that belong to the byte at `at` of everything ever queued. */
@@ -82,7 +84,7 @@ struct link {
 	bool dispatching;
 	bool want_write;
 	bool streams_done; /* some stream has ended on both sides */
-	bool starved;      /* some stream waits for the queue */
+	bool waking;       /* stream_wake_starved() runs */
 	struct status why;
 	uint32_t states;
 	uint32_t peer_id;
@@ -98,9 +100,12 @@ struct link {
 	struct arena arena;
 	size_t ncalls, nstreams;
 	LIST_HEAD(, call) calls[LINK_BUCKETS];
-	TAILQ_HEAD(, call) calls_in_order;
+	TAILQ_HEAD(call_list, call) calls_in_order;
+	struct call_list calls_expired;
 	LIST_HEAD(, stream) streams[LINK_BUCKETS];
 	TAILQ_HEAD(stream_list, stream) streams_in_order;
+	struct stream_list starved; /* in the order in which they came to wait */
+	size_t nstarved;
 };
 
 struct status link_queue(

@@ -80,6 +80,8 @@ link_new(uv_loop_t *loop, int fd, const struct wire_edge *edge, bool a_end,
 	STAILQ_INIT(&l->marks);
 	TAILQ_INIT(&l->calls_in_order);
 	TAILQ_INIT(&l->streams_in_order);
+	TAILQ_INIT(&l->starved);
+	TAILQ_INIT(&l->calls_expired);
 	st = transport_socketpair(fd, &l->transport);
 	if (is_ok(st))
 		st = handles_start(l);
@@ -137,6 +139,7 @@ link_free(struct link *l)
 		return;
 	link_flush(l);
 	l->freed = true;
+	TAILQ_CONCAT(&l->calls_in_order, &l->calls_expired, in_order);
 	while ((c = TAILQ_FIRST(&l->calls_in_order)) != NULL) {
 		TAILQ_REMOVE(&l->calls_in_order, c, in_order);
 		free(c);
@@ -223,7 +226,7 @@ link_settle(struct link *l)
 		return;
 	if (l->out_off < l->out.len)
 		link_flush(l);
-	if (l->starved && !l->failed && link_queued(l) < LINK_QUEUE_MAX / 4)
+	if (l->nstarved > 0 && !l->failed && link_queued(l) < LINK_QUEUE_MAX / 4)
 		stream_wake_starved(l);
 	if (!l->failed || l->closed || l->freed)
 		return;

@@ -63,7 +63,8 @@ link_queue(struct link *l, const struct frame *f, struct span payload, const int
 
 	if (l->failed || l->freed)
 		return fail(E_CLOSED);
-	if (link_queued(l) + payload.len > LINK_QUEUE_MAX)
+	/* Credit, ends and cancels get through behind a full queue; they are few and small. */
+	if (f->kind == FRAME_DATA && link_queued(l) + payload.len > LINK_QUEUE_MAX)
 		return fail(E_FULL);
 	TRY(buf_reserve(&l->out, FRAME_HEAD_LEN + payload.len));
 	if (nfds > 0)

@@ -17,6 +17,7 @@
 
 #define CREDIT_BATCH (LINK_STREAM_CREDIT / 4) /* give credit back in steps of this */
 
+static void unstarve(struct stream *s);
 static void on_data(struct stream *s, const struct frame *f, struct span payload);
 static void on_end(struct stream *s);
 static struct status on_credit(struct stream *s, struct span payload);
@@ -60,6 +61,7 @@ stream_new(
 static void
 stream_remove(struct stream *s)
 {
+	unstarve(s);
 	LIST_REMOVE(s, in_bucket);
 	TAILQ_REMOVE(&s->link->streams_in_order, s, in_order);
 	s->link->nstreams--;
@@ -111,6 +113,35 @@ stream_send(struct stream *s, uint16_t type, const void *msg)
 	return link_queue_msg(s->link, s->id, type, msg, NULL, 0);
 }
 
+/* Nobody overtakes those who wait for the queue, but for the one that is being woken. */
+static bool
+must_wait(const struct stream *s)
+{
+	const struct link *l = s->link;
+
+	return link_queued(l) > LINK_QUEUE_MAX / 2 || (l->nstarved > 0 && !l->waking);
+}
+
+static void
+starve(struct stream *s)
+{
+	if (s->starved)
+		return;
+	s->starved = true;
+	TAILQ_INSERT_TAIL(&s->link->starved, s, in_starved);
+	s->link->nstarved++;
+}
+
+static void
+unstarve(struct stream *s)
+{
+	if (!s->starved)
+		return;
+	s->starved = false;
+	TAILQ_REMOVE(&s->link->starved, s, in_starved);
+	s->link->nstarved--;
+}
+
 struct status
 stream_write(struct stream *s, uint8_t channel, struct span data, size_t *ret_taken)
 {
@@ -122,8 +153,8 @@ stream_write(struct stream *s, uint8_t channel, struct span data, size_t *ret_ta
 		data.len = s->credit;
 	if (data.len == 0)
 		return OK;
-	if (link_queued(s->link) > LINK_QUEUE_MAX / 2) {
-		s->starved = s->link->starved = true;
+	if (must_wait(s)) {
+		starve(s);
 		return OK;
 	}
 	f.len = (uint32_t)data.len;
@@ -291,22 +322,20 @@ again:
 	}
 }
 
+/* Each of those who wait now gets one turn, while there is room; who still has more waits again. */
 void
 stream_wake_starved(struct link *l)
 {
 	struct stream *s;
 
-	l->starved = false;
-again:
-	TAILQ_FOREACH(s, &l->streams_in_order, in_order)
-	{
-		if (!s->starved)
-			continue;
-		s->starved = false;
+	l->waking = true;
+	for (size_t n = l->nstarved; n > 0 && !l->freed && !l->failed; n--) {
+		s = TAILQ_FIRST(&l->starved);
+		if (s == NULL || link_queued(l) > LINK_QUEUE_MAX / 2)
+			break;
+		unstarve(s);
 		if (!s->sent_end && s->ops->on_writable != NULL)
 			s->ops->on_writable(s, s->ctx);
-		if (l->freed)
-			return;
-		goto again;
 	}
+	l->waking = false;
 }

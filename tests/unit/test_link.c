@@ -365,6 +365,42 @@ an_unaccepted_stream_is_cancelled(void **state)
 	tear_down();
 }
 
+/* More streams than the queue has room for, and a peer that reads nothing for a while. */
+static void
+many_streams_share_a_full_queue(void **state)
+{
+	static struct end ends[450];
+	const struct gb_open open = { .body_len = 5 };
+	int fds[2];
+	size_t sent = 0;
+
+	(void)state;
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	b.got = BUF_INIT(32 << 20);
+	b.accept_streams = true;
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_true(is_ok(link_new(&loop, fds[0], &gb_edge, true, &no_rules, &a, &a.link)));
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		ends[i] = (struct end){ .to_send = 24000 };
+		assert_true(is_ok(
+		    stream_open(a.link, GB_OPEN, &open, &stream_ops, &ends[i], &ends[i].stream)));
+		send_more(ends[i].stream, &ends[i]);
+		sent += ends[i].sent;
+	}
+	assert_true(sent < COUNT(ends) * LINK_STREAM_CREDIT); /* the queue was full */
+	turn();
+	assert_true(is_ok(link_new(&loop, fds[1], &gb_edge, false, &broker_ops, &b, &b.link)));
+	for (int i = 0; i < 400 && b.stream_closed < (int)COUNT(ends); i++)
+		turn();
+	turn();
+	assert_int_equal(b.got.len, COUNT(ends) * 24000);
+	for (size_t i = 0; i < COUNT(ends); i++)
+		assert_int_equal(ends[i].stream_closed, 1);
+	tear_down();
+}
+
 /* Frames by hand: length, kind, descriptors, type, id. */
 static const struct {
 	const char *what;
@@ -436,6 +472,7 @@ main(void)
 		cmocka_unit_test(streams_move_any_size_under_credit),
 		cmocka_unit_test(a_slow_reader_holds_its_writer),
 		cmocka_unit_test(an_unaccepted_stream_is_cancelled),
+		cmocka_unit_test(many_streams_share_a_full_queue),
 		cmocka_unit_test(hostile_frames_drop_the_peer),
 		cmocka_unit_test(data_beyond_the_credit_drops_the_peer),
 	};
