@@ -31,6 +31,8 @@ enum ctl_type {
 	CTL_HEAD_KEPT, /* A, to audit: the head is on disk (same id) */
 	CTL_RELOAD,    /* B, authority: an operator asks for a reload */
 	CTL_RELOADED,  /* A: how it ended (same id) */
+	CTL_PING,      /* A: are you alive? */
+	CTL_PONG,      /* B */
 };
 
 struct ctl_hello {
@@ -170,6 +172,8 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_RELOAD] = { "reload", WIRE_B_TO_A, WIRE_TABLE_NONE },
 	[CTL_RELOADED] = { "reloaded", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_reloaded, ctl_reloaded_rows) },
+	[CTL_PING] = { "ping", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[CTL_PONG] = { "pong", WIRE_B_TO_A, WIRE_TABLE_NONE },
 };
 static const struct wire_edge ctl_edge = { .name = "control",
 	.msgs = ctl_msgs,

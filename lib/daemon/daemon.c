@@ -68,6 +68,7 @@ static void on_cert(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_go(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_config(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_drain(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_ping(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_control_closed(struct link *l, struct status why, void *ctx);
 
 static const struct link_rule base_rules[] = {
@@ -79,6 +80,7 @@ static const struct link_rule base_rules[] = {
 	{ CTL_GO, 0, on_go },
 	{ CTL_CONFIG, 0, on_config },
 	{ CTL_DRAIN, 0, on_drain },
+	{ CTL_PING, 0, on_ping },
 };
 #define NBASE_RULES (sizeof(base_rules) / sizeof(base_rules[0]))
 
@@ -237,6 +239,15 @@ on_drain(struct link *l, uint64_t id, const void *msg, void *ctx)
 		self.d.ops->drain(&self.d);
 	else
 		daemon_quit(&self.d, 0);
+}
+
+static void
+on_ping(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct wire_none none = { 0 };
+
+	(void)msg, (void)ctx;
+	must(link_send(l, id, CTL_PONG, &none), "control link");
 }
 
 static void

@@ -26,6 +26,7 @@
 static void on_hello(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_ready(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_head(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_pong(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_reload(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_control_closed(struct link *l, struct status why, void *ctx);
 static void on_start_timeout(uv_timer_t *t);
@@ -38,6 +39,7 @@ static const struct link_rule control_rules[] = {
 	{ CTL_HEAD, 0, on_head },
 	{ CTL_RELOAD, 0, on_reload },
 	{ CTL_RECORDED, 0, record_on_recorded },
+	{ CTL_PONG, 0, on_pong },
 };
 static const struct link_ops control_ops = { control_rules,
 	sizeof(control_rules) / sizeof(control_rules[0]), on_control_closed };
@@ -92,25 +94,33 @@ static struct status
 child_fork(struct child *c)
 {
 	struct supervisor *sv = c->sv;
+	auto_fd int ours = -1;
+	auto_fd int theirs = -1;
+	auto_fd int metrics = -1;
 	int pair[2];
 
-	TRY(metrics_page(&c->metrics_fd));
+	TRY(metrics_page(&metrics));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return fail_errno();
+	ours = pair[0];
+	theirs = pair[1];
+	/* The link first: a child that nobody can talk to must not be born. */
+	TRY(link_new(&sv->loop, fd_take(&ours), &ctl_edge, true, &control_ops, c, &c->control));
 	c->pid = fork();
 	if (c->pid == 0)
-		child_exec(sv, c->proc, pair[1]);
-	(void)close(pair[1]);
+		child_exec(sv, c->proc, theirs);
 	if (c->pid < 0) {
 		struct status st = fail_errno();
 
-		(void)close(pair[0]);
+		c->pid = 0;
+		link_free(c->control);
+		c->control = NULL;
 		return st;
 	}
+	c->metrics_fd = fd_take(&metrics);
 	c->peer_id = ++sv->next_peer_id;
 	c->started_ms = uv_now(&sv->loop);
 	c->state = CHILD_STARTING;
-	TRY(link_new(&sv->loop, pair[0], &ctl_edge, true, &control_ops, c, &c->control));
 	link_set_peer(c->control, c->peer_id);
 	(void)uv_timer_start(&c->timer, on_start_timeout, START_TIMEOUT_MS, 0);
 	return OK;
@@ -259,6 +269,7 @@ on_ready(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (c->state != CHILD_GREETED)
 		return;
 	c->state = CHILD_READY;
+	c->heard_ms = uv_now(&sv->loop);
 	(void)uv_timer_stop(&c->timer);
 	record_process(sv, c, true, 0);
 	if (!sv->up && all_ready(sv)) {
@@ -297,6 +308,35 @@ on_reload(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l, (void)msg;
 	if (c->proc == PROC_AUTHORITY)
 		reload_begin(c->sv, id);
+}
+
+static void
+on_pong(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct child *c = ctx;
+
+	(void)l, (void)id, (void)msg;
+	c->heard_ms = uv_now(&c->sv->loop);
+}
+
+/* A process that hangs is worse than one that dies: nobody takes its place. */
+void
+children_ping(struct supervisor *sv)
+{
+	const struct wire_none none = { 0 };
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct child *c = &sv->children[i];
+
+		if (c->control == NULL || (c->state != CHILD_READY && c->state != CHILD_DRAINING))
+			continue;
+		if (uv_now(&sv->loop) - c->heard_ms <= HANG_MS &&
+		    is_ok(link_send(c->control, 0, CTL_PING, &none)))
+			continue;
+		diag(DIAG_ERROR, "%s (pid %d): does not answer, killed", proc_names[c->proc],
+		    (int)c->pid);
+		(void)kill(c->pid, SIGKILL);
+	}
 }
 
 /* Death is told by SIGCHLD; a link that breaks first means that the child misbehaved. */

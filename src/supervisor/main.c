@@ -62,6 +62,12 @@ on_signal(uv_signal_t *handle, int signum)
 }
 
 static void
+on_ping_timer(uv_timer_t *t)
+{
+	children_ping(t->data);
+}
+
+static void
 watch_signals(struct supervisor *sv)
 {
 	const struct {
@@ -159,7 +165,11 @@ main(int argc, char **argv)
 		diag_fatal("event loop: cannot be made");
 	(void)uv_timer_init(&sv.loop, &sv.reload_timer);
 	(void)uv_timer_init(&sv.loop, &sv.stop_timer);
-	sv.reload_timer.data = sv.stop_timer.data = &sv;
+	(void)uv_timer_init(&sv.loop, &sv.record_timer);
+	(void)uv_timer_init(&sv.loop, &sv.ping_timer);
+	sv.reload_timer.data = sv.stop_timer.data = sv.record_timer.data = &sv;
+	sv.ping_timer.data = &sv;
+	(void)uv_timer_start(&sv.ping_timer, on_ping_timer, PING_MS, PING_MS);
 	watch_signals(&sv);
 	record_config(&sv, buf_span(&text));
 	start_all(&sv);

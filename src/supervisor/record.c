@@ -5,8 +5,8 @@
  * Runs in: supervisor. Trusts: nothing. Owns: a bounded queue.
  * Invariants: one record is under way at a time and leaves the queue when it is
  * durable, so a death of the audit process loses none of them (and may repeat
- * one, with the same process sequence number). A full queue drops the oldest
- * and its gap in the sequence numbers shows it.
+ * one, with the same process sequence number). A full queue drops its newest,
+ * never the one under way, and the gap in the sequence numbers shows it.
  * See: wire/audit_event.h.
  */
 #include "supervisor.h"
@@ -21,11 +21,8 @@ record_new(struct supervisor *sv, enum audit_event event, enum audit_outcome out
 {
 	struct pending_record *p;
 
-	if (sv->nrecords == RECORDS_MAX) {
-		sv->first_record = (sv->first_record + 1) % RECORDS_MAX;
+	if (sv->nrecords == RECORDS_MAX)
 		sv->nrecords--;
-		sv->record_sent = false;
-	}
 	p = &sv->records[(sv->first_record + sv->nrecords) % RECORDS_MAX];
 	sv->nrecords++;
 	*p = (struct pending_record){ 0 };
@@ -102,6 +99,19 @@ record_config(struct supervisor *sv, struct span text)
 	record_flush(sv);
 }
 
+/* Ids of the A end are odd (lib/link); this one names the record. */
+static uint64_t
+record_id(const struct pending_record *p)
+{
+	return p->rec.proc_seq << 1 | 1;
+}
+
+static void
+on_record_timer(uv_timer_t *t)
+{
+	record_flush(t->data);
+}
+
 void
 record_flush(struct supervisor *sv)
 {
@@ -115,7 +125,7 @@ record_flush(struct supervisor *sv)
 	if (sv->record_sent || sv->nrecords == 0)
 		return;
 	p->rec.values.items = p->values;
-	sv->record_sent = is_ok(link_send(audit->control, 0, CTL_RECORD, &p->rec));
+	sv->record_sent = is_ok(link_send(audit->control, record_id(p), CTL_RECORD, &p->rec));
 }
 
 void
@@ -125,13 +135,15 @@ record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct child *c = ctx;
 	struct supervisor *sv = c->sv;
 
-	(void)l, (void)id;
-	if (c->proc != PROC_AUDIT || !sv->record_sent || sv->nrecords == 0)
+	(void)l;
+	if (c->proc != PROC_AUDIT || !sv->record_sent || sv->nrecords == 0 ||
+	    id != record_id(&sv->records[sv->first_record]))
 		return;
 	sv->record_sent = false;
 	if (!m->ok) {
-		diag(DIAG_ERROR, "audit: refused a record of the supervisor");
-		return; /* tried again with the next event */
+		diag(DIAG_WARN, "audit: cannot take a record of the supervisor now");
+		(void)uv_timer_start(&sv->record_timer, on_record_timer, RECORD_RETRY_MS, 0);
+		return;
 	}
 	sv->first_record = (sv->first_record + 1) % RECORDS_MAX;
 	sv->nrecords--;

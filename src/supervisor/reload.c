@@ -65,7 +65,7 @@ replace_workers(struct supervisor *sv)
 static void
 adopt(struct supervisor *sv)
 {
-	bool demo_there = child_of(sv, PROC_DEMO, false) != NULL;
+	struct child *demo = child_of(sv, PROC_DEMO, false);
 
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		struct child *c = &sv->children[i];
@@ -74,13 +74,42 @@ adopt(struct supervisor *sv)
 		    (c->state == CHILD_READY || c->state == CHILD_GREETED))
 			send_config(sv, c);
 	}
-	if (proc_wanted(sv, PROC_DEMO) && !demo_there) {
+	if (demo != NULL && !proc_wanted(sv, PROC_DEMO))
+		child_drain(demo, REPLACE_GRACE_MS);
+	if (demo == NULL && proc_wanted(sv, PROC_DEMO)) {
 		struct status st = child_start(sv, PROC_DEMO, 0);
 
 		if (!is_ok(st))
 			diag(DIAG_ERROR, "demo: start: %s", status_text(st));
 	}
 	replace_workers(sv);
+}
+
+/* What a running instance cannot change: its place, its users, its engines. */
+static const char *const fixed_keys[] = { "uid_base", "management_socket", "engines.runsc",
+	"engines.image" };
+
+static struct status
+check_reloadable(const struct supervisor *sv, const struct conf *old, char error[CONF_ERROR_MAX])
+{
+	uint32_t room = 0;
+
+	for (size_t i = 0; i < sizeof(fixed_keys) / sizeof(fixed_keys[0]); i++) {
+		const char *was = conf_str(old, fixed_keys[i]),
+			   *is = conf_str(sv->conf, fixed_keys[i]);
+
+		if ((was == NULL) == (is == NULL) && (was == NULL || strcmp(was, is) == 0))
+			continue;
+		(void)snprintf(error, CONF_ERROR_MAX, "%s: cannot change while running: restart",
+		    fixed_keys[i]);
+		return fail(E_DENIED);
+	}
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		room += sv->children[i].state == CHILD_FREE;
+	if (room >= worker_count(sv->conf) + 1)
+		return OK;
+	(void)snprintf(error, CONF_ERROR_MAX, "old workers still end: try again later");
+	return fail(E_FULL);
 }
 
 /* Read, check, bind: nothing has changed yet when one of these fails. */
@@ -94,10 +123,7 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 	if (!is_ok(st))
 		return st;
 	sv->conf = fresh;
-	if ((uint32_t)conf_u64(fresh, "uid_base") != sv->uid_base) {
-		(void)snprintf(error, CONF_ERROR_MAX, "uid_base: cannot change while running");
-		st = fail(E_DENIED);
-	}
+	st = check_reloadable(sv, old, error);
 	if (is_ok(st)) {
 		st = instance_read_cert(sv, &chain, &key);
 		if (!is_ok(st))

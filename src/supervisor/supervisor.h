@@ -7,10 +7,13 @@
 
 #define CHILDREN_MAX 64
 #define WORKERS_MAX 16
+#define RECORD_RETRY_MS 1000
 #define RECORDS_MAX 256        /* events that wait for the audit process */
 #define START_TIMEOUT_MS 20000 /* from fork to READY */
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
+#define PING_MS 2000    /* how often a process is asked whether it lives */
+#define HANG_MS 10000   /* a process that is silent for so long is killed */
 #define STABLE_MS 10000 /* a process that lived so long starts with no delay */
 #define REPLACE_GRACE_MS 10000
 #define SHUTDOWN_MS 10000
@@ -36,6 +39,7 @@ struct child {
 	struct link *control;
 	int metrics_fd;
 	uint64_t started_ms;
+	uint64_t heard_ms; /* last sign of life */
 	uint32_t backoff_ms;
 	uv_timer_t timer;
 	bool timer_up;
@@ -64,6 +68,7 @@ struct pending_record {
 struct supervisor {
 	uv_loop_t loop;
 	uv_signal_t sigchld, sigterm, sigint, sighup;
+	uv_timer_t ping_timer;
 	struct instance inst;
 	struct conf *conf;
 	uint32_t generation;
@@ -80,6 +85,7 @@ struct supervisor {
 	struct pending_record records[RECORDS_MAX];
 	size_t first_record, nrecords;
 	bool record_sent;
+	uv_timer_t record_timer; /* tries again what the audit process refused */
 	uint64_t proc_seq;
 	/* shutdown.c */
 	bool stopping;
@@ -118,6 +124,8 @@ MUST_USE struct status instance_read_conf(
 MUST_USE struct status child_start(struct supervisor *sv, enum proc proc, uint32_t index);
 struct child *child_of(struct supervisor *sv, enum proc proc, bool ready);
 void child_drain(struct child *c, uint32_t grace_ms);
+/* Ask all whether they live; kill those that have been silent for HANG_MS. */
+void children_ping(struct supervisor *sv);
 void children_reap(struct supervisor *sv);
 bool all_ready(const struct supervisor *sv);
 

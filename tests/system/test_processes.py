@@ -250,6 +250,25 @@ def test_reload_changes_the_number_of_workers():
         assert inst.execute("print(1)")[0] == 200
 
 
+def test_reload_refuses_what_cannot_change():
+    with running() as inst:
+        good = inst.conf.read_text()
+        inst.conf.write_text(good.replace("management.sock", "other.sock"))
+        status, body = inst.management("POST", "/admin/reload")
+        assert status >= 400 and b"management_socket" in body, (status, body)
+        inst.conf.write_text(good)
+        assert inst.operate("reload").returncode == 0
+
+
+def test_a_process_that_hangs_is_replaced():
+    with running() as inst:
+        assert inst.execute("print(1)")[0] == 200
+        (pid,) = inst.pids("executor")
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: pid not in inst.pids("executor"), 15, "it does not answer, so it is killed")
+        wait_for(lambda: inst.execute("print(2)")[0] == 200, 3, "and another takes its place")
+
+
 def test_two_instances_side_by_side(service):
     with running() as other:
         assert other.execute("print(1)")[2]["stdout"] == "1\n"
