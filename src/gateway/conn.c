@@ -140,7 +140,7 @@ linger(struct conn *c)
 static void
 feed_kept(struct conn *c)
 {
-	while (c->state == CONN_READ && !c->close_after && c->in.len > 0) {
+	while (c->state == CONN_READ && !c->close_after && c->in.len > 0 && !conn_held_up(c)) {
 		size_t used = conn_feed(c, buf_span(&c->in));
 
 		if (c->state == CONN_CLOSED)
@@ -156,18 +156,25 @@ feed_kept(struct conn *c)
 void
 conn_settle(struct conn *c)
 {
+	bool was_held_up;
+
 	if (c->state == CONN_READ && !c->close_after) {
 		feed_kept(c);
-		if (c->state == CONN_READ)
+		if (conn_held_up(c))
+			timeout_clear(&c->g->timeouts, &c->t_read); /* writing has its own */
+		else if (c->state == CONN_READ)
 			conn_arm(c);
 	}
+	was_held_up = conn_held_up(c);
 	if (c->state == CONN_CLOSED || !conn_flush(c))
 		return;
 	if (conn_unsent(c) == 0 && c->close_after && c->state == CONN_READ) {
 		linger(c);
 		return;
 	}
-	conn_poll(c);
+	if (was_held_up && !conn_held_up(c))
+		conn_mark(c); /* what is kept goes on */
+	conn_resume(c);
 }
 
 static void

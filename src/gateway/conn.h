@@ -61,7 +61,11 @@ void conn_refuse(struct conn *c, uint16_t status);
 
 /* conn_io.c */
 void conn_on_poll(uv_poll_t *handle, int status, int events);
-void conn_poll(struct conn *c);  /* poll for what the state wants */
+void conn_poll(struct conn *c); /* poll for what the state wants */
+void conn_readable(struct conn *c);
+void conn_resume(struct conn *c); /* poll, and read what TLS holds */
+/* The client sends requests, but does not read their answers. */
+bool conn_held_up(const struct conn *c);
 bool conn_flush(struct conn *c); /* false: the connection was closed */
 size_t conn_unsent(const struct conn *c);
 

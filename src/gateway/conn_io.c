@@ -3,19 +3,34 @@
  * conn_io.c: bytes of a connection, in and out.
  *
  * Runs in: gateway. Trusts: nothing of the client.
- * Owns: nothing. Invariants: input kept is at most PIPELINE_MAX and one read;
+ * Owns: nothing. Invariants: input kept is at most PIPELINE_MAX and one read, and
+ * no input is read while it is there, or while a client leaves its answers unread;
  * a client that goes away while its answer is made is noticed at once.
  * See: conn.c.
  */
 #include "conn.h"
 
-static void on_readable(struct conn *c);
 static bool keep(struct conn *c, struct span in);
 
 size_t
 conn_unsent(const struct conn *c)
 {
 	return c->out.len - c->out_off;
+}
+
+/* Is there room for more input? What is kept, and answers not yet read, hold it up. */
+static bool
+wants_input(const struct conn *c)
+{
+	if (c->state == CONN_HANDSHAKE || c->state == CONN_LINGER)
+		return true;
+	return c->in.len < PIPELINE_MAX && !conn_held_up(c);
+}
+
+bool
+conn_held_up(const struct conn *c)
+{
+	return c->state == CONN_READ && conn_unsent(c) >= OUT_SOFT_MAX;
 }
 
 void
@@ -25,7 +40,7 @@ conn_poll(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
-	if (c->state != CONN_ANSWER || c->in.len < PIPELINE_MAX)
+	if (wants_input(c))
 		events |= UV_READABLE;
 	if (c->state == CONN_LINGER)
 		events = UV_READABLE;
@@ -68,7 +83,7 @@ handshake(struct conn *c)
 	conn_arm(c);
 	conn_poll(c);
 	if (tls_pending(c->tls))
-		on_readable(c);
+		conn_readable(c);
 }
 
 void
@@ -90,7 +105,7 @@ conn_on_poll(uv_poll_t *handle, int status, int events)
 	}
 	/* TLS may have waited for the socket before it could read on. */
 	if ((events & (UV_READABLE | UV_WRITABLE)) != 0 && (c->events & UV_READABLE) != 0)
-		on_readable(c);
+		conn_readable(c);
 	else if ((events & UV_DISCONNECT) != 0 && (c->events & UV_READABLE) == 0)
 		conn_close(c);
 }
@@ -115,13 +130,17 @@ on_eof(struct conn *c)
 	conn_close(c);
 }
 
-static void
-on_readable(struct conn *c)
+/* What TLS holds already is read too, if it is wanted: no poll tells of it. */
+void
+conn_readable(struct conn *c)
 {
 	for (int i = 0; i < READS_PER_EVENT || tls_pending(c->tls); i++) {
 		size_t n = 0;
-		struct status st = tls_read(c->tls, c->g->scratch, READ_LEN, &n);
+		struct status st;
 
+		if (!wants_input(c))
+			break;
+		st = tls_read(c->tls, c->g->scratch, READ_LEN, &n);
 		if (st.code == E_AGAIN) {
 			c->want_write = c->want_write || tls_want(c->tls) == TLS_WANT_WRITE;
 			break;
@@ -161,6 +180,16 @@ keep(struct conn *c, struct span in)
 	else if (c->state == CONN_READ)
 		conn_arm(c);
 	return true;
+}
+
+void
+conn_resume(struct conn *c)
+{
+	conn_poll(c);
+	if (c->state == CONN_READ || c->state == CONN_ANSWER) {
+		if (!c->eof && wants_input(c) && tls_pending(c->tls))
+			conn_readable(c);
+	}
 }
 
 bool

@@ -2,6 +2,8 @@
 """What the gateway does with good and bad input, over raw TLS."""
 
 import json
+import os
+import signal
 import socket
 import ssl
 import struct
@@ -130,6 +132,60 @@ def test_pipelined_answers_come_in_order(raw):
             assert json.loads(body)["object"] == "list"
         elif status == 200:
             assert json.loads(body)["stdout"] == f"{i}\n"
+
+
+def send_all(r, data):
+    """On a thread: the service stops reading while answers are not read."""
+    t = threading.Thread(target=r.send, args=(data,))
+    t.start()
+    return t
+
+
+def test_many_pipelined_requests_are_all_answered_in_order(service, raw):
+    def get(path):
+        return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n\r\n"
+
+    r = raw()
+    t = send_all(r, (get("/v1/models") + get("/nowhere")) * 750)
+    for i in range(1500):
+        status, _, body = r.answer()
+        assert status in ((404, 429) if i % 2 else (200, 429)), i
+    t.join()
+
+
+def test_pipelined_megabytes_wait_for_a_client_that_reads_late(service, raw):
+    """Answers of 8 MB of bad requests do not pile up in the worker's memory."""
+    one = b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sp_bad\r\n\r\n"
+    count = (8 << 20) // len(one)
+
+    def resident():
+        lines = [line for pid in service.pids("gateway")
+                 for line in open(f"/proc/{pid}/status").read().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+    before = resident()
+    r = raw()
+    t = send_all(r, one * count)
+    time.sleep(2)
+    assert t.is_alive() and resident() - before < 8 << 10, "the worker read on"
+    for i in range(count):
+        assert r.answer()[0] == 401, i
+    t.join()
+
+
+def test_body_behind_its_head_waits_for_a_slow_authority(service, raw):
+    body = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "x" * 400_000}]})
+    pid = service.pids("authority")[0]
+    r = raw()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        t = send_all(r, f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n"
+                     f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+        time.sleep(1)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert r.answer()[0] == 200
+    t.join()
 
 
 def test_chunked_body_and_100_continue(service, raw):
