@@ -46,7 +46,7 @@ static const struct link_ops control_ops = { control_rules,
 
 /* In the fork: nothing but descriptors, signals and exec. */
 static _Noreturn void
-child_exec(const struct supervisor *sv, enum proc proc, int control_fd)
+child_exec(const struct supervisor *sv, enum proc proc, int control_fd, pid_t parent)
 {
 	char path[sizeof(sv->inst.libexec) + 32];
 	char *argv[] = { path, NULL }, *envp[] = { NULL };
@@ -56,7 +56,7 @@ child_exec(const struct supervisor *sv, enum proc proc, int control_fd)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() == 1)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
 		_exit(127);
 	if (control_fd == DAEMON_CONTROL_FD) {
 		if (fcntl(control_fd, F_SETFD, 0) < 0)
@@ -97,6 +97,7 @@ child_fork(struct child *c)
 	auto_fd int ours = -1;
 	auto_fd int theirs = -1;
 	auto_fd int metrics = -1;
+	pid_t parent = getpid();
 	int pair[2];
 
 	TRY(metrics_page(&metrics));
@@ -108,7 +109,7 @@ child_fork(struct child *c)
 	TRY(link_new(&sv->loop, fd_take(&ours), &ctl_edge, true, &control_ops, c, &c->control));
 	c->pid = fork();
 	if (c->pid == 0)
-		child_exec(sv, c->proc, theirs);
+		child_exec(sv, c->proc, theirs, parent);
 	if (c->pid < 0) {
 		struct status st = fail_errno();
 
