@@ -99,7 +99,10 @@ const struct conf_row conf_rows[] = {
 	NUMBER("limits.write_timeout_ms", 100, 600000, "30000", "Without progress when writing."),
 	NUMBER("limits.body_bytes", 1024, 8388608, "8388608", "Body of one request."),
 	NUMBER("limits.bodies_total_bytes", 1048576, 68719476736, "268435456",
-	    "All bodies in the memory of one worker."),
+	    "All bodies in the memory of one worker, as far as they have arrived; a quarter of it "
+	    "for "
+	    "one key, half for one source address. An eighth more is kept for the first 64 KiB of "
+	    "each body."),
 	NUMBER("limits.turn_steps", 1, 16, "8", "Tool steps of one turn."),
 	NUMBER("limits.turn_s", 1, 600, "300", "Time of one turn, seconds."),
 	NUMBER("limits.turn_output_kb", 1, 65536, "4096", "Output of all steps of a turn, KiB."),

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "bounds.h"
+#include "budget.h"
 #include "source.h"
 #include "timeout.h"
 
@@ -46,7 +47,7 @@ struct gateway {
 	size_t nconns;
 	struct tls_ctx *tls;
 	uint64_t body_len_max;
-	uint64_t bodies_max, bodies_used; /* bytes */
+	struct budget bodies;
 
 	/* request.c */
 	TAILQ_HEAD(request_active, request) active; /* admission asked for, or running */
@@ -82,9 +83,6 @@ void gateway_configure(struct gateway *g);
 void gateway_settle(struct gateway *g);
 /* The provider's name of a model; empty: no such alias. */
 struct span gateway_model(const struct gateway *g, struct span alias);
-/* Room for `len` more bytes of bodies. */
-bool gateway_charge(struct gateway *g, uint64_t len);
-void gateway_discharge(struct gateway *g, uint64_t len);
 
 /* links.c */
 void links_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd);

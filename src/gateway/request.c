@@ -73,18 +73,24 @@ clear_buf(struct buf *b)
 		buf_clear(b);
 }
 
-void
-request_reset(struct request *r)
+static void
+drop_bodies(struct request *r)
 {
-	assert(!r->active && r->call == 0);
-	turn_reset(&r->turn);
 	clear_buf(&r->body);
 	clear_buf(&r->upstream);
 	clear_buf(&r->turn.body);
 	clear_buf(&r->turn.messages);
 	clear_buf(&r->turn.steps);
-	gateway_discharge(r->g, r->charged);
-	r->charged = 0;
+	budget_release(&r->g->bodies, &r->charge);
+	r->room = 0;
+}
+
+void
+request_reset(struct request *r)
+{
+	assert(!r->active && r->call == 0);
+	turn_reset(&r->turn);
+	drop_bodies(r);
 	arena_reset(&r->arena);
 	explicit_bzero(r->credential, r->credential_len);
 	r->credential_len = 0;
@@ -204,20 +210,34 @@ on_checked(struct link *l, struct status st, uint16_t type, const void *msg, voi
 
 /* ---- the body ---- */
 
+/* Double the room, within what was announced; if that is too much, what is needed now. */
+static struct status
+make_room(struct request *r, uint64_t need)
+{
+	struct budget *b = &r->g->bodies;
+	uint64_t most = r->http.body == HTTP_BODY_LENGTH ? r->http.content_length : BODY_MAX;
+	uint64_t room = 2 * r->room > BUDGET_STEP_MIN ? 2 * r->room : BUDGET_STEP_MIN;
+
+	if (r->room == 0)
+		TRY(budget_own(
+		    b, &r->charge, span_of(r->credential, r->credential_len), r->address));
+	room = room > most ? most : room;
+	if (room < need || !is_ok(budget_charge(b, &r->charge, room - r->room))) {
+		TRY(budget_charge(b, &r->charge, need - r->room));
+		room = need;
+	}
+	r->room = room;
+	return buf_reserve(&r->body, (size_t)room - r->body.len);
+}
+
 struct status
 request_body(struct request *r, struct span piece)
 {
-	uint64_t more = piece.len;
+	uint64_t need = r->body.len + piece.len;
 
-	/* A body of known length is charged whole, once. */
-	if (r->http.body == HTTP_BODY_LENGTH)
-		more = r->charged == 0 ? r->http.content_length : 0;
-	if (!gateway_charge(r->g, more))
-		return fail(E_FULL);
-	r->charged += more;
 	r->body.max = BODY_MAX;
-	if (r->http.body == HTTP_BODY_LENGTH && r->body.len == 0)
-		TRY(buf_reserve(&r->body, (size_t)r->http.content_length));
+	if (need > r->room)
+		TRY(make_room(r, need));
 	return buf_put_span(&r->body, piece);
 }
 
@@ -337,6 +357,7 @@ request_over(struct request *r)
 	assert(r->turn.state == TURN_IDLE && r->call == 0);
 	TAILQ_REMOVE(&r->g->active, r, next);
 	r->active = false;
+	drop_bodies(r); /* an idle connection keeps nothing large */
 	if (r->reply == NULL)
 		release(r);
 }

@@ -52,7 +52,8 @@ struct request {
 	bool key_ok;              /* form and checksum */
 	struct http_request http; /* borrowed; not after the client has left */
 	struct buf body;
-	uint64_t charged; /* of the worker's budget, bytes */
+	uint64_t room; /* for the body, charged to the budget, bytes */
+	struct budget_charge charge;
 	struct arena arena;
 	uint64_t call; /* GA_CHECK under way; 0: none */
 
@@ -81,7 +82,7 @@ void request_begin(struct request *r, const struct http_request *http, struct so
     const uint8_t address[SOURCE_LEN]);
 /* The body is not here yet: ask whether its sender has a key before it is read. */
 void request_check(struct request *r);
-/* One more piece of the body. E_FULL: the worker's budget. */
+/* One more piece of the body. E_FULL: the worker's budget, or a share of it. */
 MUST_USE struct status request_body(struct request *r, struct span piece);
 /* The request is complete: answer it, now or later. */
 void request_run(struct request *r);

@@ -190,7 +190,8 @@ gateway_configure(struct gateway *g)
 		.sources_max = SOURCES_MAX,
 	};
 	g->body_len_max = conf_u64(g->d->conf, "limits.body_bytes");
-	g->bodies_max = conf_u64(g->d->conf, "limits.bodies_total_bytes");
+	budget_configure(
+	    &g->bodies, conf_u64(g->d->conf, "limits.bodies_total_bytes"), g->body_len_max);
 	g->turn_output_max = conf_u64(g->d->conf, "limits.turn_output_kb") << 10;
 	configure_timeouts(g);
 	configure_models(g);
@@ -240,23 +241,6 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 	tls_ctx_free(g->tls);
 	g->tls = fresh;
 	accept_resume(g);
-}
-
-/* ---- the budget of bodies ---- */
-
-bool
-gateway_charge(struct gateway *g, uint64_t len)
-{
-	if (len > g->bodies_max || g->bodies_used > g->bodies_max - len)
-		return false;
-	g->bodies_used += len;
-	return true;
-}
-
-void
-gateway_discharge(struct gateway *g, uint64_t len)
-{
-	g->bodies_used -= len;
 }
 
 /* ---- hooks ---- */

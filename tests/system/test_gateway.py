@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the gateway does with good and bad input, over raw TLS."""
 
+import contextlib
 import json
 import os
 import signal
@@ -259,6 +260,41 @@ def test_connections_per_source(make_instance):
     wait_for(fits, 3, "the place of a closed connection is not free again")
     for r in kept:
         r.sock.close()
+
+
+def test_slow_large_bodies_of_one_key_refuse_nobody_else(make_instance):
+    inst = make_instance(edit=lambda text: text + "\nworkers: 1\nlimits: { body_bytes: 1048576, "
+                         "bodies_total_bytes: 16777216 }\n")
+    other = json.loads(inst.management("POST", "/admin/keys", {"tenant": "t2", "user": "u2"})[1])["key"]
+
+    def fits(size):
+        content = "x" * size
+        status, _, a = inst.request("POST", CHAT, {"model": "demo", "messages": [
+            {"role": "user", "content": content}]}, key=other)
+        assert status == 200, a
+
+    slow = [Raw(inst) for _ in range(90)]
+    for r in slow:
+        r.send(f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {inst.key}\r\n"
+               "Content-Type: application/json\r\nContent-Length: 1048576\r\nExpect: 100-continue\r\n\r\n")
+        r.read_until(b"100 Continue\r\n\r\n")
+        r.data = b""
+        r.send(b"{")
+    for size in [10, 60_000, 900_000] * 5:
+        fits(size)
+    for r in slow:  # and now most of each: 36 MB, of a share of 4 MB
+        with contextlib.suppress(OSError):
+            r.send(b" " * 400_000)
+    for size in [10, 60_000, 900_000] * 5:
+        fits(size)
+    refused = 0
+    for r in slow:
+        r.sock.settimeout(0.01)
+        with contextlib.suppress(TimeoutError, OSError, EOFError):
+            refused += r.answer()[0] == 503
+        r.sock.close()
+    assert refused > 70
+    wait_for(lambda: inst.request("POST", CHAT, HELLO)[0] == 200, 3, "the share is not given back")
 
 
 # ---- JSON and schemas ----

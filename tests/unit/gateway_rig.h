@@ -518,7 +518,8 @@ clean(void **state)
 	spin(20);
 	assert_true(TAILQ_EMPTY(&g.active));
 	assert_int_equal(g.nconns, 0);
-	assert_int_equal(g.bodies_used, 0);
+	assert_int_equal(g.bodies.used[POOL_SMALL] + g.bodies.used[POOL_LARGE], 0);
+	assert_int_equal(g.bodies.owners, 0);
 	assert_null(peers.run_stream);
 	assert_null(peers.call_stream);
 	return 0;
