@@ -5,7 +5,8 @@
  * Runs in: gateway. Trusts: the kernel for addresses.
  * Owns: the poll handle of the listening socket, which the supervisor owns.
  * Invariants: at most connections_max connections; a source over its limit is
- * closed before a byte of TLS is spoken, and counted.
+ * closed before a byte of TLS is spoken, and counted; want of descriptors or memory
+ * stops accepting for a while.
  * See: source.h; limits.* in docs/configuration.md.
  */
 #include <netinet/in.h>
@@ -27,7 +28,8 @@ accept_start(struct gateway *g)
 		errno = -rc;
 		return fail_errno();
 	}
-	g->listen_poll.data = g;
+	(void)uv_timer_init(g->loop, &g->accept_again);
+	g->listen_poll.data = g->accept_again.data = g;
 	accept_resume(g);
 	return OK;
 }
@@ -67,6 +69,26 @@ take(struct gateway *g, int fd, const struct sockaddr *sa)
 	conn_open(g, fd, source, address);
 }
 
+static bool
+is_want(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
+}
+
+static void
+on_accept_again(uv_timer_t *timer)
+{
+	accept_resume(timer->data);
+}
+
+/* The socket stays readable: polled on, it would spin. */
+static void
+pause_accepting(struct gateway *g)
+{
+	accept_stop(g);
+	(void)uv_timer_start(&g->accept_again, on_accept_again, ACCEPT_AGAIN_MS, 0);
+}
+
 static void
 on_listen(uv_poll_t *handle, int status, int events)
 {
@@ -84,8 +106,11 @@ on_listen(uv_poll_t *handle, int status, int events)
 		}
 		fd = accept4(
 		    g->listen_fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0) {
+			if (is_want(errno))
+				pause_accepting(g);
 			return;
+		}
 		take(g, fd, (const struct sockaddr *)&ss);
 	}
 }

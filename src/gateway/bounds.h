@@ -13,6 +13,7 @@
 #define OUT_SOFT_MAX (64U << 10)       /* unsent output that stops reading from inside */
 #define OUT_MAX (96U << 20)            /* unsent output of one connection, whatever happens */
 #define ACCEPTS_PER_EVENT 16           /* connections taken in one turn of the loop */
+#define ACCEPT_AGAIN_MS 100            /* after one failed for want of descriptors or memory */
 #define SOURCES_MAX 8192               /* source addresses remembered */
 #define LINGER_MS 1000                 /* to read on after an answer that ends a connection */
 #define LINGER_BYTES_MAX (4UL << 20)   /* and how much */

@@ -36,7 +36,9 @@ struct gateway {
 	/* accept.c */
 	int listen_fd;
 	uv_poll_t listen_poll;
+	uv_timer_t accept_again;
 	bool accepting;
+	size_t fds_max; /* descriptors that this process may have */
 	size_t connections_max;
 	struct sources sources;
 	bool failures_pending; /* some source has failures to report */

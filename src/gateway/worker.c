@@ -59,6 +59,17 @@ compile_schemas(struct gateway *g)
 	return OK;
 }
 
+/* Before the jail, which has no system call for it, and raises the soft limit to the hard one. */
+static size_t
+fds_max(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+		return FDS_RESERVED;
+	return rl.rlim_max < worker_jail.nofile ? rl.rlim_max : worker_jail.nofile;
+}
+
 struct status
 worker_init(struct daemon *d)
 {
@@ -67,6 +78,7 @@ worker_init(struct daemon *d)
 	g->listen_fd = daemon_fd(d, "listen");
 	if (g->listen_fd < 0)
 		return fail(E_NOTFOUND);
+	g->fds_max = fds_max();
 	return worker_prepare(d);
 }
 
@@ -130,14 +142,11 @@ limit(const struct gateway *g, const char *path)
 static size_t
 connections_max(const struct gateway *g)
 {
-	struct rlimit rl;
 	size_t wanted = limit(g, "limits.connections");
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY)
-		return wanted;
-	if (rl.rlim_cur <= FDS_RESERVED)
+	if (g->fds_max <= FDS_RESERVED)
 		return 1;
-	return wanted < rl.rlim_cur - FDS_RESERVED ? wanted : rl.rlim_cur - FDS_RESERVED;
+	return wanted < g->fds_max - FDS_RESERVED ? wanted : g->fds_max - FDS_RESERVED;
 }
 
 static void

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -295,6 +296,34 @@ def test_slow_large_bodies_of_one_key_refuse_nobody_else(make_instance):
         r.sock.close()
     assert refused > 70
     wait_for(lambda: inst.request("POST", CHAT, HELLO)[0] == 200, 3, "the share is not given back")
+
+
+def test_connections_obey_the_limit_of_descriptors(make_instance):
+    inst = make_instance(edit=lambda text: text + "\nworkers: 1\n")
+    resource.prlimit(inst.proc.pid, resource.RLIMIT_NOFILE, (160, 160))
+    old = inst.pids("gateway")[0]
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: inst.pids("gateway") not in ([], [old]), 5, "no new gateway")
+    pid = inst.pids("gateway")[0]
+
+    def answers():
+        with contextlib.suppress(OSError, EOFError):
+            return inst.request("GET", "/v1/models")[0] == 200
+
+    def ticks():
+        with open(f"/proc/{pid}/stat") as f:
+            return sum(map(int, f.read().rpartition(")")[2].split()[11:13]))
+
+    wait_for(answers, 5, "the new gateway does not answer")
+    idle = [socket.create_connection(("127.0.0.1", inst.port), 5) for _ in range(200)]
+    time.sleep(0.5)
+    assert len(os.listdir(f"/proc/{pid}/fd")) < 150
+    before = ticks()
+    time.sleep(1)
+    assert ticks() - before < 0.2 * os.sysconf("SC_CLK_TCK"), "it spins"
+    for s in idle:
+        s.close()
+    wait_for(answers, 5, "the places of closed connections are not free again")
 
 
 # ---- JSON and schemas ----

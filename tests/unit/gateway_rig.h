@@ -550,6 +550,7 @@ start(void **state)
 		return -1;
 	}
 	d.conf = conf;
+	g.fds_max = 1024;
 	if (!is_ok(worker_prepare(&d)) || !is_ok(keytext_create((uint8_t *)key)))
 		return -1;
 	worker_hook(&d);

@@ -2,6 +2,8 @@
 /* A whole worker: what fails, leaves, dies, is slow, revoked or drained. */
 #include "gateway_rig.h"
 
+#include <sys/resource.h>
+
 static void
 client_leaves(void **state)
 {
@@ -284,6 +286,37 @@ draining(void **state)
 	client_close(&c);
 }
 
+/* One more connection than descriptors: it waits, without a loop that spins. */
+static void
+out_of_descriptors(void **state)
+{
+	struct sockaddr_un sa;
+	socklen_t len = sizeof(sa);
+	struct rlimit was, now;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int next;
+
+	(void)state;
+	assert_int_equal(getsockname(g.listen_fd, (struct sockaddr *)&sa, &len), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&sa, len), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	next = dup(fd);
+	(void)close(next);
+	now = was;
+	now.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	spin(5);
+	assert_false(g.accepting);
+	assert_int_equal(g.nconns, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	for (uint64_t end = uv_hrtime() + WAIT_MS * 1000000ULL; g.nconns == 0 && uv_hrtime() < end;)
+		turn_loop();
+	assert_int_equal(g.nconns, 1);
+	assert_true(g.accepting);
+	(void)close(fd);
+	spin(20);
+}
+
 int
 main(void)
 {
@@ -299,6 +332,7 @@ main(void)
 		FLOW(turn_times_out),
 		FLOW(slow_heads_time_out),
 		FLOW(garbage_gets_400),
+		FLOW(out_of_descriptors),
 		FLOW(draining),
 	};
 
