@@ -86,9 +86,10 @@ const struct conf_row conf_rows[] = {
 
 	NUMBER("limits.connections", 1, 1000000, "4096", "Open connections of one worker."),
 	NUMBER("limits.connections_per_source", 1, 1000000, "1024",
-	    "Open connections of one source address."),
+	    "Open connections of one source address. Each worker allows its part, rounded up."),
 	NUMBER("limits.handshakes_per_source_per_s", 1, 1000000, "500",
-	    "TLS handshakes a second of one source address."),
+	    "TLS handshakes a second of one source address. Each worker allows its part, rounded "
+	    "up."),
 	NUMBER("limits.auth_failures_per_s", 1, 1000000, "100",
 	    "Failed authentications a second of one source address that are looked up and recorded "
 	    "one by one; above it they are counted."),

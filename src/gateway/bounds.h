@@ -7,6 +7,7 @@
  */
 #include <stdint.h>
 
+#define WORKERS_MAX 16                 /* the supervisor's, too */
 #define READ_LEN 16384                 /* one read from a connection */
 #define READS_PER_EVENT 4              /* then the others get their turn */
 #define PIPELINE_MAX (64U << 10)       /* input kept while an answer is made */

@@ -38,6 +38,7 @@ struct gateway {
 	uv_poll_t listen_poll;
 	uv_timer_t accept_again;
 	bool accepting;
+	long cores;
 	size_t fds_max; /* descriptors that this process may have */
 	size_t connections_max;
 	struct sources sources;

@@ -13,6 +13,7 @@
 #include <seccomp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <base/cleanup.h>
 #include <base/rand.h>
@@ -79,6 +80,7 @@ worker_init(struct daemon *d)
 	if (g->listen_fd < 0)
 		return fail(E_NOTFOUND);
 	g->fds_max = fds_max();
+	g->cores = sysconf(_SC_NPROCESSORS_ONLN);
 	return worker_prepare(d);
 }
 
@@ -149,6 +151,19 @@ connections_max(const struct gateway *g)
 	return wanted < g->fds_max - FDS_RESERVED ? wanted : g->fds_max - FDS_RESERVED;
 }
 
+/* Workers share one socket, but not their counts: each allows its part of what the service does. */
+static uint32_t
+part(const struct gateway *g, const char *path)
+{
+	uint64_t n = conf_u64(g->d->conf, "workers");
+
+	if (n == 0)
+		n = g->cores > 0 ? (uint64_t)g->cores : 1;
+	if (n > WORKERS_MAX)
+		n = WORKERS_MAX;
+	return (uint32_t)((limit(g, path) + n - 1) / n);
+}
+
 static void
 configure_timeouts(struct gateway *g)
 {
@@ -194,8 +209,8 @@ gateway_configure(struct gateway *g)
 {
 	g->connections_max = connections_max(g);
 	g->sources.limits = (struct source_limits){
-		.connections = limit(g, "limits.connections_per_source"),
-		.handshakes_per_s = limit(g, "limits.handshakes_per_source_per_s"),
+		.connections = part(g, "limits.connections_per_source"),
+		.handshakes_per_s = part(g, "limits.handshakes_per_source_per_s"),
 		.sources_max = SOURCES_MAX,
 	};
 	g->body_len_max = conf_u64(g->d->conf, "limits.body_bytes");

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static const char *const conf_gateway[] = { "listen", "limits", "models", "providers", "sandboxes",
-	NULL };
+	"workers", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", NULL };

@@ -263,6 +263,23 @@ def test_connections_per_source(make_instance):
         r.sock.close()
 
 
+def test_limits_of_a_source_are_shared_by_workers(make_instance):
+    inst = make_instance(edit=lambda text: text + "\nworkers: 4\nlimits: { connections_per_source: 8 }\n")
+    opened = [socket.create_connection(("127.0.0.1", inst.port), 5) for _ in range(60)]
+    time.sleep(0.5)
+    kept = 0
+    for s in opened:
+        s.setblocking(False)
+        try:
+            s.recv(1)
+        except BlockingIOError:
+            kept += 1
+        except ConnectionError:
+            pass
+        s.close()
+    assert 2 <= kept <= 8
+
+
 def test_slow_large_bodies_of_one_key_refuse_nobody_else(make_instance):
     inst = make_instance(edit=lambda text: text + "\nworkers: 1\nlimits: { body_bytes: 1048576, "
                          "bodies_total_bytes: 16777216 }\n")
