@@ -21,6 +21,7 @@ static void on_admitted(
 static void on_granted(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void on_settled(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void on_timeout(struct timeout *timer);
+static bool may_tell(const struct turn *t);
 
 void
 turn_init(struct turn *t, struct request *r)
@@ -266,6 +267,16 @@ turn_settle(struct turn *t)
 	turn_event(t, TURN_SETTLED);
 }
 
+/*
+ * Why a turn ended is told by the authority. A run or a call that it cancelled may
+ * be heard of first; "cancelled" is then no reason of its own.
+ */
+static bool
+may_tell(const struct turn *t)
+{
+	return t->error == ERROR_NONE || t->error == ERROR_CANCELLED;
+}
+
 static void
 on_settled(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
 {
@@ -276,7 +287,7 @@ on_settled(struct link *l, struct status st, uint16_t type, const void *msg, voi
 	t->call_id = 0;
 	if (t->error == ERROR_NONE && (!is_ok(st) || type != GA_SETTLED))
 		t->error = ERROR_UNAVAILABLE;
-	if (t->error == ERROR_NONE && m->error != ERROR_NONE)
+	if (may_tell(t) && m->error != ERROR_NONE)
 		t->error = m->error;
 	turn_event(t, TURN_SETTLED);
 }
@@ -305,7 +316,7 @@ turn_revoke(struct turn *t, enum error error)
 		link_call_cancel(t->r->g->authority, t->call_id);
 	t->call_id = 0;
 	t->revoked = true;
-	if (t->error == ERROR_NONE)
+	if (may_tell(t))
 		t->error = error;
 	if (t->id == 0) {
 		end_with(t, t->error);

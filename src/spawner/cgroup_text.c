@@ -91,7 +91,7 @@ line_next(struct span *text)
 static struct span
 word_next(struct span *line)
 {
-	const uint8_t *space = memchr(line->ptr, ' ', line->len);
+	const uint8_t *space = line->len == 0 ? NULL : memchr(line->ptr, ' ', line->len);
 	size_t len = space == NULL ? line->len : (size_t)(space - line->ptr);
 	struct span word = span_of(line->ptr, len);
 
