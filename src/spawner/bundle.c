@@ -23,6 +23,11 @@
  */
 #define AS_FACTOR 8
 #define GUEST_NOFILE 1024
+/*
+ * Threads of the guest, of which the control group sees next to nothing. More
+ * than its processes may be, so that these meet the group's limit, which tells.
+ */
+#define NPROC_FACTOR 2
 #define SHM_SIZE "16m"
 #define FSIZE_FACTOR 1 /* of /tmp's size */
 
@@ -64,7 +69,7 @@ bundle_write(enum es_runner runner, const struct launch_cmd *cmd, struct buf *ou
 	TRY(buf_put_str(out, ","));
 	TRY(put_rlimit(out, "FSIZE", tmp * FSIZE_FACTOR));
 	TRY(buf_put_str(out, ","));
-	TRY(put_rlimit(out, "NPROC", cmd->pids));
+	TRY(put_rlimit(out, "NPROC", (uint64_t)cmd->pids * NPROC_FACTOR));
 	TRY(buf_put_str(out, ","));
 	if (runners[runner].limit_as) {
 		TRY(put_rlimit(out, "AS", ((uint64_t)cmd->memory_mb << 20) * AS_FACTOR));

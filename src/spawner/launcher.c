@@ -29,6 +29,7 @@
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -317,11 +318,21 @@ start(struct launcher *l, const struct launch_cmd *cmd, const int *fds)
 	remove_groups(l, cmd->slot);
 }
 
+static uint32_t
+pids_limit(uint32_t guest_pids)
+{
+	cpu_set_t cores;
+	int n = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+
+	return LAUNCH_PIDS_BASE + LAUNCH_PIDS_PER_CORE * (uint32_t)n +
+	       LAUNCH_PIDS_PER_PROCESS * guest_pids;
+}
+
 static struct status
 start_child(struct launcher *l, struct slot *s, const struct launch_cmd *cmd, const int *fds)
 {
 	struct cgroup_limits limits = { cmd->memory_mb + LAUNCH_MEMORY_EXTRA_MB,
-		cmd->pids + LAUNCH_PIDS_EXTRA };
+		pids_limit(cmd->pids) };
 	struct child c = { .runsc = l->runsc, .image = l->image, .lifeline = l->lifeline[0] };
 	auto_fd int go_read = -1, go_write = -1, report_read = -1, report_write = -1;
 	int go[2], report[2];

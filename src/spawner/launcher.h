@@ -19,7 +19,12 @@
 #define LAUNCH_STDIO 4            /* descriptors with LAUNCH_START: 0, 1, 2, 3 of the guest */
 #define LAUNCH_STATS 2            /* descriptors with LAUNCH_STARTED: cpu, memory */
 #define LAUNCH_MEMORY_EXTRA_MB 64 /* what runsc itself needs beside the guest */
-#define LAUNCH_PIDS_EXTRA 128     /* threads of sentry and stubs beside the guest's */
+/* The group's limit of processes, so that it bites at the guest's: a warm sandbox
+ * has the sentry's threads, which grow with the cores, and each process of the
+ * guest is a stub of two threads. */
+#define LAUNCH_PIDS_BASE 16
+#define LAUNCH_PIDS_PER_CORE 4
+#define LAUNCH_PIDS_PER_PROCESS 2
 
 enum launch_op {
 	LAUNCH_START = 1, /* with LAUNCH_STDIO descriptors */

@@ -99,7 +99,7 @@ bundles(void **state)
 	static const char *const wanted[] = { "\"uid\":65534", "\"bounding\":[]",
 		"\"effective\":[]", "\"permitted\":[]", "\"inheritable\":[]", "\"ambient\":[]",
 		"\"noNewPrivileges\":true", "\"readonly\":true", "size=7340032\",\"mode=1777\"",
-		"{\"type\":\"RLIMIT_NPROC\",\"hard\":5,\"soft\":5}",
+		"{\"type\":\"RLIMIT_NPROC\",\"hard\":10,\"soft\":10}",
 		"{\"type\":\"RLIMIT_CORE\",\"hard\":0,\"soft\":0}", "\"type\":\"network\"" };
 	struct launch_cmd cmd = { .memory_mb = 64, .pids = 5, .tmp_mb = 7 };
 
