@@ -21,6 +21,7 @@ static void on_admitted(
 static void on_granted(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void on_settled(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void on_timeout(struct timeout *timer);
+static void on_run_timeout(struct timeout *timer);
 static bool may_tell(const struct turn *t);
 
 void
@@ -29,6 +30,8 @@ turn_init(struct turn *t, struct request *r)
 	t->r = r;
 	t->timer.fn = on_timeout;
 	t->timer.owner = t;
+	t->run_timer.fn = on_run_timeout;
+	t->run_timer.owner = t;
 	turn_reset(t);
 }
 
@@ -92,6 +95,36 @@ static void
 on_timeout(struct timeout *timer)
 {
 	turn_fail(timer->owner, ERROR_TURN_LIMIT);
+}
+
+/* Output that waits for the client is no fault of the executor. */
+static void
+on_run_timeout(struct timeout *timer)
+{
+	struct turn *t = timer->owner;
+
+	if (t->run.unconsumed > 0) {
+		timeout_set(&t->r->g->timeouts, timer, TIMEOUT_RUN, gateway_now(t->r->g));
+		return;
+	}
+	diag(DIAG_WARN, "a run did not end in its time; it is cancelled");
+	turn_fail(t, ERROR_UNAVAILABLE);
+}
+
+void
+turn_start_run(struct turn *t)
+{
+	struct gateway *g = t->r->g;
+
+	timeout_set_longer(&g->timeouts, &t->run_timer, TIMEOUT_RUN, t->run_ms, gateway_now(g));
+	if (!is_ok(run_start(&t->run, g->executor, t->grant)))
+		turn_fail(t, ERROR_UNAVAILABLE);
+}
+
+void
+turn_run_ended(struct turn *t)
+{
+	timeout_clear(&t->r->g->timeouts, &t->run_timer);
 }
 
 bool
@@ -245,6 +278,7 @@ stop_effects(struct turn *t)
 {
 	call_cancel(&t->call);
 	run_cancel(&t->run);
+	turn_run_ended(t);
 	timeout_clear(&t->r->g->timeouts, &t->timer);
 }
 
@@ -285,10 +319,12 @@ on_settled(struct link *l, struct status st, uint16_t type, const void *msg, voi
 
 	(void)l;
 	t->call_id = 0;
-	if (t->error == ERROR_NONE && (!is_ok(st) || type != GA_SETTLED))
-		t->error = ERROR_UNAVAILABLE;
-	if (may_tell(t) && m->error != ERROR_NONE)
+	if (!is_ok(st) || type != GA_SETTLED) {
+		if (t->error == ERROR_NONE)
+			t->error = ERROR_UNAVAILABLE;
+	} else if (may_tell(t) && m->error != ERROR_NONE) {
 		t->error = m->error;
+	}
 	turn_event(t, TURN_SETTLED);
 }
 
