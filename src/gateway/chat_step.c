@@ -34,6 +34,7 @@ prepare(struct turn *t)
 		return fail(E_SYNTAX);
 	req.language = t->args.language;
 	req.code = t->args.code;
+	t->run_ms = gateway_run_ms(t->r->g, req.language, 0);
 	return run_prepare(&t->run, &req, t->digest);
 }
 
@@ -84,8 +85,7 @@ chat_start_run(struct turn *t)
 	t->run.ops = &run_ops;
 	t->run.ctx = t;
 	t->run.output_max = t->r->g->turn_output_max - t->output_len;
-	if (!is_ok(run_start(&t->run, t->r->g->executor, t->grant)))
-		turn_fail(t, ERROR_UNAVAILABLE);
+	turn_start_run(t);
 }
 
 bool
@@ -249,6 +249,7 @@ static void
 on_done(struct run *run, void *ctx)
 {
 	(void)run;
+	turn_run_ended(ctx);
 	step_over(ctx, NULL);
 }
 

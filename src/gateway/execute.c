@@ -122,6 +122,7 @@ execute_run(struct request *r)
 		return;
 	}
 	(void)snprintf(t->run_id, sizeof(t->run_id), "exec_%s", r->id_text);
+	t->run_ms = gateway_run_ms(r->g, req.language, req.timeout_ms);
 	t->admit.endpoint = ENDPOINT_EXECUTE;
 	t->admit.language = req.language;
 	t->admit.tool_name = req.language;
@@ -137,8 +138,7 @@ execute_start(struct turn *t)
 	t->run.ops = &run_ops;
 	t->run.ctx = t;
 	t->run.output_max = RUN_OUTPUT_MAX;
-	if (!is_ok(run_start(&t->run, t->r->g->executor, t->grant)))
-		turn_fail(t, ERROR_UNAVAILABLE);
+	turn_start_run(t);
 }
 
 static void
@@ -183,6 +183,7 @@ static void
 on_done(struct run *run, void *ctx)
 {
 	(void)run;
+	turn_run_ended(ctx);
 	turn_event(ctx, TURN_ANSWERED);
 }
 

@@ -86,6 +86,8 @@ void gateway_configure(struct gateway *g);
 void gateway_settle(struct gateway *g);
 /* The provider's name of a model; empty: no such alias. */
 struct span gateway_model(const struct gateway *g, struct span alias);
+/* How long a run may take; `timeout_ms` 0: as long as its language's sandboxes allow. */
+uint64_t gateway_run_ms(const struct gateway *g, struct span language, uint32_t timeout_ms);
 
 /* links.c */
 void links_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd);

@@ -18,11 +18,27 @@ timeouts_init(struct timeouts *all)
 void
 timeout_set(struct timeouts *all, struct timeout *t, enum timeout_kind kind, uint64_t now_ms)
 {
+	timeout_set_longer(all, t, kind, 0, now_ms);
+}
+
+/* From the tail: that is where it belongs, but for lengths that differ. */
+void
+timeout_set_longer(struct timeouts *all, struct timeout *t, enum timeout_kind kind,
+    uint64_t more_ms, uint64_t now_ms)
+{
+	struct timeout *before;
+
 	timeout_clear(all, t);
 	t->kind = kind;
-	t->deadline_ms = now_ms + all->len_ms[kind];
+	t->deadline_ms = now_ms + all->len_ms[kind] + more_ms;
 	t->set = true;
-	TAILQ_INSERT_TAIL(&all->queues[kind], t, next);
+	before = TAILQ_LAST(&all->queues[kind], timeout_queue);
+	while (before != NULL && before->deadline_ms > t->deadline_ms)
+		before = TAILQ_PREV(before, timeout_queue, next);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(&all->queues[kind], t, next);
+	else
+		TAILQ_INSERT_AFTER(&all->queues[kind], before, t, next);
 }
 
 void

@@ -19,6 +19,7 @@ enum timeout_kind {
 	TIMEOUT_WRITE,
 	TIMEOUT_LINGER,
 	TIMEOUT_TURN,
+	TIMEOUT_RUN, /* beside the run's own limit */
 	TIMEOUT_KINDS,
 };
 
@@ -39,6 +40,9 @@ struct timeouts {
 void timeouts_init(struct timeouts *all);
 /* Set, or set anew. */
 void timeout_set(struct timeouts *all, struct timeout *t, enum timeout_kind kind, uint64_t now_ms);
+/* The same with `more_ms` on top; in the order of deadlines. */
+void timeout_set_longer(struct timeouts *all, struct timeout *t, enum timeout_kind kind,
+    uint64_t more_ms, uint64_t now_ms);
 void timeout_clear(struct timeouts *all, struct timeout *t);
 /* Run what is due. */
 void timeouts_run(struct timeouts *all, uint64_t now_ms);

@@ -80,6 +80,8 @@ struct turn {
 
 	/* chat and execute */
 	struct run run;
+	struct timeout run_timer;
+	uint64_t run_ms; /* its own limit */
 	uint8_t digest[DIGEST_LEN];
 	char run_id[64];
 };
@@ -101,6 +103,9 @@ void turn_revoke(struct turn *t, enum error error);
 /* Ask for the next effect: TURN_GO or a failure follows. */
 void turn_step(struct turn *t, const struct ga_step *step);
 bool turn_room(void *turn);
+/* The prepared run begins: TURN_FAIL follows when the executor does not end it in time. */
+void turn_start_run(struct turn *t);
+void turn_run_ended(struct turn *t);
 /* actions of the table */
 void turn_settle(struct turn *t);
 void turn_finish(struct turn *t);

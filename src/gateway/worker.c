@@ -181,6 +181,7 @@ configure_timeouts(struct gateway *g)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		g->timeouts.len_ms[rows[i].kind] = conf_u64(g->d->conf, rows[i].path);
 	g->timeouts.len_ms[TIMEOUT_LINGER] = LINGER_MS;
+	g->timeouts.len_ms[TIMEOUT_RUN] = RUN_GRACE_MS;
 	g->timeouts.len_ms[TIMEOUT_TURN] = 1000 * conf_u64(g->d->conf, "limits.turn_s");
 }
 
@@ -238,6 +239,20 @@ gateway_model(const struct gateway *g, struct span alias)
 			return g->models[i].id;
 	}
 	return SPAN_EMPTY;
+}
+
+uint64_t
+gateway_run_ms(const struct gateway *g, struct span language, uint32_t timeout_ms)
+{
+	uint64_t ms = g->timeouts.len_ms[TIMEOUT_TURN]; /* of a language that is not offered */
+	size_t iter = 0;
+	struct span name;
+
+	while (conf_each(g->d->conf, "sandboxes", &iter, &name)) {
+		if (span_eq(name, language))
+			ms = 1000 * conf_u64f(g->d->conf, "sandboxes.%.*s.wall_s", SPAN_FMT(name));
+	}
+	return timeout_ms > 0 && timeout_ms < ms ? timeout_ms : ms;
 }
 
 /* Connections under way keep the context that they began with. */

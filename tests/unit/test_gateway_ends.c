@@ -209,6 +209,30 @@ turn_times_out(void **state)
 	client_close(&c);
 }
 
+/* An executor that neither answers nor dies. */
+static void
+run_times_out(void **state)
+{
+	struct client c;
+
+	(void)state;
+	g.timeouts.len_ms[TIMEOUT_RUN] = 50;
+	peers.hold_run = true;
+	client_open(&c);
+	request(&c, "POST", "/v1/execute", key,
+	    "{\"language\":\"python\",\"code\":\"x\",\"timeout_ms\":100}");
+	for (uint64_t end = uv_hrtime() + 120 * 1000000ULL; uv_hrtime() < end;)
+		turn_loop();
+	assert_int_equal(peers.runs_cancelled, 0);
+	wait_for(&c, "\"unavailable\"");
+	spin(20);
+	assert_int_equal(peers.runs_cancelled, 1);
+	assert_int_equal(peers.settles, 1);
+	assert_int_equal(peers.settle.error, ERROR_UNAVAILABLE);
+	g.timeouts.len_ms[TIMEOUT_RUN] = RUN_GRACE_MS;
+	client_close(&c);
+}
+
 static void
 slow_heads_time_out(void **state)
 {
@@ -330,6 +354,7 @@ main(void)
 		FLOW(provider_errors),
 		FLOW(failure_within_a_stream),
 		FLOW(turn_times_out),
+		FLOW(run_times_out),
 		FLOW(slow_heads_time_out),
 		FLOW(garbage_gets_400),
 		FLOW(out_of_descriptors),
