@@ -97,7 +97,8 @@ conn_close(struct conn *c)
 	g->nconns--;
 	daemon_metric_add(METRIC_CONNECTIONS_OPEN, -1);
 	c->req = NULL;
-	request_left(r); /* at once: its runs end within 100 ms */
+	if (r != NULL)
+		request_left(r); /* at once: its runs end within 100 ms */
 	uv_close((uv_handle_t *)&c->poll, on_poll_closed);
 }
 

@@ -28,7 +28,7 @@ struct conn {
 	enum conn_state state;
 	struct tls_conn *tls;
 	struct http_request_parser *parser;
-	struct request *req;
+	struct request *req; /* NULL: its last request was parted from it */
 	struct source *source;
 	uint8_t address[SOURCE_LEN];
 	struct timeout t_read; /* handshake, header, body, idle, linger */

@@ -8,6 +8,8 @@
  * by OUT_SOFT_MAX for streams, by OUT_MAX in any case.
  * See: RFC 9112; request.h.
  */
+#include <assert.h>
+
 #include <http/write.h>
 
 #include <base/clock.h>
@@ -110,10 +112,21 @@ reply_go_on_h1(struct request *r)
 	conn_mark(c);
 }
 
+/* Nothing is read any more that could become a request. */
+static void
+reply_part_h1(struct request *r)
+{
+	struct conn *c = r->conn;
+
+	assert(c->close_after);
+	c->req = NULL;
+}
+
 const struct reply_ops conn_reply_ops = {
 	.head = reply_head_h1,
 	.data = reply_data_h1,
 	.end = reply_end_h1,
 	.room = reply_room_h1,
 	.go_on = reply_go_on_h1,
+	.part = reply_part_h1,
 };

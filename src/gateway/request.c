@@ -380,6 +380,20 @@ request_left(struct request *r)
 }
 
 void
+request_give_up(struct request *r, enum error error)
+{
+	const struct reply_ops *reply = r->reply;
+
+	r->close = true;
+	reply_error(r, error);
+	reply->part(r);
+	r->reply = NULL;
+	r->conn = NULL;
+	r->source = NULL;
+	drop_bodies(r);
+}
+
+void
 request_writable(struct request *r)
 {
 	turn_writable(&r->turn);

@@ -33,6 +33,8 @@ struct reply_ops {
 	void (*end)(struct request *r);
 	bool (*room)(struct request *r);  /* false: the client is slow */
 	void (*go_on)(struct request *r); /* the key is good: read the body */
+	/* The last answer is given: the connection ends, and `r` is not its request any more. */
+	void (*part)(struct request *r);
 };
 
 struct request {
@@ -88,6 +90,8 @@ MUST_USE struct status request_body(struct request *r, struct span piece);
 void request_run(struct request *r);
 /* The client has left; `r` belongs to nobody but the worker now. */
 void request_left(struct request *r);
+/* Answer with an error, and go on without the client. State: active. */
+void request_give_up(struct request *r, enum error error);
 /* The client can take more. */
 void request_writable(struct request *r);
 /* The authority is away: everything under way ends. */

@@ -18,6 +18,7 @@ enum timeout_kind {
 	TIMEOUT_IDLE,
 	TIMEOUT_WRITE,
 	TIMEOUT_LINGER,
+	TIMEOUT_ADMIT, /* the authority's answer, before a client is told to try again */
 	TIMEOUT_TURN,
 	TIMEOUT_RUN, /* beside the run's own limit */
 	TIMEOUT_KINDS,

@@ -91,10 +91,28 @@ turn_fail(struct turn *t, enum error error)
 		turn_event(t, TURN_FAIL);
 }
 
+/*
+ * The client is told to try again, but the authority may still admit the turn:
+ * then it is settled at once. The request waits for that without its client.
+ */
+static void
+admit_late(struct turn *t)
+{
+	if (t->r->reply == NULL)
+		return;
+	request_give_up(t->r, ERROR_UNAVAILABLE);
+	turn_fail(t, ERROR_CANCELLED);
+}
+
 static void
 on_timeout(struct timeout *timer)
 {
-	turn_fail(timer->owner, ERROR_TURN_LIMIT);
+	struct turn *t = timer->owner;
+
+	if (t->state == TURN_ADMIT)
+		admit_late(t);
+	else
+		turn_fail(t, ERROR_TURN_LIMIT);
 }
 
 /* Output that waits for the client is no fault of the executor. */
@@ -145,13 +163,13 @@ turn_writable(struct turn *t)
 /* ---- admission ---- */
 
 static struct status
-call_authority(struct turn *t, uint16_t type, const void *msg, link_reply *cb)
+call_authority(struct turn *t, uint16_t type, const void *msg, uint64_t timeout_ms, link_reply *cb)
 {
 	struct link *l = t->r->g->authority;
 
 	if (l == NULL)
 		return fail(E_CLOSED);
-	return link_call(l, type, msg, CALL_TIMEOUT_MS, cb, t, &t->call_id);
+	return link_call(l, type, msg, (uint32_t)timeout_ms, cb, t, &t->call_id);
 }
 
 /* Over before it began, or over and settled. */
@@ -160,6 +178,7 @@ end_with(struct turn *t, enum error error)
 {
 	struct request *r = t->r;
 
+	timeout_clear(&r->g->timeouts, &t->timer);
 	t->state = TURN_IDLE;
 	reply_error(r, error);
 	request_over(r);
@@ -169,13 +188,18 @@ void
 turn_admit(struct turn *t, enum turn_kind kind)
 {
 	struct request *r = t->r;
+	struct gateway *g = r->g;
 
 	t->kind = kind;
 	t->state = TURN_ADMIT;
 	memcpy(t->admit.request_id, r->id, REQUEST_ID_LEN);
 	memcpy(t->admit.source, r->address, SOURCE_LEN);
 	t->admit.credential = span_of(r->credential, r->credential_len);
-	if (!is_ok(call_authority(t, GA_ADMIT, &t->admit, on_admitted)))
+	/* Its answer is waited for as long as the authority may keep the turn: see admit_late(). */
+	if (is_ok(call_authority(t, GA_ADMIT, &t->admit,
+		g->timeouts.len_ms[TIMEOUT_TURN] + CALL_TIMEOUT_MS, on_admitted)))
+		timeout_set(&g->timeouts, &t->timer, TIMEOUT_ADMIT, gateway_now(g));
+	else
 		end_with(t, ERROR_UNAVAILABLE);
 }
 
@@ -213,6 +237,7 @@ on_admitted(struct link *l, struct status st, uint16_t type, const void *msg, vo
 
 	(void)l;
 	t->call_id = 0;
+	timeout_clear(&t->r->g->timeouts, &t->timer);
 	if (!is_ok(st) || type != GA_ADMITTED) {
 		end_with(t, ERROR_UNAVAILABLE);
 		return;
@@ -243,7 +268,7 @@ on_admitted(struct link *l, struct status st, uint16_t type, const void *msg, vo
 void
 turn_step(struct turn *t, const struct ga_step *step)
 {
-	if (!is_ok(call_authority(t, GA_STEP, step, on_granted)))
+	if (!is_ok(call_authority(t, GA_STEP, step, CALL_TIMEOUT_MS, on_granted)))
 		turn_fail(t, ERROR_UNAVAILABLE);
 }
 
@@ -294,7 +319,8 @@ turn_settle(struct turn *t)
 		settle.tokens_out = t->answer.tokens_out;
 		settle.estimated = t->answer.estimated;
 	}
-	if (!t->revoked && is_ok(call_authority(t, GA_SETTLE, &settle, on_settled)))
+	if (!t->revoked &&
+	    is_ok(call_authority(t, GA_SETTLE, &settle, CALL_TIMEOUT_MS, on_settled)))
 		return;
 	if (t->error == ERROR_NONE)
 		t->error = ERROR_UNAVAILABLE;

@@ -181,6 +181,7 @@ configure_timeouts(struct gateway *g)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		g->timeouts.len_ms[rows[i].kind] = conf_u64(g->d->conf, rows[i].path);
 	g->timeouts.len_ms[TIMEOUT_LINGER] = LINGER_MS;
+	g->timeouts.len_ms[TIMEOUT_ADMIT] = CALL_TIMEOUT_MS;
 	g->timeouts.len_ms[TIMEOUT_RUN] = RUN_GRACE_MS;
 	g->timeouts.len_ms[TIMEOUT_TURN] = 1000 * conf_u64(g->d->conf, "limits.turn_s");
 }

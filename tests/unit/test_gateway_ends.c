@@ -209,6 +209,41 @@ turn_times_out(void **state)
 	client_close(&c);
 }
 
+/* The authority answers when the client has been told to try again: nothing stays open. */
+static void
+admission_comes_late(void **state)
+{
+	struct client c;
+
+	(void)state;
+	g.timeouts.len_ms[TIMEOUT_ADMIT] = 50;
+	peers.hold_admit = true;
+	client_open(&c);
+	request(&c, "POST", "/v1/execute", key, "{\"language\":\"python\",\"code\":\"x\"}");
+	wait_for(&c, "HTTP/1.1 503 ");
+	wait_for(&c, "connection: close");
+	assert_int_equal(peers.settles, 0);
+	assert_int_equal(g.bodies.owners, 0);
+	wait_eof(&c);
+	admit_now(peers.authority, peers.admit_id);
+	spin(20);
+	assert_int_equal(peers.settles, 1);
+	assert_int_equal(peers.settle.error, ERROR_CANCELLED);
+	client_close(&c);
+	/* The client is gone when the answer comes; or the authority dies instead. */
+	client_open(&c);
+	request(&c, "POST", "/v1/execute", key, "{\"language\":\"python\",\"code\":\"x\"}");
+	wait_for(&c, "HTTP/1.1 503 ");
+	client_close(&c);
+	assert_false(TAILQ_EMPTY(&g.active));
+	link_free(peers.authority);
+	peers.authority = NULL;
+	spin(20);
+	assert_true(TAILQ_EMPTY(&g.active));
+	peer_up(EDGE_GATEWAY_AUTHORITY);
+	g.timeouts.len_ms[TIMEOUT_ADMIT] = CALL_TIMEOUT_MS;
+}
+
 /* An executor that neither answers nor dies. */
 static void
 run_times_out(void **state)
@@ -355,6 +390,7 @@ main(void)
 		FLOW(failure_within_a_stream),
 		FLOW(turn_times_out),
 		FLOW(run_times_out),
+		FLOW(admission_comes_late),
 		FLOW(slow_heads_time_out),
 		FLOW(garbage_gets_400),
 		FLOW(out_of_descriptors),
