@@ -8,7 +8,7 @@
  * START brings four descriptors: guest's stdin (read end), stdout, stderr (write
  * ends), and the control answer pipe (write end; see guest/PROTOCOL.md).
  * A slot is free again when EXITED came: processes reaped, cgroup, files and
- * mounts removed.
+ * mounts removed; or, `stuck`, all but the cgroup.
  */
 #include <link/wire.h>
 
@@ -64,6 +64,7 @@ struct es_exited {
 	uint32_t wait_status; /* of the runsc process, as waitpid() gives it */
 	uint8_t pids_hit;     /* the cgroup's limit of processes was hit */
 	uint8_t failed_start; /* never ran: descriptors, cgroup or mount failed */
+	uint8_t stuck;        /* its cgroup cannot be removed: do not use the slot again */
 	uint32_t cpu_ms;
 };
 static const struct wire_field es_exited_rows[] = {
@@ -72,6 +73,7 @@ static const struct wire_field es_exited_rows[] = {
 	WIRE_U32(struct es_exited, wait_status, UINT32_MAX),
 	WIRE_U8(struct es_exited, pids_hit, 1),
 	WIRE_U8(struct es_exited, failed_start, 1),
+	WIRE_U8(struct es_exited, stuck, 1),
 	WIRE_U32(struct es_exited, cpu_ms, UINT32_MAX),
 };
 

@@ -66,6 +66,7 @@ enum sandbox_state {
 	SANDBOX_LEASED,
 	SANDBOX_DYING, /* killed, or found dead: EXITED has not come */
 	SANDBOX_GONE,  /* EXITED came, a run still drains its pipes */
+	SANDBOX_STUCK, /* the slot is lost until the spawner starts anew */
 };
 
 enum channel_kind { CHANNEL_IN, CHANNEL_OUT, CHANNEL_ERR, CHANNEL_CTL, CHANNELS };
@@ -83,6 +84,7 @@ struct sandbox {
 	struct executor *ex;
 	uint32_t slot;
 	enum sandbox_state state;
+	bool stuck; /* its groups are left: not FREE when it is over */
 	struct pool *pool;
 	struct channel *channels[CHANNELS]; /* NULL: closed, or at its end */
 	struct guest guest;

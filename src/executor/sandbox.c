@@ -359,8 +359,12 @@ sandbox_release(struct sandbox *s)
 		sandbox_close_channel(s, (enum channel_kind)i);
 	guest_done(&s->guest);
 	buf_done(&s->input);
-	if (s->state == SANDBOX_FREE)
+	if (s->state == SANDBOX_FREE) {
+		bool stuck = s->stuck;
+
 		sandbox_init(s->ex, s->slot);
+		s->state = stuck ? SANDBOX_STUCK : SANDBOX_FREE;
+	}
 }
 
 static void
@@ -377,7 +381,7 @@ on_exited(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)l, (void)id;
 	if (m->slot >= ex->nslots || ex->sandboxes[m->slot].state == SANDBOX_FREE ||
-	    ex->sandboxes[m->slot].state == SANDBOX_GONE)
+	    ex->sandboxes[m->slot].state >= SANDBOX_GONE)
 		diag_fatal("spawner broke the protocol: slot %u ended twice", m->slot);
 	exited(&ex->sandboxes[m->slot], m);
 	turn_check(ex);
@@ -394,6 +398,7 @@ exited(struct sandbox *s, const struct es_exited *m)
 	}
 	leave_pool(s);
 	s->state = SANDBOX_GONE;
+	s->stuck = m->stuck != 0;
 	if (s->run == NULL) {
 		sandbox_release(s);
 		return;
@@ -426,6 +431,7 @@ on_spawner_closed(struct link *l, struct status why, void *ctx)
 			continue;
 		leave_pool(s);
 		s->state = SANDBOX_GONE;
+		s->stuck = false;
 		if (s->run != NULL)
 			run_cancel(s->run, ERROR_UNAVAILABLE);
 		else

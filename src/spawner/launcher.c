@@ -13,8 +13,8 @@
  * Owns: the instance's control groups and every process in them.
  * Invariants: one process of ours a slot; EXITED only after the process, which
  * is first in its pid namespace and so the last to go there, was reaped and its
- * groups are gone. One launcher an instance: an advisory lock on its run folder.
- * See: launcher.h, child.c, cgroup.c.
+ * groups are gone, or could not be removed in REMOVE_GIVE_UP_MS (`stuck`). One launcher an
+ * instance: an advisory lock on its run folder. See: launcher.h, child.c, cgroup.c.
  */
 #include "launcher.h"
 
@@ -44,7 +44,7 @@
 #define MAP_MAX 64
 #define RUN_DIR "/run/sallyport"
 #define REMOVE_RETRY_MS 4
-#define REMOVE_GIVE_UP_MS 5000 /* then it is reported, and the slot stays taken */
+#define REMOVE_GIVE_UP_MS 2000 /* then it is reported, and the slot not used again */
 #define STOP_MAX_MS 1500       /* from end of file to exit */
 
 enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_REMOVING, SLOT_STUCK };
@@ -286,12 +286,30 @@ take_command(struct launcher *l)
 	return true;
 }
 
+/* A new executor cannot know of it; what was in the way may be gone by now. */
+static bool
+is_unstuck(struct launcher *l, uint32_t slot)
+{
+	struct slot *s = &l->slots[slot];
+
+	s->exited = (struct launch_event){
+		.what = LAUNCH_EXITED, .slot = slot, .failed_start = 1, .stuck = 1
+	};
+	if (is_ok(cgroup_remove(&l->cg, slot)))
+		s->state = SLOT_FREE;
+	return s->state == SLOT_FREE;
+}
+
 static void
 start(struct launcher *l, const struct launch_cmd *cmd, const int *fds)
 {
 	struct slot *s = &l->slots[cmd->slot];
 	struct status st;
 
+	if (s->state == SLOT_STUCK && !is_unstuck(l, cmd->slot)) {
+		send_event(l, &s->exited, NULL, 0);
+		return;
+	}
 	if (s->state != SLOT_FREE || cmd->runner < RUNNER_PYTHON || cmd->runner > RUNNER_SH ||
 	    fds[LAUNCH_STDIO - 1] < 0)
 		diag_fatal("launcher: slot %u cannot start", cmd->slot);
@@ -502,7 +520,10 @@ remove_groups(struct launcher *l, uint32_t slot)
 	diag(DIAG_ERROR, "launcher: slot %u: its group cannot be removed: %s", slot,
 	    status_text(st));
 	s->state = SLOT_STUCK;
+	s->exited.stuck = 1;
 	l->nremoving--;
+	/* Its processes are gone, and that is what callers wait for. */
+	send_event(l, &s->exited, NULL, 0);
 }
 
 static void

@@ -45,7 +45,7 @@ struct launch_cmd {
 enum launch_what {
 	LAUNCH_READY = 1,
 	LAUNCH_STARTED, /* with LAUNCH_STATS descriptors */
-	LAUNCH_EXITED,  /* everything of the slot is gone */
+	LAUNCH_EXITED,  /* everything of the slot is gone; stuck: but for its groups */
 };
 
 struct launch_event {
@@ -53,6 +53,7 @@ struct launch_event {
 	uint8_t oom;
 	uint8_t pids_hit;
 	uint8_t failed_start;
+	uint8_t stuck;
 	uint32_t slot;
 	uint32_t wait_status;
 	uint64_t cpu_us;

@@ -311,6 +311,7 @@ exited(struct slots *s, const struct launch_event *e)
 		.wait_status = e->wait_status,
 		.pids_hit = e->pids_hit,
 		.failed_start = e->failed_start,
+		.stuck = e->stuck,
 		.cpu_ms = (uint32_t)(used_us / US_PER_MS) };
 
 	if (!slot->killed && e->oom)
@@ -321,6 +322,7 @@ exited(struct slots *s, const struct launch_event *e)
 	*slot = (struct spawner_slot){ .cpu_fd = -1, .memory_fd = -1 };
 	s->used--;
 	daemon_metric_set(METRIC_SANDBOXES_OPEN, s->used);
+	daemon_metric_add(METRIC_SANDBOXES_STUCK, e->stuck);
 	executor_send(s, 0, ES_EXITED, &m);
 	executor_take(s);
 }

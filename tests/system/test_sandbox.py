@@ -258,6 +258,26 @@ def test_whoever_is_killed_nothing_is_left(fresh, victim):
         assert wait_until(rig.nothing_left, 2) is not None, (rig.cgroups(), rig.processes())
 
 
+def test_a_group_that_stays_withholds_no_end(fresh):
+    rig = fresh(pool=1)
+    n = rig.start("python", "x = 1", turn=2000, keep=1)
+    slot = rig.wait(n, kinds=("started",))["sandbox"].rsplit("-", 1)[1]
+    rig.wait(n)
+    held = [f"{group}/slot-{slot}/held" for group in rig.cgroups()]
+    for path in held:
+        os.mkdir(path)
+    try:
+        rig.send("turn-end", 2000)
+        assert rig.event("turn-ended", timeout=20)["turn"] == 2000
+        for _ in range(3):
+            n = rig.start("python", "print(1)")
+            assert rig.wait(n, kinds=("started",))["sandbox"].rsplit("-", 1)[1] != slot
+            assert rig.wait(n)["stdout"] == b"1\n"
+    finally:
+        for path in held:
+            os.rmdir(path)
+
+
 def test_no_descriptor_leaks_after_many_runs(rig):
     def count(pid):
         return len(os.listdir(f"/proc/{pid}/fd"))
