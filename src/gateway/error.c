@@ -38,6 +38,21 @@ put_message(const struct request *r, const struct error_row *row, struct json_wr
 		json_put_text(w, row->message);
 }
 
+/* The JSON pointer of what is at fault. */
+static void
+put_param(const struct request *r, enum error error, struct json_writer *w)
+{
+	json_put_key(w, "param");
+	if (error == ERROR_LANGUAGE)
+		json_put_text(w, "/language");
+	else if (error == ERROR_MODEL_NOT_FOUND)
+		json_put_text(w, "/model");
+	else if ((error == ERROR_INVALID_FIELD || error == ERROR_INVALID_JSON) && r->detail != NULL)
+		json_put_text(w, r->param);
+	else
+		json_put_null(w);
+}
+
 struct status
 error_put(const struct request *r, enum error error, struct buf *out)
 {
@@ -51,11 +66,7 @@ error_put(const struct request *r, enum error error, struct buf *out)
 	put_message(r, row, &w);
 	json_put_key(&w, "type");
 	json_put_text(&w, theirs ? "invalid_request_error" : row->type);
-	json_put_key(&w, "param");
-	if ((error == ERROR_INVALID_FIELD || error == ERROR_INVALID_JSON) && r->detail != NULL)
-		json_put_text(&w, r->param);
-	else
-		json_put_null(&w);
+	put_param(r, error, &w);
 	json_put_key(&w, "code");
 	json_put_text(&w, theirs ? "upstream_rejected" : row->code);
 	json_put_end(&w);

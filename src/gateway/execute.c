@@ -53,6 +53,17 @@ read_file(struct request *r, uint32_t item, struct run_file *f)
 	return arena_copy(&r->arena, buf_span(&bytes), &f->content);
 }
 
+/* One would hide the other. */
+static bool
+is_there(const struct run_file *f, size_t n, struct span name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (span_eq(f[i].name, name))
+			return true;
+	}
+	return false;
+}
+
 static struct status
 read_files(struct request *r, struct wire_list *ret)
 {
@@ -73,6 +84,11 @@ read_files(struct request *r, struct wire_list *ret)
 		total += f[it.index].content.len;
 		if (f[it.index].name.len > FILE_NAME_MAX || total > FILES_TOTAL_MAX) {
 			request_blame(r, d, it.val, "is larger than the limit");
+			return fail(E_SYNTAX);
+		}
+		if (is_there(f, it.index, f[it.index].name)) {
+			request_blame(r, d, json_get_str(d, it.val, "name"),
+			    "is the name of another file, too");
 			return fail(E_SYNTAX);
 		}
 	}

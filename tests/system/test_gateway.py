@@ -359,7 +359,7 @@ def test_connections_obey_the_limit_of_descriptors(make_instance):
     ('\ufeff{"model":"demo"}', 400, "invalid_json", None),
     ('{"model":"demo","messages":[{"role":"user","content":"x"}]} x', 400, "invalid_json", None),
     ('{"model":"' + "m" * 200 + '","messages":[{"role":"user","content":"x"}]}', 400, "invalid_field", "/model"),
-    ('{"model":"other","messages":[{"role":"user","content":"x"}]}', 404, "model_not_found", None),
+    ('{"model":"other","messages":[{"role":"user","content":"x"}]}', 404, "model_not_found", "/model"),
 ])
 def test_chat_bodies(service, body, status, code, param):
     got, headers, answer = service.request("POST", CHAT, body.encode())
@@ -370,7 +370,7 @@ def test_chat_bodies(service, body, status, code, param):
 
 
 @pytest.mark.parametrize("body, status, code, param", [
-    ({"language": "cobol", "code": ""}, 400, "unknown_language", None),
+    ({"language": "cobol", "code": ""}, 400, "unknown_language", "/language"),
     ({"language": "python"}, 400, "invalid_field", ""),
     ({"language": "python", "code": "", "env": {}}, 400, "invalid_field", "/env"),
     ({"language": "python", "code": "", "timeout_ms": -1}, 400, "invalid_field", "/timeout_ms"),
@@ -378,6 +378,9 @@ def test_chat_bodies(service, body, status, code, param):
      "invalid_field", "/files/0/name"),
     ({"language": "python", "code": "", "files": [{"name": "x", "content_base64": "%"}]}, 400,
      "invalid_field", "/files/0/content_base64"),
+    ({"language": "python", "code": "", "files": [{"name": "a", "content_base64": ""}, {"name": "b", "content_base64": ""},
+                                                  {"name": "a", "content_base64": "eA=="}]}, 400,
+     "invalid_field", "/files/2/name"),
 ])
 def test_execute_bodies(service, body, status, code, param):
     got, _, answer = service.request("POST", "/v1/execute", body)
