@@ -223,6 +223,8 @@ decide(struct turn *t, const struct ga_admit *m)
 
 	limits_take(&t->key->holder, p != NULL ? p->limits : a->policies.user_limits,
 	    &t->key->user->holder, a->policies.user_limits, now_ms(a), &t->verdict);
+	t->counted = t->verdict.error == ERROR_NONE;
+	t->counted_ms = now_ms(a);
 	if (t->verdict.error != ERROR_NONE) {
 		daemon_metric_add(METRIC_RATE_LIMITED, 1);
 		return t->verdict.error;

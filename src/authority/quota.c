@@ -49,6 +49,24 @@ limits_take(struct holder *key, struct limit_set key_limits, struct holder *user
 		v->retry_after_ms = CONCURRENCY_RETRY_MS;
 }
 
+static void
+rate_give_back(struct rate *r, uint64_t s)
+{
+	/* The second may have left the window, and the window its memory. */
+	if (r == NULL || s > r->now_s || r->now_s - s >= RATE_SLOTS ||
+	    r->slots[s % RATE_SLOTS] == 0)
+		return;
+	r->slots[s % RATE_SLOTS]--;
+	r->total--;
+}
+
+void
+limits_give_back(struct holder *key, struct holder *user, uint64_t counted_ms)
+{
+	rate_give_back(key->rate, counted_ms / 1000);
+	rate_give_back(user->rate, counted_ms / 1000);
+}
+
 void
 limits_hold(struct holder *key, struct holder *user)
 {

@@ -294,12 +294,25 @@ answer_granted(struct turn *t, enum error error)
 	return link_send(t->gw->link, t->reply_id, GA_GRANTED, &m);
 }
 
+/* Refused for our own sake, before it did anything: it does not use up its owner's rate. */
+static void
+give_back(struct turn *t)
+{
+	if (!t->counted)
+		return;
+	limits_give_back(&t->key->holder, &t->key->user->holder, t->counted_ms);
+	t->counted = false;
+	t->verdict.remaining += t->verdict.remaining < t->verdict.limit;
+}
+
 void
 turn_answer(struct turn *t, enum error error)
 {
 	const struct ga_checked plain = { .error = (uint16_t)error };
 	struct status st;
 
+	if (t->reply_type == GA_ADMITTED && error_rows[error].http >= 500)
+		give_back(t);
 	if (t->gw == NULL || t->reply_type == 0 || t->gw->link == NULL)
 		return;
 	if (t->reply_type == GA_ADMITTED)

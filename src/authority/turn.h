@@ -127,6 +127,8 @@ struct turn {
 	uint64_t reply_id;
 	enum error error; /* ANSWERING: to be told */
 	struct verdict verdict;
+	bool counted; /* in its owner's rate, at counted_ms */
+	uint64_t counted_ms;
 	uint8_t model_grant[GRANT_LEN];
 	struct run run;
 	struct step step;

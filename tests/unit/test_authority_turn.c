@@ -315,6 +315,37 @@ test_audit_refuses(void **state)
 	assert_balanced();
 }
 
+/* An outage is not followed by a lock-out: what we refuse for our own sake is not counted. */
+static void
+test_outages_use_up_no_rate(void **state)
+{
+	struct reply *r = admit(ENDPOINT_MODELS);
+	const struct rate *rate = w.key[0]->holder.rate;
+
+	(void)state;
+	assert_int_equal(r->admitted.remaining, 49);
+	w.audit_mode = AUDIT_REFUSES;
+	for (int i = 0; i < 60; i++) {
+		r = admit(i % 2 == 0 ? ENDPOINT_CHAT : ENDPOINT_MODELS);
+		assert_int_equal(r->error, ERROR_AUDIT_UNAVAILABLE);
+	}
+	assert_int_equal(rate->total, 1);
+	assert_int_equal(w.key[0]->user->holder.rate->total, 1);
+	w.audit_mode = AUDIT_TAKES;
+	audit_tick(w.a);
+	spin();
+	w.a->audit_state.probe_at_ms = 0;
+	audit_tick(w.a);
+	spin();
+	cut(&w.executor);
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(admit(ENDPOINT_EXECUTE)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(rate->total, 1);
+	for (int i = 0; i < 49; i++)
+		assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_NONE);
+	assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_RATE_LIMIT);
+}
+
 /* Silent, not dead: the client is refused, the late receipt's intent is closed. */
 static void
 test_audit_hangs(void **state)
@@ -525,6 +556,7 @@ main(void)
 		T(test_audit_dies),
 		T(test_audit_dies_with_appends_in_flight),
 		T(test_audit_refuses),
+		T(test_outages_use_up_no_rate),
 		T(test_audit_hangs),
 		T(test_gateway_does_not_settle),
 		T(test_revocation),
