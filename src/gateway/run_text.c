@@ -49,6 +49,8 @@ run_put(const struct run *r, const struct run_about *about, struct json_writer *
 	json_put_str(w, buf_span(&r->out[1].text));
 	json_put_key(w, "truncated");
 	json_put_bool(w, r->result.truncated || r->result.files_dropped);
+	json_put_key(w, "files_dropped");
+	json_put_bool(w, r->result.files_dropped != 0);
 	json_put_key(w, "files");
 	TRY(put_files(r, w));
 	json_put_key(w, "duration_ms");

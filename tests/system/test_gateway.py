@@ -405,8 +405,8 @@ def test_routes_for_valid_keys(service):
 def test_execute_answer(service):
     status, _, a = service.execute("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
     assert status == 200
-    assert set(a) == {"id", "status", "exit_code", "stdout", "stderr", "truncated", "files", "duration_ms",
-                      "sandbox"}
+    assert set(a) == {"id", "status", "exit_code", "stdout", "stderr", "truncated", "files_dropped", "files",
+                      "duration_ms", "sandbox"}
     assert (a["status"], a["exit_code"], a["stdout"], a["stderr"]) == ("exit", 3, "out\n", "err\n")
 
 
@@ -416,6 +416,16 @@ def test_execute_files_and_stdin(service):
     status, _, a = service.execute(code, stdin="end", files=[{"name": "a.bin", "content_base64": "AAEC"}])
     assert (status, a["status"], a["exit_code"]) == (200, "exit", 0), a
     assert a["files"] == [{"name": "b.bin", "content_base64": "AgEAZW5k"}]
+
+
+def test_dropped_files_are_told_from_cut_output(service):
+    _, _, a = service.execute("open('/tmp/out/good','w').write('x')\nopen('/tmp/out/a\\nb','w').write('y')")
+    assert [f["name"] for f in a["files"]] == ["good"], a
+    assert (a["files_dropped"], a["truncated"]) == (True, True)
+    _, _, a = service.execute("print('x' * 3_000_000)")
+    assert (a["files_dropped"], a["truncated"]) == (False, True)
+    _, _, a = service.execute("print('x')")
+    assert (a["files_dropped"], a["truncated"]) == (False, False)
 
 
 def test_invalid_utf8_is_repaired_across_pieces(service):

@@ -60,7 +60,7 @@ def test_code_interpreter(client):
     assert (step["language"], step["code"].strip()) == ("python", "print(6*7)")
     assert (step["status"], step["exit_code"], step["stdout"]) == ("exit", 0, "42\n")
     assert set(step) == {"id", "language", "code", "status", "exit_code", "stdout", "stderr",
-                         "truncated", "files", "duration_ms", "sandbox"}
+                         "truncated", "files_dropped", "files", "duration_ms", "sandbox"}
 
 
 def test_code_interpreter_stream(client):
