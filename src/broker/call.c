@@ -97,8 +97,6 @@ call_new(struct broker *b, const struct held_grant *grant, struct call **ret)
 	struct call *c;
 	struct status st;
 
-	if (grant->body_len > b->body_bytes_max - b->body_bytes)
-		return fail(E_FULL);
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return fail(E_NOMEM);
@@ -113,7 +111,6 @@ call_new(struct broker *b, const struct held_grant *grant, struct call **ret)
 	c->body = BUF_INIT(grant->body_len);
 	LIST_INSERT_HEAD(&b->calls, c, entry);
 	b->ncalls++;
-	b->body_bytes += grant->body_len;
 	*ret = c;
 	return OK;
 }
@@ -151,6 +148,16 @@ const struct link_rule call_rules[] = { { GB_OPEN, 0, on_open } };
 const size_t call_rule_count = sizeof(call_rules) / sizeof(call_rules[0]);
 
 /* ---- the request's body ---- */
+/* What has come counts, not what was announced: who sends nothing takes no room. */
+static struct status
+take_data(struct call *c, struct span data)
+{
+	TRY(sha256_update(c->sha, data));
+	TRY(buf_put_span(&c->body, data));
+	c->b->body_bytes += data.len;
+	return OK;
+}
+
 static void
 on_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
 {
@@ -159,9 +166,12 @@ on_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
 	stream_consumed(s, data.len);
 	if (c->done)
 		return;
-	if (channel != 0 || data.len > c->grant.body_len - c->body.len ||
-	    !is_ok(sha256_update(c->sha, data)) || !is_ok(buf_put_span(&c->body, data)))
+	if (channel != 0 || data.len > c->grant.body_len - c->body.len)
 		call_fail(c, ERROR_GRANT);
+	else if (data.len > c->b->body_bytes_max - c->b->body_bytes)
+		call_fail(c, ERROR_OVERLOADED);
+	else if (!is_ok(take_data(c, data)))
+		call_fail(c, ERROR_INTERNAL);
 }
 
 static void
@@ -241,9 +251,8 @@ drop_conn(struct call *c)
 static void
 drop_body(struct call *c)
 {
-	c->b->body_bytes -= c->body.max;
+	c->b->body_bytes -= c->body.len;
 	buf_done(&c->body);
-	c->body.max = 0;
 }
 
 static uint32_t
@@ -373,6 +382,7 @@ call_fail(struct call *c, enum error why)
 	if (why == ERROR_GRANT)
 		daemon_metric_add(METRIC_GRANTS_REFUSED, 1);
 	drop_conn(c);
+	drop_body(c);
 	call_settle(c);
 	if (c->stream == NULL)
 		return;

@@ -116,7 +116,7 @@ struct run {
 	bool granted; /* `grant` is one, and its DONE is still owed */
 	enum run_state state;
 	struct buf body;
-	size_t body_reserved;
+	size_t body_reserved; /* of bodies_total: what has come of the body */
 	struct arena arena;
 	struct run_request req;
 	struct language *language;

@@ -138,13 +138,17 @@ open_checked(struct run *r, const struct ge_open *m, struct status granted)
 		daemon_metric_add(METRIC_GRANTS_REFUSED, 1);
 		return ERROR_GRANT;
 	}
-	if (m->body_len > BODIES_TOTAL_MAX - ex->bodies_total)
-		return ERROR_OVERLOADED;
-	r->body_reserved = m->body_len;
-	ex->bodies_total += m->body_len;
 	r->body = BUF_INIT(m->body_len);
 	daemon_metric_add(METRIC_GRANTS, 1);
 	return ERROR_NONE;
+}
+
+/* What has come counts, not what was announced: who sends nothing takes no room. */
+static void
+reserve(struct run *r, size_t len)
+{
+	r->body_reserved += len;
+	r->ex->bodies_total += len;
 }
 
 static void
@@ -155,9 +159,14 @@ on_data(struct stream *st, uint8_t channel, struct span data, void *ctx)
 	stream_consumed(st, data.len);
 	if (r->state == RUN_OVER)
 		return;
-	if (r->state != RUN_COLLECTING || channel != RUN_REQUEST ||
-	    !is_ok(buf_put_span(&r->body, data)))
+	if (r->state != RUN_COLLECTING || channel != RUN_REQUEST)
 		run_cancel(r, ERROR_GRANT);
+	else if (data.len > BODIES_TOTAL_MAX - r->ex->bodies_total)
+		run_refuse(r, ERROR_OVERLOADED, QUEUE_RETRY_MS);
+	else if (!is_ok(buf_put_span(&r->body, data)))
+		run_cancel(r, ERROR_GRANT);
+	else
+		reserve(r, data.len);
 }
 
 static void

@@ -574,6 +574,26 @@ bodies_in_memory_are_bounded(void **state)
 }
 
 static void
+an_announced_body_takes_no_room(void **state)
+{
+	struct gb_open open = { .body_len = 5 };
+	struct stream *silent;
+
+	(void)state;
+	w.b->body_bytes_max = 8;
+	give_grant(9, 9, "{end}");
+	memset(open.grant, 9, sizeof(open.grant));
+	assert_true(is_ok(stream_open(w.gateway, GB_OPEN, &open, &stream_ops, NULL, &silent)));
+	ask(1, "{end}");
+	wait_for(&w.closes, 1);
+	assert_int_equal(w.failures, 0);
+	assert_int_equal(w.heads, 1);
+	assert_int_equal(w.b->ncalls, 1);
+	stream_cancel(silent, ERROR_CANCELLED);
+	settle();
+}
+
+static void
 an_absent_provider_is_unavailable(void **state)
 {
 	(void)state;
@@ -731,6 +751,7 @@ main(void)
 		CALL_TEST(a_short_or_long_body_is_refused),
 		CALL_TEST(another_gateway_is_refused),
 		CALL_TEST(bodies_in_memory_are_bounded),
+		CALL_TEST(an_announced_body_takes_no_room),
 		CALL_TEST(an_absent_provider_is_unavailable),
 		CALL_TEST(a_cut_answer_cancels_the_stream),
 		CALL_TEST(garbage_is_an_upstream_error),
