@@ -119,11 +119,12 @@ void
 accept_failures_report(struct gateway *g)
 {
 	struct ga_failures m;
-	struct source *src;
+	struct source *src, *iter = NULL;
 
 	if (!g->failures_pending || g->authority == NULL)
 		return;
-	while ((src = sources_due(&g->sources, gateway_now(g), &m.count, &m.window_ms)) != NULL) {
+	while ((src = sources_due(&g->sources, &iter, gateway_now(g), &m.count, &m.window_ms)) !=
+	       NULL) {
 		memcpy(m.source, src->address, SOURCE_LEN);
 		if (!is_ok(link_send(g->authority, 0, GA_FAILURES, &m)))
 			diag(DIAG_WARN, "failed credentials could not be reported");

@@ -4,7 +4,8 @@
  *
  * Runs in: gateway. Trusts: the kernel for the peer's address.
  * Owns: the table, at most limits.sources_max entries.
- * Invariants: an entry with connections is never forgotten.
+ * Invariants: an entry with connections is never forgotten; `idle` holds those
+ * without, `waiting` those with failures to report.
  * See: source.h; accept.c.
  */
 #include "source.h"
@@ -20,7 +21,8 @@ sources_init(struct sources *s, uint64_t seed)
 {
 	for (size_t i = 0; i < SOURCE_BUCKETS; i++)
 		LIST_INIT(&s->buckets[i]);
-	TAILQ_INIT(&s->order);
+	TAILQ_INIT(&s->idle);
+	TAILQ_INIT(&s->waiting);
 	s->count = 0;
 	s->seed = seed;
 }
@@ -28,12 +30,16 @@ sources_init(struct sources *s, uint64_t seed)
 void
 sources_free(struct sources *s)
 {
-	struct source *src;
+	for (size_t i = 0; i < SOURCE_BUCKETS; i++) {
+		struct source *src;
 
-	while ((src = TAILQ_FIRST(&s->order)) != NULL) {
-		TAILQ_REMOVE(&s->order, src, in_order);
-		free(src);
+		while ((src = LIST_FIRST(&s->buckets[i])) != NULL) {
+			LIST_REMOVE(src, in_bucket);
+			free(src);
+		}
 	}
+	TAILQ_INIT(&s->idle);
+	TAILQ_INIT(&s->waiting);
 	s->count = 0;
 }
 
@@ -78,16 +84,16 @@ bucket_of(const struct sources *s, const uint8_t key[SOURCE_LEN])
 static bool
 make_room(struct sources *s)
 {
-	struct source *src = TAILQ_FIRST(&s->order);
+	struct source *src = TAILQ_FIRST(&s->idle);
 
 	if (s->count < s->limits.sources_max)
 		return true;
-	while (src != NULL && src->connections > 0)
-		src = TAILQ_NEXT(src, in_order);
 	if (src == NULL)
 		return false;
 	LIST_REMOVE(src, in_bucket);
-	TAILQ_REMOVE(&s->order, src, in_order);
+	TAILQ_REMOVE(&s->idle, src, in_idle);
+	if (src->failures > 0)
+		TAILQ_REMOVE(&s->waiting, src, in_waiting);
 	free(src);
 	s->count--;
 	return true;
@@ -102,8 +108,10 @@ find_or_make(struct sources *s, const uint8_t key[SOURCE_LEN])
 	LIST_FOREACH(src, &s->buckets[bucket], in_bucket)
 	{
 		if (memcmp(src->key, key, SOURCE_LEN) == 0) {
-			TAILQ_REMOVE(&s->order, src, in_order);
-			TAILQ_INSERT_TAIL(&s->order, src, in_order);
+			if (src->connections == 0) {
+				TAILQ_REMOVE(&s->idle, src, in_idle);
+				TAILQ_INSERT_TAIL(&s->idle, src, in_idle);
+			}
 			return src;
 		}
 	}
@@ -111,7 +119,8 @@ find_or_make(struct sources *s, const uint8_t key[SOURCE_LEN])
 		return NULL;
 	memcpy(src->key, key, SOURCE_LEN);
 	LIST_INSERT_HEAD(&s->buckets[bucket], src, in_bucket);
-	TAILQ_INSERT_TAIL(&s->order, src, in_order);
+	TAILQ_INSERT_TAIL(&s->idle, src, in_idle);
+	src->all = s;
 	s->count++;
 	return src;
 }
@@ -133,14 +142,16 @@ source_enter(struct sources *s, const uint8_t address[SOURCE_LEN], uint64_t now_
 	if (src->handshakes >= s->limits.handshakes_per_s)
 		return NULL;
 	src->handshakes++;
-	src->connections++;
+	if (src->connections++ == 0)
+		TAILQ_REMOVE(&s->idle, src, in_idle);
 	return src;
 }
 
 void
 source_leave(struct source *src)
 {
-	src->connections--;
+	if (--src->connections == 0)
+		TAILQ_INSERT_TAIL(&src->all->idle, src, in_idle);
 }
 
 static bool
@@ -152,6 +163,7 @@ take_report(struct source *src, uint64_t now_ms, uint32_t *ret_count, uint32_t *
 		return false;
 	*ret_count = src->failures;
 	*ret_window_ms = src->reported_ms == 0 ? 0 : (uint32_t)(since > 60000 ? 60000 : since);
+	TAILQ_REMOVE(&src->all->waiting, src, in_waiting);
 	src->failures = 0;
 	src->reported_ms = now_ms;
 	return true;
@@ -162,18 +174,24 @@ source_failure(struct source *src, const uint8_t address[SOURCE_LEN], uint64_t n
     uint32_t *ret_count, uint32_t *ret_window_ms)
 {
 	memcpy(src->address, address, SOURCE_LEN);
+	if (src->failures == 0)
+		TAILQ_INSERT_TAIL(&src->all->waiting, src, in_waiting);
 	if (src->failures < UINT32_MAX)
 		src->failures++;
 	return take_report(src, now_ms, ret_count, ret_window_ms);
 }
 
 struct source *
-sources_due(struct sources *s, uint64_t now_ms, uint32_t *ret_count, uint32_t *ret_window_ms)
+sources_due(struct sources *s, struct source **iter, uint64_t now_ms, uint32_t *ret_count,
+    uint32_t *ret_window_ms)
 {
-	struct source *src;
+	struct source *next = *iter == NULL ? TAILQ_FIRST(&s->waiting) : *iter;
 
-	TAILQ_FOREACH(src, &s->order, in_order)
-	{
+	while (next != NULL && next != &s->end) {
+		struct source *src = next;
+
+		next = TAILQ_NEXT(src, in_waiting);
+		*iter = next == NULL ? &s->end : next;
 		if (take_report(src, now_ms, ret_count, ret_window_ms))
 			return src;
 	}
@@ -183,12 +201,5 @@ sources_due(struct sources *s, uint64_t now_ms, uint32_t *ret_count, uint32_t *r
 bool
 sources_waiting(const struct sources *s)
 {
-	const struct source *src;
-
-	TAILQ_FOREACH(src, &s->order, in_order)
-	{
-		if (src->failures > 0)
-			return true;
-	}
-	return false;
+	return !TAILQ_EMPTY(&s->waiting);
 }

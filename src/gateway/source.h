@@ -19,7 +19,9 @@
 
 struct source {
 	LIST_ENTRY(source) in_bucket;
-	TAILQ_ENTRY(source) in_order; /* of last use */
+	TAILQ_ENTRY(source) in_idle;    /* without connections */
+	TAILQ_ENTRY(source) in_waiting; /* with failures to report */
+	struct sources *all;
 	uint8_t key[SOURCE_LEN];
 	uint32_t connections;
 	uint64_t handshakes_since_ms; /* a window of one second */
@@ -37,7 +39,9 @@ struct source_limits {
 
 struct sources {
 	LIST_HEAD(source_bucket, source) buckets[SOURCE_BUCKETS];
-	TAILQ_HEAD(source_order, source) order;
+	TAILQ_HEAD(source_idle, source) idle; /* in the order of last use */
+	TAILQ_HEAD(source_waiting, source) waiting;
+	struct source end; /* of an iteration */
 	size_t count;
 	uint64_t seed;
 	struct source_limits limits;
@@ -56,9 +60,12 @@ void source_leave(struct source *src);
  */
 bool source_failure(struct source *src, const uint8_t address[SOURCE_LEN], uint64_t now_ms,
     uint32_t *ret_count, uint32_t *ret_window_ms);
-/* The next source with failures whose report is due; NULL: none. */
-struct source *sources_due(
-    struct sources *s, uint64_t now_ms, uint32_t *ret_count, uint32_t *ret_window_ms);
+/*
+ * The next source with failures whose report is due; NULL: none. Start with
+ * *iter = NULL; nothing else may happen to the table meanwhile.
+ */
+struct source *sources_due(struct sources *s, struct source **iter, uint64_t now_ms,
+    uint32_t *ret_count, uint32_t *ret_window_ms);
 
 /* Does any source have failures that are not yet reported? */
 bool sources_waiting(const struct sources *s);

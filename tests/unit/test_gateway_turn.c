@@ -166,7 +166,7 @@ failures_are_counted(void **state)
 {
 	static struct sources s;
 	uint8_t a[SOURCE_LEN];
-	struct source *src;
+	struct source *src, *iter = NULL;
 	uint32_t n = 0, ms = 0, reports = 0, total = 0;
 
 	(void)state;
@@ -185,8 +185,10 @@ failures_are_counted(void **state)
 	}
 	assert_true(reports <= 2);
 	assert_true(sources_waiting(&s));
-	assert_null(sources_due(&s, 6999, &n, &ms));
-	assert_ptr_equal(sources_due(&s, 9000, &n, &ms), src);
+	assert_null(sources_due(&s, &iter, 6999, &n, &ms));
+	iter = NULL;
+	assert_ptr_equal(sources_due(&s, &iter, 9000, &n, &ms), src);
+	assert_null(sources_due(&s, &iter, 9000, &n, &ms));
 	assert_int_equal(total + n, 10000);
 	assert_false(sources_waiting(&s));
 	sources_free(&s);
@@ -230,6 +232,42 @@ timeouts_fire_once(void **state)
 	assert_int_equal(fired, 1);
 }
 
+/* Each source that is due comes once, whatever stands before it; forgotten ones do not. */
+static void
+failures_of_many_sources(void **state)
+{
+	static struct sources s;
+	struct source *iter = NULL;
+	uint32_t n, ms, reports = 0;
+
+	(void)state;
+	sources_init(&s, 7);
+	s.limits = (struct source_limits){ 10, 10, 100 };
+	for (int i = 0; i < 200; i++) {
+		uint64_t now = 5000 + (i % 2 == 0 ? 0U : 900U);
+		uint8_t a[SOURCE_LEN];
+		struct source *src;
+
+		address4((uint8_t)i, a);
+		src = source_enter(&s, a, now);
+		assert_non_null(src);
+		assert_true(source_failure(src, a, now, &n, &ms));
+		assert_false(source_failure(src, a, now, &n, &ms));
+		source_leave(src);
+	}
+	assert_int_equal(s.count, 100);
+	while (sources_due(&s, &iter, 6100, &n, &ms) != NULL)
+		reports++;
+	assert_int_equal(reports, 50);
+	assert_true(sources_waiting(&s));
+	iter = NULL;
+	while (sources_due(&s, &iter, 7000, &n, &ms) != NULL)
+		reports++;
+	assert_int_equal(reports, 100);
+	assert_false(sources_waiting(&s));
+	sources_free(&s);
+}
+
 int
 main(void)
 {
@@ -241,6 +279,7 @@ main(void)
 		cmocka_unit_test(table_is_bounded),
 		cmocka_unit_test(ipv6_counts_as_its_64),
 		cmocka_unit_test(failures_are_counted),
+		cmocka_unit_test(failures_of_many_sources),
 		cmocka_unit_test(timeouts_fire_once),
 	};
 
