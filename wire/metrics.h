@@ -8,6 +8,8 @@
  */
 #include <stdint.h>
 
+#include <wire/topology.h>
+
 #define METRICS_PAGE_LEN 4096
 
 enum metric {
@@ -35,6 +37,7 @@ enum metric {
 	METRIC_RUNS_QUEUED,
 	METRIC_POOL_WARM,
 	METRIC_POOL_TARGET,
+	METRIC_POOLS_READY,
 	METRIC_SANDBOXES_STARTED,
 	METRIC_SANDBOXES_OPEN,
 	METRIC_SANDBOXES_STUCK,
@@ -50,51 +53,72 @@ struct metrics_page {
 	uint64_t values[METRIC_COUNT]; /* written with relaxed atomics */
 };
 
+#define OWNER(proc) (1U << PROC_##proc)
 static const struct {
 	const char *name;
 	const char *type; /* Prometheus */
 	const char *help;
+	uint32_t owners; /* who writes it, 1 << enum proc: the others have no such row */
 } metric_rows[METRIC_COUNT] = {
 	[METRIC_LINK_DROPPED_PEERS] = { "link_dropped_peers_total", "counter",
-	    "Peers dropped for breaking the protocol." },
-	[METRIC_CONNECTIONS] = { "connections_total", "counter", "Accepted connections." },
-	[METRIC_CONNECTIONS_OPEN] = { "connections_open", "gauge", "Open connections." },
+	    "Peers dropped for breaking the protocol.",
+	    OWNER(AUTHORITY) | OWNER(BROKER) | OWNER(EXECUTOR) | OWNER(AUDIT) | OWNER(STORE) },
+	[METRIC_CONNECTIONS] = { "connections_total", "counter", "Accepted connections.",
+	    OWNER(GATEWAY) },
+	[METRIC_CONNECTIONS_OPEN] = { "connections_open", "gauge", "Open connections.",
+	    OWNER(GATEWAY) },
 	[METRIC_CONNECTIONS_REFUSED] = { "connections_refused_total", "counter",
-	    "Connections refused by a limit per source." },
+	    "Connections refused by a limit per source.", OWNER(GATEWAY) },
 	[METRIC_HANDSHAKES_FAILED] = { "tls_handshakes_failed_total", "counter",
-	    "Failed TLS handshakes." },
-	[METRIC_REQUESTS] = { "requests_total", "counter", "Requests parsed." },
-	[METRIC_RESPONSES_2XX] = { "responses_2xx_total", "counter", "Answers with status 2xx." },
-	[METRIC_RESPONSES_4XX] = { "responses_4xx_total", "counter", "Answers with status 4xx." },
-	[METRIC_RESPONSES_5XX] = { "responses_5xx_total", "counter", "Answers with status 5xx." },
+	    "Failed TLS handshakes.", OWNER(GATEWAY) },
+	[METRIC_REQUESTS] = { "requests_total", "counter", "Requests parsed.", OWNER(GATEWAY) },
+	[METRIC_RESPONSES_2XX] = { "responses_2xx_total", "counter", "Answers with status 2xx.",
+	    OWNER(GATEWAY) },
+	[METRIC_RESPONSES_4XX] = { "responses_4xx_total", "counter", "Answers with status 4xx.",
+	    OWNER(GATEWAY) },
+	[METRIC_RESPONSES_5XX] = { "responses_5xx_total", "counter", "Answers with status 5xx.",
+	    OWNER(GATEWAY) },
 	[METRIC_AUTH_FAILURES] = { "authentication_failures_total", "counter",
-	    "Failed authentications." },
-	[METRIC_BYTES_IN] = { "bytes_in_total", "counter", "Bytes received." },
-	[METRIC_BYTES_OUT] = { "bytes_out_total", "counter", "Bytes sent." },
-	[METRIC_TURNS] = { "turns_total", "counter", "Turns admitted." },
-	[METRIC_TURNS_OPEN] = { "turns_open", "gauge", "Turns running." },
-	[METRIC_GRANTS] = { "grants_total", "counter", "Grants issued or used." },
+	    "Failed authentications.", OWNER(GATEWAY) | OWNER(AUTHORITY) },
+	[METRIC_BYTES_IN] = { "bytes_in_total", "counter", "Bytes received.", OWNER(GATEWAY) },
+	[METRIC_BYTES_OUT] = { "bytes_out_total", "counter", "Bytes sent.", OWNER(GATEWAY) },
+	[METRIC_TURNS] = { "turns_total", "counter", "Turns admitted.", OWNER(AUTHORITY) },
+	[METRIC_TURNS_OPEN] = { "turns_open", "gauge", "Turns running.", OWNER(AUTHORITY) },
+	[METRIC_GRANTS] = { "grants_total", "counter", "Grants issued or used.",
+	    OWNER(AUTHORITY) | OWNER(BROKER) | OWNER(EXECUTOR) },
 	[METRIC_GRANTS_REFUSED] = { "grants_refused_total", "counter",
-	    "Actions refused for lack of a grant." },
+	    "Actions refused for lack of a grant.", OWNER(BROKER) | OWNER(EXECUTOR) },
 	[METRIC_RATE_LIMITED] = { "rate_limited_total", "counter",
-	    "Requests refused by a rate or concurrency limit." },
-	[METRIC_MODEL_CALLS] = { "model_calls_total", "counter", "Calls to model providers." },
+	    "Requests refused by a rate or concurrency limit.", OWNER(AUTHORITY) },
+	[METRIC_MODEL_CALLS] = { "model_calls_total", "counter", "Calls to model providers.",
+	    OWNER(BROKER) },
 	[METRIC_MODEL_FAILURES] = { "model_failures_total", "counter",
-	    "Failed calls to model providers." },
-	[METRIC_RUNS] = { "runs_total", "counter", "Runs started." },
-	[METRIC_RUNS_OPEN] = { "runs_open", "gauge", "Runs now." },
-	[METRIC_RUNS_QUEUED] = { "runs_queued", "gauge", "Runs waiting for a sandbox." },
-	[METRIC_POOL_WARM] = { "pool_warm", "gauge", "Warm sandboxes." },
-	[METRIC_POOL_TARGET] = { "pool_target", "gauge", "Warm sandboxes wanted." },
-	[METRIC_SANDBOXES_STARTED] = { "sandboxes_started_total", "counter", "Sandboxes started." },
-	[METRIC_SANDBOXES_OPEN] = { "sandboxes_open", "gauge", "Sandboxes that exist." },
+	    "Failed calls to model providers.", OWNER(BROKER) },
+	[METRIC_RUNS] = { "runs_total", "counter", "Runs started.", OWNER(EXECUTOR) },
+	[METRIC_RUNS_OPEN] = { "runs_open", "gauge", "Runs now.", OWNER(EXECUTOR) },
+	[METRIC_RUNS_QUEUED] = { "runs_queued", "gauge", "Runs waiting for a sandbox.",
+	    OWNER(EXECUTOR) },
+	[METRIC_POOL_WARM] = { "pool_warm", "gauge", "Warm sandboxes.", OWNER(EXECUTOR) },
+	[METRIC_POOL_TARGET] = { "pool_target", "gauge", "Warm sandboxes wanted.",
+	    OWNER(EXECUTOR) },
+	[METRIC_POOLS_READY] = { "pools_ready", "gauge",
+	    "1 once every pool has had a warm sandbox.", OWNER(EXECUTOR) },
+	[METRIC_SANDBOXES_STARTED] = { "sandboxes_started_total", "counter", "Sandboxes started.",
+	    OWNER(SPAWNER) },
+	[METRIC_SANDBOXES_OPEN] = { "sandboxes_open", "gauge", "Sandboxes that exist.",
+	    OWNER(SPAWNER) },
 	[METRIC_SANDBOXES_STUCK] = { "sandboxes_stuck_total", "counter",
-	    "Ended sandboxes whose control group could not be removed." },
-	[METRIC_AUDIT_RECORDS] = { "audit_records_total", "counter", "Durable audit records." },
-	[METRIC_AUDIT_SYNCS] = { "audit_syncs_total", "counter", "fdatasync calls of the log." },
-	[METRIC_AUDIT_SIZE] = { "audit_size", "gauge", "Records in the log." },
-	[METRIC_AUDIT_REFUSED] = { "audit_refused_total", "counter", "Appends refused." },
-	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed." },
+	    "Ended sandboxes whose control group could not be removed.", OWNER(SPAWNER) },
+	[METRIC_AUDIT_RECORDS] = { "audit_records_total", "counter", "Durable audit records.",
+	    OWNER(AUDIT) },
+	[METRIC_AUDIT_SYNCS] = { "audit_syncs_total", "counter", "fdatasync calls of the log.",
+	    OWNER(AUDIT) },
+	[METRIC_AUDIT_SIZE] = { "audit_size", "gauge", "Records in the log.", OWNER(AUDIT) },
+	[METRIC_AUDIT_REFUSED] = { "audit_refused_total", "counter", "Appends refused.",
+	    OWNER(AUDIT) },
+	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed.",
+	    OWNER(STORE) },
 };
+#undef OWNER
 
 #endif

@@ -85,6 +85,19 @@ procs_gone(struct authority *a, uint32_t peer_id)
 	}
 }
 
+bool
+procs_pools_ready(const struct authority *a)
+{
+	for (size_t i = 0; i < a->procs->n; i++) {
+		const struct proc_entry *e = &a->procs->items[i];
+
+		if (e->m.proc == PROC_EXECUTOR && e->up && e->page != NULL)
+			return __atomic_load_n(
+				   &e->page->values[METRIC_POOLS_READY], __ATOMIC_RELAXED) != 0;
+	}
+	return false;
+}
+
 static struct status
 put_metric(const struct procs *ps, size_t metric, struct buf *out)
 {
@@ -94,7 +107,7 @@ put_metric(const struct procs *ps, size_t metric, struct buf *out)
 	for (size_t i = 0; i < ps->n; i++) {
 		const struct proc_entry *e = &ps->items[i];
 
-		if (e->page == NULL)
+		if (e->page == NULL || (metric_rows[metric].owners >> e->m.proc & 1) == 0)
 			continue;
 		TRY(buf_printf(out, "sallyport_%s{process=\"%s\",index=\"%u\"} %llu\n",
 		    metric_rows[metric].name, proc_names[e->m.proc], e->m.index,

@@ -28,6 +28,8 @@ missing(const struct authority *a, const char *out[8])
 		out[n++] = "broker";
 	if (a->executor.link == NULL)
 		out[n++] = "executor";
+	else if (!procs_pools_ready(a))
+		out[n++] = "pools";
 	if (!gateways_any(a))
 		out[n++] = "gateway";
 	if (a->policies.n == 0)

@@ -39,6 +39,7 @@ struct pool {
 	bool offered;
 	uint32_t target;
 	uint32_t warm;
+	bool was_warm; /* once */
 	uint32_t starting;
 	uint32_t queued; /* runs that wait for this kind */
 	uint32_t backoff_ms;

@@ -316,16 +316,22 @@ pool_drain(struct executor *ex)
 static void
 publish(struct executor *ex)
 {
-	uint64_t warm = 0, target = 0;
+	uint64_t warm = 0, target = 0, ready = 1;
 
 	for (size_t i = 0; i < KNOWN; i++) {
 		for (size_t v = 0; v < POOL_VARIANTS; v++) {
-			warm += ex->languages[i].pools[v].warm;
-			target += ex->languages[i].pools[v].target;
+			const struct pool *p = &ex->languages[i].pools[v];
+
+			warm += p->warm;
+			target += p->target;
+			if (p->target > 0 && !p->was_warm)
+				ready = 0;
 		}
 	}
 	daemon_metric_set(METRIC_POOL_WARM, warm);
 	daemon_metric_set(METRIC_POOL_TARGET, target);
+	/* A pool that its callers have emptied is as ready as ever. */
+	daemon_metric_set(METRIC_POOLS_READY, ready);
 	daemon_metric_set(METRIC_RUNS_QUEUED, ex->nwaiting);
 	daemon_metric_set(METRIC_RUNS_OPEN, ex->nruns);
 }

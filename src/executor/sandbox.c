@@ -245,6 +245,7 @@ became_ready(struct sandbox *s)
 	spawner_send(s->ex, ES_ARM, &disarm);
 	s->state = SANDBOX_WARM;
 	s->pool->warm++;
+	s->pool->was_warm = true;
 	s->pool->backoff_ms = 0;
 	s->pool->not_before_ns = 0;
 	pool_step(s->ex);

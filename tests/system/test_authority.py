@@ -42,6 +42,26 @@ def test_metrics_name_every_process(service):
         assert any(line.startswith(f'sallyport_up{{process="{name}",index="0"}} 1') for line in lines), name
     assert sum(line.startswith("# TYPE ") for line in lines) == len(
         {line.split()[2] for line in lines if line.startswith("# TYPE ")})
+    writers = {line.split('"')[1] for line in lines if line.startswith("sallyport_turns_total{")}
+    assert writers == {"authority"}     # no rows of processes that never count it
+
+
+def test_ready_means_that_sandboxes_are_warm(make_instance):
+    inst = make_instance()
+    metrics = inst.management("GET", "/metrics")[1].decode()
+    started = [line for line in metrics.splitlines() if line.startswith("sallyport_pool_warm{")]
+    assert len(started) == 1 and int(started[0].split()[-1]) > 0, started
+    executor = pid_of(inst, "executor")
+    os.kill(executor, signal.SIGKILL)
+    seen = set()
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline and "pools" not in seen:
+        seen |= set(json.loads(inst.management("GET", "/readyz")[1])["missing"])
+    assert "pools" in seen, seen
+    inst.wait_ready()
+    for _ in range(6):                  # emptied by its callers, it stays ready
+        assert inst.execute("print(1)")[0] == 200
+        assert inst.management("GET", "/readyz")[0] == 200
 
 
 def test_a_key_expires(service):

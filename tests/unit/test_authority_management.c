@@ -101,12 +101,35 @@ member(const char *name, char *out, size_t size)
 	assert_true(is_ok(span_to_cstr(s, out, size)));
 }
 
+/* The metrics page of a process; the caller unmaps it. */
+static struct metrics_page *
+add_page(enum proc proc, uint32_t peer_id)
+{
+	struct ctl_metrics m = {
+		.proc = (uint8_t)proc, .index = 0, .peer_id = peer_id, .pid = 77, .uid = 9
+	};
+	struct metrics_page *page;
+	int fd = memfd_create("page", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, METRICS_PAGE_LEN), 0);
+	page = mmap(NULL, METRICS_PAGE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(page != MAP_FAILED);
+	procs_add(w.a, &m, fd);
+	return page;
+}
+
 static void
 test_health(void **state)
 {
+	struct metrics_page *page = add_page(PROC_EXECUTOR, 3);
+
 	(void)state;
 	assert_int_equal(ask("GET", "/healthz", ""), 200);
+	assert_int_equal(ask("GET", "/readyz", ""), 503);
+	assert_non_null(strstr(answer, "\"missing\":[\"pools\"]"));
+	page->values[METRIC_POOLS_READY] = 1;
 	assert_int_equal(ask("GET", "/readyz", ""), 200);
+	(void)munmap(page, METRICS_PAGE_LEN);
 	cut(&w.executor);
 	w.audit_mode = AUDIT_REFUSES;
 	assert_int_equal(admit(ENDPOINT_CHAT)->error, ERROR_AUDIT_UNAVAILABLE);
@@ -119,22 +142,15 @@ test_health(void **state)
 static void
 test_status_and_metrics(void **state)
 {
-	struct ctl_metrics m = {
-		.proc = PROC_BROKER, .index = 0, .peer_id = 2, .pid = 77, .uid = 9
-	};
-	struct metrics_page *page;
-	int fd = memfd_create("page", MFD_CLOEXEC);
+	struct metrics_page *page = add_page(PROC_BROKER, 2);
 
 	(void)state;
-	assert_int_equal(ftruncate(fd, METRICS_PAGE_LEN), 0);
-	page = mmap(NULL, METRICS_PAGE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_true(page != MAP_FAILED);
 	page->values[METRIC_MODEL_CALLS] = 42;
-	procs_add(w.a, &m, fd);
 	assert_int_equal(ask("GET", "/metrics", ""), 200);
 	assert_non_null(
 	    strstr(answer, "\nsallyport_model_calls_total{process=\"broker\",index=\"0\"} 42\n"));
 	assert_non_null(strstr(answer, "sallyport_up{process=\"broker\",index=\"0\"} 1\n"));
+	assert_null(strstr(answer, "sallyport_turns_total{")); /* not a broker's to count */
 	cut(&w.broker);
 	assert_int_equal(ask("GET", "/status", ""), 200);
 	assert_non_null(
@@ -142,6 +158,17 @@ test_status_and_metrics(void **state)
 	assert_non_null(strstr(answer, "\"manifest\":\"/x/manifest\""));
 	assert_non_null(strstr(answer, "\"providers_without_credential\":[\"d\"]"));
 	(void)munmap(page, METRICS_PAGE_LEN);
+}
+
+static void
+test_every_metric_has_an_owner(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < METRIC_COUNT; i++) {
+		assert_non_null(metric_rows[i].name);
+		assert_true(metric_rows[i].owners != 0);
+		assert_true(metric_rows[i].owners < 1U << PROC_COUNT);
+	}
 }
 
 static void
@@ -270,6 +297,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		M(test_health),
 		M(test_status_and_metrics),
+		M(test_every_metric_has_an_owner),
 		M(test_refusals),
 		M(test_life_of_a_key),
 		M(test_no_audit_no_act),
