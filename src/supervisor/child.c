@@ -273,7 +273,7 @@ on_ready(struct link *l, uint64_t id, const void *msg, void *ctx)
 	c->heard_ms = uv_now(&sv->loop);
 	(void)uv_timer_stop(&c->timer);
 	record_process(sv, c, true, 0);
-	if (!sv->up && all_ready(sv)) {
+	if (!sv->up && !sv->stopping && all_ready(sv)) {
 		sv->up = true;
 		diag(DIAG_INFO, "ready on %s", sv->inst.listen);
 	}
@@ -392,9 +392,13 @@ child_drain(struct child *c, uint32_t grace_ms)
 		return;
 	}
 	if (c->state != CHILD_DRAINING || grace_ms == 0) {
+		bool serves = c->state == CHILD_READY || c->state == CHILD_DRAINING;
+
 		c->state = CHILD_DRAINING;
 		(void)uv_timer_stop(&c->timer);
-		if (c->control == NULL || !is_ok(link_send(c->control, 0, CTL_DRAIN, &m)))
+		/* What does not serve yet has nothing to finish. */
+		if (!serves || c->control == NULL ||
+		    !is_ok(link_send(c->control, 0, CTL_DRAIN, &m)))
 			(void)kill(c->pid, SIGKILL);
 	}
 }
