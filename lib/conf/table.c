@@ -79,7 +79,7 @@ const struct conf_row conf_rows[] = {
 	NUMBER("sandboxes.NAME.wall_s", 1, 3600, "30", "Wall-clock time of one run, seconds."),
 	NUMBER("sandboxes.NAME.cpu_s", 1, 3600, "20", "CPU time of one run, seconds."),
 	NUMBER("sandboxes.NAME.output_kb", 1, 65536, "1024", "Output of one run, KiB."),
-	NUMBER("sandboxes.NAME.pids", 1, 4096, "64", "Processes and threads in one sandbox."),
+	NUMBER("sandboxes.NAME.pids", 1, 4096, "64", "Processes in one sandbox, about; threads up to twice as many."),
 	NUMBER("sandboxes.NAME.tmp_mb", 1, 65536, "64", "Size of /tmp in one sandbox, MiB."),
 	NUMBER("sandboxes.NAME.files_kb", 0, 4096, "4096", "Files out of one run, KiB."),
 	NUMBER("sandboxes.NAME.queue", 0, 4096, "64", "Runs that wait for a sandbox; then 429."),
