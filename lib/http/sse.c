@@ -91,9 +91,11 @@ sse_put_comment(struct buf *out, struct span text)
 }
 
 static size_t
-limit(size_t wanted, size_t max)
+limit(size_t wanted, size_t usual)
 {
-	return wanted == 0 || wanted > max ? max : wanted;
+	if (wanted == 0)
+		return usual;
+	return wanted > SSE_READER_LEN_MAX ? SSE_READER_LEN_MAX : wanted;
 }
 
 void

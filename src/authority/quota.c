@@ -127,7 +127,10 @@ rate_advance(struct rate *r, uint64_t now_s)
 static uint32_t
 leaves_ms(uint64_t s, uint64_t now_ms)
 {
-	return (uint32_t)((s + RATE_SLOTS) * 1000 - now_ms);
+	uint64_t ms = (s + RATE_SLOTS) * 1000 - now_ms;
+
+	/* The window's slots make it up to a second longer; clients stop listening at 60 s. */
+	return (uint32_t)(ms > RATE_WINDOW_S * 1000 ? RATE_WINDOW_S * 1000 : ms);
 }
 
 static uint32_t
@@ -144,7 +147,7 @@ rate_retry_ms(const struct rate *r, uint32_t limit, uint64_t now_ms)
 		if (left < limit)
 			return leaves_ms(s, now_ms);
 	}
-	return RATE_SLOTS * 1000;
+	return RATE_WINDOW_S * 1000;
 }
 
 static uint32_t

@@ -26,6 +26,7 @@
 #define REMOTE_TIMEOUT_MS 600000
 #define CA_MAX (1U << 20)
 #define EVENT_ARENA_MAX (32U << 20)
+#define EVENT_LEN_MAX (32U << 20) /* a result with all its files and output */
 #define MODEL_NAME_MAX 129
 
 struct remote {
@@ -186,7 +187,7 @@ run_stream(struct remote *r, struct stream *s, const char *target, struct span b
 	};
 	bool ok;
 
-	sse_reader_init(&s->reader, 0, 0);
+	sse_reader_init(&s->reader, EVENT_LEN_MAX, EVENT_LEN_MAX);
 	ok = is_ok(json_init(&s->d, &(struct json_opts){ .depth_max = 32 })) && remote_run(r, &x);
 	if (ok && (x.status != 200 || !x.sse)) {
 		ok = false;

@@ -39,9 +39,7 @@ static const struct {
 	{ { "fibonacci" }, 1, false, put_fibonacci },
 	{ { "factorial" }, 1, false, put_factorial },
 	{ { "average", "mean" }, 1, false, put_average },
-	{ { "sum of the numbers from", "sum from", "sum of all numbers from",
-	      "sum of numbers from" },
-	    2, false, put_range_sum },
+	{ { "sum", "add", "total" }, 2, false, put_range_sum },
 	{ { "sum", "add", "total", "plus" }, 2, false, put_sum },
 	{ { "sort", "sort the" }, 0, true, put_sort },
 	{ { "sort", "sort the" }, 2, false, put_sort },
@@ -133,9 +131,28 @@ put_sum(const struct facts *f, struct buf *code)
 	return buf_put_str(code, "print(sum(numbers))\n");
 }
 
+/* Two numbers with one of these between them are the ends of a range. */
+static bool
+is_range(const struct facts *f)
+{
+	static const char *const words[] = { " to ", " through ", " up to ", ".." };
+	const uint8_t *end = f->numbers[0].ptr + f->numbers[0].len;
+
+	if (f->count != 2 || f->numbers[1].ptr < end)
+		return false;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (span_eq_nocase(
+			span_of(end, (size_t)(f->numbers[1].ptr - end)), span_str(words[i])))
+			return true;
+	}
+	return false;
+}
+
 static struct status
 put_range_sum(const struct facts *f, struct buf *code)
 {
+	if (!is_range(f))
+		return fail(E_NOTFOUND);
 	TRY(buf_put_str(code, "first, last = "));
 	TRY(put_number(f->numbers[0], code));
 	TRY(buf_put_str(code, ", "));

@@ -23,7 +23,7 @@ put_message(const struct request *r, const struct error_row *row, struct json_wr
 		json_put_str(w, buf_span(&r->upstream));
 		return;
 	}
-	if (r->detail == NULL || row->http == 401) {
+	if (r->detail == NULL || row->http == 401 || row->http >= 500) {
 		json_put_text(w, row->message);
 		return;
 	}

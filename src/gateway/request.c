@@ -339,10 +339,12 @@ check(struct request *r)
 		r->detail = "the endpoint takes no query";
 		return ERROR_INVALID_FIELD;
 	}
-	if (r->route->schema == NULL) {
+	if (r->route->schema == NULL && r->body.len > 0) {
 		r->detail = "the endpoint takes no body";
-		return r->body.len == 0 ? ERROR_NONE : ERROR_INVALID_FIELD;
+		return ERROR_INVALID_FIELD;
 	}
+	if (r->route->schema == NULL)
+		return ERROR_NONE;
 	if (!media_type_ok(r))
 		return ERROR_MEDIA_TYPE;
 	error = check_json(r);

@@ -311,3 +311,11 @@ def test_clients_trust_only_the_given_authority(service, private):
     fails(run("ask", "x"), 1, "SALLYPORT_URL", "is not set")
     fails(run("ask", "x", env={**service.env, "SALLYPORT_API_KEY": service.key[:-1] + "!"}), 1,
           "invalid_api_key")
+
+
+def test_exec_takes_large_results(service):
+    """A file and output near their limits come in one event of several megabytes."""
+    code = "open('/tmp/out/big', 'wb').write(bytes(3 << 20)); print('x' * 900000)"
+    done = service.cli("exec", "--language", "python", "-", env=service.env, input=code, check=False)
+    assert done.returncode == 0, done.stderr[-300:]
+    assert len(done.stdout) > 900000

@@ -119,3 +119,10 @@ def test_both_are_jailed(service):
         assert fields["NoNewPrivs"].strip() == "1" and fields["Seccomp"].strip() == "2"
         assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0
         assert int(fields["Uid"].split()[0]) >= 700000
+
+
+@pytest.mark.parametrize("prompt, answer", [
+    ("What is the sum of the numbers 1 to 100?", "5050"), ("sum of 1 to 10", "55"),
+    ("sum from 1 to 10", "55"), ("sum 1 and 10", "11"), ("add 1, 2 and 39", "42")])
+def test_ranges_and_lists_are_told_apart(service, prompt, answer):
+    assert answer in service.chat(prompt)[2]["choices"][0]["message"]["content"]

@@ -9,9 +9,10 @@
  */
 #include <base/span.h>
 
-#define SSE_LINE_LEN_MAX (1U << 20)  /* one line, bytes */
-#define SSE_EVENT_LEN_MAX (4U << 20) /* the data of one event, bytes */
-#define SSE_NAME_LEN_MAX 128         /* an event's name, bytes */
+#define SSE_LINE_LEN_MAX (1U << 20)    /* one line, bytes, unless the reader asks otherwise */
+#define SSE_READER_LEN_MAX (64U << 20) /* the most that a reader may ask for */
+#define SSE_EVENT_LEN_MAX (4U << 20)   /* the data of one event, bytes */
+#define SSE_NAME_LEN_MAX 128           /* an event's name, bytes */
 
 /* `event` may be empty: no event line. E_SYNTAX: a line end in `event`. */
 MUST_USE struct status sse_put(struct buf *out, struct span event, struct span data);
@@ -33,7 +34,7 @@ struct sse_reader {
 	bool dispatched;
 };
 
-/* Limits in bytes; 0 means the maximum above. Owner: sse_reader_done(). */
+/* Limits in bytes; 0 means the usual one above. Owner: sse_reader_done(). */
 void sse_reader_init(struct sse_reader *r, size_t line_len_max, size_t event_len_max);
 void sse_reader_done(struct sse_reader *r);
 /*
