@@ -149,7 +149,7 @@ activate(struct request *r)
 	r->active = true;
 }
 
-/* Its form or checksum is wrong: refused here, counted for the authority. */
+/* Its form or checksum is wrong, again and again: refused here, counted for the authority. */
 static void
 key_failed(struct request *r)
 {
@@ -249,6 +249,11 @@ request_run(struct request *r)
 	enum error error;
 
 	activate(r);
+	if (!r->key_ok && r->g->authority != NULL && source_single(r->source, gateway_now(r->g))) {
+		/* The authority refuses it without a look-up, too, and writes its record. */
+		turn_refuse(&r->turn, ERROR_NO_ROUTE);
+		return;
+	}
 	if (!r->key_ok) {
 		key_failed(r);
 		reply_error(r, ERROR_INVALID_KEY);

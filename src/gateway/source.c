@@ -154,6 +154,19 @@ source_leave(struct source *src)
 		TAILQ_INSERT_TAIL(&src->all->idle, src, in_idle);
 }
 
+bool
+source_single(struct source *src, uint64_t now_ms)
+{
+	if (now_ms - src->singles_since_ms >= WINDOW_MS) {
+		src->singles_since_ms = now_ms;
+		src->singles = 0;
+	}
+	if (src->singles >= src->all->limits.auth_failures_per_s)
+		return false;
+	src->singles++;
+	return true;
+}
+
 static bool
 take_report(struct source *src, uint64_t now_ms, uint32_t *ret_count, uint32_t *ret_window_ms)
 {

@@ -26,6 +26,8 @@ struct source {
 	uint32_t connections;
 	uint64_t handshakes_since_ms; /* a window of one second */
 	uint32_t handshakes;
+	uint64_t singles_since_ms;   /* a window of one second */
+	uint32_t singles;            /* failures in it that were recorded one by one */
 	uint64_t reported_ms;        /* failures: last report; 0 never */
 	uint32_t failures;           /* not yet reported */
 	uint8_t address[SOURCE_LEN]; /* of the last failure, whole */
@@ -35,6 +37,7 @@ struct source_limits {
 	uint32_t connections;
 	uint32_t handshakes_per_s;
 	size_t sources_max;
+	uint32_t auth_failures_per_s; /* more are counted, not recorded one by one */
 };
 
 struct sources {
@@ -54,6 +57,8 @@ void source_address(const struct sockaddr *sa, uint8_t out[SOURCE_LEN]);
 /* One more connection. NULL: over a limit, or the table is full of busy ones. */
 struct source *source_enter(struct sources *s, const uint8_t address[SOURCE_LEN], uint64_t now_ms);
 void source_leave(struct source *src);
+/* May this failed credential be recorded on its own? Above limits.auth_failures_per_s not. */
+bool source_single(struct source *src, uint64_t now_ms);
 /*
  * A credential failed its checksum. True: report *ret_count failures of the last
  * *ret_window_ms now (the first at once, then once a second).

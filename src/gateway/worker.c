@@ -213,6 +213,7 @@ gateway_configure(struct gateway *g)
 	g->sources.limits = (struct source_limits){
 		.connections = part(g, "limits.connections_per_source"),
 		.handshakes_per_s = part(g, "limits.handshakes_per_source_per_s"),
+		.auth_failures_per_s = part(g, "limits.auth_failures_per_s"),
 		.sources_max = SOURCES_MAX,
 	};
 	g->body_len_max = conf_u64(g->d->conf, "limits.body_bytes");
