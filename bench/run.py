@@ -142,7 +142,7 @@ def main():
     compile_tools(build, build / "bench")
     bench = Bench(build / "bench", build, time.monotonic() + args.seconds)
     why = {g: run_group(bench, g) for g in groups}
-    about += f"; load average {load_before:.1f} before, the work of others"
+    about += f"; load average {load_before:.1f} before"
     table = [(row.name, *cells(row, bench.results.get(row.key), why[row.group]))
              for row in rows.ROWS if row.group in groups]
     print_table(table)
