@@ -20,6 +20,7 @@ enum error {
 	ERROR_METHOD,
 	ERROR_MODEL_NOT_FOUND,
 	ERROR_LANGUAGE,
+	ERROR_DIALECT, /* the model's provider does not speak this endpoint */
 	ERROR_HEADER_TIMEOUT,
 	ERROR_BODY_TOO_LARGE,
 	ERROR_MEDIA_TYPE,
@@ -70,6 +71,8 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The model does not exist or this key may not use it." },
 	[ERROR_LANGUAGE] = { 400, 0, "invalid_request_error", "unknown_language",
 	    "The language is not offered here." },
+	[ERROR_DIALECT] = { 400, 0, "invalid_request_error", "unsupported_endpoint",
+	    "The model's provider does not speak this endpoint." },
 	[ERROR_HEADER_TIMEOUT] = { 408, 0, "invalid_request_error", "request_timeout",
 	    "The request did not arrive in time." },
 	[ERROR_BODY_TOO_LARGE] = { 413, 0, "invalid_request_error", "body_too_large",

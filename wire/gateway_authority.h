@@ -8,6 +8,7 @@
  * settlement; it dies with the gateway's link.
  */
 #include <link/wire.h>
+#include <wire/endpoint.h>
 #include <wire/errors.h>
 #include <wire/limits.h>
 
@@ -25,7 +26,6 @@ enum ga_type {
 	GA_REVOKED,   /* A: same id: it is over */
 };
 
-enum ga_endpoint { ENDPOINT_CHAT = 1, ENDPOINT_MODELS, ENDPOINT_EXECUTE, ENDPOINT_OTHER };
 enum ga_step_kind { STEP_RUN = 1, STEP_MODEL };
 enum ga_tools { TOOL_CODE_INTERPRETER = 1 }; /* bits */
 
@@ -52,7 +52,8 @@ struct ga_admit {
 	uint8_t endpoint;           /* enum ga_endpoint; OTHER: no such route */
 	uint16_t refused;           /* enum error that the gateway found in the request itself
 				       (schema, route): to be told to valid keys only, and recorded */
-	struct span model;          /* chat: the alias that the client named */
+	struct span model;          /* model calls: the alias that the client named */
+	uint32_t model_off;         /* and where its JSON text is in what goes to the broker */
 	struct span language;       /* execute */
 	uint8_t tools;              /* enum ga_tools that the request names */
 	uint32_t tokens_in;         /* an estimate */
@@ -68,6 +69,7 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_U8(struct ga_admit, endpoint, ENDPOINT_OTHER),
 	WIRE_U16(struct ga_admit, refused, ERROR_COUNT - 1),
 	WIRE_BYTES(struct ga_admit, model, 0, MODEL_MAX),
+	WIRE_U32(struct ga_admit, model_off, BODY_MAX),
 	WIRE_BYTES(struct ga_admit, language, 0, LANGUAGE_MAX),
 	WIRE_U8(struct ga_admit, tools, 255),
 	WIRE_U32(struct ga_admit, tokens_in, UINT32_MAX),
@@ -109,6 +111,7 @@ struct ga_step {
 	struct span language; /* RUN */
 	uint32_t size_bytes;  /* RUN: code; MODEL: body */
 	uint32_t body_len;
+	uint32_t model_off; /* MODEL */
 	uint8_t digest[DIGEST_LEN];
 };
 static const struct wire_field ga_step_rows[] = {
@@ -117,6 +120,7 @@ static const struct wire_field ga_step_rows[] = {
 	WIRE_BYTES(struct ga_step, language, 0, LANGUAGE_MAX),
 	WIRE_U32(struct ga_step, size_bytes, BODY_MAX),
 	WIRE_U32(struct ga_step, body_len, RUN_BLOB_MAX),
+	WIRE_U32(struct ga_step, model_off, BODY_MAX),
 	WIRE_FIXED(struct ga_step, digest),
 };
 

@@ -10,6 +10,7 @@
  * again. A grant is gone after use, after expires_ms, and with its turn.
  */
 #include <link/wire.h>
+#include <wire/endpoint.h>
 #include <wire/limits.h>
 
 struct grant {
@@ -20,6 +21,8 @@ struct grant {
 	struct span tenant;
 	struct span user;
 	struct span target; /* broker: model alias; executor: language */
+	uint8_t endpoint;   /* broker: enum ga_endpoint, which says where the body goes */
+	uint32_t model_off; /* broker: where "alias", in quotes, stands in the body */
 	uint8_t keep;       /* executor: keep the lease until TURN_END (later steps) */
 	uint32_t body_len;
 	uint8_t digest[DIGEST_LEN];
@@ -33,6 +36,8 @@ static const struct wire_field grant_rows[] = {
 	WIRE_BYTES(struct grant, tenant, 1, TENANT_MAX),
 	WIRE_BYTES(struct grant, user, 1, USER_MAX),
 	WIRE_BYTES(struct grant, target, 1, MODEL_MAX),
+	WIRE_U8(struct grant, endpoint, ENDPOINT_OTHER),
+	WIRE_U32(struct grant, model_off, BODY_MAX),
 	WIRE_U8(struct grant, keep, 1),
 	WIRE_U32(struct grant, body_len, RUN_BLOB_MAX),
 	WIRE_FIXED(struct grant, digest),

@@ -43,7 +43,9 @@ const struct conf_row conf_rows[] = {
 	PATH("engines.image", NULL, "The sandbox image (EROFS). Needed where there is a sandbox."),
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
 
-	LIST("policies.NAME.endpoints", "chat|models|execute", "Endpoints that a key may use."),
+	LIST("policies.NAME.endpoints",
+	    "chat|models|execute|responses|embeddings|messages|count_tokens",
+	    "Endpoints that a key may use."),
 	LIST("policies.NAME.models", NULL, "Model aliases that a key may name."),
 	LIST("policies.NAME.tools", "code_interpreter", "Server-side tools that a key may use."),
 	LIST("policies.NAME.languages", "python|javascript|sh", "Languages that a key may run."),

@@ -204,6 +204,7 @@ turn_of(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *k
 	t->endpoint = m->endpoint;
 	t->tools = m->tools;
 	t->body_len = m->body_len;
+	t->model_off = m->model_off;
 	t->state = TURN_ANSWERING;
 	return t;
 }
@@ -218,7 +219,8 @@ decide(struct turn *t, const struct ga_admit *m)
 		.model = m->model,
 		.language = m->language,
 		.tools = m->tools };
-	const struct peer *actor = m->endpoint == ENDPOINT_CHAT ? &a->broker : &a->executor;
+	const struct peer *actor = endpoint_rows[m->endpoint].asks_model ? &a->broker
+									 : &a->executor;
 	enum error error;
 
 	limits_take(&t->key->holder, p != NULL ? p->limits : a->policies.user_limits,
@@ -240,7 +242,7 @@ decide(struct turn *t, const struct ga_admit *m)
 static void
 put_intent(struct turn *t, struct batch *b, const struct record_who *who, const struct ga_admit *m)
 {
-	if (m->endpoint == ENDPOINT_CHAT) {
+	if (turn_asks_model(t)) {
 		(void)batch_add(b, EVENT_PROMPT_SUBMITTED, who, "model", m->model);
 		batch_intent(b);
 		batch_str(b, m->model);
@@ -317,7 +319,7 @@ admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 		gateway_drop(gw, "no endpoint");
 		return;
 	}
-	if (p != NULL && m->endpoint == ENDPOINT_CHAT && m->refused == ERROR_NONE)
+	if (p != NULL && endpoint_rows[m->endpoint].takes_tools && m->refused == ERROR_NONE)
 		again.attach = p->attach & (uint8_t)~m->tools;
 	if (again.attach != 0) {
 		struct status st = link_send(gw->link, id, GA_ADMITTED, &again);
@@ -388,8 +390,8 @@ admit_durable(struct turn *t, const struct turn_arg *arg)
 	struct status st;
 
 	turn_note_durable(t, arg->first_seq);
-	if (t->endpoint == ENDPOINT_CHAT)
-		st = grant_model(t, t->body_len, t->digest);
+	if (turn_asks_model(t))
+		st = grant_model(t, t->body_len, t->model_off, t->digest);
 	else
 		st = grant_run(
 		    t, span_str(t->run.language), t->body_len, t->digest, false, t->run.grant);

@@ -151,7 +151,8 @@ void step_on_broker_gone(struct authority *a);
 
 /* ---- grants.c ---- */
 /* A fresh grant for the turn, written to the process that will act. */
-MUST_USE struct status grant_model(struct turn *t, uint32_t body_len, const uint8_t *digest);
+MUST_USE struct status grant_model(
+    struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t *digest);
 MUST_USE struct status grant_run(struct turn *t, struct span language, uint32_t body_len,
     const uint8_t *digest, bool keep, uint8_t ret_grant[GRANT_LEN]);
 

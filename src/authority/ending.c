@@ -206,7 +206,7 @@ closing_outcome(const struct turn *t)
 static struct status
 closing_append(struct turn *t)
 {
-	bool chat = t->endpoint == ENDPOINT_CHAT;
+	bool chat = turn_asks_model(t);
 	struct span resource = span_str(chat ? t->model : t->tool);
 	struct batch b = { .n = 0 };
 	struct record_who who;

@@ -55,10 +55,12 @@ grant_send(struct peer *to, uint16_t type, const struct grant *g)
 }
 
 struct status
-grant_model(struct turn *t, uint32_t body_len, const uint8_t *digest)
+grant_model(struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t *digest)
 {
 	struct grant g = grant_for(t, span_str(t->model), body_len, digest);
 
+	g.endpoint = t->endpoint;
+	g.model_off = model_off;
 	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->broker, AB_GRANT, &g));
 	memcpy(t->model_grant, g.grant, sizeof(t->model_grant));

@@ -12,11 +12,6 @@
 
 #include <stdlib.h>
 
-static const char *const endpoint_names[] = {
-	[ENDPOINT_CHAT] = "chat",
-	[ENDPOINT_MODELS] = "models",
-	[ENDPOINT_EXECUTE] = "execute",
-};
 static const struct {
 	uint8_t bit;
 	const char *name;
@@ -196,9 +191,9 @@ policy_decide(const struct policies *all, const struct policy *p, const struct d
 {
 	if (d->endpoint < ENDPOINT_CHAT || d->endpoint >= ENDPOINT_OTHER)
 		return ERROR_NO_ROUTE;
-	if (p == NULL || !name_set_has(&p->endpoints, span_str(endpoint_names[d->endpoint])))
+	if (p == NULL || !name_set_has(&p->endpoints, span_str(endpoint_rows[d->endpoint].name)))
 		return ERROR_DENIED;
-	if (d->endpoint == ENDPOINT_CHAT)
+	if (endpoint_rows[d->endpoint].asks_model)
 		return decide_chat(all, p, d);
 	return d->endpoint == ENDPOINT_EXECUTE ? decide_language(all, p, d->language) : ERROR_NONE;
 }

@@ -64,7 +64,7 @@ settle_continue(struct turn *t)
 static struct status
 settle_append(struct turn *t)
 {
-	bool chat = t->endpoint == ENDPOINT_CHAT;
+	bool chat = turn_asks_model(t);
 	struct span resource = span_str(chat ? t->model : t->tool);
 	struct batch b = { .n = 0 };
 	struct record_who who;

@@ -146,12 +146,14 @@ step_begin(struct turn *t, const struct turn_arg *arg)
 {
 	const struct ga_step *m = arg->msg;
 
-	if (t->endpoint != ENDPOINT_CHAT || (m->kind != STEP_RUN && m->kind != STEP_MODEL))
+	if (!endpoint_rows[t->endpoint].takes_tools ||
+	    (m->kind != STEP_RUN && m->kind != STEP_MODEL))
 		return false;
 	turn_expect(t, GA_GRANTED, arg->id);
 	t->step = (struct step){ .kind = (enum ga_step_kind)m->kind,
 		.size_bytes = m->size_bytes,
-		.body_len = m->body_len };
+		.body_len = m->body_len,
+		.model_off = m->model_off };
 	memcpy(t->step.digest, m->digest, sizeof(t->step.digest));
 	t->step.known_language =
 	    m->kind == STEP_RUN && name_set_has(&t->a->policies.languages, m->language) &&
@@ -278,7 +280,7 @@ step_durable(struct turn *t, const struct turn_arg *arg)
 		return true;
 	}
 	if (t->step.kind == STEP_MODEL)
-		st = grant_model(t, t->step.body_len, t->step.digest);
+		st = grant_model(t, t->step.body_len, t->step.model_off, t->step.digest);
 	else
 		st = grant_run(t, span_str(t->step.language), t->step.body_len, t->step.digest,
 		    true, t->run.grant);

@@ -100,12 +100,10 @@ static turn_handler *const turn_table[TURN_STATE_COUNT][TURN_EVENT_COUNT] = {
 	},
 };
 
-static const char *const endpoint_texts[] = { "none", "chat", "models", "execute", "other" };
-
 const char *
 endpoint_name(uint8_t endpoint)
 {
-	return endpoint_texts[endpoint <= ENDPOINT_OTHER ? endpoint : 0];
+	return endpoint_rows[endpoint <= ENDPOINT_OTHER ? endpoint : 0].name;
 }
 
 turn_handler *
@@ -275,8 +273,8 @@ answer_admitted(struct turn *t, enum error error)
 		m.models = buf_span(&models);
 	} else if (error == ERROR_NONE) {
 		m.turn = t->id;
-		memcpy(m.grant, t->endpoint == ENDPOINT_CHAT ? t->model_grant : t->run.grant,
-		    sizeof(m.grant));
+		memcpy(
+		    m.grant, turn_asks_model(t) ? t->model_grant : t->run.grant, sizeof(m.grant));
 	}
 	return link_send(t->gw->link, t->reply_id, GA_ADMITTED, &m);
 }
@@ -366,7 +364,7 @@ turn_note_durable(struct turn *t, uint64_t first_seq)
 {
 	uint64_t last = first_seq + t->append_count - 1;
 
-	if (t->append == APPEND_ADMIT && t->endpoint == ENDPOINT_CHAT)
+	if (t->append == APPEND_ADMIT && turn_asks_model(t))
 		t->intent_seq = last;
 	if (t->append == APPEND_STEP)
 		t->run = (struct run){ 0 }; /* the earlier run's outcome was in the batch */

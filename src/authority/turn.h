@@ -87,7 +87,7 @@ struct step {
 	bool known_language;
 	char language[LANGUAGE_MAX + 1];
 	uint32_t size_bytes;
-	uint32_t body_len;
+	uint32_t body_len, model_off;
 	uint8_t digest[DIGEST_LEN];
 };
 
@@ -116,7 +116,7 @@ struct turn {
 	uint8_t source[SOURCE_LEN];
 	char model[MODEL_MAX + 1];
 	char tool[TOOL_MAX + 1];
-	uint32_t body_len;
+	uint32_t body_len, model_off;
 	uint8_t digest[DIGEST_LEN];
 	uint64_t deadline_ms, wait_until_ms;
 	uint32_t audit_epoch; /* of its open intents */
@@ -187,6 +187,12 @@ void turn_note_durable(struct turn *t, uint64_t first_seq);
 /* END from outside. */
 void turn_end(struct turn *t, enum error error, enum audit_cause cause);
 const char *endpoint_name(uint8_t endpoint);
+
+static inline bool
+turn_asks_model(const struct turn *t)
+{
+	return endpoint_rows[t->endpoint].asks_model;
+}
 
 /* Handlers of the table. */
 turn_handler answer_durable, answer_refused, answer_end, answer_expired;

@@ -44,7 +44,14 @@ extern const struct conn_ops call_conn_ops;
 /* End what runs for the turn (0: for all), telling the gateway why. */
 void calls_cancel(struct broker *b, uint64_t turn, enum error why);
 
-/* route.c: the provider of a model alias; NULL: there is none that is served. */
-struct provider *route_find(struct broker *b, const char *alias);
+/* route.c */
+struct route {
+	struct provider *provider;
+	const char *model; /* its own name of the model */
+	const char *path;  /* of the endpoint, behind its base */
+};
+/* The provider of a model alias that speaks the endpoint. E_NOTFOUND: none is served. */
+MUST_USE struct status route_find(
+    struct broker *b, const char *alias, enum ga_endpoint endpoint, struct route *ret);
 
 #endif

@@ -14,10 +14,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <base/cleanup.h>
 #include <crypto/crypto.h>
 #include <http/write.h>
+#include <json/write.h>
 
 #define HEAD_LEN_MAX 1024
+#define MODEL_TEXT_MAX (6 * MODEL_MAX + 2) /* as JSON, every byte escaped */
 
 struct call {
 	LIST_ENTRY(call) entry;
@@ -25,6 +28,7 @@ struct call {
 	struct stream *stream; /* NULL: gone */
 	struct held_grant grant;
 	struct provider *provider;
+	struct route route;
 	struct conn *conn; /* while an exchange lasts */
 	struct sha256_ctx *sha;
 	struct buf head, body;
@@ -195,9 +199,11 @@ static struct status
 put_head(struct call *c)
 {
 	const struct provider_ops *p = c->provider->ops;
+	auto_buf struct buf target = BUF_INIT(HEAD_LEN_MAX);
 
+	TRY(buf_printf(&target, "%s%s", p->base, c->route.path));
 	TRY(http_put_request(
-	    &c->head, SPAN_LIT("POST"), span_str(p->target), span_str(p->authority)));
+	    &c->head, SPAN_LIT("POST"), buf_span(&target), span_str(p->authority)));
 	TRY(http_put_field_str(&c->head, "content-type", "application/json"));
 	TRY(http_put_field_str(
 	    &c->head, "accept", c->sse ? "text/event-stream" : "application/json"));
@@ -205,12 +211,48 @@ put_head(struct call *c)
 	return http_put_end(&c->head);
 }
 
+/*
+ * The provider's own name of the model goes where the granted alias stands: the one edit of this
+ * process, at an offset that the authority granted. E_DENIED: something else stands there.
+ */
+static struct status
+name_model(struct call *c)
+{
+	auto_buf struct buf alias = BUF_INIT(MODEL_MAX + 2);
+	auto_buf struct buf out = BUF_INIT(c->body.len + MODEL_TEXT_MAX);
+	struct span body = buf_span(&c->body), rest;
+	uint64_t before = c->body.len;
+
+	TRY(buf_printf(&alias, "\"%s\"", c->grant.target));
+	rest = span_from(body, c->grant.model_off);
+	if (!span_starts(rest, buf_span(&alias)))
+		return fail(E_DENIED);
+	TRY(buf_put(&out, body.ptr, c->grant.model_off));
+	TRY(buf_put_u8(&out, '"'));
+	TRY(json_escape(span_str(c->route.model), &out));
+	TRY(buf_put_u8(&out, '"'));
+	TRY(buf_put_span(&out, span_from(rest, alias.len)));
+	buf_done(&c->body);
+	c->body = out;
+	out = BUF_INIT(0);
+	c->b->body_bytes = c->b->body_bytes - before + c->body.len;
+	return OK;
+}
+
 static void
 call_begin(struct call *c)
 {
-	c->provider = route_find(c->b, c->grant.target);
-	if (c->provider == NULL) {
+	struct status st = route_find(
+	    c->b, c->grant.target, (enum ga_endpoint)c->grant.endpoint, &c->route);
+
+	if (!is_ok(st)) {
 		call_fail(c, ERROR_MODEL_NOT_FOUND);
+		return;
+	}
+	c->provider = c->route.provider;
+	st = name_model(c);
+	if (!is_ok(st)) {
+		call_fail(c, st.code == E_DENIED ? ERROR_GRANT : ERROR_INTERNAL);
 		return;
 	}
 	daemon_metric_add(METRIC_MODEL_CALLS, 1);

@@ -103,7 +103,9 @@ grants_add(struct grants *g, const struct grant *m, uint64_t now_ms)
 {
 	struct held_grant row = { .turn = m->turn,
 		.gateway = m->gateway,
+		.endpoint = m->endpoint,
 		.body_len = m->body_len,
+		.model_off = m->model_off,
 		.expires_ms = now_ms + m->expires_ms };
 	uint32_t *bucket = bucket_of(g, m->grant);
 	uint32_t n;

@@ -15,7 +15,8 @@ struct held_grant {
 	uint8_t id[GRANT_LEN];
 	uint64_t turn;
 	uint32_t gateway;
-	uint32_t body_len;
+	uint8_t endpoint; /* enum ga_endpoint */
+	uint32_t body_len, model_off;
 	uint8_t digest[DIGEST_LEN];
 	char target[MODEL_MAX + 1]; /* model alias */
 	uint64_t expires_ms;

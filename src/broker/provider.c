@@ -152,7 +152,7 @@ demo_connect(struct provider *p, struct io *ret)
 const struct provider_ops provider_demo = {
 	.kind = "demo",
 	.authority = "demo",
-	.target = "/v1/chat/completions",
+	.base = "/v1",
 	.gone = ERROR_UNAVAILABLE,
 	.connect = demo_connect,
 };

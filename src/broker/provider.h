@@ -18,7 +18,7 @@ struct provider;
 struct provider_ops {
 	const char *kind;      /* as in the configuration */
 	const char *authority; /* Host */
-	const char *target;    /* of chat completions */
+	const char *base;      /* path before those of wire/endpoint.h */
 	enum error gone;       /* when it cannot be reached, or hung up without a byte */
 	/* E_CLOSED: it is not there. E_SYS. */
 	struct status (*connect)(struct provider *p, struct io *ret);

@@ -26,8 +26,7 @@
 
 static struct status read_tools(
     const struct json_doc *d, struct chat *c, uint32_t tools, struct chat_fault *fault);
-static struct status edit_model(
-    const struct chat *c, struct span id, struct buf *tmp, struct splices *s);
+static struct status edit_model(const struct chat *c, struct buf *tmp, struct splices *s);
 static struct status edit_tools(const struct chat *c, bool attach, struct splices *s);
 static struct status edit_choice(const struct chat *c, bool later, struct splices *s);
 static struct status edit_options(const struct chat *c, struct splices *s);
@@ -126,26 +125,31 @@ read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct chat
 }
 
 struct status
-chat_write(const struct chat *c, const struct chat_edits *e, struct buf *out)
+chat_write(
+    const struct chat *c, const struct chat_edits *e, struct buf *out, uint32_t *ret_model_off)
 {
 	struct splices s;
-	auto_buf struct buf id = BUF_INIT(1024);
+	auto_buf struct buf alias = BUF_INIT(1024);
+	size_t before = out->len;
 
 	s.count = 0;
 	TRY(edit_options(c, &s));
 	TRY(edit_tools(c, e->attach, &s));
-	TRY(edit_model(c, e->model_id, &id, &s));
+	TRY(edit_model(c, &alias, &s));
 	TRY(edit_choice(c, e->messages.len > 0, &s));
 	TRY(edit_messages(c, e->messages, &s));
 	TRY(buf_reserve(out, c->body.len + e->messages.len + 1024));
-	return splices_put(&s, c->body, out);
+	TRY(splices_put(&s, c->body, out));
+	*ret_model_off = (uint32_t)(before + splices_map(&s, c->body, c->model_part));
+	return OK;
 }
 
+/* The alias, spelled in the one way that the broker looks for. */
 static struct status
-edit_model(const struct chat *c, struct span model_id, struct buf *tmp, struct splices *s)
+edit_model(const struct chat *c, struct buf *tmp, struct splices *s)
 {
 	TRY(buf_put_u8(tmp, '"'));
-	TRY(json_escape(model_id, tmp));
+	TRY(json_escape(c->model, tmp));
 	TRY(buf_put_u8(tmp, '"'));
 	return splice_part(s, c->body, c->model_part, buf_span(tmp));
 }

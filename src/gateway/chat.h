@@ -39,13 +39,15 @@ MUST_USE struct status chat_read(
     const struct json_doc *d, struct arena *a, struct chat *ret, struct chat_fault *fault);
 
 struct chat_edits {
-	struct span model_id; /* what the provider calls the model */
 	bool attach;          /* add our tool, though the client did not name it */
 	struct span messages; /* JSON objects, each after a comma: earlier steps; empty at first */
 };
-/* Append the provider's body. E_FULL, E_NOMEM. */
+/*
+ * Append the provider's body. *ret_model_off is where the alias stands in it, in quotes: the
+ * broker puts the provider's own name of the model there. E_FULL, E_NOMEM.
+ */
 MUST_USE struct status chat_write(
-    const struct chat *c, const struct chat_edits *e, struct buf *out);
+    const struct chat *c, const struct chat_edits *e, struct buf *out, uint32_t *ret_model_off);
 /* Tokens that a text of `len` bytes has, about. */
 uint32_t chat_tokens(size_t len);
 

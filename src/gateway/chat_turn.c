@@ -35,13 +35,12 @@ static struct status
 write_body(struct turn *t)
 {
 	const struct chat_edits e = {
-		.model_id = t->model_id,
 		.attach = t->attach,
 		.messages = buf_span(&t->messages),
 	};
 
 	buf_clear(&t->body);
-	TRY(chat_write(&t->chat, &e, &t->body));
+	TRY(chat_write(&t->chat, &e, &t->body, &t->model_off));
 	return sha256(buf_span(&t->body), t->digest);
 }
 
@@ -56,6 +55,7 @@ admit(struct turn *t)
 	}
 	t->admit.endpoint = ENDPOINT_CHAT;
 	t->admit.model = t->chat.model;
+	t->admit.model_off = t->model_off;
 	t->admit.tools = t->chat.interpreter || t->attach ? TOOL_CODE_INTERPRETER : 0;
 	t->admit.tokens_in = chat_tokens(t->body.len);
 	t->admit.size_bytes = (uint32_t)t->body.len;
@@ -69,6 +69,7 @@ chat_run(struct request *r)
 {
 	struct turn *t = &r->turn;
 	struct chat_fault fault;
+	enum error error;
 	struct status st = chat_read(&r->g->doc, &r->arena, &t->chat, &fault);
 
 	if (!is_ok(st)) {
@@ -77,10 +78,9 @@ chat_run(struct request *r)
 		turn_refuse(t, st.code == E_SYNTAX ? fault.error : ERROR_INTERNAL);
 		return;
 	}
-	/* A copy: the configuration may change before the turn is over. */
-	st = arena_copy(&r->arena, gateway_model(r->g, t->chat.model), &t->model_id);
-	if (!is_ok(st) || t->model_id.len == 0) {
-		turn_refuse(t, is_ok(st) ? ERROR_MODEL_NOT_FOUND : ERROR_INTERNAL);
+	error = gateway_model(r->g, t->chat.model, ENDPOINT_CHAT);
+	if (error != ERROR_NONE) {
+		turn_refuse(t, error);
 		return;
 	}
 	answer_start(&t->answer, &r->g->answer_doc, emit, t);
@@ -247,6 +247,7 @@ chat_grant_model(struct turn *t)
 		return;
 	}
 	step.size_bytes = step.body_len = (uint32_t)t->body.len;
+	step.model_off = t->model_off;
 	memcpy(step.digest, t->digest, DIGEST_LEN);
 	turn_step(t, &step);
 }

@@ -10,6 +10,7 @@
 #include <json/schema.h>
 #include <tls/tls.h>
 #include <uv.h>
+#include <wire/gateway_authority.h>
 
 #include "bounds.h"
 #include "budget.h"
@@ -22,10 +23,10 @@
 struct conn;
 struct request;
 
-/* A model's alias and what its first provider calls it. Both lie in model_arena. */
+/* A model's alias, in model_arena, and the endpoints that some provider of it speaks. */
 struct model_name {
 	struct span alias;
-	struct span id;
+	uint32_t endpoints; /* bits 1 << enum ga_endpoint */
 };
 
 struct gateway {
@@ -84,8 +85,8 @@ gateway_now(const struct gateway *g)
 void gateway_configure(struct gateway *g);
 /* main.c: write and go on with what waits; at the end of each turn of the loop. */
 void gateway_settle(struct gateway *g);
-/* The provider's name of a model; empty: no such alias. */
-struct span gateway_model(const struct gateway *g, struct span alias);
+/* ERROR_NONE: the model is there and speaks it; ERROR_MODEL_NOT_FOUND, ERROR_DIALECT. */
+enum error gateway_model(const struct gateway *g, struct span alias, enum ga_endpoint endpoint);
 /* How long a run may take; `timeout_ms` 0: as long as its language's sandboxes allow. */
 uint64_t gateway_run_ms(const struct gateway *g, struct span language, uint32_t timeout_ms);
 

@@ -48,3 +48,13 @@ splices_put(const struct splices *s, struct span text, struct buf *out)
 	}
 	return buf_put_span(out, span_from(text, at));
 }
+
+size_t
+splices_map(const struct splices *s, struct span text, struct span part)
+{
+	size_t off = (size_t)(part.ptr - text.ptr), to = off;
+
+	for (size_t i = 0; i < s->count && s->items[i].off < off; i++)
+		to = to - s->items[i].len + s->items[i].with.len;
+	return to;
+}

@@ -25,6 +25,8 @@ MUST_USE struct status splice_add(struct splices *s, size_t off, size_t len, str
 /* Replace `part`, which lies within `text`. */
 MUST_USE struct status splice_part(
     struct splices *s, struct span text, struct span part, struct span with);
+/* Where `part` of `text`, or what replaces it, begins once all edits are made. */
+size_t splices_map(const struct splices *s, struct span text, struct span part);
 /* Append `text` with all edits. E_FULL, E_NOMEM. */
 MUST_USE struct status splices_put(const struct splices *s, struct span text, struct buf *out);
 

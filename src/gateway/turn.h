@@ -63,7 +63,7 @@ struct turn {
 
 	/* chat */
 	struct chat chat;
-	struct span model_id;
+	uint32_t model_off;  /* in body */
 	struct buf body;     /* the provider's */
 	struct buf messages; /* of the steps so far */
 	struct buf steps;    /* inside of sallyport.steps */

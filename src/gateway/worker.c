@@ -186,22 +186,51 @@ configure_timeouts(struct gateway *g)
 	g->timeouts.len_ms[TIMEOUT_TURN] = 1000 * conf_u64(g->d->conf, "limits.turn_s");
 }
 
+/* What one entry's provider speaks, as bits. */
+static uint32_t
+endpoints_of(const struct conf *conf, const char *provider)
+{
+	const char *kind = conf_strf(conf, "providers.%s.kind", provider);
+	uint32_t bits = 0;
+
+	for (size_t i = 0; kind != NULL && i < PROVIDER_KINDS; i++) {
+		if (strcmp(kind, provider_kinds[i].name) != 0)
+			continue;
+		for (unsigned e = 0; e < ENDPOINT_COUNT; e++)
+			bits |= provider_kinds[i].paths[e] != NULL ? 1U << e : 0;
+	}
+	return bits;
+}
+
+static uint32_t
+endpoints_of_all(const struct conf *conf, struct span alias)
+{
+	uint32_t bits = 0;
+
+	for (unsigned i = 0;; i++) {
+		const char *provider = conf_strf(
+		    conf, "models.%.*s.%u.provider", SPAN_FMT(alias), i);
+
+		if (provider == NULL)
+			return bits;
+		bits |= endpoints_of(conf, provider);
+	}
+}
+
 static void
 configure_models(struct gateway *g)
 {
-	size_t iter = 0;
 	struct span alias;
+	size_t iter = 0;
 
 	g->nmodels = 0;
 	arena_done(&g->model_arena);
 	g->model_arena = ARENA_INIT(MODEL_MEMORY_MAX);
 	while (g->nmodels < MODELS_MAX && conf_each(g->d->conf, "models", &iter, &alias)) {
-		const char *id = conf_strf(g->d->conf, "models.%.*s.0.model", SPAN_FMT(alias));
-
 		struct model_name *m = &g->models[g->nmodels];
 
-		if (id != NULL && is_ok(arena_copy(&g->model_arena, alias, &m->alias)) &&
-		    is_ok(arena_copy(&g->model_arena, span_str(id), &m->id)))
+		m->endpoints = endpoints_of_all(g->d->conf, alias);
+		if (is_ok(arena_copy(&g->model_arena, alias, &m->alias)))
 			g->nmodels++;
 	}
 }
@@ -233,14 +262,15 @@ worker_config(struct daemon *d)
 	accept_resume(g);
 }
 
-struct span
-gateway_model(const struct gateway *g, struct span alias)
+enum error
+gateway_model(const struct gateway *g, struct span alias, enum ga_endpoint endpoint)
 {
 	for (size_t i = 0; i < g->nmodels; i++) {
 		if (span_eq(g->models[i].alias, alias))
-			return g->models[i].id;
+			return (g->models[i].endpoints & 1U << endpoint) != 0 ? ERROR_NONE
+									      : ERROR_DIALECT;
 	}
-	return SPAN_EMPTY;
+	return ERROR_MODEL_NOT_FOUND;
 }
 
 uint64_t

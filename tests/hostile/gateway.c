@@ -143,6 +143,7 @@ admit_of(const char *credential)
 	struct ga_admit m = { .credential = span_str(credential),
 		.endpoint = ENDPOINT_CHAT,
 		.model = SPAN_LIT("demo"),
+		.model_off = 9,
 		.tokens_in = 1,
 		.size_bytes = strlen(BODY),
 		.body_len = strlen(BODY) };

@@ -20,6 +20,8 @@
 #define OTHER_GATEWAY 8U
 #define WAIT_MS 3000
 #define LOG_MAX (4U << 20)
+#define BODY "\"demo\"{end}" /* as far as the broker looks into it */
+#define BODY_LEN (sizeof(BODY) - 1)
 
 /* ---- grants ---- */
 static struct grant
@@ -30,6 +32,7 @@ grant_of(uint8_t id, uint64_t turn, uint32_t body_len)
 		.tenant = SPAN_LIT("t"),
 		.user = SPAN_LIT("u"),
 		.target = SPAN_LIT("demo"),
+		.endpoint = ENDPOINT_CHAT,
 		.body_len = body_len,
 		.expires_ms = 5000 };
 
@@ -202,6 +205,7 @@ on_server(uv_poll_t *p, int status, int events)
 	if (end == NULL || memmem(s->in.ptr, s->in.len, "{end}", 5) == NULL)
 		return;
 	assert_non_null(memmem(s->in.ptr, s->in.len, "POST /v1/chat/completions HTTP/1.1\r\n", 36));
+	assert_non_null(memmem(s->in.ptr, s->in.len, "\"real\"{end}", 11));
 	buf_clear(&s->in);
 	serve(s);
 }
@@ -277,7 +281,7 @@ world_up(void **state)
 {
 	static const char yaml[] = "policies: {p: {endpoints: chat, models: '*'}}\n"
 				   "providers: {d: {kind: demo}}\n"
-				   "models: {demo: [{provider: d, model: demo}]}\n";
+				   "models: {demo: [{provider: d, model: real}]}\n";
 	char error[CONF_ERROR_MAX];
 
 	(void)state;
@@ -443,7 +447,7 @@ static void
 a_call_is_answered(void **state)
 {
 	(void)state;
-	ask(1, "{\"a\":1}{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.closed.code, E_EOF);
 	assert_int_equal(w.heads, 1);
@@ -458,12 +462,21 @@ a_call_is_answered(void **state)
 	assert_true(w.done.bytes_out > 100);
 }
 
+/* Whatever a gateway wrote elsewhere: the one edit is made where the grant says, or not at all. */
+static void
+the_alias_stands_where_it_was_granted(void **state)
+{
+	(void)state;
+	ask(1, "{\"demo\"{end}");
+	expect_refused(ERROR_GRANT);
+}
+
 static void
 connections_are_kept(void **state)
 {
 	(void)state;
 	for (unsigned i = 1; i <= 5; i++) {
-		ask((uint8_t)i, "{end}");
+		ask((uint8_t)i, BODY);
 		wait_for(&w.closes, i);
 	}
 	assert_int_equal(w.requests, 5);
@@ -475,12 +488,12 @@ static void
 a_stale_connection_is_tried_anew(void **state)
 {
 	(void)state;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
 	/* Ended in the same turn of the loop in which the next call takes it. */
 	assert_int_equal(shutdown(w.servers[0].fd, SHUT_RDWR), 0);
 	server_close(&w.servers[0]);
-	ask(2, "{end}");
+	ask(2, BODY);
 	wait_for(&w.closes, 2);
 	assert_int_equal(w.heads, 2);
 	assert_int_equal(w.failures, 0);
@@ -492,7 +505,7 @@ idle_connections_that_end_are_dropped(void **state)
 {
 	(void)state;
 	w.play = PLAY_CLOSE;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
 	settle();
 	assert_int_equal(w.heads, 1);
@@ -504,7 +517,7 @@ static void
 calls_without_a_grant_are_refused(void **state)
 {
 	(void)state;
-	open_call(1, 5, "{end}");
+	open_call(1, BODY_LEN, BODY);
 	expect_refused(ERROR_GRANT);
 	assert_int_equal(w.dones, 0);
 }
@@ -513,9 +526,9 @@ static void
 a_replayed_grant_is_refused(void **state)
 {
 	(void)state;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
-	open_call(1, 5, "{end}");
+	open_call(1, BODY_LEN, BODY);
 	wait_for(&w.closes, 2);
 	assert_int_equal(w.failures, 1);
 	assert_int_equal(w.failed, ERROR_GRANT);
@@ -526,8 +539,8 @@ static void
 another_body_is_refused(void **state)
 {
 	(void)state;
-	give_grant(1, 1, "{end}");
-	open_call(1, 5, "{END}");
+	give_grant(1, 1, BODY);
+	open_call(1, BODY_LEN, "\"demo\"{END}");
 	expect_refused(ERROR_GRANT);
 	wait_for(&w.dones, 1); /* it was granted, so its end is told */
 	assert_int_equal(w.done.http_status, 0);
@@ -537,15 +550,15 @@ static void
 a_short_or_long_body_is_refused(void **state)
 {
 	(void)state;
-	give_grant(1, 1, "{end}{end}");
-	open_call(1, 10, "{end}");
+	give_grant(1, 1, BODY BODY);
+	open_call(1, 2 * BODY_LEN, BODY);
 	expect_refused(ERROR_GRANT);
-	give_grant(2, 1, "{end}");
-	open_call(2, 5, "{end}more");
+	give_grant(2, 1, BODY);
+	open_call(2, BODY_LEN, BODY "more");
 	wait_for(&w.failures, 2);
 	assert_int_equal(w.failed, ERROR_GRANT);
-	give_grant(3, 1, "{end}");
-	open_call(3, 6, "{end}m"); /* a claim that differs from the grant */
+	give_grant(3, 1, BODY);
+	open_call(3, BODY_LEN + 1, BODY "m"); /* a claim that differs from the grant */
 	wait_for(&w.failures, 3);
 	assert_int_equal(w.requests, 0);
 }
@@ -560,7 +573,7 @@ another_gateway_is_refused(void **state)
 	assert_true(is_ok(sha256(SPAN_LIT("{end}"), g.digest)));
 	assert_true(is_ok(link_send(w.authority, 0, AB_GRANT, &g)));
 	link_flush(w.authority);
-	open_call(1, 5, "{end}");
+	open_call(1, BODY_LEN, BODY);
 	expect_refused(ERROR_GRANT);
 }
 
@@ -569,22 +582,22 @@ bodies_in_memory_are_bounded(void **state)
 {
 	(void)state;
 	w.b->body_bytes_max = 4;
-	ask(1, "{end}");
+	ask(1, BODY);
 	expect_refused(ERROR_OVERLOADED);
 }
 
 static void
 an_announced_body_takes_no_room(void **state)
 {
-	struct gb_open open = { .body_len = 5 };
+	struct gb_open open = { .body_len = BODY_LEN };
 	struct stream *silent;
 
 	(void)state;
-	w.b->body_bytes_max = 8;
-	give_grant(9, 9, "{end}");
+	w.b->body_bytes_max = BODY_LEN + 3;
+	give_grant(9, 9, BODY);
 	memset(open.grant, 9, sizeof(open.grant));
 	assert_true(is_ok(stream_open(w.gateway, GB_OPEN, &open, &stream_ops, NULL, &silent)));
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.failures, 0);
 	assert_int_equal(w.heads, 1);
@@ -600,11 +613,11 @@ an_absent_provider_is_unavailable(void **state)
 	link_free(w.demo);
 	w.demo = NULL;
 	settle();
-	ask(1, "{end}");
+	ask(1, BODY);
 	expect_refused(ERROR_UNAVAILABLE);
 	w.closes = w.failures = 0;
 	connect_demo(); /* it came back */
-	ask(2, "{end}");
+	ask(2, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.heads, 1);
 }
@@ -614,7 +627,7 @@ a_cut_answer_cancels_the_stream(void **state)
 {
 	(void)state;
 	w.play = PLAY_CUT;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.heads, 1);
 	assert_int_equal(w.closed.code, E_CLOSED);
@@ -628,7 +641,7 @@ garbage_is_an_upstream_error(void **state)
 {
 	(void)state;
 	w.play = PLAY_GARBAGE;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.failed, ERROR_UPSTREAM);
 	assert_int_equal(w.heads, 0);
@@ -642,7 +655,7 @@ a_client_that_leaves_ends_the_call(void **state)
 
 	(void)state;
 	w.play = PLAY_MUTE;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.requests, 1);
 	began = uv_hrtime();
 	stream_cancel(w.stream, 0);
@@ -661,9 +674,9 @@ turn_end_cancels_calls_and_grants(void **state)
 
 	(void)state;
 	w.play = PLAY_MUTE;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.requests, 1);
-	give_grant(2, 1, "{end}");
+	give_grant(2, 1, BODY);
 	assert_true(is_ok(link_send(w.authority, 4, AB_TURN_END, &turn)));
 	wait_for(&w.turn_ends, 1);
 	wait_for(&w.closes, 1);
@@ -671,7 +684,7 @@ turn_end_cancels_calls_and_grants(void **state)
 	assert_int_equal(w.dones, 1);
 	settle();
 	assert_false(w.servers[0].open);
-	open_call(2, 5, "{end}");
+	open_call(2, BODY_LEN, BODY);
 	wait_for(&w.closes, 2);
 	assert_int_equal(w.failed, ERROR_GRANT);
 }
@@ -681,13 +694,13 @@ a_lost_authority_ends_everything(void **state)
 {
 	(void)state;
 	w.play = PLAY_MUTE;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.requests, 1);
 	link_free(w.authority);
 	w.authority = NULL;
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.closed.err, ERROR_UNAVAILABLE);
-	open_call(2, 5, "{end}");
+	open_call(2, BODY_LEN, BODY);
 	wait_for(&w.closes, 2);
 	assert_int_equal(w.failed, ERROR_UNAVAILABLE);
 	assert_int_equal(w.requests, 1);
@@ -698,7 +711,7 @@ a_lost_gateway_ends_its_calls(void **state)
 {
 	(void)state;
 	w.play = PLAY_MUTE;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.requests, 1);
 	link_free(w.gateway);
 	w.gateway = NULL;
@@ -716,7 +729,7 @@ a_slow_client_slows_the_provider(void **state)
 	(void)state;
 	w.play = PLAY_FLOOD;
 	w.hold = true;
-	ask(1, "{end}");
+	ask(1, BODY);
 	wait_for(&w.heads, 1);
 	settle();
 	assert_true(w.body.len > 0 && w.body.len <= LINK_STREAM_CREDIT);
@@ -742,6 +755,7 @@ main(void)
 		cmocka_unit_test(grants_are_used_once),
 		cmocka_unit_test(grants_are_bounded),
 		CALL_TEST(a_call_is_answered),
+		CALL_TEST(the_alias_stands_where_it_was_granted),
 		CALL_TEST(connections_are_kept),
 		CALL_TEST(a_stale_connection_is_tried_anew),
 		CALL_TEST(idle_connections_that_end_are_dropped),

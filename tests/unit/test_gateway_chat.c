@@ -31,48 +31,48 @@ struct edit_case {
 
 static const struct edit_case edit_cases[] = {
 	{ "{\"model\":\"demo\",\"messages\":[{\"a\":1}]}", false, "",
-	    "{\"model\":\"up-1\",\"messages\":[{\"a\":1}]}" },
+	    "{\"model\":\"demo\",\"messages\":[{\"a\":1}]}" },
 	{ " {\"messages\" : [ ] , \"model\":\"de\\u006do\" } ", false, "",
-	    "{\"messages\" : [ ] , \"model\":\"up-1\" }" },
+	    "{\"messages\" : [ ] , \"model\":\"demo\" }" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"stream\":true}", false, "",
-	    "{\"stream_options\":{\"include_usage\":true},\"model\":\"up-1\",\"messages\":[1],"
+	    "{\"stream_options\":{\"include_usage\":true},\"model\":\"demo\",\"messages\":[1],"
 	    "\"stream\":true}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"stream\":true,\"stream_options\":null}", false,
 	    "",
-	    "{\"model\":\"up-1\",\"messages\":[1],\"stream\":true,\"stream_options\":"
+	    "{\"model\":\"demo\",\"messages\":[1],\"stream\":true,\"stream_options\":"
 	    "{\"include_usage\":true}}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"stream\":true,\"stream_options\":{}}", false, "",
-	    "{\"model\":\"up-1\",\"messages\":[1],\"stream\":true,\"stream_options\":"
+	    "{\"model\":\"demo\",\"messages\":[1],\"stream\":true,\"stream_options\":"
 	    "{\"include_usage\":true}}" },
 	{ "{\"stream_options\":{\"include_obfuscation\":false},\"model\":\"demo\",\"messages\":[1],"
 	  "\"stream\":true}",
 	    false, "",
 	    "{\"stream_options\":{\"include_usage\":true,\"include_obfuscation\":false},"
-	    "\"model\":\"up-1\",\"messages\":[1],\"stream\":true}" },
+	    "\"model\":\"demo\",\"messages\":[1],\"stream\":true}" },
 	{ "{\"stream_options\":{\"include_usage\":false},\"model\":\"demo\",\"messages\":[1],"
 	  "\"stream\":true}",
 	    false, "",
-	    "{\"stream_options\":{\"include_usage\":true},\"model\":\"up-1\",\"messages\":[1],"
+	    "{\"stream_options\":{\"include_usage\":true},\"model\":\"demo\",\"messages\":[1],"
 	    "\"stream\":true}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tools\":[{\"type\":\"code_interpreter\"}]}",
-	    false, "", "{\"model\":\"up-1\",\"messages\":[1],\"tools\":[@]}" },
+	    false, "", "{\"model\":\"demo\",\"messages\":[1],\"tools\":[@]}" },
 	{ "{\"model\":\"demo\",\"messages\":[1]}", true, "",
-	    "{\"tools\":[@],\"model\":\"up-1\",\"messages\":[1]}" },
+	    "{\"tools\":[@],\"model\":\"demo\",\"messages\":[1]}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tools\":[]}", true, "",
-	    "{\"model\":\"up-1\",\"messages\":[1],\"tools\":[@]}" },
+	    "{\"model\":\"demo\",\"messages\":[1],\"tools\":[@]}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tools\":[{\"x\":1} ]}", true, ",{\"m\":2}",
-	    "{\"model\":\"up-1\",\"messages\":[1,{\"m\":2}],\"tools\":[{\"x\":1} ,@]}" },
+	    "{\"model\":\"demo\",\"messages\":[1,{\"m\":2}],\"tools\":[{\"x\":1} ,@]}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tools\":[{\"type\":\"code_interpreter\"}],"
 	  "\"tool_choice\":{\"type\":\"code_interpreter\"}}",
 	    false, "",
-	    "{\"model\":\"up-1\",\"messages\":[1],\"tools\":[@],\"tool_choice\":{\"type\":"
+	    "{\"model\":\"demo\",\"messages\":[1],\"tools\":[@],\"tool_choice\":{\"type\":"
 	    "\"function\",\"function\":{\"name\":\"code_interpreter\"}}}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tools\":[{\"type\":\"code_interpreter\"}],"
 	  "\"tool_choice\":\"required\"}",
 	    false, ",2",
-	    "{\"model\":\"up-1\",\"messages\":[1,2],\"tools\":[@],\"tool_choice\":\"auto\"}" },
+	    "{\"model\":\"demo\",\"messages\":[1,2],\"tools\":[@],\"tool_choice\":\"auto\"}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tool_choice\":\"none\"}", false, ",2",
-	    "{\"model\":\"up-1\",\"messages\":[1,2],\"tool_choice\":\"none\"}" },
+	    "{\"model\":\"demo\",\"messages\":[1,2],\"tool_choice\":\"none\"}" },
 };
 
 /* Replace the definition of our tool by '@'. */
@@ -100,11 +100,13 @@ edits(void **state)
 	for (size_t i = 0; i < COUNT(edit_cases); i++) {
 		const struct edit_case *t = &edit_cases[i];
 		struct chat c = read_ok(t->body);
-		const struct chat_edits e = { SPAN_LIT("up-1"), t->attach, span_str(t->more) };
+		const struct chat_edits e = { t->attach, span_str(t->more) };
+		uint32_t off = 0;
 		struct buf out = BUF_INIT(1UL << 16);
 		struct json_doc again = { .count = 0 };
 
-		assert_int_equal(chat_write(&c, &e, &out).code, E_OK);
+		assert_int_equal(chat_write(&c, &e, &out, &off).code, E_OK);
+		assert_true(span_starts(span_from(buf_span(&out), off), SPAN_LIT("\"demo\"")));
 		assert_int_equal(json_init(&again, &JSON_STRICT).code, E_OK);
 		assert_int_equal(json_parse(&again, buf_span(&out)).code, E_OK);
 		json_done(&again);

@@ -170,7 +170,7 @@ answers_in_order(void **state)
 	assert_int_equal(peers.settles, 2);
 	assert_int_equal(peers.settle.tokens_out, 2);
 	assert_int_equal(peers.settle.estimated, 0);
-	assert_non_null(memmem(peers.body.ptr, peers.body.len, "\"up-demo\"", 9));
+	assert_non_null(memmem(peers.body.ptr, peers.body.len, "\"demo\"", 6));
 	client_close(&c);
 }
 
