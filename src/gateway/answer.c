@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer.c: reads a provider's answers and decides what the client sees, and when.
+ * answer.c: reads a provider's answers for the turn, whatever their dialect.
  *
  * Runs in: gateway. Trusts: nothing; see answer.h.
- * Owns: the text, calls and held events of one turn, all within bounds.h.
- * Invariants: an event with a finish_reason, and the usage after it, leaves only
- * by answer_release(); a call of ours never leaves as a tool call; chunks of later
- * steps carry id, created and model of the first.
- * See: docs/api.md, "Streams"; answer_whole.c for answers that are not streamed.
+ * Owns: the body or events, calls and held events of one turn, all within bounds.h.
+ * Invariants: what is held leaves only by answer_release(); calls are run only when
+ * the model is done and all of them are ours.
+ * See: dialect.h; docs/api.md, "Streams".
  */
 #include "answer.h"
 
-#include "answer_parts.h"
-#include "chat.h"
-
-static struct status on_event(struct answer *a, struct span data);
-static struct status on_choices(struct answer *a, uint32_t choices);
-static struct status read_delta(struct answer *a, uint32_t choice);
-static struct status pass_on(struct answer *a, uint32_t choices, bool final);
+static struct status on_event(struct answer *a, const struct sse_event *ev);
 
 const struct json_opts answer_json_opts = { .refuse_duplicates = true,
 	.tokens_max = ANSWER_TOKENS_MAX };
@@ -25,46 +18,63 @@ const struct json_opts answer_json_opts = { .refuse_duplicates = true,
 static void
 clear(struct answer *a)
 {
+	size_t max = a->dialect->event_max > 0 ? a->dialect->event_max : EVENT_MAX;
+
 	sse_reader_done(&a->sse);
-	sse_reader_init(&a->sse, EVENT_MAX, EVENT_MAX);
+	sse_reader_init(&a->sse, max, max);
+	a->held.max = max;
 	toolcalls_clear(&a->calls);
-	buf_clear(&a->text);
 	buf_clear(&a->whole);
 	buf_clear(&a->held);
 	a->ended = a->finished = a->runnable = a->usage_seen = false;
 	a->text_len = 0;
 }
 
-void
-answer_start(struct answer *a, struct json_doc *doc, answer_emit *emit, void *ctx)
+struct status
+answer_start(struct answer *a, const struct dialect *dialect, const struct prompt *prompt,
+    struct arena *arena, struct json_doc *doc)
 {
-	clear(a);
+	void *own = NULL;
+
+	answer_over(a);
+	if (dialect->answer_size > 0) {
+		own = arena_alloc(arena, dialect->answer_size);
+		if (own == NULL)
+			return fail(E_NOMEM);
+	}
+	a->dialect = dialect;
+	a->prompt = prompt;
+	a->own = own;
+	a->interpreter = prompt->interpreter;
 	a->doc = doc;
-	a->emit = emit;
-	a->ctx = ctx;
-	a->stream = a->usage = a->interpreter = a->estimated = false;
-	a->text.max = CALL_BYTES_MAX;
+	clear(a);
 	a->whole.max = ANSWER_MAX;
-	a->held.max = HELD_MAX;
-	a->id.max = a->created.max = a->model.max = ANSWER_ID_MAX;
-	a->scratch.max = 2UL * ANSWER_MAX;
-	buf_clear(&a->id);
-	buf_clear(&a->created);
-	buf_clear(&a->model);
-	a->step = a->tokens_in = a->tokens_out = 0;
+	a->scratch.max = 2UL * ANSWER_MAX + 6UL * RUN_OUTPUT_MAX;
+	a->step = a->before_in = a->before_out = a->tokens_in = a->tokens_out = 0;
+	a->estimated = false;
+	if (dialect->start != NULL)
+		dialect->start(a);
+	return OK;
+}
+
+void
+answer_over(struct answer *a)
+{
+	if (a->dialect != NULL && a->dialect->done != NULL)
+		a->dialect->done(a);
+	a->dialect = NULL;
+	a->prompt = NULL;
+	a->own = NULL;
 }
 
 void
 answer_done(struct answer *a)
 {
+	answer_over(a);
 	sse_reader_done(&a->sse);
 	toolcalls_done(&a->calls);
-	buf_done(&a->text);
 	buf_done(&a->whole);
 	buf_done(&a->held);
-	buf_done(&a->id);
-	buf_done(&a->created);
-	buf_done(&a->model);
 	buf_done(&a->scratch);
 }
 
@@ -73,7 +83,13 @@ answer_again(struct answer *a)
 {
 	clear(a);
 	a->step++;
+	a->before_in = a->tokens_in;
+	a->before_out = a->tokens_out;
+	if (a->dialect->again != NULL)
+		a->dialect->again(a);
 }
+
+/* ---- what comes ---- */
 
 struct status
 answer_feed(struct answer *a, struct span bytes)
@@ -81,11 +97,32 @@ answer_feed(struct answer *a, struct span bytes)
 	struct sse_event ev;
 	struct status st;
 
-	if (!a->stream)
+	if (!a->prompt->stream)
 		return buf_put_span(&a->whole, bytes);
 	while (is_ok(st = sse_reader_feed(&a->sse, &bytes, &ev)))
-		TRY(on_event(a, ev.data));
+		TRY(on_event(a, &ev));
 	return st.code == E_AGAIN ? OK : st;
+}
+
+static struct status
+parse(struct answer *a, struct span text)
+{
+	struct status st = json_parse(a->doc, text);
+
+	return is_ok(st) || st.code == E_NOMEM ? st : fail(E_PROTO);
+}
+
+static struct status
+on_event(struct answer *a, const struct sse_event *ev)
+{
+	if (a->ended || ev->data.len == 0)
+		return OK;
+	if (span_starts(ev->data, SPAN_LIT("[DONE]"))) {
+		a->ended = true;
+		return OK;
+	}
+	TRY(parse(a, ev->data));
+	return a->dialect->event(a, ev->name);
 }
 
 static uint32_t
@@ -94,42 +131,19 @@ add_sat(uint32_t a, uint64_t b)
 	return b > UINT32_MAX - a ? UINT32_MAX : a + (uint32_t)b;
 }
 
+uint32_t
+answer_estimate(uint64_t len)
+{
+	return add_sat(0, (len + 3) / 4);
+}
+
 static void
 count_tokens(struct answer *a, uint32_t body_len)
 {
 	if (a->usage_seen)
 		return;
 	a->estimated = true;
-	a->tokens_in = add_sat(a->tokens_in, chat_tokens(body_len));
-	a->tokens_out = add_sat(a->tokens_out, chat_tokens(a->text_len));
-}
-
-/* Mixed calls go to the client, without ours: it could not answer ours. */
-static struct status
-emit_client_calls(struct answer *a)
-{
-	struct json_writer w = json_writer(&a->scratch);
-
-	buf_clear(&a->scratch);
-	json_put_object(&w);
-	answer_put_head(a, &w);
-	json_put_key(&w, "choices");
-	json_put_array(&w);
-	json_put_object(&w);
-	json_put_key(&w, "index");
-	json_put_u64(&w, 0);
-	json_put_key(&w, "delta");
-	json_put_object(&w);
-	json_put_key(&w, "tool_calls");
-	toolcalls_put(&a->calls, false, true, &w);
-	json_put_end(&w);
-	json_put_key(&w, "finish_reason");
-	json_put_null(&w);
-	json_put_end(&w);
-	json_put_end(&w);
-	json_put_end(&w);
-	TRY(json_writer_finish(&w));
-	return a->emit(a->ctx, buf_span(&a->scratch));
+	answer_count(a, answer_estimate(body_len), answer_estimate(a->text_len));
 }
 
 struct status
@@ -137,8 +151,11 @@ answer_end(struct answer *a, uint32_t body_len, enum answer_next *ret)
 {
 	size_t ours;
 
-	if (!a->stream)
-		TRY(answer_whole_read(a));
+	if (!a->prompt->stream) {
+		TRY(parse(a, buf_span(&a->whole)));
+		TRY(a->dialect->whole(a));
+		a->ended = true;
+	}
 	if (!a->finished)
 		return fail(E_PROTO);
 	count_tokens(a, body_len);
@@ -146,209 +163,110 @@ answer_end(struct answer *a, uint32_t body_len, enum answer_next *ret)
 	*ret = ANSWER_FINAL;
 	if (ours > 0 && ours == a->calls.count && a->runnable)
 		*ret = ANSWER_RUN;
-	else if (a->stream && a->interpreter && ours < a->calls.count)
-		TRY(emit_client_calls(a));
+	else if (a->prompt->stream && a->dialect->last != NULL)
+		TRY(a->dialect->last(a));
 	return OK;
 }
 
-/* ---- one event of a stream ---- */
+/* ---- what a dialect understood ---- */
 
-static struct status
-on_event(struct answer *a, struct span data)
+void
+answer_said(struct answer *a, uint64_t text_len)
 {
-	const struct json_doc *d = a->doc;
+	a->text_len += text_len;
+}
+
+void
+answer_count(struct answer *a, uint32_t in, uint32_t out)
+{
+	a->tokens_in = add_sat(a->before_in, in);
+	a->tokens_out = add_sat(a->before_out, out);
+	a->usage_seen = true;
+}
+
+/* E_NOTFOUND: the provider does not say. */
+static struct status
+read_tokens(const struct json_doc *d, uint32_t usage, const char *name, uint32_t *ret)
+{
+	uint32_t tok;
+	uint64_t n = 0;
+
+	*ret = 0;
+	if (name == NULL)
+		return OK;
+	tok = json_get_str(d, usage, name);
+	if (json_type(d, tok) == JSON_ABSENT || json_type(d, tok) == JSON_NULL)
+		return fail(E_NOTFOUND);
+	if (!is_ok(json_u64(d, tok, UINT32_MAX, &n)))
+		return fail(E_PROTO);
+	*ret = (uint32_t)n;
+	return OK;
+}
+
+struct status
+answer_usage(struct answer *a, uint32_t usage, const char *in, const char *out)
+{
+	uint32_t n_in = 0, n_out = 0;
 	struct status st;
 
-	if (a->ended || data.len == 0)
+	if (json_type(a->doc, usage) != JSON_OBJECT)
 		return OK;
-	if (span_starts(data, SPAN_LIT("[DONE]"))) {
-		a->ended = true;
-		return OK;
-	}
-	st = json_parse(a->doc, data);
+	st = read_tokens(a->doc, usage, in, &n_in);
+	if (is_ok(st))
+		st = read_tokens(a->doc, usage, out, &n_out);
 	if (!is_ok(st))
-		return st.code == E_NOMEM ? st : fail(E_PROTO);
-	TRY(answer_check_root(d));
-	TRY(answer_read_usage(a));
-	if (a->id.len == 0)
-		TRY(answer_keep_head(a));
-	return on_choices(a, json_get_str(d, 0, "choices"));
-}
-
-static struct status
-on_choices(struct answer *a, uint32_t choices)
-{
-	const struct json_doc *d = a->doc;
-	struct json_iter it = json_iter(d, choices);
-	bool final = false;
-
-	if (json_type(d, choices) != JSON_ARRAY)
-		return choices == JSON_NONE ? OK : fail(E_PROTO);
-	if (json_size(d, choices) == 0) /* usage only */
-		return a->usage ? pass_on(a, choices, true) : OK;
-	while (json_next(&it)) {
-		uint32_t reason = json_get_str(d, it.val, "finish_reason");
-
-		if (json_type(d, it.val) != JSON_OBJECT)
-			return fail(E_PROTO);
-		if (json_type(d, reason) == JSON_STRING) {
-			final = a->finished = true;
-			a->runnable = answer_reason_runs(d, reason);
-		}
-		TRY(read_delta(a, it.val));
-	}
-	return pass_on(a, choices, final);
-}
-
-static struct status
-read_delta(struct answer *a, uint32_t choice)
-{
-	const struct json_doc *d = a->doc;
-	uint32_t delta = json_get_str(d, choice, "delta");
-	uint32_t content = json_get_str(d, delta, "content");
-	uint32_t calls = json_get_str(d, delta, "tool_calls");
-
-	if (delta != JSON_NONE && json_type(d, delta) != JSON_OBJECT)
-		return fail(E_PROTO);
-	a->text_len += json_bytes(d, content).len + json_bytes(d, calls).len;
-	if (!a->interpreter)
-		return OK;
-	if (json_type(d, content) == JSON_STRING)
-		TRY(json_str_put(d, content, &a->text));
-	if (json_type(d, calls) != JSON_ABSENT && json_type(d, calls) != JSON_NULL)
-		return toolcalls_delta(&a->calls, d, calls);
+		return st.code == E_NOTFOUND ? OK : st;
+	answer_count(a, n_in, n_out);
 	return OK;
 }
 
-/* Nothing in it but a role, an empty text, or pieces of tool calls? */
-static bool
-delta_is_silent(const struct answer *a, uint32_t choice)
+void
+answer_finished(struct answer *a, bool runnable)
 {
-	const struct json_doc *d = a->doc;
-	uint32_t delta = json_get_str(d, choice, "delta");
-	struct json_iter it = json_iter(d, delta);
-
-	while (json_next(&it)) {
-		if (json_str_eq_str(d, it.key, "tool_calls") || json_type(d, it.val) == JSON_NULL ||
-		    json_str_eq_str(d, it.val, ""))
-			continue;
-		if (json_str_eq_str(d, it.key, "role") && a->step > 0)
-			continue;
-		return false;
-	}
-	return true;
+	a->finished = true;
+	a->runnable = runnable;
 }
 
-/* Some clients add up the texts of all deltas, a second role too. */
-static struct status
-edit_choices(struct answer *a, uint32_t choices, struct splices *s)
+struct status
+answer_show(struct answer *a, struct span name, struct span json)
 {
-	const struct json_doc *d = a->doc;
-	struct json_iter it = json_iter(d, choices);
-
-	while (json_next(&it)) {
-		uint32_t delta = json_get_str(d, it.val, "delta");
-		uint32_t calls = json_get_str(d, delta, "tool_calls");
-		uint32_t role = json_get_str(d, delta, "role");
-
-		if (a->interpreter && calls != JSON_NONE)
-			TRY(splice_part(s, d->src, json_bytes(d, calls), SPAN_LIT("null")));
-		if (a->step > 0 && role != JSON_NONE)
-			TRY(splice_part(s, d->src, json_bytes(d, role), SPAN_LIT("null")));
-	}
-	return OK;
+	return a->emit(a->ctx, name, json);
 }
 
-static struct status
-hold(struct answer *a, struct span json)
+struct status
+answer_hold(struct answer *a, struct span name, struct span json)
 {
-	uint32_t len = (uint32_t)json.len;
+	const uint32_t len[2] = { (uint32_t)name.len, (uint32_t)json.len };
 
-	TRY(buf_put(&a->held, &len, sizeof(len)));
+	TRY(buf_put(&a->held, len, sizeof(len)));
+	TRY(buf_put_span(&a->held, name));
 	return buf_put_span(&a->held, json);
 }
 
-static struct status
-pass_on(struct answer *a, uint32_t choices, bool final)
+bool
+answer_next_held(struct span *rest, struct span *ret_name, struct span *ret_json)
 {
-	const struct json_doc *d = a->doc;
-	struct splices s;
-	struct answer_sums sums;
-	struct span root = json_bytes(d, 0);
+	uint32_t len[2];
 
-	s.count = 0;
-	if (!final && a->interpreter && json_size(d, choices) == 1 &&
-	    delta_is_silent(a, json_at(d, choices, 0)) && (a->step > 0 || a->calls.count > 0))
-		return OK;
-	TRY(edit_choices(a, choices, &s));
-	TRY(answer_edit_head(a, &s));
-	TRY(answer_edit_usage(a, &sums, &s));
-	if (s.count > 0) {
-		buf_clear(&a->scratch);
-		TRY(splices_put(&s, d->src, &a->scratch));
-		root = buf_span(&a->scratch);
-	}
-	return final ? hold(a, root) : a->emit(a->ctx, root);
+	if (rest->len < sizeof(len))
+		return false;
+	memcpy(len, rest->ptr, sizeof(len));
+	*ret_name = span_of(rest->ptr + sizeof(len), len[0]);
+	*ret_json = span_of(rest->ptr + sizeof(len) + len[0], len[1]);
+	*rest = span_from(*rest, sizeof(len) + len[0] + len[1]);
+	return true;
 }
 
-/* ---- the end of a turn ---- */
+/* ---- the end ---- */
 
-struct status
-answer_put_message(const struct answer *a, struct buf *out)
+bool
+answer_is_verbatim(const struct answer *a)
 {
-	struct json_writer w;
-
-	TRY(buf_put_u8(out, ','));
-	w = json_writer(out);
-	json_put_object(&w);
-	json_put_key(&w, "role");
-	json_put_text(&w, "assistant");
-	json_put_key(&w, "content");
-	if (a->text.len > 0)
-		json_put_str(&w, buf_span(&a->text));
-	else
-		json_put_null(&w);
-	json_put_key(&w, "tool_calls");
-	toolcalls_put(&a->calls, true, false, &w);
-	json_put_end(&w);
-	return json_writer_finish(&w);
-}
-
-/* The same text with "sallyport" as its last member; it has others, so a comma is right. */
-struct status
-answer_put_steps(struct span json, struct span steps, struct buf *out)
-{
-	while (json.len > 0 && json.ptr[json.len - 1] != '}')
-		json.len--;
-	TRY(buf_put(out, json.ptr, json.len - 1));
-	TRY(buf_put_str(out, ",\"sallyport\":{\"steps\":["));
-	TRY(buf_put_span(out, steps));
-	return buf_put_str(out, "]}}");
+	return !a->prompt->stream && !a->interpreter && a->step == 0;
 }
 
 struct status
-answer_release(struct answer *a, struct span steps, struct buf *out)
+answer_release(struct answer *a, struct buf *out)
 {
-	struct span rest = buf_span(&a->held);
-	bool first = true;
-
-	if (!a->stream)
-		return answer_whole_put(a, steps, out);
-	while (rest.len > 0) {
-		struct span json;
-		uint32_t len;
-
-		memcpy(&len, rest.ptr, sizeof(len));
-		json = span_of(rest.ptr + sizeof(len), len);
-		rest = span_from(rest, sizeof(len) + len);
-		if (first && a->interpreter) {
-			a->scratch.max = 2UL * ANSWER_MAX + 6UL * RUN_OUTPUT_MAX;
-			buf_clear(&a->scratch);
-			TRY(answer_put_steps(json, steps, &a->scratch));
-			json = buf_span(&a->scratch);
-		}
-		first = false;
-		TRY(a->emit(a->ctx, json));
-	}
-	return OK;
+	return a->dialect->release(a, out);
 }

@@ -4,55 +4,60 @@
 
 /*
  * A provider's answers during one turn: which bytes the client may see at once,
- * which wait until the turn is settled, and which tool calls are ours. Pure.
- * The provider is hostile: any text may come, in pieces of any size.
+ * which wait until the turn is settled, which tool calls are ours, and what it cost.
+ * Pure. The provider is hostile: any text may come, in pieces of any size.
  */
 #include <http/sse.h>
 #include <json/json.h>
 
 #include "bounds.h"
+#include "dialect.h"
 #include "toolcall.h"
-
-#define ANSWER_ID_MAX 512 /* bytes of "id", "created", "model" as written */
 
 enum answer_next {
 	ANSWER_FINAL = 1, /* the turn ends with what is held */
 	ANSWER_RUN,       /* calls of ours are to be run, then the model is asked again */
 };
 
-/* One event for the client: a JSON text. */
-typedef struct status answer_emit(void *ctx, struct span json);
+/* One event for the client; without a name when that is empty. */
+typedef struct status answer_emit(void *ctx, struct span name, struct span json);
 
 struct answer {
-	/* what the client asked for */
-	bool stream, usage, interpreter;
+	const struct dialect *dialect;
+	const struct prompt *prompt;
+	bool interpreter; /* our tool is in play: named by the client, or attached */
 	answer_emit *emit;
 	void *ctx;
+	struct json_doc *doc; /* the worker's; used within one call only */
+	void *own;            /* the dialect's */
 	/* this model call */
 	struct sse_reader sse;
 	struct toolcalls calls;
-	struct buf text;  /* the assistant's text, for the next call's messages */
 	struct buf whole; /* not streamed: the body */
-	struct buf held;  /* u32 length and JSON text, again and again */
-	bool ended;       /* [DONE], or the whole body was read */
-	bool finished;    /* a finish_reason came */
-	bool runnable;    /* and it is one after which calls are run */
+	struct buf held;  /* events for the end: lengths and texts */
+	bool ended;       /* nothing more is read */
+	bool finished;    /* the model said that it is done */
+	bool runnable;    /* and its calls are whole */
 	bool usage_seen;
+	uint64_t text_len; /* bytes of text and arguments, for an estimate */
 	/* the whole turn */
-	uint32_t step;                 /* model calls before this one */
-	struct buf id, created, model; /* of the first chunk, as written */
-	uint32_t tokens_in, tokens_out;
-	uint64_t text_len; /* bytes of text and arguments in this call, for an estimate */
+	uint32_t step;                  /* model calls before this one */
+	uint32_t before_in, before_out; /* tokens of those */
+	uint32_t tokens_in, tokens_out; /* and with this one's, as soon as it is known */
 	bool estimated;
-	struct json_doc *doc; /* the worker's; used within one call only */
 	struct buf scratch;
 };
 
 /* How the worker's document for providers' texts is to be made. */
 extern const struct json_opts answer_json_opts;
 
-/* Before the first model call of a turn; `a` is zeroed or was used before. */
-void answer_start(struct answer *a, struct json_doc *doc, answer_emit *emit, void *ctx);
+/* ---- for the turn ---- */
+
+/* Before the first model call of a turn; `a` is zeroed or was used before. E_NOMEM. */
+MUST_USE struct status answer_start(struct answer *a, const struct dialect *dialect,
+    const struct prompt *prompt, struct arena *arena, struct json_doc *doc);
+/* The turn is over: the arena may go. Memory of its own is kept. */
+void answer_over(struct answer *a);
 void answer_done(struct answer *a);
 /* Before each model call but the first. */
 void answer_again(struct answer *a);
@@ -63,16 +68,32 @@ void answer_again(struct answer *a);
 MUST_USE struct status answer_feed(struct answer *a, struct span bytes);
 /* The body is complete; tokens are counted. Same errors. */
 MUST_USE struct status answer_end(struct answer *a, uint32_t body_len, enum answer_next *ret);
-/* The message of this answer with our calls, for the next body: ,{"role":"assistant",… */
-MUST_USE struct status answer_put_message(const struct answer *a, struct buf *out);
-/* "id", "object", "created", "model" of a chunk of ours, into an open object. */
-void answer_put_head(const struct answer *a, struct json_writer *w);
 /* A whole answer that goes to the client as it came, a->whole: nothing to splice. */
 bool answer_is_verbatim(const struct answer *a);
+/* The held end of the answer. Streamed: emits events. Whole: appends the body to `out`. */
+MUST_USE struct status answer_release(struct answer *a, struct buf *out);
+/* Tokens that a text of `len` bytes has, about. */
+uint32_t answer_estimate(uint64_t len);
+
+/* ---- for dialects: the events of an answer, in the turn's own terms ---- */
+
+/* Text, reasoning, arguments: bytes as written. Calls go into a->calls (toolcall.h). */
+void answer_said(struct answer *a, uint64_t text_len);
 /*
- * The held end of the answer. `steps` is the inside of sallyport.steps, used when
- * the interpreter is on. Streamed: emits events. Whole: appends the body to `out`.
+ * The provider's count of this model call: members `in` and `out` (NULL: has none) of the
+ * object `usage`. It may come again with newer numbers. Without one of them the count is
+ * ours. E_PROTO: other than numbers.
  */
-MUST_USE struct status answer_release(struct answer *a, struct span steps, struct buf *out);
+MUST_USE struct status answer_usage(
+    struct answer *a, uint32_t usage, const char *in, const char *out);
+/* The same, read already. */
+void answer_count(struct answer *a, uint32_t in, uint32_t out);
+/* The model is done; `runnable`: its calls are whole and meant to be run. */
+void answer_finished(struct answer *a, bool runnable);
+/* The client sees it now, or when the turn is settled. */
+MUST_USE struct status answer_show(struct answer *a, struct span name, struct span json);
+MUST_USE struct status answer_hold(struct answer *a, struct span name, struct span json);
+/* The next held event, from the front of *rest (at first buf_span(&a->held)). */
+bool answer_next_held(struct span *rest, struct span *ret_name, struct span *ret_json);
 
 #endif

@@ -22,8 +22,8 @@
 #define RUN_GRACE_MS 15000             /* beside a run's limit: 10 s in the queue, and a margin */
 #define REQUEST_ARENA_MAX (64UL << 20) /* decoded parts of one request */
 #define ANSWER_MAX (16U << 20)         /* one whole answer of a provider */
-#define EVENT_MAX (1U << 20)           /* one event of a provider's stream */
-#define HELD_MAX (1U << 20)            /* final events kept until the turn is settled */
+#define EVENT_MAX (1U << 20)           /* one event of a provider's stream, and all that are */
+				       /* kept until the turn is settled */
 #define UPSTREAM_ERROR_MAX (16U << 10) /* body of a provider's error that is looked at */
 #define UPSTREAM_MESSAGE_MAX 1024      /* of it that a client is told */
 #define CALLS_MAX 16                   /* tool calls in one answer of a model */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * chat.c: the model of a chat request, and its named edits.
+ * chat.c: OpenAI's chat completions: the request and its named edits.
  *
  * Runs in: gateway. Trusts: nothing but that the body conforms to schema/chat.json.
  * Owns: nothing; parts are borrowed from the body.
@@ -10,32 +10,25 @@
  */
 #include "chat.h"
 
-#include <json/write.h>
-
+#include "chat_answer.h"
 #include "splice.h"
 #include "toolcall.h"
 
-#define OUR_TOOL                                                                           \
-	"{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME "\",\"description\":" \
-	"\"Runs code in a sandbox without network and returns its standard output, error " \
-	"output and files. Variables and files stay from one call to the next. Files "     \
-	"written to /tmp/out are returned to the user.\",\"parameters\":{\"type\":"        \
-	"\"object\",\"properties\":{\"language\":{\"type\":\"string\",\"description\":"    \
-	"\"python (default), javascript or sh\"},\"code\":{\"type\":\"string\"}},"         \
-	"\"required\":[\"code\"]}}}"
+#define OUR_TOOL                                                     \
+	"{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME \
+	"\",\"description\":\"" TOOL_DESCRIPTION "\",\"parameters\":" TOOL_PARAMETERS "}}"
 
 static struct status read_tools(
-    const struct json_doc *d, struct chat *c, uint32_t tools, struct chat_fault *fault);
-static struct status edit_model(const struct chat *c, struct buf *tmp, struct splices *s);
+    const struct json_doc *d, struct chat *c, uint32_t tools, struct fault *fault);
 static struct status edit_tools(const struct chat *c, bool attach, struct splices *s);
 static struct status edit_choice(const struct chat *c, bool later, struct splices *s);
 static struct status edit_options(const struct chat *c, struct splices *s);
 static struct status edit_messages(const struct chat *c, struct span more, struct splices *s);
 
 static struct status
-blame(struct chat_fault *fault, const char *message, uint32_t tok)
+blame(struct fault *fault, const char *message, uint32_t tok)
 {
-	*fault = (struct chat_fault){ ERROR_INVALID_FIELD, message, tok };
+	*fault = (struct fault){ ERROR_INVALID_FIELD, message, tok };
 	return fail(E_SYNTAX);
 }
 
@@ -57,27 +50,31 @@ read_options(const struct json_doc *d, struct chat *c, uint32_t options)
 }
 
 struct status
-chat_read(const struct json_doc *d, struct arena *a, struct chat *ret, struct chat_fault *fault)
+chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct fault *fault)
 {
-	struct chat c = { .body = json_bytes(d, 0), .n = 1 };
+	struct chat *c = arena_alloc(a, sizeof(*c));
 	uint32_t model = json_get_str(d, 0, "model");
 	uint32_t n = json_get_str(d, 0, "n");
 	uint32_t choice = json_get_str(d, 0, "tool_choice");
 
-	TRY(json_str(d, model, a, &c.model));
-	c.model_part = json_bytes(d, model);
-	c.messages_part = part(d, json_get_str(d, 0, "messages"));
-	c.choice_part = part(d, choice);
-	c.choice_ours = json_str_eq_str(d, json_get_str(d, choice, "type"), "code_interpreter");
-	c.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
-	if (c.stream)
-		read_options(d, &c, json_get_str(d, 0, "stream_options"));
-	if (json_type(d, n) == JSON_NUMBER && !is_ok(json_u64(d, n, 128, &c.n)))
+	if (c == NULL)
+		return fail(E_NOMEM);
+	c->n = 1;
+	c->p.body = json_bytes(d, 0);
+	TRY(json_str(d, model, a, &c->p.model));
+	c->p.model_part = json_bytes(d, model);
+	c->messages_part = part(d, json_get_str(d, 0, "messages"));
+	c->choice_part = part(d, choice);
+	c->choice_ours = json_str_eq_str(d, json_get_str(d, choice, "type"), "code_interpreter");
+	c->p.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
+	if (c->p.stream)
+		read_options(d, c, json_get_str(d, 0, "stream_options"));
+	if (json_type(d, n) == JSON_NUMBER && !is_ok(json_u64(d, n, 128, &c->n)))
 		return blame(fault, "is not a number of choices", n);
-	TRY(read_tools(d, &c, json_get_str(d, 0, "tools"), fault));
-	if (c.interpreter && c.n > 1)
+	TRY(read_tools(d, c, json_get_str(d, 0, "tools"), fault));
+	if (c->p.interpreter && c->n > 1)
 		return blame(fault, "must be 1 with code_interpreter", n);
-	*ret = c;
+	*ret = &c->p;
 	return OK;
 }
 
@@ -103,7 +100,7 @@ find_our_function(const struct json_doc *d, uint32_t tools)
 }
 
 static struct status
-read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct chat_fault *fault)
+read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct fault *fault)
 {
 	struct json_iter it = json_iter(d, tools);
 	uint32_t same = find_our_function(d, tools);
@@ -113,21 +110,21 @@ read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct chat
 	while (json_next(&it)) {
 		if (!json_str_eq_str(d, json_get_str(d, it.val, "type"), "code_interpreter"))
 			continue;
-		if (c->interpreter)
+		if (c->p.interpreter)
 			return blame(fault, "names code_interpreter a second time", it.val);
-		c->interpreter = true;
+		c->p.interpreter = true;
 		c->interpreter_part = json_bytes(d, it.val);
 	}
-	c->attachable = same == JSON_NONE && c->n == 1;
-	if (same != JSON_NONE && c->interpreter)
+	c->p.attachable = same == JSON_NONE && c->n == 1;
+	if (same != JSON_NONE && c->p.interpreter)
 		return blame(fault, "has the name of a tool of this server", same);
 	return OK;
 }
 
 struct status
-chat_write(
-    const struct chat *c, const struct chat_edits *e, struct buf *out, uint32_t *ret_model_off)
+chat_write(const struct prompt *p, const struct edits *e, struct buf *out, uint32_t *ret_model_off)
 {
+	const struct chat *c = chat_of(p);
 	struct splices s;
 	auto_buf struct buf alias = BUF_INIT(1024);
 	size_t before = out->len;
@@ -135,23 +132,13 @@ chat_write(
 	s.count = 0;
 	TRY(edit_options(c, &s));
 	TRY(edit_tools(c, e->attach, &s));
-	TRY(edit_model(c, &alias, &s));
-	TRY(edit_choice(c, e->messages.len > 0, &s));
-	TRY(edit_messages(c, e->messages, &s));
-	TRY(buf_reserve(out, c->body.len + e->messages.len + 1024));
-	TRY(splices_put(&s, c->body, out));
-	*ret_model_off = (uint32_t)(before + splices_map(&s, c->body, c->model_part));
+	TRY(splice_model(p, &alias, &s));
+	TRY(edit_choice(c, e->more.len > 0, &s));
+	TRY(edit_messages(c, e->more, &s));
+	TRY(buf_reserve(out, p->body.len + e->more.len + 1024));
+	TRY(splices_put(&s, p->body, out));
+	*ret_model_off = (uint32_t)(before + splices_map(&s, p->body, p->model_part));
 	return OK;
-}
-
-/* The alias, spelled in the one way that the broker looks for. */
-static struct status
-edit_model(const struct chat *c, struct buf *tmp, struct splices *s)
-{
-	TRY(buf_put_u8(tmp, '"'));
-	TRY(json_escape(c->model, tmp));
-	TRY(buf_put_u8(tmp, '"'));
-	return splice_part(s, c->body, c->model_part, buf_span(tmp));
 }
 
 /* Where new members go: right behind the brace that opens the body, which is not empty. */
@@ -166,14 +153,14 @@ add_member(const struct chat *c, struct span member, struct splices *s)
 static struct status
 add_last(const struct chat *c, struct span array, struct span item, struct splices *s)
 {
-	return splice_add(s, (size_t)(array.ptr - c->body.ptr) + array.len - 1, 0, item);
+	return splice_add(s, (size_t)(array.ptr - c->p.body.ptr) + array.len - 1, 0, item);
 }
 
 static struct status
 edit_tools(const struct chat *c, bool attach, struct splices *s)
 {
-	if (c->interpreter)
-		return splice_part(s, c->body, c->interpreter_part, SPAN_LIT(OUR_TOOL));
+	if (c->p.interpreter)
+		return splice_part(s, c->p.body, c->interpreter_part, SPAN_LIT(OUR_TOOL));
 	if (!attach)
 		return OK;
 	if (c->tools_part.ptr == NULL)
@@ -192,10 +179,10 @@ edit_choice(const struct chat *c, bool later, struct splices *s)
 	if (c->choice_part.ptr == NULL || span_eq(c->choice_part, none))
 		return OK;
 	if (later)
-		return splice_part(s, c->body, c->choice_part, SPAN_LIT("\"auto\""));
+		return splice_part(s, c->p.body, c->choice_part, SPAN_LIT("\"auto\""));
 	if (!c->choice_ours)
 		return OK;
-	return splice_part(s, c->body, c->choice_part,
+	return splice_part(s, c->p.body, c->choice_part,
 	    SPAN_LIT("{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME "\"}}"));
 }
 
@@ -203,16 +190,16 @@ edit_choice(const struct chat *c, bool later, struct splices *s)
 static struct status
 edit_options(const struct chat *c, struct splices *s)
 {
-	if (!c->stream || c->usage)
+	if (!c->p.stream || c->usage)
 		return OK;
 	if (c->include_part.ptr != NULL)
-		return splice_part(s, c->body, c->include_part, SPAN_LIT("true"));
+		return splice_part(s, c->p.body, c->include_part, SPAN_LIT("true"));
 	if (c->options_part.ptr == NULL)
 		return add_member(c, SPAN_LIT("\"stream_options\":{\"include_usage\":true},"), s);
 	if (c->options_part.ptr[0] != '{')
 		return splice_part(
-		    s, c->body, c->options_part, SPAN_LIT("{\"include_usage\":true}"));
-	return splice_add(s, (size_t)(c->options_part.ptr - c->body.ptr) + 1, 0,
+		    s, c->p.body, c->options_part, SPAN_LIT("{\"include_usage\":true}"));
+	return splice_add(s, (size_t)(c->options_part.ptr - c->p.body.ptr) + 1, 0,
 	    c->options_empty ? SPAN_LIT("\"include_usage\":true")
 			     : SPAN_LIT("\"include_usage\":true,"));
 }
@@ -225,8 +212,20 @@ edit_messages(const struct chat *c, struct span more, struct splices *s)
 	return add_last(c, c->messages_part, more, s);
 }
 
-uint32_t
-chat_tokens(size_t len)
-{
-	return (uint32_t)((len + 3) / 4);
-}
+const struct dialect dialect_chat = {
+	.name = "chat",
+	.answer_size = sizeof(struct chat_answer),
+	.end_mark = "[DONE]",
+	.read = chat_read,
+	.write = chat_write,
+	.start = chat_answer_start,
+	.again = chat_answer_again,
+	.done = chat_answer_done,
+	.event = chat_event,
+	.whole = chat_whole,
+	.last = chat_last,
+	.put_calls = chat_put_calls,
+	.put_result = chat_put_result,
+	.show = chat_show,
+	.release = chat_release,
+};

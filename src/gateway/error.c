@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * error.c: the one table of errors (wire/errors.h) in OpenAI's shape.
+ * error.c: the one table of errors (wire/errors.h), and OpenAI's shape of it.
  *
  * Runs in: gateway. Trusts: nothing. Owns: nothing.
  * Invariants: no message but those of the table, of fixed texts, and of a
@@ -11,11 +11,13 @@
 #include <json/write.h>
 
 #include "request.h"
+#include "routes.h"
 
 /* "A field of the request is not valid: is not of the required type." */
-static void
-put_message(const struct request *r, const struct error_row *row, struct json_writer *w)
+void
+error_put_message(const struct request *r, enum error error, struct json_writer *w)
 {
+	const struct error_row *row = &error_rows[error];
 	auto_buf struct buf text = BUF_INIT(2048);
 
 	json_put_key(w, "message");
@@ -53,8 +55,8 @@ put_param(const struct request *r, enum error error, struct json_writer *w)
 		json_put_null(w);
 }
 
-struct status
-error_put(const struct request *r, enum error error, struct buf *out)
+static struct status
+put_openai(const struct request *r, enum error error, struct buf *out)
 {
 	const struct error_row *row = &error_rows[error];
 	bool theirs = r->upstream.len > 0 && r->status != 0;
@@ -63,7 +65,7 @@ error_put(const struct request *r, enum error error, struct buf *out)
 	json_put_object(&w);
 	json_put_key(&w, "error");
 	json_put_object(&w);
-	put_message(r, row, &w);
+	error_put_message(r, error, &w);
 	json_put_key(&w, "type");
 	json_put_text(&w, theirs ? "invalid_request_error" : row->type);
 	put_param(r, error, &w);
@@ -74,6 +76,41 @@ error_put(const struct request *r, enum error error, struct buf *out)
 	return json_writer_finish(&w);
 }
 
+const struct style style_openai = {
+	.put_error = put_openai,
+	.processing_ms = "openai-processing-ms",
+	.rate_limit = "x-ratelimit-limit-requests",
+	.rate_remaining = "x-ratelimit-remaining-requests",
+	.rate_reset = "x-ratelimit-reset-requests",
+};
+
+struct status
+error_put(const struct request *r, enum error error, struct buf *out)
+{
+	return r->style->put_error(r, error, out);
+}
+
+/* Within a stream: an event of the dialect. */
+static void
+stream_error(struct request *r, enum error error)
+{
+	struct answer *a = &r->turn.answer;
+	const struct dialect *dialect = r->route->dialect;
+	const char *name = dialect != NULL ? dialect->error_event : "error";
+	auto_buf struct buf out = BUF_INIT(64U << 10);
+	struct status st;
+
+	if (dialect != NULL && dialect->put_error != NULL && a->dialect != NULL)
+		st = dialect->put_error(a, r, error, &out);
+	else
+		st = error_put(r, error, &out);
+	if (!is_ok(st))
+		buf_clear(&out);
+	r->close = true;
+	reply_event(r, name == NULL ? SPAN_EMPTY : span_str(name), buf_span(&out));
+	reply_end(r);
+}
+
 void
 reply_error(struct request *r, enum error error)
 {
@@ -81,14 +118,11 @@ reply_error(struct request *r, enum error error)
 
 	if (r->reply == NULL)
 		return;
-	if (!is_ok(error_put(r, error, &out)))
-		buf_clear(&out);
-	if (!r->head_sent) {
-		reply_json(r, r->status != 0 ? r->status : error_rows[error].http, buf_span(&out));
+	if (r->head_sent) {
+		stream_error(r, error);
 		return;
 	}
-	r->close = true;
-	reply_event(
-	    r, r->turn.kind == KIND_EXECUTE ? SPAN_LIT("error") : SPAN_EMPTY, buf_span(&out));
-	reply_end(r);
+	if (!is_ok(error_put(r, error, &out)))
+		buf_clear(&out);
+	reply_json(r, r->status != 0 ? r->status : error_rows[error].http, buf_span(&out));
 }

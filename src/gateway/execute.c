@@ -110,7 +110,7 @@ read_request(struct request *r, struct run_request *req)
 	if (timeout != JSON_NONE)
 		TRY(json_u64(d, timeout, UINT32_MAX, &ms));
 	req->timeout_ms = (uint32_t)ms;
-	r->turn.chat.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
+	r->turn.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
 	return read_files(r, &req->files);
 }
 
@@ -164,7 +164,7 @@ on_started(struct run *run, void *ctx)
 	auto_buf struct buf out = BUF_INIT(4096);
 	struct json_writer w = json_writer(&out);
 
-	if (!t->chat.stream || t->r->head_sent)
+	if (!t->stream || t->r->head_sent)
 		return;
 	reply_stream(t->r);
 	json_put_object(&w);
@@ -185,7 +185,7 @@ on_output(struct run *run, bool err, struct span text, void *ctx)
 	struct json_writer w = json_writer(&out);
 
 	(void)run;
-	if (!t->chat.stream || !t->r->head_sent)
+	if (!t->stream || !t->r->head_sent)
 		return;
 	json_put_object(&w);
 	json_put_key(&w, "data");

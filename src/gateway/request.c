@@ -40,6 +40,7 @@ request_new(struct gateway *g)
 	if (r == NULL)
 		return NULL;
 	r->g = g;
+	r->style = &style_openai;
 	r->arena = ARENA_INIT(REQUEST_ARENA_MAX);
 	turn_init(&r->turn, r);
 	return r;
@@ -79,8 +80,11 @@ drop_bodies(struct request *r)
 	clear_buf(&r->body);
 	clear_buf(&r->upstream);
 	clear_buf(&r->turn.body);
-	clear_buf(&r->turn.messages);
-	clear_buf(&r->turn.steps);
+	clear_buf(&r->turn.more);
+	answer_over(&r->turn.answer);
+	clear_buf(&r->turn.answer.whole);
+	clear_buf(&r->turn.answer.held);
+	clear_buf(&r->turn.answer.scratch);
 	budget_release(&r->g->bodies, &r->charge);
 	r->room = 0;
 }
@@ -97,7 +101,9 @@ request_reset(struct request *r)
 	r->key_ok = false;
 	r->http = (struct http_request){ .method = SPAN_EMPTY };
 	r->source = NULL;
+	r->style = &style_openai;
 	r->route = NULL;
+	r->route_param = SPAN_EMPTY;
 	r->param[0] = '\0';
 	r->detail = NULL;
 	r->status = 0;
@@ -135,6 +141,7 @@ request_begin(struct request *r, const struct http_request *http, struct source 
 		memset(r->id, 0, sizeof(r->id));
 	uuid_text(r->id, r->id_text);
 	r->http = *http;
+	r->style = style_find(http);
 	r->source = source;
 	memcpy(r->address, address, SOURCE_LEN);
 	take_credential(r);
@@ -340,6 +347,8 @@ check(struct request *r)
 
 	if (error != ERROR_NONE)
 		return error;
+	if (!is_ok(arena_copy(&r->arena, route_param(r->route, r->http.path), &r->route_param)))
+		return ERROR_OVERLOADED;
 	if (r->http.query.len > 0) {
 		r->detail = "the endpoint takes no query";
 		return ERROR_INVALID_FIELD;

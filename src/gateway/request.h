@@ -11,6 +11,7 @@
 #include <wire/gateway_authority.h>
 
 #include "gateway.h"
+#include "style.h"
 #include "turn.h"
 
 #define PARAM_MAX (SCHEMA_POINTER_MAX + 1)
@@ -59,7 +60,9 @@ struct request {
 	struct arena arena;
 	uint64_t call; /* GA_CHECK under way; 0: none */
 
+	const struct style *style; /* of its errors and heads */
 	const struct route *route;
+	struct span route_param; /* of the path, in the arena */
 	/* what is wrong with it */
 	char param[PARAM_MAX];
 	const char *detail;
@@ -112,7 +115,9 @@ void reply_error(struct request *r, enum error error);
 /* What every answer's head says beside its type and length. `text` holds the values. */
 size_t reply_fields(const struct request *r, uint16_t status,
     struct http_field fields[REPLY_FIELDS_MAX], char text[REPLY_TEXT_MAX]);
-/* OpenAI's error object. E_FULL, E_NOMEM. */
+/* The error object in the request's style. E_FULL, E_NOMEM. */
 MUST_USE struct status error_put(const struct request *r, enum error error, struct buf *out);
+/* The parts of an error object that all styles have: what a client may be told. */
+void error_put_message(const struct request *r, enum error error, struct json_writer *w);
 
 #endif

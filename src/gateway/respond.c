@@ -21,10 +21,11 @@ struct fields {
 	size_t left;
 };
 
+/* Without a name, not in this style. */
 static void
 add(struct fields *f, const char *name, struct span value)
 {
-	if (f->count < REPLY_FIELDS_MAX)
+	if (name != NULL && f->count < REPLY_FIELDS_MAX)
 		f->items[f->count++] = (struct http_field){ span_str(name), value };
 }
 
@@ -41,13 +42,30 @@ add_number(struct fields *f, const char *name, uint64_t v, const char *unit)
 }
 
 static void
+add_reset(struct fields *f, const struct request *r)
+{
+	if (!r->style->reset_is_date) {
+		add_number(f, r->style->rate_reset, r->rate_reset_ms, "ms");
+		return;
+	}
+	if (f->left <= CLOCK_RFC3339_LEN)
+		return;
+	clock_rfc3339(clock_real_ns() + r->rate_reset_ms * NS_PER_MS, f->text);
+	add(f, r->style->rate_reset, span_of(f->text, CLOCK_RFC3339_LEN));
+	f->text += CLOCK_RFC3339_LEN;
+	f->left -= CLOCK_RFC3339_LEN;
+}
+
+static void
 add_rate(struct fields *f, const struct request *r)
 {
+	const struct style *s = r->style;
+
 	if (!r->have_rate)
 		return;
-	add_number(f, "x-ratelimit-limit-requests", r->rate_limit, "");
-	add_number(f, "x-ratelimit-remaining-requests", r->rate_remaining, "");
-	add_number(f, "x-ratelimit-reset-requests", r->rate_reset_ms, "ms");
+	add_number(f, s->rate_limit, r->rate_limit, "");
+	add_number(f, s->rate_remaining, r->rate_remaining, "");
+	add_reset(f, r);
 }
 
 static void
@@ -74,12 +92,13 @@ reply_fields(const struct request *r, uint16_t status, struct http_field fields[
 	struct fields f = { fields, 0, text, REPLY_TEXT_MAX };
 
 	add(&f, "x-request-id", span_of(r->id_text, 36));
+	add(&f, r->style->request_id, span_of(r->id_text, 36));
 	add(&f, "x-content-type-options", SPAN_LIT("nosniff"));
 	if (status == 401) {
 		add(&f, "www-authenticate", SPAN_LIT("Bearer"));
 	} else {
 		add_number(
-		    &f, "openai-processing-ms", (clock_mono_ns() - r->began_ns) / NS_PER_MS, "");
+		    &f, r->style->processing_ms, (clock_mono_ns() - r->began_ns) / NS_PER_MS, "");
 		add_rate(&f, r);
 	}
 	add_retry(&f, r, status);

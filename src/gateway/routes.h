@@ -8,6 +8,7 @@
 #include <base/span.h>
 #include <wire/gateway_authority.h>
 
+struct dialect;
 struct request;
 
 extern const struct span schema_chat;
@@ -15,9 +16,10 @@ extern const struct span schema_execute;
 
 struct route {
 	const char *method;
-	const char *path; /* exact */
+	const char *path; /* exact; behind one that ends with '/' a parameter follows */
 	enum ga_endpoint endpoint;
-	const struct span *schema; /* of the body; NULL: no body is allowed */
+	const struct span *schema;     /* of the body; NULL: no body is allowed */
+	const struct dialect *dialect; /* of a request to a model, else NULL */
 	/* Body and schema are fine and g->doc holds the body: admit it. */
 	void (*run)(struct request *r);
 };
@@ -31,8 +33,11 @@ extern const size_t routes_count;
  */
 enum error route_find(struct span method, struct span path, const struct route **ret);
 
-/* chat_turn.c, execute.c, models.c */
-void chat_run(struct request *r);
+/* What the path has for the parameter of its route; empty: it takes none. */
+struct span route_param(const struct route *route, struct span path);
+
+/* loop.c, execute.c, models.c */
+void loop_run(struct request *r);
 void execute_run(struct request *r);
 void models_run(struct request *r);
 

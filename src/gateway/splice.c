@@ -10,6 +10,10 @@
 
 #include <assert.h>
 
+#include <json/write.h>
+
+#include "dialect.h"
+
 struct status
 splice_add(struct splices *s, size_t off, size_t len, struct span with)
 {
@@ -31,6 +35,15 @@ splice_part(struct splices *s, struct span text, struct span part, struct span w
 {
 	assert(part.ptr >= text.ptr && part.ptr + part.len <= text.ptr + text.len);
 	return splice_add(s, (size_t)(part.ptr - text.ptr), part.len, with);
+}
+
+struct status
+splice_model(const struct prompt *p, struct buf *tmp, struct splices *s)
+{
+	TRY(buf_put_u8(tmp, '"'));
+	TRY(json_escape(p->model, tmp));
+	TRY(buf_put_u8(tmp, '"'));
+	return splice_part(s, p->body, p->model_part, buf_span(tmp));
 }
 
 struct status

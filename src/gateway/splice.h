@@ -25,6 +25,9 @@ MUST_USE struct status splice_add(struct splices *s, size_t off, size_t len, str
 /* Replace `part`, which lies within `text`. */
 MUST_USE struct status splice_part(
     struct splices *s, struct span text, struct span part, struct span with);
+struct prompt;
+/* The alias, spelled in the one way that the broker looks for; `tmp` lives until splices_put(). */
+MUST_USE struct status splice_model(const struct prompt *p, struct buf *tmp, struct splices *s);
 /* Where `part` of `text`, or what replaces it, begins once all edits are made. */
 size_t splices_map(const struct splices *s, struct span text, struct span part);
 /* Append `text` with all edits. E_FULL, E_NOMEM. */

@@ -11,7 +11,16 @@
 
 #include "bounds.h"
 
-#define TOOL_NAME "code_interpreter" /* the function that stands for it at a provider */
+/* The function that stands for our tool at a provider: its name, and JSON texts. */
+#define TOOL_NAME "code_interpreter"
+#define TOOL_DESCRIPTION                                                                 \
+	"Runs code in a sandbox without network and returns its standard output, error " \
+	"output and files. Variables and files stay from one call to the next. Files "   \
+	"written to /tmp/out are returned to the user."
+#define TOOL_PARAMETERS                                                               \
+	"{\"type\":\"object\",\"properties\":{\"language\":{\"type\":\"string\","     \
+	"\"description\":\"python (default), javascript or sh\"},\"code\":{\"type\":" \
+	"\"string\"}},\"required\":[\"code\"]}"
 
 struct toolcall {
 	struct buf id;

@@ -41,17 +41,17 @@ turn_reset(struct turn *t)
 	assert(t->state == TURN_IDLE && t->call.stream == NULL && t->run.stream == NULL);
 	t->error = ERROR_NONE;
 	t->id = t->call_id = 0;
-	t->revoked = t->attach = false;
+	t->revoked = t->attach = t->stream = false;
+	t->prompt = NULL;
+	answer_over(&t->answer);
 	t->upstream_status = 0;
 	t->next_call = t->steps_taken = 0;
 	t->output_len = 0;
 	buf_clear(&t->body);
-	buf_clear(&t->messages);
-	buf_clear(&t->steps);
+	buf_clear(&t->more);
 	buf_clear(&t->upstream);
 	t->body.max = BODY_MAX;
-	t->messages.max = BODY_MAX;
-	t->steps.max = 8UL * RUN_OUTPUT_MAX;
+	t->more.max = BODY_MAX;
 	t->upstream.max = UPSTREAM_ERROR_MAX;
 	t->admit = (struct ga_admit){ 0 };
 }
@@ -61,8 +61,7 @@ turn_free(struct turn *t)
 {
 	assert(t->state == TURN_IDLE);
 	buf_done(&t->body);
-	buf_done(&t->messages);
-	buf_done(&t->steps);
+	buf_done(&t->more);
 	buf_done(&t->upstream);
 	answer_done(&t->answer);
 	run_free(&t->run);
@@ -285,7 +284,7 @@ on_granted(struct link *l, struct status st, uint16_t type, const void *msg, voi
 	if (t->error != ERROR_NONE) {
 		turn_event(t, TURN_FAIL);
 	} else if (error != ERROR_NONE) {
-		if (t->state == TURN_GRANT_RUN && chat_run_refused(t, error))
+		if (t->state == TURN_GRANT_RUN && step_refused(t, error))
 			return;
 		if (is_ok(st) && m->retry_after_ms > 0)
 			t->r->retry_after_ms = m->retry_after_ms;
@@ -314,7 +313,7 @@ turn_settle(struct turn *t)
 	struct ga_settle settle = { .turn = t->id, .error = (uint16_t)t->error };
 
 	stop_effects(t);
-	if (t->kind == KIND_CHAT) {
+	if (t->kind == KIND_MODEL) {
 		settle.tokens_in = t->answer.tokens_in;
 		settle.tokens_out = t->answer.tokens_out;
 		settle.estimated = t->answer.estimated;
@@ -362,8 +361,8 @@ turn_finish(struct turn *t)
 
 	if (t->error != ERROR_NONE)
 		reply_error(r, t->error);
-	else if (t->kind == KIND_CHAT)
-		chat_finish(t);
+	else if (t->kind == KIND_MODEL)
+		loop_finish(t);
 	else
 		execute_finish(t);
 	request_over(r);

@@ -11,7 +11,6 @@
 
 #include "answer.h"
 #include "call.h"
-#include "chat.h"
 #include "run.h"
 #include "timeout.h"
 
@@ -37,7 +36,7 @@ enum turn_event {
 	TURN_EVENTS,
 };
 
-enum turn_kind { KIND_CHAT, KIND_EXECUTE, KIND_PLAIN, KIND_COUNT };
+enum turn_kind { KIND_MODEL, KIND_EXECUTE, KIND_PLAIN, KIND_COUNT };
 
 struct request;
 struct turn;
@@ -61,12 +60,11 @@ struct turn {
 	struct ga_admitted admitted; /* without its spans */
 	uint8_t grant[GRANT_LEN];
 
-	/* chat */
-	struct chat chat;
-	uint32_t model_off;  /* in body */
-	struct buf body;     /* the provider's */
-	struct buf messages; /* of the steps so far */
-	struct buf steps;    /* inside of sallyport.steps */
+	/* a request to a model */
+	const struct prompt *prompt; /* in the request's arena; NULL: not read */
+	uint32_t model_off;          /* in body */
+	struct buf body;             /* the provider's */
+	struct buf more;             /* of the steps so far, for the next body */
 	struct answer answer;
 	struct call call;
 	struct buf upstream; /* body of a provider's error */
@@ -78,7 +76,8 @@ struct turn {
 	size_t output_len; /* of all runs, bytes */
 	size_t answer_len; /* of this model call, bytes */
 
-	/* chat and execute */
+	/* that and execute */
+	bool stream; /* the client wants events */
 	struct run run;
 	struct timeout run_timer;
 	uint64_t run_ms; /* its own limit */
@@ -110,15 +109,15 @@ void turn_run_ended(struct turn *t);
 void turn_settle(struct turn *t);
 void turn_finish(struct turn *t);
 
-/* chat_turn.c: actions of KIND_CHAT */
-void chat_admit_again(struct turn *t);
-void chat_ask(struct turn *t);
-void chat_grant_run(struct turn *t);
-void chat_start_run(struct turn *t);
-void chat_grant_model(struct turn *t);
-void chat_finish(struct turn *t);
+/* loop.c, step.c: actions of KIND_MODEL */
+void loop_admit_again(struct turn *t);
+void loop_ask(struct turn *t);
+void step_grant(struct turn *t);
+void step_start(struct turn *t);
+void loop_grant_model(struct turn *t);
+void loop_finish(struct turn *t);
 /* The authority refused a run: true if the model is told and the turn goes on. */
-bool chat_run_refused(struct turn *t, enum error error);
+bool step_refused(struct turn *t, enum error error);
 /* execute.c: actions of KIND_EXECUTE */
 void execute_start(struct turn *t);
 void execute_finish(struct turn *t);

@@ -20,31 +20,31 @@
 	}
 
 const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
-	[KIND_CHAT] = {
+	[KIND_MODEL] = {
 		[TURN_ADMIT] = {
-			[TURN_GO] = TO(TURN_MODEL, chat_ask),
-			[TURN_ATTACH] = TO(TURN_ADMIT, chat_admit_again),
+			[TURN_GO] = TO(TURN_MODEL, loop_ask),
+			[TURN_ATTACH] = TO(TURN_ADMIT, loop_admit_again),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_MODEL] = {
 			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
-			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, chat_grant_run),
-			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, chat_grant_model),
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_GRANT_RUN] = {
-			[TURN_GO] = TO(TURN_RUN, chat_start_run),
-			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, chat_grant_run),
-			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, chat_grant_model),
+			[TURN_GO] = TO(TURN_RUN, step_start),
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_RUN] = {
-			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, chat_grant_run),
-			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, chat_grant_model),
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_GRANT_MODEL] = {
-			[TURN_GO] = TO(TURN_MODEL, chat_ask),
+			[TURN_GO] = TO(TURN_MODEL, loop_ask),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_SETTLE] = SETTLED_OR_FAILED,

@@ -7,6 +7,7 @@
 
 #include <base/cleanup.h>
 #include <chat.h>
+#include <json/schema.h>
 #include <routes.h>
 #include <strict.h>
 
@@ -20,9 +21,9 @@ expect(bool ok)
 }
 
 static void
-check_written(const struct chat *c, bool attach, struct span messages)
+check_written(const struct prompt *c, bool attach, struct span messages)
 {
-	const struct chat_edits e = { attach, messages };
+	const struct edits e = { attach, messages };
 	auto_buf struct buf out = BUF_INIT(1UL << 22);
 	auto_json struct json_doc d = { .count = 0 };
 	uint32_t model_off = 0;
@@ -45,8 +46,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct schema *schema;
 	auto_arena struct arena a = ARENA_INIT(1UL << 22);
 	auto_json struct json_doc d = { .count = 0 };
-	struct chat c;
-	struct chat_fault fault = { .message = NULL };
+	struct prompt *c = NULL;
+	struct fault fault = { .message = NULL };
 
 	if (schema == NULL)
 		expect(is_ok(schema_compile(schema_chat, &schema_arena, &schema, NULL)) &&
@@ -60,8 +61,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		expect(fault.message != NULL);
 		return 0;
 	}
-	check_written(&c, false, SPAN_EMPTY);
-	if (!c.interpreter && c.attachable)
-		check_written(&c, true, SPAN_LIT(",{\"role\":\"tool\"}"));
+	check_written(c, false, SPAN_EMPTY);
+	if (!c->interpreter && c->attachable)
+		check_written(c, true, SPAN_LIT(",{\"role\":\"tool\"}"));
 	return 0;
 }

@@ -5,8 +5,9 @@
  */
 #include <stdlib.h>
 
-#include <answer.h>
 #include <base/cleanup.h>
+#include <chat.h>
+#include <chat_answer.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,10 +21,11 @@ expect(bool ok)
 }
 
 static struct status
-emit(void *ctx, struct span json)
+emit(void *ctx, struct span name, struct span json)
 {
 	const struct answer *a = ctx;
 
+	expect(name.len == 0);
 	expect(is_ok(json_parse(&check, json)));
 	expect(json_type(&check, 0) == JSON_OBJECT);
 	if (a->interpreter) {
@@ -57,12 +59,14 @@ finish(struct answer *a, enum answer_next next)
 	auto_buf struct buf out = BUF_INIT(1UL << 24);
 
 	if (next == ANSWER_RUN) {
-		expect(is_ok(answer_put_message(a, &out)));
+		expect(is_ok(dialect_chat.put_calls(a, &out)));
 		expect(is_ok(json_parse(&check, span_from(buf_span(&out), 1))));
 		return;
 	}
-	expect(is_ok(answer_release(a, SPAN_LIT("{\"x\":1}"), &out)));
-	if (!a->stream)
+	if (chat_own(a)->steps.len == 0)
+		expect(is_ok(buf_put_str(&chat_own(a)->steps, "{\"x\":1}")));
+	expect(is_ok(answer_release(a, &out)));
+	if (!a->prompt->stream)
 		expect(is_ok(json_parse(&check, buf_span(&out))));
 }
 
@@ -70,6 +74,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct answer a;
+	static struct arena own = ARENA_INIT(1UL << 16);
+	struct chat prompt = { .usage = false };
 	enum answer_next next = 0;
 	struct span bytes = span_of(data, size);
 
@@ -79,10 +85,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (size < 2)
 		return 0;
-	answer_start(&a, &doc, emit, &a);
-	a.stream = (data[0] & 1) != 0;
-	a.interpreter = (data[0] & 2) != 0;
-	a.usage = (data[0] & 4) != 0;
+	answer_over(&a);
+	arena_reset(&own);
+	prompt.p.stream = (data[0] & 1) != 0;
+	prompt.p.interpreter = (data[0] & 2) != 0;
+	prompt.usage = (data[0] & 4) != 0;
+	expect(is_ok(answer_start(&a, &dialect_chat, &prompt.p, &own, &doc)));
+	a.emit = emit;
+	a.ctx = &a;
 	bytes = span_from(bytes, 2);
 	for (int step = 0; step < 2; step++) {
 		if (!is_ok(one_answer(&a, bytes, data[1] + 1UL, &next)))

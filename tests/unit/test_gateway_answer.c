@@ -4,20 +4,24 @@
 
 #include <stdio.h>
 
-#include <answer.h>
+#include <chat.h>
+#include <chat_answer.h>
 #include <run.h>
 
 static struct json_doc doc;
+static struct arena own = ARENA_INIT(1UL << 20);
+static struct chat prompt;
 
 struct seen {
 	struct buf text; /* events, one a line */
 };
 
 static struct status
-collect(void *ctx, struct span json)
+collect(void *ctx, struct span name, struct span json)
 {
 	struct seen *s = ctx;
 
+	assert_int_equal(name.len, 0);
 	TRY(buf_put_span(&s->text, json));
 	return buf_put_u8(&s->text, '\n');
 }
@@ -27,9 +31,17 @@ start(struct answer *a, struct seen *s, bool stream, bool interpreter)
 {
 	s->text.max = 1UL << 20;
 	buf_clear(&s->text);
-	answer_start(a, &doc, collect, s);
-	a->stream = stream;
-	a->interpreter = interpreter;
+	prompt = (struct chat){ .p = { .stream = stream, .interpreter = interpreter } };
+	assert_int_equal(answer_start(a, &dialect_chat, &prompt.p, &own, &doc).code, E_OK);
+	a->emit = collect;
+	a->ctx = s;
+}
+
+/* As if a run had ended so. */
+static void
+put_steps(struct answer *a, const char *text)
+{
+	assert_int_equal(buf_put_str(&chat_own(a)->steps, text).code, E_OK);
 }
 
 static struct status
@@ -68,7 +80,7 @@ passes_on_and_holds(void **state)
 
 	(void)state;
 	for (size_t piece = 1; piece < sizeof(plain); piece++) {
-		struct answer a = { .stream = false };
+		struct answer a = { .step = 0 };
 		struct seen s = { .text = BUF_INIT(0) };
 		enum answer_next next = 0;
 		size_t before;
@@ -83,7 +95,7 @@ passes_on_and_holds(void **state)
 		assert_int_equal(a.tokens_out, 5);
 		assert_false(a.estimated);
 		before = s.text.len;
-		assert_int_equal(answer_release(&a, SPAN_EMPTY, NULL).code, E_OK);
+		assert_int_equal(answer_release(&a, NULL).code, E_OK);
 		/* The finish chunk; usage was not asked for. */
 		assert_non_null(memmem(s.text.ptr + before, s.text.len - before, "\"stop\"", 6));
 		assert_null(memmem(s.text.ptr, s.text.len, "usage", 5));
@@ -113,7 +125,7 @@ our_calls_are_run(void **state)
 {
 	(void)state;
 	for (size_t piece = 1; piece < sizeof(tool_stream); piece += 3) {
-		struct answer a = { .stream = false };
+		struct answer a = { .step = 0 };
 		struct seen s = { .text = BUF_INIT(0) };
 		struct arena arena = ARENA_INIT(1UL << 16);
 		struct toolcall_args args;
@@ -133,7 +145,7 @@ our_calls_are_run(void **state)
 		assert_true(span_eq_str(args.language, "python"));
 		assert_int_equal(toolcall_args(&a.calls.items[1], &doc, &arena, &args).code, E_OK);
 		assert_true(span_eq_str(args.language, "sh"));
-		assert_int_equal(answer_put_message(&a, &m).code, E_OK);
+		assert_int_equal(dialect_chat.put_calls(&a, &m).code, E_OK);
 		assert_int_equal(m.ptr[0], ',');
 		assert_int_equal(json_parse(&doc, span_from(buf_span(&m), 1)).code, E_OK);
 		assert_true(json_str_eq_str(&doc, json_get_str(&doc, 0, "content"), "let me"));
@@ -148,14 +160,14 @@ our_calls_are_run(void **state)
 static void
 later_steps_look_like_the_first(void **state)
 {
-	struct answer a = { .stream = false };
+	struct answer a = { .step = 0 };
 	struct seen s = { .text = BUF_INIT(0) };
 	enum answer_next next = 0;
 	size_t before;
 
 	(void)state;
 	start(&a, &s, true, true);
-	a.usage = true;
+	prompt.usage = true;
 	assert_int_equal(feed_all(&a, tool_stream, 50).code, E_OK);
 	assert_int_equal(answer_end(&a, 100, &next).code, E_OK);
 	before = s.text.len;
@@ -169,7 +181,8 @@ later_steps_look_like_the_first(void **state)
 	    E_OK);
 	assert_int_equal(answer_end(&a, 100, &next).code, E_OK);
 	assert_int_equal(next, ANSWER_FINAL);
-	assert_int_equal(answer_release(&a, SPAN_LIT("{\"stdout\":\"2\\n\"}"), NULL).code, E_OK);
+	put_steps(&a, "{\"stdout\":\"2\\n\"}");
+	assert_int_equal(answer_release(&a, NULL).code, E_OK);
 	assert_null(memmem(s.text.ptr + before, s.text.len - before, "\"b\"", 3));
 	assert_null(memmem(s.text.ptr + before, s.text.len - before, "assistant", 9));
 	assert_non_null(memmem(s.text.ptr + before, s.text.len - before,
@@ -184,7 +197,7 @@ later_steps_look_like_the_first(void **state)
 static void
 clients_calls_go_to_the_client(void **state)
 {
-	struct answer a = { .stream = false };
+	struct answer a = { .step = 0 };
 	struct seen s = { .text = BUF_INIT(0) };
 	enum answer_next next = 0;
 
@@ -216,7 +229,7 @@ clients_calls_go_to_the_client(void **state)
 static void
 without_our_tool_calls_pass_verbatim(void **state)
 {
-	struct answer a = { .stream = false };
+	struct answer a = { .step = 0 };
 	struct seen s = { .text = BUF_INIT(0) };
 	enum answer_next next = 0;
 
@@ -241,7 +254,7 @@ whole_answers(void **state)
 	    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":"
 	    "\"function\",\"function\":{\"name\":\"code_interpreter\",\"arguments\":"
 	    "\"{\\\"code\\\":\\\"1\\\"}\"}}]}";
-	struct answer a = { .stream = false };
+	struct answer a = { .step = 0 };
 	struct seen s = { .text = BUF_INIT(0) };
 	struct buf out = BUF_INIT(1UL << 16);
 	enum answer_next next = 0;
@@ -266,7 +279,8 @@ whole_answers(void **state)
 	    E_OK);
 	assert_int_equal(answer_end(&a, 100, &next).code, E_OK);
 	assert_int_equal(next, ANSWER_FINAL);
-	assert_int_equal(answer_release(&a, SPAN_LIT("{\"x\":1}"), &out).code, E_OK);
+	put_steps(&a, "{\"x\":1}");
+	assert_int_equal(answer_release(&a, &out).code, E_OK);
 	assert_int_equal(json_parse(&doc, buf_span(&out)).code, E_OK);
 	assert_non_null(memmem(out.ptr, out.len, "\"prompt_tokens\":11", 18));
 	assert_non_null(memmem(out.ptr, out.len, "\"steps\":[{\"x\":1}]", 17));
@@ -303,7 +317,7 @@ nonsense_is_refused(void **state)
 		"{\"choices\":[{}]}", "{\"choices\":[{\"message\":1}]}", "{\"error\":{}}",
 		"{\"choices\":[{\"message\":{\"tool_calls\":3}}]}",
 		"{\"choices\":[{\"message\":{\"tool_calls\":[{\"id\":\"a\"}]}}]}" };
-	struct answer a = { .stream = false };
+	struct answer a = { .step = 0 };
 	struct seen s = { .text = BUF_INIT(0) };
 	enum answer_next next;
 
@@ -331,7 +345,7 @@ static void
 endless_answers_end(void **state)
 {
 	static char line[1UL << 16];
-	struct answer a = { .stream = false };
+	struct answer a = { .step = 0 };
 	struct seen s = { .text = BUF_INIT(0) };
 	struct status st = OK;
 

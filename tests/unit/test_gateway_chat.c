@@ -3,21 +3,22 @@
 #include "unit.h"
 
 #include <chat.h>
+#include <json/schema.h>
 #include <routes.h>
 #include <strict.h>
 
 static struct json_doc doc;
 static struct arena arena = ARENA_INIT(1UL << 20);
 
-static struct chat
+static const struct chat *
 read_ok(const char *body)
 {
-	struct chat c;
-	struct chat_fault fault;
+	struct prompt *p = NULL;
+	struct fault fault;
 
 	assert_int_equal(json_parse(&doc, span_str(body)).code, E_OK);
-	assert_int_equal(chat_read(&doc, &arena, &c, &fault).code, E_OK);
-	return c;
+	assert_int_equal(chat_read(&doc, &arena, &p, &fault).code, E_OK);
+	return chat_of(p);
 }
 
 #define TOOL_HEAD "{\"type\":\"function\",\"function\":{\"name\":\"code_interpreter\""
@@ -99,13 +100,13 @@ edits(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(edit_cases); i++) {
 		const struct edit_case *t = &edit_cases[i];
-		struct chat c = read_ok(t->body);
-		const struct chat_edits e = { t->attach, span_str(t->more) };
+		const struct chat *c = read_ok(t->body);
+		const struct edits e = { t->attach, span_str(t->more) };
 		uint32_t off = 0;
 		struct buf out = BUF_INIT(1UL << 16);
 		struct json_doc again = { .count = 0 };
 
-		assert_int_equal(chat_write(&c, &e, &out, &off).code, E_OK);
+		assert_int_equal(chat_write(&c->p, &e, &out, &off).code, E_OK);
 		assert_true(span_starts(span_from(buf_span(&out), off), SPAN_LIT("\"demo\"")));
 		assert_int_equal(json_init(&again, &JSON_STRICT).code, E_OK);
 		assert_int_equal(json_parse(&again, buf_span(&out)).code, E_OK);
@@ -120,18 +121,18 @@ edits(void **state)
 static void
 reads_what_matters(void **state)
 {
-	struct chat c = read_ok("{\"model\":\"demo\",\"messages\":[],\"stream\":true,"
-				"\"stream_options\":{\"include_usage\":true},\"n\":2}");
+	const struct chat *c = read_ok("{\"model\":\"demo\",\"messages\":[],\"stream\":true,"
+				       "\"stream_options\":{\"include_usage\":true},\"n\":2}");
 
 	(void)state;
-	assert_true(c.stream && c.usage && !c.interpreter && !c.attachable);
-	assert_int_equal(c.n, 2);
-	assert_true(span_eq_str(c.model, "demo"));
+	assert_true(c->p.stream && c->usage && !c->p.interpreter && !c->p.attachable);
+	assert_int_equal(c->n, 2);
+	assert_true(span_eq_str(c->p.model, "demo"));
 	c = read_ok("{\"model\":\"demo\",\"messages\":[],\"tools\":[{\"type\":\"function\","
 		    "\"function\":{\"name\":\"code_interpreter\"}}]}");
-	assert_false(c.interpreter || c.attachable);
+	assert_false(c->p.interpreter || c->p.attachable);
 	c = read_ok("{\"model\":\"demo\",\"messages\":[]}");
-	assert_true(c.attachable);
+	assert_true(c->p.attachable);
 }
 
 static void
@@ -154,8 +155,8 @@ refuses_what_clashes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct chat c;
-		struct chat_fault fault;
+		struct prompt *c = NULL;
+		struct fault fault;
 		struct buf p = BUF_INIT(256);
 
 		assert_int_equal(json_parse(&doc, span_str(rows[i].body)).code, E_OK);

@@ -1,48 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer_parts.c: what streamed and whole answers of a provider have in common.
+ * chat_parts.c: what streamed and whole answers of a provider have in common.
  *
  * Runs in: gateway. Trusts: nothing. Owns: nothing.
- * Invariants: a text kept from a provider is at most ANSWER_ID_MAX bytes.
- * See: answer.c.
+ * Invariants: a text kept from a provider is at most CHAT_ID_MAX bytes.
+ * See: chat_answer.c.
  */
-#include "answer_parts.h"
+#include "chat_answer.h"
 
 #include <stdio.h>
 
 struct status
-answer_check_root(const struct json_doc *d)
+chat_check_root(const struct json_doc *d)
 {
 	uint32_t err = json_get_str(d, 0, "error");
 
 	if (json_type(d, 0) != JSON_OBJECT || json_get_str(d, 0, "sallyport") != JSON_NONE)
 		return fail(E_PROTO);
 	return err == JSON_NONE || json_type(d, err) == JSON_NULL ? OK : fail(E_PROTO);
-}
-
-static struct status
-add_tokens(const struct json_doc *d, uint32_t usage, const char *name, uint32_t *sum)
-{
-	uint64_t n = 0;
-
-	if (!is_ok(json_u64(d, json_get_str(d, usage, name), UINT32_MAX, &n)))
-		return fail(E_PROTO);
-	*sum = n > UINT32_MAX - *sum ? UINT32_MAX : *sum + (uint32_t)n;
-	return OK;
-}
-
-struct status
-answer_read_usage(struct answer *a)
-{
-	const struct json_doc *d = a->doc;
-	uint32_t usage = json_get_str(d, 0, "usage");
-
-	if (json_type(d, usage) != JSON_OBJECT || a->usage_seen)
-		return OK;
-	TRY(add_tokens(d, usage, "prompt_tokens", &a->tokens_in));
-	TRY(add_tokens(d, usage, "completion_tokens", &a->tokens_out));
-	a->usage_seen = true;
-	return OK;
 }
 
 static struct status
@@ -56,11 +31,11 @@ keep(const struct json_doc *d, const char *name, enum json_type type, struct buf
 }
 
 struct status
-answer_keep_head(struct answer *a)
+chat_keep_head(struct answer *a)
 {
-	TRY(keep(a->doc, "id", JSON_STRING, &a->id));
-	TRY(keep(a->doc, "created", JSON_NUMBER, &a->created));
-	return keep(a->doc, "model", JSON_STRING, &a->model);
+	TRY(keep(a->doc, "id", JSON_STRING, &chat_own(a)->id));
+	TRY(keep(a->doc, "created", JSON_NUMBER, &chat_own(a)->created));
+	return keep(a->doc, "model", JSON_STRING, &chat_own(a)->model);
 }
 
 static struct status
@@ -75,17 +50,17 @@ edit_member(
 }
 
 struct status
-answer_edit_head(const struct answer *a, struct splices *s)
+chat_edit_head(const struct answer *a, struct splices *s)
 {
 	if (a->step == 0)
 		return OK;
-	TRY(edit_member(a->doc, 0, "id", buf_span(&a->id), s));
-	TRY(edit_member(a->doc, 0, "created", buf_span(&a->created), s));
-	return edit_member(a->doc, 0, "model", buf_span(&a->model), s);
+	TRY(edit_member(a->doc, 0, "id", buf_span(&chat_own(a)->id), s));
+	TRY(edit_member(a->doc, 0, "created", buf_span(&chat_own(a)->created), s));
+	return edit_member(a->doc, 0, "model", buf_span(&chat_own(a)->model), s);
 }
 
 struct status
-answer_edit_usage(const struct answer *a, struct answer_sums *sums, struct splices *s)
+chat_edit_usage(const struct answer *a, struct chat_sums *sums, struct splices *s)
 {
 	uint32_t usage = json_get_str(a->doc, 0, "usage");
 
@@ -111,18 +86,30 @@ put_kept(struct json_writer *w, const char *name, const struct buf *kept)
 }
 
 void
-answer_put_head(const struct answer *a, struct json_writer *w)
+chat_put_head(const struct answer *a, struct json_writer *w)
 {
-	put_kept(w, "id", &a->id);
+	put_kept(w, "id", &chat_own(a)->id);
 	json_put_key(w, "object");
 	json_put_text(w, "chat.completion.chunk");
-	put_kept(w, "created", &a->created);
-	put_kept(w, "model", &a->model);
+	put_kept(w, "created", &chat_own(a)->created);
+	put_kept(w, "model", &chat_own(a)->model);
 }
 
 /* After "length" or "content_filter" a call may be cut: it is not run. */
 bool
-answer_reason_runs(const struct json_doc *d, uint32_t reason)
+chat_reason_runs(const struct json_doc *d, uint32_t reason)
 {
 	return json_str_eq_str(d, reason, "tool_calls") || json_str_eq_str(d, reason, "stop");
+}
+
+/* Its last member; it has others, so a comma is right. */
+struct status
+chat_put_steps(const struct answer *a, struct span json, struct buf *out)
+{
+	while (json.len > 0 && json.ptr[json.len - 1] != '}')
+		json.len--;
+	TRY(buf_put(out, json.ptr, json.len - 1));
+	TRY(buf_put_str(out, ",\"sallyport\":{\"steps\":["));
+	TRY(buf_put_span(out, buf_span(&chat_own(a)->steps)));
+	return buf_put_str(out, "]}}");
 }

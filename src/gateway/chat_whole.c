@@ -1,38 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer_whole.c: a provider's answer that is one JSON text.
+ * chat_whole.c: a provider's answer that is one JSON text.
  *
  * Runs in: gateway. Trusts: nothing. Owns: nothing; the body lies in a->whole.
  * Invariants: what the client gets is the provider's text but for the calls of
  * ours, the usage of several steps, and the added member "sallyport".
- * See: answer.c.
+ * See: chat_answer.c.
  */
-#include "answer_parts.h"
+#include "chat_answer.h"
 
 static struct status read_choice(struct answer *a, uint32_t choice);
 static struct status edit_calls(struct answer *a, struct splices *s, struct buf *tmp);
 
 struct status
-answer_whole_read(struct answer *a)
+chat_whole(struct answer *a)
 {
 	const struct json_doc *d = a->doc;
-	struct status st = json_parse(a->doc, buf_span(&a->whole));
 	struct json_iter it;
 	uint32_t choices;
 
-	if (!is_ok(st))
-		return st.code == E_NOMEM ? st : fail(E_PROTO);
-	TRY(answer_check_root(d));
-	TRY(answer_read_usage(a));
-	if (a->id.len == 0)
-		TRY(answer_keep_head(a));
+	TRY(chat_check_root(d));
+	TRY(answer_usage(a, json_get_str(d, 0, "usage"), "prompt_tokens", "completion_tokens"));
+	if (chat_own(a)->id.len == 0)
+		TRY(chat_keep_head(a));
 	choices = json_get_str(d, 0, "choices");
 	if (json_type(d, choices) != JSON_ARRAY || json_size(d, choices) == 0)
 		return fail(E_PROTO);
 	it = json_iter(d, choices);
 	while (json_next(&it))
 		TRY(read_choice(a, it.val));
-	a->ended = true;
 	return OK;
 }
 
@@ -47,13 +43,12 @@ read_choice(struct answer *a, uint32_t choice)
 
 	if (json_type(d, message) != JSON_OBJECT)
 		return fail(E_PROTO);
-	a->finished = true;
-	a->runnable = reason == JSON_NONE || answer_reason_runs(d, reason);
-	a->text_len += json_bytes(d, content).len + json_bytes(d, calls).len;
+	answer_finished(a, reason == JSON_NONE || chat_reason_runs(d, reason));
+	answer_said(a, json_bytes(d, content).len + json_bytes(d, calls).len);
 	if (!a->interpreter)
 		return OK;
 	if (json_type(d, content) == JSON_STRING)
-		TRY(json_str_put(d, content, &a->text));
+		TRY(json_str_put(d, content, &chat_own(a)->text));
 	if (json_type(d, calls) == JSON_ABSENT || json_type(d, calls) == JSON_NULL)
 		return OK;
 	return toolcalls_whole(&a->calls, d, calls);
@@ -79,18 +74,12 @@ edit_calls(struct answer *a, struct splices *s, struct buf *tmp)
 	return splice_part(s, d->src, json_bytes(d, calls), buf_span(tmp));
 }
 
-bool
-answer_is_verbatim(const struct answer *a)
-{
-	return !a->stream && !a->interpreter && a->step == 0;
-}
-
 struct status
-answer_whole_put(struct answer *a, struct span steps, struct buf *out)
+chat_whole_put(struct answer *a, struct buf *out)
 {
 	auto_buf struct buf calls = BUF_INIT(8UL * CALL_BYTES_MAX);
 	struct splices s;
-	struct answer_sums sums;
+	struct chat_sums sums;
 
 	if (answer_is_verbatim(a))
 		return buf_put_span(out, buf_span(&a->whole));
@@ -98,11 +87,11 @@ answer_whole_put(struct answer *a, struct span steps, struct buf *out)
 	TRY(json_parse(a->doc, buf_span(&a->whole)));
 	s.count = 0;
 	TRY(edit_calls(a, &s, &calls));
-	TRY(answer_edit_head(a, &s));
-	TRY(answer_edit_usage(a, &sums, &s));
+	TRY(chat_edit_head(a, &s));
+	TRY(chat_edit_usage(a, &sums, &s));
 	if (!a->interpreter)
 		return splices_put(&s, a->doc->src, out);
 	buf_clear(&a->scratch);
 	TRY(splices_put(&s, a->doc->src, &a->scratch));
-	return answer_put_steps(buf_span(&a->scratch), steps, out);
+	return chat_put_steps(a, buf_span(&a->scratch), out);
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * chat_step.c: runs the code of one tool call, shows it, and tells the model.
+ * step.c: runs the code of one tool call, shows it, and tells the model.
  *
  * Runs in: gateway. Trusts: nothing of model or code.
- * Owns: the texts of t->steps and t->messages that it appends.
- * Invariants: each call gets exactly one result message; a call that cannot be
+ * Owns: nothing; what the next model call is told of it is appended to t->more.
+ * Invariants: each call gets exactly one result; a call that cannot be
  * run is told to the model and counts as a step, too.
- * See: chat_turn.c; docs/api.md, "Steps".
+ * See: loop.c; docs/api.md, "Steps".
  */
-#include "chat_step.h"
+#include "step.h"
 
 #include <stdio.h>
+
+#include <base/cleanup.h>
 
 #include "request.h"
 
@@ -39,7 +41,7 @@ prepare(struct turn *t)
 }
 
 void
-chat_step_next(struct turn *t)
+step_next(struct turn *t)
 {
 	struct status st;
 
@@ -65,7 +67,7 @@ chat_step_next(struct turn *t)
 }
 
 void
-chat_grant_run(struct turn *t)
+step_grant(struct turn *t)
 {
 	struct ga_step step = {
 		.turn = t->id,
@@ -80,7 +82,7 @@ chat_grant_run(struct turn *t)
 }
 
 void
-chat_start_run(struct turn *t)
+step_start(struct turn *t)
 {
 	t->run.ops = &run_ops;
 	t->run.ctx = t;
@@ -89,7 +91,7 @@ chat_start_run(struct turn *t)
 }
 
 bool
-chat_run_refused(struct turn *t, enum error error)
+step_refused(struct turn *t, enum error error)
 {
 	if (error != ERROR_LANGUAGE && error != ERROR_DENIED)
 		return false;
@@ -99,137 +101,65 @@ chat_run_refused(struct turn *t, enum error error)
 
 /* ---- what the client sees ---- */
 
-/* The frame of one step chunk; the caller fills the step object. */
-static void
-chunk_open(const struct turn *t, const char *event, struct json_writer *w)
+static struct step
+step_of(const struct turn *t)
 {
-	json_put_object(w);
-	answer_put_head(&t->answer, w);
-	json_put_key(w, "choices");
-	json_put_raw(w, SPAN_LIT("[{\"index\":0,\"delta\":{},\"finish_reason\":null}]"));
-	json_put_key(w, "sallyport");
-	json_put_object(w);
-	json_put_key(w, "step");
-	json_put_object(w);
-	json_put_key(w, "index");
-	json_put_u64(w, t->steps_taken - 1);
-	json_put_key(w, "event");
-	json_put_text(w, event);
+	return (struct step){
+		.index = t->steps_taken - 1,
+		.call = t->next_call,
+		.calls = t->answer.calls.count,
+		.id = t->run_id,
+		.language = t->args.language.len > 0 ? t->args.language : SPAN_LIT("unknown"),
+		.code = t->args.code,
+		.run = &t->run,
+	};
 }
 
-static void
-chunk_send(struct turn *t, struct json_writer *w)
+static struct status
+show(struct turn *t, enum step_event event, struct span text)
 {
-	json_put_end(w);
-	json_put_end(w);
-	json_put_end(w);
-	if (is_ok(json_writer_finish(w)))
-		reply_event(t->r, SPAN_EMPTY, buf_span(w->out));
+	const struct step s = step_of(t);
+
+	return t->answer.dialect->show(&t->answer, &s, event, text);
 }
 
+/* A piece that cannot be shown is in the result, which must be. */
 static void
 on_started(struct run *run, void *ctx)
 {
 	struct turn *t = ctx;
-	auto_buf struct buf out = BUF_INIT(OUT_MAX);
-	struct json_writer w = json_writer(&out);
 
-	if (!t->chat.stream)
-		return;
-	chunk_open(t, "started", &w);
-	json_put_key(&w, "id");
-	json_put_text(&w, t->run_id);
-	json_put_key(&w, "language");
-	json_put_str(&w, t->args.language);
-	json_put_key(&w, "code");
-	json_put_str(&w, t->args.code);
-	json_put_key(&w, "sandbox");
-	json_put_text(&w, run->sandbox);
-	chunk_send(t, &w);
+	(void)run;
+	if (t->stream)
+		(void)show(t, STEP_STARTED, SPAN_EMPTY).code;
 }
 
 static void
 on_output(struct run *run, bool err, struct span text, void *ctx)
 {
 	struct turn *t = ctx;
-	auto_buf struct buf out = BUF_INIT(OUT_MAX);
-	struct json_writer w = json_writer(&out);
 
 	(void)run;
-	if (!t->chat.stream)
-		return;
-	chunk_open(t, err ? "stderr" : "stdout", &w);
-	json_put_key(&w, "data");
-	json_put_str(&w, text);
-	chunk_send(t, &w);
-}
-
-static struct status
-put_result(struct turn *t, struct json_writer *w)
-{
-	const struct run_about about = {
-		.id = t->run_id,
-		.language = t->args.language.len > 0 ? t->args.language : SPAN_LIT("unknown"),
-		.code = t->args.code,
-	};
-
-	return run_put(&t->run, &about, w);
-}
-
-static struct status
-add_step(struct turn *t)
-{
-	auto_buf struct buf out = BUF_INIT(OUT_MAX);
-	struct json_writer w;
-
-	if (t->steps.len > 0)
-		TRY(buf_put_u8(&t->steps, ','));
-	w = json_writer(&t->steps);
-	json_put_object(&w);
-	TRY(put_result(t, &w));
-	json_put_end(&w);
-	TRY(json_writer_finish(&w));
-	if (!t->chat.stream)
-		return OK;
-	w = json_writer(&out);
-	chunk_open(t, "result", &w);
-	TRY(put_result(t, &w));
-	chunk_send(t, &w);
-	return w.st;
+	if (t->stream)
+		(void)show(t, err ? STEP_STDERR : STEP_STDOUT, text).code;
 }
 
 /* ---- what the model is told ---- */
-
-static struct status
-add_message(struct turn *t, struct span content)
-{
-	const struct toolcall *c = &t->answer.calls.items[t->next_call];
-	struct json_writer w;
-
-	TRY(buf_put_u8(&t->messages, ','));
-	w = json_writer(&t->messages);
-	json_put_object(&w);
-	json_put_key(&w, "role");
-	json_put_text(&w, "tool");
-	json_put_key(&w, "tool_call_id");
-	json_put_str(&w, buf_span(&c->id));
-	json_put_key(&w, "content");
-	json_put_str(&w, content);
-	json_put_end(&w);
-	return json_writer_finish(&w);
-}
 
 static struct status
 finish_step(struct turn *t, const char *instead)
 {
 	auto_buf struct buf content = BUF_INIT(8UL * TOOL_TEXT_MAX + (64U << 10));
 
+	const struct step s = step_of(t);
+
 	t->output_len += t->run.output_len;
-	TRY(add_step(t));
+	TRY(show(t, STEP_RESULT, SPAN_EMPTY));
 	if (instead != NULL)
-		return add_message(t, span_str(instead));
-	TRY(run_put_for_model(&t->run, &content));
-	return add_message(t, buf_span(&content));
+		TRY(buf_put_str(&content, instead));
+	else
+		TRY(run_put_for_model(&t->run, &content));
+	return t->answer.dialect->put_result(&t->answer, &s, buf_span(&content), &t->more);
 }
 
 static void
@@ -242,7 +172,7 @@ step_over(struct turn *t, const char *instead)
 		return;
 	}
 	t->next_call++;
-	chat_step_next(t);
+	step_next(t);
 }
 
 static void

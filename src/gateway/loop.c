@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * chat_turn.c: POST /v1/chat/completions: the loop model, code, sandbox, model.
+ * loop.c: a request to a model: the loop model, code, sandbox, model.
  *
  * Runs in: gateway. Trusts: nothing of client, model, provider or code.
  * Owns: the provider's body, the steps so far.
  * Invariants: what was hashed for the authority is what is sent; steps are
  * bounded by the authority's steps_max, output by turn_output_max.
- * See: turn_table.c for the order; chat_step.c for one step; answer.c.
+ * See: turn_table.c for the order; step.c for one step; dialect.h, answer.c.
  */
+#include <base/cleanup.h>
 #include <crypto/hash.h>
 
-#include "chat_step.h"
 #include "request.h"
 #include "routes.h"
+#include "step.h"
 
 static bool on_head(struct call *c, const struct gb_head *h, void *ctx);
 static bool on_data(struct call *c, struct span data, void *ctx);
@@ -22,11 +23,11 @@ static void on_failed(struct call *c, enum error error, void *ctx);
 static const struct call_ops call_ops = { on_head, on_data, on_done, on_failed, turn_room };
 
 static struct status
-emit(void *ctx, struct span json)
+emit(void *ctx, struct span name, struct span json)
 {
 	struct turn *t = ctx;
 
-	reply_event(t->r, SPAN_EMPTY, json);
+	reply_event(t->r, name, json);
 	return OK;
 }
 
@@ -34,13 +35,10 @@ emit(void *ctx, struct span json)
 static struct status
 write_body(struct turn *t)
 {
-	const struct chat_edits e = {
-		.attach = t->attach,
-		.messages = buf_span(&t->messages),
-	};
+	const struct edits e = { .attach = t->attach, .more = buf_span(&t->more) };
 
 	buf_clear(&t->body);
-	TRY(chat_write(&t->chat, &e, &t->body, &t->model_off));
+	TRY(t->answer.dialect->write(t->prompt, &e, &t->body, &t->model_off));
 	return sha256(buf_span(&t->body), t->digest);
 }
 
@@ -53,50 +51,59 @@ admit(struct turn *t)
 		turn_refuse(t, st.code == E_FULL ? ERROR_BODY_TOO_LARGE : ERROR_INTERNAL);
 		return;
 	}
-	t->admit.endpoint = ENDPOINT_CHAT;
-	t->admit.model = t->chat.model;
+	t->admit.endpoint = t->r->route->endpoint;
+	t->admit.model = t->prompt->model;
 	t->admit.model_off = t->model_off;
-	t->admit.tools = t->chat.interpreter || t->attach ? TOOL_CODE_INTERPRETER : 0;
-	t->admit.tokens_in = chat_tokens(t->body.len);
+	t->admit.tools = t->answer.interpreter ? TOOL_CODE_INTERPRETER : 0;
+	t->admit.tokens_in = answer_estimate(t->body.len);
 	t->admit.size_bytes = (uint32_t)t->body.len;
 	t->admit.body_len = (uint32_t)t->body.len;
 	memcpy(t->admit.digest, t->digest, DIGEST_LEN);
-	turn_admit(t, KIND_CHAT);
+	turn_admit(t, KIND_MODEL);
+}
+
+static enum error
+read_prompt(struct turn *t)
+{
+	struct request *r = t->r;
+	const struct dialect *dialect = r->route->dialect;
+	struct prompt *p = NULL;
+	struct fault fault;
+	struct status st = dialect->read(&r->g->doc, &r->arena, &p, &fault);
+
+	if (st.code == E_SYNTAX) {
+		request_blame(r, &r->g->doc, fault.tok, fault.message);
+		return fault.error;
+	}
+	if (is_ok(st))
+		st = answer_start(&t->answer, dialect, p, &r->arena, &r->g->answer_doc);
+	if (!is_ok(st))
+		return ERROR_INTERNAL;
+	t->answer.emit = emit;
+	t->answer.ctx = t;
+	t->prompt = p;
+	t->stream = p->stream;
+	return gateway_model(r->g, p->model, r->route->endpoint);
 }
 
 void
-chat_run(struct request *r)
+loop_run(struct request *r)
 {
-	struct turn *t = &r->turn;
-	struct chat_fault fault;
-	enum error error;
-	struct status st = chat_read(&r->g->doc, &r->arena, &t->chat, &fault);
+	enum error error = read_prompt(&r->turn);
 
-	if (!is_ok(st)) {
-		if (st.code == E_SYNTAX)
-			request_blame(r, &r->g->doc, fault.tok, fault.message);
-		turn_refuse(t, st.code == E_SYNTAX ? fault.error : ERROR_INTERNAL);
-		return;
-	}
-	error = gateway_model(r->g, t->chat.model, ENDPOINT_CHAT);
-	if (error != ERROR_NONE) {
-		turn_refuse(t, error);
-		return;
-	}
-	answer_start(&t->answer, &r->g->answer_doc, emit, t);
-	t->answer.stream = t->chat.stream;
-	t->answer.usage = t->chat.usage;
-	t->answer.interpreter = t->chat.interpreter;
-	admit(t);
+	if (error == ERROR_NONE)
+		admit(&r->turn);
+	else
+		turn_refuse(&r->turn, error);
 }
 
 /* The policy wants our tool in it: the same request again, with it. */
 void
-chat_admit_again(struct turn *t)
+loop_admit_again(struct turn *t)
 {
 	struct request *r = t->r;
 
-	if (t->attach || t->chat.interpreter || !t->chat.attachable) {
+	if (t->answer.interpreter || !t->prompt->attachable) {
 		r->detail = "clashes with the tool that the policy of this key adds";
 		turn_refuse(t, t->attach ? ERROR_INTERNAL : ERROR_INVALID_FIELD);
 		return;
@@ -109,14 +116,13 @@ chat_admit_again(struct turn *t)
 /* ---- one model call ---- */
 
 void
-chat_ask(struct turn *t)
+loop_ask(struct turn *t)
 {
 	t->call.ops = &call_ops;
 	t->call.ctx = t;
 	t->upstream_status = 0;
 	t->answer_len = 0;
-	if (!is_ok(call_start(
-		&t->call, t->r->g->broker, t->grant, buf_span(&t->body), t->chat.stream)))
+	if (!is_ok(call_start(&t->call, t->r->g->broker, t->grant, buf_span(&t->body), t->stream)))
 		turn_fail(t, ERROR_UNAVAILABLE);
 }
 
@@ -139,9 +145,9 @@ on_head(struct call *c, const struct gb_head *h, void *ctx)
 		t->r->retry_after_ms = h->retry_after_ms;
 		return true;
 	}
-	if ((h->sse != 0) != t->chat.stream)
+	if ((h->sse != 0) != t->stream)
 		return fail_call(t, ERROR_UPSTREAM);
-	if (t->chat.stream && !t->r->head_sent)
+	if (t->stream && !t->r->head_sent)
 		reply_stream(t->r);
 	return true;
 }
@@ -227,9 +233,9 @@ on_done(struct call *c, void *ctx)
 		return;
 	}
 	t->next_call = 0;
-	st = answer_put_message(&t->answer, &t->messages);
+	st = t->answer.dialect->put_calls(&t->answer, &t->more);
 	if (is_ok(st))
-		chat_step_next(t);
+		step_next(t);
 	else
 		turn_fail(t, answer_error(st));
 }
@@ -237,7 +243,7 @@ on_done(struct call *c, void *ctx)
 /* ---- the next one ---- */
 
 void
-chat_grant_model(struct turn *t)
+loop_grant_model(struct turn *t)
 {
 	struct ga_step step = { .turn = t->id, .kind = STEP_MODEL };
 
@@ -255,7 +261,7 @@ chat_grant_model(struct turn *t)
 /* ---- the end ---- */
 
 void
-chat_finish(struct turn *t)
+loop_finish(struct turn *t)
 {
 	auto_buf struct buf out = BUF_INIT(OUT_MAX);
 	struct status st;
@@ -264,15 +270,16 @@ chat_finish(struct turn *t)
 		reply_json(t->r, 200, buf_span(&t->answer.whole));
 		return;
 	}
-	st = answer_release(&t->answer, buf_span(&t->steps), &out);
+	st = answer_release(&t->answer, &out);
 	if (!is_ok(st)) {
 		reply_error(t->r, answer_error(st));
 		return;
 	}
-	if (!t->chat.stream) {
+	if (!t->stream) {
 		reply_json(t->r, 200, buf_span(&out));
 		return;
 	}
-	reply_event(t->r, SPAN_EMPTY, SPAN_LIT("[DONE]"));
+	if (t->answer.dialect->end_mark != NULL)
+		reply_event(t->r, SPAN_EMPTY, span_str(t->answer.dialect->end_mark));
 	reply_end(t->r);
 }
