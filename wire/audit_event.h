@@ -10,7 +10,7 @@
 #include <link/wire.h>
 #include <wire/limits.h>
 
-#define AUDIT_VALUES_MAX 8
+#define AUDIT_VALUES_MAX 10
 #define AUDIT_STR_MAX 256
 #define AUDIT_SEALED_MAX 256
 #define AUDIT_BATCH_MAX 8 /* records in one append */
@@ -19,7 +19,7 @@ enum audit_event {
 	EVENT_AUTHENTICATION = 1,
 	EVENT_AUTHENTICATION_FAILURES, /* one counted record above the rate limit */
 	EVENT_PROMPT_SUBMITTED,
-	EVENT_MODEL_CALLED, /* further model calls of a turn */
+	EVENT_MODEL_CALLED, /* each model call of a turn */
 	EVENT_CODE_GENERATED,
 	EVENT_TOOL_EXECUTED,
 	EVENT_RESPONSE_RETURNED,
@@ -31,8 +31,12 @@ enum audit_event {
 	EVENT_CONFIG_LOADED,
 	EVENT_LOG_OPENED,
 	EVENT_LOG_REPAIRED,
-	EVENT_INTENT_CLOSED, /* the audit process's own: the holder died */
-	EVENT_ADMIN,         /* any other administrative act or read */
+	EVENT_INTENT_CLOSED,   /* the audit process's own: the holder died */
+	EVENT_ADMIN,           /* any other administrative act or read */
+	EVENT_MODEL_ATTEMPTED, /* an exchange with a provider that was followed by another */
+	EVENT_SECRET_ACCESSED,
+	EVENT_SECRET_SET,
+	EVENT_SECRET_REMOVED,
 	EVENT_COUNT,
 };
 
@@ -74,7 +78,13 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 		{ "sha256", AUDIT_V_STR } } },
 	[EVENT_MODEL_CALLED] = { "ModelCalled", "model.call",
 	    { { "model", AUDIT_V_STR }, { "step", AUDIT_V_U64 }, { "size_bytes", AUDIT_V_U64 },
-		{ "sha256", AUDIT_V_STR } } },
+		{ "sha256", AUDIT_V_STR }, { "provider", AUDIT_V_STR }, { "host", AUDIT_V_STR },
+		{ "secret_version", AUDIT_V_STR }, { "http_status", AUDIT_V_U64 },
+		{ "attempts", AUDIT_V_U64 }, { "error_type", AUDIT_V_STR } } },
+	[EVENT_MODEL_ATTEMPTED] = { "ModelAttempted", "model.call",
+	    { { "attempt", AUDIT_V_U64 }, { "provider", AUDIT_V_STR }, { "host", AUDIT_V_STR },
+		{ "secret_version", AUDIT_V_STR }, { "http_status", AUDIT_V_U64 },
+		{ "error_type", AUDIT_V_STR } } },
 	[EVENT_CODE_GENERATED] = { "CodeGenerated", "code.generate",
 	    { { "language", AUDIT_V_STR }, { "size_bytes", AUDIT_V_U64 },
 		{ "sha256", AUDIT_V_STR } } },
@@ -93,6 +103,14 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 		{ "by_uid", AUDIT_V_U64 } } },
 	[EVENT_KEY_REVOKED] = { "KeyRevoked", "key.revoke",
 	    { { "key_id", AUDIT_V_STR }, { "by_uid", AUDIT_V_U64 } } },
+	[EVENT_SECRET_ACCESSED] = { "SecretAccessed", "secret.read",
+	    { { "secret", AUDIT_V_STR }, { "version", AUDIT_V_STR }, { "lease", AUDIT_V_STR },
+		{ "lease_s", AUDIT_V_U64 }, { "why", AUDIT_V_STR }, { "fault", AUDIT_V_STR } } },
+	[EVENT_SECRET_SET] = { "SecretSet", "secret.set",
+	    { { "secret", AUDIT_V_STR }, { "previous_kept", AUDIT_V_BOOL },
+		{ "by_uid", AUDIT_V_U64 } } },
+	[EVENT_SECRET_REMOVED] = { "SecretRemoved", "secret.remove",
+	    { { "secret", AUDIT_V_STR }, { "by_uid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

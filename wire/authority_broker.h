@@ -2,15 +2,61 @@
 #ifndef WIRE_AUTHORITY_BROKER_H
 #define WIRE_AUTHORITY_BROKER_H
 
-/* Authority (A) grants model calls to the broker (B) and takes them back. */
+/*
+ * Authority (A) grants model calls to the broker (B) and takes them back. It
+ * also puts on record which secrets the broker reads, and hands it those of the
+ * store, which are sealed: only CLI and broker can open them.
+ *
+ *	SECRET_ACCESSED, SECRET_GET   calls of the broker, answered with their id
+ *	ATTEMPTED   for every exchange with a provider that is followed by another
+ *	DONE        for every granted call, once, with its last exchange
+ */
+#include <wire/errors.h>
 #include <wire/grant.h>
 
 enum ab_type {
 	AB_GRANT = 1,
-	AB_TURN_END,   /* A: cancel what runs for the turn, forget its grants */
-	AB_TURN_ENDED, /* B: same id: nothing of that turn runs any more */
-	AB_DONE,       /* B: a granted call ended */
+	AB_TURN_END,        /* A: cancel what runs for the turn, forget its grants */
+	AB_TURN_ENDED,      /* B: same id: nothing of that turn runs any more */
+	AB_DONE,            /* B: a granted call ended */
+	AB_ATTEMPTED,       /* B: an exchange of it failed, and another follows */
+	AB_SECRET_ACCESSED, /* B: a secret was read, or could not be; used once it is recorded */
+	AB_SECRET_RECORDED, /* A: same id: it is in the log, or why not */
+	AB_SECRET_GET,      /* B: a secret of the store */
+	AB_SECRET_SEALED,   /* A: same id */
+	AB_SECRET_CHANGED,  /* A: this secret of the store is another now: ask again */
 };
+
+/* Why the broker read a secret. */
+enum secret_why {
+	SECRET_START,    /* first use, or the broker's start */
+	SECRET_EXPIRING, /* its hour or lease ends */
+	SECRET_ROTATED,  /* its source has a new version */
+	SECRET_REJECTED, /* the provider refused it (401) */
+	SECRET_PREVIOUS, /* … and the new one, too: the version before */
+	SECRET_RELOAD,   /* the configuration is another */
+	SECRET_WHY_COUNT
+};
+static const char *const secret_why_names[SECRET_WHY_COUNT] = { "start", "expiring", "rotated",
+	"rejected", "previous", "reload" };
+
+/* Why it could not. */
+enum secret_fault {
+	SECRET_FAULT_NONE,
+	SECRET_UNREACHABLE, /* no connection, TLS, time-out */
+	SECRET_SEALED,      /* the source is sealed, a standby, or starts */
+	SECRET_THROTTLED,
+	SECRET_LOGIN, /* our own identity was not accepted */
+	SECRET_DENIED,
+	SECRET_NOT_FOUND, /* secret, version or field */
+	SECRET_INVALID,   /* the answer makes no sense, or a value that cannot be sent */
+	SECRET_EXPIRED,   /* its lease is over and cannot be renewed */
+	SECRET_TAMPERED,  /* it does not open, or was unwrapped by another */
+	SECRET_FAILED,    /* inside: memory, a limit */
+	SECRET_FAULT_COUNT
+};
+static const char *const secret_fault_names[SECRET_FAULT_COUNT] = { "none", "unreachable", "sealed",
+	"throttled", "login", "denied", "not_found", "invalid", "expired", "tampered", "failed" };
 
 struct ab_done {
 	uint8_t grant[GRANT_LEN];
@@ -18,6 +64,11 @@ struct ab_done {
 	uint16_t http_status; /* the provider's; 0: none */
 	uint64_t bytes_out;
 	uint64_t bytes_in;
+	uint16_t error;       /* enum error; NONE: an answer came, whole, whatever its status */
+	uint8_t attempts;     /* exchanges, the last one included; 0: none was begun */
+	struct span provider; /* its name in the configuration; empty: none was chosen */
+	struct span host;     /* host and port */
+	struct span secret_version; /* of the credential that was sent; empty: none */
 };
 static const struct wire_field ab_done_rows[] = {
 	WIRE_FIXED(struct ab_done, grant),
@@ -25,6 +76,80 @@ static const struct wire_field ab_done_rows[] = {
 	WIRE_U16(struct ab_done, http_status, 999),
 	WIRE_U64(struct ab_done, bytes_out),
 	WIRE_U64(struct ab_done, bytes_in),
+	WIRE_U16(struct ab_done, error, ERROR_COUNT - 1),
+	WIRE_U8(struct ab_done, attempts, UPSTREAM_ATTEMPTS_MAX),
+	WIRE_BYTES(struct ab_done, provider, 0, PROVIDER_MAX),
+	WIRE_BYTES(struct ab_done, host, 0, UPSTREAM_HOST_MAX),
+	WIRE_BYTES(struct ab_done, secret_version, 0, SECRET_VERSION_MAX),
+};
+
+struct ab_attempted {
+	uint8_t grant[GRANT_LEN];
+	uint64_t turn;
+	uint8_t attempt; /* from 1 */
+	uint16_t http_status;
+	uint16_t error; /* enum error; NONE: see http_status */
+	struct span provider;
+	struct span host;
+	struct span secret_version;
+};
+static const struct wire_field ab_attempted_rows[] = {
+	WIRE_FIXED(struct ab_attempted, grant),
+	WIRE_U64(struct ab_attempted, turn),
+	WIRE_U8(struct ab_attempted, attempt, UPSTREAM_ATTEMPTS_MAX),
+	WIRE_U16(struct ab_attempted, http_status, 999),
+	WIRE_U16(struct ab_attempted, error, ERROR_COUNT - 1),
+	WIRE_BYTES(struct ab_attempted, provider, 1, PROVIDER_MAX),
+	WIRE_BYTES(struct ab_attempted, host, 0, UPSTREAM_HOST_MAX),
+	WIRE_BYTES(struct ab_attempted, secret_version, 0, SECRET_VERSION_MAX),
+};
+
+struct ab_secret_accessed {
+	struct span reference; /* the configured URI, never a value */
+	struct span version;   /* empty: not known */
+	struct span lease;     /* empty: none */
+	uint32_t lease_s;      /* how long the source lends it; 0: it does not say */
+	uint32_t valid_s;      /* how long what is held now may be used; 0: nothing is held */
+	uint8_t why;           /* enum secret_why */
+	uint8_t fault;         /* enum secret_fault; NONE: it was read */
+};
+static const struct wire_field ab_secret_accessed_rows[] = {
+	WIRE_BYTES(struct ab_secret_accessed, reference, 1, SECRET_REF_MAX),
+	WIRE_BYTES(struct ab_secret_accessed, version, 0, SECRET_VERSION_MAX),
+	WIRE_BYTES(struct ab_secret_accessed, lease, 0, SECRET_LEASE_MAX),
+	WIRE_U32(struct ab_secret_accessed, lease_s, UINT32_MAX),
+	WIRE_U32(struct ab_secret_accessed, valid_s, UINT32_MAX),
+	WIRE_U8(struct ab_secret_accessed, why, SECRET_WHY_COUNT - 1),
+	WIRE_U8(struct ab_secret_accessed, fault, SECRET_FAULT_COUNT - 1),
+};
+
+struct ab_secret_recorded {
+	uint16_t error; /* ERROR_NONE, or ERROR_AUDIT_UNAVAILABLE: do not use what was read */
+};
+static const struct wire_field ab_secret_recorded_rows[] = {
+	WIRE_U16(struct ab_secret_recorded, error, ERROR_COUNT - 1),
+};
+
+struct ab_secret_name {
+	struct span name; /* of file:NAME */
+};
+static const struct wire_field ab_secret_name_rows[] = {
+	WIRE_BYTES(struct ab_secret_name, name, 1, SECRET_NAME_MAX),
+};
+
+struct ab_secret_sealed {
+	uint16_t code; /* enum code: E_OK, E_NOTFOUND, E_CLOSED (the store is away), E_SYS … */
+	struct span version;
+	struct span sealed;
+	struct span previous_version; /* empty, with `previous`: there is none */
+	struct span previous;
+};
+static const struct wire_field ab_secret_sealed_rows[] = {
+	WIRE_U16(struct ab_secret_sealed, code, 64),
+	WIRE_BYTES(struct ab_secret_sealed, version, 0, SECRET_VERSION_MAX),
+	WIRE_BYTES(struct ab_secret_sealed, sealed, 0, SECRET_SEALED_MAX),
+	WIRE_BYTES(struct ab_secret_sealed, previous_version, 0, SECRET_VERSION_MAX),
+	WIRE_BYTES(struct ab_secret_sealed, previous, 0, SECRET_SEALED_MAX),
 };
 
 static const struct wire_msg ab_msgs[] = {
@@ -32,6 +157,18 @@ static const struct wire_msg ab_msgs[] = {
 	[AB_TURN_END] = { "turn-end", WIRE_A_TO_B, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
 	[AB_TURN_ENDED] = { "turn-ended", WIRE_B_TO_A, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
 	[AB_DONE] = { "done", WIRE_B_TO_A, WIRE_TABLE(struct ab_done, ab_done_rows) },
+	[AB_ATTEMPTED] = { "attempted", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ab_attempted, ab_attempted_rows) },
+	[AB_SECRET_ACCESSED] = { "secret-accessed", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ab_secret_accessed, ab_secret_accessed_rows) },
+	[AB_SECRET_RECORDED] = { "secret-recorded", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ab_secret_recorded, ab_secret_recorded_rows) },
+	[AB_SECRET_GET] = { "secret-get", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ab_secret_name, ab_secret_name_rows) },
+	[AB_SECRET_SEALED] = { "secret-sealed", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ab_secret_sealed, ab_secret_sealed_rows) },
+	[AB_SECRET_CHANGED] = { "secret-changed", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ab_secret_name, ab_secret_name_rows) },
 };
 static const struct wire_edge ab_edge = WIRE_EDGE("authority-broker", ab_msgs, false);
 

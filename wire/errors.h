@@ -35,6 +35,8 @@ enum error {
 	ERROR_INTERNAL,
 	ERROR_UPSTREAM, /* the provider failed or answered nonsense */
 	ERROR_UPSTREAM_TIMEOUT,
+	ERROR_UPSTREAM_BUSY, /* the provider says that it is overloaded, or its breaker is open */
+	ERROR_CREDENTIAL,    /* the provider's credential cannot be had */
 	ERROR_AUDIT_UNAVAILABLE,
 	ERROR_UNAVAILABLE, /* a process of ours is away */
 	ERROR_OVERLOADED,  /* a bounded queue of ours is full */
@@ -100,6 +102,10 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The model's provider failed or gave an answer that could not be used." },
 	[ERROR_UPSTREAM_TIMEOUT] = { 504, 1, "server_error", "upstream_timeout",
 	    "The model's provider did not answer in time." },
+	[ERROR_UPSTREAM_BUSY] = { 503, 1, "server_error", "upstream_overloaded",
+	    "The model's provider is overloaded or does not recover from failures." },
+	[ERROR_CREDENTIAL] = { 503, 1, "server_error", "credential_unavailable",
+	    "The credential of the model's provider cannot be had at the moment." },
 	[ERROR_AUDIT_UNAVAILABLE] = { 503, 1, "server_error", "audit_unavailable",
 	    "The audit log cannot be written, so nothing is done." },
 	[ERROR_UNAVAILABLE] = { 503, 1, "server_error", "unavailable",

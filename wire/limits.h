@@ -26,6 +26,15 @@
 #define LANGUAGE_MAX 32
 #define TOOL_MAX 64
 
+#define SECRET_NAME_MAX 64        /* of a secret in the store: file:NAME */
+#define SECRET_REF_MAX 256        /* a credential's URI, as configured */
+#define SECRET_VERSION_MAX 64     /* as its source names it */
+#define SECRET_LEASE_MAX 128      /* a lease's id, never a token */
+#define SECRET_SEALED_MAX 8192    /* a sealed value */
+#define SECRET_VALUE_MAX 4096     /* in plain: only CLI and broker ever have it */
+#define UPSTREAM_HOST_MAX 255     /* host and port of a provider */
+#define UPSTREAM_ATTEMPTS_MAX 255 /* of one model call */
+
 #define BODY_MAX (8U << 20)     /* one request's body */
 #define RUN_BLOB_MAX (8U << 20) /* one encoded run request */
 #define FILES_MAX 32            /* files into or out of one run */

@@ -245,6 +245,8 @@ put_model_called(struct turn *t, struct batch *b, const struct record_who *who)
 	batch_u64(b, t->models + 1);
 	batch_u64(b, t->step.size_bytes);
 	batch_digest(b, t->step.digest);
+	for (size_t i = 0; i < 6; i++)
+		batch_null(b);
 }
 
 static struct status
