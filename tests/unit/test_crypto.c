@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <crypto/crypto.h>
+#include <crypto/file_secret.h>
 #include <crypto/hash.h>
 #include <crypto/seal.h>
 #include <crypto/sign.h>
@@ -374,6 +375,39 @@ seal_never_repeats(void **state)
 	buf_done(&tiny);
 }
 
+/* The derivation is a format: what was sealed once must open for ever. */
+static void
+file_secrets_open_under_their_name(void **state)
+{
+	static const uint8_t want[SEAL_KEY_LEN] = { 0x24, 0x69, 0x10, 0xb6, 0x49, 0x2b, 0x44, 0x08,
+		0xc3, 0xd9, 0xd6, 0x36, 0x7a, 0x65, 0x10, 0x84, 0x15, 0x7d, 0x9f, 0x59, 0xc4, 0x8e,
+		0x35, 0x96, 0x7f, 0xc7, 0x64, 0xfe, 0xf1, 0x5f, 0x2d, 0xbf };
+	auto_secret struct secret master = SECRET_NONE, key = SECRET_NONE, other = SECRET_NONE;
+	auto_secret struct secret value = SECRET_NONE, opened = SECRET_NONE, none = SECRET_NONE;
+	struct buf blob = BUF_INIT(FILE_SECRET_BLOB_MAX);
+
+	(void)state;
+	assert_true(is_ok(secret_new(MASTER_KEY_LEN, &master)));
+	for (size_t i = 0; i < MASTER_KEY_LEN; i++)
+		master.ptr[i] = (uint8_t)i;
+	assert_true(is_ok(file_secret_key(&master, &key)));
+	assert_memory_equal(key.ptr, want, sizeof(want));
+	assert_true(is_ok(secret_random(SEAL_KEY_LEN, &other)));
+	assert_true(is_ok(secret_from_span(SPAN_LIT("sk-value"), &value)));
+	assert_true(is_ok(file_secret_seal(&key, SPAN_LIT("openai"), &value, &blob)));
+	assert_true(is_ok(file_secret_open(&key, SPAN_LIT("openai"), buf_span(&blob), &opened)));
+	assert_true(secret_eq(&opened, SPAN_LIT("sk-value")));
+	assert_int_equal(
+	    file_secret_open(&key, SPAN_LIT("openaj"), buf_span(&blob), &none).code, E_CRYPTO);
+	assert_int_equal(
+	    file_secret_open(&other, SPAN_LIT("openai"), buf_span(&blob), &none).code, E_CRYPTO);
+	assert_int_equal(file_secret_seal(&key, SPAN_LIT("a/b"), &value, &blob).code, E_RANGE);
+	assert_int_equal(file_secret_seal(&key, SPAN_LIT("x"), &none, &blob).code, E_RANGE);
+	assert_false(file_secret_name_ok(SPAN_EMPTY));
+	assert_true(file_secret_name_ok(SPAN_LIT("A-z_0.9")));
+	buf_done(&blob);
+}
+
 int
 main(void)
 {
@@ -390,6 +424,7 @@ main(void)
 		cmocka_unit_test(secrets_are_read_whole),
 		cmocka_unit_test(seal_opens_only_unchanged),
 		cmocka_unit_test(seal_never_repeats),
+		cmocka_unit_test(file_secrets_open_under_their_name),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
