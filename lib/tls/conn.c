@@ -251,3 +251,21 @@ tls_resumed(const struct tls_conn *c)
 {
 	return SSL_session_reused(c->ssl) == 1;
 }
+
+struct status
+tls_peer_key(const struct tls_conn *c, struct buf *out)
+{
+	X509 *cert = SSL_get0_peer_certificate(c->ssl);
+	X509_PUBKEY *key = cert == NULL ? NULL : X509_get_X509_PUBKEY(cert);
+	int len = key == NULL ? 0 : i2d_X509_PUBKEY(key, NULL);
+	uint8_t *at;
+
+	if (len <= 0)
+		return fail(E_NOTFOUND);
+	TRY(buf_reserve(out, (size_t)len));
+	at = out->ptr + out->len; /* which the next call moves */
+	if (i2d_X509_PUBKEY(key, &at) != len)
+		return fail(E_NOMEM);
+	out->len += (size_t)len;
+	return OK;
+}

@@ -40,7 +40,6 @@ void peers_free(struct broker *b);
 /* call.c: the gateway edge. */
 extern const struct link_rule call_rules[];
 extern const size_t call_rule_count;
-extern const struct conn_ops call_conn_ops;
 /* End what runs for the turn (0: for all), telling the gateway why. */
 void calls_cancel(struct broker *b, uint64_t turn, enum error why);
 

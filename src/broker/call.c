@@ -46,6 +46,8 @@ static void call_fail(struct call *c, enum error why);
 static void call_settle(struct call *c);
 static void call_free(struct call *c);
 
+static const struct conn_ops conn_ops;
+
 /* ---- a stream that is refused: told why, then ignored ---- */
 static void
 refused_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
@@ -265,10 +267,11 @@ call_begin(struct call *c)
 static void
 call_exchange(struct call *c, bool fresh)
 {
+	const struct conn_request r = { .head = buf_span(&c->head), .body = buf_span(&c->body) };
 	struct status st = provider_acquire(c->provider, fresh, &c->conn);
 
 	if (is_ok(st))
-		st = conn_start(c->conn, buf_span(&c->head), buf_span(&c->body), c);
+		st = conn_start(c->conn, &r, &conn_ops, c);
 	if (!is_ok(st))
 		call_fail(c, st.code == E_FULL ? ERROR_OVERLOADED : c->provider->ops->gone);
 }
@@ -337,17 +340,14 @@ on_head(void *ctx, const struct http_response *head)
 		call_fail(c, ERROR_OVERLOADED);
 }
 
-static size_t
-on_body(void *ctx, struct span body)
+static void
+on_body(void *ctx, uint8_t *body, size_t len)
 {
 	struct call *c = ctx;
 	size_t taken = 0;
 
-	if (!is_ok(stream_write(c->stream, 0, body, &taken))) {
+	if (!is_ok(stream_write(c->stream, 0, span_of(body, len), &taken)) || taken < len)
 		call_fail(c, ERROR_OVERLOADED);
-		return body.len;
-	}
-	return taken;
 }
 
 static void
@@ -377,13 +377,12 @@ on_exchange_failed(void *ctx, enum error why, bool stale)
 	call_fail(c, silent && why == ERROR_UPSTREAM ? c->provider->ops->gone : why);
 }
 
-const struct conn_ops call_conn_ops = {
+static const struct conn_ops conn_ops = {
 	.room = room,
 	.on_head = on_head,
 	.on_body = on_body,
 	.on_end = on_exchange_end,
 	.on_failed = on_exchange_failed,
-	.on_idle_closed = provider_idle_closed,
 };
 
 static void

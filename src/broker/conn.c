@@ -5,8 +5,9 @@
  * Runs in: broker. Trusts: nothing that the other side sends.
  * Owns: the stream of bytes, its poll and timer handles, one read buffer.
  * Invariants: not a byte is read that the taker of the body has no room for, so a slow client
- * slows the provider; every wait has a deadline; on_end or on_failed runs once an exchange, and
- * is the last thing that a step does.
+ * slows the provider; every wait has a deadline; an answer that comes before the request was
+ * written ends the writing; on_end or on_failed runs once an exchange, and is the last thing that
+ * a step does.
  * See: conn.h; http/response.h.
  */
 #include "conn.h"
@@ -14,37 +15,44 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum conn_state { CONN_IDLE, CONN_WRITING, CONN_READING, CONN_CLOSED };
+#include <http/write.h>
+
+enum conn_state { CONN_IDLE, CONN_BUSY, CONN_CLOSED };
 
 struct conn {
 	uv_poll_t poll;
 	uv_timer_t timer;
 	unsigned handles; /* open ones; memory goes with the last */
 	struct io io;
-	const struct conn_ops *ops;
+	struct conn_limits limits;
+	conn_idle_closed *on_idle_closed;
 	void *pool;
-	void *ctx; /* of the exchange */
+	const struct conn_ops *ops; /* of the exchange */
+	void *ctx;
 	struct http_response_parser *parser;
 	enum conn_state state;
 	bool used_before;
 	bool reusable;
 	bool got_byte; /* of this answer */
-	bool half;     /* the request could not be written whole */
+	bool paused;   /* nobody has room for what comes */
+	bool half;     /* the request was not written whole */
 	int events;
-	struct span out[2];
+	uint64_t due_ms, armed_ms, ends_ms; /* when time is up; of the timer; of the exchange */
+	struct span out[CONN_PARTS];
+	size_t out_first; /* of those not empty yet */
 	struct span in;   /* read, not yet parsed */
-	struct span left; /* parsed body that nobody had room for */
 	uint64_t bytes_in, bytes_out;
 	uint8_t buf[CONN_READ_LEN];
 };
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 static void on_timer(uv_timer_t *handle);
+static void step_idle(struct conn *c);
 static void step_write(struct conn *c);
 static struct status push_out(struct conn *c);
-static void begin_reading(struct conn *c);
 static void step_read(struct conn *c);
-static bool parse_some(struct conn *c);
+static bool read_once(struct conn *c);
+static bool parse_all(struct conn *c);
 
 static void
 on_handle_closed(uv_handle_t *h)
@@ -57,18 +65,34 @@ on_handle_closed(uv_handle_t *h)
 	free(c);
 }
 
+static uint32_t
+or_usual(uint32_t ms, uint32_t usual)
+{
+	return ms == 0 ? usual : ms;
+}
+
+static struct conn_limits
+limits_of(const struct conn_limits *l)
+{
+	return (struct conn_limits){
+		.first_byte_ms = or_usual(l->first_byte_ms, CONN_FIRST_BYTE_MS),
+		.idle_ms = or_usual(l->idle_ms, CONN_IDLE_MS),
+		.total_ms = or_usual(l->total_ms, CONN_TOTAL_MS),
+	};
+}
+
 struct status
-conn_new(
-    uv_loop_t *loop, const struct io *io, const struct conn_ops *ops, void *pool, struct conn **ret)
+conn_new(uv_loop_t *loop, const struct io *io, const struct conn_limits *limits,
+    conn_idle_closed *on_idle_closed, void *pool, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
-	struct http_limits limits = http_limits_default;
+	struct http_limits http = http_limits_default;
 	struct status st;
 
 	if (c == NULL)
 		return fail(E_NOMEM);
-	limits.body_len_max = UINT64_MAX; /* the turn's limits are the gateway's */
-	st = http_response_parser_new(&limits, &c->parser);
+	http.body_len_max = UINT64_MAX; /* the turn's limits are the gateway's */
+	st = http_response_parser_new(&http, &c->parser);
 	if (is_ok(st) && uv_poll_init(loop, &c->poll, io->fd) != 0)
 		st = fail(E_SYS);
 	if (!is_ok(st)) {
@@ -80,7 +104,8 @@ conn_new(
 	c->handles = 2;
 	c->poll.data = c->timer.data = c;
 	c->io = *io;
-	c->ops = ops;
+	c->limits = limits_of(limits);
+	c->on_idle_closed = on_idle_closed;
 	c->pool = pool;
 	*ret = c;
 	return OK;
@@ -120,10 +145,29 @@ poll_for(struct conn *c, int events)
 		(void)uv_poll_start(&c->poll, events, on_poll);
 }
 
+/* ---- time ---- */
+static void
+arm(struct conn *c, uint64_t now)
+{
+	c->armed_ms = c->due_ms;
+	(void)uv_timer_start(&c->timer, on_timer, c->due_ms > now ? c->due_ms - now : 0, 0);
+}
+
+/* The timer is moved only to an earlier time: it looks itself whether it came too early. */
+static void
+due_at(struct conn *c, uint64_t due_ms)
+{
+	c->due_ms = due_ms;
+	if (!uv_is_active((uv_handle_t *)&c->timer) || c->armed_ms > due_ms)
+		arm(c, uv_now(c->timer.loop));
+}
+
 static void
 deadline(struct conn *c, uint64_t ms)
 {
-	(void)uv_timer_start(&c->timer, on_timer, ms, 0);
+	uint64_t due = uv_now(c->timer.loop) + ms;
+
+	due_at(c, due < c->ends_ms ? due : c->ends_ms);
 }
 
 static void
@@ -139,15 +183,18 @@ static void
 idle_closed(struct conn *c)
 {
 	close_io(c);
-	c->ops->on_idle_closed(c, c->pool);
+	c->on_idle_closed(c, c->pool);
 }
 
 static void
 on_timer(uv_timer_t *handle)
 {
 	struct conn *c = handle->data;
+	uint64_t now = uv_now(handle->loop);
 
-	if (c->state == CONN_IDLE)
+	if (c->due_ms > now)
+		arm(c, now);
+	else if (c->state == CONN_IDLE)
 		idle_closed(c);
 	else
 		broke(c, ERROR_UPSTREAM_TIMEOUT);
@@ -159,33 +206,56 @@ on_poll(uv_poll_t *handle, int status, int events)
 	struct conn *c = handle->data;
 
 	(void)status, (void)events; /* reading and writing tell themselves */
-	if (c->state == CONN_IDLE)  /* closed, or bytes that nobody asked for */
-		idle_closed(c);
-	else if (c->state == CONN_WRITING)
-		step_write(c);
-	else if (c->state == CONN_READING)
+	if (c->state == CONN_IDLE) {
+		step_idle(c);
+		return;
+	}
+	/* Reading first: whoever hangs up on a request may have said why before. */
+	if (c->state == CONN_BUSY && !c->paused)
 		step_read(c);
+	if (c->state == CONN_BUSY && c->out_first < CONN_PARTS)
+		step_write(c);
 }
 
-struct status
-conn_start(struct conn *c, struct span head, struct span body, void *ctx)
+/* Closed, or bytes that nobody asked for; but TLS has messages of its own (tickets). */
+static void
+step_idle(struct conn *c)
 {
+	size_t n = 0;
+
+	if (c->io.ops->read(&c->io, c->buf, 1, &n).code != E_AGAIN)
+		idle_closed(c);
+}
+
+/* ---- the request ---- */
+struct status
+conn_start(struct conn *c, const struct conn_request *r, const struct conn_ops *ops, void *ctx)
+{
+	struct status st;
+
 	if (c->state != CONN_IDLE)
 		return fail(E_CLOSED);
+	c->ops = ops;
 	c->ctx = ctx;
-	c->out[0] = head;
-	c->out[1] = body;
-	c->in = c->left = SPAN_EMPTY;
-	c->got_byte = c->reusable = c->half = false;
+	c->out[0] = r->head;
+	c->out[1] = r->secret;
+	c->out[2] = r->secret.len > 0 ? HTTP_SECRET_TAIL : SPAN_EMPTY;
+	c->out[3] = r->body;
+	c->out_first = 0;
+	c->in = SPAN_EMPTY;
+	c->got_byte = c->reusable = c->half = c->paused = false;
 	c->bytes_in = c->bytes_out = 0;
-	c->state = CONN_WRITING;
+	c->ends_ms = uv_now(c->timer.loop) + c->limits.total_ms;
+	c->state = CONN_BUSY;
 	http_response_next(c->parser, false);
 	/* Most requests fit the socket at once; all else, failures too, comes from the loop. */
-	if (is_ok(push_out(c))) {
-		begin_reading(c);
+	st = push_out(c);
+	if (is_ok(st)) {
+		deadline(c, c->limits.first_byte_ms);
+		poll_for(c, UV_READABLE);
 	} else {
-		deadline(c, CONN_IDLE_MS);
-		poll_for(c, UV_WRITABLE);
+		deadline(c, c->limits.idle_ms);
+		poll_for(c, UV_READABLE | UV_WRITABLE);
 	}
 	return OK;
 }
@@ -194,45 +264,40 @@ static void
 advance(struct conn *c, size_t n)
 {
 	c->bytes_out += n;
-	for (size_t i = 0; i < 2; i++) {
-		size_t part = n < c->out[i].len ? n : c->out[i].len;
+	while (c->out_first < CONN_PARTS) {
+		struct span *s = &c->out[c->out_first];
+		size_t part = n < s->len ? n : s->len;
 
-		c->out[i] = span_from(c->out[i], part);
+		*s = span_from(*s, part);
 		n -= part;
+		if (s->len > 0)
+			return;
+		c->out_first++;
 	}
-}
-
-/* Whoever hangs up on a request may have said why first. */
-static void
-write_failed(struct conn *c)
-{
-	c->out[0] = c->out[1] = SPAN_EMPTY;
-	c->half = true;
-	c->state = CONN_READING;
-	poll_for(c, UV_READABLE);
-	step_read(c);
 }
 
 /* Write what is left of the request. E_AGAIN: the rest later. */
 static struct status
 push_out(struct conn *c)
 {
-	while (c->out[0].len + c->out[1].len > 0) {
-		bool first = c->out[0].len > 0;
+	advance(c, 0);
+	while (c->out_first < CONN_PARTS) {
 		size_t n = 0;
 
-		TRY(c->io.ops->write(&c->io, first ? c->out : c->out + 1, first ? 2 : 1, &n));
+		TRY(c->io.ops->write(&c->io, c->out + c->out_first, CONN_PARTS - c->out_first, &n));
 		advance(c, n);
 	}
 	return OK;
 }
 
+/* Nothing more is written; what was borrowed for it is not touched again. */
 static void
-begin_reading(struct conn *c)
+stop_writing(struct conn *c)
 {
-	c->state = CONN_READING;
-	deadline(c, CONN_FIRST_BYTE_MS);
-	poll_for(c, UV_READABLE);
+	c->half = c->half || c->out_first < CONN_PARTS;
+	c->out_first = CONN_PARTS;
+	for (size_t i = 0; i < CONN_PARTS; i++)
+		c->out[i] = SPAN_EMPTY;
 }
 
 static void
@@ -241,22 +306,30 @@ step_write(struct conn *c)
 	uint64_t before = c->bytes_out;
 	struct status st = push_out(c);
 
-	if (is_ok(st))
-		begin_reading(c);
-	else if (st.code != E_AGAIN)
-		write_failed(c);
-	else if (c->bytes_out > before)
-		deadline(c, CONN_IDLE_MS);
+	if (st.code == E_AGAIN) {
+		if (c->bytes_out > before)
+			deadline(c, c->limits.idle_ms);
+		poll_for(c, UV_READABLE | c->io.ops->wants(&c->io, UV_WRITABLE));
+		return;
+	}
+	if (!is_ok(st))
+		stop_writing(c);
+	deadline(c, c->limits.first_byte_ms);
+	poll_for(c, UV_READABLE);
+	if (c->half)
+		step_read(c); /* it tells why */
 }
 
+/* ---- the answer ---- */
 static void
 finish(struct conn *c)
 {
-	c->reusable = http_response_keep_alive(c->parser) && c->in.len == 0 && !c->half;
+	c->reusable = http_response_keep_alive(c->parser) && c->in.len == 0 && !c->half &&
+		      !c->io.ops->pending(&c->io);
 	c->used_before = true;
 	if (c->reusable) {
 		c->state = CONN_IDLE;
-		deadline(c, CONN_KEPT_MS);
+		due_at(c, uv_now(c->timer.loop) + CONN_KEPT_MS);
 		poll_for(c, UV_READABLE);
 	} else {
 		close_io(c);
@@ -264,44 +337,17 @@ finish(struct conn *c)
 	c->ops->on_end(c->ctx);
 }
 
-/* The client is slow, not the provider: no deadline runs until conn_resume(). */
-static void
-pause_reading(struct conn *c)
-{
-	poll_for(c, 0);
-	(void)uv_timer_stop(&c->timer);
-}
-
-/* Hand out what is left of a body. False: no room, or the exchange is over. */
-static bool
-give_body(struct conn *c)
-{
-	size_t taken;
-
-	if (c->left.len > 0) {
-		taken = c->ops->on_body(c->ctx, c->left);
-		assert(taken <= c->left.len);
-		c->left = span_from(c->left, taken);
-	}
-	if (c->state != CONN_READING)
-		return false;
-	if (c->left.len > 0) {
-		pause_reading(c);
-		return false;
-	}
-	return true;
-}
-
 static bool
 take_step(struct conn *c, const struct http_step *s)
 {
 	switch (s->event) {
 	case HTTP_EV_HEAD:
+		stop_writing(c);
 		c->ops->on_head(c->ctx, http_response_get(c->parser));
-		return c->state == CONN_READING;
+		return c->state == CONN_BUSY;
 	case HTTP_EV_BODY:
-		c->left = s->body;
-		return give_body(c);
+		c->ops->on_body(c->ctx, c->buf + (s->body.ptr - c->buf), s->body.len);
+		return c->state == CONN_BUSY;
 	case HTTP_EV_END:
 		finish(c);
 		return false;
@@ -316,10 +362,8 @@ take_step(struct conn *c, const struct http_step *s)
 
 /* True: all input is used and more is wanted. */
 static bool
-parse_some(struct conn *c)
+parse_all(struct conn *c)
 {
-	if (!give_body(c))
-		return false;
 	for (;;) { /* also without input: the end may follow the last byte of the body */
 		struct http_step s = http_response_feed(c->parser, c->in);
 
@@ -331,6 +375,7 @@ parse_some(struct conn *c)
 	}
 }
 
+/* The connection ended as it should: a body until close is whole then. */
 static void
 read_eof(struct conn *c)
 {
@@ -345,40 +390,53 @@ read_eof(struct conn *c)
 static void
 step_read(struct conn *c)
 {
+	while (read_once(c))
+		;
+}
+
+/* Read and hand out one piece. True: there is more that no poll would tell of. */
+static bool
+read_once(struct conn *c)
+{
 	size_t n = 0, room = c->ops->room(c->ctx);
 	struct status st;
 
-	if (room == 0) {
-		pause_reading(c);
-		return;
+	if (room == 0) { /* the client is slow, not the provider */
+		c->paused = true;
+		poll_for(c, 0);
+		due_at(c, c->ends_ms);
+		return false;
 	}
 	st = c->io.ops->read(&c->io, c->buf, room < sizeof(c->buf) ? room : sizeof(c->buf), &n);
-	if (st.code == E_AGAIN)
-		return;
-	if (st.code == E_EOF) {
-		read_eof(c);
-		return;
+	if (st.code == E_AGAIN) {
+		if (c->out_first == CONN_PARTS)
+			poll_for(c, c->io.ops->wants(&c->io, UV_READABLE));
+		return false;
 	}
 	if (!is_ok(st)) {
-		broke(c, ERROR_UPSTREAM);
-		return;
+		if (st.code == E_EOF)
+			read_eof(c);
+		else
+			broke(c, ERROR_UPSTREAM);
+		return false;
 	}
 	c->got_byte = true;
 	c->bytes_in += n;
-	deadline(c, CONN_IDLE_MS);
+	if (c->out_first == CONN_PARTS)
+		deadline(c, c->limits.idle_ms);
 	c->in = span_of(c->buf, n);
-	(void)parse_some(c);
+	return parse_all(c) && c->io.ops->pending(&c->io);
 }
 
 void
 conn_resume(struct conn *c)
 {
-	if (c->state != CONN_READING || c->events != 0 || c->ops->room(c->ctx) == 0)
+	if (c->state != CONN_BUSY || !c->paused || c->ops->room(c->ctx) == 0)
 		return;
-	if (!parse_some(c))
-		return;
-	deadline(c, CONN_IDLE_MS);
+	c->paused = false;
+	deadline(c, c->limits.idle_ms);
 	poll_for(c, UV_READABLE);
+	step_read(c);
 }
 
 bool

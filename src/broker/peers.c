@@ -131,8 +131,7 @@ broker_init(struct broker *b, struct daemon *d)
 {
 	b->d = d;
 	LIST_INIT(&b->calls);
-	b->demo =
-	    (struct provider){ .ops = &provider_demo, .loop = d->loop, .conn_ops = &call_conn_ops };
+	b->demo = (struct provider){ .ops = &provider_demo, .loop = d->loop };
 }
 
 void

@@ -13,15 +13,31 @@
 
 #include <assert.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
 #include <wire/broker_demo.h>
 
+#include "io.h"
+
+static void
+idle_closed(struct conn *c, void *pool)
+{
+	struct provider *p = pool;
+
+	for (size_t i = 0; i < p->nkept; i++) {
+		if (p->kept[i] != c)
+			continue;
+		p->kept[i] = p->kept[--p->nkept];
+		provider_discard(p, c);
+		return;
+	}
+}
+
 struct status
 provider_acquire(struct provider *p, bool fresh, struct conn **ret)
 {
+	static const struct conn_limits usual;
 	struct io io;
 	struct status st;
 
@@ -32,7 +48,7 @@ provider_acquire(struct provider *p, bool fresh, struct conn **ret)
 	if (p->nopen == PROVIDER_OPEN_MAX)
 		return fail(E_FULL);
 	TRY(p->ops->connect(p, &io));
-	st = conn_new(p->loop, &io, p->conn_ops, p, ret);
+	st = conn_new(p->loop, &io, &usual, idle_closed, p, ret);
 	if (!is_ok(st)) {
 		io.ops->close(&io);
 		return st;
@@ -59,73 +75,11 @@ provider_release(struct provider *p, struct conn *c)
 }
 
 void
-provider_idle_closed(struct conn *c, void *pool)
-{
-	struct provider *p = pool;
-
-	for (size_t i = 0; i < p->nkept; i++) {
-		if (p->kept[i] != c)
-			continue;
-		p->kept[i] = p->kept[--p->nkept];
-		provider_discard(p, c);
-		return;
-	}
-}
-
-void
 provider_drop_kept(struct provider *p)
 {
 	while (p->nkept > 0)
 		provider_discard(p, p->kept[--p->nkept]);
 }
-
-/* ---- a plain socket ---- */
-static struct status
-socket_error(void)
-{
-	if (errno == EAGAIN || errno == EINTR)
-		return fail(E_AGAIN);
-	if (errno == EPIPE || errno == ECONNRESET)
-		return fail(E_CLOSED);
-	return fail_errno();
-}
-
-static struct status
-socket_read(struct io *io, void *out, size_t size, size_t *ret_len)
-{
-	ssize_t n = recv(io->fd, out, size, MSG_DONTWAIT);
-
-	if (n < 0)
-		return socket_error();
-	*ret_len = (size_t)n;
-	return n == 0 ? fail(E_EOF) : OK;
-}
-
-static struct status
-socket_write(struct io *io, const struct span *v, size_t count, size_t *ret_len)
-{
-	struct iovec iov[2];
-	struct msghdr msg = { .msg_iov = iov };
-	ssize_t n;
-
-	assert(count <= 2);
-	for (size_t i = 0; i < count; i++)
-		iov[msg.msg_iovlen++] = (struct iovec){ (void *)(uintptr_t)v[i].ptr, v[i].len };
-	n = sendmsg(io->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0)
-		return socket_error();
-	*ret_len = (size_t)n;
-	return OK;
-}
-
-static void
-socket_close(struct io *io)
-{
-	(void)close(io->fd);
-	io->fd = -1;
-}
-
-static const struct io_ops socket_ops = { socket_read, socket_write, socket_close };
 
 /* ---- demo ---- */
 static struct status
@@ -145,7 +99,7 @@ demo_connect(struct provider *p, struct io *ret)
 		(void)close(fds[0]);
 		return st;
 	}
-	*ret = (struct io){ .ops = &socket_ops, .fd = fds[0] };
+	*ret = io_socket(fds[0]);
 	return OK;
 }
 

@@ -27,7 +27,6 @@ struct provider_ops {
 struct provider {
 	const struct provider_ops *ops;
 	uv_loop_t *loop;
-	const struct conn_ops *conn_ops;
 	struct link *demo; /* kind demo: its process, NULL while it is away */
 	struct conn *kept[PROVIDER_KEPT_MAX];
 	size_t nkept;
@@ -39,8 +38,6 @@ MUST_USE struct status provider_acquire(struct provider *p, bool fresh, struct c
 /* After an exchange: kept if it may be, else closed. */
 void provider_release(struct provider *p, struct conn *c);
 void provider_discard(struct provider *p, struct conn *c);
-/* conn_ops.on_idle_closed, with the provider as `pool`. */
-void provider_idle_closed(struct conn *c, void *pool);
 /* Its far end is gone: kept connections are of no use. */
 void provider_drop_kept(struct provider *p);
 

@@ -15,6 +15,7 @@
 #define TLS_TICKET_KEY_LEN 80 /* name 16, HMAC 32, AES 32 */
 #define TLS_RECORD_LEN 16384  /* at most this much goes out by one tls_writev */
 #define TLS_HANDSHAKE_LEN_MAX 32768
+#define TLS_PEER_KEY_MAX 8192 /* a public key, DER */
 
 struct tls_ctx;
 struct tls_conn;
@@ -93,6 +94,8 @@ bool tls_pending(const struct tls_conn *c);
 struct span tls_alpn(const struct tls_conn *c);
 struct span tls_sni(const struct tls_conn *c);     /* server side */
 const char *tls_version(const struct tls_conn *c); /* "TLSv1.3" */
+/* The SubjectPublicKeyInfo of the peer's certificate, DER. E_NOTFOUND, E_FULL, E_NOMEM. */
+MUST_USE struct status tls_peer_key(const struct tls_conn *c, struct buf *out);
 bool tls_resumed(const struct tls_conn *c);
 
 #endif

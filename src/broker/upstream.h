@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BROKER_UPSTREAM_H
+#define BROKER_UPSTREAM_H
+
+/*
+ * An upstream is one origin that the configuration names (a model provider,
+ * Vault, an endpoint of AWS) with its pool of kept connections. Nothing else in
+ * this process connects to anything: names are resolved, each address is
+ * checked against what the origin may be, and the checked address is the one
+ * that is used.
+ */
+#include <base/address.h>
+#include <tls/tls.h>
+
+#include "conn.h"
+#include "resolve.h"
+
+#define UPSTREAM_OPEN_MAX 1024 /* connections at once, those being made included */
+#define UPSTREAM_KEPT_MAX 64   /* of them kept for the next exchange */
+#define UPSTREAM_PIN_LEN 32
+
+struct upstream;
+struct upstream_wait;
+
+struct upstream_opts {
+	uv_loop_t *loop;
+	struct resolver *resolver;
+	const char *url; /* https://HOST[:PORT][/BASE], http:// where `plain` */
+	/*
+	 * Bits ADDRESS_BIT(class) of what the addresses may be beside public ones. A URL that
+	 * names loopback literally allows loopback, and nothing else.
+	 */
+	unsigned allow;
+	bool plain; /* http: is meant; the configuration was checked for where it may be */
+	bool allow_tls12;
+	struct span ca_pem;            /* the only trusted roots */
+	struct span cert_pem, key_pem; /* for mutual TLS; empty: none */
+	const uint8_t *pin;            /* UPSTREAM_PIN_LEN: SHA-256 of the key's SPKI; NULL: none */
+	struct conn_limits limits;
+};
+
+/* Copies what it needs of `o`. E_SYNTAX (URL, PEM), E_RANGE, E_CRYPTO, E_NOMEM. */
+MUST_USE struct status upstream_new(const struct upstream_opts *o, struct upstream **ret);
+/*
+ * Kept connections are closed; what waits and connections that carry an exchange go on, and are
+ * still given back here. NULL is fine.
+ */
+void upstream_free(struct upstream *u);
+
+/*
+ * OK: `c` is the callee's. E_NOTFOUND: no such name. E_DENIED: no address is allowed, or the
+ * certificate, its name or the pin is wrong. E_CLOSED: nobody takes the connection. E_PROTO: no
+ * TLS that we speak. E_TIMEOUT. E_SYS, E_NOMEM.
+ */
+typedef void upstream_done(void *ctx, struct status st, struct conn *c);
+
+/*
+ * A connection for one exchange; `fresh` refuses kept ones. OK: *ret is ready now. E_AGAIN: it is
+ * being made; `done` comes once, from the loop, unless *ret_wait is cancelled first. E_FULL,
+ * E_NOMEM, E_SYS.
+ */
+MUST_USE struct status upstream_acquire(struct upstream *u, bool fresh, upstream_done *done,
+    void *ctx, struct upstream_wait **ret_wait, struct conn **ret);
+void upstream_cancel(struct upstream_wait *w);
+/* After an exchange: kept if it may be, else closed. */
+void upstream_release(struct upstream *u, struct conn *c);
+void upstream_discard(struct upstream *u, struct conn *c);
+
+/* For the request's head and for records; owned by `u`. */
+const char *upstream_authority(const struct upstream *u); /* HOST, or HOST:PORT */
+const char *upstream_host(const struct upstream *u);
+const char *upstream_base(const struct upstream *u); /* "" or "/path", no slash at its end */
+bool upstream_is_tls(const struct upstream *u);
+size_t upstream_open(const struct upstream *u);
+
+#endif
