@@ -18,11 +18,16 @@ struct gb_open {
 	uint8_t grant[GRANT_LEN];
 	uint32_t body_len;
 	uint8_t stream; /* the client asked for SSE */
+	/* Of the client's head, for a provider of Anthropic's kind: printable, no line ends. */
+	struct span anthropic_version; /* empty: none was given */
+	struct span anthropic_beta;
 };
 static const struct wire_field gb_open_rows[] = {
 	WIRE_FIXED(struct gb_open, grant),
 	WIRE_U32(struct gb_open, body_len, RUN_BLOB_MAX),
 	WIRE_U8(struct gb_open, stream, 1),
+	WIRE_BYTES(struct gb_open, anthropic_version, 0, ANTHROPIC_VERSION_MAX),
+	WIRE_BYTES(struct gb_open, anthropic_beta, 0, ANTHROPIC_BETA_MAX),
 };
 
 struct gb_head {

@@ -25,6 +25,8 @@
 #define PROVIDER_MAX 64
 #define LANGUAGE_MAX 32
 #define TOOL_MAX 64
+#define ANTHROPIC_VERSION_MAX 32
+#define ANTHROPIC_BETA_MAX 1024
 
 #define SECRET_NAME_MAX 64        /* of a secret in the store: file:NAME */
 #define SECRET_REF_MAX 256        /* a credential's URI, as configured */

@@ -440,7 +440,8 @@ data_beyond_the_credit_drops_the_peer(void **state)
 {
 	static uint8_t frame[16 + LINK_STREAM_CREDIT] = { 0, 0, 0x40, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0,
 		0, 0, 1 };
-	uint8_t open[16 + GRANT_LEN + 5] = { 0, 0, 0, GRANT_LEN + 5, 1, 0, 0, GB_OPEN, 0, 0, 0, 0,
+	/* a grant, u32, u8, and two texts of no length */
+	uint8_t open[16 + GRANT_LEN + 13] = { 0, 0, 0, GRANT_LEN + 13, 1, 0, 0, GB_OPEN, 0, 0, 0, 0,
 		0, 0, 0, 1 };
 	int raw = pair_up(&gb_edge, &broker_ops, true);
 
