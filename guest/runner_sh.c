@@ -31,6 +31,8 @@ enum {
 	FILES_SEEN_MAX = 1024,
 	EXIT_PROTOCOL = 70,
 	FLAG_ONE_SHOT = 2,
+	EXIT_SIGNAL = 256, /* DONE's exit code: this plus the signal that ended the shell */
+	EXIT_SHELL_SIGNAL = 128,
 	SHELL_STATUS_FD = 8,
 	SHELL_COMMAND_FD = 9,
 };
@@ -113,6 +115,12 @@ set_up(void)
 		give_up();
 }
 
+static int
+exit_status(uint32_t code)
+{
+	return (int)(code < EXIT_SIGNAL ? code : code - EXIT_SIGNAL + EXIT_SHELL_SIGNAL);
+}
+
 int
 main(void)
 {
@@ -129,7 +137,7 @@ main(void)
 		done[2] = htonl(files_send(&req));
 		frame_send('E', done, sizeof(done));
 		if ((req.flags & FLAG_ONE_SHOT) != 0)
-			_exit((int)ntohl(done[1]));
+			_exit(exit_status(ntohl(done[1])));
 		if (shell < 0)
 			shell_start();
 	}
@@ -279,7 +287,10 @@ shell_exec(int command, int status)
 	_exit(EXIT_PROTOCOL);
 }
 
-/* Wait for a line on status_fd or for the end of the shell, reaping others'; the exit code. */
+/*
+ * Wait for a line on status_fd or for the end of the shell, reaping others'; DONE's exit code. A
+ * signal counts when it ends the shell itself; of its children the shell says 128 + n, as ever.
+ */
 static uint32_t
 shell_wait(void)
 {
@@ -294,7 +305,7 @@ shell_wait(void)
 		if (pid == shell) {
 			shell = -1;
 			return WIFEXITED(wstatus) ? (uint32_t)WEXITSTATUS(wstatus)
-						  : 128 + (uint32_t)WTERMSIG(wstatus);
+						  : EXIT_SIGNAL + (uint32_t)WTERMSIG(wstatus);
 		}
 		if (pid > 0)
 			continue;

@@ -21,7 +21,6 @@
 #define FRAME_DATA 'D'
 #define FRAME_DONE 'E'
 #define DONE_LEN 12
-#define EXIT_CODE_MAX 255
 
 static struct status on_ready(struct guest *g, struct span p);
 static struct status on_file(struct guest *g, struct span p);
@@ -197,12 +196,19 @@ on_data(struct guest *g, struct span p)
 	return buf_put_span(&g->bytes, p);
 }
 
+static bool
+exit_code_ok(uint32_t code)
+{
+	return code <= GUEST_EXIT_MAX ||
+	       (code > GUEST_EXIT_SIGNAL && code <= GUEST_EXIT_SIGNAL + GUEST_SIGNAL_MAX);
+}
+
 static struct status
 on_done(struct guest *g, struct span p)
 {
 	uint32_t left_out = get_u32(p.ptr + 8);
 
-	if (get_u32(p.ptr) != g->step || get_u32(p.ptr + 4) > EXIT_CODE_MAX)
+	if (get_u32(p.ptr) != g->step || !exit_code_ok(get_u32(p.ptr + 4)))
 		return fail(E_PROTO);
 	g->exit_code = get_u32(p.ptr + 4);
 	if (left_out > 0)

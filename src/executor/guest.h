@@ -14,6 +14,9 @@
 #define GUEST_KIND_MAX 16
 #define GUEST_FLAG_ECHO 1U
 #define GUEST_FLAG_ONE_SHOT 2U
+#define GUEST_EXIT_MAX 255U
+#define GUEST_EXIT_SIGNAL 256U /* and the signal that ended the code */
+#define GUEST_SIGNAL_MAX 64U
 
 enum guest_state {
 	GUEST_STARTING, /* READY has not come */
@@ -46,7 +49,7 @@ struct guest {
 	struct buf bytes; /* names and contents of files */
 	uint32_t content_total;
 	uint32_t left_out;
-	uint32_t exit_code;
+	uint32_t exit_code; /* up to GUEST_EXIT_MAX, or GUEST_EXIT_SIGNAL + 1..GUEST_SIGNAL_MAX */
 	bool done;
 };
 

@@ -11,8 +11,9 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "guest.h"
+
 #define SHELL_SIGNAL 128 /* runsc exits with this plus the signal */
-#define SIGNAL_MAX 64
 
 static const enum run_status by_end[] = {
 	[ENDED_WALL] = RUN_TIMEOUT,
@@ -27,15 +28,24 @@ by_wait_status(int wait_status)
 
 	if (WIFSIGNALED(wait_status))
 		return (struct run_outcome){ RUN_SIGNAL, (uint32_t)WTERMSIG(wait_status) };
-	if (code > SHELL_SIGNAL && code <= SHELL_SIGNAL + SIGNAL_MAX)
+	if (code > SHELL_SIGNAL && code <= SHELL_SIGNAL + (int)GUEST_SIGNAL_MAX)
 		return (struct run_outcome){ RUN_SIGNAL, (uint32_t)(code - SHELL_SIGNAL) };
 	return (struct run_outcome){ RUN_EXIT, (uint32_t)code };
+}
+
+/* What DONE says: an exit code, or the signal that ended a shell. */
+static struct run_outcome
+by_exit_code(uint32_t code)
+{
+	if (code > GUEST_EXIT_SIGNAL)
+		return (struct run_outcome){ RUN_SIGNAL, code - GUEST_EXIT_SIGNAL };
+	return (struct run_outcome){ RUN_EXIT, code };
 }
 
 struct run_outcome
 outcome_of(const struct run_seen *seen)
 {
-	struct run_outcome out = { RUN_EXIT, seen->exit_code };
+	struct run_outcome out = by_exit_code(seen->exit_code);
 
 	if (seen->verdict == VERDICT_OUTPUT)
 		return (struct run_outcome){ RUN_OUTPUT, 0 };

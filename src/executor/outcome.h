@@ -12,7 +12,7 @@ enum run_verdict { VERDICT_NONE, VERDICT_OUTPUT, VERDICT_LIED };
 struct run_seen {
 	enum run_verdict verdict;
 	bool done;          /* DONE came: the run ended as a program does */
-	uint32_t exit_code; /* of DONE */
+	uint32_t exit_code; /* of DONE, see guest.h */
 	bool exited;        /* EXITED came */
 	struct es_exited exit;
 };

@@ -22,7 +22,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			guest_begin(&g, 4, 100);
 		if (!is_ok(guest_feed(&g, span_of(data + at, at + step > size ? size - at : step))))
 			break;
-		if (g.nfiles > 4 || g.content_total > 100 || g.exit_code > 255)
+		if (g.nfiles > 4 || g.content_total > 100 ||
+		    g.exit_code > GUEST_EXIT_SIGNAL + GUEST_SIGNAL_MAX)
 			abort();
 		for (uint32_t i = 0; i < guest_files(&g, items).files.count; i++) {
 			if (!guest_name_ok(items[i].name) || items[i].content.len > 100)

@@ -186,6 +186,17 @@ def test_end_without_done(guest, code, status):
     assert result["exit_code"] is None and result["status"] == status
 
 
+def test_a_signal_that_ends_the_shell(guest):
+    """DONE says 256 + n, files come as after any end, and the next step has a shell again."""
+    g = guest("sh")
+    result = g.run("x=1; echo kept >/tmp/out/a; kill -9 $$")
+    assert (result["exit_code"], result["files"]) == (256 + signal.SIGKILL, {"a": b"kept\n"})
+    assert g.run("echo ${x-gone}", step=2)["stdout"] == "gone\n"
+    assert g.run("sh -c 'kill -9 $$'", step=3)["exit_code"] == 128 + signal.SIGKILL
+    result = g.run("kill -TERM $$", step=4, flags=ONE_SHOT)
+    assert (result["exit_code"], g.process.wait(10)) == (256 + signal.SIGTERM, 128 + signal.SIGTERM)
+
+
 def test_python_is_a_whole_python(guest):
     g = guest("python")
     result = g.run("import os\npid = os.fork()\nif pid == 0:\n    print('child')\nelse:\n    os.waitpid(pid, 0)\n    print('parent')")

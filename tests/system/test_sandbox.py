@@ -60,7 +60,14 @@ ENDS = [
     ("python", GREEDY, "memory", 0),
     ("python", FLOOD, "output", 0),
     ("sh", "echo hi; exit 3", "exit", 3),
-    ("sh", "kill -9 $$", "exit", 137),
+    # Only the end of the shell itself is a signal's; of a child's the shell says 128 + n.
+    ("sh", "kill -9 $$", "signal", 9),
+    ("sh", "kill -SEGV $$", "signal", 11),
+    ("sh", "(kill -TERM $$); sleep 5", "signal", 15),
+    ("sh", "sh -c 'kill -9 $$'", "exit", 137),
+    ("sh", "sh -c 'kill -9 $$'; echo $?", "exit", 0),
+    ("sh", "exit 137", "exit", 137),
+    ("javascript", "process.kill(process.pid, 'SIGKILL'); setTimeout(() => {}, 5000)", "signal", 9),
     ("javascript", "console.log(1)", "exit", 0),
     ("javascript", "process.exit(4)", "exit", 4),
 ]

@@ -82,7 +82,8 @@ lies_are_the_end(void **state)
 		{ "too many odd files", S("F\0\0\0\001\aF\0\0\0\001\bF\0\0\0\001c") },
 		{ "too many bytes", S("F\0\0\0\001aD\0\0\0\013xxxxxxxxxxx") },
 		{ "another step", S("E\0\0\0\014\0\0\0\002\0\0\0\0\0\0\0\0") },
-		{ "exit code 256", S("E\0\0\0\014\0\0\0\001\0\0\1\0\0\0\0\0") },
+		{ "signal 0", S("E\0\0\0\014\0\0\0\001\0\0\1\0\0\0\0\0") },
+		{ "signal 65", S("E\0\0\0\014\0\0\0\001\0\0\1\101\0\0\0\0") },
 		{ "short done", S("E\0\0\0\013") },
 		{ "ready again", S(READY) },
 		{ "after done", S("E\0\0\0\014\0\0\0\001\0\0\0\0\0\0\0\0F\0\0\0\001a") },
@@ -118,6 +119,20 @@ ready_is_checked(void **state)
 		assert_false(is_ok(guest_feed(&g, rows[i])));
 		guest_done(&g);
 	}
+}
+
+/* A shell that a signal ended is told apart from one that exited with 128 + n. */
+static void
+a_signal_is_a_good_end(void **state)
+{
+	struct guest g;
+
+	(void)state;
+	ready_then_run(&g);
+	assert_true(is_ok(guest_feed(&g, S("E\0\0\0\014\0\0\0\001\0\0\1\100\0\0\0\0"))));
+	assert_int_equal(g.exit_code, GUEST_EXIT_SIGNAL + GUEST_SIGNAL_MAX);
+	assert_int_equal(g.state, GUEST_IDLE);
+	guest_done(&g);
 }
 
 /* A name that cannot be told to a client is left out, not a lie. */
@@ -306,6 +321,12 @@ outcomes(void **state)
 		{ { .done = true, .exit_code = 0 }, RUN_EXIT, 0 },
 		{ { .done = true, .exit_code = 3 }, RUN_EXIT, 3 },
 		{ { .done = true, .exit_code = 139 }, RUN_EXIT, 139 },
+		{ { .done = true, .exit_code = GUEST_EXIT_SIGNAL + SIGKILL }, RUN_SIGNAL, SIGKILL },
+		{ { .done = true,
+		      .exit_code = GUEST_EXIT_SIGNAL + SIGTERM,
+		      .exited = true,
+		      .exit = { .wait_status = SIGKILL } },
+		    RUN_SIGNAL, SIGTERM },
 		{ { .exited = true, .exit = { .wait_status = 7 << 8 } }, RUN_EXIT, 7 },
 		{ { .exited = true, .exit = { .wait_status = 139 << 8 } }, RUN_SIGNAL, SIGSEGV },
 		{ { .exited = true, .exit = { .wait_status = SIGKILL } }, RUN_SIGNAL, SIGKILL },
@@ -377,6 +398,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_run_byte_by_byte),
 		cmocka_unit_test(lies_are_the_end),
+		cmocka_unit_test(a_signal_is_a_good_end),
 		cmocka_unit_test(ready_is_checked),
 		cmocka_unit_test(odd_names_are_left_out),
 		cmocka_unit_test(names),
