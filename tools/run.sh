@@ -21,13 +21,25 @@ follow_engines() {
 
 engine_path() { sed -n "s|.*\"$2\": \"\([^\"]*\)\".*|\1|p" "$1" | head -n 1; }
 
+# Lines NAME=VALUE of init become lines for a shell: a value is quoted where it must be (a path with a blank), else left alone.
+client_env() {
+	local line value
+	while IFS= read -r line; do
+		value=${line#*=}
+		[[ $value =~ ^[][A-Za-z0-9_@%+:,./-]*$ ]] || value=$(shell_quote "$value")
+		printf '%s=%s\n' "${line%%=*}" "$value"
+	done
+}
+
+shell_quote() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
 state_prepare() {
 	if [[ -e $config && -e $state/client.env && -e $state/engines.json ]]; then
 		cmp -s "$build/engines.json" "$state/engines.json" || follow_engines
 		return
 	fi
 	rm -rf "$state"
-	(umask 077 && "$build/sallyport" init "$state" ${SALLYPORT_LISTEN:+--listen "$SALLYPORT_LISTEN"} >"$build/client.env.new")
+	(umask 077 && "$build/sallyport" init "$state" ${SALLYPORT_LISTEN:+--listen "$SALLYPORT_LISTEN"} | client_env >"$build/client.env.new")
 	cp "$build/engines.json" "$state/engines.json"
 	mv "$build/client.env.new" "$state/client.env"
 	say "made $state: fresh keys, a certificate of its own local CA"
@@ -83,9 +95,11 @@ first_model() {
 }
 
 how_to_call() {
+	local env=$state/client.env
+	[[ $env != *[!A-Za-z0-9_@%+:,./-]* ]] || env=$(shell_quote "$env")
 	heading "call it yourself"
 	cat <<-END
-	set -a; . $state/client.env; set +a
+	set -a; . $env; set +a
 
 	curl --cacert "\$SALLYPORT_CA_FILE" -H "Authorization: Bearer \$SALLYPORT_API_KEY" -H 'Content-Type: application/json' \\
 	    -d '{"language": "python", "code": "print(6 * 7)"}' "\$SALLYPORT_URL/v1/execute"

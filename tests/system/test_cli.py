@@ -34,6 +34,20 @@ def fails(result, status, *words):
         assert w in result.stderr, result.stderr
 
 
+# ---- ./dev run ----
+
+def test_client_env_can_be_sourced(tmp_path):
+    """init prints its three lines plain; the file for a shell quotes what a shell would split, and nothing else."""
+    lines = ["SALLYPORT_URL=https://[::1]:8443", "SALLYPORT_API_KEY=sp_x", "SALLYPORT_CA_FILE=/a b/it's $x/`y`/ca.pem"]
+    made = subprocess.run(["bash", "-euc", 'build=x; . "$0"; client_env', str(ROOT / "tools" / "run.sh")],
+                          input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=10, check=True).stdout
+    assert made.splitlines()[:2] == lines[:2]
+    (tmp_path / "client.env").write_text(made)
+    r = subprocess.run(["sh", "-euc", '. ./client.env; printf "%s\\n" "$SALLYPORT_URL" "$SALLYPORT_API_KEY" "$SALLYPORT_CA_FILE"'],
+                       cwd=tmp_path, capture_output=True, text=True, timeout=10, check=True)
+    assert r.stdout.splitlines() == [line.partition("=")[2] for line in lines]
+
+
 # ---- usage ----
 
 def test_help_and_version():
