@@ -30,10 +30,12 @@ enum ga_step_kind { STEP_RUN = 1, STEP_MODEL };
 enum ga_tools { TOOL_CODE_INTERPRETER = 1 }; /* bits */
 
 struct ga_check {
+	uint8_t request_id[REQUEST_ID_LEN];
 	uint8_t source[SOURCE_LEN];
 	struct span credential;
 };
 static const struct wire_field ga_check_rows[] = {
+	WIRE_FIXED(struct ga_check, request_id),
 	WIRE_FIXED(struct ga_check, source),
 	WIRE_BYTES(struct ga_check, credential, 0, CREDENTIAL_MAX),
 };

@@ -40,7 +40,7 @@ admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (error != ERROR_NONE || keys_check(&gw->a->keys, m->credential, now_real_s()) != NULL)
 		send_error(gw, GA_CHECKED, id, error);
 	else
-		refuse_unknown(gw, GA_CHECKED, id, m->source, NULL);
+		refuse_unknown(gw, GA_CHECKED, id, m->source, m->request_id);
 }
 
 void
@@ -112,8 +112,7 @@ refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const uint8
 		return;
 	}
 	memcpy(t->source, source, sizeof(t->source));
-	if (request_id != NULL)
-		memcpy(t->request_id, request_id, sizeof(t->request_id));
+	memcpy(t->request_id, request_id, sizeof(t->request_id));
 	turn_expect(t, reply_type, id);
 	t->state = TURN_ANSWERING;
 	t->error = ERROR_INVALID_KEY;

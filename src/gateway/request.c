@@ -172,6 +172,20 @@ key_failed(struct request *r)
 		diag(DIAG_WARN, "failed credentials could not be reported");
 }
 
+/* A key that is none: recorded with its request, as long as a source has few of them. */
+static void
+refuse_key(struct request *r)
+{
+	if (r->g->authority != NULL && source_single(r->source, gateway_now(r->g))) {
+		/* The authority refuses it without a look-up, too, and writes its record. */
+		turn_refuse(&r->turn, ERROR_NO_ROUTE);
+		return;
+	}
+	key_failed(r);
+	reply_error(r, ERROR_INVALID_KEY);
+	request_over(r);
+}
+
 void
 request_check(struct request *r)
 {
@@ -180,11 +194,10 @@ request_check(struct request *r)
 	activate(r);
 	r->close = true; /* unless the key is good, the body is never read */
 	if (!r->key_ok) {
-		key_failed(r);
-		reply_error(r, ERROR_INVALID_KEY);
-		request_over(r);
+		refuse_key(r);
 		return;
 	}
+	memcpy(m.request_id, r->id, REQUEST_ID_LEN);
 	memcpy(m.source, r->address, SOURCE_LEN);
 	if (r->g->authority == NULL || !is_ok(link_call(r->g->authority, GA_CHECK, &m,
 					   CALL_TIMEOUT_MS, on_checked, r, &r->call))) {
@@ -256,15 +269,8 @@ request_run(struct request *r)
 	enum error error;
 
 	activate(r);
-	if (!r->key_ok && r->g->authority != NULL && source_single(r->source, gateway_now(r->g))) {
-		/* The authority refuses it without a look-up, too, and writes its record. */
-		turn_refuse(&r->turn, ERROR_NO_ROUTE);
-		return;
-	}
 	if (!r->key_ok) {
-		key_failed(r);
-		reply_error(r, ERROR_INVALID_KEY);
-		request_over(r);
+		refuse_key(r);
 		return;
 	}
 	error = check(r);

@@ -41,6 +41,7 @@ struct rec {
 	uint8_t event, phase, outcome, cause;
 	uint64_t seq, intent_seq, proc_seq;
 	bool anonymous;
+	uint8_t request; /* first byte of the request's id */
 };
 
 /* What a stand-in has seen and how it behaves. */
@@ -102,7 +103,7 @@ on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
 		assert_true(w.nrecs < RECS_MAX);
 		w.recs[w.nrecs++] = (struct rec){ recs[i].event, recs[i].phase, recs[i].outcome,
 			recs[i].cause, ++w.seq, recs[i].intent_seq, recs[i].proc_seq,
-			memcmp(recs[i].subject, zero, sizeof(zero)) == 0 };
+			memcmp(recs[i].subject, zero, sizeof(zero)) == 0, recs[i].request_id[0] };
 	}
 	if (w.audit_mode == AUDIT_HOLDS) {
 		w.held[w.nheld] = id;

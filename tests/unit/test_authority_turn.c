@@ -87,7 +87,7 @@ static void
 test_answers_without_a_turn(void **state)
 {
 	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
-	struct ga_check check = { .credential = m.credential };
+	struct ga_check check = { .request_id = { 7 }, .credential = m.credential };
 	struct reply *r = call(w.gw, GA_ADMIT, &m);
 
 	(void)state;
@@ -109,6 +109,7 @@ test_answers_without_a_turn(void **state)
 	    EVENT_AUTHENTICATION, EVENT_ERROR, EVENT_AUTHENTICATION, EVENT_AUTHENTICATION);
 	assert_int_equal(w.recs[6].outcome, AUDIT_DENIED);
 	assert_true(w.recs[6].anonymous);
+	assert_int_equal(w.recs[7].request, 7);
 	assert_false(w.recs[0].anonymous);
 }
 

@@ -327,6 +327,38 @@ head_has_no_body(void **state)
 	struct client c;
 
 	(void)state;
+/* A malformed key is refused without a look-up, but recorded, whether its body is here or not. */
+static void
+malformed_keys_wait_for_no_body(void **state)
+{
+	struct client c;
+
+	(void)state;
+	peers.admit_error = ERROR_INVALID_KEY;
+	client_open(&c);
+	client_send(&c,
+	    "POST " CHAT_PATH " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n"
+	    "Content-Length: 5\r\n\r\n");
+	wait_for(&c, "HTTP/1.1 401 ");
+	wait_eof(&c);
+	assert_int_equal(peers.checks, 0);
+	assert_int_equal(peers.admits, 1);
+	assert_int_equal(peers.failures, 0);
+	client_close(&c);
+	/* Nobody waits for the answer any more: nothing is left behind. */
+	peers.hold_admit = true;
+	client_open(&c);
+	client_send(&c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n");
+	for (int i = 0; i < 400 && peers.admits < 2; i++)
+		turn_loop();
+	client_close(&c);
+	peers.hold_admit = false;
+	admit_now(peers.authority, peers.admit_id);
+	spin(20);
+	assert_int_equal(peers.admits, 2);
+	assert_true(TAILQ_EMPTY(&g.active));
+}
+
 	peers.admit_error = ERROR_INVALID_KEY;
 	client_open(&c);
 	client_send(&c, "HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -350,6 +382,7 @@ main(void)
 		FLOW(turn_without_stream),
 		FLOW(turn_with_stream),
 		FLOW(policy_attaches),
+		FLOW(malformed_keys_wait_for_no_body), /* before the flood of the next */
 		FLOW(refused_language_is_told_to_the_model),
 		FLOW(executes),
 		FLOW(bodies_wait_for_the_key),
