@@ -11,7 +11,7 @@
 
 enum error {
 	ERROR_NONE,
-	ERROR_BAD_REQUEST, /* not parsable as HTTP */
+	ERROR_BAD_REQUEST, /* not parsable as HTTP, or a target that is never served */
 	ERROR_INVALID_JSON,
 	ERROR_INVALID_FIELD, /* schema; the JSON pointer goes into `param` */
 	ERROR_INVALID_KEY,

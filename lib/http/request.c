@@ -113,12 +113,12 @@ lower_in_head(struct head *h, struct span s)
 }
 
 static uint16_t
-host_check(struct http_request_parser *p, const struct framing *f, const struct target *t)
+host_check(struct http_request_parser *p, const struct framing *f, struct target *t)
 {
 	if (!f->has_host || !http_authority_ok(f->host))
 		return 400;
 	if (t->authority.len > 0 && !span_eq_nocase(t->authority, f->host))
-		return 400;
+		*t = (struct target){ .bad = true };
 	lower_in_head(&p->head, f->host);
 	p->req.authority = f->host;
 	return 0;
@@ -161,6 +161,7 @@ head_parse(struct http_request_parser *p)
 		rc = body_choose(p, &f);
 	if (rc != 0)
 		return rc;
+	p->req.target_bad = t.bad;
 	p->req.path = t.path;
 	p->req.query = t.query;
 	p->req.fields = p->head.fields;

@@ -5,7 +5,8 @@
  * Runs in: gateway, broker, supervisor, demo. Trusts: nothing.
  * Owns: nothing; paths are decoded where they lie.
  * Invariants: a path is decoded exactly once, has no dot segment, no backslash, no
- * control character and no decoded slash, and is valid UTF-8.
+ * control character and no decoded slash, and is valid UTF-8; a target that is well
+ * formed but means anything else is `bad` and has no path at all.
  * See: RFC 9112 §3.2, RFC 3986 §3.3.
  */
 #include "target.h"
@@ -18,6 +19,14 @@
 #define PORT_MAX 65535
 #define IPV6_TEXT_MIN 2
 #define IPV6_TEXT_MAX 45
+
+static bool
+port_ok(struct span s)
+{
+	uint64_t port;
+
+	return s.len <= 5 && is_ok(span_u64(s, PORT_MAX, &port)) && port > 0;
+}
 
 /* "%41" → 'A'; -1: not two hex digits. */
 static int
@@ -77,14 +86,56 @@ has_dot_segment(struct span path)
 	return false;
 }
 
+/* Only characters of a URI, and each '%' has its two digits. */
 static bool
-query_ok(struct span q)
+chars_ok(struct span s)
 {
-	for (size_t i = 0; i < q.len; i++) {
-		if (q.ptr[i] == '%' && percent_byte(q.ptr + i, q.len - i) < 0)
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = s.ptr[i];
+
+		if (c == '%' && percent_byte(s.ptr + i, s.len - i) < 0)
+			return false;
+		if (!is_char(c, CH_QUERY) && c != '[' && c != ']')
 			return false;
 	}
-	return http_chars_all(q, CH_QUERY);
+	return true;
+}
+
+/* RFC 3986 §3.1: an absolute URI, whatever its scheme. */
+static bool
+has_scheme(struct span s)
+{
+	uint8_t first = char_lower(s.ptr[0]);
+	size_t i = 1;
+
+	if (first < 'a' || first > 'z')
+		return false;
+	while (i < s.len && (s.ptr[i] == '+' || (is_char(s.ptr[i], CH_HOST) && s.ptr[i] != '_')))
+		i++;
+	return i < s.len && s.ptr[i] == ':';
+}
+
+/* host ":" port, as CONNECT has it. */
+static bool
+authority_form(struct span s)
+{
+	const uint8_t *colon = memrchr(s.ptr, ':', s.len);
+	struct span port = SPAN_EMPTY;
+
+	if (colon != NULL)
+		port = span_from(s, (size_t)(colon - s.ptr) + 1);
+	return port.len > 0 && port_ok(port) && http_authority_ok(s);
+}
+
+/* One of the four forms of RFC 9112 §3.2? */
+static bool
+well_formed(struct span s)
+{
+	if (s.len == 0 || !chars_ok(s))
+		return false;
+	if (s.ptr[0] == '/')
+		return http_chars_all(s, CH_QUERY);
+	return span_eq_str(s, "*") || has_scheme(s) || authority_form(s);
 }
 
 static bool
@@ -94,11 +145,11 @@ origin_form(uint8_t *raw, size_t len, struct target *ret)
 	size_t path_len = mark == NULL ? len : (size_t)(mark - raw);
 
 	ret->query = mark == NULL ? SPAN_EMPTY : span_of(mark + 1, len - path_len - 1);
-	if (path_len == 0 || raw[0] != '/' || !http_chars_all(span_of(raw, path_len), CH_PATH))
+	if (path_len == 0 || raw[0] != '/' || !http_chars_all(span_of(raw, path_len), CH_PATH) ||
+	    !http_chars_all(ret->query, CH_QUERY))
 		return false;
-	if (!path_decode(raw, path_len, &ret->path) || !query_ok(ret->query))
-		return false;
-	return utf8_valid_len(ret->path) == ret->path.len && !has_dot_segment(ret->path);
+	return path_decode(raw, path_len, &ret->path) &&
+	       utf8_valid_len(ret->path) == ret->path.len && !has_dot_segment(ret->path);
 }
 
 /* https://authority/path: the caller compares the authority with Host. */
@@ -119,7 +170,7 @@ absolute_form(uint8_t *raw, size_t len, struct target *ret)
 		return origin_form(raw + end, len - end, ret);
 	ret->path = SPAN_LIT("/");
 	ret->query = end < len ? span_of(raw + end + 1, len - end - 1) : SPAN_EMPTY;
-	return query_ok(ret->query);
+	return http_chars_all(ret->query, CH_QUERY);
 }
 
 bool
@@ -127,20 +178,12 @@ http_target_parse(uint8_t *raw, size_t len, struct target *ret)
 {
 	struct target t = { 0 };
 
-	if (len == 0)
+	if (!well_formed(span_of(raw, len)))
 		return false;
 	if (raw[0] == '/' ? !origin_form(raw, len, &t) : !absolute_form(raw, len, &t))
-		return false;
+		t = (struct target){ .bad = true };
 	*ret = t;
 	return true;
-}
-
-static bool
-port_ok(struct span s)
-{
-	uint64_t port;
-
-	return s.len <= 5 && is_ok(span_u64(s, PORT_MAX, &port)) && port > 0;
 }
 
 /* "[...]" as far as its characters go; nobody connects to it. */

@@ -6,12 +6,13 @@
 #include <base/span.h>
 
 struct target {
+	bool bad;              /* well formed, but none that is ever served: the rest is empty */
 	struct span path;      /* decoded, in place */
 	struct span query;     /* as received */
 	struct span authority; /* of an absolute-form; else empty */
 };
 
-/* `raw` is rewritten in place. False: refused (400). */
+/* `raw` is rewritten in place. False: not a target (400). */
 bool http_target_parse(uint8_t *raw, size_t len, struct target *ret);
 /* uri-host [":" port] without user information (RFC 9110 §7.2). */
 bool http_authority_ok(struct span s);

@@ -161,6 +161,10 @@ conn_route(struct conn *c)
 	const struct http_request *req = http_request_get(c->parser);
 	bool path = false;
 
+	if (req->target_bad) {
+		conn_answer_error(c, 400, "bad_request", "There can be no such path.");
+		return;
+	}
 	if (req->query.len > 0) {
 		conn_answer_error(c, 400, "invalid_request", "No query is wanted.");
 		return;

@@ -301,6 +301,8 @@ put_answer(struct client *c)
 {
 	const struct http_request *req = http_request_get(c->parser);
 
+	if (req->target_bad)
+		return put_refusal(c, 400, "there can be no such endpoint");
 	if (span_eq_str(req->path, "/v1/chat/completions"))
 		return span_eq_str(req->method, "POST") ? put_chat(c)
 							: put_refusal(c, 405, "use POST");

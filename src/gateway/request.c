@@ -349,8 +349,13 @@ check_schema(struct request *r)
 static enum error
 check(struct request *r)
 {
-	enum error error = route_find(r->http.method, r->http.path, &r->route);
+	enum error error;
 
+	if (r->http.target_bad) {
+		r->detail = "its target is none that could be served";
+		return ERROR_BAD_REQUEST;
+	}
+	error = route_find(r->http.method, r->http.path, &r->route);
 	if (error != ERROR_NONE)
 		return error;
 	if (!is_ok(arena_copy(&r->arena, route_param(r->route, r->http.path), &r->route_param)))

@@ -92,6 +92,11 @@ def test_what_cannot_be_parsed(service, raw, name, text, status):
     assert r.ended()
 
 
+# Well-formed targets that are never served: not even that is told without a key.
+BAD_TARGETS = ("*", "/v1/../v1/models", "/v1/./models", "/v1/%2e%2e/v1/models", "/v1%2fmodels", "/v1/models%00", "/%ff",
+               "localhost:443", "https://elsewhere/v1/models", "http://localhost/v1/models")
+
+
 def test_one_401_for_every_path_and_method(service, raw):
     seen = set()
     good_form = "sp_" + "A" * 12 + "_" + "B" * 43 + "C" * 6
@@ -104,8 +109,27 @@ def test_one_401_for_every_path_and_method(service, raw):
                 assert status == 401
                 seen.add(body)
                 r.sock.close()
+    for key in ("x", good_form):
+        r = raw()
+        for target in BAD_TARGETS:
+            r.request("GET", target, key=key)
+            status, headers, body = r.answer()
+            assert (status, "connection" in headers) == (401, False), target
+            seen.add(body)
     assert len(seen) == 1
     assert json.loads(seen.pop())["error"]["code"] == "invalid_api_key"
+
+
+def test_targets_that_are_never_served(service, raw):
+    r = raw()
+    for target in BAD_TARGETS:
+        for method, body in (("GET", ""), ("POST", "{}")):
+            r.request(method, target, body)
+            status, headers, answer = r.answer()
+            assert (status, json.loads(answer)["error"]["code"]) == (400, "bad_request"), target
+            assert "connection" not in headers
+    r.request("GET", "/v1/models")
+    assert r.answer()[0] == 200
 
 
 def test_credentials_that_are_none(service, raw):
@@ -554,6 +578,7 @@ def test_a_flood_of_bad_keys_is_counted_and_disturbs_nobody(service):
                     assert r.answer()[0] == 401
                 sent[0] += 50
 
+    time.sleep(2.2)  # what earlier tests left is told by then
     before = len(service.records())
     threads = [threading.Thread(target=flood) for _ in range(4)]
     for t in threads:
@@ -578,7 +603,6 @@ def test_a_flood_of_bad_keys_is_counted_and_disturbs_nobody(service):
     assert 1 <= len(new) <= 10, "about one counted record a second"
     assert len(single) <= 400, "one by one only up to the limit of a second"
     assert sum(field(rec, "count") for rec in new) + len(single) == sent[0], "each failure counts once"
-    time.sleep(2.2)  # what earlier tests left is told by then
     assert slowest < 1.5
 
 

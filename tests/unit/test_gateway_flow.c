@@ -59,6 +59,8 @@ one_401_for_all(void **state)
 		{ "POST", "/v1/chat/completions", "x" },
 		{ "DELETE", "/nowhere", "sp_" },
 		{ "GET", "/healthz", "" },
+		{ "GET", "/v1/../v1/models", "x" },
+		{ "OPTIONS", "*", "x" },
 	};
 	char first[1024] = "", body[1024];
 	struct client flood;
@@ -129,6 +131,9 @@ bad_requests_are_told_to_valid_keys(void **state)
 		    "[{\"name\":\"a\",\"content_base64\":\"!\"}]}",
 		    "\"param\":\"/files/0/content_base64\"" },
 		{ "GET", "/v1/models", "x", "takes no body" },
+		{ "GET", "/v1/./models", "", "\"code\":\"bad_request\"" },
+		{ "GET", "/v1%2fmodels", "", "\"code\":\"bad_request\"" },
+		{ "POST", "https://elsewhere/v1/execute", "{}", "\"code\":\"bad_request\"" },
 	};
 
 	(void)state;
@@ -141,6 +146,7 @@ bad_requests_are_told_to_valid_keys(void **state)
 		assert_true(has(&c, "HTTP/1.1 4"));
 		assert_true(peers.admit.refused != 0);
 		assert_true(has(&c, "x-should-retry: false\r\n"));
+		assert_false(has(&c, "connection: close\r\n"));
 		client_close(&c);
 	}
 	assert_int_equal(peers.calls + peers.runs, 0);
@@ -321,12 +327,6 @@ bodies_wait_for_the_key(void **state)
 	client_close(&c);
 }
 
-static void
-head_has_no_body(void **state)
-{
-	struct client c;
-
-	(void)state;
 /* A malformed key is refused without a look-up, but recorded, whether its body is here or not. */
 static void
 malformed_keys_wait_for_no_body(void **state)
@@ -359,6 +359,12 @@ malformed_keys_wait_for_no_body(void **state)
 	assert_true(TAILQ_EMPTY(&g.active));
 }
 
+static void
+head_has_no_body(void **state)
+{
+	struct client c;
+
+	(void)state;
 	peers.admit_error = ERROR_INVALID_KEY;
 	client_open(&c);
 	client_send(&c, "HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -376,13 +382,13 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FLOW(lists_models),
+		FLOW(malformed_keys_wait_for_no_body), /* before the flood of the next */
 		FLOW(one_401_for_all),
 		FLOW(bad_requests_are_told_to_valid_keys),
 		FLOW(answers_in_order),
 		FLOW(turn_without_stream),
 		FLOW(turn_with_stream),
 		FLOW(policy_attaches),
-		FLOW(malformed_keys_wait_for_no_body), /* before the flood of the next */
 		FLOW(refused_language_is_told_to_the_model),
 		FLOW(executes),
 		FLOW(bodies_wait_for_the_key),

@@ -70,7 +70,9 @@ log_request(struct buf *log, const struct http_request_parser *p)
 	must(buf_put_u8(log, '<'));
 	must(buf_put_span(log, r->method));
 	must(buf_put_u8(log, ' '));
-	must(buf_put_span(log, r->path));
+	if (r->target_bad ? r->path.len + r->query.len > 0 : r->path.len == 0)
+		abort();
+	must(r->target_bad ? buf_put_str(log, "BAD") : buf_put_span(log, r->path));
 	must(buf_put_u8(log, '?'));
 	must(buf_put_span(log, r->query));
 	must(buf_put_u8(log, ' '));

@@ -45,7 +45,13 @@ enum http_body {
  * Everything is borrowed from the parser, valid until its next message.
  */
 struct http_request {
-	struct span method;    /* a token, case kept */
+	struct span method; /* a token, case kept */
+	/*
+	 * The target is one, but none that is ever served: `*`, host:port, a URI that is not
+	 * https or not of this Host, a path with encoded NUL, control, slash or backslash,
+	 * invalid UTF-8 or dot segments. Path and query are empty then.
+	 */
+	bool target_bad;
 	struct span path;      /* percent-decoded once, valid UTF-8, begins with '/' */
 	struct span query;     /* as received, without '?'; checked for its characters only */
 	struct span authority; /* host[:port], lower case */

@@ -17,10 +17,10 @@
  * LF, obs-fold, blanks before the colon, controls, duplicate or missing Host,
  * duplicate or non-digit Content-Length, Content-Length with Transfer-Encoding,
  * any coding but one `chunked`, chunk extensions, framing fields in trailers,
- * every target but origin-form and an https absolute-form that equals Host,
- * paths with encoded NUL, controls, slash, backslash, invalid UTF-8 or dot
- * segments, an unknown expectation. At most one empty line is skipped before a
- * request. Where the input is split never changes the result.
+ * what is none of the four forms of a target, an unknown expectation. A target
+ * that is well formed but never served makes no error: see target_bad. At most one
+ * empty line is skipped before a request. Where the input is split never changes
+ * the result.
  */
 #include <http/http.h>
 
