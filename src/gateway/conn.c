@@ -3,10 +3,10 @@
  * conn.c: life and death of connections, and their timeouts.
  *
  * Runs in: gateway. Trusts: nothing of the client.
- * Owns: the socket, TLS and parser of one connection; its request until the
- * client leaves.
- * Invariants: a connection is freed by the loop only, after its poll handle.
- * See: conn_io.c (bytes), conn_feed.c (requests), conn_reply.c (answers).
+ * Owns: the socket and TLS of one connection, and its protocol's state.
+ * Invariants: a connection is freed by the loop only, after its poll handle; its
+ * protocol hears of its end at once.
+ * See: conn_io.c (bytes); h1.c (its protocol).
  */
 #include "conn.h"
 
@@ -20,30 +20,19 @@ static void on_poll_closed(uv_handle_t *handle);
 static struct status
 parts_new(struct conn *c)
 {
-	struct http_limits limits = http_limits_default;
-
-	limits.body_len_max = c->g->body_len_max;
 	TRY(tls_accept_new(c->g->tls, c->fd, &c->tls));
-	TRY(http_request_parser_new(&limits, &c->parser));
-	c->req = request_new(c->g);
-	if (c->req == NULL)
-		return fail(E_NOMEM);
-	c->req->reply = &conn_reply_ops;
-	c->req->conn = c;
 	return uv_poll_init(c->g->loop, &c->poll, c->fd) == 0 ? OK : fail(E_NOMEM);
 }
 
 static void
 parts_free(struct conn *c)
 {
+	if (c->protocol != NULL)
+		c->protocol->free(c);
 	tls_conn_free(c->tls);
-	http_request_parser_free(c->parser);
-	buf_done(&c->in);
 	buf_done(&c->out);
 	(void)close(c->fd);
 	source_leave(c->source);
-	if (c->req != NULL)
-		request_left(c->req);
 }
 
 void
@@ -60,7 +49,6 @@ conn_open(struct gateway *g, int fd, struct source *source, const uint8_t addres
 	c->fd = fd;
 	c->source = source;
 	memcpy(c->address, address, SOURCE_LEN);
-	c->in.max = PIPELINE_MAX + READ_LEN;
 	c->out.max = OUT_MAX;
 	c->t_read.fn = on_read_timeout;
 	c->t_write.fn = on_write_timeout;
@@ -83,7 +71,6 @@ void
 conn_close(struct conn *c)
 {
 	struct gateway *g = c->g;
-	struct request *r = c->req;
 
 	if (c->state == CONN_CLOSED)
 		return;
@@ -96,9 +83,8 @@ conn_close(struct conn *c)
 	TAILQ_REMOVE(&g->conns, c, next);
 	g->nconns--;
 	daemon_metric_add(METRIC_CONNECTIONS_OPEN, -1);
-	c->req = NULL;
-	if (r != NULL)
-		request_left(r); /* at once: its runs end within 100 ms */
+	if (c->protocol != NULL)
+		c->protocol->left(c); /* at once: its runs end within 100 ms */
 	uv_close((uv_handle_t *)&c->poll, on_poll_closed);
 }
 
@@ -137,45 +123,38 @@ linger(struct conn *c)
 	conn_poll(c);
 }
 
-/* Answers of requests that came in one go are made one after the other, here. */
-static void
-feed_kept(struct conn *c)
-{
-	while (c->state == CONN_READ && !c->close_after && c->in.len > 0 && !conn_held_up(c)) {
-		size_t used = conn_feed(c, buf_span(&c->in));
-
-		if (c->state == CONN_CLOSED)
-			return;
-		buf_shift(&c->in, used);
-		if (used == 0)
-			return;
-	}
-	if (c->in.len == 0)
-		buf_done(&c->in); /* few clients send ahead: keep nothing for them */
-}
-
 void
 conn_settle(struct conn *c)
 {
-	bool was_held_up;
+	bool was_full;
 
-	if (c->state == CONN_READ && !c->close_after) {
-		feed_kept(c);
-		if (conn_held_up(c))
-			timeout_clear(&c->g->timeouts, &c->t_read); /* writing has its own */
-		else if (c->state == CONN_READ)
-			conn_arm(c);
-	}
-	was_held_up = conn_held_up(c);
+	if (c->state == CONN_OPEN)
+		c->protocol->settle(c);
+	was_full = conn_full(c);
 	if (c->state == CONN_CLOSED || !conn_flush(c))
 		return;
-	if (conn_unsent(c) == 0 && c->close_after && c->state == CONN_READ) {
+	if (c->state == CONN_OPEN && conn_unsent(c) == 0 && c->close_after &&
+	    c->protocol->over(c)) {
 		linger(c);
 		return;
 	}
-	if (was_held_up && !conn_held_up(c))
-		conn_mark(c); /* what is kept goes on */
+	if (c->state == CONN_OPEN)
+		c->protocol->sent(c, was_full);
 	conn_resume(c);
+}
+
+/* Set anew only when it is of another kind: bytes that trickle in do not prolong it. */
+void
+conn_arm(struct conn *c, enum timeout_kind kind)
+{
+	if (!c->t_read.set || c->t_read.kind != kind)
+		timeout_set(&c->g->timeouts, &c->t_read, kind, gateway_now(c->g));
+}
+
+void
+conn_disarm(struct conn *c)
+{
+	timeout_clear(&c->g->timeouts, &c->t_read);
 }
 
 static void
@@ -183,15 +162,12 @@ on_read_timeout(struct timeout *t)
 {
 	struct conn *c = t->owner;
 
-	if (c->state == CONN_READ && (c->in_head || http_request_in_body(c->parser)) &&
-	    !c->close_after) {
-		conn_refuse(c, 408);
+	if (c->state == CONN_OPEN) {
+		c->protocol->timed_out(c);
 		return;
 	}
 	if (c->state == CONN_HANDSHAKE)
 		daemon_metric_add(METRIC_HANDSHAKES_FAILED, 1);
-	else if (c->state == CONN_READ)
-		(void)is_ok(tls_shutdown(c->tls));
 	conn_close(c);
 }
 
@@ -199,4 +175,26 @@ static void
 on_write_timeout(struct timeout *t)
 {
 	conn_close(t->owner);
+}
+
+enum error
+conn_error(uint16_t status)
+{
+	static const struct {
+		uint16_t status;
+		enum error error;
+	} rows[] = {
+		{ 408, ERROR_HEADER_TIMEOUT },
+		{ 413, ERROR_BODY_TOO_LARGE },
+		{ 414, ERROR_URI_TOO_LONG },
+		{ 431, ERROR_HEADERS_TOO_LARGE },
+		{ 503, ERROR_OVERLOADED },
+		{ 505, ERROR_HTTP_VERSION },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].status == status)
+			return rows[i].error;
+	}
+	return ERROR_BAD_REQUEST;
 }

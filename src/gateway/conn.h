@@ -3,20 +3,46 @@
 #define GATEWAY_CONN_H
 
 /*
- * One HTTP/1.1 connection over TLS: handshake, then request and answer in turns.
+ * One connection: TLS, bytes in and out, and a protocol that ALPN chose in the
+ * handshake. A protocol turns bytes into requests and answers into bytes; it
+ * knows nothing of sockets.
  */
-#include <http/request.h>
 #include <tls/tls.h>
 
 #include "request.h"
 
 enum conn_state {
 	CONN_HANDSHAKE,
-	CONN_READ,   /* the parser wants input */
-	CONN_ANSWER, /* a request is under way; input is kept, within PIPELINE_MAX */
+	CONN_OPEN,   /* the protocol has it */
 	CONN_LINGER, /* the last answer is out; what still comes is thrown away */
 	CONN_CLOSED,
 };
+
+struct conn;
+
+/* All but start: in state CONN_OPEN; free: whenever start was called. */
+struct protocol {
+	struct status (*start)(struct conn *c);
+	void (*free)(struct conn *c);
+	/* Is there room for more input? */
+	bool (*wants_input)(const struct conn *c);
+	/* Plain text came. False: the connection was closed. */
+	bool (*take)(struct conn *c, struct span in);
+	/* The loop's turn ends: go on with what waits, fill `out`, set the timeout of reading. */
+	void (*settle)(struct conn *c);
+	/* `out` is shorter now, or full still. */
+	void (*sent)(struct conn *c, bool was_full);
+	/* Everything is sent: may a connection that is to be closed end now? */
+	bool (*over)(const struct conn *c);
+	/* This worker was replaced; `now`: the grace is over. */
+	void (*drain)(struct conn *c, bool now);
+	void (*timed_out)(struct conn *c); /* t_read */
+	void (*eof)(struct conn *c);
+	/* The client is gone: what it asked for ends at once. */
+	void (*left)(struct conn *c);
+};
+
+extern const struct protocol protocol_h1;
 
 struct conn {
 	TAILQ_ENTRY(conn) next;
@@ -27,27 +53,20 @@ struct conn {
 	int events; /* polled for */
 	enum conn_state state;
 	struct tls_conn *tls;
-	struct http_request_parser *parser;
-	struct request *req; /* NULL: its last request was parted from it */
+	const struct protocol *protocol; /* NULL: the handshake is not done */
+	void *proto;                     /* the protocol's own state; NULL: none */
 	struct source *source;
 	uint8_t address[SOURCE_LEN];
 	struct timeout t_read; /* handshake, header, body, idle, linger */
 	struct timeout t_write;
-	struct buf in;  /* read, but not fed to the parser */
 	struct buf out; /* plain text to be sent, from out_off on */
 	size_t out_off;
 	size_t lingered; /* bytes */
 	bool dirty;
-	bool served;      /* has had an answer: idle, not header timeout */
-	bool in_head;     /* the header timeout runs */
-	bool close_after; /* once the output is sent */
-	bool chunked;     /* the answer under way */
-	bool no_body;     /* it answers a HEAD */
+	bool close_after; /* once the output is sent; input is thrown away */
 	bool want_write;  /* TLS waits for the socket */
 	bool eof;         /* nothing more comes */
 };
-
-extern const struct reply_ops conn_reply_ops;
 
 /* Takes `fd`. On failure everything is given back. */
 void conn_open(struct gateway *g, int fd, struct source *source, const uint8_t address[SOURCE_LEN]);
@@ -56,21 +75,20 @@ void conn_close(struct conn *c);
 void conn_mark(struct conn *c);
 /* Write, and feed what was kept. */
 void conn_settle(struct conn *c);
-/* Answer an error of HTTP itself, and end the connection. */
-void conn_refuse(struct conn *c, uint16_t status);
+/* Set t_read, unless one of that kind runs already. */
+void conn_arm(struct conn *c, enum timeout_kind kind);
+void conn_disarm(struct conn *c);
+/* In which error of ours a fault of HTTP is told. */
+enum error conn_error(uint16_t status);
 
 /* conn_io.c */
 void conn_on_poll(uv_poll_t *handle, int status, int events);
 void conn_poll(struct conn *c); /* poll for what the state wants */
 void conn_readable(struct conn *c);
 void conn_resume(struct conn *c); /* poll, and read what TLS holds */
-/* The client sends requests, but does not read their answers. */
-bool conn_held_up(const struct conn *c);
-bool conn_flush(struct conn *c); /* false: the connection was closed */
+bool conn_flush(struct conn *c);  /* false: the connection was closed */
 size_t conn_unsent(const struct conn *c);
-
-/* conn_feed.c: bytes used of `in` */
-size_t conn_feed(struct conn *c, struct span in);
-void conn_arm(struct conn *c); /* the timeout that the parser's state asks for */
+/* More unsent output than what stops reading. */
+bool conn_full(const struct conn *c);
 
 #endif

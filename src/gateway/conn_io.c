@@ -3,13 +3,13 @@
  * conn_io.c: bytes of a connection, in and out.
  *
  * Runs in: gateway. Trusts: nothing of the client.
- * Owns: nothing. Invariants: input kept is at most PIPELINE_MAX and one read, and
- * no input is read while it is there, or while a client leaves its answers unread;
+ * Owns: nothing. Invariants: no input is read that the protocol has no room for;
  * a client that goes away while its answer is made is noticed at once.
  * See: conn.c.
  */
 #include "conn.h"
 
+static bool start(struct conn *c);
 static bool keep(struct conn *c, struct span in);
 
 size_t
@@ -18,19 +18,16 @@ conn_unsent(const struct conn *c)
 	return c->out.len - c->out_off;
 }
 
-/* Is there room for more input? What is kept, and answers not yet read, hold it up. */
+bool
+conn_full(const struct conn *c)
+{
+	return conn_unsent(c) >= OUT_SOFT_MAX;
+}
+
 static bool
 wants_input(const struct conn *c)
 {
-	if (c->state == CONN_HANDSHAKE || c->state == CONN_LINGER)
-		return true;
-	return c->in.len < PIPELINE_MAX && !conn_held_up(c);
-}
-
-bool
-conn_held_up(const struct conn *c)
-{
-	return c->state == CONN_READ && conn_unsent(c) >= OUT_SOFT_MAX;
+	return c->state != CONN_OPEN || c->protocol->wants_input(c);
 }
 
 void
@@ -79,11 +76,27 @@ handshake(struct conn *c)
 		return;
 	}
 	c->want_write = false;
-	c->state = CONN_READ;
-	conn_arm(c);
+	if (!start(c))
+		return;
 	conn_poll(c);
 	if (tls_pending(c->tls))
 		conn_readable(c);
+}
+
+/* What ALPN chose; without ALPN it is HTTP/1.1. */
+static bool
+start(struct conn *c)
+{
+	conn_disarm(c);
+	c->protocol = &protocol_h1;
+	if (!is_ok(c->protocol->start(c))) {
+		c->protocol->free(c);
+		c->protocol = NULL;
+		conn_close(c);
+		return false;
+	}
+	c->state = CONN_OPEN;
+	return true;
 }
 
 void
@@ -118,16 +131,13 @@ drop_input(struct conn *c, size_t n)
 		conn_close(c);
 }
 
-/* The input ended. What was asked before may still be answered if it is out already. */
 static void
 on_eof(struct conn *c)
 {
-	if (c->state == CONN_READ && conn_unsent(c) > 0) {
-		c->eof = c->close_after = true;
-		conn_mark(c);
-		return;
-	}
-	conn_close(c);
+	if (c->state == CONN_OPEN)
+		c->protocol->eof(c);
+	else
+		conn_close(c);
 }
 
 /* What TLS holds already is read too, if it is wanted: no poll tells of it. */
@@ -159,44 +169,26 @@ conn_readable(struct conn *c)
 	conn_poll(c);
 }
 
-/* Feed what the parser takes now, keep the rest. */
 static bool
 keep(struct conn *c, struct span in)
 {
-	if (c->state == CONN_LINGER || c->close_after) {
-		drop_input(c, in.len);
-		return c->state != CONN_CLOSED;
-	}
-	if (c->in.len == 0 && c->state == CONN_READ)
-		in = span_from(in, conn_feed(c, in));
-	if (c->state == CONN_CLOSED)
-		return false;
-	if (in.len > 0 && !is_ok(buf_put_span(&c->in, in))) {
-		conn_close(c);
-		return false;
-	}
-	if (c->in.len > 0 && c->state == CONN_READ)
-		conn_mark(c);
-	else if (c->state == CONN_READ)
-		conn_arm(c);
-	return true;
+	if (c->state == CONN_OPEN && !c->close_after)
+		return c->protocol->take(c, in);
+	drop_input(c, in.len);
+	return c->state != CONN_CLOSED;
 }
 
 void
 conn_resume(struct conn *c)
 {
 	conn_poll(c);
-	if (c->state == CONN_READ || c->state == CONN_ANSWER) {
-		if (!c->eof && wants_input(c) && tls_pending(c->tls))
-			conn_readable(c);
-	}
+	if (c->state == CONN_OPEN && !c->eof && wants_input(c) && tls_pending(c->tls))
+		conn_readable(c);
 }
 
 bool
 conn_flush(struct conn *c)
 {
-	bool was_full = conn_unsent(c) >= OUT_SOFT_MAX;
-
 	while (conn_unsent(c) > 0) {
 		size_t n = 0;
 		struct status st = tls_write(c->tls, span_from(buf_span(&c->out), c->out_off), &n);
@@ -226,7 +218,5 @@ conn_flush(struct conn *c)
 		buf_shift(&c->out, c->out_off);
 		c->out_off = 0;
 	}
-	if (was_full && conn_unsent(c) < OUT_SOFT_MAX && c->state == CONN_ANSWER)
-		request_writable(c->req);
-	return c->state != CONN_CLOSED;
+	return true;
 }

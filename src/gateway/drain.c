@@ -12,16 +12,6 @@
 static uv_timer_t grace;
 static bool begun;
 
-/* Between requests, with nothing of an answer left to send? */
-static bool
-is_idle(const struct conn *c)
-{
-	if (c->state == CONN_HANDSHAKE || c->state == CONN_LINGER)
-		return true;
-	return c->state == CONN_READ && http_request_idle(c->parser) && c->in.len == 0 &&
-	       conn_unsent(c) == 0;
-}
-
 static void
 on_grace_over(uv_timer_t *timer)
 {
@@ -30,11 +20,10 @@ on_grace_over(uv_timer_t *timer)
 
 	for (c = TAILQ_FIRST(&g->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, next);
-		if (!is_idle(c))
-			continue;
-		if (c->state == CONN_READ)
-			(void)is_ok(tls_shutdown(c->tls));
-		conn_close(c);
+		if (c->state == CONN_OPEN)
+			c->protocol->drain(c, true);
+		else
+			conn_close(c);
 	}
 	drain_check(g);
 }
@@ -44,8 +33,14 @@ void
 drain_start(struct daemon *d)
 {
 	struct gateway *g = d->ctx;
+	struct conn *c;
 
 	accept_stop(g);
+	TAILQ_FOREACH(c, &g->conns, next)
+	{
+		if (c->state == CONN_OPEN)
+			c->protocol->drain(c, false);
+	}
 	if (!begun)
 		(void)uv_timer_init(g->loop, &grace);
 	begun = true;

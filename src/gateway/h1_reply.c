@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn_reply.c: answers as HTTP/1.1.
+ * h1_reply.c: answers as HTTP/1.1.
  *
  * Runs in: gateway. Trusts: its own process. Owns: nothing.
  * Invariants: answers leave in the order of their requests, since the next
  * request is parsed when the last answer is complete; unsent output is bounded
  * by OUT_SOFT_MAX for streams, by OUT_MAX in any case.
- * See: RFC 9112; request.h.
+ * See: RFC 9112; h1.c; request.h.
  */
 #include <assert.h>
 
@@ -14,7 +14,7 @@
 
 #include <base/clock.h>
 
-#include "conn.h"
+#include "h1.h"
 
 static struct status
 put_head(struct conn *c, const struct request *r, const struct reply_head *h)
@@ -47,8 +47,8 @@ put_head(struct conn *c, const struct request *r, const struct reply_head *h)
 static void
 cut(struct conn *c)
 {
-	c->req->close = true;
-	c->chunked = false;
+	h1_of(c)->req->close = true;
+	h1_of(c)->chunked = false;
 	c->close_after = true;
 }
 
@@ -57,7 +57,7 @@ reply_head_h1(struct request *r, const struct reply_head *h)
 {
 	struct conn *c = r->conn;
 
-	c->chunked = h->stream;
+	h1_of(c)->chunked = h->stream;
 	if (c->g->d->draining)
 		r->close = true;
 	if (!is_ok(put_head(c, r, h)))
@@ -69,10 +69,11 @@ static void
 reply_data_h1(struct request *r, struct span s)
 {
 	struct conn *c = r->conn;
+	const struct h1 *h = c->proto;
 
-	if (c->no_body || c->close_after)
+	if (h->no_body || c->close_after)
 		return;
-	if (!is_ok(c->chunked ? http_put_chunk(&c->out, s) : buf_put_span(&c->out, s)))
+	if (!is_ok(h->chunked ? http_put_chunk(&c->out, s) : buf_put_span(&c->out, s)))
 		cut(c);
 	conn_mark(c);
 }
@@ -81,34 +82,36 @@ static void
 reply_end_h1(struct request *r)
 {
 	struct conn *c = r->conn;
+	struct h1 *h = c->proto;
 
-	if (c->chunked && !c->no_body && !c->close_after && !is_ok(http_put_chunk_end(&c->out)))
+	if (h->chunked && !h->no_body && !c->close_after && !is_ok(http_put_chunk_end(&c->out)))
 		cut(c);
-	c->chunked = c->no_body = c->in_head = false;
-	c->served = true;
+	h->chunked = h->no_body = h->in_head = false;
+	h->served = true;
 	c->close_after = c->close_after || r->close;
 	if (!c->close_after)
-		http_request_next(c->parser);
-	c->state = CONN_READ;
+		http_request_next(h->parser);
+	h->answering = false;
 	conn_mark(c);
 }
 
 static bool
 reply_room_h1(struct request *r)
 {
-	return conn_unsent(r->conn) < OUT_SOFT_MAX;
+	return !conn_full(r->conn);
 }
 
 static void
 reply_go_on_h1(struct request *r)
 {
 	struct conn *c = r->conn;
+	struct h1 *h = c->proto;
 
 	if (r->http.expect_continue && !is_ok(buf_put_span(&c->out, HTTP_CONTINUE)))
 		cut(c);
-	r->close = !http_request_keep_alive(c->parser) || c->g->d->draining;
-	c->state = CONN_READ;
-	timeout_clear(&c->g->timeouts, &c->t_read);
+	r->close = !http_request_keep_alive(h->parser) || c->g->d->draining;
+	h->answering = false;
+	conn_disarm(c);
 	conn_mark(c);
 }
 
@@ -119,10 +122,10 @@ reply_part_h1(struct request *r)
 	struct conn *c = r->conn;
 
 	assert(c->close_after);
-	c->req = NULL;
+	h1_of(c)->req = NULL;
 }
 
-const struct reply_ops conn_reply_ops = {
+const struct reply_ops h1_reply_ops = {
 	.head = reply_head_h1,
 	.data = reply_data_h1,
 	.end = reply_end_h1,
