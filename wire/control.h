@@ -4,7 +4,7 @@
 
 /*
  * Supervisor (A) and every process (B). Order at start: HELLO from the process;
- * START, FD…, PEER…, GO from the supervisor; the process enters its jail; READY.
+ * START, FD…, FILE…, PEER…, GO from the supervisor; the process enters its jail; READY.
  * EOF means: end at once.
  */
 #include <link/wire.h>
@@ -18,6 +18,7 @@ enum ctl_type {
 	CTL_HELLO = 1, /* B: who I am */
 	CTL_START,     /* A */
 	CTL_FD,        /* A: one named descriptor: listen, management, audit-dir … */
+	CTL_FILE,      /* A: a file that the configuration names; anew before each CONFIG */
 	CTL_PEER,      /* A: one end of a fresh link (one descriptor) */
 	CTL_METRICS,   /* A, to authority: another process's counters (one read-only descriptor) */
 	CTL_CERT,      /* A, to gateway: public certificate chain and key, PEM */
@@ -68,6 +69,14 @@ struct ctl_fd {
 };
 static const struct wire_field ctl_fd_rows[] = {
 	WIRE_BYTES(struct ctl_fd, name, 1, 32),
+};
+
+/* Read-only. `name` is the path in the configuration, its parts joined by CONF_SEP. */
+struct ctl_file {
+	struct span name;
+};
+static const struct wire_field ctl_file_rows[] = {
+	WIRE_BYTES(struct ctl_file, name, 1, 255),
 };
 
 struct ctl_peer {
@@ -156,6 +165,7 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_HELLO] = { "hello", WIRE_B_TO_A, WIRE_TABLE(struct ctl_hello, ctl_hello_rows) },
 	[CTL_START] = { "start", WIRE_A_TO_B, WIRE_TABLE(struct ctl_start, ctl_start_rows) },
 	[CTL_FD] = { "fd", WIRE_A_TO_B, WIRE_TABLE(struct ctl_fd, ctl_fd_rows) },
+	[CTL_FILE] = { "file", WIRE_A_TO_B, WIRE_TABLE(struct ctl_file, ctl_file_rows) },
 	[CTL_PEER] = { "peer", WIRE_A_TO_B, WIRE_TABLE(struct ctl_peer, ctl_peer_rows) },
 	[CTL_METRICS] = { "metrics", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_metrics, ctl_metrics_rows) },

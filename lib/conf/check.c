@@ -11,18 +11,11 @@
 
 #include <stdio.h>
 
-#define PART(s) (int)(s).len, (const char *)(s).ptr
-
-struct checker {
-	const struct conf *c;
-	char *error;
-};
-
 typedef struct status check_fn(const struct checker *k, struct span name);
 
 /* Fail with the line of the path that the format of `where` and `name` gives. */
-static struct status
-refuse(
+struct status
+conf_refuse(
     const struct checker *k, const char *prefix, struct span name, const char *key, const char *why)
 {
 	char path[CONF_PATH_MAX + 1];
@@ -163,81 +156,9 @@ check_policy(const struct checker *k, struct span name)
 	const char *key, *why = policy_fault(k->c, &r, &key);
 
 	if (why != NULL)
-		return refuse(k, "policies", name, key, why);
+		return conf_refuse(k, "policies", name, key, why);
 	why = endpoint_fault(k->c, &r);
-	return why == NULL ? OK : refuse(k, "policies", name, "endpoints", why);
-}
-
-/* ---- providers ---- */
-static bool
-loopback_url(const char *url)
-{
-	static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost" };
-	const char *host = strstr(url, "://");
-
-	if (host == NULL)
-		return false;
-	host += 3;
-	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-		size_t n = strlen(hosts[i]);
-
-		if (strncmp(host, hosts[i], n) == 0 && strchr("/:", host[n]) != NULL)
-			return true;
-	}
-	return false;
-}
-
-static struct status
-check_demo(const struct checker *k, struct span name)
-{
-	static const char *const inert[] = { "base_url", "ca_file" };
-	const char *credential = conf_strf(k->c, "providers.%.*s.credential", PART(name));
-
-	for (size_t i = 0; i < sizeof(inert) / sizeof(inert[0]); i++) {
-		if (conf_strf(k->c, "providers.%.*s.%s", PART(name), inert[i]) != NULL)
-			return refuse(k, "providers", name, inert[i], "is not for kind demo");
-	}
-	if (conf_boolf(k->c, "providers.%.*s.allow_plain_loopback", PART(name)))
-		return refuse(k, "providers", name, "allow_plain_loopback", "is not for kind demo");
-	if (credential != NULL && strcmp(credential, "none") != 0)
-		return refuse(k, "providers", name, "credential", "kind demo takes none");
-	return OK;
-}
-
-static const char *
-provider_fault(const struct conf *c, struct span name, const char **key)
-{
-	const char *url = conf_strf(c, "providers.%.*s.base_url", PART(name));
-	const char *credential = conf_strf(c, "providers.%.*s.credential", PART(name));
-	bool plain = conf_boolf(c, "providers.%.*s.allow_plain_loopback", PART(name));
-
-	*key = "base_url";
-	if (url == NULL)
-		return "is missing";
-	if (strncmp(url, "http:", 5) == 0 && !(plain && loopback_url(url)))
-		return "http: needs a loopback address and allow_plain_loopback: true";
-	*key = "allow_plain_loopback";
-	if (plain && strncmp(url, "http:", 5) != 0)
-		return "can never match: the URL is not http:";
-	*key = "credential";
-	if (credential == NULL)
-		return "is missing";
-	if (strcmp(credential, "none") == 0 && !loopback_url(url))
-		return "none is allowed for a loopback address only";
-	*key = "kind";
-	return "is not served by this version; only demo is";
-}
-
-static struct status
-check_provider(const struct checker *k, struct span name)
-{
-	const char *kind = conf_strf(k->c, "providers.%.*s.kind", PART(name));
-	const char *key, *why;
-
-	if (strcmp(kind, "demo") == 0)
-		return check_demo(k, name);
-	why = provider_fault(k->c, name, &key);
-	return refuse(k, "providers", name, key, why);
+	return why == NULL ? OK : conf_refuse(k, "policies", name, "endpoints", why);
 }
 
 /* ---- models, sandboxes, the rest ---- */
@@ -253,7 +174,8 @@ check_model(const struct checker *k, struct span name)
 			return OK;
 		(void)snprintf(key, sizeof(key), "%u\x1fprovider", i);
 		if (!exists(k->c, "providers", span_str(provider)))
-			return refuse(k, "models", name, key, "names a provider that is not there");
+			return conf_refuse(
+			    k, "models", name, key, "names a provider that is not there");
 	}
 }
 
@@ -264,13 +186,14 @@ check_sandbox(const struct checker *k, struct span name)
 
 	if (!span_eq_str(name, "python") && !span_eq_str(name, "javascript") &&
 	    !span_eq_str(name, "sh"))
-		return refuse(k, "sandboxes", name, "", "is no language (python, javascript, sh)");
+		return conf_refuse(
+		    k, "sandboxes", name, "", "is no language (python, javascript, sh)");
 	if (!span_eq_str(name, "python") &&
 	    conf_u64f(k->c, "sandboxes.%.*s.pool_data", PART(name)) > 0)
-		return refuse(k, "sandboxes", name, "pool_data", "is for python only");
+		return conf_refuse(k, "sandboxes", name, "pool_data", "is for python only");
 	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
 		if (conf_strf(k->c, "engines.%s", engines[i]) == NULL)
-			return refuse(k, "engines", span_str(engines[i]), "",
+			return conf_refuse(k, "engines", span_str(engines[i]), "",
 			    "is missing, and there are sandboxes");
 	}
 	return OK;
@@ -280,13 +203,13 @@ static struct status
 check_limits(const struct checker *k)
 {
 	if (conf_u64(k->c, "limits.bodies_total_bytes") < conf_u64(k->c, "limits.body_bytes"))
-		return refuse(k, "limits", SPAN_LIT("bodies_total_bytes"), "",
+		return conf_refuse(k, "limits", SPAN_LIT("bodies_total_bytes"), "",
 		    "is less than limits.body_bytes");
 	if (conf_u64(k->c, "limits.connections_per_source") >
 		conf_u64(k->c, "limits.connections") &&
 	    conf_line(k->c, SPAN_LIT("limits\x1f"
 				     "connections_per_source")) != 0)
-		return refuse(k, "limits", SPAN_LIT("connections_per_source"), "",
+		return conf_refuse(k, "limits", SPAN_LIT("connections_per_source"), "",
 		    "can never match: it is more than limits.connections");
 	return OK;
 }
@@ -300,7 +223,7 @@ conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
 		conf_error(error, 0, SPAN_LIT("policies"), "is missing: no key could do anything");
 		return fail(E_NOTFOUND);
 	}
-	TRY(each(&k, "providers", check_provider));
+	TRY(each(&k, "providers", conf_check_provider));
 	TRY(each(&k, "models", check_model));
 	TRY(each(&k, "sandboxes", check_sandbox));
 	TRY(each(&k, "policies", check_policy));

@@ -63,8 +63,6 @@ int conf_path_cmp(const struct conf_entry *a, const struct conf_entry *b);
 const struct conf_entry *conf_find(const struct conf *c, struct span path);
 /* The line of the first entry at or below the path; 0 when there is none. */
 uint32_t conf_line(const struct conf *c, struct span path);
-/* Like snprintf, but the dots of `fmt` become CONF_SEP. False: too long. */
-bool conf_path_format(char out[CONF_PATH_MAX + 1], const char *fmt, va_list ap);
 
 enum conf_match { MATCH_NONE, MATCH_ABOVE, MATCH_EXACT };
 /* ABOVE: the row is below this path. */
@@ -85,6 +83,17 @@ MUST_USE struct status conf_value_check(
 void conf_error(char error[CONF_ERROR_MAX], uint32_t line, struct span path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* ---- checks of the whole, check*.c ---- */
+#define PART(s) (int)(s).len, (const char *)(s).ptr
+
+struct checker {
+	const struct conf *c;
+	char *error;
+};
+/* Fail, with the line of prefix.name.key (`key` may be "" or hold CONF_SEP). E_RANGE. */
+MUST_USE struct status conf_refuse(const struct checker *k, const char *prefix, struct span name,
+    const char *key, const char *why);
+MUST_USE struct status conf_check_provider(const struct checker *k, struct span name);
 MUST_USE struct status conf_check(const struct conf *c, char error[CONF_ERROR_MAX]);
 
 #endif

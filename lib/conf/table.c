@@ -39,6 +39,13 @@ const struct conf_row conf_rows[] = {
 	NUMBER("workers", 0, 16, "0", "Gateway processes; 0: one per core."),
 	PATH("tls.certificate", "tls/cert.pem", "Certificate chain of the public API, PEM."),
 	PATH("tls.key", "tls/key.pem", "Its private key, PEM."),
+	PATH("network.ca_file", "/etc/ssl/certs/ca-certificates.crt",
+	    "Certificate authorities of providers that name none of their own, PEM."),
+	PATH("network.resolv_conf", "/etc/resolv.conf",
+	    "DNS servers: its lines `nameserver ADDRESS`, also `ADDRESS:PORT`. A search list is "
+	    "not "
+	    "used."),
+	PATH("network.hosts", "/etc/hosts", "Names that are not asked of DNS."),
 	PATH("engines.runsc", NULL, "The gVisor binary. Needed where there is a sandbox."),
 	PATH("engines.image", NULL, "The sandbox image (EROFS). Needed where there is a sandbox."),
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
@@ -66,13 +73,27 @@ const struct conf_row conf_rows[] = {
 	    "providers.NAME.allow_plain_loopback", "false", "Allow `http:` to a loopback address."),
 	{ "providers.NAME.tls_min", CONF_ENUM, 0, 0, "1.3", false, "1.2|1.3",
 	    "Lowest version of TLS towards it." },
-	PATH("providers.NAME.ca_file", NULL, "Its certificate authority, PEM."),
+	PATH("providers.NAME.ca_file", NULL,
+	    "The only certificate authorities that may vouch for it, PEM; without it those of "
+	    "`network.ca_file`."),
+	{ "providers.NAME.pin_sha256", CONF_STRING, 44, 44, NULL, false, NULL,
+	    "SHA-256 of its certificate's public key (SPKI), base64: any other key is refused." },
+	SWITCH("providers.NAME.allow_private", "false",
+	    "Allow it private addresses (RFC 1918, unique local, shared, NAT64). Link-local and "
+	    "metadata addresses are never used."),
+	NUMBER(
+	    "providers.NAME.first_byte_s", 1, 600, "300", "Time until its answer begins, seconds."),
+	NUMBER("providers.NAME.idle_s", 1, 600, "60",
+	    "Time without a byte, once its answer has begun, seconds."),
 
 	{ "models.ALIAS.N.provider", CONF_STRING, 1, CONF_NAME_MAX, NULL, true, NULL,
 	    "The provider that serves it." },
 	{ "models.ALIAS.N.model", CONF_STRING, 1, CONF_ALIAS_MAX, NULL, true, NULL,
 	    "The provider's own name of the model." },
-	NUMBER("models.ALIAS.N.weight", 1, 1000, "1", "Share of the calls, among several."),
+	NUMBER("models.ALIAS.N.weight", 0, 1000, "0",
+	    "Entries with a weight share the calls by it; the others are fallbacks, in their "
+	    "order. "
+	    "Without any weight the first one is asked first."),
 
 	NUMBER("sandboxes.NAME.pool", 0, 1024, "4", "Warm sandboxes kept ready."),
 	NUMBER("sandboxes.NAME.pool_data", 0, 1024, "0",

@@ -48,6 +48,7 @@ static struct {
 	uint32_t uid;
 	struct named_fd fds[DAEMON_FDS_MAX];
 	size_t nfds;
+	struct files files, next_files; /* of the configuration in d.conf, and of the one to come */
 	struct early_peer peers[EARLY_PEERS_MAX];
 	size_t npeers;
 	struct early_metrics metrics[EARLY_PEERS_MAX];
@@ -62,6 +63,7 @@ static struct {
 
 static void on_start(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_fd(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_file(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_peer(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_metrics(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_cert(struct link *l, uint64_t id, const void *msg, void *ctx);
@@ -74,6 +76,7 @@ static void on_control_closed(struct link *l, struct status why, void *ctx);
 static const struct link_rule base_rules[] = {
 	{ CTL_START, 0, on_start },
 	{ CTL_FD, 0, on_fd },
+	{ CTL_FILE, 0, on_file },
 	{ CTL_PEER, 0, on_peer },
 	{ CTL_METRICS, 0, on_metrics },
 	{ CTL_CERT, 0, on_cert },
@@ -139,6 +142,19 @@ on_fd(struct link *l, uint64_t id, const void *msg, void *ctx)
 	must(span_to_cstr(m->name, f->name, sizeof(f->name)), "descriptor name");
 	f->fd = fd;
 	self.nfds++;
+}
+
+/* They come before GO and before each CONFIG, and count from then on. */
+static void
+on_file(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ctl_file *m = msg;
+	int fd = link_take_fd(l);
+
+	(void)id, (void)ctx;
+	if (fd < 0)
+		diag_fatal("control link: file without descriptor");
+	must(files_add(self.go ? &self.next_files : &self.files, m->name, fd), "file");
 }
 
 static void
@@ -223,6 +239,7 @@ on_config(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)l, (void)id, (void)ctx;
 	config_load(m->config, m->generation);
+	files_replace(&self.files, &self.next_files);
 	if (self.d.ops->config != NULL)
 		self.d.ops->config(&self.d);
 }
@@ -267,6 +284,20 @@ daemon_fd(const struct daemon *d, const char *name)
 			return self.fds[i].fd;
 	}
 	return -1;
+}
+
+int
+daemon_filef(const struct daemon *d, const char *fmt, ...)
+{
+	char path[CONF_PATH_MAX + 1];
+	va_list ap;
+	bool ok;
+
+	(void)d;
+	va_start(ap, fmt);
+	ok = conf_path_format(path, fmt, ap);
+	va_end(ap);
+	return ok ? files_find(&self.files, span_str(path)) : -1;
 }
 
 struct status

@@ -232,6 +232,7 @@ greet(struct child *c)
 
 	TRY(send_start(c));
 	TRY(send_fds(c));
+	TRY(files_send(c));
 	TRY(send_cert(c));
 	c->state = CHILD_GREETED;
 	TRY(peers_connect(c));

@@ -104,6 +104,8 @@ open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 	must(st, conf_path);
 	if (!is_ok(instance_read_conf(sv->inst.conf_path, &sv->conf, text, error)))
 		diag_fatal("configuration: %s", error);
+	if (!is_ok(files_check(sv, error)))
+		diag_fatal("configuration: %s", error);
 	sv->uid_base = (uint32_t)conf_u64(sv->conf, "uid_base");
 	sv->workers = worker_count(sv->conf);
 	sv->generation = 1;

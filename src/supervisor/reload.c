@@ -45,6 +45,8 @@ send_config(struct supervisor *sv, struct child *c)
 
 	m.config = buf_span(&slice);
 	if (is_ok(st))
+		st = files_send(c);
+	if (is_ok(st))
 		st = link_send(c->control, 0, CTL_CONFIG, &m);
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "%s: configuration: %s", proc_names[c->proc], status_text(st));
@@ -124,6 +126,8 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 		return st;
 	sv->conf = fresh;
 	st = check_reloadable(sv, old, error);
+	if (is_ok(st))
+		st = files_check(sv, error);
 	if (is_ok(st)) {
 		st = instance_read_cert(sv, &chain, &key);
 		if (!is_ok(st))

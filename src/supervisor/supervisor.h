@@ -120,6 +120,11 @@ MUST_USE struct status instance_keep_head(
 MUST_USE struct status instance_read_conf(
     const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX]);
 
+/* files.c: what the configuration names and a process reads: descriptors of it. */
+/* Can all of them be opened? On failure `error` names the first that cannot. */
+MUST_USE struct status files_check(const struct supervisor *sv, char error[CONF_ERROR_MAX]);
+MUST_USE struct status files_send(const struct child *c);
+
 /* child.c: one process's life. */
 MUST_USE struct status child_start(struct supervisor *sv, enum proc proc, uint32_t index);
 struct child *child_of(struct supervisor *sv, enum proc proc, bool ready);

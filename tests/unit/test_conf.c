@@ -45,7 +45,7 @@ defaults_are_filled_in(void **state)
 	assert_int_equal(conf_u64(c, "sandboxes.sh.pool"), 4);
 	assert_int_equal(conf_u64(c, "sandboxes.sh.memory_mb"), 512);
 	assert_int_equal(conf_u64(c, "limits.turn_steps"), 8);
-	assert_int_equal(conf_u64(c, "models.demo.0.weight"), 1);
+	assert_int_equal(conf_u64(c, "models.demo.0.weight"), 0);
 	assert_int_equal(conf_u64(c, "policies.default.requests_per_min"), 6000);
 	assert_string_equal(conf_str(c, "policies.default.attach"), "");
 	assert_false(conf_bool(c, "providers.demo.allow_plain_loopback"));
@@ -104,7 +104,7 @@ each_stops_at_the_end_of_a_prefix(void **state)
 	n = 0;
 	for (i = 0; conf_each(c, "", &i, &name);)
 		n++;
-	assert_int_equal(n, 11); /* the top-level keys, defaults included */
+	assert_int_equal(n, 12); /* the top-level keys, defaults included */
 	conf_free(c);
 }
 
@@ -254,6 +254,25 @@ static const struct {
 	{ OPENAI("base_url: 'http://127.0.0.1.evil.example', credential: none, "
 		 "allow_plain_loopback: true"),
 	    "needs a loopback address" },
+	{ OPENAI("base_url: 'https://h:0', credential: 'file:k'"), "host and port" },
+	{ OPENAI("base_url: 'https://h:65536', credential: 'file:k'"), "host and port" },
+	{ OPENAI("base_url: 'https://[::1', credential: none"), "host and port" },
+	{ OPENAI("base_url: 'https://2130706433', credential: none"), "four decimal numbers" },
+	{ OPENAI("base_url: 'https://127.1', credential: none"), "four decimal numbers" },
+	{ OPENAI("base_url: 'https://0x7f.0.0.0x1', credential: none"), "four decimal numbers" },
+	{ OPENAI("base_url: 'https://10.0.0.1', credential: 'file:k'"), "allow_private: true" },
+	{ OPENAI("base_url: 'https://169.254.169.254', allow_private: true, credential: 'file:k'"),
+	    "no provider can have" },
+	{ OPENAI("base_url: 'https://[::ffff:1.1.1.1]', credential: 'file:k'"),
+	    "no provider can have" },
+	{ OPENAI("base_url: 'https://localhost', allow_private: true, credential: none"),
+	    "allow_private: can never match" },
+	{ OPENAI("base_url: 'http://localhost', allow_plain_loopback: true, ca_file: x, "
+		 "credential: none"),
+	    "ca_file: can never match" },
+	{ OPENAI("base_url: 'https://h', pin_sha256: "
+		 "'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA!', credential: 'file:k'"),
+	    "base64 of 32 bytes" },
 	{ OPENAI("base_url: 'https://u:p@h', credential: none"), "character that is not allowed" },
 	{ OPENAI("base_url: 'ftp://h', credential: none"), "expects https://" },
 	{ OPENAI("base_url: 'https://h', credential: 'file:k', allow_plain_loopback: true"),

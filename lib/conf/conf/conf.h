@@ -18,6 +18,7 @@
  * for it. In the conf_*f functions only the dots of the format are separators,
  * never those of an argument: conf_strf(c, "models.%s.0.provider", "gpt-4.1").
  */
+#include <stdarg.h>
 #include <sys/socket.h>
 
 #include <base/span.h>
@@ -63,6 +64,9 @@ uint64_t conf_u64f(const struct conf *c, const char *fmt, ...)
 const char *conf_strf(const struct conf *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 bool conf_boolf(const struct conf *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Like snprintf, but the dots of `fmt` become CONF_SEP. False: too long. */
+bool conf_path_format(char out[CONF_PATH_MAX + 1], const char *fmt, va_list ap);
 
 /* The next item of a list value; false at the end. Start with *iter = 0. */
 bool conf_list_next(const char *list, size_t *iter, struct span *item);

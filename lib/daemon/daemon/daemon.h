@@ -22,6 +22,7 @@
 
 #define DAEMON_CONTROL_FD 3
 #define DAEMON_FDS_MAX 8
+#define DAEMON_FILES_MAX 160 /* that a configuration names */
 #define DIAG_LINE_MAX 512
 
 struct daemon;
@@ -74,6 +75,14 @@ struct daemon {
 int daemon_main(int argc, char **argv, const struct daemon_ops *ops, void *ctx);
 /* A named descriptor that the supervisor gave: -1 when there is none. Still owned by d. */
 int daemon_fd(const struct daemon *d, const char *name);
+/*
+ * A file that the configuration in d->conf names, by its path there ('.' stands for CONF_SEP in the
+ * format only): a descriptor of d's, read-only; -1 when there is none.
+ */
+int daemon_filef(const struct daemon *d, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* All of a regular file, from its beginning. E_NOTFOUND (fd < 0), E_FULL (`out`), E_SYS. */
+MUST_USE struct status daemon_read_file(int fd, struct buf *out);
 /* In init(): keep a folder or file reachable inside the jail (takes fd). */
 MUST_USE struct status daemon_allow_path(struct daemon *d, int fd, unsigned access);
 /* Leave the loop and exit with `status`. */
