@@ -139,6 +139,7 @@ cmd_test() {
 	check "clang-tidy" static_tidy
 	check "cppcheck" static_cppcheck
 	test_venv
+	test_servers
 	test_vm_root
 	run_pytest system "$here/tests/system"
 	! has_tests jail || run_pytest jail "$here/tests/jail"

@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """One real service for the tests of a module, and raw TLS beside the SDK."""
 
+import contextlib
+import pathlib
 import socket
 import ssl
+import sys
+import tempfile
 
 import pytest
 
-from instance import Instance, running
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "servers"))
+
+from aws import Aws  # noqa: E402
+from instance import Instance, running  # noqa: E402
+from pki import Authority  # noqa: E402
+from places import places  # noqa: E402
+from postgres import Postgres  # noqa: E402
+from provider import Provider  # noqa: E402
+from vault import Vault  # noqa: E402
 
 
 class Raw:
@@ -106,3 +118,45 @@ def client(service):
     with openai.OpenAI(base_url=service.url + "/v1", api_key=service.key, max_retries=0,
                        http_client=httpx.Client(verify=service.tls())) as c:
         yield c
+
+
+# ---- the world around the service ------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def authority():
+    """A certificate authority for the servers of a module."""
+    with tempfile.TemporaryDirectory(prefix="sp-ca-") as folder:
+        yield Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def provider(authority):
+    """A provider of models; each test forgets what the one before it saw: `provider.forget()`."""
+    with Provider(authority) as p:
+        yield p
+
+
+@pytest.fixture(scope="module")
+def make_provider(authority):
+    """More providers: make_provider(names=[…], tls="1.2", …)."""
+    with contextlib.ExitStack() as made:
+        yield lambda **kw: made.enter_context(Provider(authority, **kw))
+
+
+@pytest.fixture(scope="module")
+def vault(authority):
+    """A real Vault, unsealed, with KV v2, AppRole, TLS certificate and JWT login."""
+    with Vault(authority, places()["vaultd"]) as v:
+        yield v
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with Postgres() as p:
+        yield p
+
+
+@pytest.fixture(scope="module")
+def aws(authority):
+    with Aws(authority, places()["aws_python"]) as a:
+        yield a

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A certificate authority for the servers of a test."""
+
+import ipaddress
+import pathlib
+import subprocess
+
+KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True, timeout=30)
+
+
+class Authority:
+    def __init__(self, folder, name="Test CA"):
+        self.dir = pathlib.Path(folder)
+        self.ca, self.key = self.dir / "ca.pem", self.dir / "ca.key"
+        openssl("req", "-x509", *KEY, "-keyout", self.key, "-out", self.ca, "-days", 2, "-subj",
+                f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
+                "keyUsage=critical,keyCertSign,cRLSign")
+
+    def issue(self, folder, name, names, days=1, usage="serverAuth"):
+        """-> certificate and key for DNS names and addresses; days < 0: one that has expired"""
+        folder = pathlib.Path(folder)
+        cert, key, request = (folder / f"{name}.{x}" for x in ("pem", "key", "csr"))
+        extensions = folder / f"{name}.ext"
+        sans = ",".join(("IP:" if is_address(n) else "URI:" if ":" in n else "DNS:") + n for n in names)
+        extensions.write_text(f"basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
+                              f"extendedKeyUsage={usage}\nsubjectAltName={sans}\n"
+                              "authorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n")
+        openssl("req", "-new", *KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.key, "-CAcreateserial",
+                "-days", days, "-extfile", extensions, "-out", cert)
+        key.chmod(0o600)
+        return str(cert), str(key)
+
+
+def is_address(name):
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
