@@ -10,9 +10,16 @@
  * A slot is free again when EXITED came: processes reaped, cgroup, files and
  * mounts removed; or, `stuck`, all but the cgroup.
  */
+#include <assert.h>
+
+#include <conf/conf.h>
 #include <link/wire.h>
 
 #define ES_SLOTS_MAX 512
+static_assert(CONF_POOLS_MAX <= ES_SLOTS_MAX, "every configured pool has its slots");
+/* Descriptors that the executor needs: a slot's four pipes, and all else that it holds. */
+#define EXECUTOR_FDS_PER_SLOT 4
+#define EXECUTOR_FDS_RESERVED 96
 
 enum es_type { ES_START = 1, ES_STARTED, ES_ARM, ES_ARMED, ES_KILL, ES_EXITED };
 enum es_kind { SLOT_GVISOR = 1 };

@@ -199,6 +199,23 @@ check_sandbox(const struct checker *k, struct span name)
 	return OK;
 }
 
+/* A pool that never gets its slots would never be warm, and the service never ready. */
+static struct status
+check_pools(const struct checker *k)
+{
+	struct span name;
+	uint64_t n = 0;
+
+	for (size_t i = 0; conf_each(k->c, "sandboxes", &i, &name);) {
+		n += conf_u64f(k->c, "sandboxes.%.*s.pool", PART(name)) +
+		     conf_u64f(k->c, "sandboxes.%.*s.pool_data", PART(name));
+		if (n > CONF_POOLS_MAX)
+			return conf_refuse(k, "sandboxes", name, "pool",
+			    "all pools together have more than 512 sandboxes");
+	}
+	return OK;
+}
+
 static struct status
 check_limits(const struct checker *k)
 {
@@ -226,6 +243,7 @@ conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
 	TRY(each(&k, "providers", conf_check_provider));
 	TRY(each(&k, "models", check_model));
 	TRY(each(&k, "sandboxes", check_sandbox));
+	TRY(check_pools(&k));
 	TRY(each(&k, "policies", check_policy));
 	return check_limits(&k);
 }

@@ -95,8 +95,9 @@ const struct conf_row conf_rows[] = {
 	    "order. "
 	    "Without any weight the first one is asked first."),
 
-	NUMBER("sandboxes.NAME.pool", 0, 1024, "4", "Warm sandboxes kept ready."),
-	NUMBER("sandboxes.NAME.pool_data", 0, 1024, "0",
+	NUMBER("sandboxes.NAME.pool", 0, CONF_POOLS_MAX, "4",
+	    "Warm sandboxes kept ready; at most 512 over all languages and kinds."),
+	NUMBER("sandboxes.NAME.pool_data", 0, CONF_POOLS_MAX, "0",
 	    "Warm sandboxes with numpy, pandas and matplotlib imported (`python` only)."),
 	NUMBER("sandboxes.NAME.memory_mb", 32, 1048576, "512", "Memory of one sandbox, MiB."),
 	NUMBER("sandboxes.NAME.wall_s", 1, 3600, "30", "Wall-clock time of one run, seconds."),

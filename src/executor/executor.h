@@ -26,8 +26,6 @@
 #define BODIES_TOTAL_MAX (128U << 20)
 #define READ_MAX 16384   /* of a guest's pipe at a time */
 #define KEPT_CPU_MS 5000 /* CPU that a lease may use between its steps */
-#define FDS_PER_SANDBOX 4
-#define FDS_RESERVED 96
 
 struct executor;
 struct run;

@@ -109,7 +109,13 @@ instance_read_conf(
 		(void)snprintf(error, CONF_ERROR_MAX, "%s: %s", path, status_text(st));
 		return st;
 	}
-	return conf_parse(buf_span(text), ret, error);
+	TRY(conf_parse(buf_span(text), ret, error));
+	st = descriptors_check(*ret, error);
+	if (!is_ok(st)) {
+		conf_free(*ret);
+		*ret = NULL;
+	}
+	return st;
 }
 
 /* ---- sockets ---- */

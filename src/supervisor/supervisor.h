@@ -125,6 +125,10 @@ MUST_USE struct status instance_read_conf(
 MUST_USE struct status files_check(const struct supervisor *sv, char error[CONF_ERROR_MAX]);
 MUST_USE struct status files_send(const struct child *c);
 
+/* descriptors.c: enough descriptors for this configuration? Raises the soft limit when it is lower.
+ */
+MUST_USE struct status descriptors_check(const struct conf *conf, char error[CONF_ERROR_MAX]);
+
 /* child.c: one process's life. */
 MUST_USE struct status child_start(struct supervisor *sv, enum proc proc, uint32_t index);
 struct child *child_of(struct supervisor *sv, enum proc proc, bool ready);

@@ -7,12 +7,13 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from instance import PROCESSES, Instance, running
+from instance import BUILD, PROCESSES, Instance, running
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +304,29 @@ def test_start_is_refused_where_a_key_is_readable_by_others():
         os.chmod(inst.dir / "master.key", 0o644)
         with pytest.raises(RuntimeError, match="master.key"):
             inst.start(20)
+    finally:
+        inst.remove()
+
+
+@pytest.mark.parametrize("pool, hard, needed", [(4, 500, 512), (200, 800, 908)])
+def test_start_is_refused_below_the_descriptors_that_it_needs(pool, hard, needed):
+    inst = Instance(edit=lambda text: re.sub(r"pool: \d+", f"pool: {pool}", text, count=1))
+    try:
+        r = subprocess.run(["bash", "-c", f'ulimit -n {hard}; exec "$0" serve -c "$1"', str(BUILD / "sallyport"),
+                            str(inst.conf)], capture_output=True, text=True, timeout=30, check=False)
+        assert r.returncode == 1 and f"is {hard}, and {needed} are needed" in r.stderr, r
+    finally:
+        inst.remove()
+
+
+def test_a_low_soft_limit_of_descriptors_is_raised():
+    inst = Instance()
+    try:
+        with open(inst.top / "log", "ab") as log:
+            inst.proc = subprocess.Popen(["bash", "-c", 'ulimit -Sn 32; exec "$0" serve -c "$1"', str(BUILD / "sallyport"),
+                                          str(inst.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        inst.wait_ready()
+        assert inst.execute("print(1)")[0] == 200
     finally:
         inst.remove()
 

@@ -204,6 +204,9 @@ static const struct {
 	    "line 2: models.m.0.provider: names a provider that is not there" },
 	{ POLICY DEMO "sandboxes: {sh: {}}\n", "engines.runsc: is missing" },
 	{ POLICY DEMO ENGINES "sandboxes: {ruby: {}}\n", "line 5: sandboxes.ruby: is no language" },
+	{ POLICY DEMO ENGINES
+	    "sandboxes:\n  python: {pool: 256, pool_data: 200}\n  sh: {pool: 57}\n",
+	    "line 7: sandboxes.sh.pool: all pools together have more than 512" },
 	{ POLICY DEMO ENGINES "sandboxes: {sh: {pool_data: 1}}\n",
 	    "line 5: sandboxes.sh.pool_data: is for python only" },
 	{ POLICY "providers: {demo: {kind: demo, base_url: 'https://x'}}\n",
