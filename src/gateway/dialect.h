@@ -108,6 +108,6 @@ struct dialect {
 	    struct answer *a, const struct request *r, enum error error, struct buf *out);
 };
 
-extern const struct dialect dialect_chat;
+extern const struct dialect dialect_chat, dialect_embeddings, dialect_responses;
 
 #endif

@@ -78,6 +78,8 @@ put_openai(const struct request *r, enum error error, struct buf *out)
 
 const struct style style_openai = {
 	.put_error = put_openai,
+	.put_models = models_put_openai,
+	.put_model = models_put_one_openai,
 	.processing_ms = "openai-processing-ms",
 	.rate_limit = "x-ratelimit-limit-requests",
 	.rate_remaining = "x-ratelimit-remaining-requests",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * models.c: GET /v1/models: the aliases that the caller's key may use.
+ * models.c: GET /v1/models and /v1/models/{id}: the aliases that the caller's key may use.
  *
  * Runs in: gateway. Trusts: the authority, which names them.
  * Owns: nothing. Invariants: the answer is made from the authority's list alone.
@@ -18,8 +18,8 @@ models_run(struct request *r)
 	turn_admit(&r->turn, KIND_PLAIN);
 }
 
-static void
-put_model(struct json_writer *w, struct span name)
+void
+models_put_one_openai(struct json_writer *w, struct span name)
 {
 	json_put_object(w);
 	json_put_key(w, "id");
@@ -33,24 +33,48 @@ put_model(struct json_writer *w, struct span name)
 	json_put_end(w);
 }
 
-static void
-put_list(struct json_writer *w, struct span names)
+bool
+style_next_name(struct span *names, struct span *ret)
 {
+	while (names->len > 0) {
+		const uint8_t *end = memchr(names->ptr, '\n', names->len);
+		size_t len = end == NULL ? names->len : (size_t)(end - names->ptr);
+
+		*ret = span_of(names->ptr, len);
+		*names = span_from(*names, len + 1);
+		if (len > 0)
+			return true;
+	}
+	return false;
+}
+
+void
+models_put_openai(struct json_writer *w, struct span names)
+{
+	struct span name;
+
 	json_put_object(w);
 	json_put_key(w, "object");
 	json_put_text(w, "list");
 	json_put_key(w, "data");
 	json_put_array(w);
-	while (names.len > 0) {
-		const uint8_t *end = memchr(names.ptr, '\n', names.len);
-		size_t len = end == NULL ? names.len : (size_t)(end - names.ptr);
+	while (style_next_name(&names, &name))
+		models_put_one_openai(w, name);
+	json_put_end(w);
+	json_put_end(w);
+}
 
-		if (len > 0)
-			put_model(w, span_of(names.ptr, len));
-		names = span_from(names, len + 1);
+/* What the key may not use is not there. */
+static bool
+has_name(struct span names, struct span wanted)
+{
+	struct span name;
+
+	while (style_next_name(&names, &name)) {
+		if (span_eq(name, wanted))
+			return true;
 	}
-	json_put_end(w);
-	json_put_end(w);
+	return false;
 }
 
 void
@@ -59,10 +83,16 @@ models_finish(struct turn *t, const struct ga_admitted *m)
 	auto_buf struct buf out = BUF_INIT(16UL << 20);
 	struct json_writer w = json_writer(&out);
 	struct request *r = t->r;
+	struct span wanted = r->route_param;
 
 	t->state = TURN_IDLE;
-	put_list(&w, m->models);
-	if (is_ok(json_writer_finish(&w)))
+	if (wanted.len == 0)
+		r->style->put_models(&w, m->models);
+	else if (has_name(m->models, wanted))
+		r->style->put_model(&w, wanted);
+	if (wanted.len > 0 && out.len == 0)
+		reply_error(r, ERROR_MODEL_NOT_FOUND);
+	else if (is_ok(json_writer_finish(&w)))
 		reply_json(r, 200, buf_span(&out));
 	else
 		reply_error(r, ERROR_INTERNAL);

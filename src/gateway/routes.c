@@ -15,7 +15,12 @@
 
 const struct route routes[] = {
 	{ "POST", "/v1/chat/completions", ENDPOINT_CHAT, &schema_chat, &dialect_chat, loop_run },
+	{ "POST", "/v1/responses", ENDPOINT_RESPONSES, &schema_responses, &dialect_responses,
+	    loop_run },
+	{ "POST", "/v1/embeddings", ENDPOINT_EMBEDDINGS, &schema_embeddings, &dialect_embeddings,
+	    loop_run },
 	{ "GET", "/v1/models", ENDPOINT_MODELS, NULL, NULL, models_run },
+	{ "GET", "/v1/models/", ENDPOINT_MODELS, NULL, NULL, models_run },
 	{ "POST", "/v1/execute", ENDPOINT_EXECUTE, &schema_execute, NULL, execute_run },
 };
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);

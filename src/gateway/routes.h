@@ -12,7 +12,9 @@ struct dialect;
 struct request;
 
 extern const struct span schema_chat;
+extern const struct span schema_embeddings;
 extern const struct span schema_execute;
+extern const struct span schema_responses;
 
 struct route {
 	const char *method;

@@ -154,6 +154,22 @@ put_cut(struct json_writer *w, const char *key, struct span text, bool *ret_cut)
 	return OK;
 }
 
+struct status
+text_put_for_model(struct span text, struct buf *out)
+{
+	struct json_writer w = json_writer(out);
+	bool cut = false;
+
+	json_put_object(&w);
+	json_put_key(&w, "untrusted");
+	json_put_text(&w, UNTRUSTED);
+	TRY(put_cut(&w, "stdout", text, &cut));
+	json_put_key(&w, "truncated");
+	json_put_bool(&w, cut);
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
 /* The length of the escape sequence that begins at s[0] = ESC (ECMA-48). */
 static size_t
 escape_len(struct span s)

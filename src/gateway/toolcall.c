@@ -143,6 +143,20 @@ add_text(struct toolcalls *t, struct buf *to, const struct json_doc *d, uint32_t
 	return t->bytes > CALL_BYTES_MAX ? fail(E_FULL) : OK;
 }
 
+struct status
+toolcalls_add(
+    struct toolcalls *t, const struct json_doc *d, uint32_t id, uint32_t name, uint32_t args)
+{
+	struct toolcall *c;
+
+	if (json_type(d, id) != JSON_STRING || json_type(d, name) != JSON_STRING)
+		return fail(E_PROTO);
+	TRY(call_at(t, t->count, &c));
+	TRY(add_text(t, &c->id, d, id));
+	TRY(add_text(t, &c->name, d, name));
+	return add_text(t, &c->args, d, args);
+}
+
 bool
 toolcall_ours(const struct toolcall *c)
 {

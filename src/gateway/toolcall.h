@@ -40,6 +40,9 @@ void toolcalls_clear(struct toolcalls *t); /* keeps the memory */
 MUST_USE struct status toolcalls_delta(struct toolcalls *t, const struct json_doc *d, uint32_t arr);
 /* A whole message's "tool_calls". Same errors. */
 MUST_USE struct status toolcalls_whole(struct toolcalls *t, const struct json_doc *d, uint32_t arr);
+/* One whole call; id and name must be strings, arguments may be missing. Same errors. */
+MUST_USE struct status toolcalls_add(
+    struct toolcalls *t, const struct json_doc *d, uint32_t id, uint32_t name, uint32_t args);
 bool toolcall_ours(const struct toolcall *c);
 /* How many are ours. */
 size_t toolcalls_ours(const struct toolcalls *t);

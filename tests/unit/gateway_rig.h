@@ -91,7 +91,7 @@ admit_now(struct link *l, uint64_t id)
 		.remaining = 9,
 		.reset_ms = 6000,
 		.steps_max = 4,
-		.models = SPAN_LIT("demo\nother") };
+		.models = SPAN_LIT("demo\norg/gpt-5.5\nother") };
 
 	if (peers.admit.refused != 0 && m.error == 0)
 		m.error = peers.admit.refused;
@@ -229,7 +229,8 @@ call_end(struct stream *s, void *ctx)
 
 	(void)ctx;
 	check_digest(buf_span(&peers.body));
-	head.sse = first != NULL && strncmp(first, "data:", 5) == 0;
+	head.sse = first != NULL &&
+		   (strncmp(first, "data:", 5) == 0 || strncmp(first, "event:", 6) == 0);
 	assert_int_equal(stream_send(s, GB_HEAD, &head).code, E_OK);
 	for (int i = 0; i < ANSWER_PARTS && m->parts[i] != NULL; i++)
 		write_all(s, 0, m->parts[i]);
@@ -529,6 +530,14 @@ static const char config[] = "policies: { default: { endpoints: \"*\", models: \
 			     "providers: { p: { kind: demo, credential: none } }\n"
 			     "models: { demo: [ { provider: p, model: up-demo } ] }\n";
 
+/* Models of providers that speak all of a vendor's endpoints. */
+static inline void
+more_models(void)
+{
+	g.models[g.nmodels++] = (struct model_name){ SPAN_LIT("org/gpt-5.5"),
+		1U << ENDPOINT_CHAT | 1U << ENDPOINT_RESPONSES | 1U << ENDPOINT_EMBEDDINGS };
+}
+
 static inline int
 start(void **state)
 {
@@ -554,6 +563,7 @@ start(void **state)
 	if (!is_ok(worker_prepare(&d)) || !is_ok(keytext_create((uint8_t *)key)))
 		return -1;
 	worker_hook(&d);
+	more_models();
 	g.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (bind(g.listen_fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) != 0 ||
 	    listen(g.listen_fd, 1) != 0 || !is_ok(accept_start(&g)))

@@ -37,6 +37,146 @@ lists_models(void **state)
 	client_close(&c);
 }
 
+static void
+one_model(void **state)
+{
+	static const struct {
+		const char *path, *want;
+	} rows[] = {
+		{ "/v1/models/demo", "{\"id\":\"demo\",\"object\":\"model\"," },
+		{ "/v1/models/org/gpt-5.5", "{\"id\":\"org/gpt-5.5\",\"object\":\"model\"," },
+		{ "/v1/models/org%2Fgpt-5.5", "\"code\":\"bad_request\"" },
+		{ "/v1/models/dem", "\"code\":\"model_not_found\"" },
+		{ "/v1/models/demo/", "\"code\":\"model_not_found\"" },
+		{ "/v1/models/demo%0aother", "\"code\":\"bad_request\"" },
+		{ "/v1/models/", "\"code\":\"not_found\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct client c;
+
+		client_open(&c);
+		request(&c, "GET", rows[i].path, key, "");
+		wait_for(&c, rows[i].want);
+		assert_true(has(&c, strstr(rows[i].want, "bad")         ? "HTTP/1.1 400 "
+				    : strstr(rows[i].want, "not_found") ? "HTTP/1.1 404 "
+									: "HTTP/1.1 200 "));
+		client_close(&c);
+	}
+}
+
+#define OAI "\"model\":\"org/gpt-5.5\""
+#define EMBEDDED                                                                \
+	" {\"object\":\"list\", \"data\":[{\"embedding\":\"AAAA\"}],\"usage\":" \
+	"{\"prompt_tokens\":8,\"total_tokens\":8}}\n"
+static const struct model_script embeddings[] = { { 200, { EMBEDDED } } };
+
+static void
+embeds(void **state)
+{
+	struct client c;
+
+	(void)state;
+	peers.models = embeddings;
+	client_open(&c);
+	request(&c, "POST", "/v1/embeddings", key, "{" OAI ",\"input\":[\"a\", \"b\"] }");
+	wait_for(&c, "\r\n\r\n" EMBEDDED); /* as it came */
+	assert_int_equal(peers.admit.endpoint, ENDPOINT_EMBEDDINGS);
+	assert_int_equal(peers.settle.tokens_in, 8);
+	assert_int_equal(peers.settle.tokens_out, 0);
+	assert_int_equal(peers.settle.estimated, 0);
+	assert_int_equal(peers.body.len, strlen("{" OAI ",\"input\":[\"a\", \"b\"] }"));
+	assert_memory_equal(peers.body.ptr + peers.admit.model_off, "\"org/gpt-5.5\"", 13);
+	client_close(&c);
+	client_open(&c);
+	request(&c, "POST", "/v1/embeddings", key, "{\"model\":\"demo\",\"input\":\"a\"}");
+	wait_for(&c, "\"code\":\"unsupported_endpoint\"");
+	client_close(&c);
+}
+
+#define RESP_EVENT(type, rest) \
+	"event: " type "\ndata: {\"type\":\"" type "\",\"sequence_number\":0," rest "}\n\n"
+#define RESP_CALL                                                                      \
+	"{\"type\":\"function_call\",\"id\":\"fc_1\",\"call_id\":\"call_1\",\"name\":" \
+	"\"code_interpreter\",\"arguments\":\"{\\\"code\\\":\\\"print(1)\\\"}\"}"
+static const struct model_script responses_turn[] = {
+	{ 200,
+	    { RESP_EVENT("response.created", "\"response\":{\"id\":\"resp_1\",\"output\":[]}"),
+		RESP_EVENT("response.output_item.added", "\"output_index\":0,\"item\":" RESP_CALL)
+		    RESP_EVENT(
+			"response.output_item.done", "\"output_index\":0,\"item\":" RESP_CALL),
+		RESP_EVENT("response.completed",
+		    "\"response\":{\"id\":\"resp_1\",\"status\":\"completed\",\"output\":"
+		    "[" RESP_CALL
+		    "],\"usage\":{\"input_tokens\":1,\"output_tokens\":2,\"total_tokens\":3}}") } },
+	{ 200, { RESP_EVENT("response.created", "\"response\":{\"id\":\"resp_2\",\"output\":[]}"),
+		   RESP_EVENT("response.output_item.added",
+		       "\"output_index\":0,\"item\":{\"type\":\"message\",\"id\":\"msg_1\"}")
+		       RESP_EVENT("response.output_item.done",
+			   "\"output_index\":0,\"item\":{\"type\":\"message\",\"id\":\"msg_1\"}"),
+		   RESP_EVENT("response.completed",
+		       "\"response\":{\"id\":\"resp_2\",\"status\":\"completed\",\"output\":[],"
+		       "\"usage\":{\"input_tokens\":10,\"output_tokens\":20,\"total_tokens\":30}"
+		       "}") } },
+};
+#define RESP_ASK                                                                               \
+	"{" OAI ",\"input\":\"hi\",\"stream\":true,\"tools\":[{\"type\":\"code_interpreter\"," \
+	"\"container\":{\"type\":\"auto\"}}]}"
+
+static void
+responses_with_steps(void **state)
+{
+	struct client c;
+
+	(void)state;
+	peers.models = responses_turn;
+	peers.out = "one\n";
+	peers.hold_settle = true;
+	client_open(&c);
+	request(&c, "POST", "/v1/responses", key, RESP_ASK);
+	wait_for(&c, "\"msg_1\"}}\n");
+	spin(20);
+	client_read(&c);
+	assert_true(has(&c, "event: response.code_interpreter_call_code.done\n"));
+	assert_true(has(&c, "\"outputs\":[{\"type\":\"logs\",\"logs\":\"one\\n\"}]"));
+	assert_false(has(&c, "resp_2"));
+	assert_false(has(&c, "function_call"));
+	assert_int_equal(peers.settles, 1);
+	assert_false(has(&c, "response.completed"));
+	reply(peers.authority, peers.settle_id, GA_SETTLED, &(struct ga_settled){ 0 });
+	wait_for(&c, "event: response.completed\n");
+	wait_for(&c, "\"input_tokens\":11,\"output_tokens\":22,\"total_tokens\":33");
+	assert_false(has(&c, "[DONE]"));
+	assert_int_equal(peers.settle.tokens_in, 11);
+	assert_non_null(memmem(peers.body.ptr, peers.body.len, "\"store\":false", 13));
+	assert_non_null(memmem(peers.body.ptr, peers.body.len, "function_call_output", 20));
+	assert_non_null(memmem(peers.body.ptr, peers.body.len, "untrusted", 9));
+	client_close(&c);
+}
+
+static const struct model_script responses_fail[] = { { 200,
+    { RESP_EVENT("response.created", "\"response\":{\"id\":\"resp_1\",\"output\":[]}"),
+	RESP_EVENT("error", "\"code\":\"x\",\"message\":\"inner words\"") } } };
+
+static void
+responses_fail_in_their_words(void **state)
+{
+	struct client c;
+
+	(void)state;
+	peers.models = responses_fail;
+	client_open(&c);
+	request(&c, "POST", "/v1/responses", key, "{" OAI ",\"input\":\"hi\",\"stream\":true}");
+	wait_for(&c, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":1,\"code\":"
+		     "\"upstream_error\",\"message\":\"");
+	wait_eof(&c);
+	assert_true(has(&c, "\"error\":{\"message\":"));
+	assert_false(has(&c, "inner words"));
+	assert_int_equal(peers.settle.error, ERROR_UPSTREAM);
+	client_close(&c);
+}
+
 /* Everything but the request id, the date and the ids in it. */
 static void
 body_of(struct client *c, char *out, size_t size)
@@ -131,6 +271,20 @@ bad_requests_are_told_to_valid_keys(void **state)
 		    "[{\"name\":\"a\",\"content_base64\":\"!\"}]}",
 		    "\"param\":\"/files/0/content_base64\"" },
 		{ "GET", "/v1/models", "x", "takes no body" },
+		{ "POST", "/v1/models/demo", "", "\"code\":\"method_not_allowed\"" },
+		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"store\":true}",
+		    "answers are not stored here.\",\"type\":\"invalid_request_error\",\"param\":"
+		    "\"/store\"" },
+		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"Store\":true}",
+		    "\"param\":\"/Store\"" },
+		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"api_key\":\"x\"}",
+		    "\"param\":\"/api_key\"" },
+		{ "POST", "/v1/responses",
+		    "{" OAI ",\"input\":\"a\",\"tools\":[{\"type\":\"web_search\"}]}",
+		    "\"param\":\"/tools/0/type\"" },
+		{ "POST", "/v1/embeddings", "{" OAI ",\"input\":[]}", "\"param\":\"/input\"" },
+		{ "POST", "/v1/embeddings", "{" OAI ",\"input\":\"a\",\"Model\":\"x\"}",
+		    "\"param\":\"/Model\"" },
 		{ "GET", "/v1/./models", "", "\"code\":\"bad_request\"" },
 		{ "GET", "/v1%2fmodels", "", "\"code\":\"bad_request\"" },
 		{ "POST", "https://elsewhere/v1/execute", "{}", "\"code\":\"bad_request\"" },
@@ -382,6 +536,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FLOW(lists_models),
+		FLOW(one_model),
+		FLOW(embeds),
+		FLOW(responses_with_steps),
+		FLOW(responses_fail_in_their_words),
 		FLOW(malformed_keys_wait_for_no_body), /* before the flood of the next */
 		FLOW(one_401_for_all),
 		FLOW(bad_requests_are_told_to_valid_keys),

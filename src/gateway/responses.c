@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * responses.c: OpenAI's responses: the request and its named edits.
+ *
+ * Runs in: gateway. Trusts: nothing but that the body conforms to schema/responses.json.
+ * Owns: nothing; parts are borrowed from the body.
+ * Invariants: the provider gets the client's bytes but for the edits below: model, store,
+ * tools, tool_choice, include, input; it is never asked to keep anything.
+ * See: docs/api.md, "Responses"; responses_input.c for earlier runs in the input.
+ */
+#include "responses.h"
+
+#define OUR_TOOL                                                                                \
+	"{\"type\":\"function\",\"name\":\"" TOOL_NAME "\",\"description\":\"" TOOL_DESCRIPTION \
+	"\",\"parameters\":" TOOL_PARAMETERS ",\"strict\":false}"
+#define OUR_CHOICE "{\"type\":\"function\",\"name\":\"" TOOL_NAME "\"}"
+#define OUTPUTS "code_interpreter_call.outputs"
+
+static struct status read_state(const struct json_doc *d, struct fault *fault);
+static struct status read_tools(
+    const struct json_doc *d, struct responses *c, uint32_t tools, struct fault *fault);
+static void read_choice(const struct json_doc *d, struct responses *c, uint32_t choice);
+static struct status read_include(
+    const struct json_doc *d, struct arena *a, uint32_t include, struct span *ret);
+static struct status read_input(const struct json_doc *d, struct arena *a, struct responses *c);
+
+static struct status
+blame(struct fault *fault, const char *message, uint32_t tok)
+{
+	*fault = (struct fault){ ERROR_INVALID_FIELD, message, tok };
+	return fail(E_SYNTAX);
+}
+
+static struct span
+part(const struct json_doc *d, uint32_t tok)
+{
+	return tok == JSON_NONE ? SPAN_EMPTY : json_bytes(d, tok);
+}
+
+struct status
+responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct fault *fault)
+{
+	struct responses *c = arena_alloc(a, sizeof(*c));
+	uint32_t model = json_get_str(d, 0, "model");
+
+	if (c == NULL)
+		return fail(E_NOMEM);
+	TRY(read_state(d, fault));
+	c->p.body = json_bytes(d, 0);
+	TRY(json_str(d, model, a, &c->p.model));
+	c->p.model_part = json_bytes(d, model);
+	c->p.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
+	c->store_part = part(d, json_get_str(d, 0, "store"));
+	read_choice(d, c, json_get_str(d, 0, "tool_choice"));
+	TRY(read_tools(d, c, json_get_str(d, 0, "tools"), fault));
+	c->include_part = part(d, json_get_str(d, 0, "include"));
+	TRY(read_include(d, a, json_get_str(d, 0, "include"), &c->include_new));
+	TRY(read_input(d, a, c));
+	*ret = &c->p;
+	return OK;
+}
+
+/* What would need something that is kept, here or at the provider. */
+static struct status
+read_state(const struct json_doc *d, struct fault *fault)
+{
+	static const struct {
+		const char *name;
+		bool flag; /* false is fine */
+		const char *why;
+	} rows[] = {
+		{ "store", true, "must be false or absent: answers are not stored here" },
+		{ "background", true, "must be false or absent: answers are not stored here" },
+		{ "previous_response_id", false,
+		    "is not served: nothing is stored here, send the earlier items in `input`" },
+		{ "conversation", false,
+		    "is not served: nothing is stored here, send the earlier items in `input`" },
+		{ "prompt", false, "is not served: what is asked must be in the request" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t tok = json_get_str(d, 0, rows[i].name);
+		enum json_type type = json_type(d, tok);
+
+		if (type == JSON_ABSENT || type == JSON_NULL)
+			continue;
+		if (!rows[i].flag || type == JSON_TRUE)
+			return blame(fault, rows[i].why, tok);
+	}
+	return OK;
+}
+
+/* ---- tools ---- */
+
+static bool
+is_ours(const struct json_doc *d, uint32_t tool)
+{
+	return json_str_eq_str(d, json_get_str(d, tool, "type"), "code_interpreter");
+}
+
+static struct status
+read_container(const struct json_doc *d, uint32_t tool, struct fault *fault)
+{
+	uint32_t container = json_get_str(d, tool, "container");
+	uint32_t files = json_get_str(d, container, "file_ids");
+	bool automatic = json_type(d, container) == JSON_OBJECT &&
+			 json_str_eq_str(d, json_get_str(d, container, "type"), "auto");
+
+	if (json_type(d, container) == JSON_ABSENT || json_type(d, container) == JSON_NULL)
+		return OK;
+	if (!automatic)
+		return blame(
+		    fault, "must be {\"type\":\"auto\"}: containers are not kept here", container);
+	return json_size(d, files) == 0
+		   ? OK
+		   : blame(fault, "must be empty: no files are stored here", files);
+}
+
+static struct status
+read_tools(const struct json_doc *d, struct responses *c, uint32_t tools, struct fault *fault)
+{
+	struct json_iter it = json_iter(d, tools);
+	uint32_t same = JSON_NONE;
+
+	c->tools_part = part(d, tools);
+	c->tools_empty = json_size(d, tools) == 0;
+	c->tools_shown = json_type(d, tools) == JSON_ARRAY ? c->tools_part : SPAN_LIT("[]");
+	while (json_next(&it)) {
+		if (json_str_eq_str(d, json_get_str(d, it.val, "name"), TOOL_NAME))
+			same = it.val;
+		if (!is_ours(d, it.val))
+			continue;
+		if (c->p.interpreter)
+			return blame(fault, "names code_interpreter a second time", it.val);
+		TRY(read_container(d, it.val, fault));
+		c->p.interpreter = true;
+		c->interpreter_part = json_bytes(d, it.val);
+	}
+	c->p.attachable = same == JSON_NONE;
+	if (same != JSON_NONE && c->p.interpreter)
+		return blame(fault, "has the name of a tool of this server", same);
+	return OK;
+}
+
+/* {"type":"code_interpreter"}, or the same in a list of allowed tools, with its mode. */
+static void
+read_choice(const struct json_doc *d, struct responses *c, uint32_t choice)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, choice, "tools"));
+
+	c->choice_part = part(d, choice);
+	c->choice_shown = json_type(d, choice) == JSON_ABSENT || json_type(d, choice) == JSON_NULL
+			      ? SPAN_LIT("\"auto\"")
+			      : c->choice_part;
+	if (is_ours(d, choice)) {
+		c->choice_ours_part = c->choice_part;
+		return;
+	}
+	c->choice_mode_part = json_bytes(d, json_get_str(d, choice, "mode"));
+	while (json_next(&it)) {
+		if (is_ours(d, it.val))
+			c->choice_ours_part = json_bytes(d, it.val);
+	}
+}
+
+/* Without the value that speaks of our tool: the provider does not know it. */
+static struct status
+read_include(const struct json_doc *d, struct arena *a, uint32_t include, struct span *ret)
+{
+	struct json_iter it = json_iter(d, include);
+	auto_buf struct buf out = BUF_INIT(16384);
+	struct json_writer w = json_writer(&out);
+	bool found = false;
+
+	json_put_array(&w);
+	while (json_next(&it)) {
+		if (json_str_eq_str(d, it.val, OUTPUTS))
+			found = true;
+		else
+			json_put_raw(&w, json_bytes(d, it.val));
+	}
+	json_put_end(&w);
+	if (!found)
+		return OK;
+	TRY(json_writer_finish(&w));
+	return arena_copy(a, buf_span(&out), ret);
+}
+
+static struct status
+read_input(const struct json_doc *d, struct arena *a, struct responses *c)
+{
+	uint32_t input = json_get_str(d, 0, "input");
+
+	c->input_part = json_bytes(d, input);
+	c->input_text = json_type(d, input) == JSON_STRING;
+	c->input_empty = json_size(d, input) == 0;
+	if (c->input_text)
+		return OK;
+	return responses_input(d, input, a, &c->input_new);
+}
+
+/* ---- the provider's body ---- */
+
+static struct status
+add_member(struct span member, struct splices *s)
+{
+	return splice_add(s, 1, 0, member);
+}
+
+static struct status
+edit_store(const struct responses *c, struct splices *s)
+{
+	static const struct span no = { (const uint8_t *)"false", 5 };
+
+	if (c->store_part.ptr == NULL)
+		return add_member(SPAN_LIT("\"store\":false,"), s);
+	return span_eq(c->store_part, no) ? OK : splice_part(s, c->p.body, c->store_part, no);
+}
+
+static struct status
+edit_tools(const struct responses *c, bool attach, struct splices *s)
+{
+	size_t last = (size_t)(c->tools_part.ptr - c->p.body.ptr) + c->tools_part.len - 1;
+
+	if (c->p.interpreter)
+		return splice_part(s, c->p.body, c->interpreter_part, SPAN_LIT(OUR_TOOL));
+	if (!attach)
+		return OK;
+	if (c->tools_part.ptr == NULL)
+		return add_member(SPAN_LIT("\"tools\":[" OUR_TOOL "],"), s);
+	if (c->tools_part.ptr[0] != '[')
+		return splice_part(s, c->p.body, c->tools_part, SPAN_LIT("[" OUR_TOOL "]"));
+	return splice_add(s, last, 0, c->tools_empty ? SPAN_LIT(OUR_TOOL) : SPAN_LIT("," OUR_TOOL));
+}
+
+/* A forced call is forced once: else the model could never answer. */
+static struct status
+edit_choice(const struct responses *c, bool later, struct splices *s)
+{
+	static const struct span required = { (const uint8_t *)"\"required\"", 10 };
+	bool allowed = c->choice_mode_part.ptr != NULL;
+
+	if (c->choice_part.ptr == NULL)
+		return OK;
+	if (later && allowed)
+		TRY(splice_part(s, c->p.body, c->choice_mode_part, SPAN_LIT("\"auto\"")));
+	else if (later && (span_eq(c->choice_part, required) || c->choice_part.ptr[0] == '{'))
+		return splice_part(s, c->p.body, c->choice_part, SPAN_LIT("\"auto\""));
+	if (c->choice_ours_part.ptr == NULL)
+		return OK;
+	return splice_part(s, c->p.body, c->choice_ours_part, SPAN_LIT(OUR_CHOICE));
+}
+
+/* A text becomes a list when there is more to say. */
+static struct status
+edit_input(const struct responses *c, struct span more, struct buf *tmp, struct splices *s)
+{
+	struct span list = c->input_new.ptr != NULL ? c->input_new : c->input_part;
+
+	if (more.len == 0 && c->input_new.ptr == NULL)
+		return OK;
+	if (c->input_text) {
+		TRY(buf_put_str(tmp, "[{\"role\":\"user\",\"content\":"));
+		TRY(buf_put_span(tmp, c->input_part));
+		TRY(buf_put_str(tmp, "}"));
+	} else if (more.len == 0) {
+		return splice_part(s, c->p.body, c->input_part, list);
+	} else {
+		TRY(buf_put(tmp, list.ptr, list.len - 1));
+		more = c->input_empty ? span_from(more, 1) : more;
+	}
+	TRY(buf_put_span(tmp, more));
+	TRY(buf_put_u8(tmp, ']'));
+	return splice_part(s, c->p.body, c->input_part, buf_span(tmp));
+}
+
+struct status
+responses_write(
+    const struct prompt *p, const struct edits *e, struct buf *out, uint32_t *ret_model_off)
+{
+	const struct responses *c = responses_of(p);
+	auto_buf struct buf alias = BUF_INIT(1024);
+	auto_buf struct buf input = BUF_INIT(out->max);
+	size_t before = out->len;
+	struct splices s;
+
+	s.count = 0;
+	TRY(edit_store(c, &s));
+	TRY(edit_tools(c, e->attach, &s));
+	TRY(splice_model(p, &alias, &s));
+	TRY(edit_choice(c, e->more.len > 0, &s));
+	if (c->include_new.ptr != NULL)
+		TRY(splice_part(&s, p->body, c->include_part, c->include_new));
+	TRY(edit_input(c, e->more, &input, &s));
+	TRY(buf_reserve(out, p->body.len + e->more.len + 1024));
+	TRY(splices_put(&s, p->body, out));
+	*ret_model_off = (uint32_t)(before + splices_map(&s, p->body, p->model_part));
+	return OK;
+}
+
+const struct dialect dialect_responses = {
+	.name = "responses",
+	.answer_size = sizeof(struct responses_answer),
+	.event_max = RESPONSES_EVENT_MAX,
+	.error_event = "error",
+	.read = responses_read,
+	.write = responses_write,
+	.start = responses_start,
+	.again = responses_again,
+	.done = responses_done,
+	.event = responses_event,
+	.whole = responses_whole,
+	.put_calls = responses_put_calls,
+	.put_result = responses_put_result,
+	.show = responses_show,
+	.release = responses_release,
+	.put_error = responses_put_error,
+};

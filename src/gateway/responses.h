@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_RESPONSES_H
+#define GATEWAY_RESPONSES_H
+
+/*
+ * OpenAI's responses, without state: nothing is kept from one request to the next.
+ */
+#include <json/write.h>
+
+#include "answer.h"
+#include "splice.h"
+
+#define RESPONSES_ITEMS_MAX 256              /* output items of one model call */
+#define RESPONSES_EVENT_MAX (ANSWER_MAX / 2) /* one event: the last repeats the whole answer */
+#define RESPONSES_ID_MAX 512                 /* bytes of "id", "created_at", "model" as written */
+#define RESPONSES_LOGS_ID "exec_"            /* how the id of a run begins */
+
+/* ---- the request ---- */
+struct responses {
+	struct prompt p;
+	/* Parts of the body; ptr NULL: absent. */
+	struct span input_part, store_part, tools_part, interpreter_part, choice_part;
+	struct span choice_ours_part; /* where tool_choice names our tool */
+	struct span choice_mode_part; /* of a list of allowed tools */
+	struct span include_part;
+	struct span input_new, include_new; /* what comes instead; ptr NULL: nothing does */
+	bool input_text, input_empty, tools_empty;
+	struct span tools_shown, choice_shown; /* what the answer says of them: the client's own */
+};
+
+static inline const struct responses *
+responses_of(const struct prompt *p)
+{
+	return (const struct responses *)p;
+}
+
+MUST_USE struct status responses_read(
+    const struct json_doc *d, struct arena *a, struct prompt **ret, struct fault *fault);
+MUST_USE struct status responses_write(
+    const struct prompt *p, const struct edits *e, struct buf *out, uint32_t *ret_model_off);
+/*
+ * responses_input.c: runs of earlier turns, as the client got them (code_interpreter_call),
+ * become the calls and results that the model knows. *ret_new.ptr NULL: there are none.
+ */
+MUST_USE struct status responses_input(
+    const struct json_doc *d, uint32_t input, struct arena *a, struct span *ret_new);
+
+/* ---- the answer ---- */
+
+/* Where an output item of the provider stands for the client. */
+struct responses_slot {
+	bool known, ours;
+	uint32_t index;
+};
+
+struct responses_answer {
+	/* this call */
+	struct responses_slot slots[RESPONSES_ITEMS_MAX];
+	struct buf back;    /* its items, each after a comma, for the next body */
+	bool unsigned_item; /* some reasoning cannot go back */
+	/* the turn */
+	struct buf id, created, model; /* of the first, as written */
+	struct buf items;              /* the client's output, with commas */
+	bool changed;                  /* and it is not what the provider says */
+	bool started;                  /* of the step under way: its item was added */
+	uint32_t index;                /* output items shown */
+	uint64_t sequence;             /* events shown */
+	uint64_t cached, reasoning;    /* details of the usage: of calls before this one, … */
+	uint64_t call_cached, call_reasoning; /* and of this one */
+};
+
+static inline struct responses_answer *
+responses_own(const struct answer *a)
+{
+	return a->own;
+}
+
+void responses_start(struct answer *a);
+void responses_again(struct answer *a);
+void responses_done(struct answer *a);
+MUST_USE struct status responses_event(struct answer *a, struct span name);
+/* responses_final.c */
+MUST_USE struct status responses_whole(struct answer *a);
+MUST_USE struct status responses_release(struct answer *a, struct buf *out);
+/* A response object of a->doc that the client sees: remember the first, edit the later ones. */
+MUST_USE struct status responses_keep_head(struct answer *a, uint32_t response);
+MUST_USE struct status responses_read_usage(struct answer *a, uint32_t response);
+/* The tools and the choice are the client's own, not what its provider was told. */
+MUST_USE struct status responses_edit_tools(
+    const struct answer *a, uint32_t response, struct splices *s);
+/* An output item is complete: for the client, for the next body, and its call. */
+MUST_USE struct status responses_keep_item(struct answer *a, uint32_t item, bool *ret_ours);
+/* Is it a call of our tool? */
+bool responses_item_ours(const struct json_doc *d, uint32_t item);
+/* responses_show.c */
+MUST_USE struct status responses_put_calls(const struct answer *a, struct buf *out);
+MUST_USE struct status responses_put_result(
+    const struct answer *a, const struct step *s, struct span text, struct buf *out);
+MUST_USE struct status responses_show(
+    struct answer *a, const struct step *s, enum step_event event, struct span text);
+MUST_USE struct status responses_put_error(
+    struct answer *a, const struct request *r, enum error error, struct buf *out);
+
+#endif

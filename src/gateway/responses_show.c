@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * responses_show.c: OpenAI's responses: steps, as the client and the model see them.
+ *
+ * Runs in: gateway. Trusts: nothing of model or code. Owns: nothing.
+ * Invariants: a run is one output item, code_interpreter_call, with its events in OpenAI's
+ * order; the same item is in the response at the end.
+ * See: step.c; docs/api.md, "Responses".
+ */
+#include <stdio.h>
+
+#include <base/cleanup.h>
+
+#include "request.h"
+#include "responses.h"
+#include "run.h"
+
+#define CALL_EVENT "response.code_interpreter_call"
+
+static struct status show_begin(struct answer *a, const struct step *s);
+static struct status show_end(struct answer *a, const struct step *s, struct span item);
+static struct status put_item(
+    const struct answer *a, const struct step *s, bool whole, struct json_writer *w);
+
+/* "exec_<request>_<n>": the run's number, and the request that is its container. */
+static struct span
+item_name(const struct step *s)
+{
+	return span_from(span_str(s->id), sizeof(RESPONSES_LOGS_ID) - 1);
+}
+
+static void
+put_item_id(const struct step *s, struct json_writer *w)
+{
+	char id[80];
+
+	(void)snprintf(id, sizeof(id), "ci_%.*s", SPAN_FMT(item_name(s)));
+	json_put_text(w, id);
+}
+
+static void
+put_container(const struct step *s, struct json_writer *w)
+{
+	struct span name = item_name(s);
+	char id[80];
+
+	while (name.len > 0 && name.ptr[name.len - 1] != '_')
+		name.len--;
+	(void)snprintf(id, sizeof(id), "cntr_%.*s", SPAN_FMT(name));
+	id[strlen(id) - 1] = '\0'; /* the last underscore */
+	json_put_text(w, id);
+}
+
+struct status
+responses_show(struct answer *a, const struct step *s, enum step_event event, struct span text)
+{
+	struct responses_answer *own = responses_own(a);
+	auto_buf struct buf item = BUF_INIT(OUT_MAX);
+	struct json_writer w = json_writer(&item);
+
+	(void)text; /* there is no event for a piece of output */
+	if (event == STEP_STARTED) {
+		own->started = true;
+		return show_begin(a, s);
+	}
+	if (event != STEP_RESULT)
+		return OK;
+	if (a->prompt->stream && !own->started)
+		TRY(show_begin(a, s));
+	own->started = false;
+	TRY(put_item(a, s, true, &w));
+	TRY(json_writer_finish(&w));
+	if (own->items.len > 0)
+		TRY(buf_put_u8(&own->items, ','));
+	TRY(buf_put_span(&own->items, buf_span(&item)));
+	return a->prompt->stream ? show_end(a, s, buf_span(&item)) : OK;
+}
+
+/* ---- the item ---- */
+
+static void
+put_logs(const struct run *r, struct json_writer *w)
+{
+	auto_buf struct buf logs = BUF_INIT(8UL * RUN_OUTPUT_MAX);
+
+	json_put_array(w);
+	if (is_ok(buf_put_span(&logs, buf_span(&r->out[0].text))) &&
+	    is_ok(buf_put_span(&logs, buf_span(&r->out[1].text))) && logs.len > 0) {
+		json_put_object(w);
+		json_put_key(w, "type");
+		json_put_text(w, "logs");
+		json_put_key(w, "logs");
+		json_put_str(w, buf_span(&logs));
+		json_put_end(w);
+	}
+	json_put_end(w);
+}
+
+/* What it was and how it ended: the fields of /v1/execute. */
+static struct status
+put_details(const struct step *s, struct json_writer *w)
+{
+	const struct run_about about = { .id = s->id, .language = s->language, .code = s->code };
+
+	json_put_key(w, "sallyport");
+	json_put_object(w);
+	TRY(run_put(s->run, &about, w));
+	json_put_end(w);
+	return OK;
+}
+
+static struct status
+put_item(const struct answer *a, const struct step *s, bool whole, struct json_writer *w)
+{
+	bool exited = s->run->have_result && s->run->result.status == RUN_EXIT;
+
+	(void)a;
+	json_put_object(w);
+	json_put_key(w, "id");
+	put_item_id(s, w);
+	json_put_key(w, "type");
+	json_put_text(w, "code_interpreter_call");
+	json_put_key(w, "status");
+	json_put_text(w, !whole ? "in_progress" : exited ? "completed" : "failed");
+	json_put_key(w, "code");
+	json_put_str(w, whole ? s->code : SPAN_EMPTY);
+	json_put_key(w, "container_id");
+	put_container(s, w);
+	json_put_key(w, "outputs");
+	if (whole) {
+		put_logs(s->run, w);
+		TRY(put_details(s, w));
+	} else {
+		json_put_null(w);
+	}
+	json_put_end(w);
+	return w->st;
+}
+
+/* ---- its events ---- */
+
+static void
+event_open(struct answer *a, const char *type, struct json_writer *w)
+{
+	struct responses_answer *own = responses_own(a);
+
+	json_put_object(w);
+	json_put_key(w, "type");
+	json_put_text(w, type);
+	json_put_key(w, "sequence_number");
+	json_put_u64(w, own->sequence++);
+	json_put_key(w, "output_index");
+	json_put_u64(w, own->index);
+}
+
+static struct status
+event_show(struct answer *a, const char *type, struct json_writer *w)
+{
+	json_put_end(w);
+	TRY(json_writer_finish(w));
+	return answer_show(a, span_str(type), buf_span(w->out));
+}
+
+/* `key` NULL: the item's id is all there is to say. */
+static struct status
+show_piece(struct answer *a, const struct step *s, const char *type, const char *key)
+{
+	auto_buf struct buf out = BUF_INIT(OUT_MAX);
+	struct json_writer w = json_writer(&out);
+
+	event_open(a, type, &w);
+	json_put_key(&w, "item_id");
+	put_item_id(s, &w);
+	if (key != NULL) {
+		json_put_key(&w, key);
+		json_put_str(&w, s->code);
+	}
+	return event_show(a, type, &w);
+}
+
+static struct status
+show_begin(struct answer *a, const struct step *s)
+{
+	static const char added[] = "response.output_item.added";
+	auto_buf struct buf out = BUF_INIT(OUT_MAX);
+	struct json_writer w = json_writer(&out);
+
+	event_open(a, added, &w);
+	json_put_key(&w, "item");
+	TRY(put_item(a, s, false, &w));
+	TRY(event_show(a, added, &w));
+	TRY(show_piece(a, s, CALL_EVENT ".in_progress", NULL));
+	TRY(show_piece(a, s, CALL_EVENT "_code.delta", "delta"));
+	TRY(show_piece(a, s, CALL_EVENT "_code.done", "code"));
+	return show_piece(a, s, CALL_EVENT ".interpreting", NULL);
+}
+
+static struct status
+show_end(struct answer *a, const struct step *s, struct span item)
+{
+	static const char done[] = "response.output_item.done";
+	auto_buf struct buf out = BUF_INIT(OUT_MAX);
+	struct json_writer w = json_writer(&out);
+
+	TRY(show_piece(a, s, CALL_EVENT ".completed", NULL));
+	event_open(a, done, &w);
+	json_put_key(&w, "item");
+	json_put_raw(&w, item);
+	TRY(event_show(a, done, &w));
+	responses_own(a)->index++;
+	return OK;
+}
+
+/* ---- what the model is told ---- */
+
+/* Ids tie an item to reasoning; without that they say nothing. */
+static struct status
+put_plain(const struct json_doc *d, uint32_t item, struct buf *out)
+{
+	struct json_iter it = json_iter(d, item);
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	while (json_next(&it)) {
+		struct span key = json_bytes(d, it.key);
+
+		if (json_str_eq_str(d, it.key, "id"))
+			continue;
+		json_put_key_span(&w, span_of(key.ptr + 1, key.len - 2));
+		json_put_raw(&w, json_bytes(d, it.val));
+	}
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+static struct status
+put_unsigned(const struct answer *a, struct buf *out)
+{
+	auto_buf struct buf list = BUF_INIT(2UL * ANSWER_MAX);
+	struct json_iter it;
+
+	TRY(buf_put_u8(&list, '['));
+	TRY(buf_put_span(&list, span_from(buf_span(&responses_own(a)->back), 1)));
+	TRY(buf_put_u8(&list, ']'));
+	TRY(json_parse(a->doc, buf_span(&list)));
+	it = json_iter(a->doc, 0);
+	while (json_next(&it)) {
+		TRY(buf_put_u8(out, ','));
+		TRY(put_plain(a->doc, it.val, out));
+	}
+	return OK;
+}
+
+struct status
+responses_put_calls(const struct answer *a, struct buf *out)
+{
+	const struct responses_answer *own = responses_own(a);
+
+	return own->unsigned_item ? put_unsigned(a, out) : buf_put_span(out, buf_span(&own->back));
+}
+
+struct status
+responses_put_result(
+    const struct answer *a, const struct step *s, struct span text, struct buf *out)
+{
+	const struct toolcall *c = &a->calls.items[s->call];
+	struct json_writer w;
+
+	TRY(buf_put_u8(out, ','));
+	w = json_writer(out);
+	json_put_object(&w);
+	json_put_key(&w, "type");
+	json_put_text(&w, "function_call_output");
+	json_put_key(&w, "call_id");
+	json_put_str(&w, buf_span(&c->id));
+	json_put_key(&w, "output");
+	json_put_str(&w, text);
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+/* ---- errors in a stream ---- */
+
+/* OpenAI's event, and the error object besides: SDKs look for either. */
+struct status
+responses_put_error(struct answer *a, const struct request *r, enum error error, struct buf *out)
+{
+	static const char *const names[] = { "code", "message", "param" };
+	auto_buf struct buf object = BUF_INIT(64U << 10);
+	struct json_writer w = json_writer(out);
+	uint32_t err;
+
+	TRY(error_put(r, error, &object));
+	TRY(json_parse(a->doc, buf_span(&object)));
+	err = json_get_str(a->doc, 0, "error");
+	json_put_object(&w);
+	json_put_key(&w, "type");
+	json_put_text(&w, "error");
+	json_put_key(&w, "sequence_number");
+	json_put_u64(&w, responses_own(a)->sequence++);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		json_put_key(&w, names[i]);
+		json_put_raw(&w, json_bytes(a->doc, json_get_str(a->doc, err, names[i])));
+	}
+	json_put_key(&w, "error");
+	json_put_raw(&w, json_bytes(a->doc, err));
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
