@@ -41,6 +41,8 @@ state_prepare() {
 	rm -rf "$state"
 	(umask 077 && "$build/sallyport" init "$state" ${SALLYPORT_LISTEN:+--listen "$SALLYPORT_LISTEN"} | client_env >"$build/client.env.new")
 	cp "$build/engines.json" "$state/engines.json"
+	# Who came by sudo is the client, too.
+	[[ -z ${SUDO_UID-} ]] || chown "$SUDO_UID" "$build/client.env.new"
 	mv "$build/client.env.new" "$state/client.env"
 	say "made $state: fresh keys, a certificate of its own local CA"
 }
