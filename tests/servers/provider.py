@@ -117,6 +117,7 @@ class Provider:
         self.connections += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = self.connections
         try:
             while await self._exchange(number, reader, writer):
