@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AWS Secrets Manager, STS and IMDSv2 for a test: moto behind tests/servers/aws_server.py."""
+"""AWS Secrets Manager, STS, IMDSv2 and container credentials for a test: moto behind tests/servers/aws_server.py."""
 
 import contextlib
 import http.client
@@ -19,11 +19,14 @@ REGION = "eu-central-1"
 class Aws:
     """`keys`: {access key id: (secret key, session token or None)} that its signatures are made with."""
 
-    def __init__(self, authority, python, tls=True):
-        self.authority, self.python, self.tls = authority, python, tls
+    def __init__(self, authority, python):
+        self.authority, self.python = authority, python
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sp-aws-"))
         self.key_id, self.secret_key = "AKIATEST000000000001", secrets.token_urlsafe(30)
-        self.keys = {self.key_id: (self.secret_key, None)}
+        self.keys = {self.key_id: (self.secret_key, None),
+                     "test-key": ("test-secret-key", "test-session-token"),  # of moto's instance metadata
+                     "ASIACONTAINER0000001": (secrets.token_urlsafe(30), secrets.token_urlsafe(200))}
+        self.container_token = secrets.token_urlsafe(30)
         self.proc = None
 
     def __enter__(self):
@@ -34,10 +37,9 @@ class Aws:
             raise
 
     def _start(self):
-        self.save_keys()
-        cert, key = ("", "")
-        if self.tls:
-            cert, key = self.authority.issue(self.dir, "aws", ["localhost", "127.0.0.1"])
+        (self.dir / "keys").write_text(json.dumps(self.keys))
+        (self.dir / "container-token").write_text(self.container_token)
+        cert, key = self.authority.issue(self.dir, "aws", ["localhost", "127.0.0.1"])
         with open(self.dir / "stderr", "wb") as log:
             self.proc = subprocess.Popen(
                 [str(self.python), "-B", str(HERE / "aws_server.py"), cert, key, str(self.dir)],
@@ -49,8 +51,10 @@ class Aws:
             if self.proc.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("moto does not start: " + (self.dir / "stderr").read_text()[-2000:])
             time.sleep(0.05)
-        self.port = int((self.dir / "ready").read_text())
-        self.endpoint = f"{'https' if self.tls else 'http'}://localhost:{self.port}"
+        self.port, self.plain_port = map(int, (self.dir / "ready").read_text().split())
+        self.endpoint = f"https://localhost:{self.port}"
+        self.plain = f"http://127.0.0.1:{self.plain_port}"      # instance metadata
+        self.container = f"{self.plain}/v2/credentials"         # with container_token
         return self
 
     def __exit__(self, *_):
@@ -62,14 +66,10 @@ class Aws:
             self.proc.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def save_keys(self):
-        (self.dir / "keys").write_text(json.dumps(self.keys))
-
     def call(self, target, body, service="secretsmanager"):
         """The test's own hand: not signed, as moto takes it."""
-        context = ssl.create_default_context(cafile=self.authority.ca) if self.tls else None
-        c = (http.client.HTTPSConnection("localhost", self.port, context=context, timeout=30) if self.tls
-             else http.client.HTTPConnection("localhost", self.port, timeout=30))
+        c = http.client.HTTPSConnection("localhost", self.port, timeout=30,
+                                        context=ssl.create_default_context(cafile=self.authority.ca))
         c.request("POST", "/", json.dumps(body), {
             "X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1", "X-Test-Setup": "1",
             "Authorization": f"AWS4-HMAC-SHA256 Credential={self.key_id}/20250101/{REGION}/{service}/"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""moto behind TLS, with what it leaves out: signatures are checked (by botocore's own code), so are the
-clock and the session's expiry. Runs in an environment of its own: aws_server.py CERT KEY FOLDER
+"""moto behind TLS, with what it leaves out: signatures are checked (by botocore's own code), so is the
+clock. Runs in an environment of its own: aws_server.py CERT KEY FOLDER
+A second port speaks plain HTTP: instance metadata (moto's, IMDSv2 only) and container credentials.
 
-FOLDER/ready: the port. FOLDER/log: one JSON object a request. FOLDER/faults: JSON lines; each is
+FOLDER/ready: the ports. FOLDER/keys: {id: [secret, session token or null]}. FOLDER/log: one JSON object a request. FOLDER/faults: JSON lines; each is
 {"status", "body"} and is the answer to the next signed request.
 """
 
@@ -23,6 +24,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 SKEW_S = 300
+CONTAINER_PATH = "/v2/credentials"
 AUTH = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, ?"
                   r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})")
 
@@ -41,7 +43,13 @@ class Checked:
                  "target": environ.get("HTTP_X_AMZ_TARGET", ""), "body": body.decode("utf-8", "replace"),
                  "time": datetime.datetime.now(datetime.timezone.utc).timestamp(), "refused": "", "key": ""}
         answer = None
-        if entry["target"] or "HTTP_AUTHORIZATION" in environ:
+        if entry["path"] == CONTAINER_PATH:
+            answer = self.container(environ, entry)
+        elif entry["path"].startswith("/latest/") and entry["path"] != "/latest/api/token" and \
+                "HTTP_X_AWS_EC2_METADATA_TOKEN" not in environ:
+            entry["refused"] = "IMDSv1"
+            answer = 401, b""
+        elif entry["target"] or "HTTP_AUTHORIZATION" in environ:
             answer = self.fault() or self.check(environ, body, entry)
         with self.lock, open(self.folder / "log", "a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
@@ -52,6 +60,18 @@ class Checked:
             return [text]
         environ["wsgi.input"] = io.BytesIO(body)
         return self.app(environ, start)
+
+    def container(self, environ, entry):
+        if environ.get("HTTP_AUTHORIZATION") != (self.folder / "container-token").read_text():
+            entry["refused"] = "another token"
+            return 403, b"{}"
+        key, (secret, token) = next((k, v) for k, v in self.keys().items() if v[1] and k.startswith("ASIAC"))
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=20)
+        return 200, json.dumps({"AccessKeyId": key, "SecretAccessKey": secret, "Token": token,
+                                "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode()
+
+    def keys(self):
+        return json.loads((self.folder / "keys").read_text())
 
     def fault(self):
         with self.lock:
@@ -64,8 +84,8 @@ class Checked:
         return one["status"], json.dumps(one["body"]).encode()
 
     def secret_of(self, key):
-        """-> secret key, session token or None; the test writes them into FOLDER/keys."""
-        keys = json.loads((self.folder / "keys").read_text())
+        """-> secret key, session token or None"""
+        keys = self.keys()
         if key in keys:
             return keys[key]
         # A session of moto's STS.
@@ -138,12 +158,14 @@ class Quiet(WSGIRequestHandler):
 
 def main():
     cert, key, folder = sys.argv[1:]
-    server = make_server("127.0.0.1", 0, Checked(folder), threaded=True, request_handler=Quiet,
-                         ssl_context=(cert, key) if cert else None)
+    app = Checked(folder)
+    secure, plain = (make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet, ssl_context=c)
+                     for c in ((cert, key), None))
     new = pathlib.Path(folder) / "ready.new"
-    new.write_text(str(server.server_port))
+    new.write_text(f"{secure.server_port} {plain.server_port}")
     os.rename(new, pathlib.Path(folder) / "ready")
-    server.serve_forever()
+    threading.Thread(target=plain.serve_forever, daemon=True).start()
+    secure.serve_forever()
 
 
 if __name__ == "__main__":

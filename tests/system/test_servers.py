@@ -238,3 +238,17 @@ def test_aws(aws):
     aws.fail_next((400, "AccessDeniedException"))
     assert get(aws.secret_key) == "AccessDeniedException"
     assert [e["refused"] != "" for e in aws.log()] == [False, False, True, False]
+    # Where a machine, a container and a workload get their keys.
+    token = httpx.put(f"{aws.plain}/latest/api/token", headers={"x-aws-ec2-metadata-token-ttl-seconds": "60"})
+    place = f"{aws.plain}/latest/meta-data/iam/security-credentials/"
+    assert httpx.get(place).status_code == 401
+    role = httpx.get(place, headers={"x-aws-ec2-metadata-token": token.text}).text
+    found = httpx.get(place + role, headers={"x-aws-ec2-metadata-token": token.text}).json()
+    assert found["AccessKeyId"] in aws.keys and found["Token"]
+    found = httpx.get(aws.container, headers={"authorization": aws.container_token}).json()
+    assert aws.keys[found["AccessKeyId"]] == (found["SecretAccessKey"], found["Token"])
+    found = httpx.post(aws.endpoint, data={
+        "Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleSessionName": "s",
+        "RoleArn": "arn:aws:iam::123456789012:role/broker", "WebIdentityToken": "x.y.z"},
+        verify=ssl.create_default_context(cafile=aws.authority.ca))
+    assert found.status_code == 200 and "<SessionToken>" in found.text
