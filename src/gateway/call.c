@@ -50,7 +50,12 @@ struct status
 call_start(struct call *c, struct link *broker, const uint8_t grant[GRANT_LEN], struct span body,
     bool stream)
 {
-	struct gb_open open = { .body_len = (uint32_t)body.len, .stream = stream };
+	struct gb_open open = {
+		.body_len = (uint32_t)body.len,
+		.stream = stream,
+		.anthropic_version = c->anthropic_version,
+		.anthropic_beta = c->anthropic_beta,
+	};
 
 	if (broker == NULL)
 		return fail(E_CLOSED);

@@ -25,7 +25,9 @@ struct call {
 	const struct call_ops *ops;
 	void *ctx;
 	struct stream *stream; /* NULL: not running */
-	struct span body;      /* borrowed until done, failed or call_cancel() */
+	/* Of the client's head, for the provider's; borrowed until the turn ends. */
+	struct span anthropic_version, anthropic_beta;
+	struct span body; /* borrowed until done, failed or call_cancel() */
 	size_t sent;
 	size_t unconsumed;
 	bool have_head, ended;

@@ -109,5 +109,6 @@ struct dialect {
 };
 
 extern const struct dialect dialect_chat, dialect_embeddings, dialect_responses;
+extern const struct dialect dialect_messages, dialect_count_tokens;
 
 #endif

@@ -4,7 +4,8 @@
  *
  * Runs in: gateway. Trusts: nothing. Owns: nothing.
  * Invariants: no message but those of the table, of fixed texts, and of a
- * provider about its sender's own request; the 401 is the same for everybody.
+ * provider about its sender's own request; the 401 of a bad key is the same for
+ * everybody, so it has the members that each vendor's SDK looks for.
  * See: wire/errors.h; docs/api.md, "Errors".
  */
 #include <base/cleanup.h>
@@ -41,8 +42,8 @@ error_put_message(const struct request *r, enum error error, struct json_writer 
 }
 
 /* The JSON pointer of what is at fault. */
-static void
-put_param(const struct request *r, enum error error, struct json_writer *w)
+void
+error_put_param(const struct request *r, enum error error, struct json_writer *w)
 {
 	json_put_key(w, "param");
 	if (error == ERROR_LANGUAGE)
@@ -63,12 +64,16 @@ put_openai(const struct request *r, enum error error, struct buf *out)
 	struct json_writer w = json_writer(out);
 
 	json_put_object(&w);
+	if (error == ERROR_INVALID_KEY) {
+		json_put_key(&w, "type");
+		json_put_text(&w, "error");
+	}
 	json_put_key(&w, "error");
 	json_put_object(&w);
 	error_put_message(r, error, &w);
 	json_put_key(&w, "type");
 	json_put_text(&w, theirs ? "invalid_request_error" : row->type);
-	put_param(r, error, &w);
+	error_put_param(r, error, &w);
 	json_put_key(&w, "code");
 	json_put_text(&w, theirs ? "upstream_rejected" : row->code);
 	json_put_end(&w);
@@ -89,7 +94,17 @@ const struct style style_openai = {
 struct status
 error_put(const struct request *r, enum error error, struct buf *out)
 {
+	if (error == ERROR_INVALID_KEY)
+		return put_openai(r, error, out);
 	return r->style->put_error(r, error, out);
+}
+
+uint16_t
+error_status(const struct request *r, enum error error)
+{
+	if (r->status != 0)
+		return r->status;
+	return r->style->status != NULL ? r->style->status(error) : error_rows[error].http;
 }
 
 /* Within a stream: an event of the dialect. */
@@ -126,5 +141,5 @@ reply_error(struct request *r, enum error error)
 	}
 	if (!is_ok(error_put(r, error, &out)))
 		buf_clear(&out);
-	reply_json(r, r->status != 0 ? r->status : error_rows[error].http, buf_span(&out));
+	reply_json(r, error_status(r, error), buf_span(&out));
 }

@@ -19,8 +19,9 @@ models_run(struct request *r)
 }
 
 void
-models_put_one_openai(struct json_writer *w, struct span name)
+models_put_one_openai(const struct request *r, struct json_writer *w, struct span name)
 {
+	(void)r;
 	json_put_object(w);
 	json_put_key(w, "id");
 	json_put_str(w, name);
@@ -49,7 +50,7 @@ style_next_name(struct span *names, struct span *ret)
 }
 
 void
-models_put_openai(struct json_writer *w, struct span names)
+models_put_openai(const struct request *r, struct json_writer *w, struct span names)
 {
 	struct span name;
 
@@ -59,7 +60,7 @@ models_put_openai(struct json_writer *w, struct span names)
 	json_put_key(w, "data");
 	json_put_array(w);
 	while (style_next_name(&names, &name))
-		models_put_one_openai(w, name);
+		models_put_one_openai(r, w, name);
 	json_put_end(w);
 	json_put_end(w);
 }
@@ -87,9 +88,9 @@ models_finish(struct turn *t, const struct ga_admitted *m)
 
 	t->state = TURN_IDLE;
 	if (wanted.len == 0)
-		r->style->put_models(&w, m->models);
+		r->style->put_models(r, &w, m->models);
 	else if (has_name(m->models, wanted))
-		r->style->put_model(&w, wanted);
+		r->style->put_model(r, &w, wanted);
 	if (wanted.len > 0 && out.len == 0)
 		reply_error(r, ERROR_MODEL_NOT_FOUND);
 	else if (is_ok(json_writer_finish(&w)))

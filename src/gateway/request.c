@@ -17,6 +17,7 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/encode.h>
+#include <crypto/crypto.h>
 #include <keytext/keytext.h>
 
 #include "routes.h"
@@ -103,7 +104,8 @@ request_reset(struct request *r)
 	r->source = NULL;
 	r->style = &style_openai;
 	r->route = NULL;
-	r->route_param = SPAN_EMPTY;
+	r->route_param = r->query = SPAN_EMPTY;
+	r->turn.call.anthropic_version = r->turn.call.anthropic_beta = SPAN_EMPTY;
 	r->param[0] = '\0';
 	r->detail = NULL;
 	r->status = 0;
@@ -113,19 +115,33 @@ request_reset(struct request *r)
 
 /* ---- the head ---- */
 
-/* "Bearer" and one blank, as RFC 6750 has it; the scheme in any case. */
+/* What follows "Bearer" and one blank, as RFC 6750 has it; the scheme in any case. */
+static struct span
+bearer(struct span value)
+{
+	static const struct span scheme = { (const uint8_t *)"bearer ", 7 };
+
+	if (value.len <= scheme.len || !span_eq_nocase(span_of(value.ptr, scheme.len), scheme))
+		return SPAN_EMPTY;
+	return span_from(value, scheme.len);
+}
+
+/* Either header names the key; both must name the same one. */
 static void
 take_credential(struct request *r)
 {
-	static const struct span scheme = { (const uint8_t *)"bearer ", 7 };
-	struct span value;
+	struct span auth = SPAN_EMPTY, value = SPAN_EMPTY;
+	struct status has_auth = http_request_field(&r->http, "authorization", &auth);
+	struct status has_key = http_request_field(&r->http, "x-api-key", &value);
 
-	if (!is_ok(http_request_field(&r->http, "authorization", &value)))
+	if (has_auth.code == E_EXISTS || has_key.code == E_EXISTS)
 		return;
-	if (value.len <= scheme.len || !span_eq_nocase(span_of(value.ptr, scheme.len), scheme))
+	auth = bearer(auth);
+	if (!is_ok(has_key))
+		value = auth;
+	else if (is_ok(has_auth) && !crypto_eq(auth, value))
 		return;
-	value = span_from(value, scheme.len);
-	if (value.len > CREDENTIAL_MAX)
+	if (value.len == 0 || value.len > CREDENTIAL_MAX)
 		return;
 	memcpy(r->credential, value.ptr, value.len);
 	r->credential_len = value.len;
@@ -360,7 +376,12 @@ check(struct request *r)
 		return error;
 	if (!is_ok(arena_copy(&r->arena, route_param(r->route, r->http.path), &r->route_param)))
 		return ERROR_OVERLOADED;
-	if (r->http.query.len > 0) {
+	if (r->style->read_head != NULL) {
+		error = r->style->read_head(r);
+		if (error != ERROR_NONE)
+			return error;
+	}
+	if (r->http.query.len > r->query.len) {
 		r->detail = "the endpoint takes no query";
 		return ERROR_INVALID_FIELD;
 	}

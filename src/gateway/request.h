@@ -63,6 +63,7 @@ struct request {
 	const struct style *style; /* of its errors and heads */
 	const struct route *route;
 	struct span route_param; /* of the path, in the arena */
+	struct span query;       /* that its style reads, in the arena */
 	/* what is wrong with it */
 	char param[PARAM_MAX];
 	const char *detail;
@@ -119,5 +120,7 @@ size_t reply_fields(const struct request *r, uint16_t status,
 MUST_USE struct status error_put(const struct request *r, enum error error, struct buf *out);
 /* The parts of an error object that all styles have: what a client may be told. */
 void error_put_message(const struct request *r, enum error error, struct json_writer *w);
+void error_put_param(const struct request *r, enum error error, struct json_writer *w);
+uint16_t error_status(const struct request *r, enum error error);
 
 #endif

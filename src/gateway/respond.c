@@ -77,7 +77,7 @@ add_retry(struct fields *f, const struct request *r, uint16_t status)
 		return;
 	add(f, "x-should-retry",
 	    status == 429 || status >= 500 ? SPAN_LIT("true") : SPAN_LIT("false"));
-	if (status != 429 && status != 503)
+	if (status != 429 && status != 503 && status != 529)
 		return;
 	if (ms == 0)
 		ms = 1000;
@@ -92,7 +92,9 @@ reply_fields(const struct request *r, uint16_t status, struct http_field fields[
 	struct fields f = { fields, 0, text, REPLY_TEXT_MAX };
 
 	add(&f, "x-request-id", span_of(r->id_text, 36));
-	add(&f, r->style->request_id, span_of(r->id_text, 36));
+	/* The same for everybody whose key is not good. */
+	add(&f, status == 401 ? style_anthropic.request_id : r->style->request_id,
+	    span_of(r->id_text, 36));
 	add(&f, "x-content-type-options", SPAN_LIT("nosniff"));
 	if (status == 401) {
 		add(&f, "www-authenticate", SPAN_LIT("Bearer"));

@@ -19,6 +19,10 @@ const struct route routes[] = {
 	    loop_run },
 	{ "POST", "/v1/embeddings", ENDPOINT_EMBEDDINGS, &schema_embeddings, &dialect_embeddings,
 	    loop_run },
+	{ "POST", "/v1/messages", ENDPOINT_MESSAGES, &schema_messages, &dialect_messages,
+	    loop_run },
+	{ "POST", "/v1/messages/count_tokens", ENDPOINT_COUNT_TOKENS, &schema_count_tokens,
+	    &dialect_count_tokens, loop_run },
 	{ "GET", "/v1/models", ENDPOINT_MODELS, NULL, NULL, models_run },
 	{ "GET", "/v1/models/", ENDPOINT_MODELS, NULL, NULL, models_run },
 	{ "POST", "/v1/execute", ENDPOINT_EXECUTE, &schema_execute, NULL, execute_run },
@@ -66,7 +70,8 @@ static const struct {
 	const char *path, *field;
 	const struct style *style;
 } styles[] = {
-	{ "/v1/messages", NULL, &style_openai },
+	{ "/v1/messages", NULL, &style_anthropic },
+	{ NULL, "anthropic-version", &style_anthropic },
 };
 
 static bool
@@ -85,7 +90,7 @@ style_find(const struct http_request *http)
 	struct span value;
 
 	for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++) {
-		if (!path_is_below(http->path, styles[i].path))
+		if (styles[i].path != NULL && !path_is_below(http->path, styles[i].path))
 			continue;
 		if (styles[i].field == NULL ||
 		    is_ok(http_request_field(http, styles[i].field, &value)))

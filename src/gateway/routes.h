@@ -15,6 +15,8 @@ extern const struct span schema_chat;
 extern const struct span schema_embeddings;
 extern const struct span schema_execute;
 extern const struct span schema_responses;
+extern const struct span schema_messages;
+extern const struct span schema_count_tokens;
 
 struct route {
 	const char *method;

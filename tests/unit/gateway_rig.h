@@ -50,6 +50,7 @@ static struct {
 	enum error check_error, admit_error, run_error;
 	uint8_t attach;
 	const struct model_script *models; /* one a call */
+	const char *names;                 /* of models, '\n' between; NULL: the usual ones */
 	const char *out, *files;
 	bool hold_run, hold_settle, hold_admit;
 	size_t flood; /* bytes of content that the model streams */
@@ -61,6 +62,7 @@ static struct {
 	struct ga_settle settle;
 	uint64_t settle_id, admit_id;
 	struct buf body; /* of the last model call */
+	char version[ANTHROPIC_VERSION_MAX + 1], beta[ANTHROPIC_BETA_MAX + 1];
 	struct stream *run_stream, *call_stream;
 	size_t flooded;
 	uint8_t digest[DIGEST_LEN]; /* granted last */
@@ -91,7 +93,8 @@ admit_now(struct link *l, uint64_t id)
 		.remaining = 9,
 		.reset_ms = 6000,
 		.steps_max = 4,
-		.models = SPAN_LIT("demo\norg/gpt-5.5\nother") };
+		.models = peers.names != NULL ? span_str(peers.names)
+					      : SPAN_LIT("demo\norg/gpt-5.5\nother") };
 
 	if (peers.admit.refused != 0 && m.error == 0)
 		m.error = peers.admit.refused;
@@ -258,7 +261,12 @@ static const struct stream_ops broker_stream = { .on_data = call_data,
 static inline void
 on_call(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	(void)msg, (void)ctx;
+	const struct gb_open *m = msg;
+
+	(void)ctx;
+	assert_true(
+	    is_ok(span_to_cstr(m->anthropic_version, peers.version, sizeof(peers.version))));
+	assert_true(is_ok(span_to_cstr(m->anthropic_beta, peers.beta, sizeof(peers.beta))));
 	buf_clear(&peers.body);
 	assert_int_equal(stream_accept(l, id, &broker_stream, NULL, &peers.call_stream).code, E_OK);
 }
