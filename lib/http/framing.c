@@ -72,7 +72,7 @@ bool
 http_framing_name(struct span name)
 {
 	return known_find(name) != NULL || span_eq_str(name, "trailer") ||
-	       span_eq_str(name, "authorization");
+	       span_eq_str(name, "authorization") || span_eq_str(name, "x-api-key");
 }
 
 static uint16_t
