@@ -447,13 +447,14 @@ usage_may_be_missing(void **state)
 static const struct {
 	bool stream, interpreter;
 	const char *text;
+	bool cut;
 } hostile[] = {
 	{ true, false, PING EVENT("message_stop", "") },
 	{ true, false, START("a") START("b") END("end_turn", "1") },
 	{ true, false, START("a") EVENT("error", ",\"error\":{\"type\":\"overloaded_error\"}") },
 	{ true, false, OPEN("0", EMPTY_TEXT) },
-	{ true, false, START("a") EVENT("message_delta", END_REST("end_turn", "1")) },
-	{ true, false, START("a") },
+	{ true, false, START("a") EVENT("message_delta", END_REST("end_turn", "1")), true },
+	{ true, false, START("a"), true },
 	{ true, false, START("a") "data: {}\n\n" },
 	{ true, false, START("a") "data: {\"type\":\"a\\nb\"}\n\n" },
 	{ true, false, START("a") "data: {\"type\":\"ping\",\"sallyport\":{}}\n\n" },
@@ -502,6 +503,9 @@ hostile_providers_are_cut_off(void **state)
 
 		start(&a, &s, hostile[i].stream, hostile[i].interpreter);
 		st = feed_all(&a, hostile[i].text, 7);
+		/* At once, but for what is missing. */
+		if (hostile[i].stream && !hostile[i].cut)
+			assert_int_equal(st.code, E_PROTO);
 		if (is_ok(st))
 			st = answer_end(&a, 100, &next);
 		if (st.code != E_PROTO)

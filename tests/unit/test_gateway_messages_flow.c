@@ -111,6 +111,8 @@ either_header_is_the_key(void **state)
 		assert_true(has(&c, "{\"type\":\"error\",\"error\":{\"message\":"));
 		assert_true(has(&c, "\"type\":\"authentication_error\""));
 		assert_true(has(&c, "\r\nrequest-id: "));
+		/* "Bearer" is no part of a key there, but which key it is the authority says. */
+		assert_int_equal(peers.admit.credential.len > 0, i == 5);
 		at = memmem(c.got.ptr, c.got.len, "\r\n\r\n", 4);
 		assert_non_null(at);
 		(void)snprintf(body, sizeof(body), "%.*s",
