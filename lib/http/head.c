@@ -234,6 +234,32 @@ http_field_parse(uint8_t *line, size_t len, struct http_field *ret)
 	return true;
 }
 
+bool
+http_head_keep(struct head *h, struct span s)
+{
+	if (s.len > h->cap - h->len && !head_grow(h, h->len + s.len))
+		return false;
+	if (s.len > 0)
+		memcpy(h->ptr + h->len, s.ptr, s.len);
+	h->len += s.len;
+	return true;
+}
+
+uint16_t
+http_head_add(struct head *h, const struct http_limits *limits, struct span name, struct span value)
+{
+	size_t at = h->len;
+
+	if (h->count == limits->fields_max)
+		return 431;
+	if (!http_head_keep(h, name) || !http_head_keep(h, value))
+		return 503;
+	h->fields[h->count].name = span_of(h->ptr + at, name.len);
+	h->fields[h->count].value = span_of(h->ptr + at + name.len, value.len);
+	h->count++;
+	return 0;
+}
+
 static size_t
 min_size(size_t a, size_t b)
 {

@@ -38,6 +38,12 @@ uint16_t http_head_feed(
 void http_head_reset(struct head *h); /* wipes; keeps a small buffer */
 void http_head_done(struct head *h);
 
+/* For heads that come field by field. Bytes are copied; false: no memory. */
+bool http_head_keep(struct head *h, struct span s);
+/* Name and value, checked by the caller: 0, 431 or 503. fields_len is the caller's. */
+uint16_t http_head_add(
+    struct head *h, const struct http_limits *limits, struct span name, struct span value);
+
 /* "name: value" → lower-case name (in place), trimmed value; false: malformed. */
 bool http_field_parse(uint8_t *line, size_t len, struct http_field *ret);
 /* The caller's limits, none above those of http.h. */

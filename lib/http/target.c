@@ -101,18 +101,25 @@ chars_ok(struct span s)
 	return true;
 }
 
-/* RFC 3986 §3.1: an absolute URI, whatever its scheme. */
+bool
+http_scheme_ok(struct span s)
+{
+	uint8_t first = s.len == 0 ? 0 : char_lower(s.ptr[0]);
+
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] != '+' && (!is_char(s.ptr[i], CH_HOST) || s.ptr[i] == '_'))
+			return false;
+	}
+	return first >= 'a' && first <= 'z';
+}
+
+/* An absolute URI, whatever its scheme. */
 static bool
 has_scheme(struct span s)
 {
-	uint8_t first = char_lower(s.ptr[0]);
-	size_t i = 1;
+	const uint8_t *colon = memchr(s.ptr, ':', s.len);
 
-	if (first < 'a' || first > 'z')
-		return false;
-	while (i < s.len && (s.ptr[i] == '+' || (is_char(s.ptr[i], CH_HOST) && s.ptr[i] != '_')))
-		i++;
-	return i < s.len && s.ptr[i] == ':';
+	return colon != NULL && http_scheme_ok(span_of(s.ptr, (size_t)(colon - s.ptr)));
 }
 
 /* host ":" port, as CONNECT has it. */

@@ -14,6 +14,8 @@ struct target {
 
 /* `raw` is rewritten in place. False: not a target (400). */
 bool http_target_parse(uint8_t *raw, size_t len, struct target *ret);
+/* RFC 3986 §3.1. */
+bool http_scheme_ok(struct span s);
 /* uri-host [":" port] without user information (RFC 9110 §7.2). */
 bool http_authority_ok(struct span s);
 /* A path and query that may be sent: printable, begins with '/'. */

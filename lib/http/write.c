@@ -152,8 +152,8 @@ date_format(uint64_t unix_s, char out[HTTP_DATE_LEN + 1])
 	    s / 60 % 60, s % 60);
 }
 
-struct status
-http_put_date(struct buf *out, uint64_t real_ns)
+struct span
+http_date(uint64_t real_ns)
 {
 	static char text[HTTP_DATE_LEN + 1];
 	static uint64_t text_s = UINT64_MAX;
@@ -163,7 +163,13 @@ http_put_date(struct buf *out, uint64_t real_ns)
 		date_format(now_s, text);
 		text_s = now_s;
 	}
-	return http_put_field_str(out, "date", text);
+	return span_of(text, HTTP_DATE_LEN);
+}
+
+struct status
+http_put_date(struct buf *out, uint64_t real_ns)
+{
+	return http_put_field(out, SPAN_LIT("date"), http_date(real_ns));
 }
 
 struct status

@@ -23,7 +23,8 @@ MUST_USE struct status http_put_request(
 MUST_USE struct status http_put_field(struct buf *out, struct span name, struct span value);
 MUST_USE struct status http_put_field_str(struct buf *out, const char *name, const char *value);
 MUST_USE struct status http_put_field_u64(struct buf *out, const char *name, uint64_t value);
-/* Date (RFC 9110 §5.6.7); the text is kept for the second it names. */
+/* The value of Date (RFC 9110 §5.6.7); the text is kept for the second it names. */
+struct span http_date(uint64_t real_ns);
 MUST_USE struct status http_put_date(struct buf *out, uint64_t real_ns);
 MUST_USE struct status http_put_length(struct buf *out, uint64_t len); /* Content-Length */
 MUST_USE struct status http_put_chunked(struct buf *out);              /* Transfer-Encoding */
