@@ -86,7 +86,7 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	[ERROR_HEADERS_TOO_LARGE] = { 431, 0, "invalid_request_error", "headers_too_large",
 	    "The header fields are larger than the limit." },
 	[ERROR_HTTP_VERSION] = { 505, 0, "invalid_request_error", "http_version",
-	    "Only HTTP/1.1 is served here." },
+	    "Only HTTP/1.1 and HTTP/2 are served here." },
 	[ERROR_RATE_LIMIT] = { 429, 1, "rate_limit_error", "rate_limit_exceeded",
 	    "Too many requests for this key or user." },
 	[ERROR_CONCURRENCY] = { 429, 1, "rate_limit_error", "concurrency_exceeded",

@@ -118,6 +118,8 @@ const struct conf_row conf_rows[] = {
 	NUMBER("limits.auth_failures_per_s", 1, 1000000, "100",
 	    "Failed authentications a second of one source address that are looked up and recorded "
 	    "one by one; above it they are counted."),
+	NUMBER("limits.h2_streams", 1, 1000, "128",
+	    "Requests at once of one HTTP/2 connection; more are told to try again."),
 	NUMBER("limits.handshake_timeout_ms", 100, 600000, "10000", "For the TLS handshake."),
 	NUMBER("limits.header_timeout_ms", 100, 600000, "10000", "For a request's head."),
 	NUMBER("limits.body_timeout_ms", 100, 600000, "30000", "For a request's body."),

@@ -6,7 +6,7 @@
  * Owns: the socket and TLS of one connection, and its protocol's state.
  * Invariants: a connection is freed by the loop only, after its poll handle; its
  * protocol hears of its end at once.
- * See: conn_io.c (bytes); h1.c (its protocol).
+ * See: conn_io.c (bytes); h1.c, h2.c (protocols).
  */
 #include "conn.h"
 

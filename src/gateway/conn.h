@@ -43,6 +43,7 @@ struct protocol {
 };
 
 extern const struct protocol protocol_h1;
+extern const struct protocol protocol_h2;
 
 struct conn {
 	TAILQ_ENTRY(conn) next;

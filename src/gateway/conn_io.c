@@ -88,7 +88,7 @@ static bool
 start(struct conn *c)
 {
 	conn_disarm(c);
-	c->protocol = &protocol_h1;
+	c->protocol = span_eq_str(tls_alpn(c->tls), "h2") ? &protocol_h2 : &protocol_h1;
 	if (!is_ok(c->protocol->start(c))) {
 		c->protocol->free(c);
 		c->protocol = NULL;

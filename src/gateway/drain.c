@@ -3,8 +3,9 @@
  * drain.c: ends a worker that was replaced, or stopped, without dropping a request.
  *
  * Runs in: gateway. Trusts: the supervisor. Owns: the timer of the grace.
- * Invariants: what was accepted is answered; each answer from now on ends its
- * connection; an idle connection may bring one more request, within the grace.
+ * Invariants: what was accepted is answered; with HTTP/1.1 each answer from now on
+ * ends its connection, with HTTP/2 a GOAWAY says that no new streams are wished
+ * for; an idle connection may bring one more request, within the grace.
  * See: CTL_DRAIN in wire/control.h.
  */
 #include "conn.h"

@@ -51,6 +51,7 @@ struct gateway {
 	size_t nconns;
 	struct tls_ctx *tls;
 	uint64_t body_len_max;
+	uint32_t h2_streams_max; /* of one connection */
 	struct budget bodies;
 
 	/* request.c */

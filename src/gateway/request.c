@@ -7,7 +7,7 @@
  * Owns: the body, its share of the worker's budget, the arena, the turn.
  * Invariants: without a good key nobody learns whether a path exists: what is
  * wrong with a request is told by the authority's leave only (turn_refuse).
- * See: routes.c, turn.c; h1.c.
+ * See: routes.c, turn.c; h1.c, h2.c, which carry it.
  */
 #include "request.h"
 

@@ -4,7 +4,7 @@
  *
  * Runs in: gateway. Trusts: nothing. Owns: nothing.
  * Invariants: no answer goes to a client that has left; a head leaves once.
- * See: request.h; h1_reply.c; facts about SDKs in docs/api.md.
+ * See: request.h; h1_reply.c, h2_reply.c; facts about SDKs in docs/api.md.
  */
 #include <stdio.h>
 

@@ -245,6 +245,7 @@ gateway_configure(struct gateway *g)
 		.auth_failures_per_s = part(g, "limits.auth_failures_per_s"),
 		.sources_max = SOURCES_MAX,
 	};
+	g->h2_streams_max = limit(g, "limits.h2_streams");
 	g->body_len_max = conf_u64(g->d->conf, "limits.body_bytes");
 	budget_configure(
 	    &g->bodies, conf_u64(g->d->conf, "limits.bodies_total_bytes"), g->body_len_max);
@@ -293,7 +294,10 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 {
 	struct gateway *g = d->ctx;
 	uint8_t tickets[TLS_TICKET_KEY_LEN];
-	struct tls_server_opts o = { .cert_pem = cert->chain_pem, .key_pem = cert->key_pem };
+	static const char *const protocols[] = { "h2", "http/1.1", NULL };
+	struct tls_server_opts o = {
+		.cert_pem = cert->chain_pem, .key_pem = cert->key_pem, .alpn = protocols
+	};
 	struct tls_ctx *fresh = NULL;
 	struct status st = hkdf_sha256(span_of(cert->ticket_key, sizeof(cert->ticket_key)),
 	    SPAN_EMPTY, TICKET_INFO, tickets, sizeof(tickets));

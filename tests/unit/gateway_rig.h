@@ -52,7 +52,7 @@ static struct {
 	const struct model_script *models; /* one a call */
 	const char *names;                 /* of models, '\n' between; NULL: the usual ones */
 	const char *out, *files;
-	bool hold_run, hold_settle, hold_admit;
+	bool hold_run, hold_settle, hold_admit, hold_check;
 	size_t flood; /* bytes of content that the model streams */
 	/* what was seen */
 	int checks, admits, attached, steps_run, steps_model, settles, failures, revoked;
@@ -60,7 +60,7 @@ static struct {
 	uint32_t failures_counted;
 	struct ga_admit admit;
 	struct ga_settle settle;
-	uint64_t settle_id, admit_id;
+	uint64_t settle_id, admit_id, check_id;
 	struct buf body; /* of the last model call */
 	char version[ANTHROPIC_VERSION_MAX + 1], beta[ANTHROPIC_BETA_MAX + 1];
 	struct stream *run_stream, *call_stream;
@@ -81,7 +81,9 @@ on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)msg, (void)ctx;
 	peers.checks++;
-	reply(l, id, GA_CHECKED, &m);
+	peers.check_id = id;
+	if (!peers.hold_check)
+		reply(l, id, GA_CHECKED, &m);
 }
 
 static inline void

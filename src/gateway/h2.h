@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_H2_H
+#define GATEWAY_H2_H
+
+/*
+ * HTTP/2 on a connection (RFC 9113): many requests at once, each a stream with
+ * its own request. nghttp2 knows frames, HPACK and windows; what a request is,
+ * who may send how much of it and who waits for whom is decided here.
+ * Limits first; bytes unless the name says otherwise.
+ */
+#include <nghttp2/nghttp2.h>
+
+#include <http/h2_request.h>
+
+#include "conn.h"
+
+#define H2_WINDOW 65535              /* of a stream, until its key is known: the protocol's first */
+#define H2_WINDOW_KNOWN (1U << 20)   /* of a stream with a good key, and of its connection */
+#define H2_OUT_MAX (1U << 20)        /* unsent output of all streams that stops reading inside */
+#define H2_STREAM_OUT_MIN (8U << 10) /* the least that a stream may have of it */
+#define H2_CONTINUATIONS_MAX 8       /* frames after one HEADERS */
+#define H2_SETTINGS_MAX 32           /* entries of one frame */
+#define H2_ACKS_MAX 256              /* answers to PING and SETTINGS not yet sent */
+
+/* What a client may do so often only: see rows in h2_flood.c. */
+enum h2_flood {
+	H2_RESETS_IN,  /* it resets streams (CVE-2023-44487) */
+	H2_RESETS_OUT, /* it makes us reset them (CVE-2025-8671) */
+	H2_SETTINGS,
+	H2_PINGS,
+	H2_EMPTY,   /* frames and fields that carry nothing */
+	H2_WINDOWS, /* WINDOW_UPDATE, beyond what our DATA gives reason for */
+	H2_OTHERS,  /* PRIORITY, and what nobody knows */
+	H2_FLOODS,
+};
+
+struct h2_meter {
+	uint32_t left;
+	uint64_t since_ms;
+};
+
+enum h2_state {
+	H2_HEAD,   /* its header block comes */
+	H2_EARLY,  /* so far the body has come together with the head */
+	H2_CHECK,  /* the authority is asked for its key; no window is given back */
+	H2_BODY,   /* the key is good */
+	H2_ANSWER, /* a request is under way, or its answer; more of a body is dropped */
+};
+
+struct h2_stream {
+	TAILQ_ENTRY(h2_stream) next;
+	TAILQ_ENTRY(h2_stream) next_early;
+	TAILQ_ENTRY(h2_stream) next_ended;
+	TAILQ_ENTRY(h2_stream) next_starved;
+	struct conn *c;
+	int32_t id;
+	enum h2_state state;
+	struct http_h2_request *head; /* NULL: the request is over */
+	struct request *req;          /* NULL: it is over, or parted */
+	struct timeout timer;         /* its body, then writing */
+	size_t withheld;              /* of the windows, since the key is not known */
+	uint16_t fault;               /* found while the key was asked for */
+	bool complete;                /* the client has sent all */
+	bool no_body;                 /* it answers a HEAD */
+	bool deferred;                /* nghttp2 waits for more output */
+	bool ended;                   /* no more output comes */
+	bool finished;                /* nghttp2 has all of it */
+	bool cut;                     /* reset, since its answer cannot be whole */
+	bool listed;                  /* in `ended` */
+	bool starved;                 /* told that there is no room; in the list of those */
+	struct buf out;               /* from out_off on */
+	size_t out_off;
+};
+
+TAILQ_HEAD(h2_streams, h2_stream);
+
+struct h2 {
+	nghttp2_session *session;
+	struct h2_streams streams, early, ended, starved;
+	size_t nstreams;
+	struct h2_meter meters[H2_FLOODS];
+	unsigned continuations; /* of the header block that comes */
+	bool in_head;           /* a header block comes */
+	bool served;            /* has had a request */
+	bool known;             /* has had a good key: larger window */
+	bool noticed;           /* a first GOAWAY is out: no new streams are wished for */
+	bool away;              /* the last GOAWAY is out */
+	bool sent_away;         /* for a flood, or for what breaks the protocol */
+};
+
+extern const struct reply_ops h2_reply_ops;
+
+static inline struct h2 *
+h2_of(const struct conn *c)
+{
+	return c->proto;
+}
+
+/* h2.c */
+/* End the connection with a GOAWAY; every request of it has lost its client. */
+void h2_send_away(struct conn *c, uint32_t why);
+
+/* h2_stream.c */
+struct h2_stream *h2_stream_new(struct conn *c, int32_t id);
+void h2_stream_free(struct h2_stream *s); /* its request has lost its client */
+void h2_stream_leave(struct h2_stream *s);
+void h2_stream_head(struct h2_stream *s, bool end);
+void h2_stream_body(struct h2_stream *s, struct span piece);
+/* A fault of HTTP in what follows the head. */
+void h2_stream_fault(struct h2_stream *s, uint16_t status);
+void h2_stream_end(struct h2_stream *s);
+void h2_stream_go_on(struct h2_stream *s); /* the key is good */
+/* All of one read is in: ask for the keys of those whose bodies are not. */
+void h2_streams_check(struct h2 *h);
+/* Requests that were answered go back to the worker. */
+void h2_streams_part(struct h2 *h);
+/* Wake those that wait for room. */
+void h2_streams_wake(struct h2 *h);
+bool h2_stream_room(const struct h2_stream *s);
+/* Give back windows that were withheld; a dropped body's on the connection only. */
+void h2_stream_release(struct h2_stream *s, bool drop);
+size_t h2_stream_unsent(const struct h2_stream *s);
+/* Put more of an answer into `out`; what cannot be whole must not look whole. */
+void h2_stream_put(struct h2_stream *s, struct span data);
+/* There is more in `out`, or nothing more will be. */
+void h2_stream_more(struct h2_stream *s);
+void h2_stream_cut(struct h2_stream *s, uint32_t why);
+/* nghttp2 takes up to `size` bytes; *ret_end: they are the last. 0: none now. */
+size_t h2_stream_pull(struct h2_stream *s, uint8_t *to, size_t size, bool *ret_end);
+
+/* h2_flood.c */
+void h2_flood_init(struct h2 *h, uint64_t now_ms);
+/* One more. False: too many; the connection was told to end. */
+bool h2_flood(struct conn *c, enum h2_flood kind);
+/* A frame of DATA left: its receiver may well answer with new windows. */
+void h2_flood_data_sent(struct h2 *h);
+
+#endif
