@@ -60,6 +60,44 @@ usage(FILE *to)
 	    "ask and exec read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE.\n");
 }
 
+/* The commands of one word, such as `key`; how many. */
+static int
+group_usage(const char *word, FILE *to)
+{
+	size_t len = strlen(word);
+	int n = 0;
+
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
+			continue;
+		if (to != NULL)
+			(void)fprintf(to, "  %-13s %s\n", c->name, c->summary);
+		n++;
+	}
+	return n;
+}
+
+/* What was asked for is no command. */
+static int
+not_a_command(int argc, char **argv)
+{
+	bool help = argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+	FILE *to = help ? stdout : stderr;
+
+	if (argc < 2 || group_usage(argv[1], NULL) == 0) {
+		if (argc >= 2)
+			(void)cli_error(argv[1], "no such command");
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!help)
+		(void)cli_error(
+		    argv[1], argc == 2 ? "which of its commands?" : "has no such command");
+	(void)fprintf(to, "usage: sallyport %s COMMAND …\n\n", argv[1]);
+	(void)group_usage(argv[1], to);
+	return help ? EXIT_DONE : EXIT_USAGE;
+}
+
 /* The command that argv names, and how many words its name took. */
 static const struct command *
 find_command(int argc, char **argv, int *ret_words)
@@ -112,12 +150,8 @@ main(int argc, char **argv)
 		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 	}
 	c = argc < 2 ? NULL : find_command(argc, argv, &words);
-	if (c == NULL) {
-		if (argc >= 2)
-			(void)cli_error(argv[1], "no such command");
-		usage(stderr);
-		return EXIT_USAGE;
-	}
+	if (c == NULL)
+		return not_a_command(argc, argv);
 	rc = run(c, argc - words, argv + words);
 	if (fflush(stdout) != 0 && rc == EXIT_DONE)
 		return cli_error("standard output", "cannot be written");

@@ -6,7 +6,7 @@
  * parser, and is compared whole.
  * Owns: nothing. Invariants: one row a method and path; what is not here is 404. Paths with
  * a parameter come after those without.
- * See: docs/api.md; tests/unit/test_gateway_routes.c walks it.
+ * See: docs/api.md; tests/unit/test_gateway_chat.c and tests/system/test_gateway.py walk it.
  */
 #include "routes.h"
 

@@ -61,6 +61,14 @@ def test_help_and_version():
         assert h.returncode == 0 and h.stdout.startswith(f"usage: sallyport {name}"), name
 
 
+def test_a_group_lists_its_commands():
+    for args in (["key"], ["key", "nope"]):
+        r = run(*args)
+        assert r.returncode == 2 and r.stdout == "" and "key revoke" in r.stderr and "audit" not in r.stderr
+    r = run("audit", "--help")
+    assert r.returncode == 0 and "audit verify" in r.stdout and "key" not in r.stdout and r.stderr == ""
+
+
 @pytest.mark.parametrize("args", [[], ["nope"], ["key"], ["init"], ["init", "a", "b"], ["serve"],
                                   ["serve", "--nope"], ["exec"], ["ask"], ["key", "create", "-T", "x"],
                                   ["init", "x", "--listen", "example.org:1"],

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 import pytest
 
 from conftest import Raw
+from instance import ROOT
 
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
@@ -118,6 +120,39 @@ def test_one_401_for_every_path_and_method(service, raw):
             seen.add(body)
     assert len(seen) == 1
     assert json.loads(seen.pop())["error"]["code"] == "invalid_api_key"
+
+
+def routes():
+    """The rows of the table itself: a route that is added is tested, too."""
+    text = (ROOT / "src" / "gateway" / "routes.c").read_text()
+    return re.findall(r'^\t\{ "([A-Z]+)", "(/v1/[^"]*)",', text, re.M)
+
+
+def test_every_route_is_strict(service):
+    """Key, method, query, body: what no route takes is refused by each."""
+    rows = routes()
+    assert ("POST", "/v1/execute") in rows and ("GET", "/v1/models") in rows
+    for method, path in rows:
+        path = path + "demo" if path.endswith("/") else path
+        body = {} if method == "POST" else None
+
+        def answer(method=method, path=path, body=body, **kw):
+            status, headers, data = service.request(method, path, body, **kw)
+            assert headers["x-request-id"] and "error" in data, (method, path, data)
+            return status, json.dumps(data)
+
+        assert answer(key="x")[0] == 401
+        assert answer(method="PATCH")[0] == 405
+        assert answer(path=path + "?a=b")[0] == 400
+        if method == "GET":
+            assert answer(body={})[0] == 400
+            continue
+        assert answer(body="{}", headers={"Content-Type": "text/plain"})[0] == 415
+        assert answer(body="{}", headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})[0] == 415
+        for bad in ("", "{", "[]", "null", "{}", '{"model":1,"model":2}', '{"model":"demo","Model":"demo"}',
+                    '{"model":{"a":{"a":{"a":1}}}}', '{"\\u0000":1}', "\xff"):
+            raw_body = bad.encode("latin-1")
+            assert answer(body=raw_body, headers={"Content-Type": "application/json"})[0] == 400, (path, bad)
 
 
 def test_targets_that_are_never_served(service, raw):
