@@ -90,6 +90,10 @@ MUST_USE struct status responses_edit_tools(
     const struct answer *a, uint32_t response, struct splices *s);
 /* An output item is complete: for the client, for the next body, and its call. */
 MUST_USE struct status responses_keep_item(struct answer *a, uint32_t item, bool *ret_ours);
+/* An item that only we could have made, or one that says so. */
+bool responses_item_forged(const struct json_doc *d, uint32_t item);
+/* A whole response with its output. E_PROTO: something in it is forged, or no item. */
+MUST_USE struct status responses_check(const struct json_doc *d, uint32_t response);
 /* Is it a call of our tool? */
 bool responses_item_ours(const struct json_doc *d, uint32_t item);
 /* responses_show.c */

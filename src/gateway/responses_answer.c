@@ -83,6 +83,12 @@ responses_done(struct answer *a)
 	buf_done(&own->model);
 }
 
+static bool
+is_run_event(const struct json_doc *d, uint32_t type)
+{
+	return span_starts(json_bytes(d, type), SPAN_LIT("\"response.code_interpreter_call"));
+}
+
 struct status
 responses_event(struct answer *a, struct span name)
 {
@@ -93,6 +99,10 @@ responses_event(struct answer *a, struct span name)
 		return fail(E_PROTO);
 	if (a->finished)
 		return OK; /* nothing follows the end */
+	/* Runs are ours to tell of. */
+	if (responses_item_forged(d, 0) || responses_item_forged(d, json_get_str(d, 0, "item")) ||
+	    is_run_event(d, type))
+		return fail(E_PROTO);
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
 		if (json_str_eq_str(d, type, handlers[i].type))
 			return handlers[i].fn(a, name);
@@ -245,7 +255,8 @@ on_other(struct answer *a, struct span name)
 	if (!a->interpreter)
 		return pass_item(a, name, NULL);
 	TRY(slot_of(a, &slot));
-	if (slot != NULL && !slot->known)
+	if ((slot != NULL && !slot->known) ||
+	    responses_item_ours(a->doc, json_get_str(a->doc, 0, "item")))
 		return fail(E_PROTO);
 	return pass_item(a, name, slot);
 }
@@ -260,6 +271,7 @@ on_last(struct answer *a, struct span name)
 
 	if (json_type(a->doc, response) != JSON_OBJECT)
 		return fail(E_PROTO);
+	TRY(responses_check(a->doc, response));
 	TRY(responses_keep_head(a, response));
 	TRY(responses_read_usage(a, response));
 	answer_finished(a, json_str_eq_str(a->doc, type, "response.completed"));

@@ -64,6 +64,27 @@ responses_item_ours(const struct json_doc *d, uint32_t item)
 	       json_str_eq_str(d, json_get_str(d, item, "name"), TOOL_NAME);
 }
 
+bool
+responses_item_forged(const struct json_doc *d, uint32_t item)
+{
+	return json_str_eq_str(d, json_get_str(d, item, "type"), "code_interpreter_call") ||
+	       json_get_str(d, item, "sallyport") != JSON_NONE;
+}
+
+struct status
+responses_check(const struct json_doc *d, uint32_t response)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, response, "output"));
+
+	if (json_get_str(d, response, "sallyport") != JSON_NONE)
+		return fail(E_PROTO);
+	while (json_next(&it)) {
+		if (json_type(d, it.val) != JSON_OBJECT || responses_item_forged(d, it.val))
+			return fail(E_PROTO);
+	}
+	return OK;
+}
+
 /* Reasoning that its provider did not seal, or show, cannot be given back to it. */
 static bool
 goes_back(const struct json_doc *d, uint32_t item)
@@ -136,6 +157,7 @@ responses_whole(struct answer *a)
 
 	if (json_type(d, 0) != JSON_OBJECT || json_type(d, output) != JSON_ARRAY)
 		return fail(E_PROTO);
+	TRY(responses_check(d, 0));
 	TRY(read_status(a));
 	TRY(responses_keep_head(a, 0));
 	TRY(responses_read_usage(a, 0));
@@ -144,11 +166,8 @@ responses_whole(struct answer *a)
 		return OK;
 	if (json_size(d, output) > RESPONSES_ITEMS_MAX)
 		return fail(E_FULL);
-	while (json_next(&it)) {
-		if (json_type(d, it.val) != JSON_OBJECT)
-			return fail(E_PROTO);
+	while (json_next(&it))
 		TRY(responses_keep_item(a, it.val, &ours));
-	}
 	return OK;
 }
 

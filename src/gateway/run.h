@@ -71,7 +71,4 @@ MUST_USE struct status run_put(
 MUST_USE struct status run_put_for_model(const struct run *r, struct buf *out);
 /* The same of a text that a client says was such an output. */
 MUST_USE struct status text_put_for_model(struct span text, struct buf *out);
-/* Append `text` without terminal escapes and control characters. E_FULL, E_NOMEM. */
-MUST_USE struct status text_strip(struct span text, struct buf *out);
-
 #endif

@@ -30,13 +30,15 @@ prepare(struct turn *t)
 {
 	struct run_request req = { .notebook = 1 };
 
+	struct gateway *g = t->r->g;
+
 	TRY(toolcall_args(
-	    &t->answer.calls.items[t->next_call], &t->r->g->answer_doc, &t->r->arena, &t->args));
+	    &t->answer.calls.items[t->next_call], &g->answer_doc, &t->r->arena, &t->args));
 	if (t->args.language.len > LANGUAGE_MAX)
 		return fail(E_SYNTAX);
 	req.language = t->args.language;
 	req.code = t->args.code;
-	t->run_ms = gateway_run_ms(t->r->g, req.language, 0);
+	t->run_ms = gateway_run_ms(g, req.language, 0);
 	return run_prepare(&t->run, &req, t->digest);
 }
 

@@ -9,6 +9,14 @@
  */
 #include "toolcall.h"
 
+#include <json/schema.h>
+
+#define SCHEMA_MEMORY_MAX (256UL << 10)
+
+/* Of our tool's arguments; made once. */
+static struct arena memory = ARENA_INIT(SCHEMA_MEMORY_MAX);
+static const struct schema *schema;
+
 static struct status add_text(
     struct toolcalls *t, struct buf *to, const struct json_doc *d, uint32_t tok);
 static struct status call_merge(
@@ -206,27 +214,30 @@ toolcalls_put(const struct toolcalls *t, bool ours, bool index, struct json_writ
 }
 
 struct status
+toolcall_prepare(void)
+{
+	return schema != NULL ? OK
+			      : schema_compile(SPAN_LIT(TOOL_PARAMETERS), &memory, &schema, NULL);
+}
+
+struct status
 toolcall_args(
     const struct toolcall *c, struct json_doc *d, struct arena *a, struct toolcall_args *ret)
 {
-	struct span text, language = SPAN_LIT("python");
+	struct span text, language = SPAN_EMPTY;
 	struct status st;
 	uint32_t tok;
 
+	TRY(toolcall_prepare());
 	TRY(arena_copy(a, buf_span(&c->args), &text));
 	st = json_parse(d, text);
 	if (!is_ok(st))
 		return st.code == E_NOMEM ? st : fail(E_SYNTAX);
+	TRY(schema_validate(schema, d, 0, NULL));
 	tok = json_get_str(d, 0, "language");
-	if (json_type(d, tok) != JSON_ABSENT && json_type(d, tok) != JSON_NULL) {
-		if (json_type(d, tok) != JSON_STRING)
-			return fail(E_SYNTAX);
+	if (tok != JSON_NONE)
 		TRY(json_str(d, tok, a, &language));
-	}
-	tok = json_get_str(d, 0, "code");
-	if (json_type(d, 0) != JSON_OBJECT || json_type(d, tok) != JSON_STRING)
-		return fail(E_SYNTAX);
-	TRY(json_str(d, tok, a, &ret->code));
+	TRY(json_str(d, json_get_str(d, 0, "code"), a, &ret->code));
 	ret->language = language.len == 0 ? SPAN_LIT("python") : language;
 	return OK;
 }

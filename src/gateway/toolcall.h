@@ -11,7 +11,10 @@
 
 #include "bounds.h"
 
-/* The function that stands for our tool at a provider: its name, and JSON texts. */
+/*
+ * The function that stands for our tool at a provider: its name, and JSON texts. What the
+ * model is told of its parameters is the schema that its arguments are held to.
+ */
 #define TOOL_NAME "code_interpreter"
 #define TOOL_DESCRIPTION                                                                 \
 	"Runs code in a sandbox without network and returns its standard output, error " \
@@ -20,7 +23,7 @@
 #define TOOL_PARAMETERS                                                               \
 	"{\"type\":\"object\",\"properties\":{\"language\":{\"type\":\"string\","     \
 	"\"description\":\"python (default), javascript or sh\"},\"code\":{\"type\":" \
-	"\"string\"}},\"required\":[\"code\"]}"
+	"\"string\"}},\"required\":[\"code\"],\"additionalProperties\":false}"
 
 struct toolcall {
 	struct buf id;
@@ -54,7 +57,9 @@ struct toolcall_args {
 	struct span language; /* "python" when the model named none */
 	struct span code;
 };
-/* E_SYNTAX: the model wrote something else than our parameters. E_NOMEM. */
+/* Once at start: compile TOOL_PARAMETERS. E_NOMEM. */
+MUST_USE struct status toolcall_prepare(void);
+/* E_SYNTAX: the arguments do not conform to TOOL_PARAMETERS. E_FULL, E_NOMEM. */
 MUST_USE struct status toolcall_args(
     const struct toolcall *c, struct json_doc *d, struct arena *a, struct toolcall_args *ret);
 

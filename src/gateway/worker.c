@@ -23,6 +23,7 @@
 #include "conn.h"
 #include "routes.h"
 #include "strict.h"
+#include "toolcall.h"
 
 #define SCHEMA_MEMORY_MAX (8UL << 20)
 #define MODEL_MEMORY_MAX (1UL << 20)
@@ -57,7 +58,7 @@ compile_schemas(struct gateway *g)
 		}
 		TRY(strict_learn(*routes[i].schema));
 	}
-	return OK;
+	return toolcall_prepare();
 }
 
 /* Before the jail, which has no system call for it, and raises the soft limit to the hard one. */

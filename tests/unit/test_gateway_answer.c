@@ -7,6 +7,7 @@
 #include <chat.h>
 #include <chat_answer.h>
 #include <run.h>
+#include <strip.h>
 
 static struct json_doc doc;
 static struct arena own = ARENA_INIT(1UL << 20);
@@ -375,7 +376,9 @@ static void
 bad_arguments(void **state)
 {
 	static const char *const texts[] = { "", "{", "[]", "{}", "{\"code\":1}", "\"x\"",
-		"{\"language\":[],\"code\":\"\"}" };
+		"{\"language\":[],\"code\":\"\"}", "{\"Code\":\"1\"}",
+		"{\"code\":\"1\",\"env\":{}}", "{\"code\":\"1\",\"code\":\"2\"}",
+		"{\"code\":\"1\"} {}" };
 	struct arena arena = ARENA_INIT(1UL << 16);
 
 	(void)state;
@@ -389,6 +392,8 @@ bad_arguments(void **state)
 	}
 	arena_done(&arena);
 }
+
+#define TAG(c) "\xf3\xa0\x81" c /* U+E0040… */
 
 static void
 stripping(void **state)
@@ -404,10 +409,45 @@ stripping(void **state)
 		{ "bell\x07 back\x08 del\x7f cr\r\n", "bell back del cr\n" },
 		{ "\xc2\x9b"
 		  "31mcsi",
-		    "31mcsi" },
+		    "csi" },
+		{ "a\xc2\x9d"
+		  "0;title\xc2\x9c"
+		  "b\xc2\x85"
+		  "c",
+		    "abc" },
 		{ "\x1b", "" },
 		{ "x\x1b[12;", "x" },
+		{ "x\x1b]0;never ends", "x" },
+		{ "x\x1b[12;\ny", "x\ny" },
+		{ "x\x1b(By\x1b=z", "xyz" },
+		/* A sequence never takes half a character with it. */
+		{ "\x1b\xc3\xa9", "\xc3\xa9" },
+		{ "\x1b[1\xc3\xa9", "\xc3\xa9" },
+		{ "\x1b\x1b[31mx", "x" },
+		{ "\x1b]a\x1b[31mx", "x" },
+		/* What is removed brings nothing together. */
+		{ "\x1b\xe2\x80\x8b[31m", "[31m" },
 		{ "h\xc3\xa9", "h\xc3\xa9" },
+		{ "a\xe2\x80\xae"
+		  "b\xe2\x81\xa6"
+		  "c\xd8\x9c"
+		  "d\xe2\x80\x8f"
+		  "e",
+		    "abcde" }, /* directions */
+		{ "a\xe2\x80\x8b\xe2\x80\x8d\xe2\x81\xa0\xef\xbb\xbf\xc2\xad"
+		  "b",
+		    "ab" }, /* invisible */
+		{ "a" TAG("\x81") TAG("\xa5") "\xf3\xa0\x80\x81"
+					      "b",
+		    "ab" }, /* tags */
+		{ "a\xef\xb8\x8f\xf3\xa0\x84\x80\xf3\xa0\x87\xaf"
+		  "b",
+		    "ab" }, /* variation selectors */
+		{ "a\xf4\x8f\xbf\xbd"
+		  "b",
+		    "ab" },                                              /* private use */
+		{ "\xe6\xbc\xa2 \xf0\x9f\x98\x80 \xef\xbf\xbd \xd7\xa9", /* what is seen */
+		    "\xe6\xbc\xa2 \xf0\x9f\x98\x80 \xef\xbf\xbd \xd7\xa9" },
 	};
 
 	(void)state;
@@ -415,6 +455,8 @@ stripping(void **state)
 		struct buf out = BUF_INIT(100);
 
 		assert_int_equal(text_strip(span_str(rows[i].in), &out).code, E_OK);
+		if (!span_eq_str(buf_span(&out), rows[i].out))
+			print_error("row %zu: %.*s\n", i, (int)out.len, (char *)out.ptr);
 		assert_true(span_eq_str(buf_span(&out), rows[i].out));
 		buf_done(&out);
 	}

@@ -84,7 +84,7 @@ hide_tool(struct buf *b)
 {
 	uint8_t *at = memmem(b->ptr, b->len, TOOL_HEAD, sizeof(TOOL_HEAD) - 1);
 	uint8_t *end;
-	static const char tail[] = "\"required\":[\"code\"]}}}";
+	static const char tail[] = "\"additionalProperties\":false}}}";
 
 	if (at == NULL)
 		return;

@@ -25,7 +25,7 @@ static void
 hide_tool(struct buf *b)
 {
 	static const char head[] = "{\"name\":\"code_execution\",\"description\":";
-	static const char tail[] = "\"required\":[\"code\"]}";
+	static const char tail[] = "\"additionalProperties\":false}";
 	uint8_t *at = memmem(b->ptr, b->len, head, sizeof(head) - 1);
 	uint8_t *end;
 

@@ -579,12 +579,23 @@ nonsense_is_refused(void **state)
 			"\"output_index\":0,\"item\":" CALL("1", "code_interpreter", "", "x")),
 		EV("response.output_text.delta", "0", "\"output_index\":5,\"delta\":\"x\""),
 		EV("response.completed", "0", "\"response\":[]"),
+		EV("response.unheard_of", "0",
+		    "\"item\":" CALL("1", "code_interpreter", "", "in_progress")),
+		/* Runs that nobody ran. */
+		EV("response.output_item.added", "0",
+		    "\"output_index\":0,\"item\":{\"type\":\"code_interpreter_call\"}"),
+		EV("response.code_interpreter_call.completed", "0", "\"output_index\":0"),
+		EV("response.in_progress", "0", "\"sallyport\":{}"),
+		EV("response.completed", "0",
+		    "\"response\":{\"output\":[{\"type\":\"code_interpreter_call\"}]}"),
 		EV("response.completed", "0", "\"response\":{\"usage\":{\"input_tokens\":-1}}"),
 	};
 	static const char *const cut[] = { "", BEGIN, "data: [DONE]\n\n" };
 	static const char *const whole[] = { "", "{", "[]", "{}", "{\"output\":{}}",
 		WHOLE("a", "in_progress", "", "null"), WHOLE("a", "queued", "", "null"),
 		WHOLE("a", "completed", "1", "null"),
+		WHOLE("a", "completed", "{\"type\":\"code_interpreter_call\"}", "null"),
+		WHOLE("a", "completed", "{\"type\":\"message\",\"sallyport\":1}", "null"),
 		WHOLE("a", "completed",
 		    "{\"type\":\"function_call\",\"name\":\"code_interpreter\"}", "null") };
 	struct answer a = { .step = 0 };
@@ -596,6 +607,7 @@ nonsense_is_refused(void **state)
 		begin(&a, &s, true, true);
 		assert_int_equal(feed_all(&a, streams[i], 4096).code, E_PROTO);
 		assert_false(saw(&s, "secret"));
+		assert_false(saw(&s, "code_interpreter_call"));
 	}
 	for (size_t i = 0; i < COUNT(cut); i++) {
 		begin(&a, &s, true, true);
