@@ -11,18 +11,31 @@
 #include <wire/limits.h>
 
 #define AS_SECRET_LEN 32
-#define AS_DAY_LEN 10 /* 2026-01-31 */
+#define AS_DAY_LEN 10      /* 2026-01-31 */
+#define AS_SECRETS_MAX 256 /* names of secrets */
+#define AS_EPOCH_LEN 16
+#define AS_USAGE_BATCH_MAX 128 /* items of one batch */
+#define AS_USAGE_PAGE_MAX 128  /* rows of one page */
 
 enum as_type {
 	AS_LOAD = 1,
-	AS_USER,       /* B: one user with its subject key */
-	AS_KEY,        /* B: one API key */
-	AS_LOADED,     /* B: end of LOAD: the pepper of key hashes and today's key */
-	AS_KEY_PUT,    /* A: a new key; creates tenant and user where they are missing */
-	AS_KEY_REVOKE, /* A */
-	AS_DAY,        /* A: the key under which a day's unauthenticated addresses are sealed */
-	AS_DAY_KEY,    /* B */
-	AS_DONE,       /* B: same id: durable, or why not */
+	AS_USER,          /* B: one user with its subject key */
+	AS_KEY,           /* B: one API key */
+	AS_LOADED,        /* B: end of LOAD: the pepper of key hashes and today's key */
+	AS_KEY_PUT,       /* A: a new key; creates tenant and user where they are missing */
+	AS_KEY_REVOKE,    /* A */
+	AS_DAY,           /* A: the key under which a day's unauthenticated addresses are sealed */
+	AS_DAY_KEY,       /* B */
+	AS_DONE,          /* B: same id: durable, or why not */
+	AS_SECRET_PUT,    /* A: a sealed secret, new or a new version of it */
+	AS_SECRET_GET,    /* A */
+	AS_SECRET,        /* B: same id: after PUT without the values */
+	AS_SECRET_REMOVE, /* A; answered by DONE */
+	AS_SECRET_LIST,   /* A */
+	AS_SECRETS,       /* B: same id: all names */
+	AS_USAGE_ADD,     /* A: counts since the last batch; answered by DONE */
+	AS_USAGE_LIST,    /* A: sums, a page of them */
+	AS_USAGE,         /* B: same id */
 };
 
 struct as_user {
@@ -102,6 +115,156 @@ static const struct wire_field as_done_rows[] = {
 	WIRE_FIXED(struct as_done, subject_key),
 };
 
+/* Sealed by the CLI for the broker: neither authority nor store can open it. */
+struct as_secret_put {
+	struct span name;
+	struct span sealed;
+	uint8_t rotate; /* it exists, and the version that it has stays as the previous one */
+	uint64_t set_s; /* Unix time */
+};
+static const struct wire_field as_secret_put_rows[] = {
+	WIRE_BYTES(struct as_secret_put, name, 1, SECRET_NAME_MAX),
+	WIRE_BYTES(struct as_secret_put, sealed, 1, SECRET_SEALED_MAX),
+	WIRE_U8(struct as_secret_put, rotate, 1),
+	WIRE_U64(struct as_secret_put, set_s),
+};
+
+struct as_secret_name {
+	struct span name;
+};
+static const struct wire_field as_secret_name_rows[] = {
+	WIRE_BYTES(struct as_secret_name, name, 1, SECRET_NAME_MAX),
+};
+
+/* Versions count from 1 and go on when a name comes again. */
+struct as_secret {
+	uint16_t code; /* enum code: E_OK, E_NOTFOUND, E_FULL, E_SYS … */
+	uint64_t version;
+	struct span sealed;
+	uint64_t previous_version; /* 0: there is none */
+	struct span previous;
+};
+static const struct wire_field as_secret_rows[] = {
+	WIRE_U16(struct as_secret, code, 64),
+	WIRE_U64(struct as_secret, version),
+	WIRE_BYTES(struct as_secret, sealed, 0, SECRET_SEALED_MAX),
+	WIRE_U64(struct as_secret, previous_version),
+	WIRE_BYTES(struct as_secret, previous, 0, SECRET_SEALED_MAX),
+};
+
+struct as_secret_row {
+	struct span name;
+	uint64_t version;
+	uint64_t previous_version;
+	uint64_t set_s;
+};
+static const struct wire_field as_secret_row_rows[] = {
+	WIRE_BYTES(struct as_secret_row, name, 1, SECRET_NAME_MAX),
+	WIRE_U64(struct as_secret_row, version),
+	WIRE_U64(struct as_secret_row, previous_version),
+	WIRE_U64(struct as_secret_row, set_s),
+};
+static const struct wire_table as_secret_row_table = WIRE_TABLE(
+    struct as_secret_row, as_secret_row_rows);
+
+struct as_secrets {
+	uint16_t code;
+	struct wire_list secrets; /* struct as_secret_row, by name */
+};
+static const struct wire_field as_secrets_rows[] = {
+	WIRE_U16(struct as_secrets, code, 64),
+	WIRE_LIST(struct as_secrets, secrets, 0, AS_SECRETS_MAX, &as_secret_row_table),
+};
+
+/*
+ * What requests of a key used on one day. Tokens that only we counted are kept
+ * apart, as estimates.
+ */
+struct as_usage_item {
+	uint8_t id[KEY_ID_LEN];
+	struct span model; /* empty: a request that names none */
+	uint32_t day;      /* since 1970 */
+	uint64_t requests, errors, tokens_in, tokens_out, estimated, estimated_in, estimated_out;
+};
+static const struct wire_field as_usage_item_rows[] = {
+	WIRE_FIXED(struct as_usage_item, id),
+	WIRE_BYTES(struct as_usage_item, model, 0, MODEL_MAX),
+	WIRE_U32(struct as_usage_item, day, UINT32_MAX),
+	WIRE_U64(struct as_usage_item, requests),
+	WIRE_U64(struct as_usage_item, errors),
+	WIRE_U64(struct as_usage_item, tokens_in),
+	WIRE_U64(struct as_usage_item, tokens_out),
+	WIRE_U64(struct as_usage_item, estimated),
+	WIRE_U64(struct as_usage_item, estimated_in),
+	WIRE_U64(struct as_usage_item, estimated_out),
+};
+static const struct wire_table as_usage_item_table = WIRE_TABLE(
+    struct as_usage_item, as_usage_item_rows);
+
+/* A batch counts once: one that was sent again for want of an answer has the same number. */
+struct as_usage_add {
+	uint8_t epoch[AS_EPOCH_LEN]; /* of the authority's process */
+	uint64_t seq;                /* of its batches, from 1 */
+	struct wire_list items;      /* struct as_usage_item */
+};
+static const struct wire_field as_usage_add_rows[] = {
+	WIRE_FIXED(struct as_usage_add, epoch),
+	WIRE_U64(struct as_usage_add, seq),
+	WIRE_LIST(struct as_usage_add, items, 1, AS_USAGE_BATCH_MAX, &as_usage_item_table),
+};
+
+/* Sums over days, by key and model; the page behind (after_key, after_model). */
+struct as_usage_list {
+	uint32_t since_day;
+	uint64_t after_key; /* 0: the first page */
+	struct span after_model;
+	struct span key; /* empty: any; so are user and model */
+	struct span user;
+	struct span model;
+};
+static const struct wire_field as_usage_list_rows[] = {
+	WIRE_U32(struct as_usage_list, since_day, UINT32_MAX),
+	WIRE_U64(struct as_usage_list, after_key),
+	WIRE_BYTES(struct as_usage_list, after_model, 0, MODEL_MAX),
+	WIRE_BYTES(struct as_usage_list, key, 0, KEY_ID_LEN),
+	WIRE_BYTES(struct as_usage_list, user, 0, USER_MAX),
+	WIRE_BYTES(struct as_usage_list, model, 0, MODEL_MAX),
+};
+
+struct as_usage_row {
+	uint8_t id[KEY_ID_LEN];
+	struct span tenant;
+	struct span user;
+	struct span model;
+	uint64_t requests, errors, tokens_in, tokens_out, estimated, estimated_in, estimated_out;
+};
+static const struct wire_field as_usage_row_rows[] = {
+	WIRE_FIXED(struct as_usage_row, id),
+	WIRE_BYTES(struct as_usage_row, tenant, 1, TENANT_MAX),
+	WIRE_BYTES(struct as_usage_row, user, 1, USER_MAX),
+	WIRE_BYTES(struct as_usage_row, model, 0, MODEL_MAX),
+	WIRE_U64(struct as_usage_row, requests),
+	WIRE_U64(struct as_usage_row, errors),
+	WIRE_U64(struct as_usage_row, tokens_in),
+	WIRE_U64(struct as_usage_row, tokens_out),
+	WIRE_U64(struct as_usage_row, estimated),
+	WIRE_U64(struct as_usage_row, estimated_in),
+	WIRE_U64(struct as_usage_row, estimated_out),
+};
+static const struct wire_table as_usage_row_table = WIRE_TABLE(
+    struct as_usage_row, as_usage_row_rows);
+
+struct as_usage {
+	uint16_t code;
+	uint64_t next_key;     /* after_key of the next page; 0: that was the last */
+	struct wire_list rows; /* struct as_usage_row; after_model is the last one's model */
+};
+static const struct wire_field as_usage_rows[] = {
+	WIRE_U16(struct as_usage, code, 64),
+	WIRE_U64(struct as_usage, next_key),
+	WIRE_LIST(struct as_usage, rows, 0, AS_USAGE_PAGE_MAX, &as_usage_row_table),
+};
+
 static const struct wire_msg as_msgs[] = {
 	[AS_LOAD] = { "load", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_USER] = { "user", WIRE_B_TO_A, WIRE_TABLE(struct as_user, as_user_rows) },
@@ -113,6 +276,20 @@ static const struct wire_msg as_msgs[] = {
 	[AS_DAY] = { "day", WIRE_A_TO_B, WIRE_TABLE(struct as_day, as_day_rows) },
 	[AS_DAY_KEY] = { "day-key", WIRE_B_TO_A, WIRE_TABLE(struct as_day_key, as_day_key_rows) },
 	[AS_DONE] = { "done", WIRE_B_TO_A, WIRE_TABLE(struct as_done, as_done_rows) },
+	[AS_SECRET_PUT] = { "secret-put", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_secret_put, as_secret_put_rows) },
+	[AS_SECRET_GET] = { "secret-get", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_secret_name, as_secret_name_rows) },
+	[AS_SECRET] = { "secret", WIRE_B_TO_A, WIRE_TABLE(struct as_secret, as_secret_rows) },
+	[AS_SECRET_REMOVE] = { "secret-remove", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_secret_name, as_secret_name_rows) },
+	[AS_SECRET_LIST] = { "secret-list", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AS_USAGE_ADD] = { "usage-add", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_usage_add, as_usage_add_rows) },
+	[AS_USAGE_LIST] = { "usage-list", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_usage_list, as_usage_list_rows) },
+	[AS_USAGE] = { "usage", WIRE_B_TO_A, WIRE_TABLE(struct as_usage, as_usage_rows) },
+	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",
 	.msgs = as_msgs,

@@ -9,7 +9,7 @@
  */
 #include <wire/audit_event.h>
 
-#define INTENTS_MAX 65536
+#define INTENTS_MAX 131072 /* two of each turn: the prompt, and its run or model call */
 
 struct intent {
 	uint64_t seq;   /* 0: free */

@@ -11,9 +11,7 @@
  * of the key runs any more, or after ADMIN_TURNS_WAIT_MS.
  * See: admin.h, management.c.
  */
-#include "admin.h"
-
-#include "authority.h"
+#include "admin_op.h"
 
 #include <stdio.h>
 
@@ -22,35 +20,34 @@
 #include <json/write.h>
 #include <keytext/keytext.h>
 
-enum op_kind { OP_CREATE = 1, OP_REVOKE, OP_RELOAD, OP_LIST };
-
-struct admin_op {
-	struct authority *a; /* NULL: the slot is free */
-	enum op_kind kind;
-	uint32_t uid;
-	admin_reply *reply; /* NULL: nobody waits any more */
-	void *ctx;
-	uint64_t deadline_ms;
-	uint8_t request_id[REQUEST_ID_LEN];
-	uint64_t intent_seq;
-	uint8_t id[KEY_ID_LEN];
-	uint8_t text[KEY_TEXT_LEN]; /* OP_CREATE, until it was answered */
-	uint8_t hash[DIGEST_LEN];
-	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
-	uint64_t created_s, expires_s, revoked_s;
-	uint32_t turns, turns_left; /* OP_REVOKE: those it ended, those still ending */
-	uint64_t turns_until_ms;    /* 0: not waiting */
-	uint16_t http;              /* the answer, once it is known */
-	const char *error;
-	char message[1025];
-	uint32_t generation;
-};
-
 static struct admin_op ops[ADMIN_OPS_MAX];
 static uint32_t busy;
 
-static struct status op_begin(struct admin_op *op, append_done *done, struct admin_op **ret);
-static void op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message);
+static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
+static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
+static void put_reload(struct admin_op *op, struct batch *b, const struct record_who *who);
+static void put_list(struct admin_op *op, struct batch *b, const struct record_who *who);
+static struct status put_created_body(struct admin_op *op, struct json_writer *w);
+static struct status put_revoked_body(struct admin_op *op, struct json_writer *w);
+static struct status put_reload_body(struct admin_op *op, struct json_writer *w);
+
+static const struct admin_kind create_kind = { put_created, put_created_body, false,
+	ADMIN_WAIT_MS };
+static const struct admin_kind revoke_kind = { put_revoked, put_revoked_body, false,
+	ADMIN_WAIT_MS };
+static const struct admin_kind reload_kind = { put_reload, put_reload_body, false, RELOAD_WAIT_MS };
+static const struct admin_kind list_kind = { put_list, NULL, true, ADMIN_WAIT_MS };
+static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
+	[OP_CREATE] = &create_kind,
+	[OP_REVOKE] = &revoke_kind,
+	[OP_RELOAD] = &reload_kind,
+	[OP_LIST] = &list_kind,
+	[OP_SECRET_SET] = &admin_secret_set_kind,
+	[OP_SECRET_REMOVE] = &admin_secret_remove_kind,
+	[OP_SECRET_LIST] = &admin_secret_list_kind,
+	[OP_USAGE] = &admin_usage_kind,
+};
+
 static void on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_created(struct authority *a, void *ctx, enum code code, const struct as_done *m);
 static void on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
@@ -61,8 +58,8 @@ static void on_reloaded(
 static void on_listed(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq);
 
-static struct status
-op_new(struct authority *a, enum op_kind kind, uint32_t uid, admin_reply *reply, void *ctx,
+struct status
+admin_op_new(struct authority *a, enum op_kind kind, uint32_t uid, admin_reply *reply, void *ctx,
     struct admin_op **ret)
 {
 	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
@@ -73,7 +70,7 @@ op_new(struct authority *a, enum op_kind kind, uint32_t uid, admin_reply *reply,
 		*op = (struct admin_op){ .kind = kind, .uid = uid, .reply = reply, .ctx = ctx };
 		TRY(uuid7(op->request_id));
 		op->a = a;
-		op->deadline_ms = now_ms(a) + (kind == OP_RELOAD ? RELOAD_WAIT_MS : ADMIN_WAIT_MS);
+		op->deadline_ms = now_ms(a) + kinds[kind]->wait_ms;
 		busy++;
 		*ret = op;
 		return OK;
@@ -81,11 +78,13 @@ op_new(struct authority *a, enum op_kind kind, uint32_t uid, admin_reply *reply,
 	return fail(E_FULL);
 }
 
-static void
-op_free(struct admin_op *op)
+void
+admin_op_free(struct admin_op *op)
 {
 	struct authority *a = op->a;
 
+	buf_done(&op->sealed);
+	buf_done(&op->body);
 	explicit_bzero(op, sizeof(*op));
 	busy--;
 	authority_check_drained(a);
@@ -103,21 +102,6 @@ admin_abandon(struct admin_op *op)
 	op->reply = NULL;
 }
 
-bool
-admin_name_ok(struct span name)
-{
-	if (name.len == 0 || name.len > TENANT_MAX)
-		return false;
-	for (size_t i = 0; i < name.len; i++) {
-		uint8_t c = name.ptr[i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-			memchr("_.-@+", c, 5) != NULL))
-			return false;
-	}
-	return true;
-}
-
 /* ---- begin ---- */
 
 struct status
@@ -127,7 +111,7 @@ admin_create_key(struct authority *a, uint32_t uid, const struct admin_key *k, a
 	struct admin_op *op = NULL;
 	struct status st;
 
-	TRY(op_new(a, OP_CREATE, uid, reply, ctx, &op));
+	TRY(admin_op_new(a, OP_CREATE, uid, reply, ctx, &op));
 	st = span_to_cstr(k->tenant, op->tenant, sizeof(op->tenant));
 	if (is_ok(st))
 		st = span_to_cstr(k->user, op->user, sizeof(op->user));
@@ -138,13 +122,13 @@ admin_create_key(struct authority *a, uint32_t uid, const struct admin_key *k, a
 	if (is_ok(st))
 		st = keys_hash(&a->keys, span_of(op->text, sizeof(op->text)), op->hash);
 	if (!is_ok(st)) {
-		op_free(op);
+		admin_op_free(op);
 		return st;
 	}
 	memcpy(op->id, keytext_id(span_of(op->text, sizeof(op->text))).ptr, sizeof(op->id));
 	op->created_s = now_real_s();
 	op->expires_s = k->lifetime_s == 0 ? 0 : op->created_s + k->lifetime_s;
-	return op_begin(op, on_create_intent, ret);
+	return admin_op_begin(op, on_create_intent, ret);
 }
 
 struct status
@@ -155,9 +139,9 @@ admin_revoke_key(struct authority *a, uint32_t uid, struct span id, admin_reply 
 
 	if (keys_find(&a->keys, id) == NULL)
 		return fail(E_NOTFOUND);
-	TRY(op_new(a, OP_REVOKE, uid, reply, ctx, &op));
+	TRY(admin_op_new(a, OP_REVOKE, uid, reply, ctx, &op));
 	memcpy(op->id, id.ptr, sizeof(op->id));
-	return op_begin(op, on_revoke_intent, ret);
+	return admin_op_begin(op, on_revoke_intent, ret);
 }
 
 struct status
@@ -166,8 +150,8 @@ admin_reload(
 {
 	struct admin_op *op = NULL;
 
-	TRY(op_new(a, OP_RELOAD, uid, reply, ctx, &op));
-	return op_begin(op, on_reload_intent, ret);
+	TRY(admin_op_new(a, OP_RELOAD, uid, reply, ctx, &op));
+	return admin_op_begin(op, on_reload_intent, ret);
 }
 
 struct status
@@ -176,69 +160,95 @@ admin_list_keys(
 {
 	struct admin_op *op = NULL;
 
-	TRY(op_new(a, OP_LIST, uid, reply, ctx, &op));
-	return op_begin(op, on_listed, ret);
+	TRY(admin_op_new(a, OP_LIST, uid, reply, ctx, &op));
+	return admin_op_begin(op, on_listed, ret);
 }
 
 /* ---- records ---- */
 
 static void
-put_record(struct admin_op *op, struct batch *b)
+put_created(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
-	struct key *key = op->kind == OP_REVOKE
-			      ? keys_find(&op->a->keys, span_of(op->id, sizeof(op->id)))
-			      : NULL;
-	const struct record_who who = {
-		.request_id = op->request_id, .key = key, .config = op->a->d->generation
-	};
 	struct span id = span_of(op->id, sizeof(op->id));
 
-	if (op->kind == OP_CREATE) {
-		(void)batch_add(b, EVENT_KEY_CREATED, &who, "key", id);
-		batch_str(b, id);
-		batch_text(b, op->tenant);
-		batch_text(b, op->policy);
-	} else if (op->kind == OP_REVOKE) {
-		(void)batch_add(b, EVENT_KEY_REVOKED, &who, "key", id);
-		batch_str(b, id);
-	} else {
-		bool reload = op->kind == OP_RELOAD;
-
-		(void)batch_add(
-		    b, EVENT_ADMIN, &who, "admin", reload ? SPAN_LIT("config") : SPAN_LIT("keys"));
-		batch_text(b, reload ? "reload" : "keys.list");
-	}
+	(void)batch_add(b, EVENT_KEY_CREATED, who, "key", id);
+	batch_str(b, id);
+	batch_text(b, op->tenant);
+	batch_text(b, op->policy);
 	batch_u64(b, op->uid);
 }
 
-static struct status
-op_begin(struct admin_op *op, append_done *done, struct admin_op **ret)
+static void
+put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who)
+{
+	struct span id = span_of(op->id, sizeof(op->id));
+	struct record_who of_key = *who;
+
+	of_key.key = keys_find(&op->a->keys, id);
+	(void)batch_add(b, EVENT_KEY_REVOKED, &of_key, "key", id);
+	batch_str(b, id);
+	batch_u64(b, op->uid);
+}
+
+static void
+put_reload(struct admin_op *op, struct batch *b, const struct record_who *who)
+{
+	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("config"));
+	batch_text(b, "reload");
+	batch_u64(b, op->uid);
+}
+
+static void
+put_list(struct admin_op *op, struct batch *b, const struct record_who *who)
+{
+	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("keys"));
+	batch_text(b, "keys.list");
+	batch_u64(b, op->uid);
+}
+
+static void
+put_record(struct admin_op *op, struct batch *b)
+{
+	const struct record_who who = { .request_id = op->request_id,
+		.config = op->a->d->generation };
+
+	kinds[op->kind]->put_record(op, b, &who);
+}
+
+struct status
+admin_op_begin(struct admin_op *op, append_done *done, struct admin_op **ret)
 {
 	struct batch b = { .n = 0 };
 	struct status st;
 
 	put_record(op, &b);
-	if (op->kind != OP_LIST)
+	if (!kinds[op->kind]->one_record)
 		batch_intent(&b);
 	st = audit_append(op->a, &b, done, op);
 	if (!is_ok(st)) {
-		op_free(op);
+		admin_op_free(op);
 		return st;
 	}
 	*ret = op;
 	return OK;
 }
 
-/* The act is over, one way or the other: record it, then answer. */
 static void
-op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message)
+set_answer(struct admin_op *op, uint16_t http, const char *error, const char *message)
 {
-	struct batch b = { .n = 0 };
-
 	op->http = http;
 	op->error = error;
 	if (message != NULL)
 		(void)snprintf(op->message, sizeof(op->message), "%s", message);
+}
+
+/* The act is over, one way or the other: record it, then answer. */
+void
+admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message)
+{
+	struct batch b = { .n = 0 };
+
+	set_answer(op, http, error, message);
 	put_record(op, &b);
 	batch_closes(&b, op->intent_seq);
 	batch_outcome(&b, error == NULL ? AUDIT_SUCCESS : AUDIT_FAILURE, AUDIT_CAUSE_NONE);
@@ -264,34 +274,48 @@ admin_put_error(struct buf *out, const char *code, const char *message)
 }
 
 static struct status
+put_created_body(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "key");
+	json_put_str(w, span_of(op->text, sizeof(op->text)));
+	json_put_key(w, "expires_s");
+	json_put_u64(w, op->expires_s);
+	json_put_key(w, "id");
+	json_put_str(w, span_of(op->id, sizeof(op->id)));
+	return OK;
+}
+
+static struct status
+put_revoked_body(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "id");
+	json_put_str(w, span_of(op->id, sizeof(op->id)));
+	json_put_key(w, "revoked_s");
+	json_put_u64(w, op->revoked_s);
+	json_put_key(w, "turns");
+	json_put_u64(w, op->turns);
+	return OK;
+}
+
+static struct status
+put_reload_body(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "generation");
+	json_put_u64(w, op->generation);
+	return OK;
+}
+
+static struct status
 put_answer(struct admin_op *op, struct buf *out)
 {
 	struct json_writer w = json_writer(out);
 
 	if (op->error != NULL)
 		return admin_put_error(out, op->error, op->message);
-	if (op->kind == OP_LIST)
-		return OK;
+	if (kinds[op->kind]->put_body == NULL)
+		return buf_put_span(out, buf_span(&op->body));
 	json_put_object(&w);
-	if (op->kind == OP_CREATE) {
-		json_put_key(&w, "key");
-		json_put_str(&w, span_of(op->text, sizeof(op->text)));
-		json_put_key(&w, "expires_s");
-		json_put_u64(&w, op->expires_s);
-	}
-	if (op->kind == OP_RELOAD) {
-		json_put_key(&w, "generation");
-		json_put_u64(&w, op->generation);
-	} else {
-		json_put_key(&w, "id");
-		json_put_str(&w, span_of(op->id, sizeof(op->id)));
-	}
-	if (op->kind == OP_REVOKE) {
-		json_put_key(&w, "revoked_s");
-		json_put_u64(&w, op->revoked_s);
-		json_put_key(&w, "turns");
-		json_put_u64(&w, op->turns);
-	}
+	TRY(kinds[op->kind]->put_body(op, &w));
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }
@@ -299,13 +323,14 @@ put_answer(struct admin_op *op, struct buf *out)
 static void
 op_answer(struct admin_op *op)
 {
-	auto_buf struct buf body = BUF_INIT(8192);
+	auto_buf struct buf body = BUF_INIT(ADMIN_BODY_MAX);
 	admin_reply *reply = op->reply;
 
 	op->reply = NULL;
 	if (reply == NULL)
 		return;
-	if (is_ok(buf_reserve(&body, body.max)) && is_ok(put_answer(op, &body)))
+	/* Room first, so that no half of a key is left behind by a buffer that moved. */
+	if (is_ok(buf_reserve(&body, op->body.len + 8192)) && is_ok(put_answer(op, &body)))
 		reply(op->ctx, op->http, buf_span(&body));
 	else
 		reply(op->ctx, 500, SPAN_EMPTY);
@@ -313,15 +338,18 @@ op_answer(struct admin_op *op)
 		explicit_bzero(body.ptr, body.cap);
 }
 
-static void
-op_fail_audit(struct admin_op *op)
+void
+admin_op_answer(struct admin_op *op, uint16_t http, const char *error, const char *message)
 {
-	op->http = 503;
-	op->error = "audit_unavailable";
-	(void)snprintf(
-	    op->message, sizeof(op->message), "%s", error_rows[ERROR_AUDIT_UNAVAILABLE].message);
+	set_answer(op, http, error, message);
 	op_answer(op);
-	op_free(op);
+	admin_op_free(op);
+}
+
+void
+admin_op_fail_audit(struct admin_op *op)
+{
+	admin_op_answer(op, 503, "audit_unavailable", error_rows[ERROR_AUDIT_UNAVAILABLE].message);
 }
 
 static void
@@ -331,11 +359,11 @@ on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq)
 
 	(void)a, (void)seq;
 	if (!is_ok(st)) {
-		op_fail_audit(op);
+		admin_op_fail_audit(op);
 		return;
 	}
 	op_answer(op);
-	op_free(op);
+	admin_op_free(op);
 }
 
 /* ---- create ---- */
@@ -351,14 +379,14 @@ on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		.expires_s = op->expires_s };
 
 	if (!is_ok(st)) {
-		op_fail_audit(op);
+		admin_op_fail_audit(op);
 		return;
 	}
 	op->intent_seq = seq;
 	memcpy(m.id, op->id, sizeof(m.id));
 	memcpy(m.hash, op->hash, sizeof(m.hash));
 	if (!is_ok(store_put_key(a, &m, on_created, op)))
-		op_finish(op, 503, "store_unavailable", "The store is away.");
+		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
 
 static void
@@ -373,7 +401,7 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 	struct status st;
 
 	if (code != E_OK) {
-		op_finish(op, 503, "store_unavailable", "The store did not take the key.");
+		admin_op_finish(op, 503, "store_unavailable", "The store did not take the key.");
 		return;
 	}
 	memcpy(k.id, op->id, sizeof(k.id));
@@ -382,9 +410,10 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 	if (is_ok(st))
 		st = keys_put(&a->keys, &a->policies, &k, NULL);
 	if (is_ok(st))
-		op_finish(op, 201, NULL, NULL);
+		admin_op_finish(op, 201, NULL, NULL);
 	else
-		op_finish(op, 500, "internal_error", "The key is stored but could not be loaded.");
+		admin_op_finish(
+		    op, 500, "internal_error", "The key is stored but could not be loaded.");
 }
 
 /* ---- revoke ---- */
@@ -396,14 +425,15 @@ on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	struct as_key_revoke m = { .revoked_s = now_real_s() };
 
 	if (!is_ok(st)) {
-		op_fail_audit(op);
+		admin_op_fail_audit(op);
 		return;
 	}
 	op->intent_seq = seq;
 	op->revoked_s = m.revoked_s;
 	memcpy(m.id, op->id, sizeof(m.id));
 	if (!is_ok(store_revoke_key(a, &m, on_revoked, op)))
-		op_finish(op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+		admin_op_finish(
+		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
 }
 
 static void
@@ -412,7 +442,7 @@ revoke_check_done(struct admin_op *op)
 	if (op->turns_left > 0 || op->turns_until_ms == 0)
 		return;
 	op->turns_until_ms = 0;
-	op_finish(op, 200, NULL, NULL);
+	admin_op_finish(op, 200, NULL, NULL);
 }
 
 static void
@@ -424,7 +454,7 @@ on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done 
 
 	(void)m;
 	if (key == NULL || (code != E_OK && code != E_EXISTS)) {
-		op_finish(op, 503, "store_unavailable",
+		admin_op_finish(op, 503, "store_unavailable",
 		    "The store did not confirm; the key may still be valid.");
 		return;
 	}
@@ -479,13 +509,13 @@ on_reload_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	const struct wire_none none = { 0 };
 
 	if (!is_ok(st)) {
-		op_fail_audit(op);
+		admin_op_fail_audit(op);
 		return;
 	}
 	op->intent_seq = seq;
 	if (!is_ok(
 		link_call(a->d->control, CTL_RELOAD, &none, RELOAD_WAIT_MS, on_reloaded, op, NULL)))
-		op_finish(op, 503, "unavailable", "The supervisor did not take the reload.");
+		admin_op_finish(op, 503, "unavailable", "The supervisor did not take the reload.");
 }
 
 static void
@@ -497,16 +527,16 @@ on_reloaded(struct link *l, struct status st, uint16_t type, const void *msg, vo
 
 	(void)l;
 	if (!is_ok(st) || type != CTL_RELOADED) {
-		op_finish(op, 504, "timeout", "The supervisor did not answer.");
+		admin_op_finish(op, 504, "timeout", "The supervisor did not answer.");
 		return;
 	}
 	op->generation = m->generation;
 	if (!is_ok(span_to_cstr(m->text, text, sizeof(text))))
 		text[0] = '\0';
 	if (m->ok)
-		op_finish(op, 200, NULL, NULL);
+		admin_op_finish(op, 200, NULL, NULL);
 	else
-		op_finish(op, 422, "reload_refused", text);
+		admin_op_finish(op, 422, "reload_refused", text);
 }
 
 static void
@@ -516,12 +546,10 @@ on_listed(struct authority *a, void *ctx, struct status st, uint64_t seq)
 
 	(void)a, (void)seq;
 	if (!is_ok(st)) {
-		op_fail_audit(op);
+		admin_op_fail_audit(op);
 		return;
 	}
-	op->http = 200;
-	op_answer(op);
-	op_free(op);
+	admin_op_answer(op, 200, NULL, NULL);
 }
 
 void
@@ -550,6 +578,9 @@ admin_tick(struct authority *a)
 void
 authority_check_drained(struct authority *a)
 {
-	if (a->d->draining && a->turns.n == 0 && admin_busy() == 0)
+	if (!a->d->draining || a->turns.n > 0 || admin_busy() > 0)
+		return;
+	usage_flush(a);
+	if (usage_is_idle(a))
 		daemon_quit(a->d, 0);
 }

@@ -7,6 +7,7 @@
  * `reply` runs exactly once, later, unless the act was abandoned.
  */
 #include <base/span.h>
+#include <base/status.h>
 #include <wire/limits.h>
 
 #define ADMIN_OPS_MAX 64
@@ -36,6 +37,27 @@ MUST_USE struct status admin_reload(
 /* Records that the keys are listed; the reply has status 200 and no body. */
 MUST_USE struct status admin_list_keys(
     struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
+/* A value that the CLI sealed for the broker. */
+struct admin_secret {
+	struct span name;
+	struct span sealed;
+	bool rotate; /* it exists, and its version stays as the previous one */
+};
+MUST_USE struct status admin_set_secret(struct authority *a, uint32_t uid,
+    const struct admin_secret *s, admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_remove_secret(struct authority *a, uint32_t uid, struct span name,
+    admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_list_secrets(
+    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
+/* Which sums are wanted; empty: any. */
+struct admin_usage {
+	uint64_t since_s; /* Unix time; whole days are summed */
+	struct span key, user, model;
+	uint64_t after_key; /* of the page before; 0: the first page */
+	struct span after_model;
+};
+MUST_USE struct status admin_read_usage(struct authority *a, uint32_t uid,
+    const struct admin_usage *f, admin_reply *reply, void *ctx, struct admin_op **ret);
 /* The operator is gone: the act goes on, nobody is told. */
 void admin_abandon(struct admin_op *op);
 void admin_tick(struct authority *a);

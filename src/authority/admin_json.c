@@ -9,10 +9,41 @@
  */
 #include "admin_json.h"
 
+#include <base/cleanup.h>
+#include <base/encode.h>
 #include <json/json.h>
 #include <json/write.h>
 
 #define LIFETIME_S_MAX (100ULL * 366 * 86400)
+
+bool
+admin_name_ok(struct span name)
+{
+	if (name.len == 0 || name.len > TENANT_MAX)
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		uint8_t c = name.ptr[i];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+			memchr("_.-@+", c, 5) != NULL))
+			return false;
+	}
+	return true;
+}
+
+static struct status
+parse_object(struct json_doc *d, struct span body)
+{
+	const struct json_opts opts = { .depth_max = 4,
+		.tokens_max = 64,
+		.refuse_duplicates = true,
+		.refuse_surrogates = true,
+		.refuse_nul = true };
+
+	TRY(json_init(d, &opts));
+	TRY(json_parse(d, body));
+	return json_type(d, 0) == JSON_OBJECT ? OK : fail(E_SYNTAX);
+}
 
 static struct status
 read_name(const struct json_doc *d, uint32_t tok, struct arena *arena, struct span *ret)
@@ -47,25 +78,83 @@ read_member(
 struct status
 admin_parse_key(struct span body, struct arena *arena, struct admin_key *ret)
 {
-	const struct json_opts opts = { .depth_max = 4,
-		.tokens_max = 64,
-		.refuse_duplicates = true,
-		.refuse_surrogates = true,
-		.refuse_nul = true };
 	struct admin_key k = { .policy = SPAN_LIT("default") };
 	auto_json struct json_doc d = { 0 };
 	struct json_iter it;
 
-	TRY(json_init(&d, &opts));
-	TRY(json_parse(&d, body));
-	if (json_type(&d, 0) != JSON_OBJECT)
-		return fail(E_SYNTAX);
+	TRY(parse_object(&d, body));
 	for (it = json_iter(&d, 0); json_next(&it);)
 		TRY(read_member(&d, &it, arena, &k));
 	if (k.tenant.len == 0 || k.user.len == 0)
 		return fail(E_NOTFOUND);
 	/* Names are views of the body or lie in the arena, not in the document. */
 	*ret = k;
+	return OK;
+}
+
+struct status
+admin_parse_secret(struct span body, struct buf *sealed, bool *ret_rotate)
+{
+	auto_arena struct arena arena = ARENA_INIT(SECRET_SEALED_MAX * 2);
+	auto_json struct json_doc d = { 0 };
+	struct json_iter it;
+	struct span text = SPAN_EMPTY;
+
+	*ret_rotate = false;
+	TRY(parse_object(&d, body));
+	for (it = json_iter(&d, 0); json_next(&it);) {
+		if (json_str_eq_str(&d, it.key, "sealed"))
+			TRY(json_str(&d, it.val, &arena, &text));
+		else if (json_str_eq_str(&d, it.key, "rotate"))
+			TRY(json_bool(&d, it.val, ret_rotate));
+		else
+			return fail(E_NOTFOUND);
+	}
+	if (text.len == 0)
+		return fail(E_NOTFOUND);
+	return base64_decode(text, sealed);
+}
+
+static struct status
+read_filter(const struct json_doc *d, const struct json_iter *it, struct arena *arena,
+    struct admin_usage *f)
+{
+	const struct {
+		const char *name;
+		struct span *to;
+		size_t max;
+	} names[] = { { "key", &f->key, KEY_ID_LEN }, { "user", &f->user, USER_MAX },
+		{ "model", &f->model, MODEL_MAX }, { "after_model", &f->after_model, MODEL_MAX } };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!json_str_eq_str(d, it->key, names[i].name))
+			continue;
+		TRY(json_str(d, it->val, arena, names[i].to));
+		return names[i].to->len <= names[i].max ? OK : fail(E_RANGE);
+	}
+	if (json_str_eq_str(d, it->key, "since_s"))
+		return json_u64(d, it->val, INT64_MAX, &f->since_s);
+	if (json_str_eq_str(d, it->key, "after_key"))
+		return json_u64(d, it->val, INT64_MAX, &f->after_key);
+	return fail(E_NOTFOUND);
+}
+
+struct status
+admin_parse_usage(struct span body, struct arena *arena, struct admin_usage *ret)
+{
+	auto_json struct json_doc d = { 0 };
+	struct admin_usage f = { 0 };
+	struct json_iter it;
+
+	*ret = f;
+	if (body.len == 0)
+		return OK;
+	TRY(parse_object(&d, body));
+	for (it = json_iter(&d, 0); json_next(&it);)
+		TRY(read_filter(&d, &it, arena, &f));
+	if (f.key.len != 0 && f.key.len != KEY_ID_LEN)
+		return fail(E_RANGE);
+	*ret = f;
 	return OK;
 }
 

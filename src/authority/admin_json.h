@@ -14,6 +14,14 @@
  */
 MUST_USE struct status admin_parse_key(
     struct span body, struct arena *arena, struct admin_key *ret);
+/* {"sealed": base64, "rotate"?: boolean}; appends what it decodes. Errors as above. */
+MUST_USE struct status admin_parse_secret(struct span body, struct buf *sealed, bool *ret_rotate);
+/*
+ * {"since_s"?, "key"?, "user"?, "model"?, "after_key"?, "after_model"?}, or nothing at
+ * all; spans as above. Errors as above.
+ */
+MUST_USE struct status admin_parse_usage(
+    struct span body, struct arena *arena, struct admin_usage *ret);
 /* One element of the list of keys. */
 MUST_USE struct status admin_put_key(const struct key *key, struct buf *out);
 

@@ -251,6 +251,7 @@ put_intent(struct turn *t, struct batch *b, const struct record_who *who, const 
 		batch_digest(b, m->digest);
 		(void)snprintf(t->model, sizeof(t->model), "%.*s", SPAN_FMT(m->model));
 		(void)snprintf(t->tool, sizeof(t->tool), "%s", "code_interpreter");
+		turn_put_model_intent(t, b, who, 1, m->size_bytes, m->digest);
 		return;
 	}
 	/* The name of the tool is the language: both are names of the configuration by now. */
@@ -278,6 +279,7 @@ put_models_returned(struct batch *b, const struct record_who *who)
 	batch_u64(b, 0);
 	batch_bool(b, false);
 	batch_u64(b, 200);
+	batch_null(b);
 }
 
 static struct status
@@ -403,7 +405,8 @@ admit_durable(struct turn *t, const struct turn_arg *arg)
 		return true;
 	}
 	t->run.done = t->run.open;
-	t->run.error = ERROR_UNAVAILABLE;
+	t->model_call.done = t->model_call.open;
+	t->run.error = t->model_call.error = ERROR_UNAVAILABLE;
 	turn_end(t, ERROR_UNAVAILABLE, AUDIT_CAUSE_NONE);
 	return true;
 }

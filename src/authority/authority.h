@@ -10,6 +10,8 @@
  *	store_link.c   the key table from the store, changes to it
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
  *	grants.c       grants to broker and executor
+ *	usage.c        what requests have used, on its way to the store
+ *	secrets.c      which secrets the broker reads, and those of the store for it
  *	admin.c        acts of operators; management.c carries them over HTTP
  *	metrics.c status.c   what operators may see
  */
@@ -24,7 +26,9 @@
 #include "keys.h"
 #include "policy.h"
 #include "record.h"
+#include "secrets.h"
 #include "turn.h"
+#include "usage.h"
 
 #define GATEWAYS_MAX 1024
 #define TICK_MS 250
@@ -88,6 +92,8 @@ struct authority {
 	struct peer audit, broker, executor, store;
 	struct gateway gateways[GATEWAYS_MAX];
 	struct turns turns;
+	struct secret_states secrets;
+	struct usage usage;
 	struct management *management;
 	struct procs *procs;
 	uv_timer_t tick, sweep;
@@ -134,6 +140,13 @@ MUST_USE struct status store_put_key(
     struct authority *a, const struct as_key *m, store_done *done, void *ctx);
 MUST_USE struct status store_revoke_key(
     struct authority *a, const struct as_key_revoke *m, store_done *done, void *ctx);
+/*
+ * Ask the store; the answer is a `reply_type`, which begins with its code. `done` runs
+ * exactly once, later; `m` NULL: no such answer came, for the reason `code`. E_CLOSED, E_NOMEM.
+ */
+typedef void store_reply(struct authority *a, void *ctx, enum code code, const void *m);
+MUST_USE struct status store_ask(struct authority *a, uint16_t type, const void *msg,
+    uint16_t reply_type, store_reply *done, void *ctx);
 
 /* ---- admit.c ---- */
 void admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx);
@@ -146,6 +159,7 @@ void step_on_step(struct link *l, uint64_t id, const void *msg, void *ctx);
 void settle_on_settle(struct link *l, uint64_t id, const void *msg, void *ctx);
 void step_on_run_done(struct link *l, uint64_t id, const void *msg, void *ctx);
 void step_on_model_done(struct link *l, uint64_t id, const void *msg, void *ctx);
+void step_on_attempted(struct link *l, uint64_t id, const void *msg, void *ctx);
 void step_on_executor_gone(struct authority *a);
 void step_on_broker_gone(struct authority *a);
 

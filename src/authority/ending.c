@@ -41,7 +41,7 @@ ending_call_broker(struct turn *t)
 {
 	const struct turn_ref ref = { .turn = t->id };
 
-	return t->model_open ? call(t, t->a->broker.link, AB_TURN_END, &ref) : 0;
+	return turn_model_runs(t) ? call(t, t->a->broker.link, AB_TURN_END, &ref) : 0;
 }
 
 static void
@@ -52,6 +52,8 @@ on_ack(struct link *l, struct status st, uint16_t type, const void *msg, void *c
 	(void)l, (void)type, (void)msg;
 	if (!is_ok(st) && t->run.open && !t->run.done)
 		t->run.unknown = true;
+	if (!is_ok(st) && turn_model_runs(t))
+		t->model_call.unknown = true;
 	if (--t->acks == 0)
 		(void)turn_event(t, TURN_EV_ACKS, NULL);
 }
@@ -111,7 +113,10 @@ bool
 ending_acks(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
-	t->model_open = false;
+	if (turn_model_runs(t)) {
+		t->model_call.done = t->model_call.unknown = true;
+		t->model_call.cause = t->end_cause;
+	}
 	if (t->run.open && !t->run.done) {
 		t->run.done = t->run.unknown = true;
 		t->run.cause = t->end_cause;
@@ -131,10 +136,16 @@ ending_append(struct turn *t, const struct turn_arg *arg)
 	else if (t->append == APPEND_ADMIT)
 		t->run.open = false; /* nothing was written, so there is nothing to close */
 	t->append = APPEND_NONE;
-	if (t->run.open && !t->run.done) { /* an intent whose grant was never made */
+	/* An intent whose grant was never made. */
+	if (t->run.open && !t->run.done) {
 		t->run.done = true;
 		t->run.error = t->end_error;
 		t->run.cause = t->end_cause;
+	}
+	if (t->model_call.open && !t->model_call.done) {
+		t->model_call.done = true;
+		t->model_call.error = t->end_error;
+		t->model_call.cause = t->end_cause;
 	}
 	if (t->acks == 0)
 		closing_begin(t);
@@ -175,7 +186,7 @@ ending_late_settle(struct turn *t, const struct turn_arg *arg)
 static bool
 intents_open(const struct turn *t)
 {
-	return (t->intent_seq != 0 || t->run.open) && !turn_intents_lost(t);
+	return (t->intent_seq != 0 || t->run.open || t->model_call.open) && !turn_intents_lost(t);
 }
 
 void
@@ -214,6 +225,8 @@ closing_append(struct turn *t)
 	TRY(turn_who(t, &who));
 	if (t->run.open)
 		turn_put_run_outcome(t, &b, &who);
+	if (t->model_call.open)
+		turn_put_model_outcome(t, &b, &who);
 	if (t->end_error != ERROR_NONE)
 		turn_put_error(&b, &who, t->end_error, resource, chat ? "model" : "tool");
 	if (t->intent_seq != 0) {
@@ -223,6 +236,7 @@ closing_append(struct turn *t)
 		batch_null(&b);
 		batch_null(&b);
 		batch_u64(&b, error_rows[t->end_error].http);
+		batch_null(&b);
 	}
 	return turn_append_batch(t, &b, APPEND_CLOSE);
 }

@@ -63,8 +63,8 @@ grant_model(struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t
 	g.model_off = model_off;
 	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->broker, AB_GRANT, &g));
-	memcpy(t->model_grant, g.grant, sizeof(t->model_grant));
-	t->model_open = true;
+	memcpy(t->model_call.grant, g.grant, sizeof(t->model_call.grant));
+	t->model_call.granted = true;
 	return OK;
 }
 

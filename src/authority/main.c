@@ -35,6 +35,7 @@ init(struct daemon *d)
 	TRY(sealer_init(&a->sealer));
 	TRY(turns_init(a));
 	TRY(procs_init(a));
+	TRY(usage_init(&a->usage));
 	a->audit_state.proc_seq = a->audit_state.kept_seq = 1;
 	peers_init(a);
 	if (fd < 0)
@@ -56,6 +57,7 @@ on_tick(uv_timer_t *timer)
 	a->swept_s = second;
 	admit_tick(a);
 	store_tick(a);
+	usage_tick(a);
 	management_tick(a);
 	keys_sweep(&a->keys, now_ms(a));
 }
@@ -114,6 +116,7 @@ stop(struct daemon *d)
 	management_done(a);
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
+	usage_done(&a->usage);
 	explicit_bzero(a->random, sizeof(a->random));
 }
 

@@ -31,6 +31,9 @@ static const struct link_rule gateway_rules[] = {
 static const struct link_rule broker_rules[] = {
 	{ AB_DONE, 0, step_on_model_done },
 	{ AB_TURN_ENDED, 0, on_turn_ended },
+	{ AB_ATTEMPTED, 0, step_on_attempted },
+	{ AB_SECRET_ACCESSED, 0, secrets_on_accessed },
+	{ AB_SECRET_GET, 0, secrets_on_get },
 };
 static const struct link_rule executor_rules[] = {
 	{ AE_DONE, 0, step_on_run_done },
@@ -211,8 +214,10 @@ peer_gone(struct peer *p)
 		audit_on_closed(p->a);
 	if (p->proc == PROC_EXECUTOR)
 		step_on_executor_gone(p->a);
-	if (p->proc == PROC_BROKER)
+	if (p->proc == PROC_BROKER) {
 		step_on_broker_gone(p->a);
+		secrets_on_broker_gone(p->a);
+	}
 }
 
 static void

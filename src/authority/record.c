@@ -122,6 +122,24 @@ batch_u64(struct batch *b, uint64_t n)
 }
 
 void
+batch_str_if(struct batch *b, struct span s)
+{
+	if (s.len > 0)
+		batch_str(b, s);
+	else
+		batch_null(b);
+}
+
+void
+batch_u64_if(struct batch *b, uint64_t v)
+{
+	if (v > 0)
+		batch_u64(b, v);
+	else
+		batch_null(b);
+}
+
+void
 batch_bool(struct batch *b, bool v)
 {
 	value_add(b, AUDIT_V_BOOL)->num = v;

@@ -43,6 +43,9 @@ void batch_outcome(struct batch *b, enum audit_outcome outcome, enum audit_cause
 void batch_closes(struct batch *b, uint64_t seq);
 void batch_str(struct batch *b, struct span s); /* cut to AUDIT_STR_MAX */
 void batch_text(struct batch *b, const char *s);
+/* Empty, or 0: left out. */
+void batch_str_if(struct batch *b, struct span s);
+void batch_u64_if(struct batch *b, uint64_t v);
 void batch_u64(struct batch *b, uint64_t v);
 void batch_bool(struct batch *b, bool v);
 void batch_digest(struct batch *b, const uint8_t digest[DIGEST_LEN]);

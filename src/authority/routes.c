@@ -11,6 +11,7 @@
 #include "management.h"
 
 #include <base/cleanup.h>
+#include <crypto/file_secret.h>
 #include <keytext/keytext.h>
 
 #include "admin_json.h"
@@ -139,6 +140,72 @@ delete_key(struct conn *c)
 	act_begun(c, admin_revoke_key(c->a, c->uid, id, conn_on_reply, c, &c->op));
 }
 
+/* The name of a secret at the end of the path; empty, after an answer: there is none. */
+static struct span
+secret_name(struct conn *c)
+{
+	struct span name = span_from(
+	    http_request_get(c->parser)->path, SPAN_LIT("/admin/secrets/").len);
+
+	if (file_secret_name_ok(name))
+		return name;
+	conn_answer_error(
+	    c, 400, "invalid_request", "Names of secrets: 1 to 64 of A-Z a-z 0-9 _ . -");
+	return SPAN_EMPTY;
+}
+
+static void
+put_secret(struct conn *c)
+{
+	auto_buf struct buf sealed = BUF_INIT(SECRET_SEALED_MAX);
+	struct admin_secret s = { .name = secret_name(c) };
+
+	if (s.name.len == 0)
+		return;
+	if (!is_ok(admin_parse_secret(buf_span(&c->body), &sealed, &s.rotate))) {
+		conn_answer_error(c, 400, "invalid_request",
+		    "Wanted: {\"sealed\": base64, \"rotate\"?: boolean}");
+		return;
+	}
+	s.sealed = buf_span(&sealed);
+	c->state = CONN_BUSY;
+	act_begun(c, admin_set_secret(c->a, c->uid, &s, conn_on_reply, c, &c->op));
+}
+
+static void
+delete_secret(struct conn *c)
+{
+	struct span name = secret_name(c);
+
+	if (name.len == 0)
+		return;
+	c->state = CONN_BUSY;
+	act_begun(c, admin_remove_secret(c->a, c->uid, name, conn_on_reply, c, &c->op));
+}
+
+static void
+get_secrets(struct conn *c)
+{
+	c->state = CONN_BUSY;
+	act_begun(c, admin_list_secrets(c->a, c->uid, conn_on_reply, c, &c->op));
+}
+
+static void
+post_usage(struct conn *c)
+{
+	auto_arena struct arena arena = ARENA_INIT(4096);
+	struct admin_usage f;
+
+	if (!is_ok(admin_parse_usage(buf_span(&c->body), &arena, &f))) {
+		conn_answer_error(c, 400, "invalid_request",
+		    "Wanted: {\"since_s\"?, \"key\"?, \"user\"?, \"model\"?, \"after_key\"?, "
+		    "\"after_model\"?}");
+		return;
+	}
+	c->state = CONN_BUSY;
+	act_begun(c, admin_read_usage(c->a, c->uid, &f, conn_on_reply, c, &c->op));
+}
+
 static const struct {
 	const char *method;
 	const char *path;
@@ -153,6 +220,10 @@ static const struct {
 	{ "GET", "/admin/keys", false, get_keys },
 	{ "DELETE", "/admin/keys/", true, delete_key },
 	{ "POST", "/admin/reload", false, post_reload },
+	{ "POST", "/admin/usage", false, post_usage },
+	{ "PUT", "/admin/secrets/", true, put_secret },
+	{ "DELETE", "/admin/secrets/", true, delete_secret },
+	{ "GET", "/admin/secrets", false, get_secrets },
 };
 
 void

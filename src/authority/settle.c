@@ -21,16 +21,36 @@ settle_begin(struct turn *t, const struct turn_arg *arg)
 	turn_expect(t, GA_SETTLED, arg->id);
 	t->end_error = (enum error)m->error;
 	t->end_cause = m->error == ERROR_CANCELLED ? AUDIT_CANCELLED : AUDIT_CAUSE_NONE;
+	t->tokens_in = m->tokens_in > TOKENS_MAX ? TOKENS_MAX : m->tokens_in;
 	t->tokens_out = m->tokens_out > TOKENS_MAX ? TOKENS_MAX : m->tokens_out;
 	t->tokens_estimated = m->estimated != 0;
-	if (!t->run.open || t->run.done) {
+	t->state = TURN_SETTLE_WAIT;
+	/* The broker wrote DONE before the end of the answer; it may have come already. */
+	if (turn_model_runs(t) && t->a->broker.link != NULL)
+		link_pump(t->a->broker.link);
+	if (t->state != TURN_SETTLE_WAIT)
+		return true;
+	if (!turn_effect_is_open(t)) {
 		settle_continue(t);
 		return true;
 	}
-	/* Its outcome is on its way, or its grant was never used: this ends both doubts. */
-	t->state = TURN_SETTLE_WAIT;
+	if (turn_model_runs(t) &&
+	    m->error == ERROR_NONE) { /* answered in full: DONE is under way */
+		t->wait_until_ms = now_ms(t->a) + DONE_WAIT_MS;
+		return true;
+	}
+	return settle_late(t, arg);
+}
+
+/* Its outcome is on its way, or its grant was never used: this ends both doubts. */
+bool
+settle_late(struct turn *t, const struct turn_arg *arg)
+{
+	(void)arg;
 	t->wait_until_ms = UINT64_MAX;
-	t->acks += ending_call_executor(t);
+	if (t->run.open && !t->run.done)
+		t->acks += ending_call_executor(t);
+	t->acks += ending_call_broker(t);
 	if (t->acks == 0)
 		settle_continue(t);
 	return true;
@@ -40,15 +60,20 @@ bool
 settle_waited(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
-	if (t->run.done || t->acks == 0)
+	if (!turn_effect_is_open(t) || t->acks == 0)
 		settle_continue(t);
 	return true;
 }
 
-/* Only an interrupted wait gets here without `done`: then the run never was. */
+/* Only an interrupted wait gets here without `done`: then the effect never was. */
 static void
 settle_continue(struct turn *t)
 {
+	if (turn_model_runs(t)) {
+		t->model_call.done = true;
+		t->model_call.error = ERROR_CANCELLED;
+		t->model_call.cause = t->model_call.unknown ? AUDIT_TIMEOUT : AUDIT_CANCELLED;
+	}
 	if (t->run.open && !t->run.done) {
 		t->run.done = true;
 		t->run.error = ERROR_CANCELLED;
@@ -72,6 +97,8 @@ settle_append(struct turn *t)
 	TRY(turn_who(t, &who));
 	if (t->run.open)
 		turn_put_run_outcome(t, &b, &who);
+	if (t->model_call.open)
+		turn_put_model_outcome(t, &b, &who);
 	if (t->end_error != ERROR_NONE)
 		turn_put_error(&b, &who, t->end_error, resource, chat ? "model" : "tool");
 	(void)batch_add(&b, EVENT_RESPONSE_RETURNED, &who, chat ? "model" : "tool", resource);
@@ -81,10 +108,14 @@ settle_append(struct turn *t)
 	batch_u64(&b, chat ? t->tokens_out : 0);
 	batch_bool(&b, chat && t->tokens_estimated);
 	batch_u64(&b, error_rows[t->end_error].http);
+	if (chat)
+		batch_u64(&b, t->tokens_in);
+	else
+		batch_null(&b);
 	return turn_append_batch(t, &b, APPEND_SETTLE);
 }
 
-/* The lease goes; so does a model call that the gateway left running. */
+/* The lease goes. */
 static void
 let_go(struct turn *t)
 {
@@ -94,10 +125,7 @@ let_go(struct turn *t)
 	if (t->lease && a->executor.link != NULL &&
 	    !is_ok(link_send(a->executor.link, 0, AE_TURN_END, &ref)))
 		diag(DIAG_WARN, "executor: the end of a turn could not be sent");
-	if (t->model_open && a->broker.link != NULL &&
-	    !is_ok(link_send(a->broker.link, 0, AB_TURN_END, &ref)))
-		diag(DIAG_WARN, "broker: the end of a turn could not be sent");
-	t->lease = t->model_open = false;
+	t->lease = false;
 }
 
 bool
@@ -138,11 +166,13 @@ settle_expired(struct turn *t, const struct turn_arg *arg)
 	return true;
 }
 
-/* It ends already; only the one who waits may be gone. */
+/* It ends already; only the one who waits may be gone, and what it waits for is hurried on. */
 bool
 settle_end(struct turn *t, const struct turn_arg *arg)
 {
 	if (turn_intents_lost(t))
 		turn_answer(t, arg->error);
+	if (t->state == TURN_SETTLE_WAIT && t->acks == 0)
+		return settle_late(t, arg);
 	return true;
 }

@@ -149,6 +149,7 @@ status_put(const struct authority *a, struct buf *out)
 	procs_put_status(a, &w);
 	put_providers(c, &w, "providers_without_credential", has_no_credential);
 	put_providers(c, &w, "unencrypted", is_weak);
+	secrets_put_status(a, &w);
 	put_engines(c, &w);
 	json_put_end(&w);
 	return json_writer_finish(&w);

@@ -94,12 +94,70 @@ step_on_model_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct peer *peer = ctx;
 	const struct ab_done *m = msg;
 	struct turn *t = turn_find(peer->a, m->turn);
+	struct model_call *c;
 
 	(void)l, (void)id;
-	if (t == NULL || !t->model_open || memcmp(t->model_grant, m->grant, GRANT_LEN) != 0)
+	if (t == NULL || !turn_model_runs(t) ||
+	    memcmp(t->model_call.grant, m->grant, GRANT_LEN) != 0)
 		return;
-	t->model_open = false;
+	c = &t->model_call;
+	c->done = true;
+	c->error = (enum error)m->error;
+	c->cause = m->error == ERROR_CANCELLED ? AUDIT_CANCELLED : AUDIT_CAUSE_NONE;
+	c->http_status = m->http_status;
+	c->attempts = m->attempts;
+	/* Lengths are bounded by the table; a NUL would only cut the text short. */
+	(void)snprintf(c->provider, sizeof(c->provider), "%.*s", SPAN_FMT(m->provider));
+	(void)snprintf(c->host, sizeof(c->host), "%.*s", SPAN_FMT(m->host));
+	(void)snprintf(
+	    c->secret_version, sizeof(c->secret_version), "%.*s", SPAN_FMT(m->secret_version));
 	(void)turn_event(t, TURN_EV_MODEL_DONE, NULL);
+}
+
+static void
+put_attempt(
+    struct turn *t, struct batch *b, const struct record_who *who, const struct ab_attempted *m)
+{
+	(void)batch_add(b, EVENT_MODEL_ATTEMPTED, who, "model", span_str(t->model));
+	batch_outcome(b, AUDIT_FAILURE, AUDIT_CAUSE_NONE);
+	batch_u64(b, m->attempt);
+	batch_str(b, m->provider);
+	batch_str_if(b, m->host);
+	batch_str_if(b, m->secret_version);
+	batch_u64_if(b, m->http_status);
+	batch_str_if(b, span_str(error_rows[m->error].code));
+}
+
+static void
+attempt_done(struct authority *a, void *ctx, struct status st, uint64_t first_seq)
+{
+	(void)a, (void)ctx, (void)first_seq;
+	if (!is_ok(st))
+		diag(DIAG_WARN, "an attempt of a model call is not on record: %s", status_text(st));
+}
+
+/* The call goes on: this exchange is a record of its own. */
+void
+step_on_attempted(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *peer = ctx;
+	const struct ab_attempted *m = msg;
+	struct turn *t = turn_find(peer->a, m->turn);
+	struct batch b = { .n = 0 };
+	struct record_who who;
+	struct status st;
+
+	(void)l, (void)id;
+	if (t == NULL || !turn_model_runs(t) ||
+	    memcmp(t->model_call.grant, m->grant, GRANT_LEN) != 0)
+		return;
+	st = turn_who(t, &who);
+	if (is_ok(st)) {
+		put_attempt(t, &b, &who, m);
+		st = audit_append(peer->a, &b, attempt_done, NULL);
+	}
+	if (!is_ok(st))
+		attempt_done(peer->a, NULL, st, 0);
 }
 
 /* With the executor went its runs; what they did is not known. */
@@ -126,20 +184,15 @@ step_on_broker_gone(struct authority *a)
 
 	for (t = TAILQ_FIRST(&a->turns.in_use); t != NULL; t = next) {
 		next = TAILQ_NEXT(t, in_use);
-		if (!t->model_open)
+		if (!turn_model_runs(t))
 			continue;
-		t->model_open = false;
+		t->model_call.done = t->model_call.unknown = true;
+		t->model_call.cause = AUDIT_PROCESS_DIED;
 		(void)turn_event(t, TURN_EV_MODEL_DONE, NULL);
 	}
 }
 
 /* ---- handlers ---- */
-
-static bool
-effect_is_open(const struct turn *t)
-{
-	return t->model_open || (t->run.open && !t->run.done);
-}
 
 bool
 step_begin(struct turn *t, const struct turn_arg *arg)
@@ -158,7 +211,7 @@ step_begin(struct turn *t, const struct turn_arg *arg)
 	t->step.known_language =
 	    m->kind == STEP_RUN && name_set_has(&t->a->policies.languages, m->language) &&
 	    is_ok(span_to_cstr(m->language, t->step.language, sizeof(t->step.language)));
-	if (!effect_is_open(t))
+	if (!turn_effect_is_open(t))
 		return step_continue(t);
 	t->state = TURN_STEP_WAIT;
 	t->wait_until_ms = now_ms(t->a) + DONE_WAIT_MS;
@@ -169,7 +222,7 @@ bool
 step_waited(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
-	return effect_is_open(t) ? true : step_continue(t);
+	return turn_effect_is_open(t) ? true : step_continue(t);
 }
 
 static bool
@@ -237,18 +290,6 @@ put_run_intent(struct turn *t, struct batch *b, const struct record_who *who)
 	batch_null(b);
 }
 
-static void
-put_model_called(struct turn *t, struct batch *b, const struct record_who *who)
-{
-	(void)batch_add(b, EVENT_MODEL_CALLED, who, "model", span_str(t->model));
-	batch_text(b, t->model);
-	batch_u64(b, t->models + 1);
-	batch_u64(b, t->step.size_bytes);
-	batch_digest(b, t->step.digest);
-	for (size_t i = 0; i < 6; i++)
-		batch_null(b);
-}
-
 static struct status
 step_append(struct turn *t)
 {
@@ -258,6 +299,8 @@ step_append(struct turn *t)
 	TRY(turn_who(t, &who));
 	if (t->run.open)
 		turn_put_run_outcome(t, &b, &who);
+	if (t->model_call.open)
+		turn_put_model_outcome(t, &b, &who);
 	if (t->step.kind == STEP_RUN)
 		put_code_generated(t, &b, &who);
 	if (t->step.error != ERROR_NONE)
@@ -265,7 +308,8 @@ step_append(struct turn *t)
 	else if (t->step.kind == STEP_RUN)
 		put_run_intent(t, &b, &who);
 	else
-		put_model_called(t, &b, &who);
+		turn_put_model_intent(
+		    t, &b, &who, t->models + 1, t->step.size_bytes, t->step.digest);
 	return turn_append_batch(t, &b, APPEND_STEP);
 }
 
@@ -290,11 +334,15 @@ step_durable(struct turn *t, const struct turn_arg *arg)
 		t->run.done = true;
 		t->run.error = ERROR_UNAVAILABLE;
 	}
+	if (!is_ok(st) && t->step.kind == STEP_MODEL) {
+		t->model_call.done = true;
+		t->model_call.error = ERROR_UNAVAILABLE;
+	}
 	turn_answer(t, is_ok(st) ? ERROR_NONE : ERROR_UNAVAILABLE);
 	return true;
 }
 
-/* The earlier run's outcome, if it was in the batch, stays to be written. */
+/* The earlier effect's outcome, if it was in the batch, stays to be written. */
 bool
 step_refused(struct turn *t, const struct turn_arg *arg)
 {

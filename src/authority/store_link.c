@@ -16,6 +16,10 @@
 
 #include <base/clock.h>
 
+_Static_assert(offsetof(struct as_secret, code) == 0 && offsetof(struct as_secrets, code) == 0 &&
+		   offsetof(struct as_usage, code) == 0 && offsetof(struct as_done, code) == 0,
+    "an answer begins with its code");
+
 struct change {
 	struct authority *a;
 	store_done *done;
@@ -164,6 +168,49 @@ struct status
 store_revoke_key(struct authority *a, const struct as_key_revoke *m, store_done *done, void *ctx)
 {
 	return change_send(a, AS_KEY_REVOKE, m, done, ctx);
+}
+
+/* ---- questions ---- */
+
+struct question {
+	struct authority *a;
+	uint16_t reply_type;
+	store_reply *done;
+	void *ctx;
+};
+
+static void
+on_answer(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct question *q = ctx;
+	enum code code = is_ok(st) ? E_PROTO : (enum code)st.code;
+
+	(void)l;
+	if (is_ok(st) && type == q->reply_type)
+		code = *(const uint16_t *)msg; /* each answer begins with it */
+	else
+		msg = NULL;
+	q->done(q->a, q->ctx, code, msg);
+	free(q);
+}
+
+struct status
+store_ask(struct authority *a, uint16_t type, const void *msg, uint16_t reply_type,
+    store_reply *done, void *ctx)
+{
+	struct question *q;
+	struct status st;
+
+	if (a->store.link == NULL)
+		return fail(E_CLOSED);
+	q = malloc(sizeof(*q));
+	if (q == NULL)
+		return fail(E_NOMEM);
+	*q = (struct question){ a, reply_type, done, ctx };
+	st = link_call(a->store.link, type, msg, STORE_WAIT_MS, on_answer, q, NULL);
+	if (!is_ok(st))
+		free(q);
+	return st;
 }
 
 /* ---- the day's key ---- */

@@ -62,10 +62,10 @@ static turn_handler *const turn_table[TURN_STATE_COUNT][TURN_EVENT_COUNT] = {
 	},
 	[TURN_SETTLE_WAIT] = {
 	    [TURN_EV_RUN_DONE] = settle_waited,
-	    [TURN_EV_MODEL_DONE] = turn_ignore,
+	    [TURN_EV_MODEL_DONE] = settle_waited,
 	    [TURN_EV_ACKS] = settle_waited,
 	    [TURN_EV_END] = settle_end,
-	    [TURN_EV_EXPIRED] = turn_ignore,
+	    [TURN_EV_EXPIRED] = settle_late,
 	},
 	[TURN_SETTLE_AUDIT] = {
 	    [TURN_EV_DURABLE] = settle_durable,
@@ -203,6 +203,7 @@ turn_free(struct turn *t)
 
 	assert(t->state != TURN_FREE && t->append == APPEND_NONE && t->acks == 0);
 	turn_release(t);
+	usage_note(t);
 	if (t->gw != NULL) {
 		TAILQ_REMOVE(&t->gw->turns, t, of_gateway);
 		t->gw->nturns--;
@@ -273,8 +274,8 @@ answer_admitted(struct turn *t, enum error error)
 		m.models = buf_span(&models);
 	} else if (error == ERROR_NONE) {
 		m.turn = t->id;
-		memcpy(
-		    m.grant, turn_asks_model(t) ? t->model_grant : t->run.grant, sizeof(m.grant));
+		memcpy(m.grant, turn_asks_model(t) ? t->model_call.grant : t->run.grant,
+		    sizeof(m.grant));
 	}
 	return link_send(t->gw->link, t->reply_id, GA_ADMITTED, &m);
 }
@@ -287,7 +288,7 @@ answer_granted(struct turn *t, enum error error)
 	if (error_rows[error].http == 503)
 		m.retry_after_ms = RETRY_MS;
 	if (error == ERROR_NONE)
-		memcpy(m.grant, t->step.kind == STEP_RUN ? t->run.grant : t->model_grant,
+		memcpy(m.grant, t->step.kind == STEP_RUN ? t->run.grant : t->model_call.grant,
 		    sizeof(m.grant));
 	return link_send(t->gw->link, t->reply_id, GA_GRANTED, &m);
 }
@@ -359,15 +360,28 @@ turn_append_batch(struct turn *t, struct batch *b, enum turn_append what)
 	return OK;
 }
 
+static void
+model_call_open(struct turn *t, uint64_t intent_seq, uint32_t number)
+{
+	t->model_call =
+	    (struct model_call){ .open = true, .intent_seq = intent_seq, .number = number };
+}
+
 void
 turn_note_durable(struct turn *t, uint64_t first_seq)
 {
 	uint64_t last = first_seq + t->append_count - 1;
 
-	if (t->append == APPEND_ADMIT && turn_asks_model(t))
-		t->intent_seq = last;
-	if (t->append == APPEND_STEP)
-		t->run = (struct run){ 0 }; /* the earlier run's outcome was in the batch */
+	if (t->append == APPEND_ADMIT && turn_asks_model(t)) {
+		t->intent_seq = last - 1;
+		model_call_open(t, last, 1);
+	}
+	if (t->append == APPEND_STEP) { /* the earlier effect's outcome was in the batch */
+		t->run = (struct run){ 0 };
+		t->model_call = (struct model_call){ 0 };
+	}
+	if (t->append == APPEND_STEP && t->step.kind == STEP_MODEL && t->step.error == ERROR_NONE)
+		model_call_open(t, last, t->models + 1);
 	if (t->append == APPEND_STEP && t->step.kind == STEP_RUN && t->step.error == ERROR_NONE) {
 		t->run.open = true;
 		memcpy(t->run.language, t->step.language, sizeof(t->run.language));
@@ -378,7 +392,7 @@ turn_note_durable(struct turn *t, uint64_t first_seq)
 		t->run.intent_seq = last;
 	if (t->append == APPEND_SETTLE || t->append == APPEND_CLOSE) {
 		t->intent_seq = 0;
-		t->run.open = false;
+		t->run.open = t->model_call.open = false;
 	}
 	t->append = APPEND_NONE;
 }
@@ -423,6 +437,56 @@ turn_put_run_outcome(struct turn *t, struct batch *b, const struct record_who *w
 	batch_bool(b, outcome == AUDIT_SUCCESS);
 	batch_text(
 	    b, r->error != ERROR_NONE ? error_rows[r->error].code : run_status_names[r->status]);
+}
+
+/* Values that only the outcome has, or only the intent. */
+static void
+put_nulls(struct batch *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		batch_null(b);
+}
+
+void
+turn_put_model_intent(struct turn *t, struct batch *b, const struct record_who *who,
+    uint32_t number, uint32_t size_bytes, const uint8_t digest[DIGEST_LEN])
+{
+	(void)batch_add(b, EVENT_MODEL_CALLED, who, "model", span_str(t->model));
+	batch_intent(b);
+	batch_text(b, t->model);
+	batch_u64(b, number);
+	batch_u64(b, size_bytes);
+	batch_digest(b, digest);
+	put_nulls(b, 6);
+}
+
+static enum audit_outcome
+model_outcome(const struct model_call *m)
+{
+	if (!m->done || m->unknown)
+		return AUDIT_UNKNOWN;
+	if (m->error == ERROR_NONE && m->http_status >= 200 && m->http_status <= 299)
+		return AUDIT_SUCCESS;
+	return AUDIT_FAILURE;
+}
+
+void
+turn_put_model_outcome(struct turn *t, struct batch *b, const struct record_who *who)
+{
+	const struct model_call *m = &t->model_call;
+
+	(void)batch_add(b, EVENT_MODEL_CALLED, who, "model", span_str(t->model));
+	batch_closes(b, m->intent_seq);
+	batch_outcome(b, model_outcome(m), m->cause);
+	batch_text(b, t->model);
+	batch_u64(b, m->number);
+	put_nulls(b, 2);
+	batch_str_if(b, span_str(m->provider));
+	batch_str_if(b, span_str(m->host));
+	batch_str_if(b, span_str(m->secret_version));
+	batch_u64_if(b, m->http_status);
+	batch_u64(b, m->attempts);
+	batch_str_if(b, span_str(error_rows[m->error].code));
 }
 
 void

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include <base/status.h>
+#include <wire/authority_broker.h>
 #include <wire/authority_executor.h>
 #include <wire/gateway_authority.h>
 
@@ -81,6 +82,24 @@ struct run {
 	uint32_t duration_ms;
 };
 
+/* A granted model call, until its outcome is in the log. */
+struct model_call {
+	bool open;    /* its intent is in the log, its outcome is not */
+	bool granted; /* the broker has the grant */
+	bool done;    /* how it ended is known */
+	bool unknown;
+	uint8_t grant[GRANT_LEN];
+	uint64_t intent_seq;
+	uint32_t number; /* of the turn's calls, from 1 */
+	enum audit_cause cause;
+	enum error error;
+	uint16_t http_status;
+	uint8_t attempts;
+	char provider[PROVIDER_MAX + 1];
+	char host[UPSTREAM_HOST_MAX + 1];
+	char secret_version[SECRET_VERSION_MAX + 1];
+};
+
 struct step {
 	enum ga_step_kind kind;
 	enum error error; /* refused: recorded, then told */
@@ -107,7 +126,6 @@ struct turn {
 	uint8_t tools;      /* enum ga_tools that it may use */
 	bool holds;         /* counts as running for key and user */
 	bool told;          /* the gateway knows the turn */
-	bool model_open;    /* a model call is granted and not known to have ended */
 	bool lease;         /* the executor may keep a lease for it */
 	struct gateway *gw; /* NULL: gone */
 	uint32_t gateway;   /* its peer id */
@@ -129,13 +147,13 @@ struct turn {
 	struct verdict verdict;
 	bool counted; /* in its owner's rate, at counted_ms */
 	uint64_t counted_ms;
-	uint8_t model_grant[GRANT_LEN];
+	struct model_call model_call; /* the last one */
 	struct run run;
 	struct step step;
 	uint32_t runs, models; /* steps taken */
 	enum error end_error;
 	enum audit_cause end_cause;
-	uint32_t tokens_out;
+	uint32_t tokens_in, tokens_out;
 	bool tokens_estimated;
 	uint64_t revoke_call;    /* id of GA_REVOKE; 0: none is open */
 	uint32_t acks;           /* calls whose answer is awaited */
@@ -178,6 +196,10 @@ MUST_USE struct status turn_who(struct turn *t, struct record_who *who);
 MUST_USE struct status turn_append_batch(struct turn *t, struct batch *b, enum turn_append what);
 /* The outcome of the open run as a record. */
 void turn_put_run_outcome(struct turn *t, struct batch *b, const struct record_who *who);
+/* The intent and the outcome of a model call; the latter of the open one. */
+void turn_put_model_intent(struct turn *t, struct batch *b, const struct record_who *who,
+    uint32_t number, uint32_t size_bytes, const uint8_t digest[DIGEST_LEN]);
+void turn_put_model_outcome(struct turn *t, struct batch *b, const struct record_who *who);
 void turn_put_error(struct batch *b, const struct record_who *who, enum error error,
     struct span resource, const char *kind);
 /* True when the intents of this turn were closed by the audit process itself. */
@@ -187,6 +209,19 @@ void turn_note_durable(struct turn *t, uint64_t first_seq);
 /* END from outside. */
 void turn_end(struct turn *t, enum error error, enum audit_cause cause);
 const char *endpoint_name(uint8_t endpoint);
+
+/* The broker may be at work for it. */
+static inline bool
+turn_model_runs(const struct turn *t)
+{
+	return t->model_call.granted && !t->model_call.done;
+}
+
+static inline bool
+turn_effect_is_open(const struct turn *t)
+{
+	return turn_model_runs(t) || (t->run.open && !t->run.done);
+}
 
 static inline bool
 turn_asks_model(const struct turn *t)
@@ -198,8 +233,8 @@ turn_asks_model(const struct turn *t)
 turn_handler answer_durable, answer_refused, answer_end, answer_expired;
 turn_handler admit_durable, admit_refused, admit_end, admit_expired;
 turn_handler step_begin, step_done, step_waited, step_durable, step_refused, step_expired;
-turn_handler settle_begin, settle_waited, settle_durable, settle_refused, settle_expired,
-    settle_end;
+turn_handler settle_begin, settle_waited, settle_late, settle_durable, settle_refused,
+    settle_expired, settle_end;
 turn_handler end_running, end_expired, ending_acks, ending_append, ending_expired, ending_late_step,
     ending_late_settle;
 turn_handler closing_durable, closing_refused, closing_acks, closing_expired;

@@ -46,6 +46,7 @@ void calls_cancel(struct broker *b, uint64_t turn, enum error why);
 /* route.c */
 struct route {
 	struct provider *provider;
+	const char *name;  /* of the provider in the configuration */
 	const char *model; /* its own name of the model */
 	const char *path;  /* of the endpoint, behind its base */
 };

@@ -12,6 +12,7 @@
 #include "broker.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <base/cleanup.h>
@@ -35,7 +36,10 @@ struct call {
 	bool sse;
 	bool answered; /* HEAD was sent */
 	bool retried;
-	bool done; /* the authority was told */
+	bool done;                            /* the authority was told */
+	char provider_name[PROVIDER_MAX + 1]; /* the configuration may go while we run */
+	enum error error;                     /* why it failed */
+	uint8_t attempts;                     /* exchanges begun */
 	uint16_t http_status;
 	uint64_t bytes_in, bytes_out;
 };
@@ -252,6 +256,7 @@ call_begin(struct call *c)
 		return;
 	}
 	c->provider = c->route.provider;
+	(void)snprintf(c->provider_name, sizeof(c->provider_name), "%s", c->route.name);
 	st = name_model(c);
 	if (!is_ok(st)) {
 		call_fail(c, st.code == E_DENIED ? ERROR_GRANT : ERROR_INTERNAL);
@@ -270,6 +275,7 @@ call_exchange(struct call *c, bool fresh)
 	const struct conn_request r = { .head = buf_span(&c->head), .body = buf_span(&c->body) };
 	struct status st = provider_acquire(c->provider, fresh, &c->conn);
 
+	c->attempts++;
 	if (is_ok(st))
 		st = conn_start(c->conn, &r, &conn_ops, c);
 	if (!is_ok(st))
@@ -403,12 +409,18 @@ call_settle(struct call *c)
 {
 	struct ab_done m = { .turn = c->grant.turn,
 		.http_status = c->http_status,
+		.error = (uint16_t)c->error,
+		.attempts = c->attempts,
 		.bytes_out = c->bytes_out,
 		.bytes_in = c->bytes_in };
 
 	if (c->done)
 		return;
 	c->done = true;
+	if (c->provider != NULL) {
+		m.provider = span_str(c->provider_name);
+		m.host = span_str(c->provider->ops->authority);
+	}
 	memcpy(m.grant, c->grant.id, sizeof(m.grant));
 	if (c->b->authority != NULL && !is_ok(link_send(c->b->authority, 0, AB_DONE, &m)))
 		diag(DIAG_WARN, "the end of a call could not be told to the authority");
@@ -424,6 +436,7 @@ call_fail(struct call *c, enum error why)
 		daemon_metric_add(METRIC_GRANTS_REFUSED, 1);
 	drop_conn(c);
 	drop_body(c);
+	c->error = why;
 	call_settle(c);
 	if (c->stream == NULL)
 		return;
@@ -444,6 +457,7 @@ on_closed(struct stream *s, struct status why, void *ctx)
 	(void)s, (void)why;
 	c->stream = NULL;
 	drop_conn(c);
+	c->error = ERROR_CANCELLED;
 	call_settle(c);
 	call_free(c);
 }
@@ -473,6 +487,7 @@ calls_cancel(struct broker *b, uint64_t turn, enum error why)
 		if (turn != 0 && c->grant.turn != turn)
 			continue;
 		drop_conn(c);
+		c->error = why;
 		call_settle(c);
 		if (c->stream != NULL)
 			stream_cancel(c->stream, (uint16_t)why);

@@ -37,6 +37,13 @@ on_turn_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 		diag(DIAG_WARN, "the end of a turn could not be told to the authority");
 }
 
+/* No provider that is served has a credential. */
+static void
+on_secret_changed(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)msg, (void)ctx;
+}
+
 static void
 authority_closed(struct link *l, struct status why, void *ctx)
 {
@@ -55,8 +62,9 @@ static void
 authority_peer(struct broker *b, uint32_t peer_id, int fd)
 {
 	static const struct link_rule rules[] = { { AB_GRANT, 0, on_grant },
-		{ AB_TURN_END, 0, on_turn_end } };
-	static const struct link_ops ops = { rules, 2, authority_closed };
+		{ AB_TURN_END, 0, on_turn_end }, { AB_SECRET_CHANGED, 0, on_secret_changed } };
+	static const struct link_ops ops = { rules, sizeof(rules) / sizeof(rules[0]),
+		authority_closed };
 	struct link *old = b->authority;
 
 	b->authority = NULL;

@@ -35,6 +35,6 @@ route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, struc
 	path = path_of(kind, endpoint);
 	if (path == NULL)
 		return fail(E_NOTFOUND);
-	*ret = (struct route){ &b->demo, model, path };
+	*ret = (struct route){ &b->demo, name, model, path };
 	return OK;
 }

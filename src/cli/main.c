@@ -37,6 +37,18 @@ const struct command commands[] = {
 	    cmd_key_list },
 	{ "key revoke", "ID", 1, 1, OPT(OPT_CONFIG), 0,
 	    "revoke an API key; what runs under it has ended when this returns", cmd_key_revoke },
+	{ "usage", "", 0, 0,
+	    OPT(OPT_CONFIG) | OPT(OPT_JSON) | OPT(OPT_KEY) | OPT(OPT_USER) | OPT(OPT_MODEL) |
+		OPT(OPT_SINCE),
+	    0, "show requests and tokens by key, user and model", cmd_usage },
+	{ "secret set", "NAME", 1, 1, OPT(OPT_CONFIG), 0,
+	    "keep a provider's credential for file:NAME, read from standard input",
+	    cmd_secret_set },
+	{ "secret rotate", "NAME", 1, 1, OPT(OPT_CONFIG), 0,
+	    "set it anew, and keep the value that it has until the next time", cmd_secret_rotate },
+	{ "secret list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
+	    "list the names of secrets, and their versions", cmd_secret_list },
+	{ "secret remove", "NAME", 1, 1, OPT(OPT_CONFIG), 0, "forget a secret", cmd_secret_remove },
 	{ "audit tail", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_FOLLOW) | OPT(OPT_REQUEST), 0,
 	    "print audit records", cmd_audit_tail },
 	{ "audit verify", "", 0, 0, OPT(OPT_CONFIG), 0,
@@ -53,7 +65,7 @@ usage(FILE *to)
 {
 	(void)fprintf(to, "usage: sallyport COMMAND …\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
-		(void)fprintf(to, "  %-13s %s\n", c->name, c->summary);
+		(void)fprintf(to, "  %-14s %s\n", c->name, c->summary);
 	(void)fprintf(to,
 	    "\n  --help        this, or after a command: its options\n"
 	    "  --version     the version\n\n"
@@ -71,7 +83,7 @@ group_usage(const char *word, FILE *to)
 		if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
 			continue;
 		if (to != NULL)
-			(void)fprintf(to, "  %-13s %s\n", c->name, c->summary);
+			(void)fprintf(to, "  %-14s %s\n", c->name, c->summary);
 		n++;
 	}
 	return n;

@@ -8,29 +8,19 @@
  * Invariants: a key is printed once, to standard output, and kept nowhere.
  * See: src/authority/routes.c; docs/sallyport.1.
  */
-#include "cli.h"
+#include "operate.h"
 
 #include <time.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
-#include <json/json.h>
 #include <json/write.h>
 #include <keytext/keytext.h>
-
-#include "http_client.h"
 
 #define MANAGEMENT_TIMEOUT_MS 60000
 #define EXPIRES_S_MAX (100ULL * 365 * 86400)
 
-/* An answer whose body is a JSON object. */
-struct reply {
-	struct exchange x;
-	struct json_doc d;
-};
-#define auto_reply __attribute__((cleanup(reply_done)))
-
-static void
+void
 reply_done(struct reply *r)
 {
 	exchange_done(&r->x);
@@ -59,9 +49,8 @@ socket_path(const struct state *s, char *ret, size_t size)
 		   path[0] == '/' ? "" : "/", path) < (int)size;
 }
 
-/* One exchange; false after a message. A 2xx answer is in r->d. */
-static bool
-call(const char *what, const struct state *s, struct reply *r)
+bool
+operate(const char *what, const struct state *s, struct reply *r)
 {
 	auto_channel struct channel c = CHANNEL_NONE;
 	char path[CLI_PATH_MAX];
@@ -94,8 +83,7 @@ call(const char *what, const struct state *s, struct reply *r)
 	return true;
 }
 
-/* The members of an object as "name value" of a table's cell. */
-static void
+void
 print_cell(const struct json_doc *d, uint32_t object, const char *key, int width)
 {
 	auto_arena struct arena a = ARENA_INIT(64U << 10);
@@ -107,7 +95,7 @@ print_cell(const struct json_doc *d, uint32_t object, const char *key, int width
 	(void)printf("%-*.*s", width, SPAN_FMT(s));
 }
 
-static int
+int
 print_raw(const struct reply *r)
 {
 	(void)fwrite(r->x.answer.ptr, 1, r->x.answer.len, stdout);
@@ -170,7 +158,7 @@ cmd_status(const struct invocation *inv)
 	auto_state struct state s = STATE_NONE;
 	auto_reply struct reply r = { .x = { .method = "GET", .target = "/status" } };
 
-	if (!state_open_option(inv, &s) || !call("status", &s, &r))
+	if (!state_open_option(inv, &s) || !operate("status", &s, &r))
 		return EXIT_FAILED;
 	if (inv->options[OPT_JSON] != NULL)
 		return print_raw(&r);
@@ -184,6 +172,7 @@ cmd_status(const struct invocation *inv)
 	print_list(&r.d, "missing", "missing");
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
+	print_list(&r.d, "credentials_unavailable", "unavailable");
 	print_engines(&r.d);
 	if (packages_print(conf_str(s.conf, "engines.manifest"), false) != EXIT_DONE)
 		return EXIT_FAILED;
@@ -197,7 +186,7 @@ cmd_reload(const struct invocation *inv)
 	auto_state struct state s = STATE_NONE;
 	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/reload" } };
 
-	if (!state_open_option(inv, &s) || !certificate_ok(&s) || !call("reload", &s, &r))
+	if (!state_open_option(inv, &s) || !certificate_ok(&s) || !operate("reload", &s, &r))
 		return EXIT_FAILED;
 	(void)fprintf(stderr, "sallyport: reloaded\n");
 	return EXIT_DONE;
@@ -269,7 +258,7 @@ cmd_key_create(const struct invocation *inv)
 	if (!is_ok(put_key_request(inv, expires_s, &body)))
 		return cli_error("key create", "a name is too long");
 	r.x.body = buf_span(&body);
-	if (!state_open_option(inv, &s) || !call("key create", &s, &r))
+	if (!state_open_option(inv, &s) || !operate("key create", &s, &r))
 		return EXIT_FAILED;
 	key = json_bytes(&r.d, json_get_str(&r.d, 0, "key"));
 	if (key.len != KEYTEXT_LEN + 2 || !keytext_ok(span_of(key.ptr + 1, KEYTEXT_LEN)))
@@ -278,15 +267,15 @@ cmd_key_create(const struct invocation *inv)
 	return EXIT_DONE;
 }
 
-static void
-print_time(const struct json_doc *d, uint32_t key, const char *member)
+void
+print_time(const struct json_doc *d, uint32_t object, const char *member)
 {
 	uint64_t s = 0;
 	char text[32] = "-";
 	struct tm tm;
 	time_t t;
 
-	if (is_ok(json_u64(d, json_get_str(d, key, member), INT32_MAX * 8ULL, &s)) && s > 0) {
+	if (is_ok(json_u64(d, json_get_str(d, object, member), INT32_MAX * 8ULL, &s)) && s > 0) {
 		t = (time_t)s;
 		if (gmtime_r(&t, &tm) != NULL)
 			(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%MZ", &tm);
@@ -302,7 +291,7 @@ cmd_key_list(const struct invocation *inv)
 	auto_reply struct reply r = { .x = { .method = "GET", .target = "/admin/keys" } };
 	struct json_iter it;
 
-	if (!state_open_option(inv, &s) || !call("key list", &s, &r))
+	if (!state_open_option(inv, &s) || !operate("key list", &s, &r))
 		return EXIT_FAILED;
 	if (inv->options[OPT_JSON] != NULL)
 		return print_raw(&r);
@@ -334,7 +323,7 @@ cmd_key_revoke(const struct invocation *inv)
 		return EXIT_USAGE;
 	}
 	(void)snprintf(target, sizeof(target), "/admin/keys/%s", inv->args[0]);
-	if (!state_open_option(inv, &s) || !call("key revoke", &s, &r))
+	if (!state_open_option(inv, &s) || !operate("key revoke", &s, &r))
 		return EXIT_FAILED;
 	(void)fprintf(stderr, "sallyport: %s: revoked\n", inv->args[0]);
 	return EXIT_DONE;

@@ -20,17 +20,19 @@ static const struct {
 } rows[OPT_COUNT] = {
 	[OPT_CONFIG] = { "config", 'c', "FILE", "the configuration, DIR/sallyport.yaml" },
 	[OPT_LISTEN] = { "listen", 'l', "HOST:PORT", "the public address (127.0.0.1:8443)" },
-	[OPT_MODEL] = { "model", 'm', "NAME", "the model (the first that the key may use)" },
+	[OPT_MODEL] = { "model", 'm', "NAME", "the model" },
 	[OPT_LANGUAGE] = { "language", 'L', "NAME", "python, javascript or sh" },
 	[OPT_TIMEOUT] = { "timeout", 't', "SECONDS", "end the run after that time" },
-	[OPT_TENANT] = { "tenant", 'T', "NAME", "the tenant that the key belongs to" },
-	[OPT_USER] = { "user", 'u', "NAME", "the user that the key belongs to" },
+	[OPT_TENANT] = { "tenant", 'T', "NAME", "the tenant" },
+	[OPT_USER] = { "user", 'u', "NAME", "the user" },
 	[OPT_POLICY] = { "policy", 'p', "NAME", "what the key may do (default)" },
 	[OPT_EXPIRES] = { "expires", 'e', "TIME", "for how long: 90s, 15m, 12h, 30d (for ever)" },
 	[OPT_PACKAGES] = { "packages", 'p', NULL, "list what the sandbox image was made of" },
 	[OPT_JSON] = { "json", 'j', NULL, "print JSON" },
 	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on as records are written" },
 	[OPT_REQUEST] = { "request", 'r', "ID", "only records of this request" },
+	[OPT_KEY] = { "key", 'k', "ID", "only this key" },
+	[OPT_SINCE] = { "since", 's', "TIME", "only the last 12h, 7d …, in whole days of UTC" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

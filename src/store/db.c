@@ -25,8 +25,6 @@
 
 static const struct span pepper_name = { (const uint8_t *)"pepper", 6 };
 
-static struct status begin(struct db *db);
-static struct status end(struct db *db, struct status st);
 static struct status secret_find(struct db *db, struct span name, uint8_t out[AS_SECRET_LEN]);
 static struct status secret_make(struct db *db, struct span name, uint8_t out[AS_SECRET_LEN]);
 
@@ -37,15 +35,15 @@ pepper_ensure(struct db *db)
 	struct status st = secret_find(db, pepper_name, pepper);
 
 	if (st.code == E_NOTFOUND) {
-		TRY(begin(db));
-		st = end(db, secret_make(db, pepper_name, pepper));
+		TRY(db_begin(db));
+		st = db_end(db, secret_make(db, pepper_name, pepper));
 	}
 	explicit_bzero(pepper, sizeof(pepper));
 	return st;
 }
 
 struct status
-db_open(const struct secret *kek, struct db **ret)
+db_open(const struct secret *kek, const struct secret *old_kek, struct db **ret)
 {
 	struct db *db = calloc(1, sizeof(*db));
 	struct status st;
@@ -65,7 +63,7 @@ db_open(const struct secret *kek, struct db **ret)
 	if (is_ok(st))
 		(void)sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	if (is_ok(st))
-		st = schema_apply(db->sql);
+		st = schema_apply(db->sql, kek, old_kek);
 	if (is_ok(st))
 		st = sql_prepare(db);
 	if (is_ok(st))
@@ -90,15 +88,15 @@ db_close(struct db *db)
 
 /* ---- transactions ---- */
 
-static struct status
-begin(struct db *db)
+struct status
+db_begin(struct db *db)
 {
 	return sql_run(db, SQL_BEGIN);
 }
 
 /* Commit what went well, take back what did not. */
-static struct status
-end(struct db *db, struct status st)
+struct status
+db_end(struct db *db, struct status st)
 {
 	if (is_ok(st))
 		st = sql_run(db, SQL_COMMIT);
@@ -213,8 +211,8 @@ db_day_key(struct db *db, struct span day, uint64_t now_s, uint8_t out[AS_SECRET
 	now_s -= now_s % 86400;
 	if (day_s + DB_DAY_SKEW_S < now_s || day_s > now_s + DB_DAY_SKEW_S)
 		return fail(E_RANGE);
-	TRY(begin(db));
-	return end(db, day_make(db, span_of(name, sizeof(name)), out));
+	TRY(db_begin(db));
+	return db_end(db, day_make(db, span_of(name, sizeof(name)), out));
 }
 
 /* ---- users ---- */
@@ -310,8 +308,8 @@ db_key_put(struct db *db, const struct as_key *key, uint8_t ret_subject_key[AS_S
 		return fail(E_SYNTAX);
 	if (key->created_s > INT64_MAX || key->expires_s > INT64_MAX || key->revoked_s > INT64_MAX)
 		return fail(E_RANGE);
-	TRY(begin(db));
-	return end(db, key_insert(db, key, ret_subject_key));
+	TRY(db_begin(db));
+	return db_end(db, key_insert(db, key, ret_subject_key));
 }
 
 struct status

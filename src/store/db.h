@@ -3,7 +3,7 @@
 #define STORE_DB_H
 
 /*
- * The database: tenants, users, keys, policies, secrets. Calls block on the
+ * The database: tenants, users, keys, policies, secrets, usage. Calls block on the
  * disk; every change is durable when its call returns OK. The directory must be
  * the current one. Errors of all: E_SYS (err 0: SQLite's; ENOSPC, EROFS, EIO),
  * E_CORRUPT, E_CRYPTO (wrong master key, or a sealed value was changed), E_NOMEM.
@@ -11,20 +11,23 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 1
+#define DB_SCHEMA_VERSION 2
 #define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000 /* rows */
 #define DB_KEYS_MAX 1000000
+#define DB_USAGE_DAYS 400 /* kept; older ones go */
 
 struct db;
 
 /*
  * Open or create store.db in the current directory; checks the version and that
- * `kek` opens what is there. Makes the pepper at the first start.
- * Owner: db_close(). `kek` is borrowed. E_UNSUPPORTED: a newer version.
+ * `kek` opens what is there. Makes the pepper at the first start. `old_kek` is
+ * the key of version 1, for its migration; may be NULL.
+ * Owner: db_close(). `kek` is borrowed. E_UNSUPPORTED: another version.
  */
-MUST_USE struct status db_open(const struct secret *kek, struct db **ret);
+MUST_USE struct status db_open(
+    const struct secret *kek, const struct secret *old_kek, struct db **ret);
 void db_close(struct db *db);
 
 /* The secret under all key hashes. */
@@ -52,5 +55,23 @@ MUST_USE struct status db_key_same(struct db *db, const struct as_key *key);
  */
 MUST_USE struct status db_user_next(struct db *db, int64_t *cursor, struct as_user *ret);
 MUST_USE struct status db_key_next(struct db *db, int64_t *cursor, struct as_key *ret);
+
+/* ---- secrets of providers, as the CLI sealed them: file_secret.c ---- */
+/* `ret` has the new version, no values. E_NOTFOUND (nothing to rotate), E_FULL, E_SYNTAX. */
+MUST_USE struct status db_file_put(
+    struct db *db, const struct as_secret_put *m, struct as_secret *ret);
+/* Spans are valid until the next call. E_NOTFOUND. */
+MUST_USE struct status db_file_get(struct db *db, struct span name, struct as_secret *ret);
+MUST_USE struct status db_file_remove(struct db *db, struct span name);
+/* The next one by name after `*name`; E_NOTFOUND at the end. Spans as above. */
+MUST_USE struct status db_file_next(struct db *db, struct span after, struct as_secret_row *ret);
+
+/* ---- usage: usage.c ---- */
+/* A batch that is in already changes nothing. Items of unknown keys are left out. */
+MUST_USE struct status db_usage_add(struct db *db, const struct as_usage_add *m);
+/* Calls `row` for up to AS_USAGE_PAGE_MAX rows; *ret_next as in struct as_usage. */
+typedef struct status db_usage_row(void *ctx, const struct as_usage_row *row);
+MUST_USE struct status db_usage_list(
+    struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next);
 
 #endif

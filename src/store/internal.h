@@ -2,7 +2,7 @@
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
-/* What db.c, schema.c, statement.c, wrap.c and vfs.c share. */
+/* What the files of the database share. */
 #include <sqlite3.h>
 
 #include "db.h"
@@ -27,6 +27,17 @@ enum statement {
 	SQL_SECRET_FIND,
 	SQL_SECRET_ADD,
 	SQL_DAYS_TRIM,
+	SQL_FILE_FIND,
+	SQL_FILE_COUNT,
+	SQL_FILE_PUT,
+	SQL_FILE_ROTATE,
+	SQL_FILE_REMOVE,
+	SQL_FILE_NEXT,
+	SQL_BATCH_FIND,
+	SQL_BATCH_SET,
+	SQL_USAGE_ADD,
+	SQL_USAGE_TRIM,
+	SQL_USAGE_NEXT,
 	SQL_COUNT
 };
 
@@ -57,8 +68,16 @@ MUST_USE struct status sql_column_fixed(
 /* A number that is not negative, or E_CORRUPT. */
 MUST_USE struct status sql_column_u64(struct db *db, enum statement s, int at, uint64_t *ret);
 
-/* schema.c: create the tables, or check their version. E_UNSUPPORTED. */
-MUST_USE struct status schema_apply(sqlite3 *sql);
+/* db.c: a transaction; the end of it commits what went well, and takes back what did not. */
+MUST_USE struct status db_begin(struct db *db);
+MUST_USE struct status db_end(struct db *db, struct status st);
+
+/* schema.c: create the tables, or bring them to our version. E_UNSUPPORTED. */
+MUST_USE struct status schema_apply(
+    sqlite3 *sql, const struct secret *kek, const struct secret *old_kek);
+/* migrate.c. E_CRYPTO: `old_kek` is not the key of these values. */
+MUST_USE struct status migrate_rewrap(
+    sqlite3 *sql, const struct secret *old_kek, const struct secret *kek);
 
 /* wrap.c: a secret of AS_SECRET_LEN bytes, sealed for its place: table, row, column. */
 struct place {

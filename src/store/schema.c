@@ -4,8 +4,8 @@
  *
  * Runs in: store, at start. Trusts: nothing. Owns: nothing.
  * Invariants: tables are strict and foreign keys hold; creation is one
- * transaction; a database of another version is not touched.
- * See: db.h.
+ * transaction, and so is the step from the version before; a database of any
+ * other version is not touched. See: db.h; migrate.c for what SQL cannot do.
  */
 #include "internal.h"
 
@@ -21,7 +21,6 @@ static const char pragmas[] =
     "PRAGMA synchronous=FULL;";
 
 static const char tables[] =
-    "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT;"
     "CREATE TABLE IF NOT EXISTS tenants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
     "CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY,"
@@ -35,8 +34,22 @@ static const char tables[] =
     " expires_s INTEGER NOT NULL, revoked_s INTEGER NOT NULL) STRICT;"
     "CREATE INDEX IF NOT EXISTS keys_of_user ON keys (user);"
     "CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;"
-    "INSERT INTO schema_version SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM schema_version);"
-    "COMMIT;";
+    "INSERT INTO schema_version SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM schema_version);";
+
+/* Version 2: secrets of providers, and usage. */
+static const char tables_2[] =
+    "CREATE TABLE file_secrets (name TEXT PRIMARY KEY, version INTEGER NOT NULL,"
+    " set_s INTEGER NOT NULL, value BLOB, previous_version INTEGER NOT NULL,"
+    " previous BLOB) STRICT;"
+    "CREATE TABLE usage (key INTEGER NOT NULL REFERENCES keys (n), model TEXT NOT NULL,"
+    " day INTEGER NOT NULL, requests INTEGER NOT NULL, errors INTEGER NOT NULL,"
+    " tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, estimated INTEGER NOT NULL,"
+    " estimated_in INTEGER NOT NULL, estimated_out INTEGER NOT NULL,"
+    " PRIMARY KEY (key, model, day)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX usage_of_day ON usage (day);"
+    "CREATE TABLE usage_batch (one INTEGER PRIMARY KEY CHECK (one = 1),"
+    " epoch BLOB NOT NULL, seq INTEGER NOT NULL) STRICT;"
+    "UPDATE schema_version SET version = 2;";
 
 static struct status
 version_read(sqlite3 *sql, int64_t *ret)
@@ -66,21 +79,42 @@ has_tables(sqlite3 *sql, bool *ret)
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? OK : sql_status(rc, sql);
 }
 
+static struct status
+run(sqlite3 *sql, const char *text)
+{
+	return sql_status(sqlite3_exec(sql, text, NULL, NULL, NULL), sql);
+}
+
+static struct status
+upgrade(sqlite3 *sql, int64_t version, const struct secret *kek, const struct secret *old_kek)
+{
+	if (version == 0)
+		TRY(run(sql, tables));
+	else if (version != 1 || old_kek == NULL)
+		return fail(E_UNSUPPORTED);
+	else
+		TRY(migrate_rewrap(sql, old_kek, kek));
+	return run(sql, tables_2);
+}
+
 struct status
-schema_apply(sqlite3 *sql)
+schema_apply(sqlite3 *sql, const struct secret *kek, const struct secret *old_kek)
 {
 	int64_t version = 0;
 	bool exists = false;
-	int rc = sqlite3_exec(sql, pragmas, NULL, NULL, NULL);
+	struct status st;
 
-	if (rc != SQLITE_OK)
-		return sql_status(rc, sql);
+	TRY(run(sql, pragmas));
 	TRY(has_tables(sql, &exists));
-	if (!exists) {
-		rc = sqlite3_exec(sql, tables, NULL, NULL, NULL);
-		if (rc != SQLITE_OK)
-			return sql_status(rc, sql);
-	}
-	TRY(version_read(sql, &version));
-	return version == DB_SCHEMA_VERSION ? OK : fail(E_UNSUPPORTED);
+	if (exists)
+		TRY(version_read(sql, &version));
+	if (version == DB_SCHEMA_VERSION)
+		return OK;
+	TRY(run(sql, "BEGIN IMMEDIATE;"));
+	st = upgrade(sql, version, kek, old_kek);
+	if (is_ok(st))
+		st = run(sql, "COMMIT;");
+	if (!is_ok(st) && sqlite3_get_autocommit(sql) == 0)
+		(void)sqlite3_exec(sql, "ROLLBACK;", NULL, NULL, NULL);
+	return st;
 }

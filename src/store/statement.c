@@ -43,6 +43,47 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_DAYS_TRIM] = "DELETE FROM secrets WHERE name GLOB 'day:*' AND name NOT IN"
 			  " (SELECT name FROM secrets WHERE name GLOB 'day:*'"
 			  "  ORDER BY name DESC LIMIT ?1)",
+	[SQL_FILE_FIND] = "SELECT version, value, previous_version, previous, set_s"
+			  " FROM file_secrets WHERE name = ?1 AND value IS NOT NULL",
+	[SQL_FILE_COUNT] = "SELECT count(*) FROM file_secrets",
+	/* A name that was removed goes on counting: no version comes twice. */
+	[SQL_FILE_PUT] = "INSERT INTO file_secrets (name, version, set_s, value, previous_version,"
+			 " previous) VALUES (?1, 1, ?3, ?2, 0, NULL)"
+			 " ON CONFLICT (name) DO UPDATE SET version = version + 1, set_s = ?3,"
+			 " value = ?2, previous_version = 0, previous = NULL",
+	[SQL_FILE_ROTATE] = "UPDATE file_secrets SET previous_version = version, previous = value,"
+			    " version = version + 1, value = ?2, set_s = ?3"
+			    " WHERE name = ?1 AND value IS NOT NULL",
+	[SQL_FILE_REMOVE] = "UPDATE file_secrets SET value = NULL, previous_version = 0,"
+			    " previous = NULL WHERE name = ?1 AND value IS NOT NULL",
+	[SQL_FILE_NEXT] = "SELECT name, version, previous_version, set_s FROM file_secrets"
+			  " WHERE name > ?1 AND value IS NOT NULL ORDER BY name LIMIT 1",
+	[SQL_BATCH_FIND] = "SELECT seq FROM usage_batch WHERE epoch = ?1",
+	[SQL_BATCH_SET] = "INSERT INTO usage_batch (one, epoch, seq) VALUES (1, ?1, ?2)"
+			  " ON CONFLICT (one) DO UPDATE SET epoch = ?1, seq = ?2",
+	[SQL_USAGE_ADD] = "INSERT INTO usage (key, model, day, requests, errors, tokens_in,"
+			  " tokens_out, estimated, estimated_in, estimated_out)"
+			  " SELECT n, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM keys WHERE id = ?1"
+			  " ON CONFLICT (key, model, day) DO UPDATE SET"
+			  " requests = requests + excluded.requests,"
+			  " errors = errors + excluded.errors,"
+			  " tokens_in = tokens_in + excluded.tokens_in,"
+			  " tokens_out = tokens_out + excluded.tokens_out,"
+			  " estimated = estimated + excluded.estimated,"
+			  " estimated_in = estimated_in + excluded.estimated_in,"
+			  " estimated_out = estimated_out + excluded.estimated_out",
+	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1",
+	[SQL_USAGE_NEXT] =
+	    "SELECT usage.key, keys.id, tenants.name, users.name, usage.model,"
+	    " sum(requests), sum(errors), sum(tokens_in), sum(tokens_out),"
+	    " sum(estimated), sum(estimated_in), sum(estimated_out)"
+	    " FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
+	    " JOIN tenants ON tenants.id = users.tenant"
+	    " WHERE usage.day >= ?1"
+	    " AND (usage.key > ?2 OR (usage.key = ?2 AND usage.model > ?3))"
+	    " AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name = ?5)"
+	    " AND (?6 IS NULL OR usage.model = ?6)"
+	    " GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
 };
 
 static const struct {

@@ -20,13 +20,15 @@
 #include <unistd.h>
 
 #include <base/clock.h>
-#include <base/encode.h>
 #include <crypto/crypto.h>
+#include <crypto/file_secret.h>
+#include <crypto/hash.h>
 
 #include "db.h"
 #include "first_key.h"
+#include "requests.h"
 
-#define KEY_TEXT_MAX 128
+#define KEK_INFO "sallyport store v2"
 #define PEERS_MAX 16
 #define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
 #define LOAD_TICK_MS 1
@@ -44,7 +46,7 @@ struct peer {
 
 static struct {
 	struct daemon *d;
-	struct secret kek;
+	struct secret master, kek;
 	struct db *db;
 	TAILQ_HEAD(, peer) peers;
 	uint32_t npeers;
@@ -67,6 +69,12 @@ static const struct link_rule rules[] = {
 	{ AS_KEY_PUT, 0, on_key_put },
 	{ AS_KEY_REVOKE, 0, on_key_revoke },
 	{ AS_DAY, 0, on_day },
+	{ AS_SECRET_PUT, 0, requests_on_secret_put },
+	{ AS_SECRET_GET, 0, requests_on_secret_get },
+	{ AS_SECRET_REMOVE, 0, requests_on_secret_remove },
+	{ AS_SECRET_LIST, 0, requests_on_secret_list },
+	{ AS_USAGE_ADD, 0, requests_on_usage_add },
+	{ AS_USAGE_LIST, 0, requests_on_usage_list },
 };
 static const struct link_ops link_ops = {
 	.rules = rules,
@@ -76,14 +84,17 @@ static const struct link_ops link_ops = {
 
 /* ---- start ---- */
 
+/*
+ * The store's own key: with the master key it could open the secrets of providers,
+ * too, so that one stays only until the database is open (a migration needs it).
+ */
 static struct status
-kek_read(int fd)
+keys_read(int fd)
 {
-	auto_secret struct secret text = SECRET_NONE;
-
-	TRY(secret_read_fd(fd, KEY_TEXT_MAX, &text));
-	TRY(secret_new(AS_SECRET_LEN, &self.kek));
-	return hex_decode(secret_borrow(&text), self.kek.ptr, self.kek.len);
+	TRY(master_key_read(fd, &self.master));
+	TRY(secret_new(SEAL_KEY_LEN, &self.kek));
+	return hkdf_sha256(secret_borrow(&self.master), SPAN_EMPTY, SPAN_LIT(KEK_INFO),
+	    self.kek.ptr, self.kek.len);
 }
 
 static struct status
@@ -95,7 +106,7 @@ store_init(struct daemon *d)
 	if (dirfd < 0 || keyfd < 0)
 		diag_fatal("descriptor store-dir or master-key is missing");
 	TRY(crypto_init());
-	TRY(kek_read(keyfd));
+	TRY(keys_read(keyfd));
 	(void)close(keyfd);
 	/* The way to it may be closed to our uid; once inside, plain names are enough. */
 	if (fchdir(dirfd) < 0)
@@ -116,9 +127,10 @@ static struct status
 store_start(struct daemon *d)
 {
 	bool imported = false;
-	struct status st = db_open(&self.kek, &self.db);
+	struct status st = db_open(&self.kek, &self.master, &self.db);
 
 	(void)d;
+	secret_done(&self.master);
 	if (!is_ok(st))
 		diag_fatal("the database cannot be opened: %s%s", status_text(st),
 		    st.code == E_CRYPTO ? " (is it this master.key's?)" : "");
@@ -127,6 +139,7 @@ store_start(struct daemon *d)
 		diag_fatal("store/%s: %s", FIRST_KEY_FILE, status_text(st));
 	if (imported)
 		diag(DIAG_INFO, "the first key is in the database");
+	requests_init(self.db);
 	return OK;
 }
 

@@ -269,7 +269,7 @@ def test_audit_tail_and_verify(service):
     assert status == 200
     tail = service.operate("audit", "tail", "--request", headers["x-request-id"]).stdout
     types = [json.loads(line)["event"]["type"] for line in tail.splitlines()]
-    assert types == ["Authentication", "PromptSubmitted", "ResponseReturned"]
+    assert types == ["Authentication", "PromptSubmitted", "ModelCalled", "ModelCalled", "ResponseReturned"]
     assert len(service.operate("audit", "tail").stdout.splitlines()) <= 20
     v = service.verify()
     assert v.returncode == 0 and v.stdout.startswith("intact: ")

@@ -42,6 +42,7 @@ struct rec {
 	uint64_t seq, intent_seq, proc_seq;
 	bool anonymous;
 	uint8_t request; /* first byte of the request's id */
+	char text[256];  /* name=value for all values that are there */
 };
 
 /* What a stand-in has seen and how it behaves. */
@@ -68,6 +69,14 @@ static struct world {
 	struct key *key[2];
 	uint16_t admin_http;
 	uint32_t store_changes;
+	char secret_name[SECRET_NAME_MAX + 1], sealed[256];
+	uint64_t secret_version;
+	uint32_t secrets_changed;
+	/* usage, as the store counts it */
+	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;
+	uint64_t usage_seq;
+	uint32_t usage_batches, usage_items;
+	struct as_usage_item usage; /* all items together */
 } w;
 
 struct reply {
@@ -83,6 +92,27 @@ static struct reply replies[REPLIES_MAX];
 static size_t nreplies;
 
 /* ---- stand-ins ---- */
+
+UNUSED static void
+rec_text(const struct audit_rec *r, char out[256])
+{
+	const struct audit_value *v = r->values.items;
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < r->values.count; i++) {
+		const char *name = audit_events[r->event].fields[i].name;
+		int n = 0;
+
+		if (v[i].kind == AUDIT_V_STR)
+			n = snprintf(out + at, 256 - at, "%s=%.*s ", name, SPAN_FMT(v[i].str));
+		else if (v[i].kind != AUDIT_V_NULL)
+			n = snprintf(
+			    out + at, 256 - at, "%s=%llu ", name, (unsigned long long)v[i].num);
+		at += (size_t)n;
+		if (at >= 256)
+			return;
+	}
+}
 
 UNUSED static void
 on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
@@ -101,9 +131,11 @@ on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
 		static const uint8_t zero[SUBJECT_LEN];
 
 		assert_true(w.nrecs < RECS_MAX);
-		w.recs[w.nrecs++] = (struct rec){ recs[i].event, recs[i].phase, recs[i].outcome,
+		w.recs[w.nrecs] = (struct rec){ recs[i].event, recs[i].phase, recs[i].outcome,
 			recs[i].cause, ++w.seq, recs[i].intent_seq, recs[i].proc_seq,
-			memcmp(recs[i].subject, zero, sizeof(zero)) == 0, recs[i].request_id[0] };
+			memcmp(recs[i].subject, zero, sizeof(zero)) == 0, recs[i].request_id[0],
+			"" };
+		rec_text(&recs[i], w.recs[w.nrecs++].text);
 	}
 	if (w.audit_mode == AUDIT_HOLDS) {
 		w.held[w.nheld] = id;
@@ -201,6 +233,108 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 	assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
 }
 
+/* A store with room for one secret of providers. */
+UNUSED static void
+on_store_secret_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_secret_put *m = msg;
+	struct as_secret r = { .code = E_OK };
+
+	(void)ctx;
+	if (m->rotate && w.secret_version == 0)
+		r.code = E_NOTFOUND;
+	else
+		r.version = ++w.secret_version;
+	(void)snprintf(w.secret_name, sizeof(w.secret_name), "%.*s", SPAN_FMT(m->name));
+	(void)snprintf(w.sealed, sizeof(w.sealed), "%.*s", SPAN_FMT(m->sealed));
+	assert_true(is_ok(link_send(l, id, AS_SECRET, &r)));
+}
+
+UNUSED static void
+on_store_secret_get(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_secret_name *m = msg;
+	struct as_secret r = { .code = E_NOTFOUND };
+
+	(void)ctx;
+	if (w.secret_version > 0 && span_eq_str(m->name, w.secret_name))
+		r = (struct as_secret){
+			.code = E_OK, .version = w.secret_version, .sealed = span_str(w.sealed)
+		};
+	assert_true(is_ok(link_send(l, id, AS_SECRET, &r)));
+}
+
+UNUSED static void
+on_store_secret_remove(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_done done = { .code = w.secret_version > 0 ? E_OK : E_NOTFOUND };
+
+	(void)ctx, (void)msg;
+	w.secret_version = 0;
+	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static void
+on_store_secret_list(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_secret_row row = {
+		.name = span_str(w.secret_name), .version = w.secret_version, .set_s = 5
+	};
+	const struct as_secrets m = { .code = E_OK, .secrets = { &row, w.secret_version > 0 } };
+
+	(void)ctx, (void)msg;
+	assert_true(is_ok(link_send(l, id, AS_SECRETS, &m)));
+}
+
+UNUSED static void
+on_store_usage_add(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_usage_add *m = msg;
+	const struct as_usage_item *items = m->items.items;
+	const struct as_done done = { .code = w.usage_mode == USAGE_FAILS ? E_SYS : E_OK };
+
+	(void)ctx;
+	w.usage_batches++;
+	for (uint32_t i = 0;
+	     i < m->items.count && m->seq > w.usage_seq && w.usage_mode != USAGE_FAILS; i++) {
+		w.usage_items++;
+		w.usage.requests += items[i].requests;
+		w.usage.errors += items[i].errors;
+		w.usage.tokens_in += items[i].tokens_in;
+		w.usage.tokens_out += items[i].tokens_out;
+		w.usage.estimated_out += items[i].estimated_out;
+	}
+	if (w.usage_mode != USAGE_FAILS)
+		w.usage_seq = m->seq;
+	if (w.usage_mode != USAGE_HOLDS)
+		assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static void
+on_store_usage_list(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_usage_list *m = msg;
+	const struct as_usage_row row = { .id = "kkkkkkkkkkkk",
+		.tenant = SPAN_LIT("t"),
+		.user = SPAN_LIT("u"),
+		.model = SPAN_LIT("alpha"),
+		.requests = m->since_day };
+	const struct as_usage r = { .code = E_OK, .next_key = 5, .rows = { &row, 1 } };
+
+	(void)ctx;
+	assert_true(is_ok(link_send(l, id, AS_USAGE, &r)));
+}
+
+UNUSED static void
+on_secret_changed(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ab_secret_name *m = msg;
+
+	(void)l, (void)id, (void)ctx;
+	assert_true(span_eq_str(m->name, "openai"));
+	w.secrets_changed++;
+}
+
 UNUSED static void
 on_fake_closed(struct link *l, struct status why, void *ctx)
 {
@@ -222,13 +356,16 @@ on_fake_closed(struct link *l, struct status why, void *ctx)
 		.on_closed = on_fake_closed                                   \
 	}
 static const struct link_ops audit_ops = OPS({ AA_APPEND, 0, on_append });
-static const struct link_ops broker_ops = OPS(
-    { AB_GRANT, 0, on_model_grant }, { AB_TURN_END, 0, on_broker_end });
+static const struct link_ops broker_ops = OPS({ AB_GRANT, 0, on_model_grant },
+    { AB_TURN_END, 0, on_broker_end }, { AB_SECRET_CHANGED, 0, on_secret_changed });
 static const struct link_ops executor_ops = OPS(
     { AE_GRANT, 0, on_run_grant }, { AE_TURN_END, 0, on_executor_end });
 static const struct link_ops gateway_ops = OPS({ GA_REVOKE, 0, on_revoke });
 static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
-    { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put });
+    { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put },
+    { AS_SECRET_PUT, 0, on_store_secret_put }, { AS_SECRET_GET, 0, on_store_secret_get },
+    { AS_SECRET_REMOVE, 0, on_store_secret_remove }, { AS_SECRET_LIST, 0, on_store_secret_list },
+    { AS_USAGE_ADD, 0, on_store_usage_add }, { AS_USAGE_LIST, 0, on_store_usage_list });
 
 UNUSED static void
 spin(void)
@@ -282,6 +419,7 @@ setup(void **state)
 	assert_true(is_ok(sealer_init(&w.a->sealer)));
 	assert_true(is_ok(turns_init(w.a)));
 	assert_true(is_ok(procs_init(w.a)));
+	assert_true(is_ok(usage_init(&w.a->usage)));
 	assert_int_equal(uv_timer_init(&w.loop, &w.a->sweep), 0);
 	peers_init(w.a);
 	connect_fake(EDGE_AUTHORITY_AUDIT, 1, &aa_edge, false, &audit_ops, &w.audit);
@@ -327,6 +465,7 @@ teardown(void **state)
 	spin();
 	(void)uv_loop_close(&w.loop);
 	procs_done(w.a);
+	usage_done(&w.a->usage);
 	turns_done(w.a);
 	failures_done(&w.a->failures);
 	sealer_done(&w.a->sealer);
@@ -421,7 +560,12 @@ settle(uint64_t turn, enum error error)
 UNUSED static void
 model_done(void)
 {
-	struct ab_done m = { .turn = w.model_grant.turn, .http_status = 200 };
+	struct ab_done m = { .turn = w.model_grant.turn,
+		.http_status = 200,
+		.attempts = 1,
+		.provider = SPAN_LIT("d"),
+		.host = SPAN_LIT("h:443"),
+		.secret_version = SPAN_LIT("v7") };
 
 	memcpy(m.grant, w.model_grant.grant, GRANT_LEN);
 	assert_true(is_ok(link_send(w.broker, 0, AB_DONE, &m)));

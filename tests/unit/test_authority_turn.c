@@ -40,9 +40,17 @@ test_chat_with_a_run(void **state)
 	assert_int_equal(r->error, ERROR_NONE);
 	assert_int_equal(w.executor_ends, 1); /* the lease */
 	assert_int_equal(w.broker_ends, 0);
-	EVENTS(EVENT_AUTHENTICATION, EVENT_PROMPT_SUBMITTED, EVENT_CODE_GENERATED,
-	    EVENT_TOOL_EXECUTED, EVENT_TOOL_EXECUTED, EVENT_MODEL_CALLED, EVENT_RESPONSE_RETURNED);
-	assert_int_equal(w.recs[4].outcome, AUDIT_SUCCESS);
+	EVENTS(EVENT_AUTHENTICATION, EVENT_PROMPT_SUBMITTED, EVENT_MODEL_CALLED, EVENT_MODEL_CALLED,
+	    EVENT_CODE_GENERATED, EVENT_TOOL_EXECUTED, EVENT_TOOL_EXECUTED, EVENT_MODEL_CALLED,
+	    EVENT_MODEL_CALLED, EVENT_RESPONSE_RETURNED);
+	assert_non_null(strstr(w.recs[2].text, "model=alpha step=1 size_bytes=100 sha256=aa00"));
+	assert_int_equal(w.recs[2].phase, AUDIT_PHASE_INTENT);
+	assert_string_equal(w.recs[3].text,
+	    "model=alpha step=1 provider=d host=h:443 secret_version=v7 http_status=200 "
+	    "attempts=1 ");
+	assert_int_equal(w.recs[3].outcome, AUDIT_SUCCESS);
+	assert_int_equal(w.recs[6].outcome, AUDIT_SUCCESS);
+	assert_non_null(strstr(w.recs[8].text, "model=alpha step=2 provider=d"));
 	assert_balanced();
 }
 
@@ -80,6 +88,80 @@ test_settle_without_done(void **state)
 	    EVENT_RESPONSE_RETURNED);
 	assert_int_equal(w.recs[2].outcome, AUDIT_FAILURE);
 	assert_int_equal(w.recs[2].cause, AUDIT_CANCELLED);
+	assert_balanced();
+}
+
+/* How a model call ended is known before the turn's end is written, or is called unknown. */
+static void
+test_settle_before_done(void **state)
+{
+	struct reply *r = admit(ENDPOINT_CHAT), *settled;
+
+	(void)state;
+	settled = settle(r->admitted.turn, ERROR_NONE);
+	assert_false(settled->come);
+	model_done();
+	assert_true(settled->come);
+	assert_int_equal(w.broker_ends, 0);
+	assert_int_equal(w.recs[3].outcome, AUDIT_SUCCESS);
+	/* It does not come: the broker is asked once, and then the grant was never used. */
+	r = admit(ENDPOINT_CHAT);
+	settled = settle(r->admitted.turn, ERROR_NONE);
+	TAILQ_FIRST(&w.a->turns.in_use)->wait_until_ms = 0;
+	turns_tick(w.a);
+	spin();
+	assert_true(settled->come);
+	assert_int_equal(w.broker_ends, 1);
+	assert_int_equal(w.recs[8].event, EVENT_MODEL_CALLED);
+	assert_int_equal(w.recs[8].outcome, AUDIT_FAILURE);
+	assert_int_equal(w.recs[8].cause, AUDIT_CANCELLED);
+	/* A client that left: at once. */
+	r = admit(ENDPOINT_CHAT);
+	assert_true(settle(r->admitted.turn, ERROR_CANCELLED)->come);
+	assert_int_equal(w.broker_ends, 2);
+	assert_balanced();
+}
+
+static void
+test_broker_dies(void **state)
+{
+	struct reply *r = admit(ENDPOINT_CHAT), *settled = settle(r->admitted.turn, ERROR_NONE);
+
+	(void)state;
+	assert_false(settled->come);
+	cut(&w.broker);
+	assert_true(settled->come);
+	assert_int_equal(w.recs[3].outcome, AUDIT_UNKNOWN);
+	assert_int_equal(w.recs[3].cause, AUDIT_PROCESS_DIED);
+	assert_int_equal(admit(ENDPOINT_CHAT)->error, ERROR_UNAVAILABLE);
+	connect_fake(EDGE_AUTHORITY_BROKER, 12, &ab_edge, false, &broker_ops, &w.broker);
+	assert_balanced();
+}
+
+/* An exchange that is followed by another is a record of its own, of the granted call only. */
+static void
+test_attempts(void **state)
+{
+	struct reply *r = admit(ENDPOINT_CHAT);
+	struct ab_attempted m = { .turn = w.model_grant.turn,
+		.attempt = 1,
+		.http_status = 500,
+		.provider = SPAN_LIT("d"),
+		.host = SPAN_LIT("h:443"),
+		.secret_version = SPAN_LIT("v6") };
+
+	(void)state;
+	assert_true(is_ok(link_send(w.broker, 0, AB_ATTEMPTED, &m))); /* another grant's */
+	memcpy(m.grant, w.model_grant.grant, GRANT_LEN);
+	assert_true(is_ok(link_send(w.broker, 0, AB_ATTEMPTED, &m)));
+	spin();
+	assert_int_equal(w.nrecs, 4);
+	assert_int_equal(w.recs[3].event, EVENT_MODEL_ATTEMPTED);
+	assert_int_equal(w.recs[3].outcome, AUDIT_FAILURE);
+	assert_string_equal(
+	    w.recs[3].text, "attempt=1 provider=d host=h:443 secret_version=v6 http_status=500 ");
+	model_done();
+	assert_true(settle(r->admitted.turn, ERROR_NONE)->come);
 	assert_balanced();
 }
 
@@ -268,7 +350,7 @@ test_audit_dies(void **state)
 	assert_int_equal(admit(ENDPOINT_CHAT)->error, ERROR_AUDIT_UNAVAILABLE);
 	connect_fake(EDGE_AUTHORITY_AUDIT, 11, &aa_edge, false, &audit_ops, &w.audit);
 	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_CANCELLED);
-	assert_int_equal(w.nrecs, 2); /* no second outcome: audit closed that intent itself */
+	assert_int_equal(w.nrecs, 3); /* no second outcome: audit closed that intent itself */
 	r = admit(ENDPOINT_CHAT);
 	assert_int_equal(r->error, ERROR_NONE);
 	model_done();
@@ -546,6 +628,9 @@ main(void)
 		T(test_chat_with_a_run),
 		T(test_execute),
 		T(test_settle_without_done),
+		T(test_settle_before_done),
+		T(test_broker_dies),
+		T(test_attempts),
 		T(test_answers_without_a_turn),
 		T(test_attached_tools),
 		T(test_limits_across_gateways),

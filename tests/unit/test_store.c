@@ -16,7 +16,7 @@
 #include <keytext/keytext.h>
 
 #include "crashpoint.h"
-#include <db.h>
+#include <internal.h>
 #include <first_key.h>
 
 #define DAY_S 86400ULL
@@ -87,7 +87,7 @@ open_ok(void)
 {
 	struct db *db = NULL;
 
-	assert_is_ok(db_open(&kek, &db));
+	assert_is_ok(db_open(&kek, NULL, &db));
 	return db;
 }
 
@@ -269,7 +269,277 @@ wrong_master_key(void **arg)
 	db_close(db);
 	db = NULL;
 	assert_is_ok(secret_random(32, &other));
-	assert_int_equal(db_open(&other, &db).code, E_CRYPTO);
+	assert_int_equal(db_open(&other, NULL, &db).code, E_CRYPTO);
+}
+
+/* ---- version 1: what was sealed with the master key itself ---- */
+
+static const char version_1[] =
+    "CREATE TABLE schema_version (version INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE tenants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+    "CREATE TABLE users (id INTEGER PRIMARY KEY,"
+    " tenant INTEGER NOT NULL REFERENCES tenants (id), name TEXT NOT NULL,"
+    " subject_key BLOB NOT NULL, UNIQUE (tenant, name)) STRICT;"
+    "CREATE TABLE policies (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+    "CREATE TABLE keys (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
+    " hash BLOB NOT NULL, user INTEGER NOT NULL REFERENCES users (id),"
+    " policy INTEGER NOT NULL REFERENCES policies (id), created_s INTEGER NOT NULL,"
+    " expires_s INTEGER NOT NULL, revoked_s INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX keys_of_user ON keys (user);"
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;"
+    "INSERT INTO schema_version VALUES (1);"
+    "INSERT INTO tenants VALUES (1, 'tenant0'); INSERT INTO policies VALUES (1, 'policy1');";
+
+static void
+insert_wrapped(sqlite3 *sql, const char *text, const struct secret *master, const struct place *at,
+    const uint8_t plain[AS_SECRET_LEN])
+{
+	auto_buf struct buf wrapped = BUF_INIT(WRAPPED_MAX);
+	sqlite3_stmt *st = NULL;
+
+	assert_is_ok(wrap(master, at, plain, &wrapped));
+	assert_int_equal(sqlite3_prepare_v2(sql, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_bind_blob(st, 1, wrapped.ptr, (int)wrapped.len, SQLITE_STATIC), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+	(void)sqlite3_finalize(st);
+}
+
+static void
+make_version_1(const struct secret *master, const uint8_t pepper[AS_SECRET_LEN],
+    const uint8_t subject[AS_SECRET_LEN])
+{
+	const struct place user = { "users", { SPAN_LIT("tenant0"), SPAN_LIT("user0") },
+		"subject_key" };
+	const struct place secret = { "secrets", { SPAN_LIT("pepper"), SPAN_EMPTY }, "value" };
+	sqlite3 *sql = NULL;
+
+	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(sql, version_1, NULL, NULL, NULL), SQLITE_OK);
+	insert_wrapped(sql, "INSERT INTO users VALUES (1, 1, 'user0', ?1)", master, &user, subject);
+	insert_wrapped(sql, "INSERT INTO secrets VALUES ('pepper', ?1)", master, &secret, pepper);
+	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
+}
+
+static void
+migrates_from_version_1(void **arg)
+{
+	static const uint8_t pepper[AS_SECRET_LEN] = { 1 }, subject[AS_SECRET_LEN] = { 2 };
+	auto_secret struct secret master = SECRET_NONE, other = SECRET_NONE;
+	uint8_t got[AS_SECRET_LEN];
+	struct db *db = NULL;
+	struct as_user u = { 0 };
+	int64_t cursor = 0;
+
+	(void)arg;
+	assert_is_ok(secret_random(32, &master));
+	assert_is_ok(secret_random(32, &other));
+	make_version_1(&master, pepper, subject);
+	assert_int_equal(db_open(&kek, NULL, &db).code, E_UNSUPPORTED);
+	assert_int_equal(db_open(&kek, &other, &db).code, E_CRYPTO); /* and nothing has changed */
+	assert_is_ok(db_open(&kek, &master, &db));
+	assert_is_ok(db_pepper(db, got));
+	assert_memory_equal(got, pepper, sizeof(got));
+	assert_is_ok(db_user_next(db, &cursor, &u));
+	assert_memory_equal(u.subject_key, subject, sizeof(subject));
+	assert_is_ok(put(db, 1, got));
+	assert_memory_equal(got, subject, sizeof(got));
+	db_close(db);
+	db = open_ok(); /* without the master key */
+	db_close(db);
+	db = NULL;
+	assert_int_equal(db_open(&master, NULL, &db).code, E_CRYPTO);
+}
+
+/* ---- secrets of providers ---- */
+
+static struct status
+file_put(struct db *db, const char *name, const char *value, bool rotate, struct as_secret *ret)
+{
+	const struct as_secret_put m = {
+		.name = span_str(name), .sealed = span_str(value), .rotate = rotate, .set_s = NOW
+	};
+
+	return db_file_put(db, &m, ret);
+}
+
+static void
+file_secrets(void **arg)
+{
+	struct db *db = open_ok();
+	struct as_secret s = { 0 };
+	struct as_secret_row row;
+
+	(void)arg;
+	assert_int_equal(db_file_get(db, SPAN_LIT("a"), &s).code, E_NOTFOUND);
+	assert_int_equal(file_put(db, "a", "one", true, &s).code, E_NOTFOUND);
+	assert_is_ok(file_put(db, "a", "one", false, &s));
+	assert_int_equal(s.version, 1);
+	assert_is_ok(file_put(db, "a", "two", true, &s));
+	assert_int_equal(s.previous_version, 1);
+	db_close(db);
+	db = open_ok();
+	assert_is_ok(db_file_get(db, SPAN_LIT("a"), &s));
+	assert_int_equal(s.version, 2);
+	assert_true(span_eq_str(s.sealed, "two") && span_eq_str(s.previous, "one"));
+	/* Set anew: what was there is not to come back. */
+	assert_is_ok(file_put(db, "a", "three", false, &s));
+	assert_is_ok(db_file_get(db, SPAN_LIT("a"), &s));
+	assert_int_equal(s.version, 3);
+	assert_int_equal(s.previous.len, 0);
+	assert_is_ok(file_put(db, "b", "x", false, &s));
+	assert_is_ok(db_file_next(db, SPAN_EMPTY, &row));
+	assert_true(span_eq_str(row.name, "a"));
+	assert_is_ok(db_file_next(db, SPAN_LIT("a"), &row));
+	assert_true(span_eq_str(row.name, "b"));
+	assert_int_equal(db_file_next(db, SPAN_LIT("b"), &row).code, E_NOTFOUND);
+	assert_is_ok(db_file_remove(db, SPAN_LIT("a")));
+	assert_int_equal(db_file_remove(db, SPAN_LIT("a")).code, E_NOTFOUND);
+	assert_int_equal(db_file_get(db, SPAN_LIT("a"), &s).code, E_NOTFOUND);
+	assert_int_equal(file_put(db, "a", "y", true, &s).code, E_NOTFOUND);
+	assert_is_ok(file_put(db, "a", "y", false, &s));
+	assert_int_equal(s.version, 4); /* no version comes twice */
+	db_close(db);
+}
+
+static void
+file_secrets_are_bounded(void **arg)
+{
+	struct db *db = open_ok();
+	struct as_secret s = { 0 };
+	char name[16];
+
+	(void)arg;
+	for (int i = 0; i < AS_SECRETS_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "n%d", i);
+		assert_is_ok(file_put(db, name, "v", false, &s));
+	}
+	assert_int_equal(file_put(db, "more", "v", false, &s).code, E_FULL);
+	assert_int_equal(db_file_get(db, SPAN_LIT("more"), &s).code, E_NOTFOUND);
+	assert_is_ok(file_put(db, "n0", "v", true, &s));
+	db_close(db);
+}
+
+/* ---- usage ---- */
+
+static struct status
+usage_add(struct db *db, uint64_t seq, unsigned key, const char *model, uint32_t day)
+{
+	char names[3][24];
+	struct as_key k = key_of(key, names);
+	struct as_usage_item i = { .model = span_str(model),
+		.day = day,
+		.requests = 2,
+		.errors = 1,
+		.tokens_in = 10,
+		.tokens_out = 20,
+		.estimated = 1,
+		.estimated_in = 3,
+		.estimated_out = 4 };
+	struct as_usage_add m = { .epoch = { 9 }, .seq = seq, .items = { &i, 1 } };
+
+	memcpy(i.id, k.id, sizeof(i.id));
+	return db_usage_add(db, &m);
+}
+
+struct usage_seen {
+	unsigned rows;
+	uint64_t requests, tokens_out;
+	char last_model[MODEL_MAX + 1];
+};
+
+static struct status
+usage_see(void *ctx, const struct as_usage_row *row)
+{
+	struct usage_seen *s = ctx;
+
+	s->rows++;
+	s->requests += row->requests;
+	s->tokens_out += row->tokens_out;
+	assert_int_equal(row->estimated_in * 2, row->requests * 3);
+	(void)snprintf(s->last_model, sizeof(s->last_model), "%.*s", SPAN_FMT(row->model));
+	return OK;
+}
+
+static struct usage_seen
+usage_of(struct db *db, const struct as_usage_list *m, uint64_t *ret_next)
+{
+	struct usage_seen s = { 0 };
+
+	assert_is_ok(db_usage_list(db, m, usage_see, &s, ret_next));
+	return s;
+}
+
+static void
+usage_counts_once(void **arg)
+{
+	struct db *db = open_ok();
+	uint8_t subject[AS_SECRET_LEN];
+	struct as_usage_list all = { 0 };
+	uint64_t next = 1;
+
+	(void)arg;
+	for (unsigned n = 0; n < 4; n++)
+		assert_is_ok(put(db, n, subject));
+	assert_is_ok(usage_add(db, 1, 1, "m", 100));
+	assert_is_ok(usage_add(db, 1, 1, "m", 100)); /* again: its answer was lost */
+	assert_int_equal(usage_of(db, &all, &next).requests, 2);
+	assert_int_equal(next, 0);
+	assert_is_ok(usage_add(db, 2, 1, "m", 101));
+	assert_is_ok(usage_add(db, 3, 1, "", 101));
+	assert_is_ok(usage_add(db, 4, 3, "m", 102));
+	assert_is_ok(usage_add(db, 5, 25, "m", 102)); /* no such key */
+	db_close(db);
+	db = open_ok();
+	assert_is_ok(usage_add(db, 5, 1, "m", 102)); /* counted before the restart, too */
+	assert_int_equal(usage_of(db, &all, &next).rows, 3);
+	assert_int_equal(usage_of(db, &all, &next).tokens_out, 80);
+	all.since_day = 101;
+	assert_int_equal(usage_of(db, &all, &next).requests, 6);
+	all.model = SPAN_LIT("m");
+	assert_int_equal(usage_of(db, &all, &next).rows, 2);
+	all.user = SPAN_LIT("user1");
+	assert_int_equal(usage_of(db, &all, &next).rows, 1);
+	all.user = SPAN_EMPTY;
+	all.key = SPAN_LIT("0bbbbbbbbbbb");
+	assert_int_equal(usage_of(db, &all, &next).requests, 2);
+	all.key = SPAN_LIT("short");
+	assert_int_equal(db_usage_list(db, &all, usage_see, NULL, &next).code, E_RANGE);
+	/* Long ago is forgotten. */
+	assert_is_ok(usage_add(db, 6, 1, "m", 101 + DB_USAGE_DAYS));
+	all = (struct as_usage_list){ 0 };
+	assert_int_equal(usage_of(db, &all, &next).requests, 8);
+	db_close(db);
+}
+
+static void
+usage_comes_in_pages(void **arg)
+{
+	struct db *db = open_ok();
+	uint8_t subject[AS_SECRET_LEN];
+	char model[16], after[MODEL_MAX + 1] = "";
+	struct as_usage_list m = { 0 };
+	uint64_t next = 0;
+	unsigned rows = 0;
+
+	(void)arg;
+	for (unsigned n = 0; n < 2; n++) {
+		assert_is_ok(put(db, n, subject));
+		for (unsigned i = 0; i < AS_USAGE_PAGE_MAX; i++) {
+			(void)snprintf(model, sizeof(model), "m%u", i);
+			assert_is_ok(usage_add(db, 1000 * n + i + 1, n, model, 100));
+		}
+	}
+	do {
+		struct usage_seen s = usage_of(db, &m, &next);
+
+		rows += s.rows;
+		memcpy(after, s.last_model, sizeof(after));
+		m.after_key = next;
+		m.after_model = span_str(after);
+	} while (next != 0);
+	assert_int_equal(rows, 2 * AS_USAGE_PAGE_MAX);
+	db_close(db);
 }
 
 /* ---- damage and full disks: a code, never a crash ---- */
@@ -297,7 +567,7 @@ damaged(void **arg)
 		assert_is_ok(io_replace_file(here, "store.db", buf_span(&file), 0600));
 		file.ptr[at] ^= 0x55;
 		db = NULL;
-		if (!is_ok(db_open(&kek, &db))) {
+		if (!is_ok(db_open(&kek, NULL, &db))) {
 			told++;
 			dir_clear();
 			continue;
@@ -408,6 +678,7 @@ life(void)
 {
 	uint8_t secret[AS_SECRET_LEN], day[AS_DAY_LEN];
 	struct db *db = open_ok();
+	struct as_secret sealed = { 0 };
 	bool done;
 
 	assert_is_ok(first_key_import(db, NOW, &done));
@@ -421,11 +692,15 @@ life(void)
 	db_day_of(NOW, day);
 	assert_is_ok(db_day_key(db, span_of(day, AS_DAY_LEN), NOW, secret));
 	acked('d');
+	assert_is_ok(file_put(db, "a", "one", false, &sealed));
+	acked('s');
+	assert_is_ok(usage_add(db, 1, 1, "m", 100));
+	acked('u');
 	db_close(db);
 }
 
 struct acks {
-	unsigned keys, revoked, day;
+	unsigned keys, revoked, day, sealed, usage;
 };
 
 static bool
@@ -456,6 +731,8 @@ run_killed(unsigned at, enum crash_mode mode, struct acks *acks)
 		acks->keys += what == 'k' ? 1 : 0;
 		acks->revoked += what == 'r' ? 1 : 0;
 		acks->day += what == 'd' ? 1 : 0;
+		acks->sealed += what == 's' ? 1 : 0;
+		acks->usage += what == 'u' ? 1 : 0;
 	}
 	(void)close(fds[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -463,6 +740,22 @@ run_killed(unsigned at, enum crash_mode mode, struct acks *acks)
 		return false;
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	return true;
+}
+
+/* A secret that was acknowledged is there; usage that was not is counted when sent again. */
+static void
+check_later(struct db *db, const struct acks *acks)
+{
+	struct as_usage_list all = { 0 };
+	struct as_secret s = { 0 };
+	uint64_t next;
+
+	if (acks->sealed > 0)
+		assert_is_ok(db_file_get(db, SPAN_LIT("a"), &s));
+	if (acks->keys < 2)
+		return;
+	assert_is_ok(usage_add(db, 1, 1, "m", 100));
+	assert_int_equal(usage_of(db, &all, &next).requests, 2);
 }
 
 static void
@@ -495,6 +788,7 @@ every_call(void **arg)
 			if (acks.day > 0)
 				assert_is_ok(db_day_key(
 				    db, span_of(day, AS_DAY_LEN), NOW + 50 * DAY_S, key));
+			check_later(db, &acks);
 			db_close(db);
 		}
 		assert_true(at > 25);
@@ -510,6 +804,11 @@ main(void)
 		cmocka_unit_test_setup(days, fresh),
 		cmocka_unit_test_setup(only_sealed_at_rest, fresh),
 		cmocka_unit_test_setup(wrong_master_key, fresh),
+		cmocka_unit_test_setup(migrates_from_version_1, fresh),
+		cmocka_unit_test_setup(file_secrets, fresh),
+		cmocka_unit_test_setup(file_secrets_are_bounded, fresh),
+		cmocka_unit_test_setup(usage_counts_once, fresh),
+		cmocka_unit_test_setup(usage_comes_in_pages, fresh),
 		cmocka_unit_test_setup(damaged, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),
 		cmocka_unit_test_setup(first_key, fresh),

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_ADMIN_OP_H
+#define AUTHORITY_ADMIN_OP_H
+
+/*
+ * One act of an operator, between admin.c (its life, and acts on keys),
+ * admin_secret.c and admin_usage.c.
+ */
+#include <base/span.h>
+
+#include "admin.h"
+#include "authority.h"
+
+#define ADMIN_BODY_MAX (128U << 10) /* of an answer made ahead */
+
+enum op_kind {
+	OP_CREATE = 1,
+	OP_REVOKE,
+	OP_RELOAD,
+	OP_LIST,
+	OP_SECRET_SET,
+	OP_SECRET_REMOVE,
+	OP_SECRET_LIST,
+	OP_USAGE,
+	OP_KIND_COUNT
+};
+
+struct admin_op {
+	struct authority *a; /* NULL: the slot is free */
+	enum op_kind kind;
+	uint32_t uid;
+	admin_reply *reply; /* NULL: nobody waits any more */
+	void *ctx;
+	uint64_t deadline_ms;
+	uint8_t request_id[REQUEST_ID_LEN];
+	uint64_t intent_seq; /* 0: the act is one record */
+	uint8_t id[KEY_ID_LEN];
+	uint8_t text[KEY_TEXT_LEN]; /* OP_CREATE, until it was answered */
+	uint8_t hash[DIGEST_LEN];
+	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
+	uint64_t created_s, expires_s, revoked_s;
+	uint32_t turns, turns_left; /* OP_REVOKE: those it ended, those still ending */
+	uint64_t turns_until_ms;    /* 0: not waiting */
+	char name[SECRET_NAME_MAX + 1], reference[SECRET_NAME_MAX + 8];
+	bool rotate;
+	uint64_t version, previous_version; /* OP_SECRET_SET, once it is set */
+	struct buf sealed;                  /* OP_SECRET_SET: what is to be stored */
+	struct buf body;                    /* the answer, where it was made ahead */
+	uint32_t since_day;                 /* OP_USAGE: its filter; `tenant` is the key's id */
+	uint64_t after_key;
+	char model[MODEL_MAX + 1], after_model[MODEL_MAX + 1];
+	uint16_t http; /* the answer, once it is known */
+	const char *error;
+	char message[1025];
+	uint32_t generation;
+};
+
+/* What a kind of act puts on record, and what it answers. */
+struct json_writer;
+
+struct admin_kind {
+	void (*put_record)(struct admin_op *op, struct batch *b, const struct record_who *who);
+	struct status (*put_body)(struct admin_op *op, struct json_writer *w); /* NULL: op->body */
+	bool one_record; /* a read: its record comes before it is done, and is the only one */
+	uint32_t wait_ms;
+};
+
+/* E_FULL, E_SYS. The act's own members are filled in afterwards. */
+MUST_USE struct status admin_op_new(struct authority *a, enum op_kind kind, uint32_t uid,
+    admin_reply *reply, void *ctx, struct admin_op **ret);
+void admin_op_free(struct admin_op *op);
+/* Record it; `done` runs with the intent's seq. Frees the act when it fails. */
+MUST_USE struct status admin_op_begin(
+    struct admin_op *op, append_done *done, struct admin_op **ret);
+/* The act is over, one way or the other: record it, then answer. `error` NULL: it worked. */
+void admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message);
+/* The same for an act of one record: answer now. */
+void admin_op_answer(struct admin_op *op, uint16_t http, const char *error, const char *message);
+/* Its record could not be written: nothing was done. */
+void admin_op_fail_audit(struct admin_op *op);
+
+/* admin_secret.c, admin_usage.c */
+extern const struct admin_kind admin_secret_set_kind, admin_secret_remove_kind,
+    admin_secret_list_kind, admin_usage_kind;
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_REQUESTS_H
+#define STORE_REQUESTS_H
+
+/*
+ * What the authority asks about secrets of providers and about usage; store.c
+ * has the rest. Handlers of the link's rules.
+ */
+#include <link/link.h>
+
+#include "db.h"
+
+/* State: before the first message. `db` is borrowed. */
+void requests_init(struct db *db);
+void requests_on_secret_put(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_secret_get(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_secret_remove(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_secret_list(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_usage_add(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_usage_list(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+#endif

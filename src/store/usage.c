@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * usage.c: what keys have used: sums of a day, per key and model.
+ *
+ * Runs in: store. Trusts: the authority's counts. Owns: nothing.
+ * Invariants: a batch is added whole, and once: the number of the last one is
+ * written in the same transaction. A sum that would overflow is an error.
+ * See: db.h; wire/authority_store.h.
+ */
+#include "internal.h"
+
+/* The first of the counts, in the order of the struct and of the statement. */
+#define COUNTS 7
+#define COUNT_PARAM 4
+#define COUNT_COLUMN 5
+#define COUNT_MAX (1ULL << 40) /* of one item: sums of a million days still fit */
+
+static struct status
+batch_is_in(struct db *db, const struct as_usage_add *m, bool *ret)
+{
+	uint64_t seq = 0;
+	struct status st;
+
+	*ret = false;
+	sql_blob(db, SQL_BATCH_FIND, 1, span_of(m->epoch, AS_EPOCH_LEN));
+	st = sql_row(db, SQL_BATCH_FIND);
+	if (st.code == E_NOTFOUND)
+		return OK;
+	TRY(st);
+	st = sql_column_u64(db, SQL_BATCH_FIND, 0, &seq);
+	sql_reset(db, SQL_BATCH_FIND);
+	*ret = is_ok(st) && m->seq <= seq;
+	return st;
+}
+
+static struct status
+item_add(struct db *db, const struct as_usage_item *i)
+{
+	const uint64_t counts[COUNTS] = { i->requests, i->errors, i->tokens_in, i->tokens_out,
+		i->estimated, i->estimated_in, i->estimated_out };
+
+	for (size_t n = 0; n < COUNTS; n++) {
+		if (counts[n] > COUNT_MAX)
+			return fail(E_RANGE);
+	}
+	sql_blob(db, SQL_USAGE_ADD, 1, span_of(i->id, KEY_ID_LEN));
+	sql_text(db, SQL_USAGE_ADD, 2, i->model.len > 0 ? i->model : span_of("", 0));
+	sql_int(db, SQL_USAGE_ADD, 3, i->day);
+	for (size_t n = 0; n < COUNTS; n++)
+		sql_int(db, SQL_USAGE_ADD, COUNT_PARAM + (int)n, counts[n]);
+	return sql_run(db, SQL_USAGE_ADD);
+}
+
+static struct status
+batch_add(struct db *db, const struct as_usage_add *m)
+{
+	const struct as_usage_item *items = m->items.items;
+	uint32_t newest = 0;
+
+	for (uint32_t i = 0; i < m->items.count; i++) {
+		TRY(item_add(db, &items[i]));
+		newest = items[i].day > newest ? items[i].day : newest;
+	}
+	sql_int(db, SQL_USAGE_TRIM, 1, newest > DB_USAGE_DAYS ? newest - DB_USAGE_DAYS : 0);
+	TRY(sql_run(db, SQL_USAGE_TRIM));
+	sql_blob(db, SQL_BATCH_SET, 1, span_of(m->epoch, AS_EPOCH_LEN));
+	sql_int(db, SQL_BATCH_SET, 2, m->seq);
+	return sql_run(db, SQL_BATCH_SET);
+}
+
+struct status
+db_usage_add(struct db *db, const struct as_usage_add *m)
+{
+	bool is_in = false;
+
+	if (m->seq == 0 || m->seq > INT64_MAX)
+		return fail(E_RANGE);
+	TRY(batch_is_in(db, m, &is_in));
+	if (is_in)
+		return OK;
+	TRY(db_begin(db));
+	return db_end(db, batch_add(db, m));
+}
+
+static void
+bind_or_null(struct db *db, int at, struct span s)
+{
+	if (s.len > 0)
+		sql_text(db, SQL_USAGE_NEXT, at, s);
+}
+
+static void
+bind_list(struct db *db, const struct as_usage_list *m)
+{
+	sql_reset(db, SQL_USAGE_NEXT);
+	sql_int(db, SQL_USAGE_NEXT, 1, m->since_day);
+	sql_int(db, SQL_USAGE_NEXT, 2, m->after_key);
+	sql_text(db, SQL_USAGE_NEXT, 3, m->after_model.len > 0 ? m->after_model : span_of("", 0));
+	if (m->key.len > 0)
+		sql_blob(db, SQL_USAGE_NEXT, 4, m->key);
+	bind_or_null(db, 5, m->user);
+	bind_or_null(db, 6, m->model);
+	sql_int(db, SQL_USAGE_NEXT, 7, AS_USAGE_PAGE_MAX);
+}
+
+static struct status
+row_read(struct db *db, struct as_usage_row *r, uint64_t *ret_key)
+{
+	uint64_t *const counts[COUNTS] = { &r->requests, &r->errors, &r->tokens_in, &r->tokens_out,
+		&r->estimated, &r->estimated_in, &r->estimated_out };
+
+	TRY(sql_column_u64(db, SQL_USAGE_NEXT, 0, ret_key));
+	TRY(sql_column_fixed(db, SQL_USAGE_NEXT, 1, r->id, sizeof(r->id)));
+	r->tenant = sql_column(db, SQL_USAGE_NEXT, 2);
+	r->user = sql_column(db, SQL_USAGE_NEXT, 3);
+	r->model = sql_column(db, SQL_USAGE_NEXT, 4);
+	for (size_t n = 0; n < COUNTS; n++)
+		TRY(sql_column_u64(db, SQL_USAGE_NEXT, COUNT_COLUMN + (int)n, counts[n]));
+	return OK;
+}
+
+struct status
+db_usage_list(
+    struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next)
+{
+	uint64_t key = 0;
+	struct status st;
+	uint32_t n = 0;
+
+	if (m->after_key > INT64_MAX || (m->key.len != 0 && m->key.len != KEY_ID_LEN))
+		return fail(E_RANGE);
+	bind_list(db, m);
+	while (is_ok(st = sql_row(db, SQL_USAGE_NEXT))) {
+		struct as_usage_row r = { 0 };
+
+		st = row_read(db, &r, &key);
+		if (is_ok(st))
+			st = row(ctx, &r);
+		if (!is_ok(st))
+			break;
+		n++;
+	}
+	sql_reset(db, SQL_USAGE_NEXT);
+	*ret_next = n == AS_USAGE_PAGE_MAX ? key : 0;
+	return st.code == E_NOTFOUND ? OK : st;
+}
