@@ -211,8 +211,8 @@ set_servers(struct resolver *r, struct span text)
 			nodes[n - 1].next = &nodes[n];
 		n++;
 	}
-	if (n == 0 && server_parse(SPAN_LIT("127.0.0.1"), &nodes[0]))
-		n = 1;           /* resolv.conf(5) */
+	if (n == 0 && !server_parse(SPAN_LIT("127.0.0.1"), &nodes[0])) /* resolv.conf(5) */
+		return fail(E_SYS);
 	ares_cancel(r->channel); /* servers cannot change under a question */
 	switch (ares_set_servers_ports(r->channel, nodes)) {
 	case ARES_SUCCESS:

@@ -51,7 +51,7 @@ admit(struct turn *t)
 		turn_refuse(t, st.code == E_FULL ? ERROR_BODY_TOO_LARGE : ERROR_INTERNAL);
 		return;
 	}
-	t->admit.endpoint = t->r->route->endpoint;
+	t->admit.endpoint = (uint8_t)t->r->route->endpoint;
 	t->admit.model = t->prompt->model;
 	t->admit.model_off = t->model_off;
 	t->admit.tools = t->answer.interpreter ? TOOL_CODE_INTERPRETER : 0;

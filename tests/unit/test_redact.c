@@ -43,7 +43,8 @@ feed(struct stream *s, struct span in)
 	size_t len = s->nheld + in.len;
 
 	memcpy(work, s->held, s->nheld);
-	memcpy(work + s->nheld, in.ptr, in.len);
+	if (in.len > 0)
+		memcpy(work + s->nheld, in.ptr, in.len);
 	s->nheld = redact_part(&r, work, len);
 	assert_true(s->nheld <= r.held_max);
 	memcpy(s->held, work + len - s->nheld, s->nheld);
