@@ -4,14 +4,17 @@
  *
  * Runs in: broker, authority, store, audit, gateway, supervisor, CLI.
  * Trusts: nothing. Owns: the pages of each secret, guard pages included.
- * Invariants: pages are locked, not dumped, empty in a forked child, and wiped
- * before they are unmapped; a secret that cannot be locked is not made.
- * See: crypto/secret.h, madvise(2), mlock(2).
+ * Invariants: pages are memfd_secret(2) where kernel and jail have it, else locked; not dumped,
+ * not in a forked child, and wiped before they are unmapped; a secret that cannot be locked is
+ * not made.
+ * See: crypto/secret.h, memfd_secret(2), madvise(2), mlock(2).
  */
 #include <crypto/secret.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <base/rand.h>
@@ -33,6 +36,30 @@ pages_protect(uint8_t *ptr, size_t len)
 	return OK;
 }
 
+/*
+ * memfd_secret(2): pages that even the kernel's own mapping does not show. Not every kernel has
+ * it, not every machine has it switched on, and not every jail allows it.
+ */
+static bool
+pages_hide(uint8_t *ptr, size_t len)
+{
+	int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
+	void *p = MAP_FAILED;
+
+	if (fd < 0)
+		return false;
+	if (ftruncate(fd, (off_t)len) == 0)
+		p = mmap(ptr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	(void)close(fd);
+	if (p == MAP_FAILED)
+		return false;
+	/* Shared pages would be a forked child's, too. */
+	if (madvise(ptr, len, MADV_DONTFORK) == 0 && madvise(ptr, len, MADV_DONTDUMP) == 0)
+		return true;
+	(void)mmap(ptr, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	return false;
+}
+
 /* `len` readable bytes between two pages that fault. */
 static struct status
 pages_map(size_t len, uint8_t **ret)
@@ -44,7 +71,7 @@ pages_map(size_t len, uint8_t **ret)
 	base = mmap(NULL, len + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (base == MAP_FAILED)
 		return fail_errno();
-	st = pages_protect(base + page, len);
+	st = pages_hide(base + page, len) ? OK : pages_protect(base + page, len);
 	if (!is_ok(st)) {
 		(void)munmap(base, len + 2 * page);
 		return st;
@@ -121,6 +148,12 @@ struct span
 secret_borrow(const struct secret *s)
 {
 	return span_of(s->ptr, s->len);
+}
+
+struct buf
+secret_buf(struct secret *s)
+{
+	return (struct buf){ .ptr = s->ptr, .cap = s->len, .max = s->len };
 }
 
 struct secret

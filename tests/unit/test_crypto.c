@@ -244,7 +244,8 @@ secrets_are_locked_and_not_dumped(void **state)
 	assert_non_null(strstr(flags, " lo"));
 #endif
 	assert_non_null(strstr(flags, " dd"));
-	assert_non_null(strstr(flags, " wf"));
+	/* Wiped in a forked child, or (memfd_secret) not there at all. */
+	assert_true(strstr(flags, " wf") != NULL || strstr(flags, " dc") != NULL);
 	assert_true(secret_eq(&s, SPAN_LIT("hunter2")));
 	assert_false(secret_eq(&s, SPAN_LIT("hunter3")));
 	assert_false(secret_eq(&s, SPAN_LIT("hunter")));
@@ -278,8 +279,7 @@ secrets_do_not_survive_fork_or_overrun(void **state)
 	(void)state;
 	assert_true(is_ok(secret_from_span(SPAN_LIT("hunter2"), &s)));
 	w = child_result(&s, false);
-	assert_true(WIFEXITED(w));
-	assert_int_equal(WEXITSTATUS(w), 0);
+	assert_true(WIFEXITED(w) ? WEXITSTATUS(w) == 0 : WTERMSIG(w) == SIGSEGV);
 	w = child_result(&s, true);
 	assert_false(WIFEXITED(w) && WEXITSTATUS(w) == 0);
 }

@@ -715,8 +715,8 @@ run_killed(unsigned at, enum crash_mode mode, struct acks *acks)
 	if (pid == 0) {
 		(void)close(fds[0]);
 		ack_pipe = fds[1];
-		/* The parent's pages are empty in a child. */
-		secret_done(&kek);
+		/* The parent's pages are empty in a child, or not there. */
+		kek = SECRET_NONE;
 		if (!is_ok(secret_new(32, &kek)))
 			_exit(6);
 		memset(kek.ptr, 5, 32);

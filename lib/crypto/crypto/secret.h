@@ -30,6 +30,11 @@ MUST_USE struct status secret_read_fd(int fd, size_t len_max, struct secret *ret
 
 /* Empty for SECRET_NONE. Valid until secret_done(); never copy it into a buf. */
 struct span secret_borrow(const struct secret *s);
+/*
+ * A view to append to: it begins empty and cannot grow beyond the secret, so nothing
+ * moves to other memory. Never buf_done() it; set s->len from it when it is whole.
+ */
+struct buf secret_buf(struct secret *s);
 /* Move: `from` is SECRET_NONE afterwards. */
 struct secret secret_take(struct secret *from);
 bool secret_eq(const struct secret *a, struct span b); /* constant time */
