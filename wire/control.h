@@ -15,11 +15,13 @@
 #define CTL_CONFIG_MAX (512U << 10)
 
 enum ctl_type {
-	CTL_HELLO = 1, /* B: who I am */
-	CTL_START,     /* A */
-	CTL_FD,        /* A: one named descriptor: listen, management, audit-dir … */
-	CTL_FILE,      /* A: a file that the configuration names; anew before each CONFIG */
-	CTL_PEER,      /* A: one end of a fresh link (one descriptor) */
+	CTL_HELLO = 1,   /* B: who I am */
+	CTL_START,       /* A */
+	CTL_FD,          /* A: one named descriptor: listen, management, audit-dir … */
+	CTL_FILE,        /* A: a file that the configuration names; anew before each CONFIG */
+	CTL_FILES_AGAIN, /* B: open those that others rotate once more: FILE…, and then … */
+	CTL_FILES_SENT,  /* A: … that was all (same id) */
+	CTL_PEER,        /* A: one end of a fresh link (one descriptor) */
 	CTL_METRICS,   /* A, to authority: another process's counters (one read-only descriptor) */
 	CTL_CERT,      /* A, to gateway: public certificate chain and key, PEM */
 	CTL_GO,        /* A: that was all; enter the jail */
@@ -166,6 +168,8 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_START] = { "start", WIRE_A_TO_B, WIRE_TABLE(struct ctl_start, ctl_start_rows) },
 	[CTL_FD] = { "fd", WIRE_A_TO_B, WIRE_TABLE(struct ctl_fd, ctl_fd_rows) },
 	[CTL_FILE] = { "file", WIRE_A_TO_B, WIRE_TABLE(struct ctl_file, ctl_file_rows) },
+	[CTL_FILES_AGAIN] = { "files-again", WIRE_B_TO_A, WIRE_TABLE_NONE },
+	[CTL_FILES_SENT] = { "files-sent", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[CTL_PEER] = { "peer", WIRE_A_TO_B, WIRE_TABLE(struct ctl_peer, ctl_peer_rows) },
 	[CTL_METRICS] = { "metrics", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_metrics, ctl_metrics_rows) },

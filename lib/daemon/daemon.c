@@ -157,6 +157,43 @@ on_file(struct link *l, uint64_t id, const void *msg, void *ctx)
 	must(files_add(self.go ? &self.next_files : &self.files, m->name, fd), "file");
 }
 
+/* ---- files that are opened once more ---- */
+#define FILES_AGAIN_MS 5000
+
+struct files_wait {
+	void (*done)(void *ctx);
+	void *ctx;
+};
+
+static void
+on_files_sent(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct files_wait w = *(struct files_wait *)ctx;
+
+	(void)l, (void)type, (void)msg;
+	free(ctx);
+	if (is_ok(st))
+		files_merge(&self.files, &self.next_files);
+	w.done(w.ctx);
+}
+
+struct status
+daemon_files_again(struct daemon *d, void (*done)(void *ctx), void *ctx)
+{
+	const struct wire_none none = { 0 };
+	struct files_wait *w = malloc(sizeof(*w));
+	struct status st;
+	uint64_t id;
+
+	if (w == NULL)
+		return fail(E_NOMEM);
+	*w = (struct files_wait){ done, ctx };
+	st = link_call(d->control, CTL_FILES_AGAIN, &none, FILES_AGAIN_MS, on_files_sent, w, &id);
+	if (!is_ok(st))
+		free(w);
+	return st;
+}
+
 static void
 peer_deliver(const struct ctl_peer *p, int fd)
 {

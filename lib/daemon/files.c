@@ -44,6 +44,26 @@ files_replace(struct files *f, struct files *by)
 	by->count = 0;
 }
 
+void
+files_merge(struct files *f, struct files *by)
+{
+	for (size_t i = 0; i < by->count; i++) {
+		struct span name = span_str(by->rows[i].name);
+		int fd = by->rows[i].fd;
+		size_t at = 0;
+
+		while (at < f->count && !span_eq_str(name, f->rows[at].name))
+			at++;
+		if (at < f->count) {
+			(void)close(f->rows[at].fd);
+			f->rows[at].fd = fd;
+		} else if (!is_ok(files_add(f, name, fd))) {
+			(void)close(fd);
+		}
+	}
+	by->count = 0;
+}
+
 struct status
 daemon_read_file(int fd, struct buf *out)
 {

@@ -22,5 +22,7 @@ int files_find(const struct files *f, struct span name); /* -1: none */
 MUST_USE struct status files_add(struct files *f, struct span name, int fd);
 /* `by` is empty afterwards. */
 void files_replace(struct files *f, struct files *by);
+/* Those of `by` take the place of the same names; the others stay. */
+void files_merge(struct files *f, struct files *by);
 
 #endif

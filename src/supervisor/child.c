@@ -27,6 +27,7 @@ static void on_hello(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_ready(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_head(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_pong(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_files_again(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_reload(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_control_closed(struct link *l, struct status why, void *ctx);
 static void on_start_timeout(uv_timer_t *t);
@@ -40,6 +41,7 @@ static const struct link_rule control_rules[] = {
 	{ CTL_RELOAD, 0, on_reload },
 	{ CTL_RECORDED, 0, record_on_recorded },
 	{ CTL_PONG, 0, on_pong },
+	{ CTL_FILES_AGAIN, 0, on_files_again },
 };
 static const struct link_ops control_ops = { control_rules,
 	sizeof(control_rules) / sizeof(control_rules[0]), on_control_closed };
@@ -310,6 +312,18 @@ on_reload(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l, (void)msg;
 	if (c->proc == PROC_AUTHORITY)
 		reload_begin(c->sv, id);
+}
+
+static void
+on_files_again(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct wire_none none = { 0 };
+	const struct child *c = ctx;
+
+	(void)msg;
+	files_send_again(c);
+	if (!is_ok(link_send(l, id, CTL_FILES_SENT, &none)))
+		diag(DIAG_WARN, "%s: its files could not be sent", proc_names[c->proc]);
 }
 
 static void

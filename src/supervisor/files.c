@@ -19,25 +19,37 @@
 
 /*
  * Who is given what. With `each`, the key is one of every name below that prefix. An optional file
- * may be missing: then its process does without, or says that it cannot.
+ * may be missing: then its process does without, or says that it cannot. A private one must not be
+ * open to others. A rotated one is opened once more whenever its process asks.
  */
+enum { OPTIONAL = 1, PRIVATE = 2, ROTATED = 4 };
 static const struct {
 	enum proc proc;
 	const char *each; /* NULL: the key stands alone */
 	const char *key;
-	bool optional;
+	unsigned flags;
 } rows[] = {
-	{ PROC_BROKER, NULL, "network.ca_file", true },
-	{ PROC_BROKER, NULL, "network.resolv_conf", true },
-	{ PROC_BROKER, NULL, "network.hosts", true },
-	{ PROC_BROKER, "providers", "ca_file", false },
+	{ PROC_BROKER, NULL, "network.ca_file", OPTIONAL },
+	{ PROC_BROKER, NULL, "network.resolv_conf", OPTIONAL },
+	{ PROC_BROKER, NULL, "network.hosts", OPTIONAL },
+	{ PROC_BROKER, "providers", "ca_file", 0 },
+	{ PROC_BROKER, NULL, "vault.ca_file", 0 },
+	{ PROC_BROKER, NULL, "vault.auth.approle.secret_id_file", PRIVATE | ROTATED },
+	{ PROC_BROKER, NULL, "vault.auth.kubernetes.token_file", ROTATED },
+	{ PROC_BROKER, NULL, "vault.auth.jwt.token_file", ROTATED },
+	{ PROC_BROKER, NULL, "vault.auth.cert.cert_file", 0 },
+	{ PROC_BROKER, NULL, "vault.auth.cert.key_file", PRIVATE },
+	{ PROC_BROKER, NULL, "aws.ca_file", 0 },
+	{ PROC_BROKER, NULL, "aws.shared_file", PRIVATE | ROTATED },
+	{ PROC_BROKER, NULL, "aws.web_identity.token_file", ROTATED },
+	{ PROC_BROKER, NULL, "aws.container.token_file", ROTATED },
 };
 
 typedef struct status file_fn(
     const struct supervisor *sv, const char *name, int fd, void *ctx); /* takes fd */
 
 static struct status
-open_regular(const struct supervisor *sv, const char *path, int *ret)
+open_regular(const struct supervisor *sv, const char *path, unsigned flags, int *ret)
 {
 	auto_fd int fd = openat(
 	    sv->inst.dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -47,6 +59,8 @@ open_regular(const struct supervisor *sv, const char *path, int *ret)
 		return fail_errno();
 	if (!S_ISREG(sb.st_mode))
 		return fail(E_DENIED);
+	if ((flags & PRIVATE) != 0 && (sb.st_mode & S_IRWXO) != 0)
+		return fail(E_RANGE);
 	*ret = fd_take(&fd);
 	return OK;
 }
@@ -61,13 +75,15 @@ visit(const struct supervisor *sv, size_t row, const char *name, const char *pat
 
 	if (path == NULL)
 		return OK;
-	st = open_regular(sv, path, &fd);
+	st = open_regular(sv, path, rows[row].flags, &fd);
 	if (is_ok(st))
 		return fn(sv, name, fd, ctx);
-	if (rows[row].optional)
+	if ((rows[row].flags & OPTIONAL) != 0 && st.code != E_RANGE)
 		return OK;
 	(void)snprintf(error, CONF_ERROR_MAX, "%s: %s", path,
-	    st.code == E_DENIED ? "is not a regular file" : status_text(st));
+	    st.code == E_DENIED  ? "is not a regular file"
+	    : st.code == E_RANGE ? "holds a secret, and is open to others"
+				 : status_text(st));
 	return st;
 }
 
@@ -158,4 +174,20 @@ files_send(const struct child *c)
 	if (!is_ok(st) && error[0] != '\0')
 		diag(DIAG_ERROR, "%s", error);
 	return st;
+}
+
+void
+files_send_again(const struct child *c)
+{
+	char name[CONF_PATH_MAX + 1], error[CONF_ERROR_MAX];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].proc != c->proc || (rows[i].flags & ROTATED) == 0)
+			continue;
+		separate(rows[i].key, name);
+		error[0] = '\0';
+		if (!is_ok(visit(c->sv, i, name, conf_str(c->sv->conf, rows[i].key), send_one,
+			c->control, error)))
+			diag(DIAG_WARN, "%s", error);
+	}
 }

@@ -124,6 +124,8 @@ MUST_USE struct status instance_read_conf(
 /* Can all of them be opened? On failure `error` names the first that cannot. */
 MUST_USE struct status files_check(const struct supervisor *sv, char error[CONF_ERROR_MAX]);
 MUST_USE struct status files_send(const struct child *c);
+/* Those that others rotate, once more; what cannot be opened is left out. */
+void files_send_again(const struct child *c);
 
 /* descriptors.c: enough descriptors for this configuration? Raises the soft limit when it is lower.
  */

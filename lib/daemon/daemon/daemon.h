@@ -81,6 +81,11 @@ int daemon_fd(const struct daemon *d, const char *name);
  */
 int daemon_filef(const struct daemon *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/*
+ * Have the files that others rotate (tokens) opened once more, in the place of what daemon_filef()
+ * tells of them. `done` comes once, from the loop, also where one of them could not be opened.
+ */
+MUST_USE struct status daemon_files_again(struct daemon *d, void (*done)(void *ctx), void *ctx);
 /* All of a regular file, from its beginning. E_NOTFOUND (fd < 0), E_FULL (`out`), E_SYS. */
 MUST_USE struct status daemon_read_file(int fd, struct buf *out);
 /* In init(): keep a folder or file reachable inside the jail (takes fd). */
