@@ -244,6 +244,7 @@ conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
 	TRY(each(&k, "models", check_model));
 	TRY(each(&k, "sandboxes", check_sandbox));
 	TRY(check_pools(&k));
+	TRY(conf_check_sources(c, error));
 	TRY(each(&k, "policies", check_policy));
 	return check_limits(&k);
 }

@@ -151,9 +151,9 @@ credential_fault(const struct provider_keys *k)
 {
 	if (k->credential == NULL)
 		return "is missing";
-	if (strcmp(k->credential, "none") == 0)
-		return k->loopback ? NULL : "none is allowed for a loopback address only";
-	return "is not served by this version; only none is, for a loopback address";
+	if (strcmp(k->credential, "none") == 0 && !k->loopback)
+		return "none is allowed for a loopback address only";
+	return NULL;
 }
 
 /* The first thing wrong: its key and why. */

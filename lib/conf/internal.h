@@ -22,6 +22,8 @@ enum conf_type {
 	CONF_URI,
 	CONF_ADDRESS,
 	CONF_CREDENTIAL,
+	CONF_MOUNT,  /* a path of Vault */
+	CONF_REGION, /* of AWS: it becomes part of host names */
 	CONF_TYPE_COUNT,
 };
 
@@ -95,5 +97,7 @@ MUST_USE struct status conf_refuse(const struct checker *k, const char *prefix, 
     const char *key, const char *why);
 MUST_USE struct status conf_check_provider(const struct checker *k, struct span name);
 MUST_USE struct status conf_check(const struct conf *c, char error[CONF_ERROR_MAX]);
+/* vault and aws, and the credentials that need them. */
+MUST_USE struct status conf_check_sources(const struct conf *c, char error[CONF_ERROR_MAX]);
 
 #endif

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 
 #include <base/encode.h>
+#include <conf/reference.h>
 
 typedef const char *value_checker(const struct conf_row *row, struct span s);
 
@@ -117,36 +118,38 @@ check_address(const struct conf_row *row, struct span s)
 	return is_ok(conf_address(s, &ss, &len)) ? NULL : "expects HOST:PORT with an IP address";
 }
 
-/* "a#b" with both parts, the first one with a '/' where asked for. */
-static bool
-reference_ok(struct span s, bool slash)
-{
-	const uint8_t *hash = s.len == 0 ? NULL : memchr(s.ptr, '#', s.len);
-	size_t before = hash == NULL ? 0 : (size_t)(hash - s.ptr);
-
-	if (before == 0 || before + 1 == s.len)
-		return false;
-	return !slash || memchr(s.ptr + 1, '/', before - 1) != NULL;
-}
-
 static const char *
 check_credential(const struct conf_row *row, struct span s)
 {
+	struct reference r;
+	const char *why;
+
 	if (check_text(row, s) != NULL)
 		return check_text(row, s);
-	if (memchr(s.ptr, ' ', s.len) != NULL)
-		return "holds a blank";
-	if (span_eq_str(s, "none"))
-		return NULL;
-	if (span_starts(s, SPAN_LIT("vault:")))
-		return reference_ok(span_from(s, 6), true) ? NULL
-							   : "expects vault:MOUNT/PATH#FIELD";
-	if (span_starts(s, SPAN_LIT("aws-sm:")))
-		return reference_ok(span_from(s, 7), false) ? NULL : "expects aws-sm:ID#FIELD";
-	if (span_starts(s, SPAN_LIT("file:")))
-		return s.len > 5 && memchr(s.ptr, '/', s.len) == NULL ? NULL : "expects file:NAME";
-	return "must say where the key is (vault:, aws-sm:, file: or none); a key itself is "
-	       "refused";
+	return is_ok(reference_parse(s, &r, &why)) ? NULL : why;
+}
+
+static const char *
+check_mount(const struct conf_row *row, struct span s)
+{
+	return check_text(row, s) != NULL ? check_text(row, s)
+	       : reference_path_ok(s)     ? NULL
+					  : "expects a path without empty parts, . or ..";
+}
+
+static const char *
+check_region(const struct conf_row *row, struct span s)
+{
+	if (check_text(row, s) != NULL)
+		return check_text(row, s);
+	for (size_t i = 0; i < s.len; i++) {
+		bool dash = s.ptr[i] == '-' && i > 0 && i + 1 < s.len;
+
+		if (!dash && !(s.ptr[i] >= 'a' && s.ptr[i] <= 'z') &&
+		    !(s.ptr[i] >= '0' && s.ptr[i] <= '9'))
+			return "is not the name of a region";
+	}
+	return NULL;
 }
 
 static const struct {
@@ -163,6 +166,8 @@ static const struct {
 	[CONF_URI] = { check_uri, false },
 	[CONF_ADDRESS] = { check_address, false },
 	[CONF_CREDENTIAL] = { check_credential, false },
+	[CONF_MOUNT] = { check_mount, false },
+	[CONF_REGION] = { check_region, false },
 };
 
 static bool

@@ -14,7 +14,7 @@ static const char *const conf_gateway[] = { "listen", "limits", "models", "provi
 	"workers", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", NULL };
-static const char *const conf_broker[] = { "providers", "models", "limits", NULL };
+static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", NULL };
 static const char *const conf_executor[] = { "sandboxes", "limits", NULL };
 static const char *const conf_spawner[] = { "sandboxes", "engines", NULL };
 static const char *const conf_audit[] = { "audit", NULL };
@@ -24,13 +24,14 @@ static const char *const conf_demo[] = { "models", NULL };
 static const char *const fds_none[] = { NULL };
 static const char *const fds_gateway[] = { "listen", NULL };
 static const char *const fds_authority[] = { "management", NULL };
+static const char *const fds_broker[] = { "master-key", NULL };
 static const char *const fds_audit[] = { "audit-dir", "audit-key", NULL };
 static const char *const fds_store[] = { "store-dir", "master-key", NULL };
 
 const struct proc_row proc_rows[PROC_COUNT] = {
 	[PROC_GATEWAY] = { conf_gateway, fds_gateway, NULL },
 	[PROC_AUTHORITY] = { conf_authority, fds_authority, NULL },
-	[PROC_BROKER] = { conf_broker, fds_none, NULL },
+	[PROC_BROKER] = { conf_broker, fds_broker, NULL },
 	[PROC_EXECUTOR] = { conf_executor, fds_none, NULL },
 	[PROC_SPAWNER] = { conf_spawner, fds_none, NULL },
 	[PROC_AUDIT] = { conf_audit, fds_audit, NULL },

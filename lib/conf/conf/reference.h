@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONF_REFERENCE_H
+#define CONF_REFERENCE_H
+
+/*
+ * Where a credential lies:
+ *	none
+ *	vault:MOUNT/PATH#FIELD     the mount may have several parts; Vault knows where it ends
+ *	aws-sm:ID#FIELD | aws-sm:ID  name or ARN; without FIELD the whole SecretString
+ *	file:NAME                  sealed by `sallyport secret set`
+ * No query, no empty part, no "." or "..", nothing percent-encoded.
+ */
+#include <base/span.h>
+
+#define REFERENCE_LEN_MAX 256
+#define REFERENCE_FIELD_MAX 128
+#define REFERENCE_NAME_MAX 64 /* of file:NAME */
+
+enum reference_source {
+	REFERENCE_NONE,
+	REFERENCE_VAULT,
+	REFERENCE_AWS,
+	REFERENCE_FILE,
+	REFERENCE_SOURCES,
+};
+
+struct reference {
+	enum reference_source source;
+	struct span place; /* MOUNT/PATH, ID or NAME; borrowed */
+	struct span field; /* empty: none */
+};
+
+/* E_SYNTAX: *why is a static text that never holds the value. */
+MUST_USE struct status reference_parse(struct span s, struct reference *ret, const char **why);
+/* A path of Vault: parts of A-Z a-z 0-9 _ . - @ + = ~ between slashes. */
+bool reference_path_ok(struct span s);
+
+#endif

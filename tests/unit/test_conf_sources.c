@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lib/conf: references of credentials, and the sections vault and aws. */
+#include "unit.h"
+
+#include <stdio.h>
+
+#include <conf/conf.h>
+#include <conf/reference.h>
+
+static void
+references_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		enum reference_source source;
+		const char *place, *field;
+	} rows[] = {
+		{ "none", REFERENCE_NONE, "", "" },
+		{ "vault:kv/openai#key", REFERENCE_VAULT, "kv/openai", "key" },
+		{ "vault:team/kv/a/b_c.d-e#K.1", REFERENCE_VAULT, "team/kv/a/b_c.d-e", "K.1" },
+		{ "vault:database/creds/ro#password", REFERENCE_VAULT, "database/creds/ro",
+		    "password" },
+		{ "aws-sm:prod/openai#key", REFERENCE_AWS, "prod/openai", "key" },
+		{ "aws-sm:prod/openai", REFERENCE_AWS, "prod/openai", "" },
+		{ "aws-sm:arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf#key",
+		    REFERENCE_AWS,
+		    "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf", "key" },
+		{ "aws-sm:rds!db-1", REFERENCE_AWS, "rds!db-1", "" },
+		{ "file:openai.key-1", REFERENCE_FILE, "openai.key-1", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct reference r;
+		const char *why;
+
+		assert_true(is_ok(reference_parse(span_str(rows[i].text), &r, &why)));
+		assert_int_equal(r.source, rows[i].source);
+		assert_true(span_eq_str(r.place, rows[i].place));
+		assert_true(span_eq_str(r.field, rows[i].field));
+	}
+}
+
+static void
+what_is_no_reference_is_refused(void **state)
+{
+	static const char *const rows[] = { "", "None", "sk-canary-1", "env:KEY",
+		"vault:", "vault:#f", "vault:kv#f", "vault:kv/#f", "vault:/kv/x#f", "vault:kv//x#f",
+		"vault:kv/x", "vault:kv/x#", "vault:kv/../x#f", "vault:kv/./x#f", "vault:../kv/x#f",
+		"vault:kv/x?version=1#f", "vault:kv/x%2e#f", "vault:kv/x y#f", "vault:kv/x#f#g",
+		"vault:kv/x#a/b", "vault:kv/x\n#f", "vault:kv/\xc3\xa9#f", "aws-sm:", "aws-sm:#f",
+		"aws-sm:a b", "aws-sm:a#", "aws-sm:a/../b", "aws-sm:a?b", "file:", "file:.x",
+		"file:../x", "file:a/b", "file:a#f", "file:a b",
+		"file:01234567890123456789012345678901234567890123456789012345678901234" };
+	char longer[REFERENCE_LEN_MAX + 2] = "vault:kv/";
+
+	(void)state;
+	memset(longer + 9, 'a', sizeof(longer) - 12);
+	memcpy(longer + sizeof(longer) - 3, "#f", 3);
+	for (size_t i = 0; i <= COUNT(rows); i++) {
+		struct reference r;
+		const char *why = NULL;
+		struct span s = span_str(i < COUNT(rows) ? rows[i] : longer);
+
+		assert_int_equal(reference_parse(s, &r, &why).code, E_SYNTAX);
+		assert_non_null(why);
+		assert_null(strstr(why, "canary"));
+	}
+}
+
+#define BASE                                                       \
+	"policies: {default: {endpoints: \"*\", models: \"*\"}}\n" \
+	"providers: {demo: {kind: demo}}\nmodels: {demo: [{provider: demo, model: demo}]}\n"
+#define APPROLE "auth: {approle: {role_id: r, secret_id_file: f}}"
+
+static void
+unused_and_unfinished_sections_are_refused(void **state)
+{
+	static const struct {
+		const char *yaml, *why;
+	} rows[] = {
+		{ "vault: {address: 'https://v:8200', " APPROLE "}\n", "vault: can never match" },
+		{ "vault: {address: 'https://v:8200'}\n", "vault.auth: needs one method" },
+		{ "vault: {" APPROLE "}\n", "vault.address: is missing" },
+		{ "vault: {address: 'http://v:8200', " APPROLE "}\n", "needs a loopback address" },
+		{ "vault: {address: 'http://127.0.0.1:8200', " APPROLE "}\n",
+		    "allow_plain_loopback" },
+		{ "vault: {address: 'https://v', allow_plain_loopback: true, " APPROLE "}\n",
+		    "vault.allow_plain_loopback: can never match" },
+		{ "vault: {address: 'https://v/v1', " APPROLE "}\n", "vault.address: has a path" },
+		{ "vault: {address: 'https://v', auth: {approle: {role_id: r}}}\n",
+		    "vault.auth.approle.secret_id_file: is missing" },
+		{ "vault: {address: 'https://v', auth: {jwt: {token_file: f}}}\n",
+		    "vault.auth.jwt.role: is missing" },
+		{ "vault: {address: 'https://v', auth: {approle: {role_id: r, secret_id_file: f}, "
+		  "jwt: "
+		  "{role: r, token_file: f}}}\n",
+		    "vault.auth: needs one method" },
+		{ "vault: {address: 'http://[::1]:1', allow_plain_loopback: true, auth: {cert: "
+		  "{cert_file: "
+		  "f, key_file: g}}}\n",
+		    "vault.auth.cert: can never match" },
+		{ "vault: {address: 'https://v', poll_s: 46, " APPROLE "}\n", "out of its range" },
+		{ "vault: {address: 'https://v', auth: {approle: {role_id: r, secret_id_file: f, "
+		  "mount: "
+		  "../x}}}\n",
+		    "vault.auth.approle.mount: expects a path" },
+		{ "vault: {address: 'https://v', token: t}\n", "unknown key" },
+		{ "aws: {region: eu-central-1}\n", "aws: can never match" },
+		{ "aws: {profile: x}\n", "aws.region: is missing" },
+		{ "aws: {region: 'eu.evil/x'}\n", "aws.region: is not the name of a region" },
+		{ "aws: {region: eu-central-1, endpoint: 'http://x'}\n",
+		    "needs a loopback address" },
+		{ "aws: {region: eu-central-1, credentials: imds, shared_file: f}\n",
+		    "aws.shared_file: can never match" },
+		{ "aws: {region: eu-central-1, credentials: shared_file}\n",
+		    "aws.shared_file: is missing" },
+		{ "aws: {region: eu-central-1, access_key_id: x}\n", "unknown key" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char yaml[2048], error[CONF_ERROR_MAX];
+		struct conf *c = NULL;
+
+		(void)snprintf(yaml, sizeof(yaml), "%s%s", BASE, rows[i].yaml);
+		assert_false(is_ok(conf_parse(span_str(yaml), &c, error)));
+		if (strstr(error, rows[i].why) == NULL)
+			print_error("case %zu: got %s\n want %s\n", i, error, rows[i].why);
+		assert_non_null(strstr(error, rows[i].why));
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(references_are_read),
+		cmocka_unit_test(what_is_no_reference_is_refused),
+		cmocka_unit_test(unused_and_unfinished_sections_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
