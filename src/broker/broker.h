@@ -12,17 +12,24 @@
 
 #include "grants.h"
 #include "provider.h"
+#include "resolve.h"
 
 #define BROKER_GATEWAYS_MAX 256
 
 struct call;
+struct credential;
+struct sources;
 
 struct broker {
 	struct daemon *d;
 	struct link *authority; /* NULL while it is away: nothing is granted */
 	struct link *gateways[BROKER_GATEWAYS_MAX];
+	struct resolver *resolver;
+	struct buf system_ca; /* of providers that name no authorities of their own */
 	struct provider demo;
 	struct grants grants;
+	const struct sources *sources; /* of credentials; NULL: none */
+	LIST_HEAD(, credential) credentials;
 	LIST_HEAD(, call) calls;
 	size_t ncalls;
 	uint64_t body_bytes; /* of requests in memory */

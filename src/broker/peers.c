@@ -9,6 +9,7 @@
  * See: wire/topology.h, broker.h.
  */
 #include "broker.h"
+#include "credentials.h"
 
 #include <wire/broker_demo.h>
 
@@ -37,11 +38,13 @@ on_turn_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 		diag(DIAG_WARN, "the end of a turn could not be told to the authority");
 }
 
-/* No provider that is served has a credential. */
 static void
 on_secret_changed(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	(void)l, (void)id, (void)msg, (void)ctx;
+	const struct ab_secret_name *m = msg;
+
+	(void)l, (void)id;
+	credentials_changed(ctx, m->name);
 }
 
 static void
@@ -74,6 +77,7 @@ authority_peer(struct broker *b, uint32_t peer_id, int fd)
 	if (!is_ok(link_new(b->d->loop, fd, &ab_edge, false, &ops, b, &b->authority)))
 		diag_fatal("link of the authority");
 	link_set_peer(b->authority, peer_id);
+	credentials_authority(b);
 }
 
 /* ---- gateways ---- */
@@ -139,6 +143,7 @@ broker_init(struct broker *b, struct daemon *d)
 {
 	b->d = d;
 	LIST_INIT(&b->calls);
+	LIST_INIT(&b->credentials);
 	b->demo = (struct provider){ .ops = &provider_demo, .loop = d->loop };
 }
 

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * aws.c: AWS: what the configuration says of it, and its endpoints.
+ *
+ * Runs in: broker. Trusts: the configuration, which was checked.
+ * Owns: the connections to AWS, our keys.
+ * Invariants: each endpoint may have the addresses that it needs, and no others: instance
+ * metadata is reached by its own endpoint only.
+ * See: aws.h, aws_keys.c, aws_job.c.
+ */
+#include "aws_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+
+#define CA_FILE_MAX (1U << 20)
+#define IMDS_URL "http://169.254.169.254"
+
+uint64_t
+aws_now(const struct aws *a)
+{
+	return uv_now(a->loop);
+}
+
+int64_t
+aws_unix_now(const struct aws *a)
+{
+	return (int64_t)(clock_real_ns() / NS_PER_S) + a->skew_s;
+}
+
+/* ---- endpoints ---- */
+#define NEAR (ADDRESS_BIT(ADDRESS_PRIVATE) | ADDRESS_BIT(ADDRESS_LOOPBACK))
+#define LOCAL (ADDRESS_BIT(ADDRESS_METADATA) | ADDRESS_BIT(ADDRESS_LOOPBACK))
+
+static const struct {
+	const char *key;    /* of its URL */
+	const char *format; /* without one: with the region in it */
+	unsigned allow;
+	bool local; /* in clear, to an address of this machine */
+} origins[AWS_ORIGINS] = {
+	[AWS_SECRETS_MANAGER] = { "aws.endpoint", "https://secretsmanager.%s.amazonaws.com", NEAR,
+	    false },
+	[AWS_STS] = { "aws.sts_endpoint", "https://sts.%s.amazonaws.com", NEAR, false },
+	[AWS_IMDS] = { "aws.imds_endpoint", NULL, LOCAL, true },
+	[AWS_CONTAINER] = { "aws.container.uri", NULL, LOCAL, true },
+};
+
+static void
+url_of(const struct aws *a, enum aws_origin which, char out[1100])
+{
+	const char *url = conf_str(a->d->conf, origins[which].key);
+
+	if (url != NULL)
+		(void)snprintf(out, 1100, "%s", url);
+	else if (which == AWS_STS)
+		(void)snprintf(out, 1100, "https://sts.%s.amazonaws.com", a->region);
+	else if (which == AWS_SECRETS_MANAGER)
+		(void)snprintf(out, 1100, "https://secretsmanager.%s.amazonaws.com", a->region);
+	else
+		(void)snprintf(out, 1100, "%s", IMDS_URL);
+}
+
+static struct status
+connect_one(struct aws *a, struct resolver *resolver, struct span ca, enum aws_origin which)
+{
+	const struct conf *c = a->d->conf;
+	char url[1100];
+	struct upstream_opts o = { .loop = a->loop,
+		.resolver = resolver,
+		.url = url,
+		.allow = origins[which].allow,
+		.allow_tls12 = strcmp(conf_str(c, "aws.tls_min"), "1.2") == 0,
+		.ca_pem = ca,
+		.limits = { .first_byte_ms = FETCH_TOTAL_MS,
+		    .idle_ms = FETCH_TOTAL_MS,
+		    .total_ms = FETCH_TOTAL_MS } };
+
+	url_of(a, which, url);
+	o.plain = strncmp(url, "http:", 5) == 0 &&
+		  (origins[which].local || conf_bool(c, "aws.allow_plain_loopback"));
+	return upstream_new(&o, &a->upstreams[which]);
+}
+
+static struct status
+connect_all(struct aws *a, struct resolver *resolver, struct span system_ca, const char **ret_what)
+{
+	auto_buf struct buf own = BUF_INIT(CA_FILE_MAX);
+	struct span ca = system_ca;
+
+	*ret_what = "aws.ca_file";
+	if (conf_str(a->d->conf, "aws.ca_file") != NULL) {
+		TRY(daemon_read_file(daemon_filef(a->d, "aws.ca_file"), &own));
+		ca = buf_span(&own);
+	}
+	*ret_what = "aws.endpoint";
+	TRY(connect_one(a, resolver, ca, AWS_SECRETS_MANAGER));
+	if (a->method->origin == AWS_ORIGINS || a->method->origin == AWS_SECRETS_MANAGER)
+		return OK;
+	*ret_what = origins[a->method->origin].key;
+	return connect_one(a, resolver, ca, a->method->origin);
+}
+
+/* ---- the configuration ---- */
+static struct status
+copy(const char *value, const char *other, char *dst, size_t size)
+{
+	return span_to_cstr(span_str(value == NULL ? other : value), dst, size);
+}
+
+static struct status
+read_conf(struct aws *a, const char **ret_what)
+{
+	const struct conf *c = a->d->conf;
+	const char *which = conf_str(c, "aws.credentials");
+
+	*ret_what = "aws";
+	TRY(copy(conf_str(c, "aws.region"), "", a->region, sizeof(a->region)));
+	TRY(copy(conf_str(c, "aws.profile"), "default", a->profile, sizeof(a->profile)));
+	TRY(copy(conf_str(c, "aws.web_identity.role_arn"), "", a->role_arn, sizeof(a->role_arn)));
+	*ret_what = "aws.credentials";
+	for (size_t i = 0; i < aws_method_count && a->method == NULL; i++) {
+		const struct aws_method *m = &aws_methods[i];
+
+		if (strcmp(which, m->name) == 0 || (strcmp(which, "auto") == 0 && m->there(a->d)))
+			a->method = m;
+	}
+	return a->method != NULL && a->method->there(a->d) ? OK : fail(E_NOTFOUND);
+}
+
+struct status
+aws_new(struct daemon *d, struct resolver *resolver, struct span system_ca, struct aws **ret,
+    const char **ret_what)
+{
+	struct aws *a;
+	struct status st;
+
+	*ret = NULL;
+	if (conf_str(d->conf, "aws.region") == NULL)
+		return OK;
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return fail(E_NOMEM);
+	a->d = d;
+	a->loop = d->loop;
+	LIST_INIT(&a->works);
+	(void)uv_timer_init(a->loop, &a->timer);
+	uv_unref((uv_handle_t *)&a->timer);
+	a->timer.data = a;
+	st = read_conf(a, ret_what);
+	if (is_ok(st))
+		st = connect_all(a, resolver, system_ca, ret_what);
+	if (!is_ok(st))
+		aws_free(a);
+	else
+		*ret = a;
+	return st;
+}
+
+static void
+on_timer_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void
+aws_free(struct aws *a)
+{
+	if (a == NULL)
+		return;
+	assert(LIST_EMPTY(&a->works));
+	a->closing = true;
+	if (a->opening)
+		return; /* aws_keys.c calls again */
+	fetch_cancel(a->fetch);
+	for (size_t i = 0; i < AWS_ORIGINS; i++)
+		upstream_free(a->upstreams[i]);
+	aws_keys_done(&a->keys);
+	secret_done(&a->imds_token);
+	uv_close((uv_handle_t *)&a->timer, on_timer_closed);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vault_job.c: the work on Vault's secrets: read, look for a new version, renew a lease.
+ *
+ * Runs in: broker. Trusts: Vault, for what it answers over verified TLS.
+ * Owns: its works, and what is known of the mounts behind the references.
+ * Invariants: a token that stops being good is told from a policy that says no: only then we log
+ * in again, once a work; a lease is renewed by the token that it came by, or not at all; a work
+ * ends once, from the loop.
+ * See: source.h, vault_internal.h; Vault's HTTP API: kv/v2, sys/leases, sys/internal/ui/mounts.
+ */
+#include "vault_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <base/cleanup.h>
+#include <http/write.h>
+#include <json/write.h>
+
+#define TARGET_MAX 768
+#define RENEW_S 3600 /* the most that we ask for */
+
+/* What is behind MOUNT/PATH of a reference; they are few, and kept. */
+struct vault_place {
+	LIST_ENTRY(vault_place) entry;
+	char text[REFERENCE_LEN_MAX + 1];
+	bool known;
+	struct vault_mount mount;
+	uint32_t generation; /* of the login under which its lease came */
+};
+
+enum work_step {
+	WORK_MOUNT, /* which engine is there? */
+	WORK_MAIN,
+	WORK_CHECK, /* 403: is it the token? */
+};
+
+struct vault_work {
+	LIST_ENTRY(vault_work) entry;
+	uv_timer_t timer;
+	struct vault *v;
+	struct source_job *job;
+	struct vault_place *place;
+	enum work_step step;
+	struct fetch *fetch;
+	uint32_t generation;
+	bool relogged, redirected;
+	struct source_result result;
+	struct vault_value value; /* the texts that the result borrows */
+	char version[SECRET_VERSION_MAX + 1];
+};
+
+static LIST_HEAD(, vault_place) places = LIST_HEAD_INITIALIZER(places);
+
+static void go_on(struct vault_work *w);
+static void on_answer(void *ctx, struct status st, const struct fetch_answer *a);
+
+/* ---- the end of a work ---- */
+static void
+on_timer_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void
+work_free(struct vault_work *w)
+{
+	fetch_cancel(w->fetch);
+	secret_done(&w->value.value);
+	secret_done(&w->result.value);
+	LIST_REMOVE(w, entry);
+	w->v->nworks--;
+	uv_close((uv_handle_t *)&w->timer, on_timer_closed);
+}
+
+static void
+on_deliver(uv_timer_t *t)
+{
+	struct vault_work *w = t->data;
+	struct source_job *job = w->job;
+
+	job->work = NULL;
+	job->done(job, &w->result);
+	work_free(w);
+}
+
+static void
+finish(struct vault_work *w, enum secret_fault fault, bool refused, uint32_t retry_after_ms)
+{
+	w->result.fault = fault;
+	w->result.refused = refused;
+	w->result.retry_after_ms = retry_after_ms;
+	(void)uv_timer_start(&w->timer, on_deliver, 0, 0);
+}
+
+static void
+finish_status(struct vault_work *w, struct status st)
+{
+	if (st.code == E_NOTFOUND)
+		finish(w, SECRET_NOT_FOUND, true, 0);
+	else if (st.code == E_SYNTAX || st.code == E_RANGE)
+		finish(w, SECRET_INVALID, true, 0);
+	else
+		finish(w, SECRET_FAILED, false, 0);
+}
+
+/* ---- requests ---- */
+static const char *
+rest_of(const struct vault_place *p)
+{
+	return p->text + strlen(p->mount.path);
+}
+
+static struct status
+target_mount(const struct vault_work *w, struct buf *out)
+{
+	return buf_printf(out, "/v1/sys/internal/ui/mounts/%s", w->place->text);
+}
+
+static struct status
+target_check(const struct vault_work *w, struct buf *out)
+{
+	(void)w;
+	return buf_put_str(out, "/v1/auth/token/lookup-self");
+}
+
+static struct status
+target_read(const struct vault_work *w, struct buf *out)
+{
+	const struct vault_place *p = w->place;
+
+	if (p->mount.kv2)
+		return buf_printf(out, "/v1/%sdata/%s", p->mount.path, rest_of(p));
+	return buf_printf(out, "/v1/%s", p->text);
+}
+
+static struct status
+target_previous(const struct vault_work *w, struct buf *out)
+{
+	const struct vault_place *p = w->place;
+	uint64_t n;
+
+	if (!p->mount.kv2 || !is_ok(span_u64(span_str(w->job->version), UINT32_MAX, &n)) || n < 2)
+		return fail(E_NOTFOUND);
+	return buf_printf(out, "/v1/%sdata/%s?version=%llu", p->mount.path, rest_of(p),
+	    (unsigned long long)n - 1);
+}
+
+static struct status
+target_poll(const struct vault_work *w, struct buf *out)
+{
+	const struct vault_place *p = w->place;
+
+	if (!p->mount.kv2)
+		return fail(E_NOTFOUND); /* no versions there: it is read again instead */
+	return buf_printf(out, "/v1/%smetadata/%s", p->mount.path, rest_of(p));
+}
+
+static struct status
+target_renew(const struct vault_work *w, struct buf *out)
+{
+	if (w->place->generation != w->v->generation)
+		return fail(E_NOTFOUND); /* it ends with the token that it came by */
+	return buf_put_str(out, "/v1/sys/leases/renew");
+}
+
+static struct status
+put_renew(const struct vault_work *w, struct buf *out)
+{
+	struct json_writer j = json_writer(out);
+
+	json_put_object(&j);
+	json_put_key(&j, "lease_id");
+	json_put_text(&j, w->job->lease);
+	json_put_key(&j, "increment");
+	json_put_u64(&j, RENEW_S);
+	json_put_end(&j);
+	return json_writer_finish(&j);
+}
+
+/* ---- answers ---- */
+static struct status
+take_mount(struct vault_work *w, const struct fetch_answer *a)
+{
+	struct vault_place *p = w->place;
+
+	TRY(vault_mount_parse(a->body, &p->mount));
+	if (strncmp(p->text, p->mount.path, strlen(p->mount.path)) != 0 || *rest_of(p) == '\0')
+		return fail(E_SYNTAX);
+	p->known = true;
+	return OK;
+}
+
+/* A lease's own part: its path says nothing that the reference does not. */
+static const char *
+lease_name(const char *lease)
+{
+	const char *slash = strrchr(lease, '/');
+
+	return slash == NULL ? lease : slash + 1;
+}
+
+static uint64_t
+leased_for(const struct vault_work *w)
+{
+	const struct vault *v = w->v;
+	uint64_t now = vault_now(v), ms = w->value.lease_s * 1000;
+
+	/* It does not outlive our token. */
+	return now + ms <= v->token_end_ms ? ms : v->token_end_ms - now;
+}
+
+static struct status
+take_value(struct vault_work *w, const struct fetch_answer *a)
+{
+	struct vault_value *val = &w->value;
+	struct lifetime_reading *r = &w->result.reading;
+
+	TRY(vault_value_parse(a->body, w->place->mount.kv2, w->job->ref.field, val));
+	w->result.value = secret_take(&val->value);
+	*r = (struct lifetime_reading){ .version = w->version, .lease = "" };
+	if (w->place->mount.kv2) {
+		(void)snprintf(
+		    w->version, sizeof(w->version), "%llu", (unsigned long long)val->version);
+	} else if (val->lease[0] != '\0') {
+		w->place->generation = w->generation;
+		(void)snprintf(w->version, sizeof(w->version), "%.64s", lease_name(val->lease));
+		r->lease = val->lease;
+		r->lease_ms = leased_for(w);
+		r->renewable = val->renewable && strlen(val->lease) <= SECRET_LEASE_MAX;
+	}
+	return OK;
+}
+
+static struct status
+take_poll(struct vault_work *w, const struct fetch_answer *a)
+{
+	uint64_t version;
+
+	TRY(vault_metadata_parse(a->body, &version));
+	(void)snprintf(w->version, sizeof(w->version), "%llu", (unsigned long long)version);
+	w->result.reading = (struct lifetime_reading){ .version = w->version, .lease = "" };
+	return OK;
+}
+
+static struct status
+take_renew(struct vault_work *w, const struct fetch_answer *a)
+{
+	struct lifetime_reading *r = &w->result.reading;
+
+	TRY(vault_lease_parse(a->body, &w->value.lease_s, &r->renewable));
+	r->lease_ms = leased_for(w);
+	return OK;
+}
+
+/* By enum lifetime_op. */
+static const struct {
+	const char *method;
+	struct status (*target)(const struct vault_work *w, struct buf *out);
+	struct status (*put)(const struct vault_work *w, struct buf *out);
+	struct status (*take)(struct vault_work *w, const struct fetch_answer *a);
+} rows[] = {
+	[LIFETIME_READ] = { "GET", target_read, NULL, take_value },
+	[LIFETIME_PREVIOUS] = { "GET", target_previous, NULL, take_value },
+	[LIFETIME_POLL] = { "GET", target_poll, NULL, take_poll },
+	[LIFETIME_RENEW] = { "PUT", target_renew, put_renew, take_renew },
+};
+
+/* ---- the work ---- */
+static struct status
+send_request(struct vault_work *w, struct span target)
+{
+	struct vault *v = w->v;
+	bool body = w->step == WORK_MAIN && rows[w->job->op].put != NULL;
+	const char *method = w->step == WORK_MAIN ? rows[w->job->op].method : "GET";
+	struct fetch_request r = FETCH_REQUEST_NONE;
+	struct status st = vault_request(v, method, target, &v->token, &r);
+
+	if (is_ok(st) && body) {
+		st = http_put_field_str(&r.head, "content-type", "application/json");
+		if (is_ok(st))
+			st = fetch_request_body(&r, TARGET_MAX);
+		if (is_ok(st))
+			st = rows[w->job->op].put(w, &r.body);
+	}
+	if (!is_ok(st)) {
+		fetch_request_done(&r);
+		return st;
+	}
+	w->generation = v->generation;
+	return fetch_start(v->loop, v->upstreams[v->at], &r, on_answer, w, &w->fetch);
+}
+
+static struct status
+work_send(struct vault_work *w)
+{
+	auto_buf struct buf target = BUF_INIT(TARGET_MAX);
+
+	if (w->step == WORK_CHECK)
+		TRY(target_check(w, &target));
+	else if (!w->place->known)
+		TRY(target_mount(w, &target));
+	else
+		TRY(rows[w->job->op].target(w, &target));
+	if (w->step != WORK_CHECK)
+		w->step = w->place->known ? WORK_MAIN : WORK_MOUNT;
+	return send_request(w, buf_span(&target));
+}
+
+/* With a token: send. Without: the session calls again, or says why not. */
+static void
+go_on(struct vault_work *w)
+{
+	struct status st;
+
+	if (!vault_session_ready(w->v)) {
+		vault_session_want(w->v);
+		return;
+	}
+	st = work_send(w);
+	if (!is_ok(st))
+		finish_status(w, st);
+}
+
+static bool
+waits(const struct vault_work *w)
+{
+	return w->fetch == NULL && !uv_is_active((const uv_handle_t *)&w->timer);
+}
+
+void
+vault_jobs_login(struct vault *v)
+{
+	struct vault_work *w, *next;
+	bool ready = vault_session_ready(v);
+	uint64_t now = vault_now(v);
+	uint32_t after = v->not_before_ms > now ? (uint32_t)(v->not_before_ms - now) : 0;
+
+	for (w = LIST_FIRST(&v->works); w != NULL; w = next) {
+		next = LIST_NEXT(w, entry);
+		if (!waits(w))
+			continue;
+		if (ready)
+			go_on(w);
+		else
+			finish(w, v->fault, v->refused, after);
+	}
+}
+
+/* 403: the token may be gone, or it may not do this. It is asked about itself. */
+static void
+on_denied(struct vault_work *w)
+{
+	if (w->step == WORK_CHECK) {
+		w->relogged = true;
+		w->step = WORK_MAIN;
+		vault_session_lost(w->v, w->generation);
+	} else if (w->relogged) {
+		finish(w, SECRET_DENIED, true, 0);
+		return;
+	} else {
+		w->step = WORK_CHECK;
+	}
+	go_on(w);
+}
+
+static void
+on_good(struct vault_work *w, const struct fetch_answer *a)
+{
+	struct status st;
+
+	if (w->step == WORK_CHECK) { /* the token is good: it was the policy */
+		finish(w, SECRET_DENIED, true, 0);
+		return;
+	}
+	st = w->step == WORK_MOUNT ? take_mount(w, a) : rows[w->job->op].take(w, a);
+	if (!is_ok(st))
+		finish_status(w, st);
+	else if (w->step == WORK_MOUNT)
+		go_on(w);
+	else
+		finish(w, SECRET_FAULT_NONE, false, 0);
+}
+
+static void
+on_answer(void *ctx, struct status st, const struct fetch_answer *a)
+{
+	struct vault_work *w = ctx;
+	bool refused;
+	enum secret_fault fault = vault_fault(st, a, &refused);
+
+	w->fetch = NULL;
+	if (!is_ok(st))
+		w->v->at = 0;
+	if (a != NULL && a->status == 307 && !w->redirected && vault_redirect(w->v, a)) {
+		w->redirected = true;
+		go_on(w);
+	} else if (a != NULL && a->status == 403) {
+		on_denied(w);
+	} else if (fault != SECRET_FAULT_NONE) {
+		finish(w, fault, refused, a == NULL ? 0 : a->retry_after_ms);
+	} else {
+		on_good(w, a);
+	}
+}
+
+/* ---- as a source ---- */
+static struct status
+find_place(const struct reference *ref, struct vault_place **ret)
+{
+	struct vault_place *p;
+
+	LIST_FOREACH(p, &places, entry)
+	{
+		if (span_eq(span_str(p->text), ref->place)) {
+			*ret = p;
+			return OK;
+		}
+	}
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return fail(E_NOMEM);
+	if (!is_ok(span_to_cstr(ref->place, p->text, sizeof(p->text)))) {
+		free(p);
+		return fail(E_RANGE);
+	}
+	LIST_INSERT_HEAD(&places, p, entry);
+	*ret = p;
+	return OK;
+}
+
+static struct status
+start(void *source, struct source_job *job)
+{
+	struct vault *v = source;
+	struct vault_place *place;
+	struct vault_work *w;
+
+	if (v->nworks == VAULT_JOBS_MAX || v->stopped != NULL)
+		return fail(E_FULL);
+	TRY(find_place(&job->ref, &place));
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return fail(E_NOMEM);
+	w->v = v;
+	w->job = job;
+	w->place = place;
+	(void)uv_timer_init(v->loop, &w->timer);
+	w->timer.data = w;
+	LIST_INSERT_HEAD(&v->works, w, entry);
+	v->nworks++;
+	job->work = w;
+	if (!vault_session_ready(v) && v->fetch == NULL && !v->opening &&
+	    vault_now(v) < v->not_before_ms)
+		finish(w, v->fault, v->refused, (uint32_t)(v->not_before_ms - vault_now(v)));
+	else
+		go_on(w);
+	return OK;
+}
+
+static void
+cancel(struct source_job *job)
+{
+	struct vault_work *w = job->work;
+
+	job->work = NULL;
+	if (w != NULL)
+		work_free(w);
+}
+
+const struct source_ops vault_ops = { start, cancel };

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * src/broker/credential.c: values behind a reference. This test is the source, and the authority
+ * that puts readings on record.
+ */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <broker.h>
+#include <credentials.h>
+#include <crypto/crypto.h>
+
+#define SPEC "vault:kv/x#key"
+#define WAIT_MS 3000
+
+static struct world {
+	uv_loop_t loop;
+	struct daemon d;
+	struct broker *b;
+	struct sources sources;
+	struct link *authority;
+	struct credential *c;
+	/* the source: the job that it works on */
+	struct source_job *job;
+	unsigned started, cancelled;
+	enum lifetime_op ops[32];
+	/* the authority */
+	bool mute, refuse;
+	unsigned records;
+	struct ab_secret_accessed last;
+	char version[SECRET_VERSION_MAX + 1];
+	/* the requests */
+	unsigned answers;
+	struct status st;
+	struct credential_version *got;
+} w;
+
+/* ---- the source ---- */
+static struct status
+source_start(void *source, struct source_job *job)
+{
+	assert_ptr_equal(source, &w);
+	assert_null(w.job); /* one flight */
+	assert_true(w.started < COUNT(w.ops));
+	w.ops[w.started++] = job->op;
+	w.job = job;
+	return OK;
+}
+
+static void
+source_cancel(struct source_job *job)
+{
+	assert_ptr_equal(w.job, job);
+	w.job = NULL;
+	w.cancelled++;
+}
+
+static const struct source_ops source_ops = { source_start, source_cancel };
+
+static void
+turn(void)
+{
+	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+}
+
+static void
+deliver(struct source_result *r)
+{
+	struct source_job *job = w.job;
+
+	assert_non_null(job);
+	w.job = NULL;
+	job->done(job, r);
+	secret_done(&r->value);
+	for (int i = 0; i < 20; i++)
+		turn();
+}
+
+static void
+give(const char *value, const char *version)
+{
+	struct source_result r = { .reading = { .version = version, .lease = "" } };
+
+	assert_true(is_ok(secret_from_span(span_str(value), &r.value)));
+	deliver(&r);
+}
+
+static void
+give_fault(enum secret_fault fault, bool refused)
+{
+	struct source_result r = { .fault = fault, .refused = refused };
+
+	deliver(&r);
+}
+
+/* ---- the authority ---- */
+static void
+on_accessed(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ab_secret_accessed *m = msg;
+	const struct ab_secret_recorded ok = { .error = w.refuse ? ERROR_AUDIT_UNAVAILABLE
+								 : ERROR_NONE };
+
+	(void)ctx;
+	assert_true(span_eq_str(m->reference, SPEC));
+	w.records++;
+	w.last = *m;
+	assert_true(is_ok(span_to_cstr(m->version, w.version, sizeof(w.version))));
+	if (!w.mute)
+		assert_true(is_ok(link_send(l, id, AB_SECRET_RECORDED, &ok)));
+}
+
+static void
+on_closed(struct link *l, struct status why, void *ctx)
+{
+	(void)why, (void)ctx;
+	link_free(l);
+	if (w.authority == l)
+		w.authority = NULL;
+}
+
+static void
+authority_comes(void)
+{
+	static const struct link_rule rules[] = { { AB_SECRET_ACCESSED, 0, on_accessed } };
+	static const struct link_ops ops = { rules, 1, on_closed };
+	int fds[2];
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	w.authority = NULL;
+	assert_true(is_ok(link_new(&w.loop, fds[0], &ab_edge, true, &ops, &w, &w.authority)));
+	peers_add(w.b, EDGE_AUTHORITY_BROKER, 1, fds[1]);
+}
+
+/* ---- requests ---- */
+static void
+on_done(void *ctx, struct status st, struct credential_version *v)
+{
+	(void)ctx;
+	w.answers++;
+	w.st = st;
+	w.got = v;
+}
+
+static struct status
+ask(const struct credential_tried *tried, struct credential_wait **wait)
+{
+	static const struct credential_tried none;
+
+	w.got = NULL;
+	return credential_get(w.c, tried != NULL ? tried : &none, on_done, NULL, wait, &w.got);
+}
+
+static void
+assert_value(const char *value)
+{
+	assert_non_null(w.got);
+	assert_true(secret_eq(&w.got->value, span_str(value)));
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	w = (struct world){ .b = calloc(1, sizeof(*w.b)) };
+	assert_int_equal(uv_loop_init(&w.loop), 0);
+	w.d.loop = &w.loop;
+	broker_init(w.b, &w.d);
+	w.sources.by[REFERENCE_VAULT].ops = &source_ops;
+	w.sources.by[REFERENCE_VAULT].source = &w;
+	w.sources.by[REFERENCE_VAULT].lifetime =
+	    (struct lifetime_opts){ .poll_ms = 20000, .polls = true, .previous = true };
+	w.b->sources = &w.sources;
+	assert_true(is_ok(credential_new(w.b, SPEC, &w.c)));
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	credential_free(w.c);
+	peers_free(w.b);
+	link_free(w.authority);
+	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&w.loop), 0);
+	free(w.b);
+	return 0;
+}
+
+/* ---- tests ---- */
+static void
+nothing_is_read_without_an_authority(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	assert_int_equal(w.started, 0);
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	turn();
+	assert_int_equal(w.started, 0);
+	authority_comes();
+	assert_int_equal(w.started, 1);
+	give("sk-value-1", "1");
+	assert_int_equal(w.answers, 1);
+	assert_true(is_ok(w.st));
+	assert_value("sk-value-1");
+	credential_release(w.got);
+}
+
+static void
+a_value_is_used_once_its_reading_is_on_record(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	w.mute = true;
+	authority_comes();
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	give("sk-value-1", "1");
+	assert_int_equal(w.records, 1);
+	assert_int_equal(w.last.why, SECRET_START);
+	assert_int_equal(w.last.fault, SECRET_FAULT_NONE);
+	assert_true(w.last.valid_s > 3590 && w.last.valid_s <= 3600);
+	assert_int_equal(w.answers, 0); /* no record, no use */
+	/* The authority goes and comes back: the value is read and recorded anew. */
+	w.mute = false;
+	link_free(w.authority);
+	for (int i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.st.code, E_CLOSED);
+	authority_comes();
+	for (int i = 0; i < 2000 && w.job == NULL; i++) {
+		(void)usleep(1000);
+		turn();
+	}
+	assert_int_equal(w.started, 2);
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	give("sk-value-1", "1");
+	assert_int_equal(w.answers, 2);
+	assert_value("sk-value-1");
+	credential_release(w.got);
+}
+
+static void
+a_record_that_fails_throws_the_value_away(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	w.refuse = true;
+	authority_comes();
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	give("sk-value-1", "1");
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.st.code, E_CLOSED);
+	assert_null(w.got);
+}
+
+static void
+a_version_lives_as_long_as_it_is_written(void **state)
+{
+	struct credential_version *first;
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	assert_true(is_ok(ask(NULL, &wait)));
+	first = w.got;
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	give("sk-value-2", "2");
+	assert_int_equal(w.last.why, SECRET_RELOAD);
+	assert_true(secret_eq(&first->value, SPAN_LIT("sk-value-1")));
+	credential_release(first);
+	assert_true(is_ok(ask(NULL, &wait)));
+	assert_value("sk-value-2");
+	assert_string_equal(w.got->version, "2");
+	credential_release(w.got);
+}
+
+static void
+a_refused_value_is_fetched_anew_once(void **state)
+{
+	struct credential_tried tried = { .count = 1 };
+	struct credential_version *first;
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	assert_true(is_ok(ask(NULL, &wait)));
+	first = w.got;
+	tried.version[0] = first;
+	assert_int_equal(ask(&tried, &wait).code, E_AGAIN);
+	assert_int_equal(w.ops[1], LIFETIME_READ);
+	give("sk-value-2", "2");
+	assert_int_equal(w.last.why, SECRET_REJECTED);
+	assert_int_equal(w.answers, 1);
+	assert_value("sk-value-2");
+	credential_release(w.got);
+	/* Others, with the same one refused: no further reading. */
+	assert_true(is_ok(ask(&tried, &wait)));
+	assert_value("sk-value-2");
+	credential_release(w.got);
+	assert_int_equal(w.started, 2);
+	credential_release(first);
+}
+
+static void
+then_the_version_before_is_tried_once(void **state)
+{
+	struct credential_tried tried = { .count = 1 };
+	struct credential_version *first, *before;
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-2", "2");
+	assert_true(is_ok(ask(NULL, &wait)));
+	first = w.got;
+	tried.version[0] = first;
+	assert_int_equal(ask(&tried, &wait).code, E_AGAIN);
+	give("sk-value-2", "2"); /* nothing new */
+	assert_int_equal(w.answers, 0);
+	assert_int_equal(w.started, 3);
+	assert_int_equal(w.ops[2], LIFETIME_PREVIOUS);
+	give("sk-value-1", "1");
+	assert_int_equal(w.last.why, SECRET_PREVIOUS);
+	assert_int_equal(w.answers, 1);
+	assert_value("sk-value-1");
+	before = w.got;
+	tried.version[tried.count++] = before;
+	assert_int_equal(ask(&tried, &wait).code, E_NOTFOUND);
+	assert_int_equal(w.started, 3);
+	/* Who has not been refused goes on with the current one. */
+	assert_true(is_ok(ask(NULL, &wait)));
+	assert_value("sk-value-2");
+	credential_release(w.got);
+	credential_release(first);
+	credential_release(before);
+}
+
+static void
+without_a_version_before_it_ends_there(void **state)
+{
+	struct credential_tried tried = { .count = 1 };
+	struct credential_version *first;
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	assert_true(is_ok(ask(NULL, &wait)));
+	first = w.got;
+	tried.version[0] = first;
+	assert_int_equal(ask(&tried, &wait).code, E_AGAIN);
+	give("sk-value-1", "1");
+	give_fault(SECRET_NOT_FOUND, true);
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.st.code, E_NOTFOUND);
+	assert_true(is_ok(ask(NULL, &wait))); /* it is still the one */
+	credential_release(w.got);
+	credential_release(first);
+}
+
+static void
+a_source_that_is_away_leaves_the_cached_value(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	give_fault(SECRET_SEALED, false);
+	assert_int_equal(w.last.fault, SECRET_SEALED);
+	assert_true(w.last.valid_s > 3000);
+	assert_true(is_ok(ask(NULL, &wait)));
+	assert_value("sk-value-1");
+	credential_release(w.got);
+}
+
+static void
+a_source_that_says_no_does_not(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	give_fault(SECRET_DENIED, true);
+	assert_int_equal(w.last.fault, SECRET_DENIED);
+	assert_int_equal(ask(NULL, &wait).code, E_DENIED);
+	assert_null(w.got);
+}
+
+static void
+without_a_value_requests_fail_at_once_while_it_backs_off(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	give_fault(SECRET_UNREACHABLE, false);
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.st.code, E_CLOSED);
+	assert_int_equal(ask(NULL, &wait).code, E_CLOSED);
+	assert_int_equal(w.answers, 1);
+}
+
+static void
+a_value_that_cannot_be_sent_is_none(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value\r\nx: y", "1");
+	assert_int_equal(w.last.fault, SECRET_INVALID);
+	assert_int_equal(ask(NULL, &wait).code, E_DENIED);
+}
+
+static void
+one_reference_is_read_once_for_all(void **state)
+{
+	struct credential *other;
+	struct credential_wait *waits[3];
+
+	(void)state;
+	assert_true(is_ok(credential_new(w.b, SPEC, &other)));
+	assert_ptr_equal(other, w.c);
+	authority_comes();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask(NULL, &waits[i]).code, E_AGAIN);
+	credential_cancel(waits[1]);
+	give("sk-value-1", "1");
+	assert_int_equal(w.started, 1);
+	assert_int_equal(w.records, 1);
+	assert_int_equal(w.answers, 2);
+	credential_release(w.got);
+	credential_release(w.got); /* both got the same */
+	credential_free(other);
+}
+
+static void
+waiting_is_bounded(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	for (unsigned i = 0; i < CREDENTIAL_WAITS_MAX; i++)
+		assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	assert_int_equal(ask(NULL, &wait).code, E_FULL);
+	give_fault(SECRET_THROTTLED, false);
+	assert_int_equal(w.answers, CREDENTIAL_WAITS_MAX);
+}
+
+static void
+an_unnamed_version_is_named_by_its_value(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "");
+	assert_string_equal(w.version, "r1");
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	give("sk-value-1", "");
+	assert_string_equal(w.version, "r1");
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	give("sk-value-2", "");
+	assert_string_equal(w.version, "r2");
+	assert_true(is_ok(ask(NULL, &wait)));
+	assert_value("sk-value-2");
+	credential_release(w.got);
+}
+
+static void
+a_source_may_go_away_in_flight(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	w.sources.by[REFERENCE_VAULT].ops = NULL;
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	assert_int_equal(w.cancelled, 1);
+	assert_null(w.job);
+	assert_int_equal(ask(NULL, &wait).code, E_NOTFOUND);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_is_read_without_an_authority),
+		TEST(a_value_is_used_once_its_reading_is_on_record),
+		TEST(a_record_that_fails_throws_the_value_away),
+		TEST(a_version_lives_as_long_as_it_is_written),
+		TEST(a_refused_value_is_fetched_anew_once),
+		TEST(then_the_version_before_is_tried_once),
+		TEST(without_a_version_before_it_ends_there),
+		TEST(a_source_that_is_away_leaves_the_cached_value),
+		TEST(a_source_that_says_no_does_not),
+		TEST(without_a_value_requests_fail_at_once_while_it_backs_off),
+		TEST(a_value_that_cannot_be_sent_is_none),
+		TEST(one_reference_is_read_once_for_all),
+		TEST(waiting_is_bounded),
+		TEST(an_unnamed_version_is_named_by_its_value),
+		TEST(a_source_may_go_away_in_flight),
+	};
+
+	if (!is_ok(crypto_init()))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

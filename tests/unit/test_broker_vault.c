@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/broker/vault_answer.c: what Vault answers, and what it might. */
+#include "unit.h"
+
+#include <crypto/crypto.h>
+#include <vault_answer.h>
+
+static void
+a_login_gives_a_token(void **state)
+{
+	struct vault_auth a = { .token = SECRET_NONE };
+
+	(void)state;
+	assert_true(is_ok(vault_auth_parse(
+	    SPAN_LIT(
+		"{\"request_id\":\"x\",\"data\":null,\"auth\":{\"client_token\":\"hvs.\\u0041b\","
+		"\"accessor\":\"acc\",\"lease_duration\":1200,\"renewable\":true}}"),
+	    &a)));
+	assert_true(secret_eq(&a.token, SPAN_LIT("hvs.Ab")));
+	assert_int_equal(a.lease_s, 1200);
+	assert_true(a.renewable);
+	secret_done(&a.token);
+}
+
+static void
+a_login_that_is_none_is_refused(void **state)
+{
+	static const char *const bad[] = { "", "{}", "[]", "null", "{\"auth\":null}",
+		"{\"auth\":{}}", "{\"auth\":{\"client_token\":\"t\"}}",
+		"{\"auth\":{\"client_token\":1,\"lease_duration\":1}}",
+		"{\"auth\":{\"client_token\":\"\",\"lease_duration\":1}}",
+		"{\"auth\":{\"client_token\":\"t\",\"lease_duration\":-1}}",
+		"{\"auth\":{\"client_token\":\"t\",\"lease_duration\":1e30}}",
+		"{\"auth\":{\"client_token\":\"t\",\"client_token\":\"u\",\"lease_duration\":1}}",
+		"{\"auth\":{\"client_token\":\"t\",\"lease_duration\":1}}x", "<html>" };
+	struct vault_auth a = { .token = SECRET_NONE };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_false(is_ok(vault_auth_parse(span_str(bad[i]), &a)));
+		assert_null(a.token.ptr);
+	}
+}
+
+#define KV2(data, meta)                                                             \
+	SPAN_LIT("{\"lease_id\":\"\",\"lease_duration\":0,\"data\":{\"data\":" data \
+		 ",\"metadata\":" meta "}}")
+
+static void
+a_value_of_kv2_has_its_version(void **state)
+{
+	struct vault_value v = { .value = SECRET_NONE };
+
+	(void)state;
+	assert_true(is_ok(vault_value_parse(
+	    KV2("{\"other\":7,\"key\":\"sk-1\\\"\\n\"}", "{\"version\":12,\"destroyed\":false}"),
+	    true, SPAN_LIT("key"), &v)));
+	assert_true(secret_eq(&v.value, SPAN_LIT("sk-1\"\n")));
+	assert_int_equal(v.version, 12);
+	secret_done(&v.value);
+	assert_int_equal(
+	    vault_value_parse(KV2("{\"other\":7}", "{\"version\":12}"), true, SPAN_LIT("key"), &v)
+		.code,
+	    E_NOTFOUND);
+	assert_int_equal(
+	    vault_value_parse(KV2("{\"key\":7}", "{\"version\":12}"), true, SPAN_LIT("key"), &v)
+		.code,
+	    E_SYNTAX);
+	assert_int_equal(
+	    vault_value_parse(KV2("null", "{\"version\":12}"), true, SPAN_LIT("key"), &v).code,
+	    E_NOTFOUND);
+	assert_false(
+	    is_ok(vault_value_parse(KV2("{\"key\":\"a\"}", "{}"), true, SPAN_LIT("key"), &v)));
+	assert_null(v.value.ptr);
+}
+
+static void
+a_leased_value_has_its_lease(void **state)
+{
+	struct vault_value v = { .value = SECRET_NONE };
+
+	(void)state;
+	assert_true(is_ok(vault_value_parse(
+	    SPAN_LIT(
+		"{\"lease_id\":\"database/creds/ro/abc\",\"renewable\":true,\"lease_duration\":300,"
+		"\"data\":{\"username\":\"u\",\"password\":\"p-1\"}}"),
+	    false, SPAN_LIT("password"), &v)));
+	assert_true(secret_eq(&v.value, SPAN_LIT("p-1")));
+	assert_string_equal(v.lease, "database/creds/ro/abc");
+	assert_int_equal(v.lease_s, 300);
+	assert_true(v.renewable);
+	secret_done(&v.value);
+	/* KV version 1: its duration is no lease. */
+	assert_true(
+	    is_ok(vault_value_parse(SPAN_LIT("{\"lease_id\":\"\",\"renewable\":false,\"lease_"
+					     "duration\":2764800,\"data\":{\"k\":\"v\"}}"),
+		false, SPAN_LIT("k"), &v)));
+	assert_int_equal(v.lease_s, 0);
+	secret_done(&v.value);
+}
+
+static void
+mounts_are_told_apart(void **state)
+{
+	struct vault_mount m;
+
+	(void)state;
+	assert_true(is_ok(
+	    vault_mount_parse(SPAN_LIT("{\"data\":{\"path\":\"team/kv/"
+				       "\",\"type\":\"kv\",\"options\":{\"version\":\"2\"}}}"),
+		&m)));
+	assert_true(m.kv2);
+	assert_string_equal(m.path, "team/kv/");
+	assert_true(is_ok(vault_mount_parse(
+	    SPAN_LIT("{\"data\":{\"path\":\"kv/\",\"type\":\"kv\",\"options\":null}}"), &m)));
+	assert_false(m.kv2);
+	assert_true(is_ok(vault_mount_parse(
+	    SPAN_LIT("{\"data\":{\"path\":\"database/"
+		     "\",\"type\":\"database\",\"options\":{\"version\":\"2\"}}}"),
+	    &m)));
+	assert_false(m.kv2);
+	assert_false(is_ok(vault_mount_parse(SPAN_LIT("{\"data\":{\"path\":\"kv\"}}"), &m)));
+	assert_false(is_ok(vault_mount_parse(SPAN_LIT("{\"data\":{\"path\":\"\"}}"), &m)));
+	assert_false(is_ok(vault_mount_parse(SPAN_LIT("{\"data\":null}"), &m)));
+}
+
+static void
+metadata_tells_the_version_and_its_end(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	assert_true(is_ok(
+	    vault_metadata_parse(SPAN_LIT("{\"data\":{\"current_version\":3,\"versions\":{\"2\":{"
+					  "\"deletion_time\":\"x\",\"destroyed\":true},"
+					  "\"3\":{\"deletion_time\":\"\",\"destroyed\":false}}}}"),
+		&n)));
+	assert_int_equal(n, 3);
+	assert_true(is_ok(vault_metadata_parse(
+	    SPAN_LIT("{\"data\":{\"current_version\":3,\"versions\":{\"3\":{\"deletion_time\":"
+		     "\"2026-01-01T00:00:00Z\",\"destroyed\":false}}}}"),
+	    &n)));
+	assert_int_equal(n, 0);
+	assert_true(is_ok(
+	    vault_metadata_parse(SPAN_LIT("{\"data\":{\"current_version\":3,\"versions\":{\"3\":{"
+					  "\"deletion_time\":\"\",\"destroyed\":true}}}}"),
+		&n)));
+	assert_int_equal(n, 0);
+	assert_false(
+	    is_ok(vault_metadata_parse(SPAN_LIT("{\"data\":{\"current_version\":3}}"), &n)));
+	assert_false(is_ok(vault_metadata_parse(SPAN_LIT("{\"data\":{}}"), &n)));
+}
+
+#define LOOKUP(path) SPAN_LIT("{\"data\":{\"creation_path\":\"" path "\",\"creation_ttl\":60}}")
+
+static void
+a_wrapping_token_of_another_path_is_refused(void **state)
+{
+	struct span mount = SPAN_LIT("approle");
+	struct secret s = SECRET_NONE;
+
+	(void)state;
+	assert_true(is_ok(vault_wrapping_check(LOOKUP("auth/approle/role/b/secret-id"), mount)));
+	assert_int_equal(vault_wrapping_check(LOOKUP("secret/data/x"), mount).code, E_DENIED);
+	assert_int_equal(
+	    vault_wrapping_check(LOOKUP("auth/approle2/role/b/secret-id"), mount).code, E_DENIED);
+	assert_int_equal(
+	    vault_wrapping_check(LOOKUP("auth/approle/role/secret-id"), mount).code, E_DENIED);
+	assert_int_equal(
+	    vault_wrapping_check(LOOKUP("auth/approle/role/b/role-id"), mount).code, E_DENIED);
+	assert_int_equal(vault_wrapping_check(LOOKUP(""), mount).code, E_DENIED);
+	assert_int_equal(vault_wrapping_check(SPAN_LIT("{\"data\":{}}"), mount).code, E_SYNTAX);
+	assert_true(
+	    is_ok(vault_secret_id_parse(SPAN_LIT("{\"data\":{\"secret_id\":\"s-1\"}}"), &s)));
+	assert_true(secret_eq(&s, SPAN_LIT("s-1")));
+	secret_done(&s);
+	assert_false(is_ok(vault_secret_id_parse(SPAN_LIT("{\"data\":{}}"), &s)));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_login_gives_a_token),
+		cmocka_unit_test(a_login_that_is_none_is_refused),
+		cmocka_unit_test(a_value_of_kv2_has_its_version),
+		cmocka_unit_test(a_leased_value_has_its_lease),
+		cmocka_unit_test(mounts_are_told_apart),
+		cmocka_unit_test(metadata_tells_the_version_and_its_end),
+		cmocka_unit_test(a_wrapping_token_of_another_path_is_refused),
+	};
+
+	if (!is_ok(crypto_init()))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
