@@ -22,7 +22,8 @@ chat_answer_start(struct answer *a)
 {
 	struct chat_answer *own = chat_own(a);
 
-	own->text.max = CALL_BYTES_MAX;
+	for (int i = 0; i < CHAT_SAID_COUNT; i++)
+		own->said[i].max = CALL_BYTES_MAX;
 	own->id.max = own->created.max = own->model.max = CHAT_ID_MAX;
 	own->steps.max = 8UL * RUN_OUTPUT_MAX;
 }
@@ -30,7 +31,8 @@ chat_answer_start(struct answer *a)
 void
 chat_answer_again(struct answer *a)
 {
-	buf_clear(&chat_own(a)->text);
+	for (int i = 0; i < CHAT_SAID_COUNT; i++)
+		buf_clear(&chat_own(a)->said[i]);
 }
 
 void
@@ -38,7 +40,8 @@ chat_answer_done(struct answer *a)
 {
 	struct chat_answer *own = chat_own(a);
 
-	buf_done(&own->text);
+	for (int i = 0; i < CHAT_SAID_COUNT; i++)
+		buf_done(&own->said[i]);
 	buf_done(&own->id);
 	buf_done(&own->created);
 	buf_done(&own->model);
@@ -120,17 +123,14 @@ read_delta(struct answer *a, uint32_t choice)
 {
 	const struct json_doc *d = a->doc;
 	uint32_t delta = json_get_str(d, choice, "delta");
-	uint32_t content = json_get_str(d, delta, "content");
 	uint32_t calls = json_get_str(d, delta, "tool_calls");
 
 	if (delta != JSON_NONE && json_type(d, delta) != JSON_OBJECT)
 		return fail(E_PROTO);
-	answer_said(a, json_bytes(d, content).len + json_bytes(d, calls).len);
-	if (!a->interpreter)
-		return OK;
-	if (json_type(d, content) == JSON_STRING)
-		TRY(json_str_put(d, content, &chat_own(a)->text));
-	if (json_type(d, calls) != JSON_ABSENT && json_type(d, calls) != JSON_NULL)
+	answer_said(a, json_bytes(d, calls).len);
+	TRY(chat_keep_said(a, delta));
+	if (a->interpreter && json_type(d, calls) != JSON_ABSENT &&
+	    json_type(d, calls) != JSON_NULL)
 		return toolcalls_delta(&a->calls, d, calls);
 	return OK;
 }

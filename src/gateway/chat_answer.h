@@ -13,11 +13,20 @@
 
 #define CHAT_ID_MAX 512 /* bytes of "id", "created", "model" as written */
 
+/* What a model says beside its calls: members of a delta or message that go back to it. */
+enum chat_said {
+	CHAT_CONTENT,
+	CHAT_REASONING_CONTENT, /* DeepSeek, vLLM and others */
+	CHAT_REASONING,         /* OpenRouter, vLLM */
+	CHAT_REASONING_DETAILS, /* OpenRouter: an array; its elements, with commas */
+	CHAT_SAID_COUNT,
+};
+
 /* The dialect's part of an answer. */
 struct chat_answer {
-	struct buf text;               /* of this call, for the next one's messages */
-	struct buf id, created, model; /* of the first chunk, as written */
-	struct buf steps;              /* inside of sallyport.steps */
+	struct buf said[CHAT_SAID_COUNT]; /* of this call, for the next one's messages */
+	struct buf id, created, model;    /* of the first chunk, as written */
+	struct buf steps;                 /* inside of sallyport.steps */
 };
 
 static inline struct chat_answer *
@@ -43,6 +52,9 @@ MUST_USE struct status chat_edit_usage(
     const struct answer *a, struct chat_sums *sums, struct splices *s);
 /* "id", "object", "created", "model" of a chunk of ours, into an open object. */
 void chat_put_head(const struct answer *a, struct json_writer *w);
+/* A delta or a message: counted, and kept where our tool is in play. E_FULL, E_NOMEM. */
+MUST_USE struct status chat_keep_said(struct answer *a, uint32_t obj);
+void chat_put_said(const struct answer *a, struct json_writer *w);
 bool chat_reason_runs(const struct json_doc *d, uint32_t reason);
 /* The same text with sallyport.steps as its last member. */
 MUST_USE struct status chat_put_steps(const struct answer *a, struct span json, struct buf *out);

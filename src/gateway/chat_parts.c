@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include <base/cleanup.h>
+
 struct status
 chat_check_root(const struct json_doc *d)
 {
@@ -93,6 +95,78 @@ chat_put_head(const struct answer *a, struct json_writer *w)
 	json_put_text(w, "chat.completion.chunk");
 	put_kept(w, "created", &chat_own(a)->created);
 	put_kept(w, "model", &chat_own(a)->model);
+}
+
+/* ---- what the model said ---- */
+
+static const char *const said_names[CHAT_SAID_COUNT] = {
+	[CHAT_CONTENT] = "content",
+	[CHAT_REASONING_CONTENT] = "reasoning_content",
+	[CHAT_REASONING] = "reasoning",
+	[CHAT_REASONING_DETAILS] = "reasoning_details",
+};
+
+static struct status
+keep_elements(const struct json_doc *d, uint32_t arr, struct buf *out)
+{
+	struct json_iter it = json_iter(d, arr);
+
+	while (json_next(&it)) {
+		if (out->len > 0)
+			TRY(buf_put_u8(out, ','));
+		TRY(buf_put_span(out, json_bytes(d, it.val)));
+	}
+	return OK;
+}
+
+struct status
+chat_keep_said(struct answer *a, uint32_t obj)
+{
+	const struct json_doc *d = a->doc;
+
+	for (int i = 0; i < CHAT_SAID_COUNT; i++) {
+		uint32_t tok = json_get_str(d, obj, said_names[i]);
+		struct buf *out = &chat_own(a)->said[i];
+
+		answer_said(a, json_bytes(d, tok).len);
+		if (!a->interpreter)
+			continue;
+		if (i == CHAT_REASONING_DETAILS)
+			TRY(keep_elements(d, tok, out));
+		else if (json_type(d, tok) == JSON_STRING)
+			TRY(json_str_put(d, tok, out));
+	}
+	return OK;
+}
+
+static void
+put_elements(struct json_writer *w, struct span elements)
+{
+	auto_buf struct buf all = BUF_INIT(elements.len + 2);
+
+	if (is_ok(buf_put_u8(&all, '[')) && is_ok(buf_put_span(&all, elements)) &&
+	    is_ok(buf_put_u8(&all, ']')))
+		json_put_raw(w, buf_span(&all));
+	else
+		json_put_null(w);
+}
+
+void
+chat_put_said(const struct answer *a, struct json_writer *w)
+{
+	for (int i = 0; i < CHAT_SAID_COUNT; i++) {
+		const struct buf *text = &chat_own(a)->said[i];
+
+		if (text->len == 0 && i != CHAT_CONTENT)
+			continue;
+		json_put_key(w, said_names[i]);
+		if (text->len == 0)
+			json_put_null(w);
+		else if (i != CHAT_REASONING_DETAILS)
+			json_put_str(w, buf_span(text));
+		else
+			put_elements(w, buf_span(text));
+	}
 }
 
 /* After "length" or "content_filter" a call may be cut: it is not run. */

@@ -105,7 +105,6 @@ chat_show(struct answer *a, const struct step *s, enum step_event event, struct 
 struct status
 chat_put_calls(const struct answer *a, struct buf *out)
 {
-	const struct buf *text = &chat_own(a)->text;
 	struct json_writer w;
 
 	TRY(buf_put_u8(out, ','));
@@ -113,11 +112,7 @@ chat_put_calls(const struct answer *a, struct buf *out)
 	json_put_object(&w);
 	json_put_key(&w, "role");
 	json_put_text(&w, "assistant");
-	json_put_key(&w, "content");
-	if (text->len > 0)
-		json_put_str(&w, buf_span(text));
-	else
-		json_put_null(&w);
+	chat_put_said(a, &w);
 	json_put_key(&w, "tool_calls");
 	toolcalls_put(&a->calls, true, false, &w);
 	json_put_end(&w);

@@ -37,18 +37,16 @@ read_choice(struct answer *a, uint32_t choice)
 {
 	const struct json_doc *d = a->doc;
 	uint32_t message = json_get_str(d, choice, "message");
-	uint32_t content = json_get_str(d, message, "content");
 	uint32_t calls = json_get_str(d, message, "tool_calls");
 	uint32_t reason = json_get_str(d, choice, "finish_reason");
 
 	if (json_type(d, message) != JSON_OBJECT)
 		return fail(E_PROTO);
 	answer_finished(a, reason == JSON_NONE || chat_reason_runs(d, reason));
-	answer_said(a, json_bytes(d, content).len + json_bytes(d, calls).len);
+	answer_said(a, json_bytes(d, calls).len);
+	TRY(chat_keep_said(a, message));
 	if (!a->interpreter)
 		return OK;
-	if (json_type(d, content) == JSON_STRING)
-		TRY(json_str_put(d, content, &chat_own(a)->text));
 	if (json_type(d, calls) == JSON_ABSENT || json_type(d, calls) == JSON_NULL)
 		return OK;
 	return toolcalls_whole(&a->calls, d, calls);

@@ -158,6 +158,38 @@ our_calls_are_run(void **state)
 	}
 }
 
+/* It passes as it is, and goes back to the model that thought it. */
+static void
+reasoning_stays(void **state)
+{
+	static const char stream[] = CHUNK("a", "{\"reasoning_content\":\"h\\u006d\"}", "null")
+	    CHUNK("a", "{\"reasoning\":\"so\",\"reasoning_details\":[{\"t\":1.50}]}", "null") CHUNK(
+		"a",
+		"{\"reasoning_details\":[{\"s\":\"x\"}],\"tool_calls\":[{\"index\":0,\"id\":\"c\","
+		"\"function\":{\"name\":\"code_interpreter\",\"arguments\":\"{}\"}}]}",
+		"null") CHUNK("a", "{}", "\"tool_calls\"") DONE;
+	struct answer a = { .step = 0 };
+	struct seen s = { .text = BUF_INIT(0) };
+	struct buf m = BUF_INIT(4096);
+	enum answer_next next = 0;
+
+	(void)state;
+	start(&a, &s, true, true);
+	assert_int_equal(feed_all(&a, stream, 3).code, E_OK);
+	assert_int_equal(answer_end(&a, 0, &next).code, E_OK);
+	assert_int_equal(next, ANSWER_RUN);
+	assert_true(a.tokens_out > 10);
+	assert_non_null(memmem(s.text.ptr, s.text.len, "\"h\\u006d\"", 9));
+	assert_int_equal(dialect_chat.put_calls(&a, &m).code, E_OK);
+	assert_non_null(memmem(m.ptr, m.len,
+	    "\"content\":null,\"reasoning_content\":\"hm\",\"reasoning\":\"so\","
+	    "\"reasoning_details\":[{\"t\":1.50},{\"s\":\"x\"}],\"tool_calls\":[",
+	    113));
+	answer_done(&a);
+	buf_done(&m);
+	buf_done(&s.text);
+}
+
 static void
 later_steps_look_like_the_first(void **state)
 {
@@ -468,6 +500,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(passes_on_and_holds),
 		cmocka_unit_test(our_calls_are_run),
+		cmocka_unit_test(reasoning_stays),
 		cmocka_unit_test(later_steps_look_like_the_first),
 		cmocka_unit_test(clients_calls_go_to_the_client),
 		cmocka_unit_test(without_our_tool_calls_pass_verbatim),
