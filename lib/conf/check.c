@@ -68,10 +68,23 @@ names_something(const char *list)
 	return list[0] != '\0' && strcmp(list, "*") != 0;
 }
 
+/* What an endpoint needs; a test compares it with the table of wire/endpoint.h. */
+static const struct {
+	const char *name;
+	bool model, tools;
+	const char *without_model;
+} endpoints[] = {
+	{ "chat", true, true, "can never match: chat without a model" },
+	{ "responses", true, true, "can never match: responses without a model" },
+	{ "messages", true, true, "can never match: messages without a model" },
+	{ "embeddings", true, false, "can never match: embeddings without a model" },
+	{ "count_tokens", true, false, "can never match: count_tokens without a model" },
+};
+
 /* What one policy lets happen, given the models and sandboxes that exist. */
 struct reach {
 	const char *endpoints, *models, *tools, *languages, *attach;
-	bool chat, listing, execute, interpreter;
+	bool asking, tooling, listing, execute, interpreter;
 };
 
 static struct reach
@@ -85,10 +98,15 @@ policy_reach(const struct conf *c, struct span name)
 		.attach = conf_strf(c, "policies.%.*s.attach", PART(name)),
 	};
 
-	r.chat = conf_list_has(r.endpoints, SPAN_LIT("chat"));
+	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+		bool is = conf_list_has(r.endpoints, span_str(endpoints[i].name));
+
+		r.asking = r.asking || (is && endpoints[i].model);
+		r.tooling = r.tooling || (is && endpoints[i].tools);
+	}
 	r.listing = conf_list_has(r.endpoints, SPAN_LIT("models"));
 	r.execute = conf_list_has(r.endpoints, SPAN_LIT("execute"));
-	r.interpreter = r.chat && conf_list_has(r.tools, SPAN_LIT("code_interpreter"));
+	r.interpreter = r.tooling && conf_list_has(r.tools, SPAN_LIT("code_interpreter"));
 	return r;
 }
 
@@ -113,19 +131,19 @@ policy_fault(const struct conf *c, const struct reach *r, const char **key)
 	*key = "models";
 	if ((why = unknown_in(c, r->models, "models")) != NULL)
 		return why;
-	if (names_something(r->models) && !r->chat && !r->listing)
-		return "can never match: the policy allows neither chat nor models";
+	if (names_something(r->models) && !r->asking && !r->listing)
+		return "can never match: the policy allows no endpoint that asks or lists models";
 	*key = "languages";
 	if ((why = unknown_in(c, r->languages, "sandboxes")) != NULL)
 		return why;
 	if (names_something(r->languages) && !r->execute && !r->interpreter)
 		return "can never match: the policy allows neither execute nor code_interpreter";
 	*key = "tools";
-	if (names_something(r->tools) && !r->chat)
-		return "can never match: the policy does not allow chat";
+	if (names_something(r->tools) && !r->tooling)
+		return "can never match: the policy allows no endpoint with tools";
 	*key = "attach";
 	if (r->attach[0] != '\0' && !r->interpreter)
-		return "can never match: the policy does not allow code_interpreter in chat";
+		return "can never match: the policy allows no endpoint with code_interpreter";
 	if (r->attach[0] != '\0' && r->languages[0] == '\0')
 		return "can never match: the policy allows no language";
 	return NULL;
@@ -142,8 +160,10 @@ endpoint_fault(const struct conf *c, const struct reach *r)
 		return "the policy allows no endpoint";
 	if (strcmp(r->endpoints, "*") == 0)
 		return models || languages ? NULL : "no model and no language is left to allow";
-	if (r->chat && !models)
-		return "can never match: chat without a model";
+	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]) && !models; i++) {
+		if (conf_list_has(r->endpoints, span_str(endpoints[i].name)))
+			return endpoints[i].without_model;
+	}
 	if (r->execute && !languages)
 		return "can never match: execute without a language";
 	return NULL;

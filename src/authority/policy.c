@@ -170,7 +170,7 @@ policy_refs_done(struct policy_refs *refs)
 /* ---- decisions ---- */
 
 static enum error
-decide_chat(const struct policies *all, const struct policy *p, const struct demand *d)
+decide_model(const struct policies *all, const struct policy *p, const struct demand *d)
 {
 	/* What does not exist and what is not allowed look the same to the caller. */
 	if (!name_set_has(&all->models, d->model) || !name_set_has(&p->models, d->model))
@@ -194,7 +194,7 @@ policy_decide(const struct policies *all, const struct policy *p, const struct d
 	if (p == NULL || !name_set_has(&p->endpoints, span_str(endpoint_rows[d->endpoint].name)))
 		return ERROR_DENIED;
 	if (endpoint_rows[d->endpoint].asks_model)
-		return decide_chat(all, p, d);
+		return decide_model(all, p, d);
 	return d->endpoint == ENDPOINT_EXECUTE ? decide_language(all, p, d->language) : ERROR_NONE;
 }
 

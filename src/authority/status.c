@@ -76,30 +76,27 @@ has_no_credential(const struct conf *c, struct span name)
 	return credential == NULL || strcmp(credential, "none") == 0;
 }
 
-/* In clear, or below TLS 1.3. The demo stands behind a link of ours, not a connection. */
-static bool
-is_weak(const struct conf *c, struct span name)
+static void
+put_name(void *ctx, struct span name)
 {
-	const char *url = conf_strf(c, "providers.%.*s.base_url", SPAN_FMT(name));
-	const char *tls = conf_strf(c, "providers.%.*s.tls_min", SPAN_FMT(name));
-
-	if (url == NULL)
-		return false;
-	return strncmp(url, "http://", 7) == 0 || (tls != NULL && strcmp(tls, "1.3") != 0);
+	json_put_str(ctx, name);
 }
 
 static void
-put_providers(const struct conf *c, struct json_writer *w, const char *key,
-    bool (*is)(const struct conf *c, struct span name))
+put_connections(const struct conf *c, struct json_writer *w)
 {
 	struct span name;
 
-	json_put_key(w, key);
+	json_put_key(w, "providers_without_credential");
 	json_put_array(w);
 	for (size_t iter = 0; conf_each(c, "providers", &iter, &name);) {
-		if (is(c, name))
+		if (has_no_credential(c, name))
 			json_put_str(w, name);
 	}
+	json_put_end(w);
+	json_put_key(w, "unencrypted");
+	json_put_array(w);
+	conf_each_weak(c, put_name, w);
 	json_put_end(w);
 }
 
@@ -147,8 +144,7 @@ status_put(const struct authority *a, struct buf *out)
 	json_put_u64(&w, a->keys.nkeys);
 	json_put_key(&w, "processes");
 	procs_put_status(a, &w);
-	put_providers(c, &w, "providers_without_credential", has_no_credential);
-	put_providers(c, &w, "unencrypted", is_weak);
+	put_connections(c, &w);
 	secrets_put_status(a, &w);
 	put_engines(c, &w);
 	json_put_end(&w);

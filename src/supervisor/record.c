@@ -64,23 +64,35 @@ record_process(struct supervisor *sv, const struct child *c, bool started, int w
 	record_flush(sv);
 }
 
+/* Names, as many as fit; then a mark. */
+static void
+add_name(void *ctx, struct span name)
+{
+	char *out = ctx;
+	size_t at = strlen(out);
+
+	if (at > 0 && out[at - 1] == '*')
+		return;
+	if (at + name.len + sizeof(" *") > AUDIT_STR_MAX) {
+		(void)snprintf(out + at, AUDIT_STR_MAX + 1 - at, " *");
+		return;
+	}
+	(void)snprintf(
+	    out + at, AUDIT_STR_MAX + 1 - at, "%s%.*s", at > 0 ? " " : "", SPAN_FMT(name));
+}
+
 /* The providers that are used without a credential, for everybody to see. */
 static void
-names_without_credential(const struct conf *conf, char *out, size_t out_size)
+names_without_credential(const struct conf *conf, char out[AUDIT_STR_MAX + 1])
 {
 	struct span name;
-	size_t at = 0;
 
 	for (size_t iter = 0; conf_each(conf, "providers", &iter, &name);) {
 		const char *credential = conf_strf(
 		    conf, "providers.%.*s.credential", SPAN_FMT(name));
 
-		if (credential != NULL && strcmp(credential, "none") != 0)
-			continue;
-		if (at + name.len + 2 > out_size)
-			break;
-		at += (size_t)snprintf(
-		    out + at, out_size - at, "%s%.*s", at > 0 ? " " : "", SPAN_FMT(name));
+		if (credential == NULL || strcmp(credential, "none") == 0)
+			add_name(out, name);
 	}
 }
 
@@ -92,10 +104,12 @@ record_config(struct supervisor *sv, struct span text)
 
 	if (is_ok(sha256(text, digest)))
 		hex_encode(span_of(digest, sizeof(digest)), p->text[0]);
-	names_without_credential(sv->conf, p->text[1], sizeof(p->text[1]));
+	names_without_credential(sv->conf, p->text[1]);
+	conf_each_weak(sv->conf, add_name, p->text[2]);
 	add_number(p, sv->generation);
 	add_text(p, p->text[0]);
 	add_text(p, p->text[1]);
+	add_text(p, p->text[2]);
 	record_flush(sv);
 }
 

@@ -62,7 +62,7 @@ struct instance {
 struct pending_record {
 	struct audit_rec rec;
 	struct audit_value values[AUDIT_VALUES_MAX];
-	char text[2][65];
+	char text[3][AUDIT_STR_MAX + 1];
 };
 
 struct supervisor {

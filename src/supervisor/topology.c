@@ -13,7 +13,8 @@
 static const char *const conf_gateway[] = { "listen", "limits", "models", "providers", "sandboxes",
 	"workers", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
-	"models", "providers", "sandboxes", "engines", "workers", NULL };
+	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
+	"aws", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", NULL };
 static const char *const conf_executor[] = { "sandboxes", "limits", NULL };
 static const char *const conf_spawner[] = { "sandboxes", "engines", NULL };

@@ -108,6 +108,64 @@ test_policy_cells(void **state)
 	policies_done(&p);
 }
 
+/* Every endpoint can be named in a policy, alone, with just what its row needs. */
+static void
+test_policy_of_each_endpoint(void **state)
+{
+	static const char rest[] = "providers: { d: { kind: demo } }\n"
+				   "models: { alpha: [ { provider: d, model: a } ] }\n"
+				   "sandboxes: { python: { pool: 1 } }\n"
+				   "engines: { runsc: /x, image: /y, manifest: /z }\n";
+
+	(void)state;
+	for (uint8_t e = ENDPOINT_CHAT; e < ENDPOINT_OTHER; e++) {
+		const struct endpoint_row *row = &endpoint_rows[e];
+		char text[1024], error[CONF_ERROR_MAX] = "";
+		struct demand d = { .endpoint = e };
+		struct policies p = { 0 };
+		struct conf *conf = NULL;
+
+		(void)snprintf(text, sizeof(text),
+		    "policies: { one: { endpoints: [%s]%s%s%s } }\n%s", row->name,
+		    row->asks_model ? ", models: [alpha]" : "",
+		    row->takes_tools ? ", tools: [code_interpreter], attach: [code_interpreter]"
+				     : "",
+		    row->takes_tools || e == ENDPOINT_EXECUTE ? ", languages: [python]" : "", rest);
+		if (!is_ok(conf_parse(span_str(text), &conf, error)))
+			die("%s: %s", row->name, error);
+		assert_true(is_ok(policies_load(conf, &p)));
+		conf_free(conf);
+		d.model = row->asks_model ? SPAN_LIT("alpha") : SPAN_EMPTY;
+		d.language = e == ENDPOINT_EXECUTE ? SPAN_LIT("python") : SPAN_EMPTY;
+		for (uint8_t other = ENDPOINT_CHAT; other < ENDPOINT_OTHER; other++) {
+			struct demand of = d;
+
+			of.endpoint = other;
+			assert_int_equal(policy_decide(&p, &p.items[0], &of),
+			    other == e ? ERROR_NONE : ERROR_DENIED);
+		}
+		d.tools = TOOL_CODE_INTERPRETER;
+		if (row->asks_model)
+			assert_int_equal(policy_decide(&p, &p.items[0], &d),
+			    row->takes_tools ? ERROR_NONE : ERROR_DENIED);
+		/* Without a model, or with tools where there are none, it is refused at the start.
+		 */
+		if (row->asks_model) {
+			(void)snprintf(text, sizeof(text),
+			    "policies: { one: { endpoints: [%s] } }\n%s", row->name, rest);
+			assert_false(is_ok(conf_parse(span_str(text), &conf, error)));
+		}
+		if (row->asks_model && !row->takes_tools) {
+			(void)snprintf(text, sizeof(text),
+			    "policies: { one: { endpoints: [%s], models: '*', tools: "
+			    "[code_interpreter] } }\n%s",
+			    row->name, rest);
+			assert_false(is_ok(conf_parse(span_str(text), &conf, error)));
+		}
+		policies_done(&p);
+	}
+}
+
 static void
 test_policy_runs(void **state)
 {
@@ -558,6 +616,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_policy_cells),
+		cmocka_unit_test(test_policy_of_each_endpoint),
 		cmocka_unit_test(test_policy_runs),
 		cmocka_unit_test(test_policy_models),
 		cmocka_unit_test(test_rate_is_exact),

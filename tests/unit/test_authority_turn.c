@@ -75,6 +75,38 @@ test_execute(void **state)
 	assert_balanced();
 }
 
+/* Each endpoint that asks a model is a turn with a model call; steps only where there are tools. */
+static void
+test_each_endpoint(void **state)
+{
+	(void)state;
+	for (uint8_t e = ENDPOINT_CHAT; e < ENDPOINT_OTHER; e++) {
+		struct ga_admit m = admit_msg(e);
+		struct reply *r;
+
+		if (!endpoint_rows[e].asks_model)
+			continue;
+		w.gw_closed = false;
+		if (w.gw == NULL)
+			connect_fake(EDGE_GATEWAY_AUTHORITY, 20 + (uint32_t)e, &ga_edge, true,
+			    &gateway_ops, &w.gw);
+		m.tools = endpoint_rows[e].takes_tools ? TOOL_CODE_INTERPRETER : 0;
+		r = call(w.gw, GA_ADMIT, &m);
+		assert_int_equal(r->error, ERROR_NONE);
+		assert_int_equal(w.model_grant.endpoint, e);
+		model_done();
+		(void)step(r->admitted.turn, STEP_RUN);
+		assert_int_equal(w.gw_closed, !endpoint_rows[e].takes_tools);
+		if (w.gw_closed)
+			continue;
+		run_done(RUN_EXIT, 0);
+		assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
+	}
+	if (w.gw == NULL)
+		connect_fake(EDGE_GATEWAY_AUTHORITY, 19, &ga_edge, true, &gateway_ops, &w.gw);
+	assert_balanced();
+}
+
 static void
 test_settle_without_done(void **state)
 {
@@ -628,6 +660,7 @@ main(void)
 		T(test_chat_with_a_run),
 		T(test_execute),
 		T(test_settle_without_done),
+		T(test_each_endpoint),
 		T(test_settle_before_done),
 		T(test_broker_dies),
 		T(test_attempts),

@@ -182,6 +182,13 @@ static const struct {
 	{ "policies:\n  p: {}\n", "line 2: policies.p.endpoints: the policy allows no endpoint" },
 	{ "policies:\n  p:\n    endpoints: chat\n",
 	    "line 3: policies.p.endpoints: can never match: chat" },
+	{ "policies: {p: {endpoints: [models, embeddings]}}\n",
+	    "line 1: policies.p.endpoints: can never match: embeddings" },
+	{ "policies: {p: {endpoints: embeddings, models: demo, tools: code_interpreter}}\n" DEMO,
+	    "line 1: policies.p.tools: can never match" },
+	{ "policies: {p: {endpoints: [count_tokens, execute], models: demo, languages: sh,\n"
+	  " attach: code_interpreter, tools: '*'}}\n" ENGINES DEMO "sandboxes: {sh: {}}\n",
+	    "line 2: policies.p.attach: can never match" },
 	{ "policies:\n  p:\n    endpoints: execute\n    languages: '*'\n",
 	    "line 3: policies.p.endpoints: can never match: execute" },
 	{ "policies: {p: {endpoints: '*', models: '*', languages: '*'}}\n",
@@ -435,6 +442,66 @@ the_document_is_the_table(void **state)
 	assert_non_null(memmem(doc.ptr, doc.len, want.ptr, want.len));
 }
 
+/* ---- what may be in clear ---- */
+struct pair {
+	const char *path, *value; /* dots separate; in their order */
+};
+
+static void
+add_weak(void *ctx, struct span name)
+{
+	char *out = ctx;
+
+	(void)snprintf(out + strlen(out), 256 - strlen(out), "%.*s ", SPAN_FMT(name));
+}
+
+static void
+assert_weak(const struct pair *pairs, size_t n, const char *want)
+{
+	auto_buf struct buf slice = BUF_INIT(4096);
+	struct conf *c = NULL;
+	char got[256] = "";
+
+	for (size_t i = 0; i < 2 * n; i++) {
+		const char *text = i % 2 == 0 ? pairs[i / 2].path : pairs[i / 2].value;
+
+		assert_true(is_ok(buf_put_u8(&slice, 0)));
+		assert_true(is_ok(buf_put_u8(&slice, (uint8_t)strlen(text))));
+		for (const char *p = text; *p != '\0'; p++)
+			assert_true(is_ok(buf_put_u8(
+			    &slice, i % 2 == 0 && *p == '.' ? (uint8_t)CONF_SEP : (uint8_t)*p)));
+	}
+	assert_true(is_ok(conf_load(buf_span(&slice), &c)));
+	conf_each_weak(c, add_weak, got);
+	assert_string_equal(got, want);
+	conf_free(c);
+}
+#define WEAK(want, ...)                                   \
+	assert_weak((const struct pair[]){ __VA_ARGS__ }, \
+	    COUNT(((const struct pair[]){ __VA_ARGS__ })), want)
+
+static void
+weak_connections_are_named(void **state)
+{
+	(void)state;
+	WEAK("", { "providers.d.kind", "demo" }, { "providers.d.tls_min", "1.3" });
+	WEAK("b c ", { "providers.a.base_url", "https://h" }, { "providers.a.tls_min", "1.3" },
+	    { "providers.b.base_url", "https://h" }, { "providers.b.tls_min", "1.2" },
+	    { "providers.c.base_url", "http://localhost" }, { "providers.c.tls_min", "1.3" });
+	/* Of Vault and AWS only what a credential needs. */
+	WEAK("", { "vault.address", "http://localhost" });
+	WEAK("vault ", { "providers.a.credential", "vault:kv/a#k" },
+	    { "vault.address", "http://localhost" });
+	WEAK("vault ", { "providers.a.credential", "vault:kv/a#k" },
+	    { "vault.address", "https://v" }, { "vault.tls_min", "1.2" });
+	WEAK("aws aws.imds ", { "aws.credentials", "auto" }, { "aws.endpoint", "http://localhost" },
+	    { "providers.a.credential", "aws-sm:x#k" });
+	WEAK("aws.container ", { "aws.container.uri", "http://169.254.170.2/v2" },
+	    { "aws.credentials", "auto" }, { "providers.a.credential", "aws-sm:x#k" });
+	WEAK("", { "aws.credentials", "shared_file" }, { "aws.shared_file", "/x" },
+	    { "providers.a.credential", "aws-sm:x#k" });
+}
+
 int
 main(void)
 {
@@ -449,6 +516,7 @@ main(void)
 		cmocka_unit_test(slices_load_back),
 		cmocka_unit_test(bad_slices_are_refused),
 		cmocka_unit_test(size_is_bounded),
+		cmocka_unit_test(weak_connections_are_named),
 		cmocka_unit_test(the_document_is_the_table),
 	};
 

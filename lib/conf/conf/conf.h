@@ -85,6 +85,13 @@ MUST_USE struct status conf_address(
  */
 bool conf_each(const struct conf *c, const char *prefix, size_t *iter, struct span *name);
 
+/*
+ * Every connection that may be in clear or below TLS 1.3: a provider's name, "vault", "aws",
+ * "aws.container", "aws.imds" (instance metadata is always in clear).
+ */
+typedef void conf_weak_fn(void *ctx, struct span name);
+void conf_each_weak(const struct conf *c, conf_weak_fn *fn, void *ctx);
+
 /* Rows of the table as a Markdown table (key, type, default, range, meaning). */
 MUST_USE struct status conf_describe(struct buf *out);
 
