@@ -193,6 +193,8 @@ check_model(const struct checker *k, struct span name)
 		if (provider == NULL)
 			return OK;
 		(void)snprintf(key, sizeof(key), "%u\x1fprovider", i);
+		if (i == CONF_ENTRIES_OF_MODEL_MAX)
+			return conf_refuse(k, "models", name, key, "is one entry too many (8)");
 		if (!exists(k->c, "providers", span_str(provider)))
 			return conf_refuse(
 			    k, "models", name, key, "names a provider that is not there");

@@ -10,9 +10,11 @@
  */
 #include "internal.h"
 
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* What every process needs to serve its loop, its links and its end. */
@@ -189,6 +191,28 @@ add_nonblock_ioctl(scmp_filter_ctx ctx)
 	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &nonblock);
 }
 
+/*
+ * Sockets of the internet: TCP, and UDP for DNS; no raw ones, no netlink. Of their options those of
+ * TCP alone.
+ */
+static int
+add_socket_rules(scmp_filter_ctx ctx)
+{
+	static const int families[] = { AF_INET, AF_INET6 }, types[] = { SOCK_STREAM, SOCK_DGRAM };
+	const struct scmp_arg_cmp tcp = SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP);
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1, tcp);
+
+	for (size_t i = 0; i < COUNT(families) && rc == 0; i++) {
+		for (size_t t = 0; t < COUNT(types) && rc == 0; t++)
+			rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+			    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+			    SCMP_A1(SCMP_CMP_MASKED_EQ,
+				~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),
+				(scmp_datum_t)types[t]));
+	}
+	return rc;
+}
+
 static int
 add_leaf_rules(scmp_filter_ctx ctx, const struct jail *j)
 {
@@ -206,6 +230,8 @@ add_leaf_rules(scmp_filter_ctx ctx, const struct jail *j)
 	if (!allows(j, SCMP_SYS(tgkill)) && (rc = add_self_kill(ctx)) < 0)
 		return rc;
 	if (!allows(j, SCMP_SYS(ioctl)) && (rc = add_nonblock_ioctl(ctx)) < 0)
+		return rc;
+	if (j->sockets && (rc = add_socket_rules(ctx)) < 0)
 		return rc;
 	return add_rules(ctx, SCMP_ACT_KILL_PROCESS, killed_in_leaves, COUNT(killed_in_leaves), j);
 }

@@ -23,8 +23,9 @@ struct ruleset_attr {
 	uint64_t scoped;
 };
 
-#define FS_TRUNCATE (1ULL << 14)       /* ABI 3 */
-#define NET_BIND_CONNECT_TCP 3ULL      /* ABI 4 */
+#define FS_TRUNCATE (1ULL << 14) /* ABI 3 */
+#define NET_BIND_TCP 1ULL        /* ABI 4 */
+#define NET_CONNECT_TCP 2ULL
 #define FS_IOCTL_DEV (1ULL << 15)      /* ABI 5 */
 #define SCOPE_ABSTRACT_AND_SIGNAL 3ULL /* ABI 6 */
 
@@ -56,8 +57,8 @@ ruleset_of(const struct jail *j, int abi)
 
 	if (abi >= 3)
 		attr.handled_access_fs |= FS_TRUNCATE;
-	if (abi >= 4 && !j->no_landlock_net)
-		attr.handled_access_net = NET_BIND_CONNECT_TCP;
+	if (abi >= 4)
+		attr.handled_access_net = NET_BIND_TCP | (j->tcp_out ? 0 : NET_CONNECT_TCP);
 	if (abi >= 5)
 		attr.handled_access_fs |= FS_IOCTL_DEV;
 	if (abi >= 6 && j->caps == 0)

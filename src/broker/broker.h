@@ -15,6 +15,7 @@
 #include "resolve.h"
 
 #define BROKER_GATEWAYS_MAX 256
+#define BROKER_CA_MAX (1U << 20) /* the system's bundle */
 
 struct call;
 struct credential;
@@ -23,10 +24,11 @@ struct sources;
 struct broker {
 	struct daemon *d;
 	struct link *authority; /* NULL while it is away: nothing is granted */
+	struct link *demo;      /* NULL while it is away, or not configured */
 	struct link *gateways[BROKER_GATEWAYS_MAX];
 	struct resolver *resolver;
 	struct buf system_ca; /* of providers that name no authorities of their own */
-	struct provider demo;
+	struct providers providers;
 	struct grants grants;
 	const struct sources *sources; /* of credentials; NULL: none */
 	LIST_HEAD(, credential) credentials;
@@ -37,8 +39,10 @@ struct broker {
 	void (*on_idle)(struct broker *b); /* no call is left */
 };
 
-/* peers.c. State: `b` zeroed, d->loop and d->conf there. */
+/* peers.c. State: `b` zeroed, d->loop and d->conf there, b->resolver made. */
 void broker_init(struct broker *b, struct daemon *d);
+/* Take d->conf and the files that it names. The first error of providers_load(), E_NOMEM, E_SYS. */
+MUST_USE struct status broker_configure(struct broker *b);
 /* Takes a fresh link's end, also for a peer that came back. */
 void peers_add(struct broker *b, enum edge edge, uint32_t peer_id, int fd);
 /* End all calls, close all links. */
@@ -51,14 +55,28 @@ extern const size_t call_rule_count;
 void calls_cancel(struct broker *b, uint64_t turn, enum error why);
 
 /* route.c */
-struct route {
+#define ROUTE_ENTRIES_MAX CONF_ENTRIES_OF_MODEL_MAX
+
+struct route_entry {
 	struct provider *provider;
-	const char *name;  /* of the provider in the configuration */
-	const char *model; /* its own name of the model */
-	const char *path;  /* of the endpoint, behind its base */
+	const char *path; /* of the endpoint, behind its base */
+	char model[MODEL_MAX + 1];
 };
-/* The provider of a model alias that speaks the endpoint. E_NOTFOUND: none is served. */
-MUST_USE struct status route_find(
-    struct broker *b, const char *alias, enum ga_endpoint endpoint, struct route *ret);
+struct route {
+	struct route_entry entries[ROUTE_ENTRIES_MAX]; /* in the order in which they are tried */
+	unsigned count;
+};
+/*
+ * The entries of a model's alias whose providers speak the endpoint, each with a reference.
+ * `chance` is random. E_NOTFOUND: none.
+ */
+MUST_USE struct status route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint,
+    uint32_t chance, struct route *ret);
+void route_done(struct route *r);
+/*
+ * Pure: which of `n` entries goes first. Those with a weight share by it; with none, or where all
+ * that have one weigh 0 just now, the first.
+ */
+unsigned route_pick(const uint32_t *weights, unsigned n, uint32_t chance);
 
 #endif

@@ -36,6 +36,7 @@ struct conn {
 	bool got_byte; /* of this answer */
 	bool paused;   /* nobody has room for what comes */
 	bool half;     /* the request was not written whole */
+	bool broken;   /* the loop does not watch it any more, but there may be bytes to read */
 	int events;
 	uint64_t due_ms, armed_ms, ends_ms; /* when time is up; of the timer; of the exchange */
 	struct span out[CONN_PARTS];
@@ -205,7 +206,11 @@ on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct conn *c = handle->data;
 
-	(void)status, (void)events; /* reading and writing tell themselves */
+	(void)events;     /* reading and writing tell themselves */
+	if (status < 0) { /* libuv stopped watching */
+		c->broken = true;
+		c->events = 0;
+	}
 	if (c->state == CONN_IDLE) {
 		step_idle(c);
 		return;
@@ -240,7 +245,7 @@ conn_start(struct conn *c, const struct conn_request *r, const struct conn_ops *
 	c->out[0] = r->head;
 	c->out[1] = r->secret;
 	c->out[2] = r->secret.len > 0 ? HTTP_SECRET_TAIL : SPAN_EMPTY;
-	c->out[3] = r->body;
+	memcpy(c->out + 3, r->body, sizeof(r->body));
 	c->out_first = 0;
 	c->in = SPAN_EMPTY;
 	c->got_byte = c->reusable = c->half = c->paused = false;
@@ -325,7 +330,7 @@ static void
 finish(struct conn *c)
 {
 	c->reusable = http_response_keep_alive(c->parser) && c->in.len == 0 && !c->half &&
-		      !c->io.ops->pending(&c->io);
+		      !c->broken && !c->io.ops->pending(&c->io);
 	c->used_before = true;
 	if (c->reusable) {
 		c->state = CONN_IDLE;
@@ -409,8 +414,9 @@ read_once(struct conn *c)
 	}
 	st = c->io.ops->read(&c->io, c->buf, room < sizeof(c->buf) ? room : sizeof(c->buf), &n);
 	if (st.code == E_AGAIN) {
-		if (c->out_first == CONN_PARTS)
-			poll_for(c, c->io.ops->wants(&c->io, UV_READABLE));
+		int events = c->io.ops->wants(&c->io, UV_READABLE);
+
+		poll_for(c, c->out_first == CONN_PARTS ? events : UV_READABLE | UV_WRITABLE);
 		return false;
 	}
 	if (!is_ok(st)) {
@@ -425,7 +431,7 @@ read_once(struct conn *c)
 	if (c->out_first == CONN_PARTS)
 		deadline(c, c->limits.idle_ms);
 	c->in = span_of(c->buf, n);
-	return parse_all(c) && c->io.ops->pending(&c->io);
+	return parse_all(c) && (c->broken || c->io.ops->pending(&c->io));
 }
 
 void

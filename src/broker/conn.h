@@ -61,13 +61,14 @@ struct conn_ops {
 	void (*on_failed)(void *ctx, enum error why, bool stale);
 };
 
-#define CONN_PARTS 4
+#define CONN_BODY_PARTS 3
+#define CONN_PARTS (3 + CONN_BODY_PARTS)
 
 /* Borrowed until the answer's head or the failure. */
 struct conn_request {
 	struct span head;   /* whole; or, with a secret, ends with http_put_secret_open() */
 	struct span secret; /* the rest of the last field; written from where it is */
-	struct span body;
+	struct span body[CONN_BODY_PARTS];
 };
 
 /* Takes `io` on OK. An idle connection that ends calls `on_idle_closed`. E_NOMEM, E_SYS. */

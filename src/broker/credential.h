@@ -9,12 +9,12 @@
  * kept and how it rotates is behind this header.
  */
 #include <crypto/secret.h>
+#include <wire/limits.h>
 
 #include "redact.h"
 
-#define CREDENTIAL_LEN_MIN 8    /* less could not be told from ordinary text when it is echoed */
-#define CREDENTIAL_LEN_MAX 2048 /* bytes */
-#define CREDENTIAL_VERSION_MAX 64
+#define CREDENTIAL_LEN_MIN 8 /* less could not be told from ordinary text when it is echoed */
+#define CREDENTIAL_LEN_MAX SECRET_VALUE_MAX
 #define CREDENTIAL_TRIES_MAX 3 /* the one in use, a fresh one, the one before */
 
 struct broker;
@@ -24,9 +24,9 @@ struct credential_wait;
 struct credential_version {
 	unsigned refs;
 	struct secret value; /* passed http_value_ok(); SECRET_NONE: `none`, nothing to send */
-	char version[CREDENTIAL_VERSION_MAX + 1]; /* for audit: "7", an id of AWS, "none" */
-	uint64_t expires_ms;                      /* of the loop's clock: not used from then on */
-	struct redactor redactor;                 /* knows the value in all its forms */
+	char version[SECRET_VERSION_MAX + 1]; /* for audit: "7", an id of AWS, "none" */
+	uint64_t expires_ms;                  /* of the loop's clock: not used from then on */
+	struct redactor redactor;             /* knows the value in all its forms */
 };
 
 /* OK: `v` is the callee's reference. The errors of credential_get(). */
@@ -34,7 +34,8 @@ typedef void credential_done(void *ctx, struct status st, struct credential_vers
 
 /* What the providers refused in this request (401, 403). */
 struct credential_tried {
-	const struct credential_version *version[CREDENTIAL_TRIES_MAX];
+	struct credential_version
+	    *version[CREDENTIAL_TRIES_MAX]; /* with references of the caller */
 	unsigned count;
 };
 

@@ -49,6 +49,14 @@ static void on_timer(uv_timer_t *t);
 static void step_connect(struct dial *d);
 static void step_handshake(struct dial *d);
 
+/* What TLS had against one address says more than that another one was silent. */
+static void
+note(struct dial *d, struct status st)
+{
+	if (d->last.code != E_PROTO)
+		d->last = st;
+}
+
 static void
 on_timer_closed(uv_handle_t *h)
 {
@@ -161,7 +169,7 @@ on_timer(uv_timer_t *t)
 	struct dial *d = t->data;
 
 	if (d->state != DIAL_OVER) {
-		d->last = fail(E_TIMEOUT);
+		note(d, fail(E_TIMEOUT));
 		try_next(d);
 		return;
 	}
@@ -230,7 +238,7 @@ try_next(struct dial *d)
 			deadline(d, more ? DIAL_NEXT_MS : DIAL_CONNECT_MS);
 			return;
 		}
-		d->last = st;
+		note(d, st);
 		drop_address(d);
 	}
 	give_up(d);
@@ -256,7 +264,7 @@ step_connect(struct dial *d)
 	struct status st;
 
 	if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0) {
-		d->last = fail(E_CLOSED);
+		note(d, fail(E_CLOSED));
 		try_next(d);
 		return;
 	}

@@ -183,7 +183,7 @@ static void
 begin(struct fetch *f, struct conn *c)
 {
 	const struct conn_request request = { .head = buf_span(&f->r.head),
-		.body = buf_span(&f->r.body) };
+		.body = { buf_span(&f->r.body) } };
 
 	f->conn = c;
 	f->len = 0;

@@ -2,29 +2,27 @@
 /*
  * broker: makes the model calls that the authority granted, and nothing else.
  *
- * Runs in: a process of its own: own uid, no capability, no file system; of all sockets it may
- * make only pairs (kind demo).
+ * Runs in: a process of its own: own uid, no capability, no file system; it makes TCP and UDP
+ * sockets and pairs, and listens on none.
  * Trusts: supervisor and authority. Gateways and providers are hostile.
- * Owns: links, grants, connections to providers.
+ * Owns: links, grants, credentials, connections to providers.
  * Invariants: without its authority it does nothing: what was granted is void, what runs ends.
- * See: ARCHITECTURE.md; peers.c, call.c, conn.c, provider.c, grants.c.
+ * See: ARCHITECTURE.md; peers.c, call.c, attempt.c, provider.c, upstream.c, conn.c, grants.c.
  */
 #include <sys/syscall.h>
 
 #include <crypto/crypto.h>
-#include <base/cleanup.h>
 #include <tls/tls.h>
 
 #include "broker.h"
 #include "credentials.h"
 
-static const int syscalls[] = { SYS_socketpair, SYS_socket, SYS_connect, SYS_setsockopt,
-	SYS_getsockname, SYS_getpeername, SYS_memfd_secret, SYS_ftruncate, -1 };
-static const struct jail jail = { .name = "broker",
-	.syscalls = syscalls,
-	.nofile = 4096,
-	.sockets = true,
-	.no_landlock_net = true };
+/* A socket for a provider or for DNS: lib/jail bounds what kind it may be. */
+static const int syscalls[] = { SYS_socketpair, SYS_connect, SYS_getsockname, SYS_getpeername,
+	SYS_memfd_secret, SYS_ftruncate, -1 };
+static const struct jail jail = {
+	.name = "broker", .syscalls = syscalls, .nofile = 8192, .sockets = true, .tcp_out = true
+};
 
 static struct broker broker;
 
@@ -38,56 +36,19 @@ init(struct daemon *d)
 	return sources_init(d);
 }
 
-static struct status
-read_named(struct daemon *d, int fd, struct buf *out)
-{
-	(void)d;
-	buf_clear(out);
-	return fd < 0 ? OK : daemon_read_file(fd, out);
-}
-
-static struct status
-configure(struct broker *b)
-{
-	auto_buf struct buf resolv = BUF_INIT(RESOLVE_TEXT_MAX), hosts = BUF_INIT(RESOLVE_TEXT_MAX);
-	struct daemon *d = b->d;
-	const char *what = "";
-	struct status st;
-	struct span name;
-
-	b->system_ca.max = 1U << 20;
-	TRY(read_named(d, daemon_filef(d, "network.ca_file"), &b->system_ca));
-	TRY(read_named(d, daemon_filef(d, "network.resolv_conf"), &resolv));
-	TRY(read_named(d, daemon_filef(d, "network.hosts"), &hosts));
-	TRY(resolver_configure(b->resolver, d->loop, buf_span(&resolv), buf_span(&hosts)));
-	st = sources_config(b, &what);
-	if (!is_ok(st))
-		diag(DIAG_ERROR, "%s: %s", what, status_text(st));
-	TRY(st);
-	for (size_t i = 0; conf_each(d->conf, "providers", &i, &name);) {
-		const char *spec = conf_strf(d->conf, "providers.%.*s.credential", SPAN_FMT(name));
-		struct credential *c;
-
-		if (spec != NULL)
-			TRY(credential_new(b, spec, &c));
-	}
-	return OK;
-}
-
+/* What cannot be used has been told; calls to it fail. */
 static void
 config(struct daemon *d)
 {
-	broker.body_bytes_max = conf_u64(d->conf, "limits.bodies_total_bytes");
-	if (broker.body_bytes_max < broker.body_bytes)
-		broker.body_bytes_max = broker.body_bytes;
+	(void)d;
+	(void)is_ok(broker_configure(&broker));
 }
 
 static struct status
 start(struct daemon *d)
 {
 	broker_init(&broker, d);
-	config(d);
-	return configure(&broker);
+	return broker_configure(&broker);
 }
 
 static void

@@ -5,7 +5,7 @@
 /* The parts of a configured URL. Pure. */
 #include <base/span.h>
 
-#define ORIGIN_HOST_MAX 253
+#define ORIGIN_HOST_MAX 247 /* with a port: UPSTREAM_HOST_MAX at most */
 #define ORIGIN_BASE_MAX 255
 #define ORIGIN_AUTHORITY_MAX (ORIGIN_HOST_MAX + 8)
 

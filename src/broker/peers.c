@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peers.c: the links of the broker: authority, gateways, demo.
+ * peers.c: what the broker is connected to and made from: its links (authority, gateways, demo),
+ * its configuration.
  *
  * Runs in: broker. Trusts: the supervisor for who is at the other end of a fresh link.
  * Owns: the links.
@@ -11,6 +12,7 @@
 #include "broker.h"
 #include "credentials.h"
 
+#include <base/cleanup.h>
 #include <wire/broker_demo.h>
 
 /* ---- authority ---- */
@@ -114,15 +116,27 @@ gateway_peer(struct broker *b, uint32_t peer_id, int fd)
 
 /* ---- demo ---- */
 static void
+drop_kept_of_demo(struct broker *b)
+{
+	struct provider *p;
+
+	LIST_FOREACH(p, &b->providers, entry)
+	{
+		if (p->row->secret_name == NULL)
+			upstream_drop_kept(p->upstream);
+	}
+}
+
+static void
 demo_closed(struct link *l, struct status why, void *ctx)
 {
 	struct broker *b = ctx;
 
 	(void)why;
-	if (b->demo.demo == l)
-		b->demo.demo = NULL;
+	if (b->demo == l)
+		b->demo = NULL;
 	link_free(l);
-	provider_drop_kept(&b->demo);
+	drop_kept_of_demo(b);
 }
 
 static void
@@ -130,21 +144,55 @@ demo_peer(struct broker *b, uint32_t peer_id, int fd)
 {
 	static const struct link_ops ops = { NULL, 0, demo_closed };
 
-	link_free(b->demo.demo);
-	b->demo.demo = NULL;
-	provider_drop_kept(&b->demo);
-	if (!is_ok(link_new(b->d->loop, fd, &bd_edge, true, &ops, b, &b->demo.demo)))
+	link_free(b->demo);
+	b->demo = NULL;
+	drop_kept_of_demo(b);
+	if (!is_ok(link_new(b->d->loop, fd, &bd_edge, true, &ops, b, &b->demo)))
 		diag_fatal("link of demo");
-	link_set_peer(b->demo.demo, peer_id);
+	link_set_peer(b->demo, peer_id);
 }
 
 void
 broker_init(struct broker *b, struct daemon *d)
 {
 	b->d = d;
+	b->system_ca = BUF_INIT(BROKER_CA_MAX);
 	LIST_INIT(&b->calls);
 	LIST_INIT(&b->credentials);
-	b->demo = (struct provider){ .ops = &provider_demo, .loop = d->loop };
+	LIST_INIT(&b->providers);
+}
+
+/* What is missing or cannot be read is as if it were empty: who needs it says so. */
+static void
+read_file(struct broker *b, const char *key, struct buf *out)
+{
+	struct status st;
+
+	buf_clear(out);
+	st = daemon_read_file(daemon_filef(b->d, "network.%s", key), out);
+	if (!is_ok(st) && st.code != E_NOTFOUND)
+		diag(DIAG_ERROR, "network.%s: %s", key, status_text(st));
+}
+
+struct status
+broker_configure(struct broker *b)
+{
+	auto_buf struct buf resolv = BUF_INIT(RESOLVE_TEXT_MAX), hosts = BUF_INIT(RESOLVE_TEXT_MAX);
+	const char *what = "";
+	struct status st, loaded;
+
+	b->body_bytes_max = conf_u64(b->d->conf, "limits.bodies_total_bytes");
+	if (b->body_bytes_max < b->body_bytes)
+		b->body_bytes_max = b->body_bytes;
+	read_file(b, "resolv_conf", &resolv);
+	read_file(b, "hosts", &hosts);
+	read_file(b, "ca_file", &b->system_ca);
+	TRY(resolver_configure(b->resolver, b->d->loop, buf_span(&resolv), buf_span(&hosts)));
+	st = sources_config(b, &what);
+	if (!is_ok(st))
+		diag(DIAG_ERROR, "%s: %s", what, status_text(st));
+	loaded = providers_load(b);
+	return is_ok(st) ? loaded : st;
 }
 
 void
@@ -164,9 +212,11 @@ void
 peers_free(struct broker *b)
 {
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
-	provider_drop_kept(&b->demo);
+	providers_free(b);
+	resolver_free(b->resolver);
+	buf_done(&b->system_ca);
 	link_free(b->authority);
-	link_free(b->demo.demo);
+	link_free(b->demo);
 	for (size_t i = 0; i < BROKER_GATEWAYS_MAX; i++)
 		link_free(b->gateways[i]);
 }

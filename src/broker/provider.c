@@ -1,112 +1,319 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * provider.c: the pool of kept connections of a provider, and the kind `demo`.
+ * provider.c: the providers of the configuration, by their kinds.
  *
- * Runs in: broker. Trusts: nothing behind a connection.
- * Owns: kept connections; one that carries an exchange is its call's.
- * Invariants: at most PROVIDER_OPEN_MAX connections, of which PROVIDER_KEPT_MAX are kept.
- * `demo` is reached by sending one end of a fresh socketpair over the link to its process: no
- * address, nothing to attack.
- * See: provider.h, wire/broker_demo.h.
+ * Runs in: broker. Trusts: its slice of the configuration, which was checked, and the files that
+ * the supervisor gives; a certificate file may still be no certificate.
+ * Owns: the table of providers; a provider lives as long as the last call that uses it.
+ * Invariants: a request's head holds nothing of the client's but the values that GB_OPEN names;
+ * the secret is not among what is put here.
+ * See: provider.h, wire/endpoint.h.
  */
-#include "provider.h"
+#include "broker.h"
 
 #include <assert.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include <base/cleanup.h>
-#include <wire/broker_demo.h>
+#include <base/encode.h>
+#include <crypto/hash.h>
+#include <http/write.h>
 
-#include "io.h"
+#define ANTHROPIC_VERSION "2023-06-01"
+#define USER_AGENT "sallyport/" SALLYPORT_VERSION
+
+static const struct provider_row rows[] = {
+	{ .kind = "demo", .base = "/v1", .gone = ERROR_UNAVAILABLE },
+	{ .kind = "openai",
+	    .base = "/v1",
+	    .secret_name = "authorization",
+	    .secret_prefix = "Bearer ",
+	    .tries_again = true,
+	    .gone = ERROR_UPSTREAM },
+	{ .kind = "anthropic",
+	    .base = "/v1",
+	    .base_end = "/v1",
+	    .secret_name = "x-api-key",
+	    .secret_prefix = "",
+	    .versioned = true,
+	    .tries_again = true,
+	    .gone = ERROR_UPSTREAM },
+};
+
+/* What a provider is made from. */
+struct making {
+	struct broker *b;
+	const char *name;
+	const struct provider_row *row;
+	struct buf ca;
+	uint8_t print[SHA256_LEN];
+};
+
+static const struct provider_row *
+row_of(const char *kind)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].kind, kind) == 0)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* ---- what it is made from ---- */
+static const char *
+key_of(const struct making *m, const char *key)
+{
+	const char *v = conf_strf(m->b->d->conf, "providers.%s.%s", m->name, key);
+
+	return v == NULL ? "" : v;
+}
+
+static struct status
+read_ca(struct making *m)
+{
+	int fd = daemon_filef(m->b->d, "providers.%s.ca_file", m->name);
+
+	if (fd < 0)
+		return buf_put_span(&m->ca, buf_span(&m->b->system_ca));
+	return daemon_read_file(fd, &m->ca);
+}
+
+/* Two configurations make the same provider if their fingerprints are the same. */
+static struct status
+fingerprint(struct making *m)
+{
+	static const char *const keys[] = { "kind", "base_url", "tls_min", "pin_sha256",
+		"allow_private", "allow_plain_loopback", "first_byte_s", "idle_s" };
+	auto_buf struct buf all = BUF_INIT(PROVIDER_FILE_MAX + 8192);
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		TRY(buf_put_str(&all, key_of(m, keys[i])));
+		TRY(buf_put_u8(&all, '\0'));
+	}
+	TRY(buf_put_span(&all, buf_span(&m->ca)));
+	return sha256(buf_span(&all), m->print);
+}
+
+static struct status
+put_base(struct provider *p, const char *path)
+{
+	struct span base = span_str(path[0] == '\0' ? p->row->base : path);
+	const char *end = p->row->base_end;
+	bool ends = end == NULL || (base.len >= strlen(end) &&
+				       span_eq_str(span_from(base, base.len - strlen(end)), end));
+	int n = snprintf(p->base, sizeof(p->base), "%.*s%s", SPAN_FMT(base), ends ? "" : end);
+
+	return n >= 0 && (size_t)n < sizeof(p->base) ? OK : fail(E_RANGE);
+}
+
+static struct status
+make_remote(const struct making *m, struct provider *p)
+{
+	auto_buf struct buf pin = BUF_INIT(UPSTREAM_PIN_LEN);
+	const struct conf *c = m->b->d->conf;
+	struct upstream_opts o = { .loop = m->b->d->loop,
+		.resolver = m->b->resolver,
+		.url = key_of(m, "base_url"),
+		.allow = conf_boolf(c, "providers.%s.allow_private", m->name)
+			     ? ADDRESS_BIT(ADDRESS_PRIVATE)
+			     : 0,
+		.plain = conf_boolf(c, "providers.%s.allow_plain_loopback", m->name),
+		.allow_tls12 = strcmp(key_of(m, "tls_min"), "1.2") == 0,
+		.ca_pem = buf_span(&m->ca),
+		.limits = {
+		    .first_byte_ms = (uint32_t)conf_u64f(c, "providers.%s.first_byte_s", m->name) *
+				     1000,
+		    .idle_ms = (uint32_t)conf_u64f(c, "providers.%s.idle_s", m->name) * 1000,
+		} };
+
+	if (key_of(m, "pin_sha256")[0] != '\0') {
+		TRY(base64_decode(span_str(key_of(m, "pin_sha256")), &pin));
+		if (pin.len != UPSTREAM_PIN_LEN)
+			return fail(E_RANGE);
+		o.pin = pin.ptr;
+	}
+	TRY(upstream_new(&o, &p->upstream));
+	return put_base(p, upstream_base(p->upstream));
+}
+
+static struct status
+make_parts(const struct making *m, struct provider *p)
+{
+	const char *spec = key_of(m, "credential");
+
+	TRY(span_to_cstr(span_str(m->name), p->name, sizeof(p->name)));
+	TRY(span_to_cstr(span_str(spec[0] == '\0' ? "none" : spec), p->spec, sizeof(p->spec)));
+	memcpy(p->print, m->print, sizeof(p->print));
+	TRY(credential_new(m->b, p->spec, &p->credential));
+	if (p->row->secret_name != NULL)
+		return make_remote(m, p);
+	TRY(put_base(p, ""));
+	return upstream_new_local(m->b->d->loop, p->row->kind, demo_connect, m->b, &p->upstream);
+}
 
 static void
-idle_closed(struct conn *c, void *pool)
+destroy(struct provider *p)
 {
-	struct provider *p = pool;
+	if (p->breaker.state != BREAKER_CLOSED)
+		daemon_metric_add(METRIC_BREAKERS_OPEN, -1);
+	upstream_free(p->upstream);
+	credential_free(p->credential);
+	free(p);
+}
 
-	for (size_t i = 0; i < p->nkept; i++) {
-		if (p->kept[i] != c)
-			continue;
-		p->kept[i] = p->kept[--p->nkept];
-		provider_discard(p, c);
-		return;
+static struct status
+make(const struct making *m)
+{
+	struct provider *p = calloc(1, sizeof(*p));
+	struct status st;
+
+	if (p == NULL)
+		return fail(E_NOMEM);
+	p->refs = 1;
+	p->row = m->row;
+	p->found = true;
+	st = make_parts(m, p);
+	if (is_ok(st))
+		LIST_INSERT_HEAD(&m->b->providers, p, entry);
+	else
+		destroy(p);
+	return st;
+}
+
+/* ---- the table ---- */
+struct provider *
+provider_find(struct broker *b, const char *name)
+{
+	struct provider *p;
+
+	LIST_FOREACH(p, &b->providers, entry)
+	{
+		if (strcmp(p->name, name) == 0)
+			return p;
 	}
+	return NULL;
+}
+
+void
+provider_ref(struct provider *p)
+{
+	assert(p->refs > 0);
+	p->refs++;
+}
+
+void
+provider_release(struct provider *p)
+{
+	if (--p->refs == 0)
+		destroy(p);
+}
+
+static void
+forget(struct provider *p)
+{
+	LIST_REMOVE(p, entry);
+	provider_release(p);
+}
+
+/* Keep the one there is if it would become the same, else put a new one in its place. */
+static struct status
+load_one(struct broker *b, const char *name)
+{
+	struct making m = { .b = b, .name = name, .ca = BUF_INIT(PROVIDER_FILE_MAX) };
+	struct provider *old = provider_find(b, name);
+	struct status st;
+
+	m.row = row_of(key_of(&m, "kind"));
+	if (m.row == NULL)
+		return fail(E_UNSUPPORTED);
+	st = read_ca(&m);
+	if (is_ok(st))
+		st = fingerprint(&m);
+	if (is_ok(st) && old != NULL && memcmp(old->print, m.print, sizeof(m.print)) == 0 &&
+	    (strcmp(old->spec, key_of(&m, "credential")) == 0 || old->row->secret_name == NULL)) {
+		old->found = true;
+	} else {
+		if (is_ok(st)) /* before the old one goes: they may share a credential */
+			st = make(&m);
+		if (old != NULL)
+			forget(old);
+	}
+	buf_done(&m.ca);
+	return st;
 }
 
 struct status
-provider_acquire(struct provider *p, bool fresh, struct conn **ret)
+providers_load(struct broker *b)
 {
-	static const struct conn_limits usual;
-	struct io io;
-	struct status st;
+	struct status first = OK;
+	struct provider *p, *next;
+	struct span name;
+	char text[PROVIDER_MAX + 1];
 
-	if (!fresh && p->nkept > 0) {
-		*ret = p->kept[--p->nkept]; /* the one used last: the others may grow old */
-		return OK;
+	LIST_FOREACH(p, &b->providers, entry)
+	p->found = false;
+	for (size_t i = 0; conf_each(b->d->conf, "providers", &i, &name);) {
+		struct status st = span_to_cstr(name, text, sizeof(text));
+
+		if (is_ok(st))
+			st = load_one(b, text);
+		if (is_ok(st))
+			continue;
+		diag(DIAG_ERROR, "providers.%.*s: %s", SPAN_FMT(name),
+		    st.code == E_SYNTAX ? "its URL or certificates cannot be used"
+					: status_text(st));
+		if (is_ok(first))
+			first = st;
 	}
-	if (p->nopen == PROVIDER_OPEN_MAX)
-		return fail(E_FULL);
-	TRY(p->ops->connect(p, &io));
-	st = conn_new(p->loop, &io, &usual, idle_closed, p, ret);
-	if (!is_ok(st)) {
-		io.ops->close(&io);
-		return st;
+	for (p = LIST_FIRST(&b->providers); p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
+		if (!p->found)
+			forget(p);
 	}
-	p->nopen++;
-	return OK;
+	return first;
 }
 
 void
-provider_discard(struct provider *p, struct conn *c)
+providers_free(struct broker *b)
 {
-	assert(p->nopen > 0);
-	p->nopen--;
-	conn_free(c);
+	while (!LIST_EMPTY(&b->providers))
+		forget(LIST_FIRST(&b->providers));
 }
 
-void
-provider_release(struct provider *p, struct conn *c)
-{
-	if (!conn_reusable(c) || p->nkept == PROVIDER_KEPT_MAX)
-		provider_discard(p, c);
-	else
-		p->kept[p->nkept++] = c;
-}
-
-void
-provider_drop_kept(struct provider *p)
-{
-	while (p->nkept > 0)
-		provider_discard(p, p->kept[--p->nkept]);
-}
-
-/* ---- demo ---- */
+/* ---- the head of a request ---- */
 static struct status
-demo_connect(struct provider *p, struct io *ret)
+put_versions(const struct gb_open *open, struct buf *out)
 {
-	static const struct wire_none none;
-	int fds[2];
-	struct status st;
+	struct span version = open->anthropic_version;
 
-	if (p->demo == NULL)
-		return fail(E_CLOSED);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-		return fail_errno();
-	st = link_send_fds(p->demo, 0, BD_CONNECT, &none, &fds[1], 1);
-	(void)close(fds[1]);
-	if (!is_ok(st)) {
-		(void)close(fds[0]);
-		return st;
-	}
-	*ret = io_socket(fds[0]);
-	return OK;
+	if (version.len == 0)
+		version = SPAN_LIT(ANTHROPIC_VERSION);
+	TRY(http_put_field(out, SPAN_LIT("anthropic-version"), version));
+	if (open->anthropic_beta.len == 0)
+		return OK;
+	return http_put_field(out, SPAN_LIT("anthropic-beta"), open->anthropic_beta);
 }
 
-const struct provider_ops provider_demo = {
-	.kind = "demo",
-	.authority = "demo",
-	.base = "/v1",
-	.gone = ERROR_UNAVAILABLE,
-	.connect = demo_connect,
-};
+struct status
+provider_put_head(const struct provider *p, const char *path, const struct gb_open *open,
+    uint64_t body_len, bool secret, struct buf *out)
+{
+	const struct provider_row *row = p->row;
+	char target[UPSTREAM_BASE_MAX + 64];
+	int n = snprintf(target, sizeof(target), "%s%s", p->base, path);
+
+	if (n < 0 || (size_t)n >= sizeof(target))
+		return fail(E_FULL);
+	TRY(http_put_request(out, SPAN_LIT("POST"), span_of(target, (size_t)n),
+	    span_str(upstream_authority(p->upstream))));
+	TRY(http_put_field_str(out, "user-agent", USER_AGENT));
+	TRY(http_put_field_str(
+	    out, "accept", open->stream ? "text/event-stream" : "application/json"));
+	TRY(http_put_field_str(out, "content-type", "application/json"));
+	TRY(http_put_length(out, body_len));
+	if (row->versioned)
+		TRY(put_versions(open, out));
+	if (!secret)
+		return http_put_end(out);
+	return http_put_secret_open(out, span_str(row->secret_name), span_str(row->secret_prefix));
+}

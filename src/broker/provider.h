@@ -3,44 +3,73 @@
 #define BROKER_PROVIDER_H
 
 /*
- * What a kind of provider is: how to reach it and where to post. The client,
- * its pool and its deadlines are the same for all.
+ * A provider of the configuration: its kind, its upstream, its credential, its
+ * breaker. A table of kinds says what differs; client, pool and deadlines are
+ * the same for all.
  */
+#include <sys/queue.h>
+
 #include <link/link.h>
+#include <wire/endpoint.h>
+#include <wire/errors.h>
+#include <wire/gateway_broker.h>
 
-#include "conn.h"
+#include "breaker.h"
+#include "credential.h"
+#include "upstream.h"
 
-#define PROVIDER_OPEN_MAX 1024 /* connections at once */
-#define PROVIDER_KEPT_MAX 64   /* of them kept for the next exchange */
+#define PROVIDER_HEAD_MAX 4096
+#define PROVIDER_FILE_MAX (1U << 20) /* ca_file */
+#define PROVIDER_TRIES_MAX 4         /* of one call, over all entries of its alias */
 
-struct provider;
+struct broker;
 
-struct provider_ops {
-	const char *kind;      /* as in the configuration */
-	const char *authority; /* Host */
-	const char *base;      /* path before those of wire/endpoint.h */
-	enum error gone;       /* when it cannot be reached, or hung up without a byte */
-	/* E_CLOSED: it is not there. E_SYS. */
-	struct status (*connect)(struct provider *p, struct io *ret);
+struct provider_row {
+	const char *kind;
+	const char *base;     /* where the URL has no path */
+	const char *base_end; /* appended to a path that does not end so; NULL: taken as it is */
+	const char *secret_name;
+	const char *secret_prefix;
+	bool versioned; /* anthropic-version, anthropic-beta */
+	bool tries_again;
+	enum error gone; /* when it cannot be reached, or hung up without a byte */
 };
 
 struct provider {
-	const struct provider_ops *ops;
-	uv_loop_t *loop;
-	struct link *demo; /* kind demo: its process, NULL while it is away */
-	struct conn *kept[PROVIDER_KEPT_MAX];
-	size_t nkept;
-	size_t nopen;
+	LIST_ENTRY(provider) entry;
+	unsigned refs; /* the table's, and one for each call */
+	char name[PROVIDER_MAX + 1];
+	const struct provider_row *row;
+	char base[UPSTREAM_BASE_MAX + 8];
+	struct upstream *upstream;
+	struct credential *credential;
+	struct breaker breaker;
+	uint8_t print[32]; /* of all that it was made from */
+	char spec[513];    /* of its credential */
+	bool found;        /* in the configuration that is being taken */
 };
+LIST_HEAD(providers, provider);
 
-/* A connection for one exchange; `fresh` refuses kept ones. E_CLOSED, E_FULL, E_SYS, E_NOMEM. */
-MUST_USE struct status provider_acquire(struct provider *p, bool fresh, struct conn **ret);
-/* After an exchange: kept if it may be, else closed. */
-void provider_release(struct provider *p, struct conn *c);
-void provider_discard(struct provider *p, struct conn *c);
-/* Its far end is gone: kept connections are of no use. */
-void provider_drop_kept(struct provider *p);
+/*
+ * Take the providers of b->d->conf: those that did not change keep their connections, their
+ * credential and their breaker. One that cannot be made is left out, with a diagnostic: its calls
+ * fail. E_NOMEM, and the first error of one that was left out.
+ */
+MUST_USE struct status providers_load(struct broker *b);
+void providers_free(struct broker *b);
+/* NULL: none of that name. */
+struct provider *provider_find(struct broker *b, const char *name);
+void provider_ref(struct provider *p);
+void provider_release(struct provider *p);
 
-extern const struct provider_ops provider_demo;
+/*
+ * The head of one request, up to the secret. `open` says what the gateway asked for. E_FULL,
+ * E_SYNTAX.
+ */
+MUST_USE struct status provider_put_head(const struct provider *p, const char *path,
+    const struct gb_open *open, uint64_t body_len, bool secret, struct buf *out);
+
+/* demo.c: the process `demo`, reached by a descriptor over its link. */
+MUST_USE struct status demo_connect(void *ctx, struct io *ret);
 
 #endif

@@ -15,8 +15,6 @@
 
 #define BLOCK 3 /* bytes that choose a row of the table of shifts */
 #define BASE64_ALIGNMENTS 3
-/* All forms of `n` bytes: raw 1, JSON 2, URL 2 * 3, hex 2 * 2, base64 6 * 4/3 and a rest. */
-#define FORMS_LEN(n) (21 * (n) + 24)
 #define FIRSTS 256 /* bytes that begin a needle, after the table of shifts */
 
 /* Needles while they are collected: ranges of `text`, which is wiped. */
@@ -195,6 +193,22 @@ fill(struct redactor *r, const struct forms *f)
 	}
 }
 
+/* Forms that are the same as the plain one take no room in the end. */
+static size_t
+forms_len(struct span s)
+{
+	size_t escaped = 0, reserved = 0, len;
+
+	for (size_t i = 0; i < s.len; i++) {
+		escaped += s.ptr[i] == '"' || s.ptr[i] == '\\';
+		reserved += !unreserved(s.ptr[i]);
+	}
+	len = s.len + 2 * 2 * s.len; /* plain, hex twice */
+	len += 2 * BASE64_ALIGNMENTS * ((s.len + 2) * 4 / 3 + 1);
+	len += escaped > 0 ? s.len + escaped : 0;
+	return len + (reserved > 0 ? 2 * (s.len + 2 * reserved) : 0);
+}
+
 struct status
 redactor_init(struct redactor *r, struct span secret)
 {
@@ -205,7 +219,7 @@ redactor_init(struct redactor *r, struct span secret)
 		return OK;
 	if (secret.len < BLOCK + 2)
 		return fail(E_RANGE);
-	TRY(secret_new(FORMS_LEN(secret.len), &f.text));
+	TRY(secret_new(forms_len(secret), &f.text));
 	collect(&f, secret);
 	st = secret_new(REDACT_SHIFTS + FIRSTS + f.len, &r->mem);
 	if (is_ok(st))
@@ -238,13 +252,13 @@ match_at(const struct redactor *r, const uint8_t *p, size_t len)
 	return best;
 }
 
-void
+size_t
 redact_all(const struct redactor *r, uint8_t *p, size_t len)
 {
-	size_t at = 0;
+	size_t at = 0, hits = 0;
 
 	if (r->window == 0)
-		return;
+		return 0;
 	while (len - at >= r->window) {
 		size_t shift = r->mem.ptr[block_hash(p + at + r->window - BLOCK)];
 		size_t found;
@@ -256,8 +270,10 @@ redact_all(const struct redactor *r, uint8_t *p, size_t len)
 		found = match_at(r, p + at, len - at);
 		if (found > 0)
 			memset(p + at, REDACT_MARK, found);
+		hits += found > 0;
 		at += found > 0 ? found : 1;
 	}
+	return hits;
 }
 
 /* Does `p` begin some needle without being all of it? */
@@ -275,16 +291,18 @@ begins_one(const struct redactor *r, const uint8_t *p, size_t len)
 }
 
 size_t
-redact_part(const struct redactor *r, uint8_t *p, size_t len)
+redact_part(const struct redactor *r, uint8_t *p, size_t len, size_t *ret_held)
 {
 	size_t hold = len < r->held_max ? len : r->held_max;
+	size_t hits = redact_all(r, p, len);
 	const uint8_t *first;
 
-	redact_all(r, p, len);
+	*ret_held = 0;
 	if (r->window == 0)
 		return 0;
 	first = r->mem.ptr + REDACT_SHIFTS;
 	while (hold > 0 && (first[p[len - hold]] == 0 || !begins_one(r, p + len - hold, hold)))
 		hold--;
-	return hold;
+	*ret_held = hold;
+	return hits;
 }

@@ -12,6 +12,7 @@
 #define REDACT_NEEDLES_MAX 12
 #define REDACT_SHIFTS 4096
 #define REDACT_MARK '*'
+#define REDACT_HELD_MAX 12288 /* held_max is less */
 
 struct redactor {
 	struct secret mem; /* the table of shifts, then the needles */
@@ -27,12 +28,12 @@ struct redactor {
 MUST_USE struct status redactor_init(struct redactor *r, struct span secret);
 void redactor_done(struct redactor *r);
 
-/* Overwrite each match that lies wholly in `p`. */
-void redact_all(const struct redactor *r, uint8_t *p, size_t len);
+/* Overwrite each match that lies wholly in `p`; how many there were. */
+size_t redact_all(const struct redactor *r, uint8_t *p, size_t len);
 /*
- * Same, and the length of the longest end of `p` that may be the beginning of a match: hold that
- * back, and put it before the next bytes.
+ * Same; *ret_held is the length of the longest end of `p` that may be the beginning of a match:
+ * hold that back, and put it before the next bytes.
  */
-size_t redact_part(const struct redactor *r, uint8_t *p, size_t len);
+size_t redact_part(const struct redactor *r, uint8_t *p, size_t len, size_t *ret_held);
 
 #endif

@@ -32,6 +32,7 @@ struct sock { /* one of c-ares */
 	uv_poll_t poll;
 	struct resolver *r;
 	ares_socket_t fd;
+	int events;
 };
 
 struct resolve_wait {
@@ -491,6 +492,8 @@ on_sock(uv_poll_t *p, int status, int events)
 	bool in = status < 0 || (events & UV_READABLE) != 0;
 	bool out = status < 0 || (events & UV_WRITABLE) != 0;
 
+	if (status < 0) /* libuv stopped watching; the error is for c-ares to read */
+		(void)uv_poll_start(p, s->events, on_sock);
 	ares_process_fd(s->r->channel, in ? s->fd : ARES_SOCKET_BAD, out ? s->fd : ARES_SOCKET_BAD);
 }
 
@@ -532,6 +535,7 @@ on_sock_state(void *ctx, ares_socket_t fd, int readable, int writable)
 
 	if (s == NULL)
 		return;
+	s->events = events;
 	if (events != 0) {
 		(void)uv_poll_start(&s->poll, events, on_sock);
 		return;

@@ -13,6 +13,7 @@
 #include "upstream.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -30,6 +31,8 @@ struct upstream_wait {
 struct upstream {
 	uv_loop_t *loop;
 	struct resolver *resolver;
+	upstream_connect *connect; /* local: no address */
+	void *connect_ctx;
 	struct origin origin;
 	unsigned allow; /* bits of classes */
 	struct conn_limits limits;
@@ -129,16 +132,40 @@ upstream_new(const struct upstream_opts *o, struct upstream **ret)
 	return OK;
 }
 
+struct status
+upstream_new_local(uv_loop_t *loop, const char *authority, upstream_connect *connect, void *ctx,
+    struct upstream **ret)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (u == NULL)
+		return fail(E_NOMEM);
+	LIST_INIT(&u->waits);
+	u->loop = loop;
+	u->connect = connect;
+	u->connect_ctx = ctx;
+	(void)snprintf(u->origin.host, sizeof(u->origin.host), "%s", authority);
+	(void)snprintf(u->origin.authority, sizeof(u->origin.authority), "%s", authority);
+	*ret = u;
+	return OK;
+}
+
+void
+upstream_drop_kept(struct upstream *u)
+{
+	while (u->nkept > 0) {
+		conn_free(u->kept[--u->nkept]);
+		u->nopen--;
+	}
+}
+
 void
 upstream_free(struct upstream *u)
 {
 	if (u == NULL)
 		return;
 	u->closed = true;
-	while (u->nkept > 0) {
-		conn_free(u->kept[--u->nkept]);
-		u->nopen--;
-	}
+	upstream_drop_kept(u);
 	if (u->nopen == 0)
 		destroy(u);
 }
@@ -305,20 +332,28 @@ on_dialled(void *ctx, struct status st, const struct io *io, size_t used)
 	done(done_ctx, OK, c);
 }
 
-struct status
-upstream_acquire(struct upstream *u, bool fresh, upstream_done *done, void *ctx,
-    struct upstream_wait **ret_wait, struct conn **ret)
+static struct status
+connect_local(struct upstream *u, struct conn **ret)
+{
+	struct io io;
+	struct status st;
+
+	TRY(u->connect(u->connect_ctx, &io));
+	st = conn_new(u->loop, &io, &u->limits, on_idle_closed, u, ret);
+	if (!is_ok(st)) {
+		io.ops->close(&io);
+		return st;
+	}
+	u->nopen++;
+	return OK;
+}
+
+static struct status
+begin_wait(struct upstream *u, upstream_done *done, void *ctx, struct upstream_wait **ret_wait)
 {
 	struct upstream_wait *w;
 	struct status st;
 
-	assert(!u->closed);
-	if (!fresh && u->nkept > 0) {
-		*ret = u->kept[--u->nkept]; /* the one used last: the others may grow old */
-		return OK;
-	}
-	if (u->nopen == UPSTREAM_OPEN_MAX)
-		return fail(E_FULL);
 	w = calloc(1, sizeof(*w));
 	if (w == NULL)
 		return fail(E_NOMEM);
@@ -332,6 +367,20 @@ upstream_acquire(struct upstream *u, bool fresh, upstream_done *done, void *ctx,
 		(void)uv_timer_start(u->timer, on_told, 0, 0);
 	*ret_wait = w;
 	return fail(E_AGAIN);
+}
+
+struct status
+upstream_acquire(struct upstream *u, bool fresh, upstream_done *done, void *ctx,
+    struct upstream_wait **ret_wait, struct conn **ret)
+{
+	assert(!u->closed);
+	if (!fresh && u->nkept > 0) {
+		*ret = u->kept[--u->nkept]; /* the one used last: the others may grow old */
+		return OK;
+	}
+	if (u->nopen == UPSTREAM_OPEN_MAX)
+		return fail(E_FULL);
+	return u->connect != NULL ? connect_local(u, ret) : begin_wait(u, done, ctx, ret_wait);
 }
 
 void
@@ -403,4 +452,25 @@ size_t
 upstream_open(const struct upstream *u)
 {
 	return u->nopen;
+}
+
+const char *
+upstream_why(struct status st)
+{
+	switch (st.code) {
+	case E_NOTFOUND:
+		return "the name does not exist";
+	case E_DENIED:
+		return "its address, certificate or key is not allowed";
+	case E_CLOSED:
+		return "does not take connections";
+	case E_PROTO:
+		return "does not speak a version of TLS that is allowed";
+	case E_TIMEOUT:
+		return "does not answer in time";
+	case E_FULL:
+		return "has too many connections";
+	default:
+		return status_text(st);
+	}
 }

@@ -18,6 +18,7 @@
 #define UPSTREAM_OPEN_MAX 1024 /* connections at once, those being made included */
 #define UPSTREAM_KEPT_MAX 64   /* of them kept for the next exchange */
 #define UPSTREAM_PIN_LEN 32
+#define UPSTREAM_BASE_MAX 255
 
 struct upstream;
 struct upstream_wait;
@@ -39,6 +40,12 @@ struct upstream_opts {
 	struct conn_limits limits;
 };
 
+/* Makes a stream at once. E_CLOSED: what it leads to is away. E_SYS. */
+typedef struct status upstream_connect(void *ctx, struct io *ret);
+
+/* One that has no address: `authority` for Host, `connect` for each connection. E_NOMEM. */
+MUST_USE struct status upstream_new_local(uv_loop_t *loop, const char *authority,
+    upstream_connect *connect, void *ctx, struct upstream **ret);
 /* Copies what it needs of `o`. E_SYNTAX (URL, PEM), E_RANGE, E_CRYPTO, E_NOMEM. */
 MUST_USE struct status upstream_new(const struct upstream_opts *o, struct upstream **ret);
 /*
@@ -54,6 +61,9 @@ void upstream_free(struct upstream *u);
  */
 typedef void upstream_done(void *ctx, struct status st, struct conn *c);
 
+/* What such a status means, for diagnostics. */
+const char *upstream_why(struct status st);
+
 /*
  * A connection for one exchange; `fresh` refuses kept ones. OK: *ret is ready now. E_AGAIN: it is
  * being made; `done` comes once, from the loop, unless *ret_wait is cancelled first. E_FULL,
@@ -65,6 +75,8 @@ void upstream_cancel(struct upstream_wait *w);
 /* After an exchange: kept if it may be, else closed. */
 void upstream_release(struct upstream *u, struct conn *c);
 void upstream_discard(struct upstream *u, struct conn *c);
+/* The far end is gone: kept connections are of no use. */
+void upstream_drop_kept(struct upstream *u);
 
 /* For the request's head and for records; owned by `u`. */
 const char *upstream_authority(const struct upstream *u); /* HOST, or HOST:PORT */

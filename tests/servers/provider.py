@@ -42,6 +42,7 @@ class Provider:
     def __init__(self, authority, names=("localhost", "127.0.0.1"), tls="1.3", keys=None, days=1,
                  plain=False, backlog=512):
         self.keys = keys
+        self.keyless = False    # a server in the house that asks for none
         self.answer = lambda seen: Reply()
         self.seen, self.queue = [], collections.deque()
         self.connections = self.open = self.most_open = self.handshakes_failed = 0
@@ -158,11 +159,11 @@ class Provider:
         need(seen.field("host") == self.host, 400, f"host is {seen.field('host')}")
         need(seen.field("transfer-encoding") is None, 400, "transfer-encoding with this provider")
         if dialect is wire_anthropic:
-            need(seen.field("x-api-key") or seen.field("authorization"), 401, "x-api-key header is required",
+            need(self.keyless or seen.field("x-api-key") or seen.field("authorization"), 401, "x-api-key header is required",
                  kind="authentication_error")
             wire_anthropic.judge_headers(seen)
         else:
-            need(seen.field("authorization"), 401, "You didn't provide an API key.")
+            need(self.keyless or seen.field("authorization"), 401, "You didn't provide an API key.")
             need(seen.field("x-api-key") is None, 400, "x-api-key to a provider of another dialect")
         path = seen.target.partition("?")[0]
         if seen.method == "GET" and path == "/v1/models":

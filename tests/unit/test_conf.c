@@ -288,10 +288,44 @@ static const struct {
 	{ OPENAI("base_url: 'https://h', credential: 'file:k', allow_plain_loopback: true"),
 	    "can never match" },
 	{ OPENAI("base_url: 'https://h', credential: 'vault:kv/openai#key'"),
-	    "not served by this version" },
-	{ OPENAI("base_url: 'http://[::1]:1', credential: none, allow_plain_loopback: true"),
-	    "not served by this version" },
+	    "a credential is in Vault" },
 };
+
+#define USED "models: {m: [{provider: x, model: y}]}\n"
+
+static void
+providers_are_taken(void **state)
+{
+	static const char *const good[] = {
+		OPENAI("base_url: 'http://[::1]:1', credential: none, allow_plain_loopback: true")
+		    USED,
+		OPENAI("base_url: 'https://localhost:8443/v1', credential: none, tls_min: '1.2'")
+		    USED,
+		POLICY "providers: {x: {kind: anthropic, base_url: 'https://127.0.0.2', "
+		       "credential: none, pin_sha256: "
+		       "'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='}}\n" USED,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++)
+		conf_free(parse_good(good[i]));
+}
+
+static void
+entries_of_a_model_are_bounded(void **state)
+{
+	char error[CONF_ERROR_MAX];
+	struct conf *c = NULL;
+
+	(void)state;
+#define E "{provider: demo, model: m}, "
+	conf_free(parse_good(POLICY "providers: {demo: {kind: demo}}\n"
+				    "models: {m: [" E E E E E E E E "]}\n"));
+	assert_false(is_ok(conf_parse(SPAN_LIT(POLICY "providers: {demo: {kind: demo}}\n"
+						      "models: {m: [" E E E E E E E E E "]}\n"),
+	    &c, error)));
+	assert_non_null(strstr(error, "one entry too many"));
+}
 
 static void
 credentials_are_references(void **state)
@@ -512,6 +546,8 @@ main(void)
 		cmocka_unit_test(lists_are_one_value),
 		cmocka_unit_test(faults_are_refused_with_their_line),
 		cmocka_unit_test(credentials_are_references),
+		cmocka_unit_test(providers_are_taken),
+		cmocka_unit_test(entries_of_a_model_are_bounded),
 		cmocka_unit_test(addresses_are_parsed),
 		cmocka_unit_test(slices_load_back),
 		cmocka_unit_test(bad_slices_are_refused),

@@ -25,6 +25,7 @@
 
 #define CONF_FILE_MAX (256U << 10) /* bytes of the file */
 #define CONF_ENTRIES_MAX 8192
+#define CONF_ENTRIES_OF_MODEL_MAX 8
 #define CONF_PATH_MAX 255
 #define CONF_VALUE_MAX 4096
 #define CONF_SLICE_MAX (512U << 10) /* bytes of a slice on the wire */

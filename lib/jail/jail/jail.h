@@ -33,10 +33,10 @@ struct jail {
 	const int *syscalls;
 	uint64_t caps;      /* capabilities kept, as bits 1ULL << CAP_…; 0 for nearly all */
 	uint32_t nofile;    /* RLIMIT_NOFILE, lowered to the hard limit */
-	bool sockets;       /* may create sockets (broker only) */
+	bool sockets;       /* may make TCP and UDP sockets (broker only) */
 	bool is_supervisor; /* upper bound of all: no Landlock, no own uid (its children need more)
 			     */
-	bool no_landlock_net; /* keeps TCP where the kernel could forbid it (broker) */
+	bool tcp_out; /* may connect by TCP (broker); binding stays forbidden where it can be */
 };
 
 /*

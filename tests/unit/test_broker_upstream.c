@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/broker upstream, dial, resolve, origin: names, addresses, TLS and the pool, on real sockets.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+
+#include <origin.h>
+#include <upstream.h>
+
+#include <base/encode.h>
+#include <crypto/crypto.h>
+#include <crypto/hash.h>
+
+#include "origin_server.h"
+
+#define WAIT_MS 8000
+#define OK_REPLY "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+
+static struct {
+	uv_loop_t loop;
+	struct resolver *resolver;
+	struct origin_server server;
+	struct dns_server dns;
+	struct upstream *u;
+	struct buf ca, cert, other_ca;
+	struct secret ca_key, key, other_key;
+	SSL_CTX *tls;
+	char url[300];
+	/* the user's side */
+	struct upstream_wait *wait;
+	struct conn *conn;
+	unsigned done, ended, failed;
+	struct status st;
+	enum error why;
+	struct buf body;
+} w;
+
+static void
+issue(const char *name, uint32_t ttl_s, struct buf *ca, struct secret *ca_key)
+{
+	const struct span sans[] = { span_str(name) };
+	const struct cert_leaf leaf = { .sans = sans, .san_count = 1, .ttl_s = ttl_s };
+
+	buf_clear(&w.cert);
+	secret_done(&w.key);
+	assert_true(is_ok(cert_leaf_issue(buf_span(ca), ca_key, &leaf, &w.cert, &w.key)));
+	SSL_CTX_free(w.tls);
+	w.tls = origin_tls(buf_span(&w.cert), &w.key, TLS1_3_VERSION);
+}
+
+static int
+up(void **state)
+{
+	char resolv[64];
+
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	w.ca = w.cert = w.other_ca = BUF_INIT(CERT_PEM_LEN_MAX);
+	w.body = BUF_INIT(1U << 20);
+	assert_true(is_ok(crypto_init()) && is_ok(tls_init()));
+	assert_true(is_ok(cert_ca_create(SPAN_LIT("test CA"), &w.ca, &w.ca_key)));
+	assert_true(is_ok(cert_ca_create(SPAN_LIT("other CA"), &w.other_ca, &w.other_key)));
+	issue("localhost", 3600, &w.ca, &w.ca_key);
+	assert_int_equal(uv_loop_init(&w.loop), 0);
+	dns_start(&w.dns, &w.loop);
+	snprintf(resolv, sizeof(resolv), "# test\nnameserver 127.0.0.1:%u\n", w.dns.port);
+	assert_true(is_ok(resolver_new(&w.resolver)));
+	assert_true(is_ok(resolver_configure(w.resolver, &w.loop, span_str(resolv),
+	    SPAN_LIT("127.0.0.1 in-hosts other # x\n10.0.0.1 private.example\n"))));
+	origin_start(&w.server, &w.loop, w.tls);
+	PLAY(&w.server, { .text = OK_REPLY });
+	return 0;
+}
+
+static int
+down(void **state)
+{
+	(void)state;
+	if (w.conn != NULL)
+		upstream_discard(w.u, w.conn);
+	if (w.u != NULL)
+		assert_int_equal(upstream_open(w.u), 0);
+	upstream_free(w.u);
+	resolver_free(w.resolver);
+	origin_stop(&w.server);
+	dns_stop(&w.dns);
+	for (int i = 0; i < 100 && uv_run(&w.loop, UV_RUN_NOWAIT) != 0; i++)
+		(void)usleep(1000);
+	assert_int_equal(uv_loop_close(&w.loop), 0); /* no handle was leaked */
+	SSL_CTX_free(w.tls);
+	buf_done(&w.ca);
+	buf_done(&w.cert);
+	buf_done(&w.other_ca);
+	buf_done(&w.body);
+	secret_done(&w.ca_key);
+	secret_done(&w.key);
+	secret_done(&w.other_key);
+	return 0;
+}
+
+static void
+on_timeout(uv_timer_t *t)
+{
+	*(bool *)t->data = true;
+}
+
+static void
+wait_for(const unsigned *count, unsigned want)
+{
+	bool late = false;
+	uv_timer_t timer;
+
+	(void)uv_timer_init(&w.loop, &timer);
+	timer.data = &late;
+	(void)uv_timer_start(&timer, on_timeout, WAIT_MS, 0);
+	while (*count < want && !late)
+		(void)uv_run(&w.loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&timer, NULL);
+	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+	assert_int_equal(*count, want);
+}
+
+static void
+on_done(void *ctx, struct status st, struct conn *c)
+{
+	(void)ctx;
+	w.st = st;
+	w.conn = c;
+	w.wait = NULL;
+	w.done++;
+}
+
+static struct upstream_opts
+opts(const char *scheme, const char *host)
+{
+	snprintf(w.url, sizeof(w.url), "%s://%s:%u/base", scheme, host, w.server.port);
+	return (struct upstream_opts){
+		.loop = &w.loop, .resolver = w.resolver, .url = w.url, .ca_pem = buf_span(&w.ca)
+	};
+}
+
+/* Make it, ask for a connection, wait for how that ends. */
+static uint16_t
+dialled(const struct upstream_opts *o)
+{
+	if (w.u == NULL)
+		assert_true(is_ok(upstream_new(o, &w.u)));
+	w.done = 0;
+	assert_int_equal(
+	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	wait_for(&w.done, 1);
+	return w.st.code;
+}
+
+static size_t
+room(void *ctx)
+{
+	(void)ctx;
+	return 4096;
+}
+
+static void
+on_head(void *ctx, const struct http_response *head)
+{
+	(void)ctx;
+	assert_int_equal(head->status, 200);
+}
+
+static void
+on_body(void *ctx, uint8_t *body, size_t len)
+{
+	(void)ctx;
+	assert_true(is_ok(buf_put(&w.body, body, len)));
+}
+
+static void
+on_end(void *ctx)
+{
+	(void)ctx;
+	w.ended++;
+}
+
+static void
+on_failed(void *ctx, enum error why, bool stale)
+{
+	(void)ctx, (void)stale;
+	w.why = why;
+	w.failed++;
+}
+
+static const struct conn_ops ops = { room, on_head, on_body, on_end, on_failed };
+
+static void
+exchange(void)
+{
+	const struct conn_request r = {
+		.head = SPAN_LIT("POST /base/x HTTP/1.1\r\nhost: h\r\ncontent-length: 6\r\n"
+				 "authorization: Bearer "),
+		.secret = SPAN_LIT("sk-secret"),
+		.body = { SPAN_LIT("ab"), SPAN_LIT("cd"), SPAN_LIT("ef") },
+	};
+
+	w.ended = 0;
+	buf_clear(&w.body);
+	assert_true(is_ok(conn_start(w.conn, &r, &ops, NULL)));
+	wait_for(&w.ended, 1);
+	assert_true(span_eq_str(buf_span(&w.body), "hi"));
+	assert_true(span_eq_str(buf_span(&w.server.seen),
+	    "POST /base/x HTTP/1.1\r\nhost: h\r\ncontent-length: 6\r\n"
+	    "authorization: Bearer sk-secret\r\n\r\nabcdef"));
+}
+
+/* ---- TLS ---- */
+static void
+an_exchange_goes_over_tls(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+	assert_true(conn_reusable(w.conn));
+	for (int i = 0; i < 3; i++) { /* kept, though tickets came meanwhile */
+		upstream_release(w.u, w.conn);
+		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+		assert_true(is_ok(upstream_acquire(w.u, false, on_done, NULL, &w.wait, &w.conn)));
+		exchange();
+	}
+	assert_int_equal(w.server.nconns, 1);
+	assert_string_equal(upstream_base(w.u), "/base");
+}
+
+static void
+another_name_is_refused(void **state)
+{
+	struct upstream_opts o = opts("https", "127.0.0.1");
+
+	(void)state;
+	assert_int_equal(dialled(&o), E_DENIED);
+	assert_int_equal(w.server.requests, 0);
+}
+
+static void
+another_authority_is_refused(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	o.ca_pem = buf_span(&w.other_ca);
+	assert_int_equal(dialled(&o), E_DENIED);
+}
+
+static void
+an_expired_certificate_is_refused(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	issue("localhost", 1, &w.ca, &w.ca_key);
+	w.server.ctx = w.tls;
+	sleep(2);
+	uv_update_time(&w.loop);
+	assert_int_equal(dialled(&o), E_DENIED);
+}
+
+static void
+tls_1_2_only_where_it_is_allowed(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	SSL_CTX_set_max_proto_version(w.tls, TLS1_2_VERSION);
+	assert_int_equal(dialled(&o), E_PROTO);
+	upstream_free(w.u);
+	w.u = NULL;
+	o.allow_tls12 = true;
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+}
+
+static void
+the_pin_is_the_key(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+	X509 *x = SSL_CTX_get0_certificate(w.tls);
+	uint8_t *der = NULL, pin[32];
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+
+	(void)state;
+	assert_true(is_ok(sha256(span_of(der, (size_t)len), pin)));
+	OPENSSL_free(der);
+	o.pin = pin;
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+	upstream_discard(w.u, w.conn);
+	w.conn = NULL;
+	upstream_free(w.u);
+	w.u = NULL;
+	pin[0] ^= 1;
+	assert_int_equal(dialled(&o), E_DENIED);
+}
+
+static void
+clear_text_is_no_tls(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	w.server.ctx = NULL;
+	PLAY(&w.server, { .text = "HTTP/1.1 400 Bad Request\r\n\r\n", .early = true });
+	assert_int_equal(upstream_new(&o, &w.u).code, E_OK);
+	assert_int_equal(
+	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	for (int i = 0; i < 50 && w.server.nconns == 0; i++)
+		(void)uv_run(&w.loop, UV_RUN_ONCE);
+	assert_true(send(w.server.conns[0].fd, "HTTP/1.1 400 Bad\r\n\r\n", 20, 0) == 20);
+	wait_for(&w.done, 1);
+	assert_int_equal(w.st.code, E_PROTO);
+}
+
+static void
+http_needs_leave(void **state)
+{
+	struct upstream_opts o = opts("http", "localhost");
+
+	(void)state;
+	w.server.ctx = NULL;
+	assert_int_equal(upstream_new(&o, &w.u).code, E_DENIED);
+	o.plain = true;
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+}
+
+/* ---- names and addresses ---- */
+static void
+names_come_from_dns(void **state)
+{
+	struct upstream_opts o = opts("https", "provider.example");
+
+	(void)state;
+	issue("provider.example", 3600, &w.ca, &w.ca_key);
+	w.server.ctx = w.tls;
+	w.dns.rows[0] = "127.0.0.1";
+	w.dns.nrows = 1;
+	o.allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+	upstream_discard(w.u, w.conn);
+	w.conn = NULL;
+	assert_int_equal(dialled(&o), E_OK);
+	assert_int_equal(w.dns.questions, 1); /* the answer is kept for its time */
+}
+
+static void
+the_hosts_file_comes_first(void **state)
+{
+	struct upstream_opts o = opts("https", "IN-hosts");
+
+	(void)state;
+	issue("in-hosts", 3600, &w.ca, &w.ca_key);
+	w.server.ctx = w.tls;
+	o.allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+	assert_int_equal(w.dns.questions, 0);
+}
+
+/* Whatever DNS says of a name that is not loopback itself. */
+static void
+addresses_are_checked(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0",
+		"100.64.0.1", "224.0.0.1" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct upstream_opts o = opts("https", "provider.example");
+
+		w.dns.rows[0] = bad[i];
+		w.dns.nrows = 1;
+		assert_int_equal(dialled(&o), E_DENIED);
+		upstream_free(w.u);
+		w.u = NULL;
+	}
+	assert_int_equal(w.server.nconns, 0);
+}
+
+static void
+private_addresses_need_leave(void **state)
+{
+	struct upstream_opts o = opts("https", "private.example");
+
+	(void)state;
+	assert_int_equal(dialled(&o), E_DENIED);
+	upstream_free(w.u);
+	w.u = NULL;
+	o.allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
+	assert_int_equal(dialled(&o), E_DENIED);
+}
+
+static void
+ipv4_in_disguise_is_refused(void **state)
+{
+	static const char *const bad[] = { "::ffff:127.0.0.1", "::1", "64:ff9b::7f00:1",
+		"fd00:ec2::254", "fe80::1", "2002:7f00:1::" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct upstream_opts o = opts("https", "six.example");
+
+		w.dns.rows[0] = "none";
+		w.dns.nrows = 1;
+		w.dns.six = bad[i];
+		assert_int_equal(dialled(&o), E_DENIED);
+		upstream_free(w.u);
+		w.u = NULL;
+	}
+}
+
+/* An answer that was good is asked again when its time is over, and checked again. */
+static void
+a_name_that_moves_is_checked_again(void **state)
+{
+	struct upstream_opts o = opts("https", "provider.example");
+
+	(void)state;
+	issue("provider.example", 3600, &w.ca, &w.ca_key);
+	w.server.ctx = w.tls;
+	w.dns.ttl_s = 1;
+	w.dns.rows[0] = "127.0.0.1";
+	w.dns.rows[1] = "169.254.169.254";
+	w.dns.nrows = 2;
+	o.allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
+	assert_int_equal(dialled(&o), E_OK);
+	exchange();
+	upstream_discard(w.u, w.conn);
+	w.conn = NULL;
+	(void)usleep(1100000);
+	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+	assert_int_equal(dialled(&o), E_DENIED);
+	assert_int_equal(w.dns.questions, 2);
+}
+
+static void
+a_name_that_is_not_there(void **state)
+{
+	struct upstream_opts o = opts("https", "nowhere.example");
+
+	(void)state;
+	w.dns.rows[0] = NULL;
+	w.dns.nrows = 1;
+	assert_int_equal(dialled(&o), E_NOTFOUND);
+	assert_int_equal(dialled(&o), E_NOTFOUND);
+	assert_int_equal(w.dns.questions, 1);
+}
+
+static void
+a_silent_name_server_times_out(void **state)
+{
+	struct upstream_opts o = opts("https", "silent.example");
+	uint64_t began = uv_hrtime();
+
+	(void)state;
+	w.dns.rows[0] = "";
+	w.dns.nrows = 1;
+	w.dns.six = "";
+	assert_int_equal(dialled(&o), E_TIMEOUT);
+	assert_true(uv_hrtime() - began < (RESOLVE_MS + 1000) * 1000000ULL);
+}
+
+static void
+nobody_listens(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	snprintf(w.url, sizeof(w.url), "https://127.0.0.1:1");
+	assert_int_equal(dialled(&o), E_CLOSED);
+}
+
+static void
+a_wait_is_cancelled(void **state)
+{
+	struct upstream_opts o = opts("https", "localhost");
+
+	(void)state;
+	assert_true(is_ok(upstream_new(&o, &w.u)));
+	assert_int_equal(
+	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	upstream_cancel(w.wait);
+	assert_int_equal(upstream_open(w.u), 0);
+	w.dns.rows[0] = "";
+	w.dns.nrows = 1;
+	upstream_free(w.u);
+	snprintf(w.url, sizeof(w.url), "https://silent.example");
+	assert_true(is_ok(upstream_new(&o, &w.u)));
+	assert_int_equal(
+	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+	upstream_cancel(w.wait);
+	upstream_free(w.u); /* while its question is under way */
+	w.u = NULL;
+	assert_int_equal(w.done, 0);
+}
+
+static void
+connections_are_bounded(void **state)
+{
+	struct upstream_opts o = opts("https", "silent.example");
+	static struct upstream_wait *waits[UPSTREAM_OPEN_MAX];
+	struct upstream_wait *more;
+
+	(void)state;
+	w.dns.rows[0] = "";
+	w.dns.nrows = 1;
+	assert_true(is_ok(upstream_new(&o, &w.u)));
+	for (size_t i = 0; i < UPSTREAM_OPEN_MAX; i++)
+		assert_int_equal(
+		    upstream_acquire(w.u, false, on_done, NULL, &waits[i], &w.conn).code, E_AGAIN);
+	assert_int_equal(upstream_acquire(w.u, false, on_done, NULL, &more, &w.conn).code, E_FULL);
+	for (size_t i = 0; i < UPSTREAM_OPEN_MAX; i++)
+		upstream_cancel(waits[i]);
+}
+
+/* ---- URLs ---- */
+static void
+urls_have_parts(void **state)
+{
+	static const struct {
+		const char *url, *host, *authority, *base;
+		uint16_t port;
+		bool loopback;
+	} rows[] = {
+		{ "https://API.Example.com", "api.example.com", "api.example.com", "", 443, false },
+		{ "https://h:443/", "h", "h", "", 443, false },
+		{ "https://h:8443/v1/", "h", "h:8443", "/v1", 8443, false },
+		{ "http://127.0.0.1:80/a/b", "127.0.0.1", "127.0.0.1", "/a/b", 80, true },
+		{ "http://[::1]:8000", "::1", "[::1]:8000", "", 8000, true },
+		{ "https://localhost", "localhost", "localhost", "", 443, true },
+		{ "https://localhost.evil", "localhost.evil", "localhost.evil", "", 443, false },
+	};
+	static const char *const bad[] = { "", "ftp://h", "https://", "https://:1", "https://h:0",
+		"https://h:65536", "https://h:x", "https://[::1", "https://[zz]",
+		"https://[::1]x" };
+	struct origin o;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_true(is_ok(origin_parse(rows[i].url, &o)));
+		assert_string_equal(o.host, rows[i].host);
+		assert_string_equal(o.authority, rows[i].authority);
+		assert_string_equal(o.base, rows[i].base);
+		assert_int_equal(o.port, rows[i].port);
+		assert_int_equal(o.loopback, rows[i].loopback);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_false(is_ok(origin_parse(bad[i], &o)));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(an_exchange_goes_over_tls),
+		T(another_name_is_refused),
+		T(another_authority_is_refused),
+		T(an_expired_certificate_is_refused),
+		T(tls_1_2_only_where_it_is_allowed),
+		T(the_pin_is_the_key),
+		T(clear_text_is_no_tls),
+		T(http_needs_leave),
+		T(names_come_from_dns),
+		T(the_hosts_file_comes_first),
+		T(addresses_are_checked),
+		T(private_addresses_need_leave),
+		T(ipv4_in_disguise_is_refused),
+		T(a_name_that_moves_is_checked_again),
+		T(a_name_that_is_not_there),
+		T(a_silent_name_server_times_out),
+		T(nobody_listens),
+		T(a_wait_is_cancelled),
+		T(connections_are_bounded),
+		cmocka_unit_test(urls_have_parts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
