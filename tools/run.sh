@@ -120,7 +120,6 @@ how_to_call() {
 cmd_run() {
 	local once= rc=0
 	[[ ${1-} != --once ]] || once=1
-	[[ -z ${1-} || -n $once ]] || die "run: unknown option: $1"
 	cmd_build
 	state_prepare
 	service_start

@@ -129,9 +129,11 @@ static const struct wire_field ctl_config_rows[] = {
 
 struct ctl_drain {
 	uint32_t grace_ms; /* how long idle clients may stay for one more request */
+	uint32_t end_ms;   /* when what still runs is to end with an error; 0: never */
 };
 static const struct wire_field ctl_drain_rows[] = {
 	WIRE_U32(struct ctl_drain, grace_ms, 60000),
+	WIRE_U32(struct ctl_drain, end_ms, 60000),
 };
 
 struct ctl_recorded {

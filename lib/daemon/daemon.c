@@ -288,6 +288,7 @@ on_drain(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)l, (void)id, (void)ctx;
 	self.d.drain_grace_ms = m->grace_ms;
+	self.d.drain_end_ms = m->end_ms;
 	self.d.draining = true;
 	if (self.d.ops->drain != NULL)
 		self.d.ops->drain(&self.d);

@@ -10,7 +10,7 @@
  */
 #include "conn.h"
 
-static uv_timer_t grace;
+static uv_timer_t grace, ending;
 static bool begun;
 
 static void
@@ -29,6 +29,13 @@ on_grace_over(uv_timer_t *timer)
 	drain_check(g);
 }
 
+/* The service ends: who still waits is told so, and the log how it ended. */
+static void
+on_ending(uv_timer_t *timer)
+{
+	requests_end(timer->data);
+}
+
 /* Also a second time, with a shorter grace. */
 void
 drain_start(struct daemon *d)
@@ -42,11 +49,15 @@ drain_start(struct daemon *d)
 		if (c->state == CONN_OPEN)
 			c->protocol->drain(c, false);
 	}
-	if (!begun)
+	if (!begun) {
 		(void)uv_timer_init(g->loop, &grace);
+		(void)uv_timer_init(g->loop, &ending);
+	}
 	begun = true;
-	grace.data = g;
+	grace.data = ending.data = g;
 	(void)uv_timer_start(&grace, on_grace_over, d->drain_grace_ms, 0);
+	if (d->drain_end_ms > 0)
+		(void)uv_timer_start(&ending, on_ending, d->drain_end_ms, 0);
 	drain_check(g);
 }
 

@@ -447,15 +447,15 @@ request_writable(struct request *r)
 	turn_writable(&r->turn);
 }
 
-void
-requests_unavailable(struct gateway *g)
+static void
+each_unavailable(struct gateway *g, void (*end)(struct turn *t, enum error error))
 {
 	struct request *r, *next;
 
 	for (r = TAILQ_FIRST(&g->active); r != NULL; r = next) {
 		next = TAILQ_NEXT(r, next);
 		if (r->call == 0) {
-			turn_revoke(&r->turn, ERROR_UNAVAILABLE);
+			end(&r->turn, ERROR_UNAVAILABLE);
 			continue;
 		}
 		link_call_cancel(g->authority, r->call);
@@ -463,6 +463,18 @@ requests_unavailable(struct gateway *g)
 		reply_error(r, ERROR_UNAVAILABLE);
 		request_over(r);
 	}
+}
+
+void
+requests_unavailable(struct gateway *g)
+{
+	each_unavailable(g, turn_revoke);
+}
+
+void
+requests_end(struct gateway *g)
+{
+	each_unavailable(g, turn_fail);
 }
 
 void

@@ -397,9 +397,9 @@ on_backoff(uv_timer_t *t)
 }
 
 void
-child_drain(struct child *c, uint32_t grace_ms)
+child_drain(struct child *c, uint32_t grace_ms, uint32_t end_ms)
 {
-	const struct ctl_drain m = { .grace_ms = grace_ms };
+	const struct ctl_drain m = { .grace_ms = grace_ms, .end_ms = end_ms };
 
 	if (c->state == CHILD_WAITING) {
 		(void)uv_timer_stop(&c->timer);

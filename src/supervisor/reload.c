@@ -77,7 +77,7 @@ adopt(struct supervisor *sv)
 			send_config(sv, c);
 	}
 	if (demo != NULL && !proc_wanted(sv, PROC_DEMO))
-		child_drain(demo, REPLACE_GRACE_MS);
+		child_drain(demo, REPLACE_GRACE_MS, 0);
 	if (demo == NULL && proc_wanted(sv, PROC_DEMO)) {
 		struct status st = child_start(sv, PROC_DEMO, 0);
 
@@ -202,7 +202,7 @@ reload_progress(struct supervisor *sv)
 
 		if (c->proc == PROC_GATEWAY && c->state != CHILD_FREE &&
 		    c->generation != sv->generation)
-			child_drain(c, REPLACE_GRACE_MS);
+			child_drain(c, REPLACE_GRACE_MS, 0);
 	}
 	if (sv->reloading)
 		reply(sv, true, "");

@@ -15,12 +15,13 @@
 static const struct {
 	enum proc procs[3];
 	uint32_t max_ms; /* the phase's share */
+	uint32_t end_ms; /* when requests that still run are answered with an error */
 } phases[] = {
-	{ { PROC_GATEWAY }, 7000 },
-	{ { PROC_BROKER, PROC_EXECUTOR, PROC_DEMO }, 600 },
-	{ { PROC_AUTHORITY, PROC_SPAWNER }, 1000 },
-	{ { PROC_STORE }, 400 },
-	{ { PROC_AUDIT }, 900 },
+	{ { PROC_GATEWAY }, 7000, 6000 },
+	{ { PROC_BROKER, PROC_EXECUTOR, PROC_DEMO }, 600, 0 },
+	{ { PROC_AUTHORITY, PROC_SPAWNER }, 1000, 0 },
+	{ { PROC_STORE }, 400, 0 },
+	{ { PROC_AUDIT }, 900, 0 },
 };
 #define NPHASES (sizeof(phases) / sizeof(phases[0]))
 
@@ -60,7 +61,7 @@ phase_begin(struct supervisor *sv)
 		struct child *c = &sv->children[i];
 
 		if (c->state != CHILD_FREE && in_phase(sv->phase, c->proc))
-			child_drain(c, 0);
+			child_drain(c, 0, phases[sv->phase].end_ms);
 	}
 	(void)uv_timer_start(&sv->stop_timer, on_phase_timeout, phases[sv->phase].max_ms, 100);
 }

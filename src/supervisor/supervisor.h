@@ -134,7 +134,7 @@ MUST_USE struct status descriptors_check(const struct conf *conf, char error[CON
 /* child.c: one process's life. */
 MUST_USE struct status child_start(struct supervisor *sv, enum proc proc, uint32_t index);
 struct child *child_of(struct supervisor *sv, enum proc proc, bool ready);
-void child_drain(struct child *c, uint32_t grace_ms);
+void child_drain(struct child *c, uint32_t grace_ms, uint32_t end_ms);
 /* Ask all whether they live; kill those that have been silent for HANG_MS. */
 void children_ping(struct supervisor *sv);
 void children_reap(struct supervisor *sv);

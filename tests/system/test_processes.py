@@ -183,6 +183,32 @@ def test_sigterm_drains_quickly_and_leaves_a_signed_head():
         assert inst.verify().returncode == 0
 
 
+def test_sigterm_tells_those_whose_requests_take_too_long():
+    with running() as inst:
+        answers = []
+
+        def slow(stream):
+            answers.append(inst.request("POST", "/v1/execute", {"language": "sh", "code": "echo a; sleep 60", "stream": stream}))
+
+        threads = [threading.Thread(target=slow, args=(stream,)) for stream in (False, True)]
+        for t in threads:
+            t.start()
+        time.sleep(1)
+        begun = time.monotonic()
+        assert inst.stop() == 0
+        assert time.monotonic() - begun < 10
+        for t in threads:
+            t.join()
+        (whole,) = [a for a in answers if isinstance(a[2], dict)]
+        (stream,) = [a for a in answers if isinstance(a[2], bytes)]
+        assert (whole[0], whole[2]["error"]["code"]) == (503, "unavailable")
+        assert stream[0] == 200 and b"event: error" in stream[2] and b'"unavailable"' in stream[2]
+        for _, headers, _ in answers:
+            last = [r for r in inst.records() if r.get("request_id") == headers["x-request-id"]][-1]
+            assert (last["event"]["type"], last["event"]["http_status"]) == ("ResponseReturned", 503), last
+        assert inst.verify().returncode == 0
+
+
 def test_a_second_supervisor_is_refused(service):
     done = service.operate("serve", check=False)
     assert done.returncode == 1

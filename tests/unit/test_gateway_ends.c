@@ -345,6 +345,31 @@ draining(void **state)
 	client_close(&c);
 }
 
+/* The service ends: what runs longer than that is answered and settled, not cut. */
+static void
+draining_has_an_end(void **state)
+{
+	struct client c;
+
+	(void)state;
+	peers.hold_run = true;
+	client_open(&c);
+	request(&c, "POST", "/v1/execute", key, "{\"language\":\"python\",\"code\":\"x\"}");
+	spin(20);
+	assert_non_null(peers.run_stream);
+	d.draining = true;
+	d.drain_grace_ms = 0;
+	d.drain_end_ms = 50;
+	drain_start(&d);
+	wait_for(&c, "HTTP/1.1 503 ");
+	assert_true(has(&c, "\"code\":\"unavailable\""));
+	wait_eof(&c);
+	assert_int_equal(peers.settles, 1);
+	assert_int_equal(peers.settle.error, ERROR_UNAVAILABLE);
+	assert_int_equal(peers.runs_cancelled, 1);
+	client_close(&c);
+}
+
 /* One more connection than descriptors: it waits, without a loop that spins. */
 static void
 out_of_descriptors(void **state)
@@ -395,6 +420,7 @@ main(void)
 		FLOW(garbage_gets_400),
 		FLOW(out_of_descriptors),
 		FLOW(draining),
+		FLOW(draining_has_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

@@ -68,6 +68,7 @@ struct daemon {
 	uint32_t generation; /* of the configuration */
 	bool draining;
 	uint32_t drain_grace_ms; /* in drain(): how long idle clients may stay */
+	uint32_t drain_end_ms;   /* in drain(): when what runs must end; 0: in its own time */
 	void *ctx;               /* the process's own */
 };
 
