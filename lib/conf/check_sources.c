@@ -196,23 +196,26 @@ check_aws_parts(const struct conf *c, char *error)
 			return refuse(c, error, aws_parts[i].key,
 			    "can never match: aws.credentials names another source");
 	}
-	if (strcmp(source, "shared_file") == 0 && conf_str(c, "aws.shared_file") == NULL)
-		return refuse(c, error, "aws.shared_file", "is missing");
 	return OK;
+}
+
+bool
+conf_uses_aws(const struct conf *c)
+{
+	struct span provider;
+
+	return used(c, REFERENCE_AWS, &provider);
 }
 
 static struct status
 check_aws(const struct conf *c, char *error)
 {
 	bool plain = conf_bool(c, "aws.allow_plain_loopback");
-	struct span provider;
-	bool wanted = used(c, REFERENCE_AWS, &provider);
+	bool wanted = conf_uses_aws(c);
 
+	/* Region and sources may come from the environment of `serve`: conf_env_apply(). */
 	if (!given(c, "aws"))
-		return wanted ? refuse(c, error, "aws", "is missing, and a credential is in AWS")
-			      : OK;
-	if (conf_str(c, "aws.region") == NULL)
-		return refuse(c, error, "aws.region", "is missing");
+		return OK;
 	for (size_t i = 0; i < sizeof(aws_urls) / sizeof(aws_urls[0]); i++)
 		TRY(check_url(c, error, aws_urls[i], plain));
 	TRY(check_aws_parts(c, error));

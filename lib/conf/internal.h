@@ -96,6 +96,10 @@ struct checker {
 MUST_USE struct status conf_refuse(const struct checker *k, const char *prefix, struct span name,
     const char *key, const char *why);
 MUST_USE struct status conf_check_provider(const struct checker *k, struct span name);
+/* Does a provider have its credential in AWS? */
+bool conf_uses_aws(const struct conf *c);
+/* env.c: what the file does not say. */
+MUST_USE struct status conf_env_apply(struct conf *c, conf_env_fn *get, char error[CONF_ERROR_MAX]);
 MUST_USE struct status conf_check(const struct conf *c, char error[CONF_ERROR_MAX]);
 /* vault and aws, and the credentials that need them. */
 MUST_USE struct status conf_check_sources(const struct conf *c, char error[CONF_ERROR_MAX]);

@@ -409,7 +409,7 @@ drop_nodes(struct conf *c)
 }
 
 static struct status
-complete(struct conf *c, char *error)
+complete(struct conf *c, conf_env_fn *get, char *error)
 {
 	auto_buf struct buf slice = BUF_INIT(CONF_SLICE_MAX);
 
@@ -418,12 +418,14 @@ complete(struct conf *c, char *error)
 	TRY(fill_defaults(c, error));
 	drop_nodes(c);
 	conf_sort(c);
+	if (get != NULL)
+		TRY(conf_env_apply(c, get, error));
 	TRY(conf_check(c, error));
 	return conf_slice(c, NULL, &slice); /* it must fit the wire */
 }
 
 static struct status
-parse_into(struct conf *c, struct span yaml, char *error)
+parse_into(struct conf *c, struct span yaml, conf_env_fn *get, char *error)
 {
 	struct reader r = { .conf = c, .error = error };
 	struct status st;
@@ -435,11 +437,17 @@ parse_into(struct conf *c, struct span yaml, char *error)
 	st = read_document(&r);
 	yaml_event_delete(&r.event);
 	yaml_parser_delete(&r.yaml);
-	return is_ok(st) ? complete(c, error) : st;
+	return is_ok(st) ? complete(c, get, error) : st;
 }
 
 struct status
 conf_parse(struct span yaml, struct conf **ret, char error[CONF_ERROR_MAX])
+{
+	return conf_parse_env(yaml, NULL, ret, error);
+}
+
+struct status
+conf_parse_env(struct span yaml, conf_env_fn *get, struct conf **ret, char error[CONF_ERROR_MAX])
 {
 	struct conf *c;
 	struct status st;
@@ -450,7 +458,7 @@ conf_parse(struct span yaml, struct conf **ret, char error[CONF_ERROR_MAX])
 		return fail(E_RANGE);
 	}
 	TRY(conf_new(&c));
-	st = parse_into(c, yaml.len > 0 ? yaml : SPAN_LIT(""), error);
+	st = parse_into(c, yaml.len > 0 ? yaml : SPAN_LIT(""), get, error);
 	if (!is_ok(st)) {
 		if (error[0] == '\0')
 			conf_error(error, 0, SPAN_EMPTY, "%s", status_text(st));

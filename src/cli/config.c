@@ -8,6 +8,7 @@
 #include "cli.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
@@ -25,7 +26,7 @@ cmd_config_check(const struct invocation *inv)
 
 	if (!is_ok(st))
 		return cli_status(path, st);
-	if (!is_ok(conf_parse(buf_span(&text), &c, error)))
+	if (!is_ok(conf_parse_env(buf_span(&text), getenv, &c, error)))
 		return cli_error(path, "%s", error);
 	conf_free(c);
 	return EXIT_DONE;

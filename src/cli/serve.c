@@ -55,6 +55,33 @@ environment_ok(void)
 	return true;
 }
 
+#define ENV_MAX 16
+struct environment {
+	char *lines[ENV_MAX + 1];
+	char text[ENV_MAX][CONF_VALUE_MAX + 64];
+};
+
+/* Nothing is passed on but the few variables that name a file, a role, a region or a URL. */
+static void
+environment_keep(struct environment *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; conf_env_variable(i) != NULL && n < ENV_MAX; i++) {
+		const char *name = conf_env_variable(i), *value = getenv(name);
+		int len;
+
+		if (value == NULL)
+			continue;
+		len = snprintf(e->text[n], sizeof(e->text[n]), "%s=%s", name, value);
+		if (len > 0 && (size_t)len < sizeof(e->text[n])) {
+			e->lines[n] = e->text[n];
+			n++;
+		}
+	}
+	e->lines[n] = NULL;
+}
+
 static bool
 kernel_ok(void)
 {
@@ -87,7 +114,7 @@ certificate_ok(const struct state *s)
 int
 cmd_serve(const struct invocation *inv)
 {
-	static char *const no_env[] = { NULL };
+	struct environment env;
 	auto_state struct state s = STATE_NONE;
 	char supervisor[CLI_PATH_MAX], option[] = "-c";
 	char *argv[] = { supervisor, option, s.conf_path, NULL };
@@ -102,7 +129,8 @@ cmd_serve(const struct invocation *inv)
 	if (!find_beside("libexec/sallyport/supervisor", supervisor))
 		return cli_error(
 		    "libexec/sallyport/supervisor", "is not there: run ./dev build first");
+	environment_keep(&env);
 	(void)fflush(NULL);
-	(void)execve(supervisor, argv, no_env);
+	(void)execve(supervisor, argv, env.lines);
 	return cli_status(supervisor, fail_errno());
 }

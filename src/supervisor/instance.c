@@ -109,7 +109,7 @@ instance_read_conf(
 		(void)snprintf(error, CONF_ERROR_MAX, "%s: %s", path, status_text(st));
 		return st;
 	}
-	TRY(conf_parse(buf_span(text), ret, error));
+	TRY(conf_parse_env(buf_span(text), getenv, ret, error));
 	st = descriptors_check(*ret, error);
 	if (!is_ok(st)) {
 		conf_free(*ret);

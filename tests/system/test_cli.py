@@ -185,8 +185,8 @@ def test_the_leaf_passes_strict_verification(private):
 
 def test_config_check_names_line_key_and_reason(private):
     f = private / "x.yaml"
-    f.write_text("policies:\n  p: { endpoints: chat }\nvault: {}\n")
-    fails(run("config", "check", str(f)), 1, "line 3: vault: unknown key")
+    f.write_text("policies:\n  p: { endpoints: chat }\noidc: {}\n")
+    fails(run("config", "check", str(f)), 1, "line 3: oidc: unknown key")
     fails(run("config", "check", str(private / "none")), 1, "No such file")
 
 
@@ -203,6 +203,22 @@ def test_serve_clears_its_environment(service):
     assert pathlib.Path(f"/proc/{pid}/environ").read_bytes() == b""
     argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     assert argv[0].endswith(b"/libexec/sallyport/supervisor")
+
+
+def test_only_places_of_aws_credentials_pass(make_instance):
+    inst = make_instance()
+    inst.stop()
+    env = {"AWS_REGION": "eu-central-1", "AWS_ROLE_ARN": "arn:aws:iam::1:role/x", "AWS_ACCESS_KEY_ID": "AKIAX",
+           "SECRET_CANARY": "canary", "LD_PRELOAD": "", "PATH": os.environ["PATH"]}
+    with open(inst.top / "log", "ab") as log:
+        inst.proc = subprocess.Popen([CLI, "serve", "-c", str(inst.conf)], env=env, stdin=subprocess.DEVNULL,
+                                     stdout=log, stderr=log)
+    inst.wait_ready()
+    assert sorted(pathlib.Path(f"/proc/{inst.proc.pid}/environ").read_bytes().split(b"\0")) == [
+        b"", b"AWS_REGION=eu-central-1", b"AWS_ROLE_ARN=arn:aws:iam::1:role/x"]
+    for name in ("gateway", "broker", "authority", "store", "executor", "audit"):
+        for pid in inst.pids(name):
+            assert pathlib.Path(f"/proc/{pid}/environ").read_bytes() == b""
 
 
 def test_a_due_certificate_is_renewed(make_instance):

@@ -3,9 +3,11 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <conf/conf.h>
 #include <conf/reference.h>
+#include <internal.h>
 
 static void
 references_are_read(void **state)
@@ -107,14 +109,12 @@ unused_and_unfinished_sections_are_refused(void **state)
 		    "vault.auth.approle.mount: expects a path" },
 		{ "vault: {address: 'https://v', token: t}\n", "unknown key" },
 		{ "aws: {region: eu-central-1}\n", "aws: can never match" },
-		{ "aws: {profile: x}\n", "aws.region: is missing" },
+		{ "aws: {profile: x}\n", "aws: can never match" },
 		{ "aws: {region: 'eu.evil/x'}\n", "aws.region: is not the name of a region" },
 		{ "aws: {region: eu-central-1, endpoint: 'http://x'}\n",
 		    "needs a loopback address" },
 		{ "aws: {region: eu-central-1, credentials: imds, shared_file: f}\n",
 		    "aws.shared_file: can never match" },
-		{ "aws: {region: eu-central-1, credentials: shared_file}\n",
-		    "aws.shared_file: is missing" },
 		{ "aws: {region: eu-central-1, access_key_id: x}\n", "unknown key" },
 	};
 
@@ -131,6 +131,112 @@ unused_and_unfinished_sections_are_refused(void **state)
 	}
 }
 
+/* ---- the environment of `serve` ---- */
+static struct {
+	const char *name;
+	char *value;
+} environment[4];
+
+static char *
+fake_getenv(const char *name)
+{
+	for (size_t i = 0; i < COUNT(environment); i++) {
+		if (environment[i].name != NULL && strcmp(environment[i].name, name) == 0)
+			return environment[i].value;
+	}
+	return NULL;
+}
+
+static void
+put(struct conf *c, const char *key, const char *value)
+{
+	char path[CONF_PATH_MAX + 1];
+	struct span v = span_str(value);
+	size_t n = strlen(key);
+
+	for (size_t i = 0; i < n; i++)
+		path[i] = key[i] == '.' ? CONF_SEP : key[i];
+	assert_true(is_ok(conf_add(c, span_of(path, n), &v, 1)));
+}
+
+static struct conf *
+with_aws(const char *credentials)
+{
+	struct conf *c = NULL;
+
+	assert_true(is_ok(conf_new(&c)));
+	put(c, "aws.credentials", credentials);
+	put(c, "providers.o.credential", "aws-sm:prod/openai#key");
+	conf_sort(c);
+	return c;
+}
+
+static void
+the_environment_names_files_and_places(void **state)
+{
+	char error[CONF_ERROR_MAX] = "";
+	struct conf *c = with_aws("auto");
+
+	(void)state;
+	memset(environment, 0, sizeof(environment));
+	assert_int_equal(conf_env_apply(c, fake_getenv, error).code, E_NOTFOUND);
+	assert_string_equal(error, "aws.region: is missing, as is AWS_REGION");
+	environment[0].name = "AWS_REGION";
+	environment[0].value = strdup("eu-central-1");
+	environment[1].name = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+	environment[1].value = strdup("/v2/credentials/x");
+	environment[2].name =
+	    "AWS_SECRET_ACCESS_KEY"; /* is refused elsewhere, and never asked for */
+	environment[2].value = strdup("canary");
+	assert_true(is_ok(conf_env_apply(c, fake_getenv, error)));
+	assert_string_equal(conf_str(c, "aws.region"), "eu-central-1");
+	assert_string_equal(
+	    conf_str(c, "aws.container.uri"), "http://169.254.170.2/v2/credentials/x");
+	conf_free(c);
+	/* The file has precedence, and a source that is not chosen is left alone. */
+	c = with_aws("imds");
+	put(c, "aws.region", "us-east-1");
+	conf_sort(c);
+	assert_true(is_ok(conf_env_apply(c, fake_getenv, error)));
+	assert_string_equal(conf_str(c, "aws.region"), "us-east-1");
+	assert_null(conf_str(c, "aws.container.uri"));
+	conf_free(c);
+	c = with_aws("web_identity");
+	assert_int_equal(conf_env_apply(c, fake_getenv, error).code, E_NOTFOUND);
+	assert_non_null(strstr(error, "AWS_ROLE_ARN"));
+	conf_free(c);
+	/* It is checked as the file is. */
+	environment[0].value[2] = '/';
+	c = with_aws("auto");
+	assert_false(is_ok(conf_env_apply(c, fake_getenv, error)));
+	assert_string_equal(error, "AWS_REGION: is not the name of a region");
+	conf_free(c);
+	/* Without a credential in AWS nothing is taken. */
+	assert_true(is_ok(conf_new(&c)));
+	assert_true(is_ok(conf_env_apply(c, fake_getenv, error)));
+	assert_int_equal(c->count, 0);
+	conf_free(c);
+	for (size_t i = 0; i < COUNT(environment); i++)
+		free(environment[i].value);
+}
+
+/* What may pass is no secret. */
+static void
+no_variable_with_a_secret_passes(void **state)
+{
+	size_t i = 0;
+
+	(void)state;
+	for (; conf_env_variable(i) != NULL; i++) {
+		const char *name = conf_env_variable(i);
+
+		assert_null(strstr(name, "SECRET"));
+		assert_null(strstr(name, "KEY"));
+		assert_true(strstr(name, "TOKEN") == NULL || strstr(name, "TOKEN_FILE") != NULL);
+	}
+	assert_int_equal(i, 9);
+}
+
 int
 main(void)
 {
@@ -138,6 +244,8 @@ main(void)
 		cmocka_unit_test(references_are_read),
 		cmocka_unit_test(what_is_no_reference_is_refused),
 		cmocka_unit_test(unused_and_unfinished_sections_are_refused),
+		cmocka_unit_test(the_environment_names_files_and_places),
+		cmocka_unit_test(no_variable_with_a_secret_passes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

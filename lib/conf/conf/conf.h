@@ -46,6 +46,15 @@ struct conf;
  * Errors: E_SYNTAX, E_RANGE, E_EXISTS, E_NOTFOUND, E_FULL, E_NOMEM.
  */
 MUST_USE struct status conf_parse(struct span yaml, struct conf **ret, char error[CONF_ERROR_MAX]);
+/*
+ * The same with the environment of `serve`, which may say where AWS credentials lie
+ * and which region is meant: see conf/env.c. `get` is getenv or the like.
+ */
+typedef char *conf_env_fn(const char *variable);
+MUST_USE struct status conf_parse_env(
+    struct span yaml, conf_env_fn *get, struct conf **ret, char error[CONF_ERROR_MAX]);
+/* The variables that may be set; NULL behind the last. */
+const char *conf_env_variable(size_t i);
 void conf_free(struct conf *c);
 
 /* Entries at or below any of the NULL-ended prefixes; NULL prefixes: all. */
