@@ -62,6 +62,8 @@ answer_over(struct answer *a)
 {
 	if (a->dialect != NULL && a->dialect->done != NULL)
 		a->dialect->done(a);
+	sse_reader_done(&a->sse);
+	toolcalls_trim(&a->calls);
 	a->dialect = NULL;
 	a->prompt = NULL;
 	a->own = NULL;

@@ -18,6 +18,7 @@
 	"{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME \
 	"\",\"description\":\"" TOOL_DESCRIPTION "\",\"parameters\":" TOOL_PARAMETERS "}}"
 
+static void read_choice(const struct json_doc *d, struct chat *c, uint32_t choice);
 static struct status read_tools(
     const struct json_doc *d, struct chat *c, uint32_t tools, struct fault *fault);
 static struct status edit_tools(const struct chat *c, bool attach, struct splices *s);
@@ -64,8 +65,7 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 	TRY(json_str(d, model, a, &c->p.model));
 	c->p.model_part = json_bytes(d, model);
 	c->messages_part = part(d, json_get_str(d, 0, "messages"));
-	c->choice_part = part(d, choice);
-	c->choice_ours = json_str_eq_str(d, json_get_str(d, choice, "type"), "code_interpreter");
+	read_choice(d, c, choice);
 	c->p.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
 	if (c->p.stream)
 		read_options(d, c, json_get_str(d, 0, "stream_options"));
@@ -76,6 +76,29 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 		return blame(fault, "must be 1 with code_interpreter", n);
 	*ret = &c->p;
 	return OK;
+}
+
+static bool
+is_ours(const struct json_doc *d, uint32_t tool)
+{
+	return json_str_eq_str(d, json_get_str(d, tool, "type"), "code_interpreter");
+}
+
+/* {"type":"code_interpreter"}, or the same in a list of allowed tools, with its mode. */
+static void
+read_choice(const struct json_doc *d, struct chat *c, uint32_t choice)
+{
+	uint32_t allowed = json_get_str(d, choice, "allowed_tools");
+	struct json_iter it = json_iter(d, json_get_str(d, allowed, "tools"));
+
+	c->choice_part = part(d, choice);
+	c->choice_mode_part = part(d, json_get_str(d, allowed, "mode"));
+	if (is_ours(d, choice))
+		c->choice_ours_part = c->choice_part;
+	while (json_next(&it)) {
+		if (is_ours(d, it.val))
+			c->choice_ours_part = json_bytes(d, it.val);
+	}
 }
 
 static bool
@@ -108,7 +131,7 @@ read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct faul
 	c->tools_part = part(d, tools);
 	c->tools_empty = json_size(d, tools) == 0;
 	while (json_next(&it)) {
-		if (!json_str_eq_str(d, json_get_str(d, it.val, "type"), "code_interpreter"))
+		if (!is_ours(d, it.val))
 			continue;
 		if (c->p.interpreter)
 			return blame(fault, "names code_interpreter a second time", it.val);
@@ -178,11 +201,13 @@ edit_choice(const struct chat *c, bool later, struct splices *s)
 
 	if (c->choice_part.ptr == NULL || span_eq(c->choice_part, none))
 		return OK;
-	if (later)
+	if (later && c->choice_mode_part.ptr != NULL)
+		TRY(splice_part(s, c->p.body, c->choice_mode_part, SPAN_LIT("\"auto\"")));
+	else if (later)
 		return splice_part(s, c->p.body, c->choice_part, SPAN_LIT("\"auto\""));
-	if (!c->choice_ours)
+	if (c->choice_ours_part.ptr == NULL)
 		return OK;
-	return splice_part(s, c->p.body, c->choice_part,
+	return splice_part(s, c->p.body, c->choice_ours_part,
 	    SPAN_LIT("{\"type\":\"function\",\"function\":{\"name\":\"" TOOL_NAME "\"}}"));
 }
 

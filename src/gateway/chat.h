@@ -16,7 +16,8 @@ struct chat {
 	struct span messages_part, tools_part, interpreter_part, choice_part;
 	struct span options_part, include_part;
 	bool tools_empty, options_empty;
-	bool choice_ours; /* tool_choice names our tool */
+	struct span choice_ours_part; /* where tool_choice names our tool */
+	struct span choice_mode_part; /* of a list of allowed tools */
 };
 
 static inline const struct chat *

@@ -86,6 +86,10 @@ drop_bodies(struct request *r)
 	clear_buf(&r->turn.answer.whole);
 	clear_buf(&r->turn.answer.held);
 	clear_buf(&r->turn.answer.scratch);
+	clear_buf(&r->turn.run.out[0].text);
+	clear_buf(&r->turn.run.out[1].text);
+	clear_buf(&r->turn.run.request);
+	clear_buf(&r->turn.run.files);
 	budget_release(&r->g->bodies, &r->charge);
 	r->room = 0;
 }

@@ -11,6 +11,7 @@
 
 #include <json/schema.h>
 
+#define CALL_KEPT_MAX 4096 /* memory of one text that serves the next request */
 #define SCHEMA_MEMORY_MAX (256UL << 10)
 
 /* Of our tool's arguments; made once. */
@@ -45,6 +46,20 @@ toolcalls_clear(struct toolcalls *t)
 		buf_clear(&t->items[i].args);
 	}
 	t->count = t->bytes = 0;
+}
+
+void
+toolcalls_trim(struct toolcalls *t)
+{
+	for (size_t i = 0; i < CALLS_MAX; i++) {
+		if (t->items[i].args.cap > CALL_KEPT_MAX)
+			buf_done(&t->items[i].args);
+		if (t->items[i].id.cap + t->items[i].name.cap > CALL_KEPT_MAX) {
+			buf_done(&t->items[i].id);
+			buf_done(&t->items[i].name);
+		}
+	}
+	toolcalls_clear(t);
 }
 
 struct status

@@ -39,6 +39,7 @@ struct toolcalls {
 
 void toolcalls_done(struct toolcalls *t);  /* frees */
 void toolcalls_clear(struct toolcalls *t); /* keeps the memory */
+void toolcalls_trim(struct toolcalls *t);  /* clears, and keeps little of it */
 /* One delta's "tool_calls". E_PROTO (shape, index), E_FULL (limits), E_NOMEM. */
 MUST_USE struct status toolcalls_delta(struct toolcalls *t, const struct json_doc *d, uint32_t arr);
 /* A whole message's "tool_calls". Same errors. */

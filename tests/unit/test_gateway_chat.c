@@ -74,6 +74,13 @@ static const struct edit_case edit_cases[] = {
 	  "\"tool_choice\":\"required\"}",
 	    false, ",2",
 	    "{\"model\":\"demo\",\"messages\":[1,2],\"tools\":[@],\"tool_choice\":\"auto\"}" },
+	{ "{\"model\":\"demo\",\"messages\":[1],\"tools\":[{\"type\":\"code_interpreter\"}],"
+	  "\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"required\","
+	  "\"tools\":[{\"type\":\"code_interpreter\"}]}}}",
+	    false, ",2",
+	    "{\"model\":\"demo\",\"messages\":[1,2],\"tools\":[@],\"tool_choice\":{\"type\":"
+	    "\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[{\"type\":"
+	    "\"function\",\"function\":{\"name\":\"code_interpreter\"}}]}}}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tool_choice\":\"none\"}", false, ",2",
 	    "{\"model\":\"demo\",\"messages\":[1,2],\"tool_choice\":\"none\"}" },
 };
