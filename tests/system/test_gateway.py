@@ -169,7 +169,7 @@ def test_targets_that_are_never_served(service, raw):
 
 def test_credentials_that_are_none(service, raw):
     for header in ("", f"Authorization: Basic {service.key}\r\n", f"Authorization: {service.key}\r\n",
-                   f"X-Api-Key: {service.key}\r\n", f"Cookie: key={service.key}\r\n",
+                   f"X-Api-Key: Bearer {service.key}\r\n", f"Cookie: key={service.key}\r\n",
                    f"Authorization: Bearer {service.key}\r\nAuthorization: Bearer {service.key}\r\n"):
         r = raw()
         r.send(f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n{header}\r\n")
