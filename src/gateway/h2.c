@@ -14,8 +14,6 @@
 
 #include <stdlib.h>
 
-#define PING_TEXT ((const uint8_t *)"draining") /* 8 bytes */
-
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx);
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *ctx);
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
@@ -85,20 +83,6 @@ start_session(struct conn *c)
 	return rc == 0 ? OK : fail(E_NOMEM);
 }
 
-/* The worker was replaced: no new streams, please; those under way are answered. */
-static void
-notice(struct conn *c)
-{
-	struct h2 *h = h2_of(c);
-
-	if (h->noticed)
-		return;
-	h->noticed = true;
-	(void)nghttp2_submit_shutdown_notice(h->session);
-	(void)nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, PING_TEXT);
-	conn_mark(c);
-}
-
 static struct status
 start_h2(struct conn *c)
 {
@@ -114,8 +98,6 @@ start_h2(struct conn *c)
 	h2_flood_init(h, gateway_now(c->g));
 	TRY(start_session(c));
 	daemon_metric_add(METRIC_HTTP2_CONNECTIONS, 1);
-	if (c->g->d->draining)
-		notice(c);
 	conn_arm(c, TIMEOUT_HEADER);
 	conn_mark(c);
 	return OK;
@@ -160,13 +142,18 @@ h2_send_away(struct conn *c, uint32_t why)
 	conn_mark(c);
 }
 
+/*
+ * The worker was replaced. Some clients give up streams under way when they hear of a
+ * GOAWAY: it is said between requests, and among them only when the grace is over.
+ * Streams beyond it are not looked at; their clients may send them anew.
+ */
 static void
 drain_h2(struct conn *c, bool now)
 {
-	if (now)
+	struct h2 *h = h2_of(c);
+
+	if (now || (h->nstreams == 0 && h->served))
 		go_away(c);
-	else
-		notice(c);
 }
 
 static bool
@@ -243,11 +230,17 @@ static void
 settle_h2(struct conn *c)
 {
 	struct h2 *h = h2_of(c);
+	bool ok;
 
 	h2_streams_part(h);
 	if (h->sent_away)
 		left_h2(c);
-	if (!fill(c)) {
+	ok = fill(c);
+	if (ok && c->g->d->draining) {
+		drain_h2(c, false); /* together with the last answer: before the next request */
+		ok = fill(c);
+	}
+	if (!ok) {
 		conn_close(c);
 		return;
 	}
@@ -395,9 +388,6 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 		(void)h2_flood(c, H2_EMPTY);
 	if (frame->hd.type == NGHTTP2_DATA && end && s != NULL)
 		h2_stream_end(s);
-	if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
-	    h2_of(c)->noticed)
-		go_away(c); /* all streams from before the notice are known */
 	return 0;
 }
 

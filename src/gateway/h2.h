@@ -83,8 +83,7 @@ struct h2 {
 	bool in_head;           /* a header block comes */
 	bool served;            /* has had a request */
 	bool known;             /* has had a good key: larger window */
-	bool noticed;           /* a first GOAWAY is out: no new streams are wished for */
-	bool away;              /* the last GOAWAY is out */
+	bool away;              /* GOAWAY is out: no more streams */
 	bool sent_away;         /* for a flood, or for what breaks the protocol */
 };
 
