@@ -200,7 +200,7 @@ upstream_error(struct turn *t)
 	if (t->upstream_status == 408 || t->upstream_status == 504)
 		return ERROR_UPSTREAM_TIMEOUT;
 	if (t->upstream_status == 529)
-		return ERROR_OVERLOADED;
+		return ERROR_UPSTREAM_BUSY;
 	if (t->upstream_status != 400 && t->upstream_status != 413 && t->upstream_status != 422)
 		return ERROR_UPSTREAM;
 	if (!is_ok(json_parse(&r->g->answer_doc, buf_span(&t->upstream))))

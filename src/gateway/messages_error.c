@@ -31,7 +31,8 @@ static uint16_t
 status_of(enum error error)
 {
 	/* Its clients know a full server by a status of its own. */
-	return error == ERROR_OVERLOADED ? 529 : error_rows[error].http;
+	return error == ERROR_OVERLOADED || error == ERROR_UPSTREAM_BUSY ? 529
+									 : error_rows[error].http;
 }
 
 static const char *
