@@ -10,8 +10,8 @@
 
 #define MODEL_TEXT_MAX (6 * MODEL_MAX + 2) /* as JSON, every byte escaped */
 #define CALL_RETRY_MS 15000                /* after so long nothing is tried again */
-#define CALL_PAUSE_MIN_MS 250              /* before the second round: at most; then it doubles */
-#define CALL_PAUSE_MAX_MS 4000
+#define CALL_PAUSE_MIN_MS 250U             /* before the second round: at most; then it doubles */
+#define CALL_PAUSE_MAX_MS 4000U
 #define CALL_WAIT_MAX_MS 5000 /* a longer retry-after is told to the client instead */
 
 struct pause; /* a timer that outlives its call */

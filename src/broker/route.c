@@ -103,7 +103,7 @@ struct status
 route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, uint32_t chance,
     struct route *ret)
 {
-	uint32_t weights[ROUTE_ENTRIES_MAX];
+	uint32_t weights[ROUTE_ENTRIES_MAX] = { 0 };
 	const char *name;
 
 	ret->count = 0;
