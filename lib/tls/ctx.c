@@ -291,6 +291,8 @@ tls_client_ctx_new(const struct tls_client_opts *o, struct tls_ctx **ret)
 	struct tls_ctx *ctx = NULL;
 
 	TRY(ctx_alloc(TLS_client_method(), false, &ctx));
+	/* Answers may hold secrets (Vault, AWS): what was read is wiped in OpenSSL's buffer. */
+	SSL_CTX_set_options(ctx->ssl, SSL_OP_CLEANSE_PLAINTEXT);
 	return ctx_finish(ctx, client_fill(ctx, o), ret);
 }
 

@@ -226,7 +226,9 @@ fields_sort(const struct sigv4_request *r, struct fields *ret)
 static bool
 same_as_before(const struct fields *f, size_t i)
 {
-	return i > 0 && name_order(f->at[i - 1]->name, f->at[i]->name) == 0;
+	const struct http_field *before = i == 0 ? NULL : f->at[i - 1];
+
+	return before != NULL && name_order(before->name, f->at[i]->name) == 0;
 }
 
 static struct status

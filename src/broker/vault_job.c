@@ -11,6 +11,7 @@
  */
 #include "vault_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -370,6 +371,7 @@ on_good(struct vault_work *w, const struct fetch_answer *a)
 {
 	struct status st;
 
+	assert(a != NULL);           /* no fault: there is an answer */
 	if (w->step == WORK_CHECK) { /* the token is good: it was the policy */
 		finish(w, SECRET_DENIED, true, 0);
 		return;

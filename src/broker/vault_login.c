@@ -12,6 +12,7 @@
  */
 #include "vault_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include <base/cleanup.h>
@@ -384,9 +385,12 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 	}
 	if (!is_ok(st))
 		v->at = 0;
-	if (fault != SECRET_FAULT_NONE)
+	if (fault != SECRET_FAULT_NONE) {
 		on_refused(v, a, fault, refused);
-	else if (v->step == VAULT_LOOKUP)
+		return;
+	}
+	assert(a != NULL); /* no fault: there is an answer */
+	if (v->step == VAULT_LOOKUP)
 		on_looked_up(v, a);
 	else if (v->step == VAULT_UNWRAP)
 		on_unwrapped(v, a);
