@@ -18,8 +18,10 @@ refuse(const struct conf *c, char *error, const char *path, const char *why)
 	struct span s;
 
 	(void)span_to_cstr(span_str(path), sep, sizeof(sep)).code;
-	for (char *p = sep; *p != '\0'; p++)
-		*p = *p == '.' ? CONF_SEP : *p;
+	for (char *p = sep; *p != '\0'; p++) {
+		if (*p == '.')
+			*p = CONF_SEP;
+	}
 	s = span_str(sep);
 	conf_error(error, conf_line(c, s), s, "%s", why);
 	return fail(E_RANGE);

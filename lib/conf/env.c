@@ -45,8 +45,11 @@ key_path(const char *key, char out[CONF_PATH_MAX + 1])
 {
 	size_t n = strlen(key);
 
-	for (size_t i = 0; i <= n; i++)
-		out[i] = key[i] == '.' ? CONF_SEP : key[i];
+	memcpy(out, key, n + 1);
+	for (size_t i = 0; i < n; i++) {
+		if (out[i] == '.')
+			out[i] = CONF_SEP;
+	}
 	return span_of(out, n);
 }
 

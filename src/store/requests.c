@@ -155,11 +155,13 @@ static struct status
 usage_keep(void *ctx, const struct as_usage_row *row)
 {
 	struct usage_page *p = ctx;
-	char *text = p->texts[p->n];
-	struct as_usage_row *r = &p->rows[p->n];
+	struct as_usage_row *r;
+	char *text;
 
 	if (p->n == AS_USAGE_PAGE_MAX)
 		return fail(E_FULL);
+	text = p->texts[p->n];
+	r = &p->rows[p->n];
 	*r = *row;
 	r->tenant = keep(text, row->tenant, TENANT_MAX);
 	r->user = keep(text + TENANT_MAX, row->user, USER_MAX);
