@@ -185,8 +185,9 @@ alpn_select(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 static struct status
 ctx_common(SSL_CTX *ssl, int version_min)
 {
-	SSL_CTX_set_options(
-	    ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* Without CLEANSE_PLAINTEXT what was read lies on in OpenSSL's buffers: keys, prompts. */
+	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+				     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				  SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);

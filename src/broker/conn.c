@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <crypto/secret.h>
 #include <http/write.h>
 
 enum conn_state { CONN_IDLE, CONN_BUSY, CONN_CLOSED };
@@ -332,6 +333,7 @@ finish(struct conn *c)
 	c->reusable = http_response_keep_alive(c->parser) && c->in.len == 0 && !c->half &&
 		      !c->broken && !c->io.ops->pending(&c->io);
 	c->used_before = true;
+	http_response_next(c->parser, false); /* wipes the head, in which a key may be echoed */
 	if (c->reusable) {
 		c->state = CONN_IDLE;
 		due_at(c, uv_now(c->timer.loop) + CONN_KEPT_MS);
@@ -405,6 +407,7 @@ read_once(struct conn *c)
 {
 	size_t n = 0, room = c->ops->room(c->ctx);
 	struct status st;
+	bool more;
 
 	if (room == 0) { /* the client is slow, not the provider */
 		c->paused = true;
@@ -431,7 +434,9 @@ read_once(struct conn *c)
 	if (c->out_first == CONN_PARTS)
 		deadline(c, c->limits.idle_ms);
 	c->in = span_of(c->buf, n);
-	return parse_all(c) && (c->broken || c->io.ops->pending(&c->io));
+	more = parse_all(c);
+	secret_wipe(c->buf, n);
+	return more && (c->broken || c->io.ops->pending(&c->io));
 }
 
 void
