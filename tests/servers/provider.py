@@ -310,7 +310,11 @@ class Answer:
                 self.seen.left_at = time.monotonic()
                 raise Gone
             self.writer.write(part)
-            await self.writer.drain()
+            try:
+                await self.writer.drain()
+            except ConnectionError:
+                self.seen.left_at = time.monotonic()
+                raise
             self.seen.sent += len(part)
 
     def gone(self):

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Providers' keys out of a real Vault, with its database engine on a real PostgreSQL, and out of AWS Secrets
+Manager (moto, with signatures checked): rotation under load, a sealed Vault, revoked tokens, deleted secrets.
+
+Shortened for the test: how often a new version is looked for (vault.poll_s, aws.poll_s: 2 s instead of 20),
+the time for which Vault is sealed (15 s), and the leases of the database (6 s, at most 20 s)."""
+
+import time
+
+import pytest
+
+from instance import Instance
+from load import steady
+from upstreams import entry, models_at
+
+CHAT = {"model": "gpt", "messages": [{"role": "user", "content": "Hi."}]}
+POLL = ", poll_s: 2 }"
+NEVER_USED_AGAIN_S = 60
+
+
+def ask(inst):
+    return inst.request("POST", "/v1/chat/completions", CHAT)
+
+
+def answered(inst):
+    return ask(inst)[0] == 200
+
+
+def wait_until(what, seconds):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
+
+
+def shorter(conf):
+    return conf.rstrip().removesuffix("}") + POLL
+
+
+@pytest.fixture
+def fresh(provider, vault, authority, tmp_path):
+    """A running instance whose provider's key lies in Vault; the key is `one`."""
+    provider.forget()
+    vault.put("providers/gpt", {"key": "sk-one-0123456789"})
+    provider.keys = {"sk-one-0123456789"}
+    inst = Instance()
+    inst.edit(models_at({"real": entry(provider, authority, credential="vault:secret/providers/gpt#key")},
+                        {"gpt": [("real", "gpt-real")]}, vault=shorter(vault.approle(inst.dir))))
+    try:
+        inst.start()
+        wait_until(lambda: answered(inst), 10)
+        yield inst
+        assert provider.refused() == []
+    except BaseException:
+        print(inst.text_log())
+        raise
+    finally:
+        inst.remove()
+        provider.keys = None
+
+
+def test_rotation_with_overlap(fresh, provider, vault):
+    """0 of 200 requests/s fail, and the old key is not used any more long before 60 s are over."""
+    with steady(fresh, CHAT, 200, 15) as load:
+        time.sleep(3)
+        provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
+        vault.put("providers/gpt", {"key": "sk-two-0123456789"})
+        changed = time.monotonic()
+        wait_until(lambda: provider.seen and provider.seen[-1].key == "sk-two-0123456789", 10)
+        time.sleep(1)
+        provider.keys = {"sk-two-0123456789"}
+    assert load.report["failures"] == 0 and load.report["issued"] == 3000, load.report
+    old = [s.at for s in provider.seen if s.key == "sk-one-0123456789"]
+    assert old and max(old) - changed < 10
+
+
+def test_rotation_without_overlap(fresh, provider, vault):
+    """The old key ends at the moment when the new one is there: a 401 fetches it."""
+    with steady(fresh, CHAT, 200, 8) as load:
+        time.sleep(2)
+        vault.put("providers/gpt", {"key": "sk-two-0123456789"})
+        provider.keys = {"sk-two-0123456789"}
+    assert load.report["failures"] == 0, load.report
+    refused = [s for s in provider.seen if s.status == 401]
+    assert refused, "the old key was tried"
+    assert max(s.at for s in refused) - min(s.at for s in refused) < 2
+
+
+def test_vault_sealed(fresh, provider, vault):
+    with steady(fresh, CHAT, 50, 18) as load:
+        time.sleep(1)
+        vault.seal()
+        try:
+            time.sleep(15)
+        finally:
+            vault.unseal()
+    assert load.report["failures"] == 0, load.report
+    # … and afterwards versions are looked for again.
+    vault.put("providers/gpt", {"key": "sk-two-0123456789"})
+    provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
+    wait_until(lambda: answered(fresh) and provider.seen[-1].key == "sk-two-0123456789", 40)
+
+
+def test_token_revoked(fresh, provider, vault):
+    """One new login; no request notices."""
+    logins = [p for _, p, _ in vault.audit() if p == "auth/approle/login"]
+    with steady(fresh, CHAT, 50, 8) as load:
+        time.sleep(1)
+        vault.revoke_all_tokens()
+        vault.put("providers/gpt", {"key": "sk-two-0123456789"})
+        provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
+    assert load.report["failures"] == 0, load.report
+    assert provider.seen[-1].key == "sk-two-0123456789"
+    again = [p for _, p, _ in vault.audit() if p == "auth/approle/login"]
+    assert len(logins) < len(again) <= len(logins) + 2
+
+
+def test_secret_deleted(fresh, provider, vault):
+    """Deleted means deleted: requests are refused, clearly; a new version serves again."""
+    vault.delete("providers/gpt")
+    wait_until(lambda: not answered(fresh), 15)
+    status, _, answer = ask(fresh)
+    assert status == 503 and "error" in answer, answer
+    assert "sk-one" not in str(answer) and "secret/" not in str(answer)
+    vault.put("providers/gpt", {"key": "sk-one-0123456789"})
+    wait_until(lambda: answered(fresh), 30)
+
+
+def test_every_access_is_recorded(fresh, vault):
+    vault.put("providers/gpt", {"key": "sk-one-0123456789"})
+    read = [r for r in fresh.records() if r["event"]["type"] == "SecretAccessed"]
+    assert read
+    assert "sk-one" not in str(fresh.records())
+    assert fresh.verify().returncode == 0
+
+
+def test_dynamic_credentials(provider, vault, postgres, authority):
+    """A database's password as the provider's key: leased, renewed, replaced in time, revoked at the end."""
+    provider.forget()
+    provider.keys = None
+    vault.database(postgres, ttl="6s", max_ttl="20s")
+    inst = Instance()
+    try:
+        inst.edit(models_at({"real": entry(provider, authority,
+                                           credential="vault:database/creds/app#password")},
+                            {"gpt": [("real", "gpt-real")]}, vault=shorter(vault.approle(inst.dir))))
+        inst.start()
+        wait_until(lambda: answered(inst), 10)
+        first = provider.seen[-1].key
+        end = time.monotonic() + 26
+        while time.monotonic() < end:
+            assert answered(inst)
+            # Whatever is used is alive in the database at that moment.
+            assert any(postgres.login(role, provider.seen[-1].key) == "" for role in postgres.roles())
+            time.sleep(0.5)
+        assert provider.seen[-1].key != first
+        assert any(p == "sys/leases/renew" for _, p, _ in vault.audit())
+        inst.stop()
+        wait_until(lambda: postgres.roles() == [], 10)
+    finally:
+        print(inst.text_log())
+        inst.remove()
+
+
+ROLE = "arn:aws:iam::123456789012:role/broker"
+AWS_KEYS = {
+    "shared_file": lambda aws, folder: f"shared_file: {aws.shared_file(folder)}",
+    "imds": lambda aws, folder: f"imds_endpoint: \"{aws.plain}\", allow_plain_loopback: true",
+    "container": lambda aws, folder: f"container: {{ uri: \"{aws.container}\", token_file: "
+                 f"{written(folder, aws.container_token)} }}, allow_plain_loopback: true",
+    "web_identity": lambda aws, folder: f"sts_endpoint: {aws.endpoint}, web_identity: {{ role_arn: \"{ROLE}\", "
+                    f"token_file: {written(folder, 'x.y.z')} }}",
+}
+
+
+def written(folder, text):
+    file = folder / "token"
+    file.touch(0o600)
+    file.write_text(text)
+    return file
+
+
+def aws_conf(aws, authority, kind, folder):
+    return (f"{{ region: eu-central-1, endpoint: {aws.endpoint}, ca_file: {authority.ca}, credentials: {kind}, "
+            f"{AWS_KEYS[kind](aws, folder)}{POLL}")
+
+
+@pytest.fixture
+def in_aws(provider, aws, authority, request):
+    provider.forget()
+    name = f"gpt/{time.monotonic_ns()}"
+    aws.create(name, {"key": "sk-one-0123456789"})
+    provider.keys = {"sk-one-0123456789"}
+    inst = Instance()
+    inst.edit(models_at(
+        {"real": entry(provider, authority, credential=f"aws-sm:{name}#key")},
+        {"gpt": [("real", "gpt-real")]},
+        aws=aws_conf(aws, authority, getattr(request, "param", "shared_file"), inst.dir)))
+    inst.secret = name
+    try:
+        inst.start()
+        wait_until(lambda: answered(inst), 15)
+        yield inst
+        assert [e["refused"] for e in aws.log() if e["refused"]] == []
+    except BaseException:
+        print(inst.text_log())
+        raise
+    finally:
+        inst.remove()
+        provider.keys = None
+
+
+def test_aws_rotation(in_aws, provider, aws):
+    with steady(in_aws, CHAT, 100, 6) as load:
+        time.sleep(1)
+        aws.rotate(in_aws.secret, {"key": "sk-two-0123456789"})
+        provider.keys = {"sk-two-0123456789"}
+    assert load.report["failures"] == 0, load.report
+    assert provider.seen[-1].key == "sk-two-0123456789"
+
+
+@pytest.mark.parametrize("in_aws", AWS_KEYS, indirect=True)
+def test_aws_keys(in_aws, provider, aws):
+    """From wherever AWS hands them out."""
+    assert answered(in_aws) and provider.seen[-1].key == "sk-one-0123456789"
+    assert any(e["target"].startswith("secretsmanager.Get") and not e["refused"] for e in aws.log())
+
+
+def test_aws_previous(in_aws, provider, aws):
+    """AWSCURRENT is ahead of the provider: AWSPREVIOUS is tried."""
+    aws.rotate(in_aws.secret, {"key": "sk-two-0123456789"})
+    provider.keys = {"sk-one-0123456789"}
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        assert answered(in_aws)
+        time.sleep(0.2)
+    provider.keys = {"sk-two-0123456789"}
+    wait_until(lambda: answered(in_aws), 10)
+
+
+def test_aws_throttling(in_aws, provider, aws):
+    """Told to slow down and failing for a moment: what is cached serves."""
+    aws.fail_next((400, "ThrottlingException"), (500, "InternalServiceError"))
+    with steady(in_aws, CHAT, 50, 8) as load:
+        pass
+    assert load.report["failures"] == 0, load.report
