@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Providers over TLS behind the whole service: what reaches them, and what their faults become."""
 
+import base64
 import json
 import threading
 import time
@@ -62,6 +63,7 @@ def forget(provider, second):
     provider.forget()
     second.forget()
     provider.keyless = second.keyless = True
+    provider.keys = None
 
 
 def chat(inst, model=MODEL, **more):
@@ -176,6 +178,85 @@ def test_reload_takes_other_authorities(gate, provider, authority, tmp_path, mak
     failed = inst.operate("reload", check=False)
     assert failed.returncode == 1 and "none.pem" in failed.stderr
     assert chat(inst)[0] == 200
+
+
+KEY = "sk-provider-Ab3x9Kq27-canary"
+
+
+@pytest.fixture(scope="module")
+def keyed(authority, provider):
+    """With a credential of the store."""
+    from instance import Instance
+    inst = Instance(edit=configured(
+        {"one": entry("openai", provider.url, authority.ca).replace("none", "'file:one'")},
+        {MODEL: "[ { provider: one, model: gpt-real } ]"}))
+    try:
+        inst.start()
+        inst.operate("secret", "set", "one", input=KEY)
+        yield inst
+    finally:
+        inst.remove()
+
+
+def test_the_credential_is_sent(keyed, provider):
+    provider.keys = {KEY}
+    status, _, body = chat(keyed)
+    assert status == 200, body
+    assert provider.seen[0].field("authorization") == f"Bearer {KEY}"
+    assert KEY not in json.dumps(keyed.records()) + keyed.text_log()
+
+
+@pytest.mark.parametrize("form", [str, lambda k: k.encode().hex(), lambda k: base64.b64encode(k.encode()).decode()])
+@pytest.mark.parametrize("split", [None, 1, 7])
+def test_an_echoed_credential(keyed, provider, form, split):
+    provider.keys = {KEY}
+    echo = form(KEY)
+    for stream in (False, True):
+        provider.say(Reply(text=f"your key is {echo}, yours", split=split))
+        status, _, body = chat(keyed, stream=stream)
+        text = body.decode() if stream else json.dumps(body)
+        assert status == 200 and "*****" in text
+        assert echo[3:-4] not in text
+    provider.say(Reply(status=400, error=f"{echo} is no good"))
+    status, _, body = chat(keyed)
+    assert status == 400 and echo[3:-4] not in json.dumps(body)
+    assert metric(keyed, "secrets_redacted_total") > 0
+
+
+def test_a_rotated_credential(keyed, provider):
+    """The provider takes another key from now on: the request that finds out is not lost."""
+    provider.keys = {KEY}
+    assert chat(keyed)[0] == 200
+    provider.forget()
+    provider.keys = {KEY + "-2"}
+    keyed.operate("secret", "rotate", "one", input=KEY + "-2")
+    assert chat(keyed)[0] == 200
+    provider.keys = {KEY}  # and back: the one before is tried once
+    assert chat(keyed)[0] == 200
+    provider.keys = {"sk-another-altogether"}
+    status, headers, body = chat(keyed)
+    assert status == 502 and body["error"]["code"] == "upstream_error"
+    assert "key" not in body["error"]["message"].lower()
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "10.0.0.1", "127.0.0.1", "::ffff:127.0.0.1"])
+def test_a_name_that_leads_inside(keyed, provider, authority, tmp_path, address):
+    """Whoever controls a name cannot make the broker speak to what lies inside."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{address} models.example\n")
+    before = keyed.conf.read_text()
+    keyed.edit(lambda text: text.replace(provider.url, f"https://models.example:{provider.port}")
+               + f"network: {{ hosts: '{hosts}' }}\n")
+    try:
+        keyed.operate("reload")
+        connections = provider.connections
+        status, _, body = chat(keyed)
+        assert status == 502, body
+        assert provider.connections == connections
+        assert "not allowed" in keyed.text_log()
+    finally:
+        keyed.edit(lambda _: before)
+        keyed.operate("reload")
 
 
 def test_metrics_tell(gate):
