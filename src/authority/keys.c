@@ -114,6 +114,8 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 
 	if (u == NULL || (key != NULL && key->user != u))
 		return fail(E_PROTO);
+	if (u->subject_key == NULL) /* there was no locked memory for it */
+		return fail(E_NOMEM);
 	TRY(policy_ref_get(&k->refs, p, m->policy, &policy));
 	if (key == NULL)
 		TRY(key_new(k, m->id, &key));

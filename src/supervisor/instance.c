@@ -110,7 +110,7 @@ instance_read_conf(
 		return st;
 	}
 	TRY(conf_parse_env(buf_span(text), getenv, ret, error));
-	st = descriptors_check(*ret, error);
+	st = limits_check(*ret, error);
 	if (!is_ok(st)) {
 		conf_free(*ret);
 		*ret = NULL;

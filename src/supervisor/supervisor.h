@@ -127,9 +127,8 @@ MUST_USE struct status files_send(const struct child *c);
 /* Those that others rotate, once more; what cannot be opened is left out. */
 void files_send_again(const struct child *c);
 
-/* descriptors.c: enough descriptors for this configuration? Raises the soft limit when it is lower.
- */
-MUST_USE struct status descriptors_check(const struct conf *conf, char error[CONF_ERROR_MAX]);
+/* limits.c: enough of each resource for this configuration? Raises soft limits. */
+MUST_USE struct status limits_check(const struct conf *conf, char error[CONF_ERROR_MAX]);
 
 /* child.c: one process's life. */
 MUST_USE struct status child_start(struct supervisor *sv, enum proc proc, uint32_t index);

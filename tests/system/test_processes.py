@@ -336,22 +336,28 @@ def test_start_is_refused_where_a_key_is_readable_by_others():
         inst.remove()
 
 
-@pytest.mark.parametrize("pool, hard, needed", [(4, 500, 512), (200, 800, 908)])
-def test_start_is_refused_below_the_descriptors_that_it_needs(pool, hard, needed):
+@pytest.mark.parametrize("pool, limit, why", [
+    (4, "-n 500", "open files (ulimit -n, LimitNOFILE) is 500, and this configuration needs 512"),
+    (200, "-n 800", "open files (ulimit -n, LimitNOFILE) is 800, and this configuration needs 908"),
+    (4, "-l 64", "locked memory (ulimit -l, LimitMEMLOCK) is 65536, and this configuration needs 262144"),
+    (4, "-v 4000000", "address space (ulimit -v, LimitAS) is 4096000000, and this configuration needs no limit"),
+    (4, "-f 1000", "of a file (ulimit -f, LimitFSIZE) is 1024000, and this configuration needs no limit"),
+])
+def test_start_is_refused_under_limits_that_are_too_low(pool, limit, why):
     inst = Instance(edit=lambda text: re.sub(r"pool: \d+", f"pool: {pool}", text, count=1))
     try:
-        r = subprocess.run(["bash", "-c", f'ulimit -n {hard}; exec "$0" serve -c "$1"', str(BUILD / "sallyport"),
+        r = subprocess.run(["bash", "-c", f'ulimit {limit}; exec "$0" serve -c "$1"', str(BUILD / "sallyport"),
                             str(inst.conf)], capture_output=True, text=True, timeout=30, check=False)
-        assert r.returncode == 1 and f"is {hard}, and {needed} are needed" in r.stderr, r
+        assert r.returncode == 1 and why in r.stderr, r
     finally:
         inst.remove()
 
 
-def test_a_low_soft_limit_of_descriptors_is_raised():
+def test_low_soft_limits_are_raised():
     inst = Instance()
     try:
         with open(inst.top / "log", "ab") as log:
-            inst.proc = subprocess.Popen(["bash", "-c", 'ulimit -Sn 32; exec "$0" serve -c "$1"', str(BUILD / "sallyport"),
+            inst.proc = subprocess.Popen(["bash", "-c", 'ulimit -Sn 32 -Sl 8 -Sv 1000000; exec "$0" serve -c "$1"', str(BUILD / "sallyport"),
                                           str(inst.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         inst.wait_ready()
         assert inst.execute("print(1)")[0] == 200

@@ -441,6 +441,9 @@ test_keys_never_change_hands(void **state)
 	k.user = SPAN_LIT("u");
 	assert_true(is_ok(keys_put(&m.keys, &m.policies, &k, NULL)));
 	assert_int_equal(m.key->revoked_s, 5);
+	/* A user for whose key there was no locked memory has none. */
+	m.key->user->subject_key = NULL;
+	assert_int_equal(keys_put(&m.keys, &m.policies, &k, NULL).code, E_NOMEM);
 	unmake(&m);
 }
 
