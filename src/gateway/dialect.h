@@ -76,7 +76,10 @@ struct dialect {
 	struct status (*write)(const struct prompt *p, const struct edits *e, struct buf *out,
 	    uint32_t *ret_model_off);
 
-	/* ---- the provider's answer: E_PROTO (nonsense, an error), E_FULL, E_NOMEM ---- */
+	/*
+	 * ---- the provider's answer: E_PROTO (nonsense, an error), E_AGAIN (it says that it is
+	 * overloaded), E_FULL, E_NOMEM ----
+	 */
 	void (*start)(struct answer *a); /* a->own is zeroed; limits of its bufs */
 	void (*again)(struct answer *a); /* before each model call but the first */
 	void (*done)(struct answer *a);  /* gives back what a->own holds */

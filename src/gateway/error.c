@@ -4,8 +4,8 @@
  *
  * Runs in: gateway. Trusts: nothing. Owns: nothing.
  * Invariants: no message but those of the table, of fixed texts, and of a
- * provider about its sender's own request; the 401 of a bad key is the same for
- * everybody, so it has the members that each vendor's SDK looks for.
+ * provider about its sender's own request; the 401 of a bad key, and what is told
+ * before it, are the same for everybody, with members that each vendor's SDK looks for.
  * See: wire/errors.h; docs/api.md, "Errors".
  */
 #include <base/cleanup.h>
@@ -64,7 +64,7 @@ put_openai(const struct request *r, enum error error, struct buf *out)
 	struct json_writer w = json_writer(out);
 
 	json_put_object(&w);
-	if (error == ERROR_INVALID_KEY) {
+	if (error == ERROR_INVALID_KEY || r->route == NULL) {
 		json_put_key(&w, "type");
 		json_put_text(&w, "error");
 	}

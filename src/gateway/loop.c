@@ -157,6 +157,8 @@ answer_error(struct status st)
 {
 	if (st.code == E_PROTO || st.code == E_SYNTAX)
 		return ERROR_UPSTREAM;
+	if (st.code == E_AGAIN)
+		return ERROR_UPSTREAM_BUSY;
 	return st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL;
 }
 

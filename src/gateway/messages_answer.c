@@ -16,8 +16,8 @@
 
 typedef struct status on_event(struct answer *a);
 
-static on_event on_start, on_block_start, on_delta, on_block_stop, on_end, on_stop, on_ping,
-    on_error;
+static on_event on_start, on_block_start, on_delta, on_block_stop, on_end, on_stop, on_ping;
+static struct status on_error(const struct answer *a);
 
 static const struct {
 	const char *type;
@@ -30,7 +30,6 @@ static const struct {
 	{ "message_delta", on_end },
 	{ "message_stop", on_stop },
 	{ "ping", on_ping },
-	{ "error", on_error },
 };
 
 void
@@ -135,6 +134,8 @@ messages_event(struct answer *a, struct span name)
 	uint32_t type = json_get_str(d, 0, "type");
 
 	(void)name; /* some servers leave it out */
+	if (json_type(d, 0) == JSON_OBJECT && json_str_eq_str(d, type, "error"))
+		return on_error(a);
 	TRY(messages_check_root(d));
 	if (json_type(d, type) != JSON_STRING || !is_name(json_bytes(d, type)))
 		return fail(E_PROTO);
@@ -151,10 +152,11 @@ messages_event(struct answer *a, struct span name)
 }
 
 static struct status
-on_error(struct answer *a)
+on_error(const struct answer *a)
 {
-	(void)a;
-	return fail(E_PROTO);
+	uint32_t type = json_get_str(a->doc, json_get_str(a->doc, 0, "error"), "type");
+
+	return fail(json_str_eq_str(a->doc, type, "overloaded_error") ? E_AGAIN : E_PROTO);
 }
 
 static struct status

@@ -92,8 +92,9 @@ reply_fields(const struct request *r, uint16_t status, struct http_field fields[
 	struct fields f = { fields, 0, text, REPLY_TEXT_MAX };
 
 	add(&f, "x-request-id", span_of(r->id_text, 36));
-	/* The same for everybody whose key is not good. */
-	add(&f, status == 401 ? style_anthropic.request_id : r->style->request_id,
+	/* The same for everybody whose key is not good, or not looked at yet. */
+	add(&f,
+	    status == 401 || r->route == NULL ? style_anthropic.request_id : r->style->request_id,
 	    span_of(r->id_text, 36));
 	add(&f, "x-content-type-options", SPAN_LIT("nosniff"));
 	if (status == 401) {

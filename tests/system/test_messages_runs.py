@@ -169,3 +169,59 @@ def test_models(claude, client):
         claude.models.retrieve("demo")
     assert "claude" in [m.id for m in client.models.list()]
 
+
+
+# ---- bad input, bad upstreams ----
+
+def test_too_much(provider, claude):
+    image = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgoAAAAA" * 1250000}
+    with pytest.raises(anthropic.APIStatusError) as e:
+        claude.messages.create(**{**ASKED, "messages": [{"role": "user", "content": [
+            {"type": "image", "source": image}]}]})
+    assert e.value.status_code == 413 and e.value.body["type"] == "error" and e.value.request_id
+    tools = [{"name": f"t{n}", "input_schema": {"type": "object"}} for n in range(1000)]
+    for more, where in ((dict(tools=tools), "/tools"), (dict(extra_body={"Model": "x"}), "/Model")):
+        with pytest.raises(anthropic.BadRequestError) as e:
+            claude.messages.create(**ASKED, **more)
+        assert e.value.body["error"]["details"]["param"] == where
+    assert provider.seen == []
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r", b"\n"])
+def test_lines_end_as_they_may(provider, claude, end):
+    """Split at every byte, within characters too."""
+    provider.say(Reply(text="Ü, \U0001f600.", thinking="Ä.", split=1,
+                       edit=lambda pieces: [p.replace(b"\n", end) for p in pieces]))
+    with claude.messages.stream(**ASKED) as s:
+        assert "".join(s.text_stream) == "Ü, \U0001f600."
+        assert s.get_final_message().content[0].thinking == "Ä."
+
+
+@pytest.mark.parametrize("what", [
+    b"event: message_start\ndata: {\n\n", b"event: content_block_stop\ndata: [1]\n\n", b"data: \xff\xfe\n\n",
+    b'event: ping\ndata: {"type":"ping","type":"ping"}\n\n', b"event: a\ndata: x\n\n" * 3])
+def test_nonsense_in_a_stream(provider, claude, what):
+    provider.say(Reply(text="one two three", edit=lambda pieces: [*pieces[:3], what, *pieces[3:]]))
+    with pytest.raises(anthropic.APIStatusError) as e:
+        with claude.messages.stream(**ASKED) as s:
+            s.get_final_message()
+    assert e.value.body["error"]["type"] == "api_error" and e.value.body["request_id"]
+
+
+@pytest.mark.parametrize("what", [b"", b"{", b"<html>", b'{"type":"message"}', b"[]",
+                                  b'{"type":"error","error":{"type":"x"}}'])
+def test_nonsense_whole(provider, claude, what):
+    provider.say(Reply(edit=lambda _: [what]))
+    with pytest.raises(anthropic.InternalServerError) as e:
+        claude.messages.create(**ASKED)
+    assert e.value.status_code == 502 and e.value.error_code == "upstream_error"
+
+
+def test_no_run_that_was_none(provider, claude):
+    """A provider that shows runs of its own."""
+    block = (b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":'
+             b'{"type":"server_tool_use","id":"srvtoolu_1","name":"bash_code_execution","input":{}}}\n\n')
+    provider.say(Reply(edit=lambda pieces: [*pieces[:2], block, *pieces[2:]]))
+    with pytest.raises(anthropic.APIStatusError):
+        with claude.messages.stream(**ASKED, tools=[CODE]) as s:
+            s.get_final_message()

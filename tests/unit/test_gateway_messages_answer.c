@@ -451,7 +451,7 @@ static const struct {
 } hostile[] = {
 	{ true, false, PING EVENT("message_stop", "") },
 	{ true, false, START("a") START("b") END("end_turn", "1") },
-	{ true, false, START("a") EVENT("error", ",\"error\":{\"type\":\"overloaded_error\"}") },
+	{ true, false, START("a") EVENT("error", ",\"error\":{\"type\":\"api_error\"}") },
 	{ true, false, OPEN("0", EMPTY_TEXT) },
 	{ true, false, START("a") EVENT("message_delta", END_REST("end_turn", "1")), true },
 	{ true, false, START("a"), true },

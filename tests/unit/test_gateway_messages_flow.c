@@ -333,15 +333,26 @@ errors_in_streams(void **state)
 {
 	static const struct model_script cut[] = { { 200,
 	    { SSE_START, SSE("error", ",\"error\":{\"type\":\"overloaded_error\"}") } } };
+	static const struct model_script odd[] = { { 200,
+	    { SSE_START, SSE("error", ",\"error\":{\"type\":\"api_error\"}") } } };
 	struct client c;
 
 	(void)state;
 	peers.models = cut;
 	client_open(&c);
 	request(&c, "POST", MESSAGES_PATH, key, ASK(",\"stream\":true"));
-	wait_for(&c, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",");
+	wait_for(&c,
+	    "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",");
 	wait_eof(&c);
 	assert_false(has(&c, "message_stop"));
+	assert_int_equal(peers.settle.error, ERROR_UPSTREAM_BUSY);
+	client_close(&c);
+	peers.models = odd;
+	peers.calls = 0;
+	client_open(&c);
+	request(&c, "POST", MESSAGES_PATH, key, ASK(",\"stream\":true"));
+	wait_for(&c, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",");
+	wait_eof(&c);
 	assert_int_equal(peers.settle.error, ERROR_UPSTREAM);
 	client_close(&c);
 }
