@@ -206,6 +206,7 @@ fill(struct conn *c)
 
 		if (n <= 0)
 			return n == 0;
+		h2_of(c)->wrote = true;
 		if (!is_ok(buf_put(&c->out, data, (size_t)n)))
 			return false;
 	}
@@ -232,6 +233,7 @@ settle_h2(struct conn *c)
 	struct h2 *h = h2_of(c);
 	bool ok;
 
+	h->wrote = false;
 	h2_streams_part(h);
 	if (h->sent_away)
 		left_h2(c);
@@ -258,7 +260,7 @@ sent_h2(struct conn *c, bool was_full)
 
 	(void)was_full;
 	h2_streams_wake(h);
-	if (!conn_full(c) && conn_unsent(c) == 0 && nghttp2_session_want_write(h->session))
+	if (h->wrote && conn_unsent(c) == 0 && nghttp2_session_want_write(h->session))
 		conn_mark(c);
 }
 
@@ -320,6 +322,7 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *ctx
 
 	h->continuations = 0;
 	h->in_head = true;
+	h->head_id = frame->hd.stream_id;
 	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
 	s = h2_stream_new(c, frame->hd.stream_id);
@@ -429,8 +432,11 @@ static int
 on_stream_closed(nghttp2_session *session, int32_t id, uint32_t why, void *ctx)
 {
 	struct h2_stream *s = stream_of(session, id);
+	struct h2 *h = h2_of(ctx);
 
-	(void)why, (void)ctx;
+	(void)why;
+	if (id == h->head_id)
+		h->in_head = false; /* nobody tells of its end */
 	if (s != NULL)
 		h2_stream_free(s);
 	return 0;

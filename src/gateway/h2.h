@@ -28,6 +28,7 @@ enum h2_flood {
 	H2_RESETS_OUT, /* it makes us reset them (CVE-2025-8671) */
 	H2_SETTINGS,
 	H2_PINGS,
+	H2_FAULTS,  /* requests that cannot be parsed: with HTTP/1.1 one ends its connection */
 	H2_EMPTY,   /* frames and fields that carry nothing */
 	H2_WINDOWS, /* WINDOW_UPDATE, beyond what our DATA gives reason for */
 	H2_OTHERS,  /* PRIORITY, and what nobody knows */
@@ -81,6 +82,8 @@ struct h2 {
 	struct h2_meter meters[H2_FLOODS];
 	unsigned continuations; /* of the header block that comes */
 	bool in_head;           /* a header block comes */
+	int32_t head_id;        /* for which stream */
+	bool wrote;             /* something came out of the session in this turn */
 	bool served;            /* has had a request */
 	bool known;             /* has had a good key: larger window */
 	bool away;              /* GOAWAY is out: no more streams */

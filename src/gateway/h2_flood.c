@@ -18,6 +18,7 @@ static const struct {
 } rows[H2_FLOODS] = {
 	[H2_RESETS_IN] = { 200, 20 },
 	[H2_RESETS_OUT] = { 200, 20 },
+	[H2_FAULTS] = { 100, 10 },
 	[H2_SETTINGS] = { 16, 1 },
 	[H2_PINGS] = { 100, 10 },
 	[H2_EMPTY] = { 100, 10 },

@@ -164,6 +164,7 @@ refuse(struct h2_stream *s, uint16_t status)
 	unlist(s);
 	s->req->close = true;
 	reply_error(s->req, conn_error(status));
+	(void)h2_flood(s->c, H2_FAULTS);
 }
 
 void

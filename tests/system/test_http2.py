@@ -453,6 +453,7 @@ FLOODS = {
     "rapid reset": lambda i: frame(1, 5, 2 * i + 1, GET) + frame(3, 0, 2 * i + 1, b"\0\0\0\x08"),
     "made to reset": lambda i: frame(1, 5, 2 * i + 1, GET) + frame(8, 0, 2 * i + 1, b"\x7f\xff\xff\xff"),
     "bad frames on closed streams": lambda i: frame(1, 4, 2 * i + 1, GET) + frame(1, 4, 2 * i + 1, b"\0\1a\1b"),
+    "nonsense": lambda i: frame(1, 5, 2 * i + 1),
     "continuation": lambda i: frame(1, 1, 1, GET) if i == 0 else frame(9, 0, 1, b"\0\1a\1b"),
     "empty continuation": lambda i: frame(1, 1, 1, GET) if i == 0 else frame(9, 0, 1),
     "empty data": lambda i: frame(1, 4, 1, GET) if i == 0 else frame(0, 0, 1),

@@ -53,7 +53,8 @@ static struct {
 	const char *names;                 /* of models, '\n' between; NULL: the usual ones */
 	const char *out, *files;
 	bool hold_run, hold_settle, hold_admit, hold_check;
-	size_t flood; /* bytes of content that the model streams */
+	struct span long_text; /* the whole answer of a model, as its stream takes it */
+	size_t flood;          /* bytes of content that the model streams */
 	/* what was seen */
 	int checks, admits, attached, steps_run, steps_model, settles, failures, revoked;
 	int calls, runs, runs_cancelled, calls_cancelled;
@@ -219,10 +220,27 @@ flood(struct stream *s)
 }
 
 static inline void
+send_long(struct stream *s)
+{
+	while (peers.long_text.len > 0) {
+		size_t taken = 0;
+
+		assert_int_equal(stream_write(s, 0, peers.long_text, &taken).code, E_OK);
+		if (taken == 0)
+			return;
+		peers.long_text = span_from(peers.long_text, taken);
+	}
+	stream_end(s);
+}
+
+static inline void
 more_credit(struct stream *s, void *ctx)
 {
 	(void)ctx;
-	flood(s);
+	if (peers.long_text.len > 0)
+		send_long(s);
+	else
+		flood(s);
 }
 
 static inline void
@@ -239,6 +257,10 @@ call_end(struct stream *s, void *ctx)
 	assert_int_equal(stream_send(s, GB_HEAD, &head).code, E_OK);
 	for (int i = 0; i < ANSWER_PARTS && m->parts[i] != NULL; i++)
 		write_all(s, 0, m->parts[i]);
+	if (peers.long_text.len > 0) {
+		send_long(s);
+		return;
+	}
 	if (peers.flood > 0) {
 		flood(s);
 		return;

@@ -293,6 +293,42 @@ slow_streams_wait_alone(void **state)
 	assert_int_equal(peers.calls_cancelled, 1);
 }
 
+/* A long answer that its client could take at once does not hold up a short one. */
+static void
+long_answers_take_turns(void **state)
+{
+	const nghttp2_settings_entry large = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 24 };
+	auto_buf struct buf text = BUF_INIT(8UL << 20);
+	struct model_script m = { .status = 200 };
+	int32_t longer, shorter;
+
+	(void)state;
+	assert_int_equal(buf_put_str(&text, "{\"id\":\"a\",\"created\":7,\"model\":\"m\","
+					    "\"choices\":[{\"index\":0,\"message\":{\"content\":\"")
+			     .code,
+	    E_OK);
+	for (int i = 0; i < 400000; i++)
+		assert_int_equal(buf_put_str(&text, "0123456789").code, E_OK);
+	assert_int_equal(buf_put(&text, "\"},\"finish_reason\":\"stop\"}]}",
+			     sizeof("\"},\"finish_reason\":\"stop\"}]}"))
+			     .code,
+	    E_OK);
+	peers.long_text = span_of(text.ptr, text.len - 1);
+	peers.models = &m;
+	peer_open(&p);
+	assert_int_equal(nghttp2_submit_settings(p.session, NGHTTP2_FLAG_NONE, &large, 1), 0);
+	assert_int_equal(
+	    nghttp2_session_set_local_window_size(p.session, NGHTTP2_FLAG_NONE, 0, 1 << 24), 0);
+	longer = ask(&p, "POST", CHAT_PATH, key, "{\"model\":\"demo\"," MESSAGES "}");
+	PEER_UNTIL(&p, answer_of(&p, longer)->body.len > 0);
+	shorter = ask(&p, "GET", "/v1/models", key, NULL);
+	assert_int_equal(asked(&p, shorter)->status, 200);
+	assert_false(answer_of(&p, longer)->closed);
+	assert_int_equal(asked(&p, longer)->status, 200);
+	assert_true(answer_of(&p, longer)->body.len > 4000000);
+	peer_close(&p);
+}
+
 static void
 stalled_streams_time_out(void **state)
 {
@@ -461,6 +497,7 @@ main(int argc, char **argv)
 		FLOW(lengths_must_match),
 		FLOW(resets_end_runs),
 		FLOW(slow_streams_wait_alone),
+		FLOW(long_answers_take_turns),
 		FLOW(stalled_streams_time_out),
 		FLOW(slow_bodies_time_out),
 		FLOW(authority_dies),
