@@ -42,7 +42,6 @@ parse(struct json_doc *d, struct span body)
 {
 	const struct json_opts opts = { .tokens_max = TOKENS_MAX,
 		.depth_max = 32,
-		.refuse_duplicates = true,
 		.refuse_surrogates = true,
 		.refuse_nul = true };
 

@@ -9,6 +9,7 @@
 
 #include "aws.h"
 #include "aws_answer.h"
+#include "breaker.h"
 #include "fetch.h"
 #include "secret_file.h"
 #include "sigv4.h"
@@ -47,6 +48,7 @@ struct aws {
 	bool refused;
 	int64_t skew_s; /* of our clock: what AWS's Date said */
 	uv_timer_t timer;
+	struct breaker breaker;      /* of the work; fetching keys backs off by itself */
 	LIST_HEAD(, aws_work) works; /* all; those that wait for keys have no fetch */
 	size_t nworks;
 };

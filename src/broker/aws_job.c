@@ -56,6 +56,8 @@ on_timer_closed(uv_handle_t *h)
 static void
 work_free(struct aws_work *w)
 {
+	if (w->fetch != NULL)
+		breaker_unknown(&w->a->breaker, aws_now(w->a));
 	fetch_cancel(w->fetch);
 	secret_done(&w->result.value);
 	LIST_REMOVE(w, entry);
@@ -171,12 +173,18 @@ work_send(struct aws_work *w)
 static void
 go_on(struct aws_work *w)
 {
+	struct aws *a = w->a;
 	struct status st;
 
-	if (!aws_keys_ready(w->a)) {
-		aws_keys_want(w->a);
+	if (!aws_keys_ready(a)) {
+		aws_keys_want(a);
 		return;
 	}
+	if (!breaker_passes(&a->breaker, aws_now(a))) {
+		finish(w, SECRET_UNREACHABLE, false, 0);
+		return;
+	}
+	breaker_begin(&a->breaker, aws_now(a));
 	st = work_send(w);
 	if (!is_ok(st))
 		finish_status(w, st);
@@ -253,6 +261,10 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *ans)
 	struct aws_work *w = ctx;
 
 	w->fetch = NULL;
+	if (!is_ok(st) || ans->status >= 500)
+		breaker_bad(&w->a->breaker, aws_now(w->a));
+	else
+		breaker_good(&w->a->breaker);
 	if (!is_ok(st)) {
 		bool odd = st.code == E_RANGE;
 

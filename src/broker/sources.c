@@ -14,6 +14,7 @@
 
 #include <base/cleanup.h>
 #include <crypto/file_secret.h>
+#include <crypto/hash.h>
 
 #include "aws.h"
 #include "broker.h"
@@ -23,12 +24,12 @@
 
 static struct {
 	struct sources table;
-	struct secret key;             /* of file secrets, until the source has it */
-	struct buf vault_was, aws_was; /* their sections, as slices */
+	struct secret key; /* of file secrets, until the source has it */
+	uint8_t vault_was[SHA256_LEN], aws_was[SHA256_LEN]; /* of all that they were made from */
 	unsigned stopping;
 	void (*stopped)(void *ctx);
 	void *ctx;
-} self = { .vault_was = { .max = CONF_SLICE_MAX }, .aws_was = { .max = CONF_SLICE_MAX } };
+} self;
 
 struct status
 sources_init(struct daemon *d)
@@ -53,21 +54,74 @@ set(enum reference_source which, const struct source_ops *ops, void *source, uin
 	    (struct lifetime_opts){ .poll_ms = poll_ms, .polls = polls, .previous = true };
 }
 
-/* Is the section another than at the last call? */
+/* Files that are read when a source is made, not at each login. */
+static const char *const vault_files[] = { "vault.ca_file", "vault.auth.cert.cert_file",
+	"vault.auth.cert.key_file", NULL };
+static const char *const aws_files[] = { "aws.ca_file", NULL };
+
+static int
+file_of(const struct daemon *d, const char *key)
+{
+	char path[64];
+	struct span rest = span_str(key);
+
+	/* daemon_filef() takes the dots of its format only. */
+	for (size_t i = 0; i < rest.len && i + 1 < sizeof(path); i++)
+		path[i] = key[i] == '.' ? CONF_SEP : key[i];
+	path[rest.len] = '\0';
+	return daemon_filef(d, "%s", path);
+}
+
 static struct status
-changed(const struct conf *c, const char *section, struct buf *was, bool *ret)
+update_file(struct sha256_ctx *sha, int fd)
+{
+	uint8_t part[4096];
+	struct status st = OK;
+	ssize_t n = 1;
+
+	if (fd < 0)
+		return OK;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return fail_errno();
+	while (is_ok(st) && n > 0) {
+		n = read(fd, part, sizeof(part));
+		st = n < 0 ? fail_errno() : sha256_update(sha, span_of(part, (size_t)n));
+	}
+	secret_wipe(part, sizeof(part)); /* it may have been a private key */
+	return st;
+}
+
+static struct status
+update_all(
+    struct sha256_ctx *sha, const struct daemon *d, const char *section, const char *const *files)
 {
 	const char *const prefixes[] = { section, NULL };
-	auto_buf struct buf now = BUF_INIT(CONF_SLICE_MAX);
+	auto_buf struct buf slice = BUF_INIT(CONF_SLICE_MAX);
 
-	TRY(conf_slice(c, prefixes, &now));
-	*ret = !span_eq(buf_span(&now), buf_span(was));
-	if (*ret) {
-		struct buf old = *was;
+	TRY(conf_slice(d->conf, prefixes, &slice));
+	TRY(sha256_update(sha, buf_span(&slice)));
+	for (; *files != NULL; files++)
+		TRY(update_file(sha, file_of(d, *files)));
+	return OK;
+}
 
-		*was = now;
-		now = old;
-	}
+/* Is what the source is made from another than at the last call? */
+static struct status
+changed(const struct daemon *d, const char *section, const char *const *files,
+    uint8_t was[SHA256_LEN], bool *ret)
+{
+	struct sha256_ctx *sha = NULL;
+	uint8_t now[SHA256_LEN];
+	struct status st;
+
+	TRY(sha256_new(&sha));
+	st = update_all(sha, d, section, files);
+	if (is_ok(st))
+		st = sha256_final(sha, now);
+	sha256_free(sha);
+	TRY(st);
+	*ret = memcmp(now, was, sizeof(now)) != 0;
+	memcpy(was, now, sizeof(now));
 	return OK;
 }
 
@@ -83,7 +137,7 @@ config_vault(struct broker *b, const char **ret_what)
 	struct vault *old = self.table.by[REFERENCE_VAULT].source, *v = NULL;
 	bool other = false;
 
-	TRY(changed(b->d->conf, "vault", &self.vault_was, &other));
+	TRY(changed(b->d, "vault", vault_files, self.vault_was, &other));
 	if (!other)
 		return OK;
 	TRY(vault_new(b->d, b->resolver, buf_span(&b->system_ca), &v, ret_what));
@@ -101,7 +155,7 @@ config_aws(struct broker *b, const char **ret_what)
 	struct aws *old = self.table.by[REFERENCE_AWS].source, *a = NULL;
 	bool other = false;
 
-	TRY(changed(b->d->conf, "aws", &self.aws_was, &other));
+	TRY(changed(b->d, "aws", aws_files, self.aws_was, &other));
 	if (!other)
 		return OK;
 	TRY(aws_new(b->d, b->resolver, buf_span(&b->system_ca), &a, ret_what));

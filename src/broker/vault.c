@@ -157,6 +157,7 @@ vault_new(struct daemon *d, struct resolver *resolver, struct span system_ca, st
 	v->d = d;
 	v->loop = d->loop;
 	LIST_INIT(&v->works);
+	vault_jobs_forget();
 	(void)uv_timer_init(v->loop, &v->timer);
 	uv_unref((uv_handle_t *)&v->timer);
 	v->timer.data = v;
@@ -181,7 +182,10 @@ vault_free(struct vault *v)
 {
 	if (v == NULL)
 		return;
-	assert(LIST_EMPTY(&v->works) && !v->opening);
+	assert(LIST_EMPTY(&v->works));
+	v->closing = true;
+	if (v->opening)
+		return; /* vault_login.c calls again */
 	fetch_cancel(v->fetch);
 	for (size_t i = 0; i <= VAULT_REDIRECTS_MAX; i++)
 		upstream_free(v->upstreams[i]);

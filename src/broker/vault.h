@@ -21,7 +21,10 @@ extern const struct source_ops vault_ops;
  */
 MUST_USE struct status vault_new(struct daemon *d, struct resolver *resolver, struct span system_ca,
     struct vault **ret, const char **ret_what);
-/* State: no job is under way. Nothing is told to Vault. NULL is fine. */
+/*
+ * State: no job is under way. Nothing is told to Vault. NULL is fine. It may go on for a moment
+ * after the call.
+ */
 void vault_free(struct vault *v);
 /* Gives our token and with it all leases back, then calls `done`; at most FETCH_TOTAL_MS. */
 void vault_stop(struct vault *v, void (*done)(void *ctx), void *ctx);

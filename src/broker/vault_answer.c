@@ -33,7 +33,6 @@ answer_parse(struct span body, struct answer *a)
 {
 	const struct json_opts opts = { .tokens_max = VAULT_ANSWER_TOKENS_MAX,
 		.depth_max = 32,
-		.refuse_duplicates = true,
 		.refuse_surrogates = true,
 		.refuse_nul = true };
 

@@ -7,6 +7,7 @@
 
 #include <daemon/daemon.h>
 
+#include "breaker.h"
 #include "fetch.h"
 #include "secret_file.h"
 #include "vault.h"
@@ -53,6 +54,8 @@ struct vault {
 	enum secret_fault fault; /* why the last login failed */
 	bool refused;
 	uv_timer_t timer;
+	struct breaker breaker;        /* of the work; the session backs off by itself */
+	bool closing;                  /* freed when the files have been opened */
 	LIST_HEAD(, vault_work) works; /* all; those that wait for a token have no fetch */
 	size_t nworks;
 	void (*stopped)(void *ctx);
@@ -88,5 +91,6 @@ void vault_session_timer(uv_timer_t *t);
 
 /* vault_job.c */
 void vault_jobs_login(struct vault *v); /* the session is there, or is not */
+void vault_jobs_forget(void);           /* what is known of mounts: it is another Vault */
 
 #endif

@@ -67,6 +67,8 @@ on_timer_closed(uv_handle_t *h)
 static void
 work_free(struct vault_work *w)
 {
+	if (w->fetch != NULL)
+		breaker_unknown(&w->v->breaker, vault_now(w->v));
 	fetch_cancel(w->fetch);
 	secret_done(&w->value.value);
 	secret_done(&w->result.value);
@@ -309,16 +311,31 @@ work_send(struct vault_work *w)
 	return send_request(w, buf_span(&target));
 }
 
+void
+vault_jobs_forget(void)
+{
+	struct vault_place *p;
+
+	LIST_FOREACH(p, &places, entry)
+	p->known = false;
+}
+
 /* With a token: send. Without: the session calls again, or says why not. */
 static void
 go_on(struct vault_work *w)
 {
+	struct vault *v = w->v;
 	struct status st;
 
-	if (!vault_session_ready(w->v)) {
-		vault_session_want(w->v);
+	if (!vault_session_ready(v)) {
+		vault_session_want(v);
 		return;
 	}
+	if (!breaker_passes(&v->breaker, vault_now(v))) {
+		finish(w, SECRET_UNREACHABLE, false, 0);
+		return;
+	}
+	breaker_begin(&v->breaker, vault_now(v));
 	st = work_send(w);
 	if (!is_ok(st))
 		finish_status(w, st);
@@ -385,6 +402,16 @@ on_good(struct vault_work *w, const struct fetch_answer *a)
 		finish(w, SECRET_FAULT_NONE, false, 0);
 }
 
+/* Does Vault work? One that is sealed or says no does. */
+static void
+judge(struct vault *v, struct status st, const struct fetch_answer *a)
+{
+	if (!is_ok(st) || (a->status >= 500 && a->status != 503))
+		breaker_bad(&v->breaker, vault_now(v));
+	else
+		breaker_good(&v->breaker);
+}
+
 static void
 on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 {
@@ -393,6 +420,7 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 	enum secret_fault fault = vault_fault(st, a, &refused);
 
 	w->fetch = NULL;
+	judge(w->v, st, a);
 	if (!is_ok(st))
 		w->v->at = 0;
 	if (a != NULL && a->status == 307 && !w->redirected && vault_redirect(w->v, a)) {
@@ -401,6 +429,7 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 	} else if (a != NULL && a->status == 403) {
 		on_denied(w);
 	} else if (fault != SECRET_FAULT_NONE) {
+		w->place->known = w->place->known && fault != SECRET_NOT_FOUND;
 		finish(w, fault, refused, a == NULL ? 0 : a->retry_after_ms);
 	} else {
 		on_good(w, a);

@@ -224,6 +224,10 @@ on_opened(void *ctx)
 	struct status st;
 
 	v->opening = false;
+	if (v->closing) {
+		vault_free(v);
+		return;
+	}
 	if (v->stopped != NULL)
 		return;
 	st = send_identity(v);
