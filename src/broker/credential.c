@@ -664,6 +664,7 @@ credentials_changed(struct broker *b, struct span name)
 		if (c->job.ref.source != REFERENCE_FILE || !span_eq(c->job.ref.place, name))
 			continue;
 		c->life.not_before_ms = 0; /* whatever it said before */
+		c->life.not_before_ms = 0; /* what failed until now may work */
 		lifetime_changed(&c->life, SECRET_ROTATED);
 		act(c);
 	}
