@@ -200,7 +200,7 @@ on_block_start(struct answer *a)
 
 	if (!own->started)
 		return fail(E_PROTO);
-	answer_said(a, json_bytes(a->doc, block).len);
+	messages_said(a, block);
 	if (!a->interpreter)
 		return pass_on(a, false);
 	if (b->open || !index_is(a, b->index) || json_type(a->doc, block) != JSON_OBJECT ||
@@ -221,7 +221,7 @@ on_delta(struct answer *a)
 
 	if (!messages_own(a)->started || json_type(a->doc, delta) != JSON_OBJECT)
 		return fail(E_PROTO);
-	answer_said(a, json_bytes(a->doc, delta).len);
+	messages_said(a, delta);
 	if (!a->interpreter)
 		return pass_on(a, false);
 	if (!b->open || !index_is(a, b->index))

@@ -73,6 +73,8 @@ MUST_USE struct status messages_add(struct buf *list, struct span json);
 MUST_USE struct status messages_check_root(const struct json_doc *d);
 /* The counts of "usage" in `object`: newer ones replace those before. E_PROTO. */
 MUST_USE struct status messages_read_usage(struct answer *a, uint32_t object);
+/* What the model says in a block or a delta: for an estimate. */
+void messages_said(struct answer *a, uint32_t object);
 /* Steps after the first: the usage of the whole turn. */
 MUST_USE struct status messages_edit_usage(
     const struct answer *a, struct messages_sums *sums, struct splices *s);

@@ -63,6 +63,15 @@ messages_read_usage(struct answer *a, uint32_t object)
 	return OK;
 }
 
+void
+messages_said(struct answer *a, uint32_t object)
+{
+	static const char *const names[] = { "text", "thinking", "partial_json", "input" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		answer_said(a, json_bytes(a->doc, json_get_str(a->doc, object, names[i])).len);
+}
+
 struct status
 messages_edit_usage(const struct answer *a, struct messages_sums *sums, struct splices *s)
 {

@@ -26,11 +26,8 @@ messages_whole(struct answer *a)
 	if (json_type(d, content) != JSON_ARRAY)
 		return fail(E_PROTO);
 	TRY(messages_read_usage(a, 0));
-	answer_said(a, json_bytes(d, content).len);
 	answer_finished(
 	    a, json_str_eq_str(d, reason, "tool_use") || json_str_eq_str(d, reason, "end_turn"));
-	if (!a->interpreter)
-		return OK;
 	if (a->step == 0 && json_type(d, id) == JSON_STRING &&
 	    !is_ok(buf_put_span(&own->id, json_bytes(d, id))))
 		return fail(E_PROTO);
@@ -47,6 +44,9 @@ read_block(struct answer *a, uint32_t block)
 	const struct json_doc *d = a->doc;
 	struct span raw = json_bytes(d, block);
 
+	messages_said(a, block);
+	if (!a->interpreter)
+		return OK;
 	if (json_type(d, block) != JSON_OBJECT || messages_block_ran(d, block))
 		return fail(E_PROTO);
 	if (!messages_block_empty(d, block))

@@ -428,18 +428,28 @@ whole_answers(void **state)
 static void
 usage_may_be_missing(void **state)
 {
-	struct answer a = { .dialect = NULL };
-	struct seen s = { .text = BUF_INIT(0) };
-	enum answer_next next = 0;
+	static const char *const texts[] = {
+		"{\"content\":[" TEXT("12345678") "],\"stop_reason\":\"end_turn\"}",
+		EVENT("message_start", ",\"message\":{}") OPEN("0", "{\"type\":\"text\"}")
+		    DELTA("0", "{\"type\":\"text_delta\",\"text\":\"12345678\"}") CLOSE("0")
+			EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\"}")
+			    EVENT("message_stop", ""),
+	};
 
 	(void)state;
-	start(&a, &s, false, false);
-	assert_int_equal(
-	    feed_all(&a, "{\"content\":[],\"stop_reason\":\"end_turn\"}", 100).code, E_OK);
-	assert_int_equal(answer_end(&a, 400, &next).code, E_OK);
-	assert_true(a.estimated);
-	assert_int_equal(a.tokens_in, 100);
-	finish(&a, &s);
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct answer a = { .dialect = NULL };
+		struct seen s = { .text = BUF_INIT(0) };
+		enum answer_next next = 0;
+
+		start(&a, &s, i == 1, false);
+		assert_int_equal(feed_all(&a, texts[i], 100).code, E_OK);
+		assert_int_equal(answer_end(&a, 400, &next).code, E_OK);
+		assert_true(a.estimated);
+		assert_int_equal(a.tokens_in, 100);
+		assert_int_equal(a.tokens_out, 3); /* of 8 characters and two quotes */
+		finish(&a, &s);
+	}
 }
 
 /* ---- hostile providers ---- */
