@@ -27,6 +27,8 @@
 #include <base/rand.h>
 
 #define LISTEN_BACKLOG 1024
+#define RUN_DIR "/run/sallyport"
+#define UID_GRID (700000U % UID_RANGE_LEN) /* where the ranges begin that init reserves */
 #define HEAD_FILE_MAX 4096
 
 /* Named descriptors that are files below the state directory. */
@@ -97,6 +99,29 @@ instance_open(struct supervisor *sv, const char *conf_path)
 		return errno == EWOULDBLOCK ? fail(E_EXISTS) : fail_errno();
 	instance_name(in);
 	return find_libexec(in);
+}
+
+struct status
+instance_hold_uids(const struct supervisor *sv)
+{
+	uint32_t at = sv->uid_base + UID_RANGE_LEN - UID_GRID;
+	char path[sizeof(RUN_DIR) + 32];
+
+	if (mkdir(RUN_DIR, 0755) < 0 ? errno != EEXIST : chmod(RUN_DIR, 0755) < 0)
+		return fail_errno();
+	/* A range beside the grid that init reserves from lies in two of its ranges. */
+	for (uint32_t n = at / UID_RANGE_LEN; n <= (at + UID_RANGE_LEN - 1) / UID_RANGE_LEN; n++) {
+		int fd;
+
+		(void)snprintf(path, sizeof(path), RUN_DIR "/uids-%u", n);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0)
+			return fail_errno();
+		/* Held, and open, until this process ends. */
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return errno == EWOULDBLOCK ? fail(E_EXISTS) : fail_errno();
+	}
+	return OK;
 }
 
 struct status

@@ -107,6 +107,10 @@ open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 	if (!is_ok(files_check(sv, error)))
 		diag_fatal("configuration: %s", error);
 	sv->uid_base = (uint32_t)conf_u64(sv->conf, "uid_base");
+	st = instance_hold_uids(sv);
+	if (st.code == E_EXISTS)
+		diag_fatal("uid_base %u: another instance runs with these user ids", sv->uid_base);
+	must(st, "user ids");
 	sv->workers = worker_count(sv->conf);
 	sv->generation = 1;
 	must(instance_listen(sv), conf_str(sv->conf, "listen"));

@@ -109,6 +109,8 @@ uint32_t proc_count(const struct supervisor *sv, enum proc proc);
 
 /* instance.c: the state directory, sockets and files. */
 MUST_USE struct status instance_open(struct supervisor *sv, const char *conf_path);
+/* Two running instances with the same uids could signal each other's processes. E_EXISTS. */
+MUST_USE struct status instance_hold_uids(const struct supervisor *sv);
 MUST_USE struct status instance_listen(struct supervisor *sv);
 MUST_USE struct status instance_read_cert(
     struct supervisor *sv, struct buf *chain, struct buf *key);

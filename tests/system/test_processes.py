@@ -215,6 +215,17 @@ def test_a_second_supervisor_is_refused(service):
     assert "another" in done.stderr
 
 
+@pytest.mark.parametrize("off", [0, 100, -100])
+def test_two_running_instances_never_share_a_uid(service, off):
+    base = int(re.search(r"uid_base: (\d+)", service.conf.read_text())[1])
+    inst = Instance(edit=lambda text: re.sub(r"uid_base: \d+", f"uid_base: {base + off}", text))
+    try:
+        done = inst.operate("serve", check=False)
+        assert done.returncode == 1 and "another instance runs with these user ids" in done.stderr, done
+    finally:
+        inst.remove()
+
+
 def test_reload_drops_no_request():
     with running() as inst:
         stop, failures, done = threading.Event(), [], []
