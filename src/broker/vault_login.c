@@ -20,6 +20,8 @@
 #include <http/write.h>
 #include <json/write.h>
 
+#include "kept.h"
+
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 30000
 #define REFUSED_MS 15000
@@ -183,10 +185,12 @@ send_login(struct vault *v, const struct secret *identity)
 	return send_post(v, target, NULL, v->method->put, identity);
 }
 
-/* A wrapping token in the file: one that we have unwrapped, or a new one? */
+/* A wrapping token in the file: one that we, or who died before us, unwrapped, or a new one? */
 static struct status
 send_wrapped(struct vault *v, struct secret *file)
 {
+	if (v->secret_id.ptr == NULL && v->wrapping.ptr == NULL)
+		(void)is_ok(kept_get(&v->wrapping, &v->secret_id)); /* else it is unwrapped */
 	if (v->secret_id.ptr != NULL && secret_eq(&v->wrapping, secret_borrow(file)))
 		return send_login(v, &v->secret_id);
 	secret_done(&v->secret_id);
@@ -317,6 +321,8 @@ on_unwrapped(struct vault *v, const struct fetch_answer *a)
 {
 	struct status st = vault_secret_id_parse(a->body, &v->secret_id);
 
+	if (is_ok(st) && !is_ok(kept_put(&v->wrapping, &v->secret_id)))
+		diag(DIAG_WARN, "vault: the secret id cannot be kept for who takes our place");
 	if (is_ok(st))
 		st = send_login(v, &v->secret_id);
 	if (!is_ok(st))

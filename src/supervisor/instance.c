@@ -16,6 +16,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -97,6 +98,9 @@ instance_open(struct supervisor *sv, const char *conf_path)
 		return fail_errno();
 	if (flock(in->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? fail(E_EXISTS) : fail_errno();
+	in->kept_fd = memfd_create("kept", MFD_CLOEXEC);
+	if (in->kept_fd < 0)
+		return fail_errno();
 	instance_name(in);
 	return find_libexec(in);
 }
@@ -273,6 +277,8 @@ instance_fd(const struct supervisor *sv, const char *name)
 		return fcntl(in->listen_fd, F_DUPFD_CLOEXEC, 0);
 	if (strcmp(name, "management") == 0)
 		return fcntl(in->management_fd, F_DUPFD_CLOEXEC, 0);
+	if (strcmp(name, "kept") == 0)
+		return fcntl(in->kept_fd, F_DUPFD_CLOEXEC, 0);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		auto_fd int fd = -1;
 

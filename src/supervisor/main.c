@@ -146,6 +146,7 @@ main(int argc, char **argv)
 {
 	static struct supervisor sv = { .inst = { .dir_fd = -1,
 					    .lock_fd = -1,
+					    .kept_fd = -1,
 					    .listen_fd = -1,
 					    .management_fd = -1,
 					    .cert_chain = { .max = CERT_FILE_MAX },

@@ -50,6 +50,8 @@ struct instance {
 	char name[33];
 	int dir_fd;
 	int lock_fd;
+	int kept_fd; /* memory of the broker's that outlives it: sealed under a key that we have not
+		      */
 	int listen_fd;
 	int management_fd;
 	char listen[256]; /* as configured */

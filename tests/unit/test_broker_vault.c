@@ -2,7 +2,11 @@
 /* src/broker/vault_answer.c: what Vault answers, and what it might. */
 #include "unit.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <crypto/crypto.h>
+#include <kept.h>
 #include <vault_answer.h>
 
 static void
@@ -181,6 +185,46 @@ a_wrapping_token_of_another_path_is_refused(void **state)
 	assert_false(is_ok(vault_secret_id_parse(SPAN_LIT("{\"data\":{}}"), &s)));
 }
 
+/* The memory that outlives a broker: opened by who has the same master key, and by no other. */
+static void
+a_secret_id_is_kept_for_who_comes_after(void **state)
+{
+	auto_secret struct secret master = SECRET_NONE, other = SECRET_NONE, w = SECRET_NONE,
+				  id = SECRET_NONE, got_w = SECRET_NONE, got_id = SECRET_NONE;
+	int fd = memfd_create("kept", MFD_CLOEXEC);
+	uint8_t raw[512];
+	ssize_t n;
+
+	(void)state;
+	assert_true(is_ok(secret_random(32, &master)));
+	assert_true(is_ok(secret_random(32, &other)));
+	assert_true(is_ok(secret_from_span(SPAN_LIT("hvs.wrapping"), &w)));
+	assert_true(is_ok(secret_from_span(SPAN_LIT("the-secret-id"), &id)));
+	assert_true(is_ok(kept_init(&master, -1)));
+	assert_int_equal(kept_put(&w, &id).code, E_NOTFOUND);
+	assert_true(is_ok(kept_init(&master, fd)));
+	assert_int_equal(kept_get(&got_w, &got_id).code, E_NOTFOUND);
+	assert_true(is_ok(kept_put(&w, &id)));
+	n = pread(fd, raw, sizeof(raw), 0);
+	assert_true(n > 0 && memmem(raw, (size_t)n, "the-secret-id", 13) == NULL);
+	assert_true(is_ok(kept_put(&w, &id))); /* over it */
+	assert_true(is_ok(kept_get(&got_w, &got_id)));
+	assert_true(secret_eq(&got_w, SPAN_LIT("hvs.wrapping")));
+	assert_true(secret_eq(&got_id, SPAN_LIT("the-secret-id")));
+	secret_done(&got_w);
+	secret_done(&got_id);
+	assert_true(is_ok(kept_init(&other, fd)));
+	assert_int_equal(kept_get(&got_w, &got_id).code, E_CRYPTO);
+	assert_true(is_ok(kept_init(&master, fd)));
+	assert_int_equal(pwrite(fd, "x", 1, 70), 1);
+	assert_int_equal(kept_get(&got_w, &got_id).code, E_CRYPTO);
+	assert_int_equal(ftruncate(fd, 3), 0);
+	assert_int_equal(kept_get(&got_w, &got_id).code, E_SYNTAX);
+	assert_null(got_w.ptr);
+	assert_null(got_id.ptr);
+	(void)close(fd);
+}
+
 int
 main(void)
 {
@@ -192,6 +236,7 @@ main(void)
 		cmocka_unit_test(mounts_are_told_apart),
 		cmocka_unit_test(metadata_tells_the_version_and_its_end),
 		cmocka_unit_test(a_wrapping_token_of_another_path_is_refused),
+		cmocka_unit_test(a_secret_id_is_kept_for_who_comes_after),
 	};
 
 	if (!is_ok(crypto_init()))
