@@ -219,7 +219,7 @@ tls_failure(const struct tls_conn *c)
 bool
 tls_pending(const struct tls_conn *c)
 {
-	return SSL_pending(c->ssl) > 0;
+	return SSL_pending(c->ssl) > 0 || (c->ctx->read_ahead && SSL_has_pending(c->ssl) == 1);
 }
 
 struct span

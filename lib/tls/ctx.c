@@ -237,6 +237,8 @@ client_fill(struct tls_ctx *ctx, const struct tls_client_opts *o)
 {
 	TRY(ctx_common(ctx->ssl, o->allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION));
 	SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_read_ahead(ctx->ssl, o->read_ahead);
+	ctx->read_ahead = o->read_ahead;
 	TRY(pem_certs(o->ca_pem, ctx->ssl, use_root));
 	TRY(alpn_encode(ctx, o->alpn));
 	if (SSL_CTX_set_alpn_protos(ctx->ssl, ctx->alpn, ctx->alpn_len) != 0)

@@ -10,7 +10,7 @@
 struct tls_ctx {
 	SSL_CTX *ssl;
 	unsigned refs; /* the owner and each connection */
-	bool server;
+	bool server, read_ahead;
 	uint8_t alpn[TLS_ALPN_MAX * (TLS_ALPN_LEN_MAX + 1)]; /* length, name, ... */
 	unsigned alpn_len;
 };

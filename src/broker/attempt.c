@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include <base/rand.h>
 #include <http/write.h>
 #include <json/write.h>
 
@@ -83,16 +82,6 @@ now_ms(const struct call *c)
 	return uv_now(c->b->d->loop);
 }
 
-/* Not for secrets: it spreads calls and pauses. */
-static uint32_t
-chance(void)
-{
-	uint32_t v = 0;
-
-	(void)is_ok(rand_bytes(&v, sizeof(v))); /* where it fails, the first entry is as good */
-	return v;
-}
-
 /* ---- the breaker ---- */
 static void
 outcome(struct call *c, enum outcome o)
@@ -132,7 +121,7 @@ void
 attempt_begin(struct call *c)
 {
 	struct status st = route_find(
-	    c->b, c->grant.target, (enum ga_endpoint)c->grant.endpoint, chance(), &c->route);
+	    c->b, c->grant.target, (enum ga_endpoint)c->grant.endpoint, &c->route);
 
 	if (!is_ok(st)) {
 		call_fail(c, ERROR_MODEL_NOT_FOUND);
@@ -319,7 +308,7 @@ pause_of(const struct call *c, uint32_t wait_ms)
 
 	if (most > CALL_PAUSE_MAX_MS)
 		most = CALL_PAUSE_MAX_MS;
-	return wait_ms + (uint32_t)((uint64_t)chance() * most >> 32);
+	return wait_ms + (uint32_t)((uint64_t)route_chance() * most >> 32);
 }
 
 /* The next entry at once; after the last one all again, later. False: it was the last try. */
@@ -587,11 +576,15 @@ on_body(void *ctx, uint8_t *body, size_t len)
 	hits = redact_part(r, p, len, &held);
 	if (hits > 0)
 		daemon_metric_add(METRIC_SECRETS_REDACTED, (int64_t)hits);
+	if (c->held.len > 0)
+		secret_wipe(c->held.ptr, c->held.len);
 	buf_clear(&c->held);
 	if (!is_ok(buf_put(&c->held, p + len - held, held)))
 		call_fail(c, ERROR_INTERNAL);
 	else
 		(void)pass_on(c, p, len - held);
+	if (p == scratch)
+		secret_wipe(scratch, len);
 }
 
 static void

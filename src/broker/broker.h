@@ -68,11 +68,13 @@ struct route {
 };
 /*
  * The entries of a model's alias whose providers speak the endpoint, each with a reference.
- * `chance` is random. E_NOTFOUND: none.
+ * E_NOTFOUND: none.
  */
-MUST_USE struct status route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint,
-    uint32_t chance, struct route *ret);
+MUST_USE struct status route_find(
+    struct broker *b, const char *alias, enum ga_endpoint endpoint, struct route *ret);
 void route_done(struct route *r);
+/* A random number that spreads calls and pauses: not for secrets. */
+uint32_t route_chance(void);
 /*
  * Pure: which of `n` entries goes first. Those with a weight share by it; with none, or where all
  * that have one weigh 0 just now, the first.

@@ -142,11 +142,20 @@ const struct link_rule call_rules[] = { { GB_OPEN, 0, on_open } };
 const size_t call_rule_count = sizeof(call_rules) / sizeof(call_rules[0]);
 
 /* ---- the request's body ---- */
+/* Most bodies find room at once, without being moved; what is not written to takes no memory. */
+static size_t
+first_len(const struct call *c)
+{
+	return c->grant.body_len < CALL_BODY_FIRST_MAX ? c->grant.body_len : CALL_BODY_FIRST_MAX;
+}
+
 /* What has come counts, not what was announced: who sends nothing takes no room. */
 static struct status
 take_data(struct call *c, struct span data)
 {
 	TRY(sha256_update(c->sha, data));
+	if (c->body.cap == 0)
+		TRY(buf_reserve(&c->body, first_len(c)));
 	TRY(buf_put_span(&c->body, data));
 	c->b->body_bytes += data.len;
 	return OK;

@@ -9,6 +9,7 @@
 #include "broker.h"
 
 #define MODEL_TEXT_MAX (6 * MODEL_MAX + 2) /* as JSON, every byte escaped */
+#define CALL_BODY_FIRST_MAX (256U << 10)   /* room for a body when its first bytes come */
 #define CALL_RETRY_MS 15000                /* after so long nothing is tried again */
 #define CALL_PAUSE_MIN_MS 250U             /* before the second round: at most; then it doubles */
 #define CALL_PAUSE_MAX_MS 4000U

@@ -327,11 +327,21 @@ step_write(struct conn *c)
 }
 
 /* ---- the answer ---- */
+/* Nothing of the other side's waits, beside messages of TLS itself (tickets). */
+static bool
+is_quiet(struct conn *c)
+{
+	uint8_t byte;
+	size_t n = 0;
+
+	return !c->io.ops->pending(&c->io) || c->io.ops->read(&c->io, &byte, 1, &n).code == E_AGAIN;
+}
+
 static void
 finish(struct conn *c)
 {
 	c->reusable = http_response_keep_alive(c->parser) && c->in.len == 0 && !c->half &&
-		      !c->broken && !c->io.ops->pending(&c->io);
+		      !c->broken && is_quiet(c);
 	c->used_before = true;
 	http_response_next(c->parser, false); /* wipes the head, in which a key may be echoed */
 	if (c->reusable) {

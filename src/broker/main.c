@@ -9,6 +9,7 @@
  * Invariants: without its authority it does nothing: what was granted is void, what runs ends.
  * See: ARCHITECTURE.md; peers.c, call.c, attempt.c, provider.c, upstream.c, conn.c, grants.c.
  */
+#include <malloc.h>
 #include <sys/syscall.h>
 
 #include <crypto/crypto.h>
@@ -27,9 +28,18 @@ static const struct jail jail = {
 static struct broker broker;
 
 /* ---- the process ---- */
+/* Bodies come and go: their pages need not come anew from the kernel each time. */
+static void
+keep_memory(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
 static struct status
 init(struct daemon *d)
 {
+	keep_memory();
 	TRY(crypto_init());
 	TRY(tls_init());
 	TRY(resolver_new(&broker.resolver));

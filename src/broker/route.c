@@ -12,6 +12,8 @@
  */
 #include "broker.h"
 
+#include <base/rand.h>
+
 static const char *
 path_of(const char *kind, enum ga_endpoint endpoint)
 {
@@ -20,6 +22,15 @@ path_of(const char *kind, enum ga_endpoint endpoint)
 			return provider_kinds[i].paths[endpoint];
 	}
 	return NULL;
+}
+
+uint32_t
+route_chance(void)
+{
+	uint32_t v = 0;
+
+	(void)is_ok(rand_bytes(&v, sizeof(v))); /* where it fails, the first is as good */
+	return v;
 }
 
 unsigned
@@ -70,14 +81,14 @@ weighted_first(struct route *r, uint32_t *weights)
 }
 
 static void
-put_in_order(struct route *r, uint32_t *weights, uint64_t now_ms, uint32_t chance)
+put_in_order(struct route *r, uint32_t *weights, uint64_t now_ms)
 {
 	weighted_first(r, weights);
 	for (unsigned i = 0; i < r->count; i++) {
 		if (!breaker_passes(&r->entries[i].provider->breaker, now_ms))
 			weights[i] = 0;
 	}
-	move_to_front(r, route_pick(weights, r->count, chance));
+	move_to_front(r, route_pick(weights, r->count, route_chance()));
 }
 
 /* Entry `i` of the alias, if its provider is there and speaks the endpoint. */
@@ -100,8 +111,7 @@ add_entry(struct broker *b, const char *alias, unsigned i, const char *name,
 }
 
 struct status
-route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, uint32_t chance,
-    struct route *ret)
+route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, struct route *ret)
 {
 	uint32_t weights[ROUTE_ENTRIES_MAX] = { 0 };
 	const char *name;
@@ -118,7 +128,7 @@ route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, uint3
 	if (ret->count == 0)
 		return fail(E_NOTFOUND);
 	if (ret->count > 1)
-		put_in_order(ret, weights, uv_now(b->d->loop), chance);
+		put_in_order(ret, weights, uv_now(b->d->loop));
 	return OK;
 }
 

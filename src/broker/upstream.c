@@ -67,7 +67,8 @@ make_tls(struct upstream *u, const struct upstream_opts *o)
 	const struct tls_client_opts t = { .ca_pem = o->ca_pem,
 		.allow_tls12 = o->allow_tls12,
 		.cert_pem = o->cert_pem,
-		.key_pem = o->key_pem };
+		.key_pem = o->key_pem,
+		.read_ahead = true };
 
 	if (!u->origin.tls)
 		return o->plain ? OK : fail(E_DENIED);

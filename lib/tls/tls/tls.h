@@ -52,6 +52,7 @@ struct tls_client_opts {
 	const char *const *alpn;       /* NULL: http/1.1 */
 	bool allow_tls12;              /* only where the configuration says so by name */
 	struct span cert_pem, key_pem; /* for mutual TLS; empty: none */
+	bool read_ahead;               /* fewer system calls; its user asks tls_pending() */
 };
 
 /* Once, before the jail: OpenSSL without configuration files. E_CRYPTO. */
@@ -88,7 +89,8 @@ MUST_USE struct status tls_shutdown(struct tls_conn *c);
 enum tls_want tls_want(const struct tls_conn *c);
 enum tls_failure tls_failure(const struct tls_conn *c);
 const char *tls_failure_text(enum tls_failure f);
-/* Bytes decrypted and waiting: read on before polling. */
+/* Bytes were taken from the socket and wait (perhaps not for a whole record): read on before
+ * polling, until E_AGAIN. */
 bool tls_pending(const struct tls_conn *c);
 /* Facts after the handshake; empty when there is none. Borrowed from c. */
 struct span tls_alpn(const struct tls_conn *c);
