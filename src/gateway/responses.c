@@ -15,13 +15,14 @@
 	"\",\"parameters\":" TOOL_PARAMETERS ",\"strict\":false}"
 #define OUR_CHOICE "{\"type\":\"function\",\"name\":\"" TOOL_NAME "\"}"
 #define OUTPUTS "code_interpreter_call.outputs"
+#define SEALED "reasoning.encrypted_content"
 
 static struct status read_state(const struct json_doc *d, struct fault *fault);
 static struct status read_tools(
     const struct json_doc *d, struct responses *c, uint32_t tools, struct fault *fault);
 static void read_choice(const struct json_doc *d, struct responses *c, uint32_t choice);
 static struct status read_include(
-    const struct json_doc *d, struct arena *a, uint32_t include, struct span *ret);
+    const struct json_doc *d, struct arena *a, uint32_t include, struct responses *c);
 static struct status read_input(const struct json_doc *d, struct arena *a, struct responses *c);
 
 static struct status
@@ -54,7 +55,7 @@ responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, s
 	read_choice(d, c, json_get_str(d, 0, "tool_choice"));
 	TRY(read_tools(d, c, json_get_str(d, 0, "tools"), fault));
 	c->include_part = part(d, json_get_str(d, 0, "include"));
-	TRY(read_include(d, a, json_get_str(d, 0, "include"), &c->include_new));
+	TRY(read_include(d, a, json_get_str(d, 0, "include"), c));
 	TRY(read_input(d, a, c));
 	*ret = &c->p;
 	return OK;
@@ -163,27 +164,52 @@ read_choice(const struct json_doc *d, struct responses *c, uint32_t choice)
 	}
 }
 
-/* Without the value that speaks of our tool: the provider does not know it. */
+/* The list without the value that speaks of our tool: the provider does not know it. */
 static struct status
-read_include(const struct json_doc *d, struct arena *a, uint32_t include, struct span *ret)
+put_include(const struct json_doc *d, uint32_t include, bool sealed, struct buf *out)
 {
 	struct json_iter it = json_iter(d, include);
-	auto_buf struct buf out = BUF_INIT(16384);
-	struct json_writer w = json_writer(&out);
-	bool found = false;
+	struct json_writer w = json_writer(out);
 
 	json_put_array(&w);
 	while (json_next(&it)) {
-		if (json_str_eq_str(d, it.val, OUTPUTS))
-			found = true;
-		else
+		if (!json_str_eq_str(d, it.val, OUTPUTS))
 			json_put_raw(&w, json_bytes(d, it.val));
 	}
+	if (sealed)
+		json_put_text(&w, SEALED);
 	json_put_end(&w);
-	if (!found)
+	return json_writer_finish(&w);
+}
+
+static bool
+has_text(const struct json_doc *d, uint32_t arr, const char *text)
+{
+	struct json_iter it = json_iter(d, arr);
+
+	while (json_next(&it)) {
+		if (json_str_eq_str(d, it.val, text))
+			return true;
+	}
+	return false;
+}
+
+/* Who speaks of reasoning asks a model that reasons: others refuse to seal. */
+static struct status
+read_include(const struct json_doc *d, struct arena *a, uint32_t include, struct responses *c)
+{
+	bool reasons = json_type(d, json_get_str(d, 0, "reasoning")) == JSON_OBJECT;
+	auto_buf struct buf out = BUF_INIT(16384);
+
+	if (has_text(d, include, OUTPUTS)) {
+		TRY(put_include(d, include, false, &out));
+		TRY(arena_copy(a, buf_span(&out), &c->include_new));
+	}
+	if (!reasons || has_text(d, include, SEALED))
 		return OK;
-	TRY(json_writer_finish(&w));
-	return arena_copy(a, buf_span(&out), ret);
+	buf_clear(&out);
+	TRY(put_include(d, include, true, &out));
+	return arena_copy(a, buf_span(&out), &c->include_sealed);
 }
 
 static struct status
@@ -251,6 +277,22 @@ edit_choice(const struct responses *c, bool later, struct splices *s)
 	return splice_part(s, c->p.body, c->choice_ours_part, SPAN_LIT(OUR_CHOICE));
 }
 
+static struct status
+edit_include(const struct responses *c, bool steps, struct buf *tmp, struct splices *s)
+{
+	struct span list = steps && c->include_sealed.ptr != NULL ? c->include_sealed
+								  : c->include_new;
+
+	if (list.ptr == NULL)
+		return OK;
+	if (c->include_part.ptr != NULL)
+		return splice_part(s, c->p.body, c->include_part, list);
+	TRY(buf_put_str(tmp, "\"include\":"));
+	TRY(buf_put_span(tmp, list));
+	TRY(buf_put_u8(tmp, ','));
+	return add_member(buf_span(tmp), s);
+}
+
 /* A text becomes a list when there is more to say. */
 static struct status
 edit_input(const struct responses *c, struct span more, struct buf *tmp, struct splices *s)
@@ -281,6 +323,7 @@ responses_write(
 	const struct responses *c = responses_of(p);
 	auto_buf struct buf alias = BUF_INIT(1024);
 	auto_buf struct buf input = BUF_INIT(out->max);
+	auto_buf struct buf member = BUF_INIT(32768);
 	size_t before = out->len;
 	struct splices s;
 
@@ -289,8 +332,7 @@ responses_write(
 	TRY(edit_tools(c, e->attach, &s));
 	TRY(splice_model(p, &alias, &s));
 	TRY(edit_choice(c, e->more.len > 0, &s));
-	if (c->include_new.ptr != NULL)
-		TRY(splice_part(&s, p->body, c->include_part, c->include_new));
+	TRY(edit_include(c, e->attach || p->interpreter, &member, &s));
 	TRY(edit_input(c, e->more, &input, &s));
 	TRY(buf_reserve(out, p->body.len + e->more.len + 1024));
 	TRY(splices_put(&s, p->body, out));

@@ -23,7 +23,9 @@ struct responses {
 	struct span choice_ours_part; /* where tool_choice names our tool */
 	struct span choice_mode_part; /* of a list of allowed tools */
 	struct span include_part;
-	struct span input_new, include_new; /* what comes instead; ptr NULL: nothing does */
+	/* What comes instead; ptr NULL: nothing does. */
+	struct span input_new, include_new;
+	struct span include_sealed; /* with our tool in play: asks for reasoning that can go back */
 	bool input_text, input_empty, tools_empty;
 	struct span tools_shown, choice_shown; /* what the answer says of them: the client's own */
 };
@@ -51,11 +53,13 @@ MUST_USE struct status responses_input(
 struct responses_slot {
 	bool known, ours;
 	uint32_t index;
+	uint64_t id; /* a hash of the item's: some providers number nothing */
 };
 
 struct responses_answer {
 	/* this call */
 	struct responses_slot slots[RESPONSES_ITEMS_MAX];
+	uint32_t added;     /* items that began */
 	struct buf back;    /* its items, each after a comma, for the next body */
 	bool unsigned_item; /* some reasoning cannot go back */
 	/* the turn */

@@ -64,6 +64,7 @@ responses_again(struct answer *a)
 	struct responses_answer *own = responses_own(a);
 
 	memset(own->slots, 0, sizeof(own->slots));
+	own->added = 0;
 	buf_clear(&own->back);
 	own->unsigned_item = false;
 	own->cached += own->call_cached;
@@ -159,17 +160,46 @@ on_begin(struct answer *a, struct span name)
 
 /* ---- items ---- */
 
-/* The place of the item that this event is about; NULL: it names none. */
+/* FNV-1a of the item's id in this event; 0: it names none. */
+static uint64_t
+id_of(const struct json_doc *d)
+{
+	uint32_t tok = json_get_str(d, json_get_str(d, 0, "item"), "id");
+	struct span id = json_bytes(d, tok != JSON_NONE ? tok : json_get_str(d, 0, "item_id"));
+	uint64_t h = 0xcbf29ce484222325U;
+
+	for (size_t i = 0; i < id.len; i++)
+		h = (h ^ id.ptr[i]) * 0x100000001b3U;
+	return id.len == 0 ? 0 : h;
+}
+
+/* Of a provider that numbers no items: the one of that id, or the next one. */
 static struct status
-slot_of(struct answer *a, struct responses_slot **ret)
+slot_by_id(struct answer *a, bool adding, struct responses_slot **ret)
+{
+	struct responses_answer *own = responses_own(a);
+	uint64_t id = id_of(a->doc);
+
+	if (adding && own->added == RESPONSES_ITEMS_MAX)
+		return fail(E_FULL);
+	*ret = adding ? &own->slots[own->added] : NULL;
+	for (uint32_t i = 0; !adding && id != 0 && i < own->added; i++) {
+		if (own->slots[i].id == id)
+			*ret = &own->slots[i];
+	}
+	return OK;
+}
+
+/* The place of the item that this event is about; NULL: it names none that is known. */
+static struct status
+slot_of(struct answer *a, bool adding, struct responses_slot **ret)
 {
 	struct responses_answer *own = responses_own(a);
 	uint32_t tok = json_get_str(a->doc, 0, "output_index");
 	uint64_t i = 0;
 
-	*ret = NULL;
 	if (json_type(a->doc, tok) == JSON_ABSENT)
-		return OK;
+		return slot_by_id(a, adding, ret);
 	if (!is_ok(json_u64(a->doc, tok, UINT32_MAX, &i)))
 		return fail(E_PROTO);
 	if (i >= RESPONSES_ITEMS_MAX)
@@ -185,6 +215,8 @@ slot_open(struct answer *a, struct responses_slot *slot, bool ours)
 
 	slot->known = true;
 	slot->ours = ours;
+	slot->id = id_of(a->doc);
+	own->added++;
 	if (!ours)
 		slot->index = own->index++;
 	own->changed = own->changed || ours;
@@ -213,8 +245,8 @@ on_added(struct answer *a, struct span name)
 
 	if (!a->interpreter)
 		return pass_item(a, name, NULL);
-	TRY(slot_of(a, &slot));
-	if (slot == NULL || slot->known || json_type(a->doc, item) != JSON_OBJECT)
+	TRY(slot_of(a, true, &slot));
+	if (slot->known || json_type(a->doc, item) != JSON_OBJECT)
 		return fail(E_PROTO);
 	slot_open(a, slot, responses_item_ours(a->doc, item));
 	return pass_item(a, name, slot);
@@ -229,7 +261,7 @@ on_item_done(struct answer *a, struct span name)
 
 	if (!a->interpreter)
 		return pass_item(a, name, NULL);
-	TRY(slot_of(a, &slot));
+	TRY(slot_of(a, false, &slot));
 	if (slot == NULL || !slot->known || json_type(a->doc, item) != JSON_OBJECT)
 		return fail(E_PROTO);
 	TRY(responses_keep_item(a, item, &ours));
@@ -246,6 +278,13 @@ on_delta(struct answer *a, struct span name)
 	return on_other(a, name);
 }
 
+static bool
+is_arguments(const struct json_doc *d)
+{
+	return span_starts(json_bytes(d, json_get_str(d, 0, "type")),
+	    SPAN_LIT("\"response.function_call_arguments"));
+}
+
 /* Also what was not invented yet. */
 static struct status
 on_other(struct answer *a, struct span name)
@@ -254,8 +293,9 @@ on_other(struct answer *a, struct span name)
 
 	if (!a->interpreter)
 		return pass_item(a, name, NULL);
-	TRY(slot_of(a, &slot));
-	if ((slot != NULL && !slot->known) ||
+	TRY(slot_of(a, false, &slot));
+	/* Arguments of nobody's call may be those of ours. */
+	if ((slot == NULL && is_arguments(a->doc)) || (slot != NULL && !slot->known) ||
 	    responses_item_ours(a->doc, json_get_str(a->doc, 0, "item")))
 		return fail(E_PROTO);
 	return pass_item(a, name, slot);

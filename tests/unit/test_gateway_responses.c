@@ -85,6 +85,20 @@ static const struct {
 	    false, "",
 	    "{\"store\":false,\"model\":\"demo\",\"input\":\"x\",\"include\":["
 	    "\"reasoning.encrypted_content\"]}" },
+	{ "{\"store\":false,\"model\":\"demo\",\"input\":\"x\",\"reasoning\":{\"effort\":\"low\"},"
+	  "\"tools\":[" OURS "]}",
+	    false, "",
+	    "{\"include\":[\"reasoning.encrypted_content\"],\"store\":false,\"model\":\"demo\","
+	    "\"input\":\"x\",\"reasoning\":{\"effort\":\"low\"},\"tools\":[@]}" },
+	{ "{\"store\":false,\"model\":\"demo\",\"input\":\"x\",\"reasoning\":{},\"include\":[\"a\","
+	  "\"code_interpreter_call.outputs\"]}",
+	    true, "",
+	    "{\"tools\":[@],\"store\":false,\"model\":\"demo\",\"input\":\"x\",\"reasoning\":{},"
+	    "\"include\":[\"a\",\"reasoning.encrypted_content\"]}" },
+	{ "{\"store\":false,\"model\":\"demo\",\"input\":\"x\",\"reasoning\":{},\"include\":null}",
+	    false, "",
+	    "{\"store\":false,\"model\":\"demo\",\"input\":\"x\",\"reasoning\":{},\"include\":"
+	    "null}" },
 	{ "{\"store\":false,\"model\":\"demo\",\"input\":[{\"type\":\"reasoning\",\"id\":\"r\"} , "
 	  "{\"type\":\"code_interpreter_call\",\"id\":\"ci_1\",\"code\":\"1\",\"outputs\":[{"
 	  "\"type\":"
@@ -230,6 +244,7 @@ begin(struct answer *a, struct seen *s, bool stream, bool interpreter)
 	s->text.max = 1UL << 22;
 	buf_clear(&s->text);
 	s->sequence = s->count = 0;
+	answer_over(a); /* what it owns lies in the arena */
 	arena_reset(&arena);
 	assert_int_equal(answer_start(a, &dialect_responses, &prompt.p, &arena, &doc).code, E_OK);
 	a->emit = collect;
@@ -463,6 +478,60 @@ steps_are_items(void **state)
 	}
 }
 
+#define PLAIN(type, rest) "data: {\"type\":\"" type "\"," rest "}\n\n"
+
+static struct status
+count_events(void *ctx, struct span name, struct span json)
+{
+	struct seen *s = ctx;
+
+	(void)name;
+	s->count++;
+	TRY(buf_put_span(&s->text, json));
+	return buf_put_u8(&s->text, '\n');
+}
+
+/* As some servers do it: no names, no numbers, no places. */
+static void
+providers_that_number_nothing(void **state)
+{
+	struct answer a = { .step = 0 };
+	struct seen s = { .text = BUF_INIT(0) };
+	enum answer_next next = 0;
+
+	(void)state;
+	begin(&a, &s, true, true);
+	a.emit = count_events;
+	assert_int_equal(
+	    feed_all(&a,
+		PLAIN("response.created", "\"response\":{\"id\":\"r\"}") PLAIN(
+		    "response.output_item.added", "\"item\":{\"type\":\"message\",\"id\":\"m1\"}")
+		    PLAIN("response.output_text.delta", "\"item_id\":\"m1\",\"delta\":\"x\"") PLAIN(
+			"response.output_item.added",
+			"\"item\":" CALL("1", "code_interpreter", "",
+			    "in_progress")) PLAIN("response.function_call_arguments.delta",
+			"\"item_id\":\"fc_1\",\"delta\":\"{}\"") PLAIN("response.output_item.done",
+			"\"item\":" CALL("1", "code_interpreter", CODE,
+			    "completed")) PLAIN("response.output_item.done",
+			"\"item\":{\"type\":\"message\",\"id\":\"m1\"}")
+			PLAIN("response.completed", "\"response\":{\"id\":\"r\",\"output\":[]}"),
+		5)
+		.code,
+	    E_OK);
+	assert_int_equal(answer_end(&a, 0, &next).code, E_OK);
+	assert_int_equal(next, ANSWER_RUN);
+	assert_int_equal(s.count, 4);
+	assert_false(saw(&s, "fc_1"));
+	begin(&a, &s, true, true);
+	a.emit = count_events;
+	assert_int_equal(
+	    feed_all(&a, PLAIN("response.function_call_arguments.delta", "\"delta\":\"{}\""), 5)
+		.code,
+	    E_PROTO);
+	answer_done(&a);
+	buf_done(&s.text);
+}
+
 #define WHOLE(id, status, output, usage)                                                   \
 	"{\"id\":\"" id "\",\"object\":\"response\",\"created_at\":7,\"status\":\"" status \
 	"\",\"model\":\"m\",\"error\":null,\"output\":[" output                            \
@@ -566,7 +635,7 @@ nonsense_is_refused(void **state)
 		"data: {\"type\":1}\n\n",
 		"event: error\ndata: {\"type\":\"error\",\"message\":\"secret\"}\n\n",
 		EV("response.created", "0", "\"response\":3"),
-		EV("response.output_item.added", "0", "\"item\":{}"),
+		EV("response.output_item.added", "0", "\"item\":3"),
 		EV("response.output_item.added", "0", "\"output_index\":-1,\"item\":{}"),
 		EV("response.output_item.added", "0", "\"output_index\":0,\"item\":1"),
 		EV("response.output_item.added", "0", "\"output_index\":0,\"item\":{}")
@@ -654,6 +723,7 @@ main(void)
 		cmocka_unit_test(refuses_state_and_clashes),
 		cmocka_unit_test(passes_verbatim),
 		cmocka_unit_test(steps_are_items),
+		cmocka_unit_test(providers_that_number_nothing),
 		cmocka_unit_test(whole_answers),
 		cmocka_unit_test(clients_calls_go_to_the_client),
 		cmocka_unit_test(nonsense_is_refused),
