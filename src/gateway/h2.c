@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 
+static bool fill(struct conn *c);
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx);
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *ctx);
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
@@ -154,6 +155,11 @@ drain_h2(struct conn *c, bool now)
 
 	if (now || (h->nstreams == 0 && h->served))
 		go_away(c);
+	if (!now || h->nstreams > 0)
+		return;
+	if (fill(c) && conn_flush(c))
+		(void)is_ok(tls_shutdown(c->tls));
+	conn_close(c);
 }
 
 static bool

@@ -187,7 +187,8 @@ h2_stream_body(struct h2_stream *s, struct span piece)
 		return;
 	}
 	rc = http_h2_request_body(s->head, piece.len);
-	if (rc == 0 && !is_ok(request_body(s->req, piece)))
+	/* Without a key it is refused anyway: nothing is kept for it. */
+	if (rc == 0 && s->req->key_ok && !is_ok(request_body(s->req, piece)))
 		rc = 503;
 	s->withheld += piece.len;
 	if (rc != 0)

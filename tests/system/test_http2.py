@@ -409,6 +409,19 @@ def test_a_reload_drops_nothing(make_instance):
     wait_for(lambda: not set(old) & set(inst.pids("gateway")), 15, "replaced workers end")
 
 
+def test_an_idle_client_does_not_hold_up_the_end(make_instance):
+    inst = make_instance()
+    with Peer(inst) as used, Peer(inst) as silent:
+        assert used.answer(used.ask("GET", "/v1/models"))[0] == 200
+        began = time.monotonic()
+        assert inst.stop() == 0
+        assert time.monotonic() - began < 2
+        for p in (used, silent):
+            while p.read():
+                pass
+            assert p.goaway == h2.errors.ErrorCodes.NO_ERROR
+
+
 # ---- attacks ----
 
 def frame(kind, flags, sid, payload=b""):

@@ -367,6 +367,25 @@ slow_bodies_time_out(void **state)
 }
 
 static void
+revocation_ends_streams(void **state)
+{
+	const struct ga_revoke m = { .turn = 7, .error = ERROR_REVOKED };
+	int32_t id;
+
+	(void)state;
+	peers.hold_run = true;
+	peer_open(&p);
+	id = ask(&p, "POST", EXECUTE, key, RUN_STREAM);
+	PEER_UNTIL(&p, answer_has(answer_of(&p, id), "event: started"));
+	reply(peers.authority, 2, GA_REVOKE, &m);
+	assert_true(answer_has(asked(&p, id), "key_revoked"));
+	assert_int_equal(asked(&p, ask(&p, "GET", "/v1/models", key, NULL))->status, 200);
+	peer_close(&p);
+	assert_int_equal(peers.runs_cancelled, 1);
+	assert_int_equal(peers.settles, 0);
+}
+
+static void
 authority_dies(void **state)
 {
 	int32_t run, list;
@@ -444,11 +463,12 @@ end_run(void)
 static void
 draining(void **state)
 {
-	struct peer fresh_one, idle;
+	static struct peer fresh_one, idle, silent;
 	int32_t run, late;
 
 	(void)state;
 	peers.hold_run = true;
+	peer_open(&silent);
 	peer_open(&fresh_one);
 	peer_open(&idle);
 	assert_int_equal(asked(&idle, ask(&idle, "GET", "/v1/models", key, NULL))->status, 200);
@@ -474,6 +494,10 @@ draining(void **state)
 	assert_int_equal(p.goaways, 0);
 	d.drain_grace_ms = 0;
 	drain_start(&d);
+	PEER_UNTIL(&silent, silent.c.eof);
+	assert_int_equal(g.nconns, 1);
+	assert_int_equal(silent.goaway, NGHTTP2_NO_ERROR);
+	peer_close(&silent);
 	PEER_UNTIL(&p, p.goaways == 1);
 	assert_int_equal(p.goaway, NGHTTP2_NO_ERROR);
 	assert_int_equal(p.last, late);
@@ -500,6 +524,7 @@ main(int argc, char **argv)
 		FLOW(long_answers_take_turns),
 		FLOW(stalled_streams_time_out),
 		FLOW(slow_bodies_time_out),
+		FLOW(revocation_ends_streams),
 		FLOW(authority_dies),
 		FLOW(admission_comes_late),
 		FLOW(idle_connections_end),
