@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 
+import passthrough
 from service import (NotMeasured, Stepper, cpu_by_process, cpu_ns, cpu_spent, family, median,
                      nginx, pin, pss_bytes, service, wait_full, write_request)
 
@@ -40,6 +41,16 @@ class Row:
     least: float | None = None  # … or at least
 
 
+def proxied_rows(size, stream):
+    name = passthrough.name_of(size, stream)
+    kind = f"stream of {passthrough.EVENTS}" if stream else "whole answer"
+    text = f"model call, {size.upper()}B prompt, {kind}"
+    yield Row("proxied", f"proxy_{name}_cpu", f"{text}: CPU of all our processes a request, saturated", "µs",
+              most=105)
+    yield Row("proxied", f"proxy_{name}_rate", f"{text}: all our processes on one core", "requests/s")
+    yield Row("proxied", f"proxy_{name}_ratio", f"{text}: share of nginx's rate as a proxy", "", least=1 / 5)
+
+
 ROWS = [
     Row("idle", "idle_pss", "Idle, 4 warm light Pythons: memory, PSS of all processes", "MB", most=250),
     Row("idle", "idle_cpu", "Idle, 4 warm light Pythons: CPU of one core", "%", most=1),
@@ -69,6 +80,17 @@ ROWS = [
         "records/s", least=75_000),
     Row("audit", "audit_p50", "audit: receipt at 1,000/s, p50", "ms"),
     Row("audit", "audit_p99", "audit: receipt at 1,000/s, p99", "ms"),
+    *[row for size, stream in passthrough.CASES for row in proxied_rows(size, stream)],
+    Row("proxy_paced", "proxy_p50", f"model call, 1 KB prompt, at {PACED_RATE}/s: p50", "ms"),
+    Row("proxy_paced", "proxy_p99", f"model call, 1 KB prompt, at {PACED_RATE}/s: p99", "ms"),
+    Row("proxy_paced", "proxy_added", f"model call at {PACED_RATE}/s: added p50 beyond two raw fdatasyncs",
+        "ms", most=1),
+    Row("proxy_paced", "proxy_first", f"model stream at {PACED_RATE}/s: first token, p50", "ms"),
+    Row("proxy_paced", "proxy_first_beyond",
+        f"model stream at {PACED_RATE}/s: first token later than nginx's, beyond one raw fdatasync", "ms",
+        most=1),
+    Row("streams", "proxy_streams", f"{passthrough.OPEN_STREAMS:,} open streams: memory of all processes",
+        "MiB", most=100),
 ]
 
 
@@ -269,4 +291,5 @@ def in_empty_folder(b, mode, seconds):
 
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
-          "paced": paced, "audit": audit}
+          "paced": paced, "audit": audit, "proxied": passthrough.proxied,
+          "proxy_paced": passthrough.paced_proxied, "streams": passthrough.open_streams}

@@ -22,6 +22,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wvla", "-Wswitch-e
             "-Wmissing-prototypes", "-Wno-missing-field-initializers", "-Werror"]
 TOOLS = {
     "load": (["load.c", "load_http.c"], ["-lssl", "-lcrypto"]),
+    "upstream": (["upstream.c"], ["-lssl", "-lcrypto"]),
     "fsync": (["fsync.c"], []),
 }
 AUDIT_LIBRARIES = ["-luv", "-lcrypto", "-lssl", "-lseccomp", "-lyaml"]
@@ -200,9 +201,10 @@ def write_request(inst, name, path, body):
     return file
 
 
-def configuration(sandboxes, workers=0):
+def configuration(sandboxes, workers=0, edit=None):
     """An edit of the configuration that `init` wrote: pools, and limits out of the way."""
     def change(text):
+        text = edit(text) if edit else text
         text = re.sub(r"\npolicies:\n(  .*\n)+", "\n", text)
         text = re.sub(r"\nsandboxes:\n(  .*\n)+", "\n", text)
         return text + f"""
@@ -210,17 +212,18 @@ workers: {workers}
 policies:
   default: {{ endpoints: "*", models: "*", tools: "*", languages: "*", requests_per_min: 100000000,
              concurrent: 4096 }}
-limits: {{ user_requests_per_min: 100000000, user_concurrent: 4096 }}
+limits: {{ user_requests_per_min: 100000000, user_concurrent: 4096, connections_per_source: 4096,
+          handshakes_per_source_per_s: 100000 }}
 sandboxes:
 {sandboxes}"""
     return change
 
 
 @contextlib.contextmanager
-def service(bench, sandboxes, workers=0):
+def service(bench, sandboxes, workers=0, edit=None):
     """A running instance; one that cannot start is why its rows were not measured."""
     try:
-        inst = instance.Instance(build=bench.build, edit=configuration(sandboxes, workers))
+        inst = instance.Instance(build=bench.build, edit=configuration(sandboxes, workers, edit))
     except (OSError, subprocess.SubprocessError) as e:
         raise NotMeasured(f"sallyport init: {getattr(e, 'stderr', None) or e}") from e
     try:
