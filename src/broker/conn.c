@@ -3,7 +3,8 @@
  * conn.c: the HTTP/1.1 client core: writes a request, forwards the answer as it comes.
  *
  * Runs in: broker. Trusts: nothing that the other side sends.
- * Owns: the stream of bytes, its poll and timer handles, one read buffer.
+ * Owns: the stream of bytes, its poll and timer handles. What is read lies on the stack while it is
+ * handed out, and is wiped: a connection that waits costs no buffer.
  * Invariants: not a byte is read that the taker of the body has no room for, so a slow client
  * slows the provider; every wait has a deadline; an answer that comes before the request was
  * written ends the writing; on_end or on_failed runs once an exchange, and is the last thing that
@@ -44,7 +45,6 @@ struct conn {
 	size_t out_first; /* of those not empty yet */
 	struct span in;   /* read, not yet parsed */
 	uint64_t bytes_in, bytes_out;
-	uint8_t buf[CONN_READ_LEN];
 };
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -227,9 +227,10 @@ on_poll(uv_poll_t *handle, int status, int events)
 static void
 step_idle(struct conn *c)
 {
+	uint8_t byte;
 	size_t n = 0;
 
-	if (c->io.ops->read(&c->io, c->buf, 1, &n).code != E_AGAIN)
+	if (c->io.ops->read(&c->io, &byte, 1, &n).code != E_AGAIN)
 		idle_closed(c);
 }
 
@@ -363,7 +364,7 @@ take_step(struct conn *c, const struct http_step *s)
 		c->ops->on_head(c->ctx, http_response_get(c->parser));
 		return c->state == CONN_BUSY;
 	case HTTP_EV_BODY:
-		c->ops->on_body(c->ctx, c->buf + (s->body.ptr - c->buf), s->body.len);
+		c->ops->on_body(c->ctx, (uint8_t *)(uintptr_t)s->body.ptr, s->body.len);
 		return c->state == CONN_BUSY;
 	case HTTP_EV_END:
 		finish(c);
@@ -415,6 +416,7 @@ step_read(struct conn *c)
 static bool
 read_once(struct conn *c)
 {
+	uint8_t buf[CONN_READ_LEN];
 	size_t n = 0, room = c->ops->room(c->ctx);
 	struct status st;
 	bool more;
@@ -425,7 +427,7 @@ read_once(struct conn *c)
 		due_at(c, c->ends_ms);
 		return false;
 	}
-	st = c->io.ops->read(&c->io, c->buf, room < sizeof(c->buf) ? room : sizeof(c->buf), &n);
+	st = c->io.ops->read(&c->io, buf, room < sizeof(buf) ? room : sizeof(buf), &n);
 	if (st.code == E_AGAIN) {
 		int events = c->io.ops->wants(&c->io, UV_READABLE);
 
@@ -443,9 +445,10 @@ read_once(struct conn *c)
 	c->bytes_in += n;
 	if (c->out_first == CONN_PARTS)
 		deadline(c, c->limits.idle_ms);
-	c->in = span_of(c->buf, n);
+	c->in = span_of(buf, n);
 	more = parse_all(c);
-	secret_wipe(c->buf, n);
+	c->in = SPAN_EMPTY; /* what is left belongs to a connection that is not used again */
+	secret_wipe(buf, n);
 	return more && (c->broken || c->io.ops->pending(&c->io));
 }
 
