@@ -107,6 +107,19 @@ on_recorded(struct authority *a, void *ctx, struct status st, uint64_t first_seq
 	free(w);
 }
 
+static bool
+within_rate(struct authority *a)
+{
+	struct secret_states *s = &a->secrets;
+	uint64_t second = now_ms(a) / 1000;
+
+	if (s->second != second) {
+		s->second = second;
+		s->accesses = 0;
+	}
+	return ++s->accesses <= SECRET_ACCESSES_PER_S;
+}
+
 void
 secrets_on_accessed(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
@@ -114,7 +127,7 @@ secrets_on_accessed(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct authority *a = peer->a;
 	struct batch b = { .n = 0 };
 	struct waiting *w = NULL;
-	struct status st = waiting_new(a, id, &w);
+	struct status st = within_rate(a) ? waiting_new(a, id, &w) : fail(E_FULL);
 
 	note_state(a, msg);
 	put_accessed(a, &b, msg);

@@ -9,7 +9,8 @@
 #include <conf/conf.h>
 #include <wire/authority_broker.h>
 
-#define SECRET_STATES_MAX 256 /* references; beyond, the one not heard of for longest goes */
+#define SECRET_ACCESSES_PER_S 100 /* on record; a broker gone wrong does not fill the log */
+#define SECRET_STATES_MAX 256     /* references; beyond, the one not heard of for longest goes */
 
 struct secret_state {
 	char reference[SECRET_REF_MAX + 1];
@@ -22,6 +23,8 @@ struct secret_state {
 struct secret_states {
 	struct secret_state items[SECRET_STATES_MAX];
 	size_t n;
+	uint64_t second; /* the one that `accesses` are of */
+	uint32_t accesses;
 };
 
 struct authority;

@@ -151,6 +151,8 @@ step_on_attempted(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (t == NULL || !turn_model_runs(t) ||
 	    memcmp(t->model_call.grant, m->grant, GRANT_LEN) != 0)
 		return;
+	if (t->model_call.attempted++ >= UPSTREAM_ATTEMPTS_MAX)
+		return; /* a broker gone wrong does not fill the log */
 	st = turn_who(t, &who);
 	if (is_ok(st)) {
 		put_attempt(t, &b, &who, m);

@@ -95,6 +95,7 @@ struct model_call {
 	enum error error;
 	uint16_t http_status;
 	uint8_t attempts;
+	uint32_t attempted; /* records of exchanges that were followed by another */
 	char provider[PROVIDER_MAX + 1];
 	char host[UPSTREAM_HOST_MAX + 1];
 	char secret_version[SECRET_VERSION_MAX + 1];

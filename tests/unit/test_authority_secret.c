@@ -93,6 +93,29 @@ test_no_record_no_use(void **state)
 	w.nrecs = 0; /* what it held died with it */
 }
 
+/* A broker gone wrong does not fill the log; what it is not told is recorded it may not use. */
+static void
+test_accesses_are_bounded(void **state)
+{
+	struct ab_secret_accessed m = access_of("file:openai");
+	enum error error = ERROR_NONE;
+
+	(void)state;
+	/* Once more where the second ended in between. */
+	for (int i = 0; i < 3 && error == ERROR_NONE; i++) {
+		w.nrecs = 0;
+		w.seq = 0;
+		w.a->secrets.second = now_ms(w.a) / 1000;
+		w.a->secrets.accesses = SECRET_ACCESSES_PER_S;
+		error = (enum error)ask(AB_SECRET_ACCESSED, &m).error;
+	}
+	assert_int_equal(error, ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.nrecs, 0);
+	w.a->secrets.second = 0; /* the next one */
+	assert_int_equal(ask(AB_SECRET_ACCESSED, &m).error, ERROR_NONE);
+	w.nrecs = 0;
+}
+
 /* An answer that comes late is not given to the broker that came after. */
 static void
 test_late_record_of_another_broker(void **state)
@@ -270,6 +293,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_access_is_recorded_first),
 		T(test_no_record_no_use),
+		T(test_accesses_are_bounded),
 		T(test_late_record_of_another_broker),
 		T(test_set_rotate_remove),
 		T(test_store_or_audit_away),
