@@ -225,3 +225,23 @@ def test_no_run_that_was_none(provider, claude):
     with pytest.raises(anthropic.APIStatusError):
         with claude.messages.stream(**ASKED, tools=[CODE]) as s:
             s.get_final_message()
+
+
+def test_policy_attaches_the_tool(provider, authority, make_instance):
+    """Unasked, and in the newest version of its blocks."""
+    models = models_at({"a": entry(provider, authority, kind="anthropic")}, {"claude": [("a", "real")]},
+                       sandboxes=POOLS)
+
+    def edit(text):
+        return models(text).replace('languages: "*" }', 'languages: "*", attach: [code_interpreter] }')
+
+    inst = make_instance(edit=edit)
+    with httpx2.Client(verify=inst.tls()) as http:
+        claude = anthropic.Anthropic(base_url=inst.url, api_key=inst.key, max_retries=0, http_client=http)
+        provider.say(Reply(text="", calls=(shell("echo 42"),)), Reply(text="42."))
+        a, _ = ask(claude, True)
+        assert kinds(a) == ["server_tool_use", "bash_code_execution_tool_result", "text"]
+        assert a.content[1].content.stdout == "42\n"
+        with pytest.raises(anthropic.BadRequestError):
+            ask(claude, False, tools=[{"name": "code_execution", "input_schema": {"type": "object"}}])
+        assert claude.messages.count_tokens(model="claude", messages=ASK).input_tokens == 11
