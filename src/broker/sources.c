@@ -69,7 +69,7 @@ file_of(const struct daemon *d, const char *key)
 
 	/* daemon_filef() takes the dots of its format only. */
 	for (size_t i = 0; i < rest.len && i + 1 < sizeof(path); i++)
-		path[i] = key[i] == '.' ? CONF_SEP : key[i];
+		path[i] = (char)(key[i] == '.' ? CONF_SEP : key[i]);
 	path[rest.len] = '\0';
 	return daemon_filef(d, "%s", path);
 }
@@ -113,7 +113,7 @@ changed(const struct daemon *d, const char *section, const char *const *files,
     uint8_t was[SHA256_LEN], bool *ret)
 {
 	struct sha256_ctx *sha = NULL;
-	uint8_t now[SHA256_LEN];
+	uint8_t now[SHA256_LEN] = { 0 };
 	struct status st;
 
 	TRY(sha256_new(&sha));
