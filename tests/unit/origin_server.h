@@ -58,6 +58,7 @@ struct origin_server {
 	struct reply replies[ORIGIN_REPLIES_MAX]; /* the last one again and again */
 	size_t nreplies;
 	unsigned requests, closed;
+	bool mute;       /* connections are taken, and that is all */
 	struct buf seen; /* the last request */
 };
 
@@ -240,8 +241,13 @@ origin_step(struct origin_conn *c)
 static void
 on_origin_conn(uv_poll_t *p, int status, int events)
 {
+	struct origin_conn *c = p->data;
+
 	(void)status, (void)events;
-	origin_step(p->data);
+	if (c->s->mute)
+		(void)uv_poll_stop(p);
+	else
+		origin_step(c);
 }
 
 static void

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include <dial.h>
 #include <origin.h>
 #include <upstream.h>
 
@@ -14,7 +15,7 @@
 
 #include "origin_server.h"
 
-#define WAIT_MS 8000
+#define WAIT_MS 12000
 #define OK_REPLY "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 static struct {
@@ -469,6 +470,19 @@ a_silent_name_server_times_out(void **state)
 	assert_true(uv_hrtime() - began < (RESOLVE_MS + 1000) * 1000000ULL);
 }
 
+/* It takes the connection and says nothing. */
+static void
+a_silent_handshake_times_out(void **state)
+{
+	struct upstream_opts o = opts("https", "127.0.0.1");
+	uint64_t began = uv_hrtime();
+
+	(void)state;
+	w.server.mute = true;
+	assert_int_equal(dialled(&o), E_TIMEOUT);
+	assert_true(uv_hrtime() - began < (DIAL_HANDSHAKE_MS + 1000) * 1000000ULL);
+}
+
 static void
 nobody_listens(void **state)
 {
@@ -580,6 +594,7 @@ main(void)
 		T(a_name_that_moves_is_checked_again),
 		T(a_name_that_is_not_there),
 		T(a_silent_name_server_times_out),
+		T(a_silent_handshake_times_out),
 		T(nobody_listens),
 		T(a_wait_is_cancelled),
 		T(connections_are_bounded),

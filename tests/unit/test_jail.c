@@ -6,6 +6,8 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,6 +262,65 @@ tcp_is_forbidden_where_the_kernel_can(void **state)
 	assert_int_equal(in_jail(&sockets, NULL, 0, connects), abi >= 4 ? 0 : 5);
 }
 
+/* ---- what the broker has ---- */
+static const int broker_calls[] = { SYS_socketpair, SYS_connect, -1 };
+static const struct jail outward = {
+	.name = "outward", .syscalls = broker_calls, .sockets = true, .tcp_out = true
+};
+
+static int
+connects_outward(void)
+{
+	return connects() == 5 ? 0 : 1; /* refused by the other side, not by the jail */
+}
+
+static int
+makes_sockets_of_the_internet(void)
+{
+	static const int good[][3] = { { AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 },
+		{ AF_INET6, SOCK_STREAM, IPPROTO_TCP }, { AF_INET, SOCK_DGRAM, 0 },
+		{ AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP } };
+	int on = 1, fd = -1;
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		fd = socket(good[i][0], good[i][1], good[i][2]);
+		if (fd < 0 && errno != EAFNOSUPPORT)
+			return (int)i + 1;
+	}
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 ? 0 : 10;
+}
+
+static int
+makes_no_other_sockets(void)
+{
+	static const int bad[][2] = { { AF_UNIX, SOCK_STREAM }, { AF_NETLINK, SOCK_RAW },
+		{ AF_INET, SOCK_RAW }, { AF_INET6, SOCK_RAW }, { AF_PACKET, SOCK_RAW },
+		{ AF_INET, SOCK_SEQPACKET }, { AF_VSOCK, SOCK_STREAM },
+		{ AF_ALG, SOCK_SEQPACKET } };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		if (socket(bad[i][0], bad[i][1], 0) >= 0 || errno != ENOSYS)
+			return (int)i + 1;
+	}
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 || errno != ENOSYS)
+		return 20;
+	if (bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 || errno != ENOSYS)
+		return 21;
+	return listen(fd, 1) == 0 || errno != ENOSYS ? 22 : 0;
+}
+
+static void
+an_outward_jail_connects_and_does_not_listen(void **state)
+{
+	(void)state;
+	assert_int_equal(in_jail(&outward, NULL, 0, connects_outward), 0);
+	assert_int_equal(in_jail(&outward, NULL, 0, makes_sockets_of_the_internet), 0);
+	assert_int_equal(in_jail(&outward, NULL, 0, makes_no_other_sockets), 0);
+}
+
 static void
 a_jail_that_cannot_be_entered_is_an_error(void **state)
 {
@@ -276,6 +337,7 @@ main(void)
 		cmocka_unit_test(plain_jail_allows_and_forbids),
 		cmocka_unit_test(landlock_opens_listed_paths_only),
 		cmocka_unit_test(tcp_is_forbidden_where_the_kernel_can),
+		cmocka_unit_test(an_outward_jail_connects_and_does_not_listen),
 		cmocka_unit_test(a_jail_that_cannot_be_entered_is_an_error),
 	};
 
