@@ -110,7 +110,9 @@ left_h2(struct conn *c)
 	struct h2_stream *s;
 
 	TAILQ_FOREACH(s, &h2_of(c)->streams, next)
-	h2_stream_leave(s);
+	{
+		h2_stream_leave(s);
+	}
 }
 
 /* ---- the end ---- */

@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # The libraries are what Sallyport's binaries link; a package of ours would depend on them.
 packages=linux-image-cloud-amd64,systemd-sysv,udev,iproute2,python3,procps
-libraries=libuv1,libssl3,libseccomp2,libyaml-0-2,libsqlite3-0,libnghttp2-14
+libraries=libuv1,libssl3,libseccomp2,libyaml-0-2,libsqlite3-0,libnghttp2-14,libc-ares2
 mmdebstrap --mode=root --variant=minbase --include="$packages,$libraries" bookworm "$work/root.tar"
 mkdir "$work/tree"
 tar -xpf "$work/root.tar" -C "$work/tree" --numeric-owner
