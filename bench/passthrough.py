@@ -257,9 +257,12 @@ def open_streams(b):
              "--connections", str(OPEN_STREAMS), "--count", str(OPEN_STREAMS)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
-            seen, active = 0, 0
+            seen, active, parts = 0, 0, {}
             while load.poll() is None:
-                seen, active = max((seen, active), (pss_bytes(family(inst)), streams_open(port)))
+                now = {pid: pss_bytes([pid]) for pid in family(inst)}
+                if sum(now.values()) > seen:
+                    seen, parts = sum(now.values()), now
+                active = max(active, streams_open(port))
                 time.sleep(0.25)
             out, err = load.communicate()
         finally:
@@ -271,8 +274,10 @@ def open_streams(b):
             raise NotMeasured(f"{report['failures']} of {OPEN_STREAMS} streams failed")
         if active < OPEN_STREAMS:
             raise NotMeasured(f"only {active} streams were open at once")
-        b.put("proxy_streams", [seen / (1 << 20)], f"PSS of {len(family(inst))} processes; "
-              f"{before / (1 << 20):.1f} MiB before; all {OPEN_STREAMS} answered")
+        names = {pid: pathlib.Path(argv0).name for pid, argv0 in inst.descendants().items()}
+        most = sorted(((n, names.get(pid, "supervisor")) for pid, n in parts.items()), reverse=True)[:4]
+        b.put("proxy_streams", [seen / (1 << 20)], f"PSS of {len(parts)} processes; {before / (1 << 20):.1f} "
+              "MiB before; " + ", ".join(f"{name} {n / (1 << 20):.1f}" for n, name in most))
 
 
 def streams_open(port):

@@ -94,6 +94,8 @@ class Provider:
         return self
 
     def __exit__(self, *_):
+        if not self.thread.is_alive():
+            return
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.dir.cleanup()
