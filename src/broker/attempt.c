@@ -7,10 +7,8 @@
  * Owns: what is under way (a credential's or a connection's wait, the connection, a pause) and
  * what of the answer is held back.
  * Invariants: a body goes out once its call was granted, and again only while no byte of an answer
- * was passed on; a failed try goes to the next entry at once, and through all entries again only
- * after a pause with full jitter; tries and time are bounded; a credential that comes back in an
- * answer is overwritten before it leaves.
- * See: call.h, call.c, route.c, breaker.h, credential.h, redact.h.
+ * was passed on; a credential that comes back in an answer is overwritten before it leaves.
+ * See: call.h, call.c, retry.c, route.c, breaker.h, credential.h, redact.h.
  */
 #include "call.h"
 
@@ -19,20 +17,6 @@
 
 #include <http/write.h>
 #include <json/write.h>
-
-struct pause {
-	uv_timer_t timer;
-	struct call *call; /* NULL: cancelled */
-};
-
-/* What follows a failed try. */
-struct plan {
-	unsigned at;
-	uint32_t pause_ms;
-	bool new_round;
-};
-
-enum outcome { OUTCOME_GOOD, OUTCOME_BAD, OUTCOME_UNKNOWN };
 
 /* Statuses that another try may change; all else is the answer. */
 static const struct {
@@ -49,14 +33,11 @@ static const struct {
 	{ 529, true },
 };
 
-static void ask(struct call *c);
 static void on_credential(void *ctx, struct status st, struct credential_version *v);
 static void have_credential(struct call *c, struct credential_version *v);
 static void acquire(struct call *c);
 static void on_acquired(void *ctx, struct status st, struct conn *conn);
 static void exchange(struct call *c);
-static void tell_attempted(const struct call *c, enum error why);
-static void try_failed(struct call *c, enum error why, uint32_t wait_ms);
 
 static size_t room(void *ctx);
 static void on_head(void *ctx, const struct http_response *head);
@@ -69,41 +50,6 @@ static const struct conn_ops conn_ops = { room, on_head, on_body, on_exchange_en
 
 /* For reading together what was held and what came after it. */
 static uint8_t scratch[REDACT_HELD_MAX + CONN_READ_LEN];
-
-static struct provider *
-provider_of(const struct call *c)
-{
-	return c->route.entries[c->at].provider;
-}
-
-static uint64_t
-now_ms(const struct call *c)
-{
-	return uv_now(c->b->d->loop);
-}
-
-/* ---- the breaker ---- */
-static void
-outcome(struct call *c, enum outcome o)
-{
-	struct breaker *b = &provider_of(c)->breaker;
-	bool was_closed = b->state == BREAKER_CLOSED;
-
-	if (!c->probing && o != OUTCOME_BAD)
-		return;
-	c->probing = false;
-	if (o == OUTCOME_GOOD)
-		breaker_good(b);
-	else if (o == OUTCOME_BAD)
-		breaker_bad(b, now_ms(c));
-	else
-		breaker_unknown(b, now_ms(c));
-	if (was_closed != (b->state == BREAKER_CLOSED)) {
-		daemon_metric_add(METRIC_BREAKERS_OPEN, was_closed ? 1 : -1);
-		diag(DIAG_WARN, "providers.%s: %s", provider_of(c)->name,
-		    was_closed ? "fails, and is left alone for a while" : "works again");
-	}
-}
 
 /* ---- beginning ---- */
 /* The alias stands where the authority granted it, or somebody else wrote the body. */
@@ -132,13 +78,14 @@ attempt_begin(struct call *c)
 		return;
 	}
 	daemon_metric_add(METRIC_MODEL_CALLS, 1);
-	c->began_ms = now_ms(c);
-	while (c->at + 1 < c->route.count && !breaker_passes(&provider_of(c)->breaker, now_ms(c)))
+	c->began_ms = call_now(c);
+	while (
+	    c->at + 1 < c->route.count && !breaker_passes(&call_provider(c)->breaker, call_now(c)))
 		c->at++;
-	if (!breaker_passes(&provider_of(c)->breaker, now_ms(c)))
+	if (!breaker_passes(&call_provider(c)->breaker, call_now(c)))
 		call_fail(c, ERROR_UPSTREAM_BUSY);
 	else
-		ask(c);
+		attempt_ask(c);
 }
 
 /* ---- one try ---- */
@@ -158,11 +105,11 @@ begin_try(struct call *c)
 	c->bytes_in = c->bytes_out = 0;
 	release_version(c);
 	c->probing = true;
-	breaker_begin(&provider_of(c)->breaker, now_ms(c));
+	breaker_begin(&call_provider(c)->breaker, call_now(c));
 }
 
-static void
-ask(struct call *c)
+void
+attempt_ask(struct call *c)
 {
 	struct credential_version *v = NULL;
 	struct status st;
@@ -170,7 +117,7 @@ ask(struct call *c)
 	if (!c->refused)
 		begin_try(c);
 	st = credential_get(
-	    provider_of(c)->credential, &c->tried, on_credential, c, &c->credential_wait, &v);
+	    call_provider(c)->credential, &c->tried, on_credential, c, &c->credential_wait, &v);
 	if (is_ok(st))
 		have_credential(c, v);
 	else if (st.code != E_AGAIN)
@@ -188,13 +135,13 @@ on_credential(void *ctx, struct status st, struct credential_version *v)
 		have_credential(c, v);
 		return;
 	}
-	outcome(c, OUTCOME_UNKNOWN);
+	attempt_outcome(c, OUTCOME_UNKNOWN);
 	c->refused = false;
 	c->useless |= 1U << c->at;
 	if (refused)
-		diag(DIAG_WARN, "providers.%s: refuses our credential", provider_of(c)->name);
+		diag(DIAG_WARN, "providers.%s: refuses our credential", call_provider(c)->name);
 	/* Whose key was refused is not the client's business. */
-	try_failed(c, refused ? ERROR_UPSTREAM : ERROR_CREDENTIAL, 0);
+	attempt_failed(c, refused ? ERROR_UPSTREAM : ERROR_CREDENTIAL, 0);
 }
 
 static struct span
@@ -224,7 +171,7 @@ put_request(struct call *c)
 {
 	TRY(put_model(c));
 	buf_clear(&c->head);
-	return provider_put_head(provider_of(c), c->route.entries[c->at].path, &c->open,
+	return provider_put_head(call_provider(c), c->route.entries[c->at].path, &c->open,
 	    body_before(c).len + c->model.len + body_after(c).len, c->version->value.len > 0,
 	    &c->head);
 }
@@ -234,7 +181,7 @@ have_credential(struct call *c, struct credential_version *v)
 {
 	if (c->refused) { /* so another try follows the one before */
 		c->refused = false;
-		tell_attempted(c, ERROR_NONE);
+		attempt_tell(c, ERROR_NONE);
 		begin_try(c);
 	}
 	c->version = v;
@@ -248,7 +195,7 @@ static void
 acquire(struct call *c)
 {
 	struct status st = upstream_acquire(
-	    provider_of(c)->upstream, c->fresh, on_acquired, c, &c->upstream_wait, &c->conn);
+	    call_provider(c)->upstream, c->fresh, on_acquired, c, &c->upstream_wait, &c->conn);
 
 	if (is_ok(st))
 		exchange(c);
@@ -260,7 +207,7 @@ static void
 on_acquired(void *ctx, struct status st, struct conn *conn)
 {
 	struct call *c = ctx;
-	struct provider *p = provider_of(c);
+	struct provider *p = call_provider(c);
 	bool ours = st.code == E_FULL || st.code == E_NOMEM || st.code == E_SYS;
 
 	c->upstream_wait = NULL;
@@ -274,8 +221,8 @@ on_acquired(void *ctx, struct status st, struct conn *conn)
 		    upstream_why(st));
 	if (st.code == E_DENIED)
 		c->useless |= 1U << c->at;
-	outcome(c, ours ? OUTCOME_UNKNOWN : OUTCOME_BAD);
-	try_failed(c,
+	attempt_outcome(c, ours ? OUTCOME_UNKNOWN : OUTCOME_BAD);
+	attempt_failed(c,
 	    ours                   ? ERROR_OVERLOADED
 	    : st.code == E_TIMEOUT ? ERROR_UPSTREAM_TIMEOUT
 				   : p->row->gone,
@@ -291,156 +238,6 @@ exchange(struct call *c)
 
 	if (!is_ok(conn_start(c->conn, &r, &conn_ops, c)))
 		on_exchange_failed(c, ERROR_UPSTREAM, true);
-}
-
-/* ---- what follows a failure ---- */
-static bool
-may_ask(const struct call *c, unsigned at)
-{
-	return (c->useless >> at & 1) == 0 &&
-	       breaker_passes(&c->route.entries[at].provider->breaker, now_ms(c));
-}
-
-static uint32_t
-pause_of(const struct call *c, uint32_t wait_ms)
-{
-	uint32_t most = CALL_PAUSE_MIN_MS << (c->rounds < 8 ? c->rounds : 8);
-
-	if (most > CALL_PAUSE_MAX_MS)
-		most = CALL_PAUSE_MAX_MS;
-	return wait_ms + (uint32_t)((uint64_t)route_chance() * most >> 32);
-}
-
-/* The next entry at once; after the last one all again, later. False: it was the last try. */
-static bool
-plan_next(const struct call *c, uint32_t wait_ms, struct plan *ret)
-{
-	if (c->last || c->tries >= PROVIDER_TRIES_MAX || now_ms(c) - c->began_ms >= CALL_RETRY_MS)
-		return false;
-	for (unsigned i = c->at + 1; i < c->route.count; i++) {
-		if (may_ask(c, i)) {
-			*ret = (struct plan){ .at = i };
-			return true;
-		}
-	}
-	for (unsigned i = 0; i <= c->at; i++) {
-		if (!may_ask(c, i) || (i == c->at && wait_ms > CALL_WAIT_MAX_MS))
-			continue;
-		*ret = (struct plan){ .at = i,
-			.pause_ms = pause_of(c, i == c->at ? wait_ms : 0),
-			.new_round = true };
-		return true;
-	}
-	return false;
-}
-
-static void
-on_pause_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
-static void
-pause_end(struct call *c)
-{
-	if (c->pause == NULL)
-		return;
-	uv_close((uv_handle_t *)&c->pause->timer, on_pause_closed);
-	c->pause = NULL;
-}
-
-static void
-on_pause(uv_timer_t *t)
-{
-	struct call *c = ((struct pause *)t->data)->call;
-
-	pause_end(c);
-	if (may_ask(c, c->at))
-		ask(c);
-	else
-		call_fail(c, ERROR_UPSTREAM_BUSY);
-}
-
-static void
-pause_begin(struct call *c, uint32_t ms)
-{
-	struct pause *p = calloc(1, sizeof(*p));
-
-	if (p == NULL) {
-		call_fail(c, ERROR_OVERLOADED);
-		return;
-	}
-	p->call = c;
-	p->timer.data = p;
-	(void)uv_timer_init(c->b->d->loop, &p->timer);
-	(void)uv_timer_start(&p->timer, on_pause, ms, 0);
-	c->pause = p;
-}
-
-static void
-drop_conn(struct call *c)
-{
-	if (c->conn == NULL)
-		return;
-	c->bytes_in = conn_bytes_in(c->conn);
-	c->bytes_out = conn_bytes_out(c->conn);
-	upstream_discard(provider_of(c)->upstream, c->conn);
-	c->conn = NULL;
-}
-
-static void
-tell_attempted(const struct call *c, enum error why)
-{
-	struct ab_done done = { 0 };
-	struct ab_attempted m = { .turn = c->grant.turn,
-		.attempt = (uint8_t)c->tries,
-		.http_status = c->http_status,
-		.error = (uint16_t)why };
-
-	attempt_describe(c, &done);
-	m.provider = done.provider;
-	m.host = done.host;
-	m.secret_version = done.secret_version;
-	memcpy(m.grant, c->grant.id, sizeof(m.grant));
-	if (c->b->authority != NULL && !is_ok(link_send(c->b->authority, 0, AB_ATTEMPTED, &m)))
-		diag(DIAG_WARN, "an attempt could not be told to the authority");
-}
-
-static void
-forget_tried(struct call *c)
-{
-	while (c->tried.count > 0)
-		credential_release(c->tried.version[--c->tried.count]);
-}
-
-static void
-follow(struct call *c, const struct plan *plan, enum error why)
-{
-	daemon_metric_add(METRIC_MODEL_RETRIES, 1);
-	tell_attempted(c, why);
-	drop_conn(c);
-	if (plan->at != c->at)
-		forget_tried(c);
-	c->at = plan->at;
-	c->rounds += plan->new_round;
-	if (plan->pause_ms == 0)
-		ask(c);
-	else
-		pause_begin(c, plan->pause_ms);
-}
-
-/* State: nothing of an answer was passed on. */
-static void
-try_failed(struct call *c, enum error why, uint32_t wait_ms)
-{
-	struct plan plan;
-
-	if (!provider_of(c)->row->tries_again)
-		c->useless |= 1U << c->at;
-	if (plan_next(c, wait_ms, &plan))
-		follow(c, &plan, why);
-	else
-		call_fail(c, why);
 }
 
 /* ---- the answer ---- */
@@ -483,8 +280,8 @@ again_row(uint16_t status)
 static void
 credential_refused(struct call *c)
 {
-	outcome(c, OUTCOME_GOOD);
-	drop_conn(c);
+	attempt_outcome(c, OUTCOME_GOOD);
+	attempt_drop_conn(c);
 	c->refused = true;
 	if (c->tried.count == CREDENTIAL_TRIES_MAX) {
 		on_credential(c, fail(E_NOTFOUND), NULL);
@@ -492,7 +289,7 @@ credential_refused(struct call *c)
 	}
 	c->tried.version[c->tried.count++] = c->version;
 	credential_ref(c->version);
-	ask(c);
+	attempt_ask(c);
 }
 
 static void
@@ -504,7 +301,7 @@ accept_head(struct call *c, const struct http_response *head)
 	if (is_ok(http_field_one(head->fields, head->field_count, "content-type", &type)))
 		m.sse = span_starts(type, SPAN_LIT("text/event-stream"));
 	call_drop_body(c); /* from here on there is no other try */
-	forget_tried(c);
+	attempt_forget_tried(c);
 	if (is_ok(stream_send(c->stream, GB_HEAD, &m)))
 		c->answered = true;
 	else
@@ -524,12 +321,13 @@ on_head(void *ctx, const struct http_response *head)
 		credential_refused(c);
 		return;
 	}
-	outcome(c, row >= 0 && again_rows[row].bad ? OUTCOME_BAD : OUTCOME_GOOD);
+	attempt_outcome(c, row >= 0 && again_rows[row].bad ? OUTCOME_BAD : OUTCOME_GOOD);
 	if (head->status / 100 == 3 || is_coded(head)) { /* a redirect is not followed */
 		c->useless |= 1U << c->at;
-		try_failed(c, ERROR_UPSTREAM, 0);
-	} else if (row >= 0 && provider_of(c)->row->tries_again && plan_next(c, wait_ms, &plan)) {
-		follow(c, &plan, ERROR_NONE);
+		attempt_failed(c, ERROR_UPSTREAM, 0);
+	} else if (row >= 0 && call_provider(c)->row->tries_again &&
+		   attempt_plan(c, wait_ms, &plan)) {
+		attempt_follow(c, &plan, ERROR_NONE);
 	} else {
 		accept_head(c, head);
 	}
@@ -596,7 +394,7 @@ on_exchange_end(void *ctx)
 		return;
 	c->bytes_in = conn_bytes_in(c->conn);
 	c->bytes_out = conn_bytes_out(c->conn);
-	upstream_release(provider_of(c)->upstream, c->conn);
+	upstream_release(call_provider(c)->upstream, c->conn);
 	c->conn = NULL;
 	call_finish(c);
 }
@@ -607,21 +405,21 @@ on_exchange_failed(void *ctx, enum error why, bool stale)
 	struct call *c = ctx;
 	bool silent = conn_bytes_in(c->conn) == 0;
 
-	drop_conn(c);
+	attempt_drop_conn(c);
 	if (stale && !c->fresh) { /* that says nothing of the provider */
 		c->fresh = true;
 		acquire(c);
 		return;
 	}
-	outcome(c, OUTCOME_BAD);
+	attempt_outcome(c, OUTCOME_BAD);
 	if (silent && why == ERROR_UPSTREAM)
-		why = provider_of(c)->row->gone;
+		why = call_provider(c)->row->gone;
 	if (why == ERROR_UPSTREAM_TIMEOUT)
 		c->last = true; /* it took all the time there is */
 	if (c->answered)
 		call_fail(c, why);
 	else
-		try_failed(c, why, 0);
+		attempt_failed(c, why, 0);
 }
 
 void
@@ -643,10 +441,10 @@ attempt_stop(struct call *c)
 	if (c->upstream_wait != NULL)
 		upstream_cancel(c->upstream_wait);
 	c->upstream_wait = NULL;
-	pause_end(c);
-	drop_conn(c);
-	outcome(c, OUTCOME_UNKNOWN);
-	forget_tried(c);
+	attempt_pause_end(c);
+	attempt_drop_conn(c);
+	attempt_outcome(c, OUTCOME_UNKNOWN);
+	attempt_forget_tried(c);
 }
 
 void
@@ -671,8 +469,8 @@ attempt_describe(const struct call *c, struct ab_done *ret)
 	ret->bytes_in = c->bytes_in;
 	ret->bytes_out = c->bytes_out;
 	ret->attempts = (uint8_t)c->tries;
-	ret->provider = span_str(provider_of(c)->name);
-	ret->host = span_str(upstream_authority(provider_of(c)->upstream));
+	ret->provider = span_str(call_provider(c)->name);
+	ret->host = span_str(upstream_authority(call_provider(c)->upstream));
 	if (c->version != NULL && c->version->value.len > 0)
 		ret->secret_version = span_str(c->version->version);
 }

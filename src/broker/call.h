@@ -65,6 +65,43 @@ void attempt_free(struct call *c);
 /* What the authority is to know of the last exchange; spans are borrowed from `c`. */
 void attempt_describe(const struct call *c, struct ab_done *ret);
 
+/* The current entry: from its credential on. */
+void attempt_ask(struct call *c);
+
+/* retry.c */
+/* What follows a failed try. */
+struct plan {
+	unsigned at;
+	uint32_t pause_ms;
+	bool new_round;
+};
+enum outcome { OUTCOME_GOOD, OUTCOME_BAD, OUTCOME_UNKNOWN };
+
+static inline struct provider *
+call_provider(const struct call *c)
+{
+	return c->route.entries[c->at].provider;
+}
+
+static inline uint64_t
+call_now(const struct call *c)
+{
+	return uv_now(c->b->d->loop);
+}
+
+/* How the try ended, for the breaker of its provider. */
+void attempt_outcome(struct call *c, enum outcome o);
+/* The next entry at once; after the last one all again, later. False: it was the last try. */
+bool attempt_plan(const struct call *c, uint32_t wait_ms, struct plan *ret);
+void attempt_follow(struct call *c, const struct plan *plan, enum error why);
+/* State: nothing of an answer was passed on. Another try, or the end. */
+void attempt_failed(struct call *c, enum error why, uint32_t wait_ms);
+/* To the authority: the try that was, and that another follows. */
+void attempt_tell(const struct call *c, enum error why);
+void attempt_drop_conn(struct call *c);
+void attempt_forget_tried(struct call *c);
+void attempt_pause_end(struct call *c);
+
 /* call.c */
 /* The end, told to gateway and authority; `c` may be gone afterwards. */
 void call_fail(struct call *c, enum error why);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * retry.c: what follows a try of a model call that failed: the next entry, a pause, or the end.
+ *
+ * Runs in: broker. Trusts: the configuration. Owns: the timer of a pause.
+ * Invariants: a failed try goes to the next entry at once, and through all entries again only
+ * after a pause with full jitter; tries and time are bounded; the authority hears of every try
+ * that is followed by another.
+ * See: call.h, attempt.c, breaker.h.
+ */
+#include "call.h"
+
+#include <stdlib.h>
+
+struct pause {
+	uv_timer_t timer;
+	struct call *call; /* NULL: cancelled */
+};
+
+static void on_pause(uv_timer_t *t);
+
+/* ---- the breaker ---- */
+void
+attempt_outcome(struct call *c, enum outcome o)
+{
+	struct breaker *b = &call_provider(c)->breaker;
+	bool was_closed = b->state == BREAKER_CLOSED;
+
+	if (!c->probing && o != OUTCOME_BAD)
+		return;
+	c->probing = false;
+	if (o == OUTCOME_GOOD)
+		breaker_good(b);
+	else if (o == OUTCOME_BAD)
+		breaker_bad(b, call_now(c));
+	else
+		breaker_unknown(b, call_now(c));
+	if (was_closed != (b->state == BREAKER_CLOSED)) {
+		daemon_metric_add(METRIC_BREAKERS_OPEN, was_closed ? 1 : -1);
+		diag(DIAG_WARN, "providers.%s: %s", call_provider(c)->name,
+		    was_closed ? "fails, and is left alone for a while" : "works again");
+	}
+}
+
+/* ---- what follows a failure ---- */
+static bool
+may_ask(const struct call *c, unsigned at)
+{
+	return (c->useless >> at & 1) == 0 &&
+	       breaker_passes(&c->route.entries[at].provider->breaker, call_now(c));
+}
+
+static uint32_t
+pause_of(const struct call *c, uint32_t wait_ms)
+{
+	uint32_t most = CALL_PAUSE_MIN_MS << (c->rounds < 8 ? c->rounds : 8);
+
+	if (most > CALL_PAUSE_MAX_MS)
+		most = CALL_PAUSE_MAX_MS;
+	return wait_ms + (uint32_t)((uint64_t)route_chance() * most >> 32);
+}
+
+/* The next entry at once; after the last one all again, later. False: it was the last try. */
+bool
+attempt_plan(const struct call *c, uint32_t wait_ms, struct plan *ret)
+{
+	if (c->last || c->tries >= PROVIDER_TRIES_MAX || call_now(c) - c->began_ms >= CALL_RETRY_MS)
+		return false;
+	for (unsigned i = c->at + 1; i < c->route.count; i++) {
+		if (may_ask(c, i)) {
+			*ret = (struct plan){ .at = i };
+			return true;
+		}
+	}
+	for (unsigned i = 0; i <= c->at; i++) {
+		if (!may_ask(c, i) || (i == c->at && wait_ms > CALL_WAIT_MAX_MS))
+			continue;
+		*ret = (struct plan){ .at = i,
+			.pause_ms = pause_of(c, i == c->at ? wait_ms : 0),
+			.new_round = true };
+		return true;
+	}
+	return false;
+}
+
+static void
+on_pause_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void
+attempt_pause_end(struct call *c)
+{
+	if (c->pause == NULL)
+		return;
+	uv_close((uv_handle_t *)&c->pause->timer, on_pause_closed);
+	c->pause = NULL;
+}
+
+static void
+on_pause(uv_timer_t *t)
+{
+	struct call *c = ((struct pause *)t->data)->call;
+
+	attempt_pause_end(c);
+	if (may_ask(c, c->at))
+		attempt_ask(c);
+	else
+		call_fail(c, ERROR_UPSTREAM_BUSY);
+}
+
+static void
+pause_begin(struct call *c, uint32_t ms)
+{
+	struct pause *p = calloc(1, sizeof(*p));
+
+	if (p == NULL) {
+		call_fail(c, ERROR_OVERLOADED);
+		return;
+	}
+	p->call = c;
+	p->timer.data = p;
+	(void)uv_timer_init(c->b->d->loop, &p->timer);
+	(void)uv_timer_start(&p->timer, on_pause, ms, 0);
+	c->pause = p;
+}
+
+void
+attempt_drop_conn(struct call *c)
+{
+	if (c->conn == NULL)
+		return;
+	c->bytes_in = conn_bytes_in(c->conn);
+	c->bytes_out = conn_bytes_out(c->conn);
+	upstream_discard(call_provider(c)->upstream, c->conn);
+	c->conn = NULL;
+}
+
+void
+attempt_tell(const struct call *c, enum error why)
+{
+	struct ab_done done = { 0 };
+	struct ab_attempted m = { .turn = c->grant.turn,
+		.attempt = (uint8_t)c->tries,
+		.http_status = c->http_status,
+		.error = (uint16_t)why };
+
+	attempt_describe(c, &done);
+	m.provider = done.provider;
+	m.host = done.host;
+	m.secret_version = done.secret_version;
+	memcpy(m.grant, c->grant.id, sizeof(m.grant));
+	if (c->b->authority != NULL && !is_ok(link_send(c->b->authority, 0, AB_ATTEMPTED, &m)))
+		diag(DIAG_WARN, "an attempt could not be told to the authority");
+}
+
+void
+attempt_forget_tried(struct call *c)
+{
+	while (c->tried.count > 0)
+		credential_release(c->tried.version[--c->tried.count]);
+}
+
+void
+attempt_follow(struct call *c, const struct plan *plan, enum error why)
+{
+	daemon_metric_add(METRIC_MODEL_RETRIES, 1);
+	attempt_tell(c, why);
+	attempt_drop_conn(c);
+	if (plan->at != c->at)
+		attempt_forget_tried(c);
+	c->at = plan->at;
+	c->rounds += plan->new_round;
+	if (plan->pause_ms == 0)
+		attempt_ask(c);
+	else
+		pause_begin(c, plan->pause_ms);
+}
+
+/* State: nothing of an answer was passed on. */
+void
+attempt_failed(struct call *c, enum error why, uint32_t wait_ms)
+{
+	struct plan plan;
+
+	if (!call_provider(c)->row->tries_again)
+		c->useless |= 1U << c->at;
+	if (attempt_plan(c, wait_ms, &plan))
+		attempt_follow(c, &plan, why);
+	else
+		call_fail(c, why);
+}
