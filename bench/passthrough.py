@@ -2,6 +2,7 @@
 """Model calls through the service to a provider that costs next to nothing (upstream.c), beside nginx as a
 plain TLS 1.3 reverse proxy to the same provider, in the same run."""
 
+import collections
 import contextlib
 import json
 import os
@@ -271,7 +272,10 @@ def open_streams(b):
             raise NotMeasured(f"load: {err.strip()}")
         report = json.loads(out)
         if report["failures"]:
-            raise NotMeasured(f"{report['failures']} of {OPEN_STREAMS} streams failed")
+            why = collections.Counter(r["event"]["error_type"] for r in inst.records()
+                                      if r["event"]["type"] == "Error")
+            raise NotMeasured(f"{report['failures']} of {OPEN_STREAMS} streams failed: "
+                              + ", ".join(f"{n} {kind}" for kind, n in why.items()))
         if active < OPEN_STREAMS:
             raise NotMeasured(f"only {active} streams were open at once")
         names = {pid: pathlib.Path(argv0).name for pid, argv0 in inst.descendants().items()}
