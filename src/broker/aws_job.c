@@ -91,7 +91,7 @@ finish_status(struct aws_work *w, struct status st)
 	if (st.code == E_NOTFOUND)
 		finish(w, SECRET_NOT_FOUND, true, 0);
 	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		finish(w, SECRET_INVALID, true, 0);
+		finish(w, SECRET_INVALID, false, 0);
 	else
 		finish(w, SECRET_FAILED, false, 0);
 }
@@ -251,7 +251,9 @@ on_refused(struct aws_work *w, const struct fetch_answer *ans)
 		aws_keys_lost(w->a);
 		go_on(w);
 	} else {
-		finish(w, e.fault, e.retry != AWS_LATER, ans->retry_after_ms);
+		/* What makes no sense says nothing about what is held. */
+		finish(w, e.fault, e.retry != AWS_LATER && e.fault != SECRET_INVALID,
+		    ans->retry_after_ms);
 	}
 }
 
@@ -266,9 +268,7 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *ans)
 	else
 		breaker_good(&w->a->breaker);
 	if (!is_ok(st)) {
-		bool odd = st.code == E_RANGE;
-
-		finish(w, odd ? SECRET_INVALID : SECRET_UNREACHABLE, odd, 0);
+		finish(w, st.code == E_RANGE ? SECRET_INVALID : SECRET_UNREACHABLE, false, 0);
 	} else if (ans->status != 200) {
 		on_refused(w, ans);
 	} else {

@@ -406,7 +406,7 @@ on_read(struct credential *c, struct source_result *r)
 	if (!is_ok(st)) {
 		bool bad = st.code == E_RANGE || st.code == E_SYNTAX;
 
-		failed(c, bad ? SECRET_INVALID : SECRET_FAILED, bad, 0);
+		failed(c, bad ? SECRET_INVALID : SECRET_FAILED, false, 0);
 		return;
 	}
 	if (is_ok(record(c)))

@@ -28,7 +28,8 @@ MUST_USE struct status sources_init(struct daemon *d);
 /* At the start and when the configuration changed, before credential_new(). *ret_what: the key that
  * is to blame. */
 MUST_USE struct status sources_config(struct broker *b, const char **ret_what);
-/* No reading begins any more; leases and tokens are given back; then `done`. */
+#define SOURCES_STOP_MS 700
+/* No reading begins any more; leases and tokens are given back; then, or in time, `done`. */
 void sources_stop(struct broker *b, void (*done)(void *ctx), void *ctx);
 
 /* The source behind these is another, or none: what came from it is read again. */

@@ -28,6 +28,7 @@ static struct {
 	struct secret key; /* of file secrets, until the source has it */
 	uint8_t vault_was[SHA256_LEN], aws_was[SHA256_LEN]; /* of all that they were made from */
 	unsigned stopping;
+	uv_timer_t timer;
 	void (*stopped)(void *ctx);
 	void *ctx;
 } self;
@@ -193,8 +194,19 @@ static void
 on_stopped(void *ctx)
 {
 	(void)ctx;
-	if (--self.stopping == 0)
+	if (self.stopping > 0 && --self.stopping == 0)
 		self.stopped(self.ctx);
+}
+
+/* Who does not answer keeps nobody: tokens and leases end by themselves, too. */
+static void
+on_stop_timeout(uv_timer_t *t)
+{
+	(void)t;
+	if (self.stopping > 0) {
+		self.stopping = 1;
+		on_stopped(NULL);
+	}
 }
 
 void
@@ -205,6 +217,8 @@ sources_stop(struct broker *b, void (*done)(void *ctx), void *ctx)
 	self.stopped = done;
 	self.ctx = ctx;
 	self.stopping = 1;
+	(void)uv_timer_init(b->d->loop, &self.timer);
+	(void)uv_timer_start(&self.timer, on_stop_timeout, SOURCES_STOP_MS, 0);
 	for (unsigned i = 0; i < REFERENCE_SOURCES; i++)
 		self.table.by[i].ops = NULL;
 	for (unsigned i = 0; i < REFERENCE_SOURCES; i++)

@@ -97,13 +97,14 @@ finish(struct vault_work *w, enum secret_fault fault, bool refused, uint32_t ret
 	(void)uv_timer_start(&w->timer, on_deliver, 0, 0);
 }
 
+/* An answer that makes no sense says nothing about what is held: only no and not there do. */
 static void
 finish_status(struct vault_work *w, struct status st)
 {
 	if (st.code == E_NOTFOUND)
 		finish(w, SECRET_NOT_FOUND, true, 0);
 	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		finish(w, SECRET_INVALID, true, 0);
+		finish(w, SECRET_INVALID, w->job->op == LIFETIME_RENEW, 0);
 	else
 		finish(w, SECRET_FAILED, false, 0);
 }
@@ -430,6 +431,8 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 		on_denied(w);
 	} else if (fault != SECRET_FAULT_NONE) {
 		w->place->known = w->place->known && fault != SECRET_NOT_FOUND;
+		if (fault == SECRET_INVALID) /* a renewal that is not possible ends in a reading */
+			refused = w->job->op == LIFETIME_RENEW;
 		finish(w, fault, refused, a == NULL ? 0 : a->retry_after_ms);
 	} else {
 		on_good(w, a);

@@ -3,6 +3,7 @@
 standby's redirect. A login of Kubernetes, which this Vault does not have, is judged by a strict stand-in."""
 
 import base64
+import contextlib
 import http.server
 import json
 import os
@@ -157,6 +158,8 @@ class Strict(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null")
         s = self.server
         s.seen.append((self.path, self.headers, body))
+        if s.silent:
+            time.sleep(8)
         if self.path == "/v1/auth/k8s/login" and body == {"role": "broker", "jwt": s.jwt}:
             self.answer(200, {"auth": {"client_token": "hvs.k8s", "lease_duration": 600, "renewable": True}})
         elif self.path == "/v1/auth/token/revoke-self" and self.headers["X-Vault-Token"] == "hvs.k8s":
@@ -170,7 +173,11 @@ class Strict(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         s = self.server
         s.seen.append((self.path, self.headers, None))
-        if s.leads_to:
+        if s.says:
+            with contextlib.suppress(OSError):
+                s.says(self)
+            self.close_connection = True
+        elif s.leads_to:
             self.send_response(307)
             self.send_header("Location", s.leads_to + self.path)
             self.send_header("Content-Length", "0")
@@ -180,9 +187,10 @@ class Strict(http.server.BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/sys/internal/ui/mounts/"):
             self.answer(200, {"data": {"path": "deep/kv/", "type": "kv", "options": {"version": "2"}}})
         elif self.path == "/v1/deep/kv/data/gpt":
-            self.answer(200, {"data": {"data": {"key": KEY}, "metadata": {"version": 4}}})
+            self.answer(200, {"data": {"data": {"key": KEY}, "metadata": {"version": s.version}}})
         elif self.path == "/v1/deep/kv/metadata/gpt":
-            self.answer(200, {"data": {"current_version": 4, "versions": {"4": {"deletion_time": "", "destroyed": False}}}})
+            one = {"deletion_time": "", "destroyed": False}
+            self.answer(200, {"data": {"current_version": s.version, "versions": {str(s.version): one}}})
         else:
             self.answer(404, {"errors": []})
 
@@ -204,7 +212,8 @@ def stand_in(authority, tmp_path):
         context.load_cert_chain(cert, key)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Strict)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.seen, server.jwt, server.leads_to = [], "head.body.sig", ""
+        server.seen, server.jwt, server.leads_to, server.says = [], "head.body.sig", "", None
+        server.version, server.silent = 4, False
         server.at = f"localhost:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         made.append(server)
@@ -249,8 +258,7 @@ def test_standby_redirects(ways, stand_in, authority, tmp_path):
     assert not answered(inst) and stranger.seen == []
 
 
-def test_hostile_answers(ways, stand_in, authority, tmp_path):
-    """An answer that is no answer: refused, named, nothing of it used or shown."""
+def test_refused_login(ways, stand_in, authority, tmp_path):
     server = stand_in()
     server.jwt = "another"  # every login is 400
     inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
@@ -258,6 +266,69 @@ def test_hostile_answers(ways, stand_in, authority, tmp_path):
     status, _, answer = inst.request("POST", "/v1/chat/completions", CHAT)
     assert status == 503 and "head.body.sig" not in str(answer) + inst.text_log()
     assert [r["event"]["fault"] for r in ways.accesses(inst)][0] == "login"
+
+
+def whole(data, status=b"200 OK", fields=b""):
+    return lambda h: h.wfile.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: %d\r\n" % len(data) + fields
+                                   + b"\r\n" + data)
+
+
+def endless(h):
+    h.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        h.wfile.write(b"10000\r\n" + b"a" * 65536 + b"\r\n")
+
+
+HOSTILE = {
+    "html": whole(b"<html>We are sorry</html>"),
+    "html-500": whole(b"<html>", b"500 Oops"),
+    "empty": whole(b""),
+    "null": whole(b"null"),
+    "other-shape": whole(b'{"data":{"data":[],"metadata":7,"current_version":"x"}}'),
+    "deep": whole(b"[" * 60000),
+    "endless": endless,
+    "cut": lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
+    "silent": lambda h: time.sleep(12),
+    "fields": whole(b"{}", fields=b"".join(b"x-%d: y\r\n" % n for n in range(10000))),
+    "slow-down": whole(b"{}", b"429 Slow", b"Retry-After: 1\r\n"),
+    "far-away": whole(b"{}", b"307 There", b"Location: https://169.254.169.254/\r\n"),
+}
+
+
+def test_hostile_answers(ways, stand_in, authority, tmp_path):
+    """Whatever Vault's answers turn into: what is cached serves, memory stays flat, and it recovers."""
+    server = stand_in()
+    inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
+    wait_until(lambda: answered(inst), 10)
+    broker = inst.pids("broker")
+
+    def memory():
+        text = pathlib.Path(f"/proc/{broker[0]}/status").read_text()
+        return int(next(x for x in text.splitlines() if x.startswith("VmRSS")).split()[1])
+
+    before = memory()
+    for name, says in HOSTILE.items():
+        seen = len(server.seen)
+        server.says = says
+        wait_until(lambda at=seen: len(server.seen) > at, 60)
+        assert answered(inst), name
+    server.says = None
+    server.version = 5
+    wait_until(lambda: any(r["event"].get("version") == "5" for r in ways.accesses(inst)), 90)
+    assert inst.pids("broker") == broker and memory() < before + 4096
+    assert KEY not in inst.text_log()
+
+
+def test_a_silent_vault_keeps_nobody(ways, stand_in, authority, tmp_path):
+    """The token is given back at the end, if there is somebody to take it."""
+    server = stand_in()
+    inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
+    wait_until(lambda: answered(inst), 10)
+    server.silent = True
+    begun = time.monotonic()
+    inst.stop()
+    assert time.monotonic() - begun < 4
+    assert server.seen[-1][0] == "/v1/auth/token/revoke-self"
 
 
 def test_a_killed_broker_logs_in_again(ways, vault):

@@ -429,6 +429,22 @@ a_value_that_cannot_be_sent_is_none(void **state)
 }
 
 static void
+nor_does_it_end_the_one_before_it(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	give("short", "2");
+	assert_int_equal(w.last.fault, SECRET_INVALID);
+	assert_true(is_ok(ask(NULL, &wait)));
+	assert_value("sk-value-1");
+	credential_release(w.got);
+}
+
+static void
 one_reference_is_read_once_for_all(void **state)
 {
 	struct credential *other;
@@ -516,6 +532,7 @@ main(void)
 		TEST(a_source_that_says_no_does_not),
 		TEST(without_a_value_requests_fail_at_once_while_it_backs_off),
 		TEST(a_value_that_cannot_be_sent_is_none),
+		TEST(nor_does_it_end_the_one_before_it),
 		TEST(one_reference_is_read_once_for_all),
 		TEST(waiting_is_bounded),
 		TEST(an_unnamed_version_is_named_by_its_value),
