@@ -433,6 +433,7 @@ attempt_resume(struct call *c)
 void
 attempt_stop(struct call *c)
 {
+	call_pause_end(c);
 	if (c->route.count == 0)
 		return;
 	if (c->credential_wait != NULL)
@@ -441,7 +442,6 @@ attempt_stop(struct call *c)
 	if (c->upstream_wait != NULL)
 		upstream_cancel(c->upstream_wait);
 	c->upstream_wait = NULL;
-	attempt_pause_end(c);
 	attempt_drop_conn(c);
 	attempt_outcome(c, OUTCOME_UNKNOWN);
 	attempt_forget_tried(c);

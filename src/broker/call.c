@@ -4,7 +4,8 @@
  *
  * Runs in: broker. Trusts: the authority's grants; not the gateway.
  * Owns: the request's body until an answer begins.
- * Invariants: nothing is buffered without a grant, and nothing is sent before length and digest of
+ * Invariants: without a grant nothing is buffered beyond a stream's first credit, for a second,
+ * since a burst may bring the stream before its grant; nothing is sent before length and digest of
  * the whole body matched it; a body is never parsed; the authority hears of the end of every
  * granted call; a gateway that leaves ends its call at once.
  * See: call.h, attempt.c; wire/gateway_broker.h, wire/authority_broker.h.
@@ -109,23 +110,90 @@ keep_open(struct call *c, const struct gb_open *m)
 	c->open.anthropic_beta.ptr = beta;
 }
 
+/* ---- a grant that comes after its stream ---- */
+
+/* What the gateway says of it; the grant itself will tell. */
+static struct held_grant
+awaited(uint32_t gateway, const struct gb_open *m)
+{
+	struct held_grant g = { .gateway = gateway, .body_len = m->body_len };
+
+	memcpy(g.id, m->grant, sizeof(g.id));
+	return g;
+}
+
+static void
+granted(struct call *c)
+{
+	c->granted = true;
+	daemon_metric_add(METRIC_GRANTS, 1);
+}
+
+static void
+await_over(struct call *c)
+{
+	call_fail(c, ERROR_GRANT);
+}
+
+/*
+ * The authority wrote the grant before it told the gateway; but when it writes more at once than
+ * the link's socket takes, the gateway's stream may overtake it.
+ */
+static void
+await_grant(struct call *c)
+{
+	c->b->nearly++;
+	if (!is_ok(call_pause(c, CALL_GRANT_WAIT_MS, await_over)))
+		call_fail(c, ERROR_OVERLOADED);
+}
+
+void
+calls_granted(struct broker *b, const uint8_t id[GRANT_LEN])
+{
+	struct call *c;
+	struct status st;
+
+	LIST_FOREACH(c, &b->calls, entry)
+	{
+		if (!c->granted && !c->done && memcmp(c->grant.id, id, GRANT_LEN) == 0)
+			break;
+	}
+	if (c == NULL)
+		return;
+	st = grants_use(
+	    &b->grants, id, c->grant.gateway, c->grant.body_len, uv_now(b->d->loop), &c->grant);
+	if (!is_ok(st)) {
+		call_fail(c, ERROR_GRANT);
+		return;
+	}
+	call_pause_end(c);
+	b->nearly--;
+	granted(c);
+	stream_consumed(c->stream, c->unconsumed);
+	if (c->ended)
+		on_end(c->stream, c);
+}
+
 static void
 on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct gb_open *m = msg;
 	struct broker *b = ctx;
 	struct held_grant grant;
+	struct status st;
 	struct call *c;
 
 	if (b->d->draining || b->authority == NULL) {
 		refuse(l, id, ERROR_UNAVAILABLE);
 		return;
 	}
-	if (!is_ok(take_grant(b, link_peer(l), m, &grant))) {
+	st = take_grant(b, link_peer(l), m, &grant);
+	if (st.code == E_NOTFOUND)
+		grant = awaited(link_peer(l), m);
+	else if (!is_ok(st)) {
 		refuse(l, id, ERROR_GRANT);
 		return;
 	}
-	daemon_metric_add(METRIC_GRANTS, 1);
 	if (!is_ok(call_new(b, &grant, &c))) {
 		refuse(l, id, ERROR_OVERLOADED);
 		return;
@@ -136,6 +204,10 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 		return;
 	}
 	keep_open(c, m);
+	if (is_ok(st))
+		granted(c);
+	else
+		await_grant(c);
 }
 
 const struct link_rule call_rules[] = { { GB_OPEN, 0, on_open } };
@@ -166,7 +238,10 @@ on_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
 {
 	struct call *c = ctx;
 
-	stream_consumed(s, data.len);
+	if (c->granted || c->done)
+		stream_consumed(s, data.len);
+	else
+		c->unconsumed += data.len;
 	if (c->done)
 		return;
 	if (channel != 0 || data.len > c->grant.body_len - c->body.len)
@@ -184,7 +259,8 @@ on_end(struct stream *s, void *ctx)
 	uint8_t digest[SHA256_LEN];
 
 	(void)s;
-	if (c->done)
+	c->ended = true;
+	if (c->done || !c->granted)
 		return;
 	if (c->body.len != c->grant.body_len || !is_ok(sha256_final(c->sha, digest)) ||
 	    !crypto_eq(span_of(digest, sizeof(digest)), span_of(c->grant.digest, DIGEST_LEN)))
@@ -219,6 +295,10 @@ call_settle(struct call *c, enum error why)
 	if (c->done)
 		return;
 	c->done = true;
+	if (!c->granted) { /* the authority knows of no call */
+		c->b->nearly--;
+		return;
+	}
 	attempt_describe(c, &m);
 	memcpy(m.grant, c->grant.id, sizeof(m.grant));
 	if (c->b->authority != NULL && !is_ok(link_send(c->b->authority, 0, AB_DONE, &m)))

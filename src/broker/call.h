@@ -13,7 +13,8 @@
 #define CALL_RETRY_MS 15000                /* after so long nothing is tried again */
 #define CALL_PAUSE_MIN_MS 250U             /* before the second round: at most; then it doubles */
 #define CALL_PAUSE_MAX_MS 4000U
-#define CALL_WAIT_MAX_MS 5000 /* a longer retry-after is told to the client instead */
+#define CALL_GRANT_WAIT_MS 1000 /* for a grant that is on its way */
+#define CALL_WAIT_MAX_MS 5000   /* a longer retry-after is told to the client instead */
 
 struct pause; /* a timer that outlives its call */
 
@@ -28,6 +29,9 @@ struct call {
 	uint8_t versions[ANTHROPIC_VERSION_MAX + ANTHROPIC_BETA_MAX]; /* open's spans point here */
 	bool answered;                                                /* HEAD was sent */
 	bool done;                                                    /* the authority was told */
+	bool granted;      /* else the grant is still on its way */
+	bool ended;        /* before it came: the whole body is here */
+	size_t unconsumed; /* of the body, before it came: no credit was given back */
 
 	/* attempt.c */
 	struct route route;
@@ -100,12 +104,14 @@ void attempt_failed(struct call *c, enum error why, uint32_t wait_ms);
 void attempt_tell(const struct call *c, enum error why);
 void attempt_drop_conn(struct call *c);
 void attempt_forget_tried(struct call *c);
-void attempt_pause_end(struct call *c);
 
 /* call.c */
 /* The end, told to gateway and authority; `c` may be gone afterwards. */
 void call_fail(struct call *c, enum error why);
 void call_finish(struct call *c);
+/* pause.c: `over` runs once after `ms`, unless the pause is ended before. E_NOMEM. */
+MUST_USE struct status call_pause(struct call *c, uint32_t ms, void (*over)(struct call *c));
+void call_pause_end(struct call *c);
 void call_drop_body(struct call *c);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * retry.c: what follows a try of a model call that failed: the next entry, a pause, or the end.
  *
- * Runs in: broker. Trusts: the configuration. Owns: the timer of a pause.
+ * Runs in: broker. Trusts: the configuration. Owns: nothing.
  * Invariants: a failed try goes to the next entry at once, and through all entries again only
  * after a pause with full jitter; tries and time are bounded; the authority hears of every try
  * that is followed by another.
@@ -10,14 +10,7 @@
  */
 #include "call.h"
 
-#include <stdlib.h>
-
-struct pause {
-	uv_timer_t timer;
-	struct call *call; /* NULL: cancelled */
-};
-
-static void on_pause(uv_timer_t *t);
+static void on_pause(struct call *c);
 
 /* ---- the breaker ---- */
 void
@@ -84,46 +77,12 @@ attempt_plan(const struct call *c, uint32_t wait_ms, struct plan *ret)
 }
 
 static void
-on_pause_closed(uv_handle_t *h)
+on_pause(struct call *c)
 {
-	free(h->data);
-}
-
-void
-attempt_pause_end(struct call *c)
-{
-	if (c->pause == NULL)
-		return;
-	uv_close((uv_handle_t *)&c->pause->timer, on_pause_closed);
-	c->pause = NULL;
-}
-
-static void
-on_pause(uv_timer_t *t)
-{
-	struct call *c = ((struct pause *)t->data)->call;
-
-	attempt_pause_end(c);
 	if (may_ask(c, c->at))
 		attempt_ask(c);
 	else
 		call_fail(c, ERROR_UPSTREAM_BUSY);
-}
-
-static void
-pause_begin(struct call *c, uint32_t ms)
-{
-	struct pause *p = calloc(1, sizeof(*p));
-
-	if (p == NULL) {
-		call_fail(c, ERROR_OVERLOADED);
-		return;
-	}
-	p->call = c;
-	p->timer.data = p;
-	(void)uv_timer_init(c->b->d->loop, &p->timer);
-	(void)uv_timer_start(&p->timer, on_pause, ms, 0);
-	c->pause = p;
 }
 
 void
@@ -174,8 +133,8 @@ attempt_follow(struct call *c, const struct plan *plan, enum error why)
 	c->rounds += plan->new_round;
 	if (plan->pause_ms == 0)
 		attempt_ask(c);
-	else
-		pause_begin(c, plan->pause_ms);
+	else if (!is_ok(call_pause(c, plan->pause_ms, on_pause)))
+		call_fail(c, ERROR_OVERLOADED);
 }
 
 /* State: nothing of an answer was passed on. */

@@ -84,6 +84,54 @@ calls_without_a_grant_are_refused(void **state)
 	assert_int_equal(w.dones, 0);
 }
 
+/* A burst fills the authority's link: the stream may come first, whole or in part. */
+static void
+a_grant_may_come_after_its_stream(void **state)
+{
+	(void)state;
+	open_call(1, BODY_LEN, BODY);
+	settle();
+	assert_int_equal(w.failures, 0);
+	assert_int_equal(w.requests, 0);
+	assert_int_equal(w.b->nearly, 1);
+	give_grant(1, 1, BODY);
+	wait_for(&w.closes, 1);
+	assert_int_equal(w.failures, 0);
+	assert_int_equal(w.heads, 1);
+	wait_for(&w.dones, 1);
+	assert_int_equal(w.b->nearly, 0);
+	/* It was used up by that, and a late one that does not fit is none. */
+	open_call(1, BODY_LEN, BODY);
+	wait_for(&w.closes, 2);
+	assert_int_equal(w.failed, ERROR_GRANT);
+	open_call(2, BODY_LEN + 1, BODY);
+	settle();
+	give_grant(2, 2, BODY);
+	wait_for(&w.closes, 3);
+	assert_int_equal(w.failed, ERROR_GRANT);
+	assert_int_equal(w.requests, 1);
+	assert_int_equal(w.dones, 1);
+	assert_int_equal(w.b->nearly, 0);
+}
+
+/* Who waits for a grant holds no more than a stream's first credit, and leaves nothing behind. */
+static void
+a_client_may_leave_before_its_grant(void **state)
+{
+	(void)state;
+	open_call(1, BODY_LEN, BODY);
+	settle();
+	stream_cancel(w.stream, ERROR_CANCELLED);
+	settle();
+	assert_int_equal(w.b->ncalls, 0);
+	assert_int_equal(w.b->nearly, 0);
+	assert_int_equal(w.b->body_bytes, 0);
+	give_grant(1, 1, BODY);
+	settle();
+	assert_int_equal(w.requests, 0);
+	assert_int_equal(w.dones, 0);
+}
+
 static void
 a_replayed_grant_is_refused(void **state)
 {
@@ -320,6 +368,8 @@ main(void)
 		CALL_TEST(a_stale_connection_is_tried_anew),
 		CALL_TEST(idle_connections_that_end_are_dropped),
 		CALL_TEST(calls_without_a_grant_are_refused),
+		CALL_TEST(a_grant_may_come_after_its_stream),
+		CALL_TEST(a_client_may_leave_before_its_grant),
 		CALL_TEST(a_replayed_grant_is_refused),
 		CALL_TEST(another_body_is_refused),
 		CALL_TEST(a_short_or_long_body_is_refused),
