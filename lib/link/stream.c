@@ -145,8 +145,6 @@ unstarve(struct stream *s)
 struct status
 stream_write(struct stream *s, uint8_t channel, struct span data, size_t *ret_taken)
 {
-	struct frame f = { .kind = FRAME_DATA, .type = channel, .id = s->id };
-
 	assert(!s->sent_end);
 	*ret_taken = 0;
 	if (data.len > s->credit)
@@ -157,10 +155,34 @@ stream_write(struct stream *s, uint8_t channel, struct span data, size_t *ret_ta
 		starve(s);
 		return OK;
 	}
-	f.len = (uint32_t)data.len;
+	TRY(stream_put(s, channel, data));
+	*ret_taken = data.len;
+	return OK;
+}
+
+size_t
+stream_room(struct stream *s)
+{
+	if (s->credit == 0 || !must_wait(s))
+		return s->credit;
+	starve(s);
+	return 0;
+}
+
+struct status
+stream_put(struct stream *s, uint8_t channel, struct span data)
+{
+	const struct frame f = {
+		.len = (uint32_t)data.len, .kind = FRAME_DATA, .type = channel, .id = s->id
+	};
+
+	assert(!s->sent_end);
+	if (data.len == 0)
+		return OK;
+	if (data.len > s->credit)
+		return fail(E_FULL);
 	TRY(link_queue(s->link, &f, data, NULL, 0));
 	s->credit -= data.len;
-	*ret_taken = data.len;
 	return OK;
 }
 

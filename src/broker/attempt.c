@@ -236,6 +236,12 @@ exchange(struct call *c)
 		.secret = secret_borrow(&c->version->value),
 		.body = { body_before(c), buf_span(&c->model), body_after(c) } };
 
+	if (call_now(c) >= c->version->expires_ms) { /* over while the connection was made */
+		attempt_outcome(c, OUTCOME_UNKNOWN);
+		attempt_drop_conn(c);
+		attempt_failed(c, ERROR_CREDENTIAL, 0);
+		return;
+	}
 	if (!is_ok(conn_start(c->conn, &r, &conn_ops, c)))
 		on_exchange_failed(c, ERROR_UPSTREAM, true);
 }
@@ -337,20 +343,16 @@ static size_t
 room(void *ctx)
 {
 	struct call *c = ctx;
-	size_t credit = c->stream == NULL ? 0 : stream_credit(c->stream);
+	size_t n = c->stream == NULL ? 0 : stream_room(c->stream);
 
-	return credit > c->held.len ? credit - c->held.len : 0;
+	return n > c->held.len ? n - c->held.len : 0;
 }
 
-/* There is credit for it: room() promised no more. */
+/* It is taken: room() promised no more. */
 static bool
 pass_on(struct call *c, const uint8_t *p, size_t len)
 {
-	size_t taken = 0;
-
-	if (len == 0)
-		return true;
-	if (is_ok(stream_write(c->stream, 0, span_of(p, len), &taken)) && taken == len)
+	if (is_ok(stream_put(c->stream, 0, span_of(p, len))))
 		return true;
 	call_fail(c, ERROR_OVERLOADED);
 	return false;

@@ -232,6 +232,25 @@ an_absent_provider_is_unavailable(void **state)
 	assert_int_equal(w.heads, 1);
 }
 
+/* A gateway that does not read, with the answers of all its other clients on their way to it. */
+static void
+an_answer_waits_for_a_full_link(void **state)
+{
+	const struct gb_head nobodys = { .status = 200 };
+	struct link *l = w.b->gateways[0];
+
+	(void)state;
+	w.play = PLAY_MUTE;
+	ask(1, BODY);
+	wait_for(&w.requests, 1);
+	while (link_queued(l) < LINK_QUEUE_MAX / 4 * 3)
+		assert_true(is_ok(link_send(l, 1001, GB_HEAD, &nobodys)));
+	send_text(&w.servers[0], answer);
+	wait_for(&w.closes, 1);
+	assert_int_equal(w.closed.code, E_EOF);
+	assert_true(span_eq_str(buf_span(&w.body), "hello"));
+}
+
 static void
 a_cut_answer_cancels_the_stream(void **state)
 {
@@ -377,6 +396,7 @@ main(void)
 		CALL_TEST(bodies_in_memory_are_bounded),
 		CALL_TEST(an_announced_body_takes_no_room),
 		CALL_TEST(an_absent_provider_is_unavailable),
+		CALL_TEST(an_answer_waits_for_a_full_link),
 		CALL_TEST(a_cut_answer_cancels_the_stream),
 		CALL_TEST(garbage_is_an_upstream_error),
 		CALL_TEST(a_client_that_leaves_ends_the_call),

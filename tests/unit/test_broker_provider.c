@@ -412,6 +412,18 @@ a_refused_key_is_replaced(void **state)
 	assert_int_equal(w.done.attempts, 2);
 }
 
+/* Its hour ended while the connection was made. */
+static void
+a_key_that_is_over_is_not_sent(void **state)
+{
+	(void)state;
+	hold_version(0, KEY_OLD, "1");
+	versions[0]->expires_ms = uv_now(&w.loop);
+	ask(1, BODY);
+	expect_refused(ERROR_CREDENTIAL);
+	assert_int_equal(one.requests, 0);
+}
+
 static void
 no_key_is_taken(void **state)
 {
@@ -730,6 +742,7 @@ main(void)
 		cmocka_unit_test(route_picks_by_weight),
 		T(the_breaker_opens),
 		T(a_refused_key_is_replaced),
+		T(a_key_that_is_over_is_not_sent),
 		T(no_key_is_taken),
 		T(an_echoed_key_is_overwritten),
 		T(bytes_may_come_one_by_one),

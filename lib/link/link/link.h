@@ -104,6 +104,10 @@ MUST_USE struct status stream_send(struct stream *s, uint16_t type, const void *
 MUST_USE struct status stream_write(
     struct stream *s, uint8_t channel, struct span data, size_t *ret_taken);
 size_t stream_credit(const struct stream *s);
+/* How much stream_put() takes now; 0: on_writable comes when it takes more. */
+size_t stream_room(struct stream *s);
+/* All of `data`, for who asked stream_room() before the bytes came. E_FULL, E_NOMEM, E_CLOSED. */
+MUST_USE struct status stream_put(struct stream *s, uint8_t channel, struct span data);
 void stream_consumed(struct stream *s, size_t n);
 /* No more bytes from us. When both have ended the stream closes (E_EOF). */
 void stream_end(struct stream *s);
