@@ -59,6 +59,7 @@ struct credential {
 };
 
 static void act(struct credential *c);
+static void go_on(struct credential *c);
 static void on_job_done(struct source_job *job, struct source_result *r);
 
 static uint64_t
@@ -344,8 +345,7 @@ on_recorded(struct link *l, struct status st, uint16_t type, const void *msg, vo
 		c->fresh = NULL;
 		lifetime_failed(&c->life, LIFETIME_AWAY, 0, now_ms(c), roll());
 	}
-	serve_waits(c);
-	act(c);
+	go_on(c);
 }
 
 static struct status
@@ -434,8 +434,7 @@ on_job_done(struct source_job *job, struct source_result *r)
 	} else {
 		on_read(c, r);
 	}
-	serve_waits(c);
-	act(c);
+	go_on(c);
 }
 
 /* What is over is wiped, not only left unused. */
@@ -455,10 +454,7 @@ drop_expired(struct credential *c)
 static void
 on_timer(uv_timer_t *t)
 {
-	struct credential *c = t->data;
-
-	serve_waits(c);
-	act(c);
+	go_on(t->data);
 }
 
 static void
@@ -500,6 +496,16 @@ act(struct credential *c)
 		wake = LIFETIME_NEVER; /* credentials_authority() goes on */
 	}
 	wake_at(c, wake);
+}
+
+/* Tell who waits, then act. The last user may leave in a callback: so it is held until then. */
+static void
+go_on(struct credential *c)
+{
+	c->refs++;
+	serve_waits(c);
+	act(c);
+	credential_free(c);
 }
 
 /* ---- credentials ---- */
@@ -663,7 +669,6 @@ credentials_changed(struct broker *b, struct span name)
 	{
 		if (c->job.ref.source != REFERENCE_FILE || !span_eq(c->job.ref.place, name))
 			continue;
-		c->life.not_before_ms = 0; /* whatever it said before */
 		c->life.not_before_ms = 0; /* what failed until now may work */
 		lifetime_changed(&c->life, SECRET_ROTATED);
 		act(c);

@@ -66,6 +66,7 @@ lifetime_begin(struct lifetime *l, enum lifetime_op op, uint64_t now_ms)
 		l->why = now_ms >= l->refresh_ms ? SECRET_EXPIRING : SECRET_ROTATED;
 	l->flight = op;
 	l->flight_ms = now_ms;
+	l->again = false;
 }
 
 uint64_t
@@ -105,6 +106,15 @@ landed(struct lifetime *l)
 	l->not_before_ms = 0;
 }
 
+/* What was told while a read was under way. */
+static void
+read_again(struct lifetime *l)
+{
+	if (l->again)
+		lifetime_changed(l, l->again_why);
+	l->again = false;
+}
+
 void
 lifetime_read(struct lifetime *l, const struct lifetime_reading *r, uint64_t now_ms, uint32_t roll)
 {
@@ -112,6 +122,7 @@ lifetime_read(struct lifetime *l, const struct lifetime_reading *r, uint64_t now
 	landed(l);
 	l->held = true;
 	l->want_read = false;
+	read_again(l);
 	l->read_ms = l->flight_ms;
 	(void)snprintf(l->version, sizeof(l->version), "%s", r->version);
 	(void)snprintf(l->lease, sizeof(l->lease), "%s", r->lease);
@@ -193,6 +204,7 @@ lifetime_failed(struct lifetime *l, enum lifetime_failure f, uint32_t retry_afte
 	assert(op != LIFETIME_IDLE);
 	l->flight = LIFETIME_IDLE;
 	l->failures++;
+	read_again(l);
 	if (f == LIFETIME_REFUSED) {
 		refused(l, op, now_ms);
 		return;
@@ -213,10 +225,13 @@ lifetime_usable(const struct lifetime *l, uint64_t now_ms)
 void
 lifetime_changed(struct lifetime *l, enum secret_why why)
 {
-	if (l->want_read)
-		return;
-	l->want_read = true;
-	l->why = why;
+	if (l->flight == LIFETIME_READ) {
+		l->again = true;
+		l->again_why = why;
+	} else if (!l->want_read) {
+		l->want_read = true;
+		l->why = why;
+	}
 }
 
 /* A new refusal: of another version, or long after the last. */

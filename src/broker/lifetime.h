@@ -58,6 +58,8 @@ struct lifetime {
 	uint64_t flight_ms;  /* when it began */
 	enum secret_why why; /* of the next, or the running, read */
 	bool want_read, want_previous;
+	bool again; /* told of another version during a read, which may give the one before */
+	enum secret_why again_why;
 	bool poll_reads; /* to look at the version alone is denied */
 	unsigned failures;
 	/* The version that a provider refused last, and what was done about it. */

@@ -105,6 +105,8 @@ fill(struct upstream *u, const struct upstream_opts *o)
 	u->allow = o->allow | ADDRESS_BIT(ADDRESS_PUBLIC);
 	if (u->origin.loopback)
 		u->allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
+	if (!u->origin.tls) /* in clear: only within this machine, whatever the name leads to */
+		u->allow &= ADDRESS_BIT(ADDRESS_LOOPBACK) | ADDRESS_BIT(ADDRESS_METADATA);
 	u->pinned = o->pin != NULL;
 	if (u->pinned)
 		memcpy(u->pin, o->pin, sizeof(u->pin));

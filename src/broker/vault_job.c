@@ -208,11 +208,13 @@ lease_name(const char *lease)
 static uint64_t
 leased_for(const struct vault_work *w)
 {
-	const struct vault *v = w->v;
-	uint64_t now = vault_now(v), ms = w->value.lease_s * 1000;
+	uint64_t now = vault_now(w->v), end = w->v->token_end_ms, ms = w->value.lease_s * 1000;
+	uint64_t left = end > now ? end - now : 0;
 
-	/* It does not outlive our token. */
-	return now + ms <= v->token_end_ms ? ms : v->token_end_ms - now;
+	/* It does not outlive our token; and 0 would say that it has no end. */
+	if (ms > left)
+		ms = left;
+	return ms > 0 ? ms : 1;
 }
 
 static struct status

@@ -515,6 +515,37 @@ a_source_may_go_away_in_flight(void **state)
 	assert_int_equal(ask(NULL, &wait).code, E_NOTFOUND);
 }
 
+static void
+on_done_and_leave(void *ctx, struct status st, struct credential_version *v)
+{
+	on_done(ctx, st, v);
+	credential_release(ctx);
+	credential_free(w.c);
+	w.c = NULL;
+}
+
+static void
+the_last_user_may_leave_when_it_is_told(void **state)
+{
+	struct credential_tried tried = { .count = 1 };
+	struct credential_version *first;
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	give("sk-value-1", "1");
+	assert_true(is_ok(ask(NULL, &wait)));
+	first = tried.version[0] = w.got;
+	assert_int_equal(
+	    credential_get(w.c, &tried, on_done_and_leave, first, &wait, &w.got).code, E_AGAIN);
+	give("sk-value-1", "1");
+	give_fault(SECRET_NOT_FOUND, true);
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.st.code, E_NOTFOUND);
+	assert_null(w.c);
+	assert_null(w.job);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -535,6 +566,7 @@ main(void)
 		TEST(nor_does_it_end_the_one_before_it),
 		TEST(one_reference_is_read_once_for_all),
 		TEST(waiting_is_bounded),
+		TEST(the_last_user_may_leave_when_it_is_told),
 		TEST(an_unnamed_version_is_named_by_its_value),
 		TEST(a_source_may_go_away_in_flight),
 	};

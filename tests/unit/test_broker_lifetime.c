@@ -61,6 +61,29 @@ a_first_read_is_wanted_at_once(void **state)
 }
 
 static void
+a_change_during_a_read_is_not_lost(void **state)
+{
+	struct lifetime l;
+	uint64_t now, wake;
+
+	(void)state;
+	lifetime_init(&l, &told);
+	now = read_at(&l, 5 * S, &v1);
+	lifetime_changed(&l, SECRET_ROTATED);
+	lifetime_begin(&l, LIFETIME_READ, now);
+	lifetime_changed(&l, SECRET_ROTATED); /* once more, before the first was read */
+	lifetime_read(&l, &v1, now + 100, 0);
+	now = read_at(&l, now + 100, &v2);
+	assert_int_equal(lifetime_next(&l, now, &wake), LIFETIME_IDLE);
+	/* Nor by a source that was away. */
+	lifetime_begin(&l, LIFETIME_READ, wake);
+	lifetime_changed(&l, SECRET_ROTATED);
+	lifetime_failed(&l, LIFETIME_AWAY, 0, wake, 0);
+	assert_true(l.want_read);
+	assert_int_equal(l.why, SECRET_ROTATED);
+}
+
+static void
 nothing_is_used_for_more_than_an_hour(void **state)
 {
 	struct lifetime l;
@@ -364,6 +387,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_first_read_is_wanted_at_once),
+		cmocka_unit_test(a_change_during_a_read_is_not_lost),
 		cmocka_unit_test(nothing_is_used_for_more_than_an_hour),
 		cmocka_unit_test(a_lease_ends_before_the_hour),
 		cmocka_unit_test(a_lease_is_renewed_until_its_maximum),

@@ -401,6 +401,25 @@ private_addresses_need_leave(void **state)
 }
 
 static void
+nothing_in_clear_leaves_the_machine(void **state)
+{
+	static const char *const bad[] = { "10.1.2.3", "198.41.0.4" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct upstream_opts o = opts("http", "provider.example");
+
+		o.plain = true;
+		o.allow = ADDRESS_BIT(ADDRESS_PRIVATE) | ADDRESS_BIT(ADDRESS_LOOPBACK);
+		w.dns.rows[0] = bad[i];
+		w.dns.nrows = 1;
+		assert_int_equal(dialled(&o), E_DENIED);
+		upstream_free(w.u);
+		w.u = NULL;
+	}
+}
+
+static void
 ipv4_in_disguise_is_refused(void **state)
 {
 	static const char *const bad[] = { "::ffff:127.0.0.1", "::1", "64:ff9b::7f00:1",
@@ -590,6 +609,7 @@ main(void)
 		T(the_hosts_file_comes_first),
 		T(addresses_are_checked),
 		T(private_addresses_need_leave),
+		T(nothing_in_clear_leaves_the_machine),
 		T(ipv4_in_disguise_is_refused),
 		T(a_name_that_moves_is_checked_again),
 		T(a_name_that_is_not_there),
