@@ -264,6 +264,8 @@ bad_requests_are_told_to_valid_keys(void **state)
 		    "\"param\":\"/stream\"" },
 		{ "POST", CHAT_PATH, "{\"model\":\"demo\",\"Stream\":true," MESSAGES "}",
 		    "\"param\":\"/Stream\"" },
+		{ "POST", CHAT_PATH, "{\"model\":\"demo\",\"models\":[\"x\"]," MESSAGES "}",
+		    "\"param\":\"/models\"" },
 		{ "POST", CHAT_PATH, "{\"model\":\"nix\"," MESSAGES "}",
 		    "\"code\":\"model_not_found\"" },
 		{ "POST", "/v1/execute",
