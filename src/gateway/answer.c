@@ -148,6 +148,18 @@ count_tokens(struct answer *a, uint32_t body_len)
 	answer_count(a, answer_estimate(body_len), answer_estimate(a->text_len));
 }
 
+void
+answer_cut(struct answer *a, uint32_t body_len)
+{
+	uint32_t in = a->tokens_in - a->before_in, out = a->tokens_out - a->before_out;
+	uint32_t said = answer_estimate(a->text_len);
+
+	if (a->usage_seen && (a->finished || said <= out))
+		return;
+	a->estimated = true;
+	answer_count(a, a->usage_seen ? in : answer_estimate(body_len), said > out ? said : out);
+}
+
 struct status
 answer_end(struct answer *a, uint32_t body_len, enum answer_next *ret)
 {

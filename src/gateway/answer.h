@@ -68,6 +68,11 @@ void answer_again(struct answer *a);
 MUST_USE struct status answer_feed(struct answer *a, struct span bytes);
 /* The body is complete; tokens are counted. Same errors. */
 MUST_USE struct status answer_end(struct answer *a, uint32_t body_len, enum answer_next *ret);
+/*
+ * The call ends before its answer does: what was asked and said so far, where its provider has
+ * not counted more.
+ */
+void answer_cut(struct answer *a, uint32_t body_len);
 /* A whole answer that goes to the client as it came, a->whole: nothing to splice. */
 bool answer_is_verbatim(const struct answer *a);
 /* The held end of the answer. Streamed: emits events. Whole: appends the body to `out`. */

@@ -252,6 +252,7 @@ loop_grant_model(struct turn *t)
 	struct ga_step step = { .turn = t->id, .kind = STEP_MODEL };
 
 	answer_again(&t->answer);
+	t->call.have_head = false;
 	if (!is_ok(write_body(t))) {
 		turn_fail(t, ERROR_TURN_LIMIT);
 		return;

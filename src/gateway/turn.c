@@ -45,6 +45,7 @@ turn_reset(struct turn *t)
 	t->prompt = NULL;
 	answer_over(&t->answer);
 	t->upstream_status = 0;
+	t->call.have_head = false;
 	t->next_call = t->steps_taken = 0;
 	t->output_len = 0;
 	buf_clear(&t->body);
@@ -306,6 +307,14 @@ stop_effects(struct turn *t)
 	timeout_clear(&t->r->g->timeouts, &t->timer);
 }
 
+/* A model answers, and is not heard to its end: what it said is paid for all the same. */
+static bool
+was_cut(const struct turn *t)
+{
+	return t->error != ERROR_NONE && t->call.have_head && t->upstream_status == 0 &&
+	       t->r->route->endpoint != ENDPOINT_COUNT_TOKENS;
+}
+
 /* Action of TURN_SETTLE. */
 void
 turn_settle(struct turn *t)
@@ -314,6 +323,8 @@ turn_settle(struct turn *t)
 
 	stop_effects(t);
 	if (t->kind == KIND_MODEL) {
+		if (was_cut(t))
+			answer_cut(&t->answer, (uint32_t)t->body.len);
 		settle.tokens_in = t->answer.tokens_in;
 		settle.tokens_out = t->answer.tokens_out;
 		settle.estimated = t->answer.estimated;

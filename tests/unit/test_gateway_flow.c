@@ -174,6 +174,9 @@ responses_fail_in_their_words(void **state)
 	assert_true(has(&c, "\"error\":{\"message\":"));
 	assert_false(has(&c, "inner words"));
 	assert_int_equal(peers.settle.error, ERROR_UPSTREAM);
+	/* Nobody has counted: what was asked is paid for all the same. */
+	assert_true(peers.settle.tokens_in > 0);
+	assert_int_equal(peers.settle.estimated, 1);
 	client_close(&c);
 }
 
