@@ -92,9 +92,11 @@ read_choice(const struct json_doc *d, struct chat *c, uint32_t choice)
 	struct json_iter it = json_iter(d, json_get_str(d, allowed, "tools"));
 
 	c->choice_part = part(d, choice);
-	c->choice_mode_part = part(d, json_get_str(d, allowed, "mode"));
-	if (is_ours(d, choice))
+	if (is_ours(d, choice)) { /* whatever else is in it */
 		c->choice_ours_part = c->choice_part;
+		return;
+	}
+	c->choice_mode_part = part(d, json_get_str(d, allowed, "mode"));
 	while (json_next(&it)) {
 		if (is_ours(d, it.val))
 			c->choice_ours_part = json_bytes(d, it.val);

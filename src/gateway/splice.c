@@ -3,12 +3,10 @@
  * splice.c: edits by offset; what is not named is forwarded byte for byte.
  *
  * Runs in: gateway. Trusts: its callers' offsets, which are those of parsed tokens.
- * Owns: nothing. Invariants: edits are sorted and disjoint (asserted).
+ * Owns: nothing. Invariants: edits are sorted and disjoint, or the text is refused.
  * See: chat.c and answer.c, which name the edits.
  */
 #include "splice.h"
-
-#include <assert.h>
 
 #include <json/write.h>
 
@@ -33,7 +31,8 @@ splice_add(struct splices *s, size_t off, size_t len, struct span with)
 struct status
 splice_part(struct splices *s, struct span text, struct span part, struct span with)
 {
-	assert(part.ptr >= text.ptr && part.ptr + part.len <= text.ptr + text.len);
+	if (part.ptr < text.ptr || part.ptr + part.len > text.ptr + text.len)
+		return fail(E_RANGE);
 	return splice_add(s, (size_t)(part.ptr - text.ptr), part.len, with);
 }
 
@@ -54,7 +53,8 @@ splices_put(const struct splices *s, struct span text, struct buf *out)
 	for (size_t i = 0; i < s->count; i++) {
 		const struct splice *e = &s->items[i];
 
-		assert(e->off >= at && e->off + e->len <= text.len);
+		if (e->off < at || e->off + e->len > text.len)
+			return fail(E_RANGE); /* ends this request, and no other */
 		TRY(buf_put(out, text.ptr + at, e->off - at));
 		TRY(buf_put_span(out, e->with));
 		at = e->off + e->len;

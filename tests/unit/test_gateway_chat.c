@@ -81,6 +81,10 @@ static const struct edit_case edit_cases[] = {
 	    "{\"model\":\"demo\",\"messages\":[1,2],\"tools\":[@],\"tool_choice\":{\"type\":"
 	    "\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[{\"type\":"
 	    "\"function\",\"function\":{\"name\":\"code_interpreter\"}}]}}}" },
+	/* One thing within another, to be replaced both: the outer one goes. */
+	{ "{\"model\":\"demo\",\"messages\":[1],\"tool_choice\":{\"type\":\"code_interpreter\","
+	  "\"allowed_tools\":{\"mode\":\"required\",\"tools\":[{\"type\":\"code_interpreter\"}]}}}",
+	    false, ",2", "{\"model\":\"demo\",\"messages\":[1,2],\"tool_choice\":\"auto\"}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"tool_choice\":\"none\"}", false, ",2",
 	    "{\"model\":\"demo\",\"messages\":[1,2],\"tool_choice\":\"none\"}" },
 };
