@@ -7,7 +7,8 @@
  * authority_broker.h and authority_executor.h). The authority writes the grant
  * before it answers the gateway; an actor that gets a stream whose grant it
  * does not know yet calls link_pump() on its authority link once and looks
- * again. A grant is gone after use, after expires_ms, and with its turn.
+ * again; the broker then waits for it, CALL_GRANT_WAIT_MS at most. A grant is gone after use, after
+ * expires_ms, and with its turn.
  */
 #include <link/wire.h>
 #include <wire/endpoint.h>

@@ -15,7 +15,8 @@
 #include <time.h>
 
 #include <base/cleanup.h>
-#include <json/json.h>
+
+#include "member.h"
 
 #define TOKENS_MAX 8192
 #define VERSIONS_SEEN_MAX 256
@@ -51,40 +52,6 @@ parse(struct json_doc *d, struct span body)
 	return OK;
 }
 
-static struct status
-get_secret(const struct json_doc *d, uint32_t tok, size_t len_max, struct secret *ret)
-{
-	auto_secret struct secret s = SECRET_NONE;
-	struct buf text;
-
-	if (json_type(d, tok) == JSON_ABSENT || json_type(d, tok) == JSON_NULL)
-		return fail(E_NOTFOUND);
-	if (json_type(d, tok) != JSON_STRING)
-		return fail(E_SYNTAX);
-	if (json_bytes(d, tok).len > len_max + 2)
-		return fail(E_RANGE);
-	TRY(secret_new(json_bytes(d, tok).len, &s)); /* as written: never shorter than the text */
-	text = secret_buf(&s);
-	TRY(json_str_put(d, tok, &text));
-	s.len = text.len;
-	if (s.len == 0)
-		return fail(E_NOTFOUND);
-	*ret = secret_take(&s);
-	return OK;
-}
-
-static struct status
-get_text(const struct json_doc *d, uint32_t tok, char *dst, size_t dst_size)
-{
-	auto_buf struct buf text = BUF_INIT(dst_size);
-
-	if (json_type(d, tok) != JSON_STRING)
-		return fail(E_SYNTAX);
-	if (!is_ok(json_str_put(d, tok, &text)))
-		return fail(E_RANGE);
-	return span_to_cstr(buf_span(&text), dst, dst_size);
-}
-
 /* ---- Secrets Manager ---- */
 static struct status
 take_field(const struct secret *whole, struct span field, struct secret *ret)
@@ -92,7 +59,7 @@ take_field(const struct secret *whole, struct span field, struct secret *ret)
 	auto_json struct json_doc d = { 0 };
 
 	TRY(parse(&d, secret_borrow(whole)));
-	return get_secret(&d, json_get(&d, 0, field), SECRET_LEN_MAX - 2, ret);
+	return member_secret(&d, json_get(&d, 0, field), SECRET_LEN_MAX - 2, ret);
 }
 
 struct status
@@ -103,8 +70,8 @@ aws_value_parse(
 	auto_secret struct secret whole = SECRET_NONE;
 
 	TRY(parse(&d, body));
-	TRY(get_text(&d, json_get_str(&d, 0, "VersionId"), version, AWS_VERSION_MAX + 1));
-	TRY(get_secret(&d, json_get_str(&d, 0, "SecretString"), SECRET_LEN_MAX - 2, &whole));
+	TRY(member_text(&d, json_get_str(&d, 0, "VersionId"), version, AWS_VERSION_MAX + 1));
+	TRY(member_secret(&d, json_get_str(&d, 0, "SecretString"), SECRET_LEN_MAX - 2, &whole));
 	if (field.len > 0)
 		return take_field(&whole, field, ret);
 	*ret = secret_take(&whole);
@@ -140,7 +107,7 @@ aws_describe_parse(struct span body, char version[AWS_VERSION_MAX + 1])
 		if (it.key == JSON_NONE || it.index >= VERSIONS_SEEN_MAX)
 			return fail(E_SYNTAX);
 		if (is_current(&d, it.val))
-			return get_text(&d, it.key, version, AWS_VERSION_MAX + 1);
+			return member_text(&d, it.key, version, AWS_VERSION_MAX + 1);
 	}
 	return fail(E_NOTFOUND);
 }
@@ -175,10 +142,10 @@ aws_keys_parse(struct span body, struct aws_keys *ret)
 	code = json_get_str(&d, 0, "Code");
 	if (code != JSON_NONE && !json_str_eq_str(&d, code, "Success"))
 		return fail(E_NOTFOUND);
-	TRY(get_text(&d, json_get_str(&d, 0, "AccessKeyId"), k.id, sizeof(k.id)));
-	TRY(get_secret(&d, json_get_str(&d, 0, "SecretAccessKey"), AWS_KEY_MAX, &k.secret));
-	TRY(get_secret(&d, json_get_str(&d, 0, "Token"), AWS_TOKEN_MAX, &k.token));
-	TRY(get_text(&d, json_get_str(&d, 0, "Expiration"), when, sizeof(when)));
+	TRY(member_text(&d, json_get_str(&d, 0, "AccessKeyId"), k.id, sizeof(k.id)));
+	TRY(member_secret(&d, json_get_str(&d, 0, "SecretAccessKey"), AWS_KEY_MAX, &k.secret));
+	TRY(member_secret(&d, json_get_str(&d, 0, "Token"), AWS_TOKEN_MAX, &k.token));
+	TRY(member_text(&d, json_get_str(&d, 0, "Expiration"), when, sizeof(when)));
 	TRY(aws_time_parse(span_str(when), &k.expires_s));
 	keys_move(&k, ret);
 	return OK;
@@ -372,7 +339,7 @@ aws_error_of(uint16_t status, struct span body)
 	struct span name;
 
 	if (is_ok(parse(&d, body)) &&
-	    is_ok(get_text(&d, json_get_str(&d, 0, "__type"), type, sizeof(type))))
+	    is_ok(member_text(&d, json_get_str(&d, 0, "__type"), type, sizeof(type))))
 		name = short_type(type);
 	else if (!is_ok(leaf(body, "Code", 128, &name)))
 		return error_of_status(status);

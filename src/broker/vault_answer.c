@@ -13,7 +13,8 @@
 #include <stdio.h>
 
 #include <base/cleanup.h>
-#include <json/json.h>
+
+#include "member.h"
 
 struct answer {
 	struct json_doc doc;
@@ -45,41 +46,6 @@ answer_parse(struct span body, struct answer *a)
 
 /* ---- members ---- */
 static struct status
-get_secret(const struct json_doc *d, uint32_t tok, size_t len_max, struct secret *ret)
-{
-	auto_secret struct secret s = SECRET_NONE;
-	struct buf text;
-
-	if (json_type(d, tok) == JSON_ABSENT || json_type(d, tok) == JSON_NULL)
-		return fail(E_NOTFOUND);
-	if (json_type(d, tok) != JSON_STRING)
-		return fail(E_SYNTAX);
-	if (json_bytes(d, tok).len > len_max + 2)
-		return fail(E_RANGE);
-	TRY(secret_new(json_bytes(d, tok).len, &s)); /* as written: never shorter than the text */
-	text = secret_buf(&s);
-	TRY(json_str_put(d, tok, &text));
-	s.len = text.len;
-	if (s.len == 0)
-		return fail(E_NOTFOUND);
-	*ret = secret_take(&s);
-	return OK;
-}
-
-/* A text that is no secret. */
-static struct status
-get_text(const struct json_doc *d, uint32_t tok, char *dst, size_t dst_size)
-{
-	auto_buf struct buf text = BUF_INIT(dst_size);
-
-	if (json_type(d, tok) != JSON_STRING)
-		return fail(E_SYNTAX);
-	if (!is_ok(json_str_put(d, tok, &text)))
-		return fail(E_RANGE);
-	return span_to_cstr(buf_span(&text), dst, dst_size);
-}
-
-static struct status
 get_seconds(const struct json_doc *d, uint32_t obj, uint64_t *ret)
 {
 	return json_u64(d, json_get_str(d, obj, "lease_duration"), UINT32_MAX, ret);
@@ -105,7 +71,7 @@ vault_auth_parse(struct span body, struct vault_auth *ret)
 	if (json_type(&a.doc, auth) != JSON_OBJECT)
 		return fail(E_SYNTAX);
 	TRY(get_seconds(&a.doc, auth, &lease_s));
-	TRY(get_secret(
+	TRY(member_secret(
 	    &a.doc, json_get_str(&a.doc, auth, "client_token"), VAULT_TOKEN_MAX, &token));
 	*ret = (struct vault_auth){ secret_take(&token), lease_s,
 		is_true(&a.doc, auth, "renewable") };
@@ -121,7 +87,7 @@ vault_mount_parse(struct span body, struct vault_mount *ret)
 	bool kv;
 
 	TRY(answer_parse(body, &a));
-	TRY(get_text(&a.doc, json_get_str(&a.doc, a.data, "path"), m.path, sizeof(m.path)));
+	TRY(member_text(&a.doc, json_get_str(&a.doc, a.data, "path"), m.path, sizeof(m.path)));
 	if (m.path[0] == '\0' || m.path[strlen(m.path) - 1] != '/')
 		return fail(E_SYNTAX);
 	options = json_get_str(&a.doc, a.data, "options");
@@ -140,14 +106,15 @@ kv2_value(const struct answer *a, struct span field, struct vault_value *v)
 	TRY(json_u64(&a->doc, json_get_str(&a->doc, meta, "version"), UINT32_MAX, &v->version));
 	if (json_type(&a->doc, data) != JSON_OBJECT)
 		return fail(E_NOTFOUND); /* deleted: null */
-	return get_secret(&a->doc, json_get(&a->doc, data, field), SECRET_LEN_MAX - 2, &v->value);
+	return member_secret(
+	    &a->doc, json_get(&a->doc, data, field), SECRET_LEN_MAX - 2, &v->value);
 }
 
 static struct status
 leased_value(const struct answer *a, struct span field, struct vault_value *v)
 {
 	TRY(get_seconds(&a->doc, 0, &v->lease_s));
-	TRY(get_text(&a->doc, json_get_str(&a->doc, 0, "lease_id"), v->lease, sizeof(v->lease)));
+	TRY(member_text(&a->doc, json_get_str(&a->doc, 0, "lease_id"), v->lease, sizeof(v->lease)));
 	v->renewable = is_true(&a->doc, 0, "renewable");
 	if (v->lease[0] == '\0') {
 		/* What KV version 1 calls a lease is advice how often to look. */
@@ -156,7 +123,7 @@ leased_value(const struct answer *a, struct span field, struct vault_value *v)
 	}
 	if (json_type(&a->doc, a->data) != JSON_OBJECT)
 		return fail(E_NOTFOUND);
-	return get_secret(
+	return member_secret(
 	    &a->doc, json_get(&a->doc, a->data, field), SECRET_LEN_MAX - 2, &v->value);
 }
 
@@ -187,7 +154,7 @@ vault_metadata_parse(struct span body, uint64_t *ret_version)
 	one = json_get_str(&a.doc, versions, name);
 	if (json_type(&a.doc, one) != JSON_OBJECT)
 		return fail(E_NOTFOUND);
-	TRY(get_text(&a.doc, json_get_str(&a.doc, one, "deletion_time"), when, sizeof(when)));
+	TRY(member_text(&a.doc, json_get_str(&a.doc, one, "deletion_time"), when, sizeof(when)));
 	/* A time to come (delete_version_after) is no deletion yet: reading will tell. */
 	*ret_version = when[0] != '\0' || is_true(&a.doc, one, "destroyed") ? 0 : n;
 	return OK;
@@ -212,7 +179,7 @@ vault_wrapping_check(struct span body, struct span mount)
 	struct span rest;
 
 	TRY(answer_parse(body, &a));
-	TRY(get_text(&a.doc, json_get_str(&a.doc, a.data, "creation_path"), path, sizeof(path)));
+	TRY(member_text(&a.doc, json_get_str(&a.doc, a.data, "creation_path"), path, sizeof(path)));
 	rest = span_str(path);
 	if (!span_starts(rest, SPAN_LIT("auth/")) || !span_starts(span_from(rest, 5), mount) ||
 	    !span_starts(span_from(rest, 5 + mount.len), SPAN_LIT("/role/")))
@@ -229,5 +196,6 @@ vault_secret_id_parse(struct span body, struct secret *ret)
 	auto_answer struct answer a = { 0 };
 
 	TRY(answer_parse(body, &a));
-	return get_secret(&a.doc, json_get_str(&a.doc, a.data, "secret_id"), VAULT_TOKEN_MAX, ret);
+	return member_secret(
+	    &a.doc, json_get_str(&a.doc, a.data, "secret_id"), VAULT_TOKEN_MAX, ret);
 }
