@@ -60,7 +60,7 @@ run_fuzz() {
 	local target targets pids=() running=0
 	mapfile -t targets < <(fuzz_targets)
 	for target in "${targets[@]}"; do
-		fuzz_one "$target" "$fuzz_seconds" >"$logs/fuzz-$target.log" 2>&1 &
+		fuzz_one "$target" "$fuzz_seconds" 1 >"$logs/fuzz-$target.log" 2>&1 &
 		pids+=($!)
 		((++running % 2 == 0)) && fuzz_collect
 	done
