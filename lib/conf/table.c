@@ -81,6 +81,9 @@ const struct conf_row conf_rows[] = {
 	SWITCH("providers.NAME.allow_private", "false",
 	    "Allow it private addresses (RFC 1918, unique local, shared, NAT64). Link-local and "
 	    "metadata addresses are never used."),
+	{ "providers.NAME.unknown_fields", CONF_ENUM, 0, 0, "forward", false, "forward|refuse",
+	    "Fields of a request's top level that our schemas do not name: passed on, or refused "
+	    "with 400. A model with several entries refuses what one of them refuses." },
 	NUMBER(
 	    "providers.NAME.first_byte_s", 1, 600, "300", "Time until its answer begins, seconds."),
 	NUMBER("providers.NAME.idle_s", 1, 600, "60",

@@ -27,6 +27,7 @@ struct request;
 struct model_name {
 	struct span alias;
 	uint32_t endpoints; /* bits 1 << enum ga_endpoint */
+	uint32_t strict;    /* the same: an entry that speaks it refuses fields we do not know */
 };
 
 struct gateway {
@@ -88,6 +89,8 @@ void gateway_configure(struct gateway *g);
 void gateway_settle(struct gateway *g);
 /* ERROR_NONE: the model is there and speaks it; ERROR_MODEL_NOT_FOUND, ERROR_DIALECT. */
 enum error gateway_model(const struct gateway *g, struct span alias, enum ga_endpoint endpoint);
+/* Does a provider of the model refuse fields that our schema of the endpoint does not name? */
+bool gateway_model_is_strict(const struct gateway *g, struct span alias, enum ga_endpoint endpoint);
 /* How long a run may take; `timeout_ms` 0: as long as its language's sandboxes allow. */
 uint64_t gateway_run_ms(const struct gateway *g, struct span language, uint32_t timeout_ms);
 

@@ -14,6 +14,7 @@
 #include "request.h"
 #include "routes.h"
 #include "step.h"
+#include "strict.h"
 
 static bool on_head(struct call *c, const struct gb_head *h, void *ctx);
 static bool on_data(struct call *c, struct span data, void *ctx);
@@ -62,6 +63,22 @@ admit(struct turn *t)
 	turn_admit(t, KIND_MODEL);
 }
 
+/* The model is there, its provider speaks the endpoint, and takes all fields. */
+static enum error
+check_model(struct request *r, const struct prompt *p)
+{
+	enum error error = gateway_model(r->g, p->model, r->route->endpoint);
+	uint32_t unknown;
+
+	if (error != ERROR_NONE || !gateway_model_is_strict(r->g, p->model, r->route->endpoint))
+		return error;
+	unknown = strict_find_unknown(&r->g->doc, *r->route->schema);
+	if (unknown == JSON_NONE)
+		return ERROR_NONE;
+	request_blame(r, &r->g->doc, unknown, "is unknown, and this model takes no unknown fields");
+	return ERROR_INVALID_FIELD;
+}
+
 static enum error
 read_prompt(struct turn *t)
 {
@@ -83,7 +100,7 @@ read_prompt(struct turn *t)
 	t->answer.ctx = t;
 	t->prompt = p;
 	t->stream = p->stream;
-	return gateway_model(r->g, p->model, r->route->endpoint);
+	return check_model(r, p);
 }
 
 void

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * strict.c: exact case of field names.
+ * strict.c: the names of a body's fields: their exact case, and which of them are known.
  *
  * Runs in: gateway. Trusts: the schemas, which are part of the program.
  * Owns: the lists of known names, made once at start.
- * Invariants: a root member that equals a known name in all but case is found.
- * See: GHSA-4gph-2hhr-5mwg for why; request.c, the only caller.
+ * Invariants: a root member that equals a known name in all but case is found; so is one that
+ * equals none, where that is asked.
+ * See: GHSA-4gph-2hhr-5mwg for why; request.c, loop.c, the callers.
  */
 #include "strict.h"
 
 #include <assert.h>
 
 #define SCHEMAS_MAX 16
+#define KEY_PLAIN_MAX 64 /* bytes; more than any known name has */
 
 struct names {
 	struct span schema; /* whose: compared by address */
@@ -57,37 +59,63 @@ names_of(struct span schema)
 	return NULL;
 }
 
+/* The text of a key: what it says, seen through escapes. False: longer than any known name. */
 static bool
-is_variant(const struct names *n, const struct json_doc *d, uint32_t key)
+key_text(const struct json_doc *d, uint32_t key, struct buf *plain, struct span *ret)
 {
 	struct span raw = json_bytes(d, key);
-	struct span text = span_of(raw.ptr + 1, raw.len - 2);
-	uint8_t plain[64];
-	struct buf b = { .ptr = plain, .cap = sizeof(plain), .max = sizeof(plain) };
 
-	if (memchr(text.ptr, '\\', text.len) != NULL) {
-		if (!is_ok(json_str_put(d, key, &b)))
-			return false; /* longer than any known name */
-		text = buf_span(&b);
-	}
+	*ret = span_of(raw.ptr + 1, raw.len - 2);
+	if (memchr(ret->ptr, '\\', ret->len) == NULL)
+		return true;
+	if (!is_ok(json_str_put(d, key, plain)))
+		return false;
+	*ret = buf_span(plain);
+	return true;
+}
+
+/* How a key stands to the known names. */
+enum likeness { UNKNOWN, VARIANT, KNOWN };
+
+static enum likeness
+likeness_of(const struct names *n, const struct json_doc *d, uint32_t key)
+{
+	uint8_t plain[KEY_PLAIN_MAX];
+	struct buf b = { .ptr = plain, .cap = sizeof(plain), .max = sizeof(plain) };
+	struct span text;
+
+	if (!key_text(d, key, &b, &text))
+		return UNKNOWN;
 	for (size_t i = 0; i < n->count; i++) {
 		if (n->items[i].len != text.len || !span_eq_nocase(n->items[i], text))
 			continue;
-		return !span_eq(n->items[i], text);
+		return span_eq(n->items[i], text) ? KNOWN : VARIANT;
 	}
-	return false;
+	return UNKNOWN;
 }
 
-uint32_t
-strict_find_variant(const struct json_doc *d, struct span schema)
+static uint32_t
+find(const struct json_doc *d, struct span schema, enum likeness wanted)
 {
 	const struct names *n = names_of(schema);
 	struct json_iter it = json_iter(d, 0);
 
 	assert(n != NULL);
 	while (json_next(&it)) {
-		if (is_variant(n, d, it.key))
+		if (likeness_of(n, d, it.key) == wanted)
 			return it.val;
 	}
 	return JSON_NONE;
+}
+
+uint32_t
+strict_find_variant(const struct json_doc *d, struct span schema)
+{
+	return find(d, schema, VARIANT);
+}
+
+uint32_t
+strict_find_unknown(const struct json_doc *d, struct span schema)
+{
+	return find(d, schema, UNKNOWN);
 }

@@ -3,8 +3,10 @@
 #define GATEWAY_STRICT_H
 
 /*
- * A key that differs from a known one only in case: some providers read JSON
- * without regard to case and would see the field that we did not.
+ * The names of the root's members. A key that differs from a known one only in
+ * case: some providers read JSON without regard to case and would see the field
+ * that we did not. And keys that no schema of ours has, where a provider's entry
+ * says that they are refused.
  */
 #include <json/json.h>
 
@@ -15,5 +17,7 @@
 MUST_USE struct status strict_learn(struct span schema);
 /* The value of the first such member of the root, or JSON_NONE. State: learnt. */
 uint32_t strict_find_variant(const struct json_doc *d, struct span schema);
+/* The value of the first member of the root that the schema does not name, or JSON_NONE. */
+uint32_t strict_find_unknown(const struct json_doc *d, struct span schema);
 
 #endif

@@ -203,18 +203,25 @@ endpoints_of(const struct conf *conf, const char *provider)
 	return bits;
 }
 
-static uint32_t
-endpoints_of_all(const struct conf *conf, struct span alias)
+/* Any entry may be the one that is asked: what one of them refuses is refused. */
+static struct model_name
+model_of(const struct conf *conf, struct span alias)
 {
-	uint32_t bits = 0;
+	struct model_name m = { .alias = alias };
 
 	for (unsigned i = 0;; i++) {
 		const char *provider = conf_strf(
 		    conf, "models.%.*s.%u.provider", SPAN_FMT(alias), i);
+		const char *unknown = provider == NULL
+					  ? NULL
+					  : conf_strf(
+						conf, "providers.%s.unknown_fields", provider);
 
 		if (provider == NULL)
-			return bits;
-		bits |= endpoints_of(conf, provider);
+			return m;
+		m.endpoints |= endpoints_of(conf, provider);
+		if (unknown != NULL && strcmp(unknown, "refuse") == 0)
+			m.strict |= endpoints_of(conf, provider);
 	}
 }
 
@@ -230,7 +237,7 @@ configure_models(struct gateway *g)
 	while (g->nmodels < MODELS_MAX && conf_each(g->d->conf, "models", &iter, &alias)) {
 		struct model_name *m = &g->models[g->nmodels];
 
-		m->endpoints = endpoints_of_all(g->d->conf, alias);
+		*m = model_of(g->d->conf, alias);
 		if (is_ok(arena_copy(&g->model_arena, alias, &m->alias)))
 			g->nmodels++;
 	}
@@ -264,15 +271,32 @@ worker_config(struct daemon *d)
 	accept_resume(g);
 }
 
-enum error
-gateway_model(const struct gateway *g, struct span alias, enum ga_endpoint endpoint)
+static const struct model_name *
+find_model(const struct gateway *g, struct span alias)
 {
 	for (size_t i = 0; i < g->nmodels; i++) {
 		if (span_eq(g->models[i].alias, alias))
-			return (g->models[i].endpoints & 1U << endpoint) != 0 ? ERROR_NONE
-									      : ERROR_DIALECT;
+			return &g->models[i];
 	}
-	return ERROR_MODEL_NOT_FOUND;
+	return NULL;
+}
+
+enum error
+gateway_model(const struct gateway *g, struct span alias, enum ga_endpoint endpoint)
+{
+	const struct model_name *m = find_model(g, alias);
+
+	if (m == NULL)
+		return ERROR_MODEL_NOT_FOUND;
+	return (m->endpoints & 1U << endpoint) != 0 ? ERROR_NONE : ERROR_DIALECT;
+}
+
+bool
+gateway_model_is_strict(const struct gateway *g, struct span alias, enum ga_endpoint endpoint)
+{
+	const struct model_name *m = find_model(g, alias);
+
+	return m != NULL && (m->strict & 1U << endpoint) != 0;
 }
 
 uint64_t
