@@ -6,8 +6,8 @@
  * A single-use grant, as authority sends it to the process that will act (see
  * authority_broker.h and authority_executor.h). The authority writes the grant
  * before it answers the gateway; an actor that gets a stream whose grant it
- * does not know yet calls link_pump() on its authority link once and looks
- * again; the broker then waits for it, CALL_GRANT_WAIT_MS at most. A grant is gone after use, after
+ * does not know yet reads what the authority's link has, and then waits for it,
+ * GRANT_WAIT_MS at most (daemon/grants.h). A grant is gone after use, after
  * expires_ms, and with its turn.
  */
 #include <link/wire.h>

@@ -7,10 +7,10 @@
 
 #include <crypto/hash.h>
 #include <daemon/daemon.h>
+#include <daemon/grants.h>
 #include <wire/authority_broker.h>
 #include <wire/gateway_broker.h>
 
-#include "grants.h"
 #include "provider.h"
 #include "resolve.h"
 
@@ -34,7 +34,6 @@ struct broker {
 	LIST_HEAD(, credential) credentials;
 	LIST_HEAD(, call) calls;
 	size_t ncalls;
-	size_t nearly;       /* of them, whose grants are still on their way */
 	uint64_t body_bytes; /* of requests in memory */
 	uint64_t body_bytes_max;
 	void (*on_idle)(struct broker *b); /* no call is left */
@@ -52,8 +51,6 @@ void peers_free(struct broker *b);
 /* call.c: the gateway edge. */
 extern const struct link_rule call_rules[];
 extern const size_t call_rule_count;
-/* A grant came; its stream may be here already. */
-void calls_granted(struct broker *b, const uint8_t id[GRANT_LEN]);
 /* End what runs for the turn (0: for all), telling the gateway why. */
 void calls_cancel(struct broker *b, uint64_t turn, enum error why);
 

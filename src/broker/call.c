@@ -56,19 +56,6 @@ static const struct stream_ops call_ops = {
 	.on_data = on_data, .on_end = on_end, .on_writable = on_writable, .on_closed = on_closed
 };
 
-/* The grant may be on its way: the authority wrote it before it told the gateway. */
-static struct status
-take_grant(struct broker *b, uint32_t gateway, const struct gb_open *m, struct held_grant *ret)
-{
-	struct status st = grants_use(
-	    &b->grants, m->grant, gateway, m->body_len, uv_now(b->d->loop), ret);
-
-	if (st.code != E_NOTFOUND || b->authority == NULL)
-		return st;
-	link_pump(b->authority);
-	return grants_use(&b->grants, m->grant, gateway, m->body_len, uv_now(b->d->loop), ret);
-}
-
 static struct status
 call_new(struct broker *b, const struct held_grant *grant, struct call **ret)
 {
@@ -110,18 +97,6 @@ keep_open(struct call *c, const struct gb_open *m)
 	c->open.anthropic_beta.ptr = beta;
 }
 
-/* ---- a grant that comes after its stream ---- */
-
-/* What the gateway says of it; the grant itself will tell. */
-static struct held_grant
-awaited(uint32_t gateway, const struct gb_open *m)
-{
-	struct held_grant g = { .gateway = gateway, .body_len = m->body_len };
-
-	memcpy(g.id, m->grant, sizeof(g.id));
-	return g;
-}
-
 static void
 granted(struct call *c)
 {
@@ -129,45 +104,18 @@ granted(struct call *c)
 	daemon_metric_add(METRIC_GRANTS, 1);
 }
 
+/* A grant that comes after its stream. */
 static void
-await_over(struct call *c)
+on_grant_came(void *ctx, struct status st, const struct held_grant *grant)
 {
-	call_fail(c, ERROR_GRANT);
-}
+	struct call *c = ctx;
 
-/*
- * The authority wrote the grant before it told the gateway; but when it writes more at once than
- * the link's socket takes, the gateway's stream may overtake it.
- */
-static void
-await_grant(struct call *c)
-{
-	c->b->nearly++;
-	if (!is_ok(call_pause(c, CALL_GRANT_WAIT_MS, await_over)))
-		call_fail(c, ERROR_OVERLOADED);
-}
-
-void
-calls_granted(struct broker *b, const uint8_t id[GRANT_LEN])
-{
-	struct call *c;
-	struct status st;
-
-	LIST_FOREACH(c, &b->calls, entry)
-	{
-		if (!c->granted && !c->done && memcmp(c->grant.id, id, GRANT_LEN) == 0)
-			break;
-	}
-	if (c == NULL)
-		return;
-	st = grants_use(
-	    &b->grants, id, c->grant.gateway, c->grant.body_len, uv_now(b->d->loop), &c->grant);
+	c->grant_wait = NULL;
 	if (!is_ok(st)) {
 		call_fail(c, ERROR_GRANT);
 		return;
 	}
-	call_pause_end(c);
-	b->nearly--;
+	c->grant = *grant;
 	granted(c);
 	stream_consumed(c->stream, c->unconsumed);
 	if (c->ended)
@@ -179,7 +127,8 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct gb_open *m = msg;
 	struct broker *b = ctx;
-	struct held_grant grant;
+	struct grant_claim claim = { .gateway = link_peer(l), .body_len = m->body_len };
+	struct held_grant grant = { .body_len = m->body_len };
 	struct status st;
 	struct call *c;
 
@@ -187,10 +136,9 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 		refuse(l, id, ERROR_UNAVAILABLE);
 		return;
 	}
-	st = take_grant(b, link_peer(l), m, &grant);
-	if (st.code == E_NOTFOUND)
-		grant = awaited(link_peer(l), m);
-	else if (!is_ok(st)) {
+	memcpy(claim.id, m->grant, sizeof(claim.id));
+	st = grants_claim(&b->grants, b->authority, b->d->loop, &claim, &grant);
+	if (!is_ok(st) && st.code != E_NOTFOUND) {
 		refuse(l, id, ERROR_GRANT);
 		return;
 	}
@@ -206,8 +154,9 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 	keep_open(c, m);
 	if (is_ok(st))
 		granted(c);
-	else
-		await_grant(c);
+	else if (!is_ok(grants_await(
+		     &b->grants, b->d->loop, &claim, on_grant_came, c, &c->grant_wait)))
+		call_fail(c, ERROR_OVERLOADED);
 }
 
 const struct link_rule call_rules[] = { { GB_OPEN, 0, on_open } };
@@ -295,10 +244,10 @@ call_settle(struct call *c, enum error why)
 	if (c->done)
 		return;
 	c->done = true;
-	if (!c->granted) { /* the authority knows of no call */
-		c->b->nearly--;
-		return;
-	}
+	grant_wait_cancel(c->grant_wait);
+	c->grant_wait = NULL;
+	if (!c->granted)
+		return; /* the authority knows of no call */
 	attempt_describe(c, &m);
 	memcpy(m.grant, c->grant.id, sizeof(m.grant));
 	if (c->b->authority != NULL && !is_ok(link_send(c->b->authority, 0, AB_DONE, &m)))

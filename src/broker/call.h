@@ -13,8 +13,7 @@
 #define CALL_RETRY_MS 15000                /* after so long nothing is tried again */
 #define CALL_PAUSE_MIN_MS 250U             /* before the second round: at most; then it doubles */
 #define CALL_PAUSE_MAX_MS 4000U
-#define CALL_GRANT_WAIT_MS 1000 /* for a grant that is on its way */
-#define CALL_WAIT_MAX_MS 5000   /* a longer retry-after is told to the client instead */
+#define CALL_WAIT_MAX_MS 5000 /* a longer retry-after is told to the client instead */
 
 struct pause; /* a timer that outlives its call */
 
@@ -29,7 +28,8 @@ struct call {
 	uint8_t versions[ANTHROPIC_VERSION_MAX + ANTHROPIC_BETA_MAX]; /* open's spans point here */
 	bool answered;                                                /* HEAD was sent */
 	bool done;                                                    /* the authority was told */
-	bool granted;      /* else the grant is still on its way */
+	struct grant_wait *grant_wait;                                /* it is on its way */
+	bool granted;
 	bool ended;        /* before it came: the whole body is here */
 	size_t unconsumed; /* of the body, before it came: no credit was given back */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pause.c: a call that waits for time to pass, or for something that comes first.
+ * pause.c: a call that waits for time to pass.
  *
  * Runs in: broker. Trusts: its own process.
  * Owns: the timer, which outlives its call by one turn of the loop.
  * Invariants: one pause a call at a time; after call_pause_end() its function does not run.
- * See: call.c (a grant on its way), retry.c (before the next try).
+ * See: retry.c (before the next try).
  */
 #include "call.h"
 

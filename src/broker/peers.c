@@ -24,8 +24,6 @@ on_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l, (void)id;
 	if (!is_ok(grants_add(&b->grants, msg, uv_now(b->d->loop))))
 		diag(DIAG_WARN, "a grant was not taken: the table is full");
-	else if (b->nearly > 0)
-		calls_granted(b, ((const struct grant *)msg)->grant);
 }
 
 static void

@@ -6,11 +6,11 @@
 #include <sys/queue.h>
 
 #include <daemon/daemon.h>
+#include <daemon/grants.h>
 #include <wire/authority_executor.h>
 #include <wire/executor_spawner.h>
 #include <wire/gateway_executor.h>
 
-#include "grants.h"
 #include "guest.h"
 #include "outcome.h"
 
@@ -114,6 +114,9 @@ struct run {
 	struct held_grant grant;
 	bool granted; /* `grant` is one, and its DONE is still owed */
 	enum run_state state;
+	struct grant_wait *grant_wait; /* it is on its way */
+	size_t unconsumed;             /* of the body, before it came: no credit was given back */
+	bool ended;                    /* the whole body is here */
 	struct buf body;
 	size_t body_reserved; /* of bodies_total: what has come of the body */
 	struct arena arena;

@@ -25,7 +25,8 @@
 static void on_open(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_gateway_closed(struct link *l, struct status why, void *ctx);
 static struct run *run_new(struct link *l, uint64_t id, struct executor *ex);
-static enum error open_checked(struct run *r, const struct ge_open *m, struct status granted);
+static bool is_ready(const struct executor *ex);
+static void take_grant(void *ctx, struct status st, const struct held_grant *grant);
 static void on_data(struct stream *st, uint8_t channel, struct span data, void *ctx);
 static void on_end(struct stream *st, void *ctx);
 static void on_writable(struct stream *st, void *ctx);
@@ -85,28 +86,22 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct ge_open *m = msg;
 	struct executor *ex = ((struct gateway *)ctx)->ex;
-	struct held_grant grant;
+	struct grant_claim claim = { .gateway = link_peer(l), .body_len = m->body_len };
+	struct held_grant grant = { .turn = 0 };
 	struct status st;
 	struct run *r;
-	enum error error;
 
-	st = grants_use(&ex->grants, m->grant, link_peer(l), m->body_len, clock_mono_ns(), &grant);
-	if (st.code == E_NOTFOUND && ex->authority != NULL) {
-		/* Written before the gateway was told, so it is there to be read. */
-		link_pump(ex->authority);
-		st = grants_use(
-		    &ex->grants, m->grant, link_peer(l), m->body_len, clock_mono_ns(), &grant);
-	}
+	memcpy(claim.id, m->grant, sizeof(claim.id));
+	st = grants_claim(&ex->grants, ex->authority, ex->d->loop, &claim, &grant);
 	r = run_new(l, id, ex);
 	if (r == NULL)
 		return; /* the link cancels the stream; the grant's turn ends by time */
-	if (st.code != E_NOTFOUND) {
-		r->grant = grant;
-		r->granted = true;
-	}
-	error = open_checked(r, m, st);
-	if (error != ERROR_NONE)
-		run_refuse(r, error, 0);
+	r->body = BUF_INIT(m->body_len);
+	if (st.code != E_NOTFOUND || !is_ready(ex))
+		take_grant(r, st, &grant);
+	else if (!is_ok(
+		     grants_await(&ex->grants, ex->d->loop, &claim, take_grant, r, &r->grant_wait)))
+		run_refuse(r, ERROR_OVERLOADED, QUEUE_RETRY_MS);
 }
 
 static struct run *
@@ -127,20 +122,36 @@ run_new(struct link *l, uint64_t id, struct executor *ex)
 	return r;
 }
 
-static enum error
-open_checked(struct run *r, const struct ge_open *m, struct status granted)
+static bool
+is_ready(const struct executor *ex)
 {
-	struct executor *ex = r->ex;
+	return !ex->d->draining && ex->authority != NULL && ex->spawner != NULL;
+}
 
-	if (ex->d->draining || ex->authority == NULL || ex->spawner == NULL)
-		return ERROR_UNAVAILABLE;
-	if (!is_ok(granted)) {
-		daemon_metric_add(METRIC_GRANTS_REFUSED, 1);
-		return ERROR_GRANT;
+/* At once, or after a wait for it. The authority hears what became of every grant of ours. */
+static void
+take_grant(void *ctx, struct status st, const struct held_grant *grant)
+{
+	struct run *r = ctx;
+
+	r->grant_wait = NULL;
+	if (is_ok(st) || st.code == E_RANGE) {
+		r->grant = *grant;
+		r->granted = true;
 	}
-	r->body = BUF_INIT(m->body_len);
+	if (!is_ready(r->ex)) {
+		run_refuse(r, ERROR_UNAVAILABLE, 0);
+		return;
+	}
+	if (!is_ok(st)) {
+		daemon_metric_add(METRIC_GRANTS_REFUSED, 1);
+		run_refuse(r, ERROR_GRANT, 0);
+		return;
+	}
 	daemon_metric_add(METRIC_GRANTS, 1);
-	return ERROR_NONE;
+	stream_consumed(r->stream, r->unconsumed);
+	if (r->ended)
+		on_end(r->stream, r);
 }
 
 /* What has come counts, not what was announced: who sends nothing takes no room. */
@@ -156,7 +167,10 @@ on_data(struct stream *st, uint8_t channel, struct span data, void *ctx)
 {
 	struct run *r = ctx;
 
-	stream_consumed(st, data.len);
+	if (r->grant_wait == NULL)
+		stream_consumed(st, data.len);
+	else
+		r->unconsumed += data.len;
 	if (r->state == RUN_OVER)
 		return;
 	if (r->state != RUN_COLLECTING || channel != RUN_REQUEST)
@@ -176,7 +190,8 @@ on_end(struct stream *st, void *ctx)
 	enum error error;
 
 	(void)st;
-	if (r->state != RUN_COLLECTING)
+	r->ended = true;
+	if (r->state != RUN_COLLECTING || r->grant_wait != NULL)
 		return;
 	error = check_request(r);
 	if (error != ERROR_NONE) {
@@ -198,9 +213,9 @@ check_request(struct run *r)
 		return ERROR_GRANT;
 	}
 	if (!is_ok(wire_decode(&run_request_table, buf_span(&r->body), &r->arena, &r->req)) ||
-	    !span_eq_str(r->req.language, r->grant.language))
+	    !span_eq_str(r->req.language, r->grant.target))
 		return ERROR_GRANT;
-	r->language = pool_language(r->ex, r->grant.language);
+	r->language = pool_language(r->ex, r->grant.target);
 	return r->language == NULL ? ERROR_LANGUAGE : ERROR_NONE;
 }
 
@@ -506,6 +521,8 @@ run_refuse(struct run *r, enum error error, uint32_t retry_after_ms)
 {
 	struct ge_failed m = { (uint16_t)error, retry_after_ms };
 
+	grant_wait_cancel(r->grant_wait);
+	r->grant_wait = NULL;
 	pool_unqueue(r->ex, r);
 	authority_report(r, error, (struct run_outcome){ RUN_CANCELLED, 0 });
 	if (r->sandbox != NULL)

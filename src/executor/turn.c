@@ -9,8 +9,6 @@
  */
 #include "executor.h"
 
-#include <base/clock.h>
-
 #include <stdlib.h>
 
 static void on_grant(struct link *l, uint64_t id, const void *msg, void *ctx);
@@ -59,7 +57,7 @@ static void
 on_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct executor *ex = ctx;
-	struct status st = grants_add(&ex->grants, msg, clock_mono_ns());
+	struct status st = grants_add(&ex->grants, msg, uv_now(ex->d->loop));
 
 	(void)l, (void)id;
 	if (!is_ok(st))

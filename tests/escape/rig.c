@@ -297,6 +297,32 @@ static const struct stream_ops stream_ops = { .on_msg = on_msg,
 	.on_writable = write_body,
 	.on_closed = on_stream_closed };
 
+/* A grant that its stream overtakes. */
+static struct {
+	unsigned ms; /* of the next run; 0: it comes first */
+	struct grant grant;
+	char language[LANGUAGE_MAX];
+	uv_timer_t timer;
+} late;
+
+static void
+on_late(uv_timer_t *t)
+{
+	(void)t;
+	must(link_send(authority, 0, AE_GRANT, &late.grant), "late grant");
+	late.ms = 0;
+}
+
+static void
+send_late(const struct grant *g)
+{
+	late.grant = *g;
+	memcpy(late.language, g->target.ptr, g->target.len);
+	late.grant.target = span_of(late.language, g->target.len);
+	(void)uv_timer_init(&loop, &late.timer);
+	(void)uv_timer_start(&late.timer, on_late, late.ms, 0);
+}
+
 static void
 grant_and_open(struct rig_run *r, const struct run_request *req, uint64_t turn, uint8_t keep)
 {
@@ -316,8 +342,12 @@ grant_and_open(struct rig_run *r, const struct run_request *req, uint64_t turn, 
 	must(rand_bytes(g.grant, sizeof(g.grant)), "grant");
 	must(sha256(buf_span(&r->body), g.digest), "digest");
 	g.body_len = (uint32_t)r->body.len;
-	must(link_send(authority, 0, AE_GRANT, &g), "grant");
-	link_flush(authority);
+	if (late.ms > 0) {
+		send_late(&g);
+	} else {
+		must(link_send(authority, 0, AE_GRANT, &g), "grant");
+		link_flush(authority);
+	}
 	memcpy(r->open.grant, g.grant, sizeof(g.grant));
 	r->open.body_len = g.body_len;
 	must(stream_open(gateway, GE_OPEN, &r->open, &stream_ops, r, &r->stream), "open");
@@ -351,6 +381,8 @@ on_line(char *text)
 		exit(0);
 	if (n < 2)
 		return;
+	if (strcmp(words[0], "late") == 0)
+		late.ms = (unsigned)strtoul(words[1], NULL, 10);
 	r = &runs[strtoul(words[1], NULL, 10) % RUNS_MAX];
 	if (strcmp(words[0], "turn-end") == 0) {
 		struct turn_ref m = { strtoull(words[1], NULL, 10) };

@@ -142,6 +142,22 @@ def test_a_grant_is_good_once(rig):
     assert rig.wait(n)["error"] == "grant_refused"
 
 
+def test_a_grant_may_come_after_its_stream(rig):
+    """A burst may fill the authority's link; a run waits for its grant, but not for long."""
+    code = "x = '" + "y" * 100000 + "'\nprint(len(x))"  # beyond a stream's first credit
+    rig.send("late", 300)
+    assert rig.run("python", code)["stdout"] == b"100000\n"
+    rig.send("late", 1400)
+    assert rig.run("python", code)["error"] == "grant_refused"
+    time.sleep(0.6)                                     # the late grant is there, and spends itself
+    rig.send("late", 1400)
+    n = rig.start("python", code)
+    time.sleep(0.2)
+    rig.send("cancel", n)                               # before its grant: nothing is left
+    time.sleep(1.5)
+    assert rig.run("python", "print(1)")["stdout"] == b"1\n"
+
+
 def cancel_once(rig):
     """Seconds from the cancel until the sandbox's process is gone."""
     rig.others.clear()

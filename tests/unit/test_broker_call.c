@@ -93,13 +93,13 @@ a_grant_may_come_after_its_stream(void **state)
 	settle();
 	assert_int_equal(w.failures, 0);
 	assert_int_equal(w.requests, 0);
-	assert_int_equal(w.b->nearly, 1);
+	assert_int_equal(w.b->grants.nwaits, 1);
 	give_grant(1, 1, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.failures, 0);
 	assert_int_equal(w.heads, 1);
 	wait_for(&w.dones, 1);
-	assert_int_equal(w.b->nearly, 0);
+	assert_int_equal(w.b->grants.nwaits, 0);
 	/* It was used up by that, and a late one that does not fit is none. */
 	open_call(1, BODY_LEN, BODY);
 	wait_for(&w.closes, 2);
@@ -111,7 +111,7 @@ a_grant_may_come_after_its_stream(void **state)
 	assert_int_equal(w.failed, ERROR_GRANT);
 	assert_int_equal(w.requests, 1);
 	assert_int_equal(w.dones, 1);
-	assert_int_equal(w.b->nearly, 0);
+	assert_int_equal(w.b->grants.nwaits, 0);
 }
 
 /* Who waits for a grant holds no more than a stream's first credit, and leaves nothing behind. */
@@ -124,7 +124,7 @@ a_client_may_leave_before_its_grant(void **state)
 	stream_cancel(w.stream, ERROR_CANCELLED);
 	settle();
 	assert_int_equal(w.b->ncalls, 0);
-	assert_int_equal(w.b->nearly, 0);
+	assert_int_equal(w.b->grants.nwaits, 0);
 	assert_int_equal(w.b->body_bytes, 0);
 	give_grant(1, 1, BODY);
 	settle();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The executor without I/O: guest protocol, grants, outcomes, the scan, the pool's sums. */
+/* The executor without I/O: guest protocol, outcomes, the scan, the pool's sums. */
 #include "unit.h"
 
 #include <executor.h>
@@ -228,88 +228,6 @@ scan(void **state)
 	}
 }
 
-static struct grant
-a_grant(uint8_t id, uint64_t turn)
-{
-	struct grant g = { .turn = turn,
-		.gateway = 4,
-		.tenant = S("t"),
-		.user = S("u"),
-		.target = S("python"),
-		.body_len = 9,
-		.expires_ms = 1000 };
-
-	memset(g.grant, id, sizeof(g.grant));
-	return g;
-}
-
-static void
-a_grant_works_once(void **state)
-{
-	struct grants *g = calloc(1, sizeof(*g));
-	struct grant m = a_grant(1, 10);
-	struct held_grant held;
-
-	(void)state;
-	assert_true(is_ok(grants_add(g, &m, 0)));
-	assert_int_equal(grants_add(g, &m, 0).code, E_EXISTS);
-	assert_true(is_ok(grants_use(g, m.grant, 4, 9, 5, &held)));
-	assert_int_equal(held.turn, 10);
-	assert_string_equal(held.language, "python");
-	assert_int_equal(grants_use(g, m.grant, 4, 9, 5, &held).code, E_NOTFOUND);
-	assert_int_equal(g->count, 0);
-	free(g);
-}
-
-static void
-wrong_claims_spend_a_grant(void **state)
-{
-	static const struct {
-		uint32_t gateway, len;
-		uint64_t now;
-	} rows[] = { { 5, 9, 0 }, { 4, 8, 0 }, { 4, 9, 1000 * NS_PER_MS } };
-	struct grants *g = calloc(1, sizeof(*g));
-	struct grant m = a_grant(1, 10);
-	struct held_grant held;
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		assert_true(is_ok(grants_add(g, &m, 0)));
-		assert_int_equal(
-		    grants_use(g, m.grant, rows[i].gateway, rows[i].len, rows[i].now, &held).code,
-		    E_DENIED);
-		assert_int_equal(grants_use(g, m.grant, 4, 9, 0, &held).code, E_NOTFOUND);
-	}
-	free(g);
-}
-
-static void
-the_table_of_grants_is_bounded(void **state)
-{
-	struct grants *g = calloc(1, sizeof(*g));
-	struct grant m = a_grant(0, 1);
-	struct held_grant held;
-
-	(void)state;
-	for (uint32_t i = 0; i < GRANTS_MAX; i++) {
-		memcpy(m.grant, &i, sizeof(i));
-		m.turn = i % 2;
-		assert_true(is_ok(grants_add(g, &m, 0)));
-	}
-	memset(m.grant, 0xff, sizeof(m.grant));
-	assert_int_equal(grants_add(g, &m, 0).code, E_FULL);
-	grants_forget_turn(g, 1);
-	assert_int_equal(g->count, GRANTS_MAX / 2);
-	assert_true(is_ok(grants_add(g, &m, 0)));
-	/* The rest has expired by now: its rows are free. */
-	memset(m.grant, 0xfe, sizeof(m.grant));
-	assert_true(is_ok(grants_add(g, &m, 2000 * NS_PER_MS)));
-	grants_forget_all(g);
-	assert_int_equal(g->count, 0);
-	assert_int_equal(grants_use(g, m.grant, 4, 9, 0, &held).code, E_NOTFOUND);
-	free(g);
-}
-
 static void
 outcomes(void **state)
 {
@@ -405,9 +323,6 @@ main(void)
 		cmocka_unit_test(frames_to_the_guest),
 		cmocka_unit_test(long_code_is_cut_into_frames),
 		cmocka_unit_test(scan),
-		cmocka_unit_test(a_grant_works_once),
-		cmocka_unit_test(wrong_claims_spend_a_grant),
-		cmocka_unit_test(the_table_of_grants_is_bounded),
 		cmocka_unit_test(outcomes),
 		cmocka_unit_test(what_a_pool_misses),
 		cmocka_unit_test(failures_slow_down),
