@@ -37,6 +37,8 @@ enum audit_event {
 	EVENT_SECRET_ACCESSED,
 	EVENT_SECRET_SET,
 	EVENT_SECRET_REMOVED,
+	EVENT_TOOL_STORED,  /* a new version of a user's tool */
+	EVENT_TOOL_CHANGED, /* current, allowed, not allowed any more, removed */
 	EVENT_COUNT,
 };
 
@@ -111,6 +113,14 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 		{ "previous_kept", AUDIT_V_BOOL }, { "by_uid", AUDIT_V_U64 } } },
 	[EVENT_SECRET_REMOVED] = { "SecretRemoved", "secret.remove",
 	    { { "secret", AUDIT_V_STR }, { "by_uid", AUDIT_V_U64 } } },
+	[EVENT_TOOL_STORED] = { "ToolStored", "tool.store",
+	    { { "tool_name", AUDIT_V_STR }, { "size_bytes", AUDIT_V_U64 },
+		{ "sha256", AUDIT_V_STR }, { "tool_version", AUDIT_V_U64 },
+		{ "fault", AUDIT_V_STR } } },
+	[EVENT_TOOL_CHANGED] = { "ToolChanged", "tool.change",
+	    { { "tool_name", AUDIT_V_STR }, { "tool_version", AUDIT_V_U64 },
+		{ "tool_sha256", AUDIT_V_STR }, { "change", AUDIT_V_STR },
+		{ "by_uid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

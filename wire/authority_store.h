@@ -4,11 +4,12 @@
 
 /*
  * Authority (A) and store (B). At start, and after a new link, the authority
- * sends LOAD; the store answers USER…, KEY…, LOADED with the same id. Later
+ * sends LOAD; the store answers USER…, KEY…, TOOL…, LOADED with the same id. Later
  * only changes travel. Every change is durable before DONE.
  */
 #include <link/wire.h>
 #include <wire/limits.h>
+#include <wire/tool.h>
 
 #define AS_SECRET_LEN 32
 #define AS_DAY_LEN 10      /* 2026-01-31 */
@@ -36,6 +37,14 @@ enum as_type {
 	AS_USAGE_ADD,     /* A: counts since the last batch; answered by DONE */
 	AS_USAGE_LIST,    /* A: sums, a page of them */
 	AS_USAGE,         /* B: same id */
+	AS_TOOL,          /* B: one version of a tool */
+	AS_TOOL_PUT,      /* A: a new version, as AE_BUILT brought it: 2 descriptors */
+	AS_TOOL_KEPT,     /* B: same id: durable, or why not */
+	AS_TOOL_GET,      /* A: a part of a version */
+	AS_TOOL_PART,     /* B: same id; 1 descriptor when code is E_OK */
+	AS_TOOL_REBUILT,  /* A: 1 descriptor; answered by DONE */
+	AS_TOOL_MARK,     /* A: which version is current, which others may call; DONE */
+	AS_TOOL_REMOVE,   /* A: a version, or all of them; DONE */
 };
 
 struct as_user {
@@ -265,6 +274,102 @@ static const struct wire_field as_usage_rows[] = {
 	WIRE_LIST(struct as_usage, rows, 0, AS_USAGE_PAGE_MAX, &as_usage_row_table),
 };
 
+/* A version of a tool. Versions count from 1 and never come again. */
+struct as_tool {
+	uint64_t id; /* PUT: 0 */
+	struct span tenant;
+	struct span user;
+	struct span name;
+	uint32_t version; /* PUT: 0 */
+	uint8_t current;
+	uint8_t allowed;
+	uint8_t parts;                /* enum tool_parts */
+	uint8_t digest[DIGEST_LEN];   /* SHA-256 of the encoded upload */
+	uint8_t artefact[DIGEST_LEN]; /* of the compiled module; zero: none */
+	uint8_t native[DIGEST_LEN];   /* zero: none */
+	struct span engine;
+	uint32_t module_size;
+	uint32_t native_size;
+	uint64_t created_s; /* Unix time */
+	struct span manifest;
+};
+static const struct wire_field as_tool_rows[] = {
+	WIRE_U64(struct as_tool, id),
+	WIRE_BYTES(struct as_tool, tenant, 1, TENANT_MAX),
+	WIRE_BYTES(struct as_tool, user, 1, USER_MAX),
+	WIRE_BYTES(struct as_tool, name, 1, TOOL_MAX),
+	WIRE_U32(struct as_tool, version, UINT32_MAX),
+	WIRE_U8(struct as_tool, current, 1),
+	WIRE_U8(struct as_tool, allowed, 1),
+	WIRE_U8(struct as_tool, parts, TOOL_PARTS_ALL),
+	WIRE_FIXED(struct as_tool, digest),
+	WIRE_FIXED(struct as_tool, artefact),
+	WIRE_FIXED(struct as_tool, native),
+	WIRE_BYTES(struct as_tool, engine, 0, TOOL_ENGINE_MAX),
+	WIRE_U32(struct as_tool, module_size, RUN_BLOB_MAX),
+	WIRE_U32(struct as_tool, native_size, TOOL_NATIVE_MAX),
+	WIRE_U64(struct as_tool, created_s),
+	WIRE_BYTES(struct as_tool, manifest, 1, TOOL_MANIFEST_MAX),
+};
+
+struct as_tool_kept {
+	uint16_t code; /* enum code: E_OK, E_FULL (too many), E_SYS … */
+	uint64_t id;
+	uint32_t version;
+};
+static const struct wire_field as_tool_kept_rows[] = {
+	WIRE_U16(struct as_tool_kept, code, 64),
+	WIRE_U64(struct as_tool_kept, id),
+	WIRE_U32(struct as_tool_kept, version, UINT32_MAX),
+};
+
+struct as_tool_get {
+	uint64_t id;
+	uint8_t part; /* enum tool_part */
+};
+static const struct wire_field as_tool_get_rows[] = {
+	WIRE_U64(struct as_tool_get, id),
+	WIRE_U8(struct as_tool_get, part, PART_NATIVE),
+};
+
+struct as_tool_part {
+	uint16_t code; /* E_NOTFOUND, E_CORRUPT (it does not open), E_SYS … */
+};
+static const struct wire_field as_tool_part_rows[] = {
+	WIRE_U16(struct as_tool_part, code, 64),
+};
+
+struct as_tool_rebuilt {
+	uint64_t id;
+	uint8_t artefact[DIGEST_LEN];
+	struct span engine;
+};
+static const struct wire_field as_tool_rebuilt_rows[] = {
+	WIRE_U64(struct as_tool_rebuilt, id),
+	WIRE_FIXED(struct as_tool_rebuilt, artefact),
+	WIRE_BYTES(struct as_tool_rebuilt, engine, 1, TOOL_ENGINE_MAX),
+};
+
+/* Of the versions of the same tool, `id` alone has the mark from now on. */
+enum as_tool_marks { TOOL_MARK_CURRENT = 1, TOOL_MARK_ALLOWED, TOOL_MARK_NOT_ALLOWED };
+struct as_tool_mark {
+	uint64_t id;
+	uint8_t mark;
+};
+static const struct wire_field as_tool_mark_rows[] = {
+	WIRE_U64(struct as_tool_mark, id),
+	WIRE_U8(struct as_tool_mark, mark, TOOL_MARK_NOT_ALLOWED),
+};
+
+struct as_tool_remove {
+	uint64_t id;
+	uint8_t all; /* every version of its tool */
+};
+static const struct wire_field as_tool_remove_rows[] = {
+	WIRE_U64(struct as_tool_remove, id),
+	WIRE_U8(struct as_tool_remove, all, 1),
+};
+
 static const struct wire_msg as_msgs[] = {
 	[AS_LOAD] = { "load", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_USER] = { "user", WIRE_B_TO_A, WIRE_TABLE(struct as_user, as_user_rows) },
@@ -289,6 +394,20 @@ static const struct wire_msg as_msgs[] = {
 	[AS_USAGE_LIST] = { "usage-list", WIRE_A_TO_B,
 	    WIRE_TABLE(struct as_usage_list, as_usage_list_rows) },
 	[AS_USAGE] = { "usage", WIRE_B_TO_A, WIRE_TABLE(struct as_usage, as_usage_rows) },
+	[AS_TOOL] = { "tool", WIRE_B_TO_A, WIRE_TABLE(struct as_tool, as_tool_rows) },
+	[AS_TOOL_PUT] = { "tool-put", WIRE_A_TO_B, WIRE_TABLE(struct as_tool, as_tool_rows) },
+	[AS_TOOL_KEPT] = { "tool-kept", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_tool_kept, as_tool_kept_rows) },
+	[AS_TOOL_GET] = { "tool-get", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_tool_get, as_tool_get_rows) },
+	[AS_TOOL_PART] = { "tool-part", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_tool_part, as_tool_part_rows) },
+	[AS_TOOL_REBUILT] = { "tool-rebuilt", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_tool_rebuilt, as_tool_rebuilt_rows) },
+	[AS_TOOL_MARK] = { "tool-mark", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_tool_mark, as_tool_mark_rows) },
+	[AS_TOOL_REMOVE] = { "tool-remove", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_tool_remove, as_tool_remove_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

@@ -18,6 +18,12 @@ enum ga_endpoint {
 	ENDPOINT_EMBEDDINGS,
 	ENDPOINT_MESSAGES,
 	ENDPOINT_COUNT_TOKENS,
+	ENDPOINT_TOOL_PUSH,
+	ENDPOINT_TOOL_LIST,
+	ENDPOINT_TOOL_GET,
+	ENDPOINT_TOOL_REMOVE,
+	ENDPOINT_TOOL_CURRENT, /* choose the version that calls get */
+	ENDPOINT_TOOL_CALL,
 	ENDPOINT_OTHER,
 	ENDPOINT_COUNT,
 };
@@ -37,6 +43,12 @@ static const struct endpoint_row endpoint_rows[ENDPOINT_COUNT] = {
 	[ENDPOINT_EMBEDDINGS] = { "embeddings", true, false },
 	[ENDPOINT_MESSAGES] = { "messages", true, true },
 	[ENDPOINT_COUNT_TOKENS] = { "count_tokens", true, false },
+	[ENDPOINT_TOOL_PUSH] = { "tools", false, false },
+	[ENDPOINT_TOOL_LIST] = { "tools", false, false },
+	[ENDPOINT_TOOL_GET] = { "tools", false, false },
+	[ENDPOINT_TOOL_REMOVE] = { "tools", false, false },
+	[ENDPOINT_TOOL_CURRENT] = { "tools", false, false },
+	[ENDPOINT_TOOL_CALL] = { "tool_call", false, false },
 	[ENDPOINT_OTHER] = { "other", false, false },
 };
 

@@ -42,6 +42,10 @@ enum error {
 	ERROR_OVERLOADED,  /* a bounded queue of ours is full */
 	ERROR_TURN_LIMIT,  /* steps, time or bytes of a turn */
 	ERROR_GRANT,       /* no fresh, matching, unused grant */
+	ERROR_TOOL_NOT_FOUND,
+	ERROR_TOOL_INVALID, /* manifest, module or native part; the reason goes with it */
+	ERROR_TOOL_SANDBOX, /* the part for the chosen sandbox is missing */
+	ERROR_TOOL_COUNT,   /* too many tools, or versions of one */
 	ERROR_COUNT,
 };
 
@@ -115,6 +119,14 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The turn between model and tools reached its limit." },
 	[ERROR_GRANT] = { 503, 1, "server_error", "grant_refused",
 	    "The action was not covered by a fresh grant." },
+	[ERROR_TOOL_NOT_FOUND] = { 404, 0, "invalid_request_error", "tool_not_found",
+	    "The tool does not exist or this key may not use it." },
+	[ERROR_TOOL_INVALID] = { 400, 0, "invalid_request_error", "invalid_tool",
+	    "The tool cannot be used as it is." },
+	[ERROR_TOOL_SANDBOX] = { 400, 0, "invalid_request_error", "tool_part_missing",
+	    "The tool lacks the part that its sandbox runs." },
+	[ERROR_TOOL_COUNT] = { 409, 0, "invalid_request_error", "too_many_tools",
+	    "There is no room for another tool or version." },
 };
 
 #endif

@@ -7,6 +7,9 @@
  * has fixed argv for each kind; the executor chooses numbers only.
  * START brings four descriptors: guest's stdin (read end), stdout, stderr (write
  * ends), and the control answer pipe (write end; see guest/PROTOCOL.md).
+ * WASM_RUN: 0 is the worker's end of its link (wire/executor_wasm.h). WASM_COMPILE:
+ * 0 is a sealed memory file with the module, 1 one for the compiled file, 2 takes a
+ * line that says why not; it exits 0, or 1 with that line. Both have no runner.
  * A slot is free again when EXITED came: processes reaped, cgroup, files and
  * mounts removed; or, `stuck`, all but the cgroup.
  */
@@ -22,7 +25,7 @@ static_assert(CONF_POOLS_MAX <= ES_SLOTS_MAX, "every configured pool has its slo
 #define EXECUTOR_FDS_RESERVED 96
 
 enum es_type { ES_START = 1, ES_STARTED, ES_ARM, ES_ARMED, ES_KILL, ES_EXITED };
-enum es_kind { SLOT_GVISOR = 1 };
+enum es_kind { SLOT_GVISOR = 1, SLOT_WASM_RUN, SLOT_WASM_COMPILE };
 enum es_runner { RUNNER_PYTHON = 1, RUNNER_PYTHON_DATA, RUNNER_NODE, RUNNER_SH };
 /* Why the spawner ended a slot, or what it saw; the first that applies. */
 enum es_ended { ENDED_BY_ITSELF, ENDED_KILLED, ENDED_WALL, ENDED_CPU, ENDED_MEMORY };
@@ -38,7 +41,7 @@ struct es_start {
 };
 static const struct wire_field es_start_rows[] = {
 	WIRE_U32(struct es_start, slot, ES_SLOTS_MAX - 1),
-	WIRE_U8(struct es_start, kind, SLOT_GVISOR),
+	WIRE_U8(struct es_start, kind, SLOT_WASM_COMPILE),
 	WIRE_U8(struct es_start, runner, RUNNER_SH),
 	WIRE_U32(struct es_start, memory_mb, 1U << 20),
 	WIRE_U32(struct es_start, pids, 32768),

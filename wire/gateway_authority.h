@@ -11,6 +11,7 @@
 #include <wire/endpoint.h>
 #include <wire/errors.h>
 #include <wire/limits.h>
+#include <wire/tool.h>
 
 enum ga_type {
 	GA_CHECK = 1, /* A: is this credential good? (before a body is read) */
@@ -26,7 +27,11 @@ enum ga_type {
 	GA_REVOKED,   /* A: same id: it is over */
 };
 
-enum ga_step_kind { STEP_RUN = 1, STEP_MODEL };
+/* In one answer: what is offered, or a page of a list; their manifests fit a message. */
+#define GA_TOOLS_MAX 64
+#define GA_TOOLS_BYTES_MAX (768U << 10)
+
+enum ga_step_kind { STEP_RUN = 1, STEP_MODEL, STEP_TOOL };
 enum ga_tools { TOOL_CODE_INTERPRETER = 1 }; /* bits */
 
 struct ga_check {
@@ -63,6 +68,10 @@ struct ga_admit {
 	uint32_t body_len;          /* what goes to broker or executor */
 	uint8_t digest[DIGEST_LEN]; /* SHA-256 of what goes to broker or executor */
 	struct span tool_name;      /* execute: the entry of the tool table, = language */
+	uint32_t tool_version;      /* of a tool; 0: the current one, or all of them */
+	uint8_t tool_parts;         /* TOOL_PUSH: enum tool_parts */
+	uint64_t catalog; /* the state of the key's tools that the body was made with, or the
+			     arguments checked with; 0: not known yet */
 };
 static const struct wire_field ga_admit_rows[] = {
 	WIRE_FIXED(struct ga_admit, request_id),
@@ -79,7 +88,37 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_U32(struct ga_admit, body_len, RUN_BLOB_MAX),
 	WIRE_FIXED(struct ga_admit, digest),
 	WIRE_BYTES(struct ga_admit, tool_name, 0, TOOL_MAX),
+	WIRE_U32(struct ga_admit, tool_version, UINT32_MAX),
+	WIRE_U8(struct ga_admit, tool_parts, TOOL_PARTS_ALL),
+	WIRE_U64(struct ga_admit, catalog),
 };
+
+/* A version of a tool, as its owner and those who may call it see it. */
+struct ga_tool {
+	struct span name;
+	struct span user; /* its owner */
+	uint32_t version;
+	uint8_t current; /* the version that calls get */
+	uint8_t allowed; /* to others than its owner, too */
+	uint8_t sandbox; /* enum tool_sandbox that the operator chose */
+	uint8_t parts;   /* enum tool_parts */
+	uint8_t digest[DIGEST_LEN];
+	uint64_t created_s;
+	struct span manifest;
+};
+static const struct wire_field ga_tool_rows[] = {
+	WIRE_BYTES(struct ga_tool, name, 1, TOOL_MAX),
+	WIRE_BYTES(struct ga_tool, user, 1, USER_MAX),
+	WIRE_U32(struct ga_tool, version, UINT32_MAX),
+	WIRE_U8(struct ga_tool, current, 1),
+	WIRE_U8(struct ga_tool, allowed, 1),
+	WIRE_U8(struct ga_tool, sandbox, TOOL_GVISOR),
+	WIRE_U8(struct ga_tool, parts, TOOL_PARTS_ALL),
+	WIRE_FIXED(struct ga_tool, digest),
+	WIRE_U64(struct ga_tool, created_s),
+	WIRE_BYTES(struct ga_tool, manifest, 0, TOOL_MANIFEST_MAX),
+};
+static const struct wire_table ga_tool_table = WIRE_TABLE(struct ga_tool, ga_tool_rows);
 
 struct ga_admitted {
 	uint16_t error; /* ERROR_NONE: go */
@@ -93,6 +132,14 @@ struct ga_admitted {
 	uint32_t retry_after_ms; /* with 429 and 503 */
 	uint32_t steps_max;      /* tool steps that the turn may take */
 	struct span models;      /* models endpoint: names that the key may use, '\n' between */
+	/*
+	 * Model calls with tools: when the request's `catalog` is not this one, nothing was
+	 * admitted or recorded (turn 0, no error); send ADMIT again with these tools offered
+	 * in the body. TOOL_CALL: the same, to check the arguments with. TOOL_LIST, TOOL_GET:
+	 * the answer.
+	 */
+	uint64_t catalog;
+	struct wire_list tools; /* struct ga_tool */
 };
 static const struct wire_field ga_admitted_rows[] = {
 	WIRE_U16(struct ga_admitted, error, ERROR_COUNT - 1),
@@ -105,6 +152,8 @@ static const struct wire_field ga_admitted_rows[] = {
 	WIRE_U32(struct ga_admitted, retry_after_ms, UINT32_MAX),
 	WIRE_U32(struct ga_admitted, steps_max, TURN_STEPS_MAX),
 	WIRE_BYTES(struct ga_admitted, models, 0, 64U << 10),
+	WIRE_U64(struct ga_admitted, catalog),
+	WIRE_LIST(struct ga_admitted, tools, 0, GA_TOOLS_MAX, &ga_tool_table),
 };
 
 struct ga_step {
@@ -115,15 +164,19 @@ struct ga_step {
 	uint32_t body_len;
 	uint32_t model_off; /* MODEL */
 	uint8_t digest[DIGEST_LEN];
+	struct span tool_name; /* TOOL */
+	uint32_t tool_version; /* TOOL: that was offered */
 };
 static const struct wire_field ga_step_rows[] = {
 	WIRE_U64(struct ga_step, turn),
-	WIRE_U8(struct ga_step, kind, STEP_MODEL),
+	WIRE_U8(struct ga_step, kind, STEP_TOOL),
 	WIRE_BYTES(struct ga_step, language, 0, LANGUAGE_MAX),
 	WIRE_U32(struct ga_step, size_bytes, BODY_MAX),
 	WIRE_U32(struct ga_step, body_len, RUN_BLOB_MAX),
 	WIRE_U32(struct ga_step, model_off, BODY_MAX),
 	WIRE_FIXED(struct ga_step, digest),
+	WIRE_BYTES(struct ga_step, tool_name, 0, TOOL_MAX),
+	WIRE_U32(struct ga_step, tool_version, UINT32_MAX),
 };
 
 struct ga_granted {

@@ -13,23 +13,35 @@
 #include <link/wire.h>
 #include <wire/endpoint.h>
 #include <wire/limits.h>
+#include <wire/tool.h>
+
+/* What it allows. */
+enum grant_kind {
+	GRANT_MODEL, /* broker: a model call */
+	GRANT_RUN,   /* executor: code, as a struct run_request */
+	GRANT_TOOL,  /* executor: a call of a tool, as a struct tool_request */
+	GRANT_BUILD, /* executor: a new version of a tool, as a struct tool_upload */
+};
 
 struct grant {
+	uint8_t kind; /* enum grant_kind */
 	uint8_t grant[GRANT_LEN];
 	uint64_t turn;
 	uint32_t gateway; /* peer id of the only gateway that may use it */
 	uint8_t request_id[REQUEST_ID_LEN];
 	struct span tenant;
 	struct span user;
-	struct span target; /* broker: model alias; executor: language */
+	struct span target; /* broker: model alias; executor: language or tool */
 	uint8_t endpoint;   /* broker: enum ga_endpoint, which says where the body goes */
 	uint32_t model_off; /* broker: where "alias", in quotes, stands in the body */
 	uint8_t keep;       /* executor: keep the lease until TURN_END (later steps) */
 	uint32_t body_len;
 	uint8_t digest[DIGEST_LEN];
-	uint32_t expires_ms; /* from receipt */
+	uint32_t expires_ms;  /* from receipt */
+	struct tool_use tool; /* TOOL; BUILD: its limits alone */
 };
 static const struct wire_field grant_rows[] = {
+	WIRE_U8(struct grant, kind, GRANT_BUILD),
 	WIRE_FIXED(struct grant, grant),
 	WIRE_U64(struct grant, turn),
 	WIRE_U32(struct grant, gateway, UINT32_MAX),
@@ -43,6 +55,14 @@ static const struct wire_field grant_rows[] = {
 	WIRE_U32(struct grant, body_len, RUN_BLOB_MAX),
 	WIRE_FIXED(struct grant, digest),
 	WIRE_U32(struct grant, expires_ms, 60000),
+	WIRE_U64(struct grant, tool.id),
+	WIRE_U32(struct grant, tool.version, UINT32_MAX),
+	WIRE_U8(struct grant, tool.sandbox, TOOL_GVISOR),
+	WIRE_U8(struct grant, tool.capabilities, TOOL_CAPABILITIES_ALL),
+	WIRE_FIXED(struct grant, tool.artefact),
+	WIRE_U32(struct grant, tool.time_ms, TOOL_TIME_MS_MAX),
+	WIRE_U32(struct grant, tool.memory_mb, TOOL_MEMORY_MB_MAX),
+	WIRE_U32(struct grant, tool.output_kb, TOOL_OUTPUT_MAX >> 10),
 };
 
 struct turn_ref {

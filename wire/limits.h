@@ -25,6 +25,18 @@
 #define PROVIDER_MAX 64
 #define LANGUAGE_MAX 32
 #define TOOL_MAX 64
+#define TOOL_MANIFEST_MAX (16U << 10) /* tool.json */
+#define TOOL_NATIVE_MAX (4U << 20)    /* a script or a static binary */
+#define TOOL_ARTEFACT_MAX (64U << 20) /* a module, compiled */
+#define TOOL_ARGUMENTS_MAX (512U << 10)
+#define TOOL_OUTPUT_MAX (512U << 10)
+#define TOOL_STDERR_MAX (64U << 10)
+#define TOOL_ENV_MAX (4U << 10) /* "NAME=value", each with its NUL */
+#define TOOL_REASON_MAX 256     /* why a module was refused, or the trap that ended a call */
+#define TOOL_ENGINE_MAX 64      /* what compiled it: name, version, configuration */
+#define TOOLS_OFFERED_MAX 32    /* to one request */
+#define TOOLS_PER_USER_MAX 64
+#define TOOL_VERSIONS_MAX 64 /* of one tool */
 #define ANTHROPIC_VERSION_MAX 32
 #define ANTHROPIC_BETA_MAX 1024
 

@@ -51,7 +51,7 @@ const struct conf_row conf_rows[] = {
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
 
 	LIST("policies.NAME.endpoints",
-	    "chat|models|execute|responses|embeddings|messages|count_tokens",
+	    "chat|models|execute|responses|embeddings|messages|count_tokens|tools|tool_call",
 	    "Endpoints that a key may use."),
 	LIST("policies.NAME.models", NULL, "Model aliases that a key may name."),
 	LIST("policies.NAME.tools", "code_interpreter", "Server-side tools that a key may use."),
