@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include <http/write.h>
 #include <json/write.h>
 
 /* Statuses that another try may change; all else is the answer. */
@@ -36,7 +35,7 @@ static const struct {
 static void on_credential(void *ctx, struct status st, struct credential_version *v);
 static void have_credential(struct call *c, struct credential_version *v);
 static void acquire(struct call *c);
-static void on_acquired(void *ctx, struct status st, struct conn *conn);
+static void on_acquired(void *ctx, struct status st, struct exchange *x);
 static void exchange(struct call *c);
 
 static size_t room(void *ctx);
@@ -45,11 +44,11 @@ static void on_body(void *ctx, uint8_t *body, size_t len);
 static void on_exchange_end(void *ctx);
 static void on_exchange_failed(void *ctx, enum error why, bool stale);
 
-static const struct conn_ops conn_ops = { room, on_head, on_body, on_exchange_end,
+static const struct exchange_ops exchange_ops = { room, on_head, on_body, on_exchange_end,
 	on_exchange_failed };
 
 /* For reading together what was held and what came after it. */
-static uint8_t scratch[REDACT_HELD_MAX + CONN_READ_LEN];
+static uint8_t scratch[REDACT_HELD_MAX + EXCHANGE_PIECE_MAX];
 
 /* ---- beginning ---- */
 /* The alias stands where the authority granted it, or somebody else wrote the body. */
@@ -170,10 +169,8 @@ static struct status
 put_request(struct call *c)
 {
 	TRY(put_model(c));
-	buf_clear(&c->head);
-	return provider_put_head(call_provider(c), c->route.entries[c->at].path, &c->open,
-	    body_before(c).len + c->model.len + body_after(c).len, c->version->value.len > 0,
-	    &c->head);
+	return provider_request(
+	    call_provider(c), c->route.entries[c->at].path, &c->open, c->target, &c->request);
 }
 
 static void
@@ -195,7 +192,7 @@ static void
 acquire(struct call *c)
 {
 	struct status st = upstream_acquire(
-	    call_provider(c)->upstream, c->fresh, on_acquired, c, &c->upstream_wait, &c->conn);
+	    call_provider(c)->upstream, c->fresh, on_acquired, c, &c->upstream_wait, &c->exchange);
 
 	if (is_ok(st))
 		exchange(c);
@@ -204,7 +201,7 @@ acquire(struct call *c)
 }
 
 static void
-on_acquired(void *ctx, struct status st, struct conn *conn)
+on_acquired(void *ctx, struct status st, struct exchange *x)
 {
 	struct call *c = ctx;
 	struct provider *p = call_provider(c);
@@ -212,7 +209,7 @@ on_acquired(void *ctx, struct status st, struct conn *conn)
 
 	c->upstream_wait = NULL;
 	if (is_ok(st)) {
-		c->conn = conn;
+		c->exchange = x;
 		exchange(c);
 		return;
 	}
@@ -232,18 +229,24 @@ on_acquired(void *ctx, struct status st, struct conn *conn)
 static void
 exchange(struct call *c)
 {
-	const struct conn_request r = { .head = buf_span(&c->head),
-		.secret = secret_borrow(&c->version->value),
-		.body = { body_before(c), buf_span(&c->model), body_after(c) } };
+	struct exchange_request r = c->request;
+	struct status st;
 
+	r.secret = secret_borrow(&c->version->value);
+	r.body[0] = body_before(c);
+	r.body[1] = buf_span(&c->model);
+	r.body[2] = body_after(c);
 	if (call_now(c) >= c->version->expires_ms) { /* over while the connection was made */
 		attempt_outcome(c, OUTCOME_UNKNOWN);
-		attempt_drop_conn(c);
+		attempt_drop_exchange(c);
 		attempt_failed(c, ERROR_CREDENTIAL, 0);
 		return;
 	}
-	if (!is_ok(conn_start(c->conn, &r, &conn_ops, c)))
+	st = exchange_start(c->exchange, &r, &exchange_ops, c);
+	if (st.code == E_CLOSED)
 		on_exchange_failed(c, ERROR_UPSTREAM, true);
+	else if (!is_ok(st))
+		call_fail(c, ERROR_INTERNAL);
 }
 
 /* ---- the answer ---- */
@@ -287,7 +290,7 @@ static void
 credential_refused(struct call *c)
 {
 	attempt_outcome(c, OUTCOME_GOOD);
-	attempt_drop_conn(c);
+	attempt_drop_exchange(c);
 	c->refused = true;
 	if (c->tried.count == CREDENTIAL_TRIES_MAX) {
 		on_credential(c, fail(E_NOTFOUND), NULL);
@@ -394,10 +397,10 @@ on_exchange_end(void *ctx)
 
 	if (!pass_on(c, c->held.ptr, c->held.len))
 		return;
-	c->bytes_in = conn_bytes_in(c->conn);
-	c->bytes_out = conn_bytes_out(c->conn);
-	upstream_release(call_provider(c)->upstream, c->conn);
-	c->conn = NULL;
+	c->bytes_in = exchange_bytes_in(c->exchange);
+	c->bytes_out = exchange_bytes_out(c->exchange);
+	upstream_release(call_provider(c)->upstream, c->exchange);
+	c->exchange = NULL;
 	call_finish(c);
 }
 
@@ -405,9 +408,9 @@ static void
 on_exchange_failed(void *ctx, enum error why, bool stale)
 {
 	struct call *c = ctx;
-	bool silent = conn_bytes_in(c->conn) == 0;
+	bool silent = exchange_bytes_in(c->exchange) == 0;
 
-	attempt_drop_conn(c);
+	attempt_drop_exchange(c);
 	if (stale && !c->fresh) { /* that says nothing of the provider */
 		c->fresh = true;
 		acquire(c);
@@ -427,8 +430,8 @@ on_exchange_failed(void *ctx, enum error why, bool stale)
 void
 attempt_resume(struct call *c)
 {
-	if (c->conn != NULL)
-		conn_resume(c->conn);
+	if (c->exchange != NULL)
+		exchange_resume(c->exchange);
 }
 
 /* ---- the end ---- */
@@ -444,7 +447,7 @@ attempt_stop(struct call *c)
 	if (c->upstream_wait != NULL)
 		upstream_cancel(c->upstream_wait);
 	c->upstream_wait = NULL;
-	attempt_drop_conn(c);
+	attempt_drop_exchange(c);
 	attempt_outcome(c, OUTCOME_UNKNOWN);
 	attempt_forget_tried(c);
 }
@@ -455,7 +458,6 @@ attempt_free(struct call *c)
 	attempt_stop(c);
 	release_version(c);
 	route_done(&c->route);
-	buf_done(&c->head);
 	buf_done(&c->model);
 	if (c->held.cap > 0)
 		secret_wipe(c->held.ptr, c->held.cap);

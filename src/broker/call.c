@@ -72,7 +72,6 @@ call_new(struct broker *b, const struct held_grant *grant, struct call **ret)
 	}
 	c->b = b;
 	c->grant = *grant;
-	c->head = BUF_INIT(PROVIDER_HEAD_MAX);
 	c->model = BUF_INIT(MODEL_TEXT_MAX);
 	c->held = BUF_INIT(REDACT_HELD_MAX);
 	c->body = BUF_INIT(grant->body_len);

@@ -48,11 +48,12 @@ struct call {
 	struct credential_version *version; /* of this exchange */
 	struct credential_wait *credential_wait;
 	struct upstream_wait *upstream_wait;
-	struct conn *conn; /* while an exchange lasts */
+	struct exchange *exchange; /* while one lasts */
 	struct pause *pause;
-	struct buf head;  /* of the request */
-	struct buf model; /* the provider's name of it, as JSON */
-	struct buf held;  /* end of the answer so far that may be the beginning of a secret */
+	char target[PROVIDER_TARGET_MAX]; /* of the request */
+	struct exchange_request request;  /* its head */
+	struct buf model;                 /* the provider's name of it, as JSON */
+	struct buf held; /* end of the answer so far that may be the beginning of a secret */
 	uint16_t http_status;
 	uint64_t bytes_in, bytes_out;
 };
@@ -102,7 +103,7 @@ void attempt_follow(struct call *c, const struct plan *plan, enum error why);
 void attempt_failed(struct call *c, enum error why, uint32_t wait_ms);
 /* To the authority: the try that was, and that another follows. */
 void attempt_tell(const struct call *c, enum error why);
-void attempt_drop_conn(struct call *c);
+void attempt_drop_exchange(struct call *c);
 void attempt_forget_tried(struct call *c);
 
 /* call.c */

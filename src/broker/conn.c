@@ -9,7 +9,7 @@
  * slows the provider; every wait has a deadline; an answer that comes before the request was
  * written ends the writing; on_end or on_failed runs once an exchange, and is the last thing that
  * a step does.
- * See: conn.h; http/response.h.
+ * See: exchange.h, conn.h; http/response.h.
  */
 #include "conn.h"
 
@@ -22,14 +22,15 @@
 enum conn_state { CONN_IDLE, CONN_BUSY, CONN_CLOSED };
 
 struct conn {
+	struct exchange exchange; /* first: see conn_of() */
 	uv_poll_t poll;
 	uv_timer_t timer;
 	unsigned handles; /* open ones; memory goes with the last */
 	struct io io;
-	struct conn_limits limits;
+	struct exchange_limits limits;
 	conn_idle_closed *on_idle_closed;
 	void *pool;
-	const struct conn_ops *ops; /* of the exchange */
+	const struct exchange_ops *ops; /* of the exchange */
 	void *ctx;
 	struct http_response_parser *parser;
 	enum conn_state state;
@@ -43,9 +44,12 @@ struct conn {
 	uint64_t due_ms, armed_ms, ends_ms; /* when time is up; of the timer; of the exchange */
 	struct span out[CONN_PARTS];
 	size_t out_first; /* of those not empty yet */
+	struct buf head;  /* of the request, as text */
 	struct span in;   /* read, not yet parsed */
 	uint64_t bytes_in, bytes_out;
 };
+
+static const struct exchange_kind conn_kind;
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 static void on_timer(uv_timer_t *handle);
@@ -64,27 +68,12 @@ on_handle_closed(uv_handle_t *h)
 	if (--c->handles > 0)
 		return;
 	http_response_parser_free(c->parser);
+	buf_done(&c->head);
 	free(c);
 }
 
-static uint32_t
-or_usual(uint32_t ms, uint32_t usual)
-{
-	return ms == 0 ? usual : ms;
-}
-
-static struct conn_limits
-limits_of(const struct conn_limits *l)
-{
-	return (struct conn_limits){
-		.first_byte_ms = or_usual(l->first_byte_ms, CONN_FIRST_BYTE_MS),
-		.idle_ms = or_usual(l->idle_ms, CONN_IDLE_MS),
-		.total_ms = or_usual(l->total_ms, CONN_TOTAL_MS),
-	};
-}
-
 struct status
-conn_new(uv_loop_t *loop, const struct io *io, const struct conn_limits *limits,
+conn_new(uv_loop_t *loop, const struct io *io, const struct exchange_limits *limits,
     conn_idle_closed *on_idle_closed, void *pool, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -103,10 +92,12 @@ conn_new(uv_loop_t *loop, const struct io *io, const struct conn_limits *limits,
 		return st;
 	}
 	(void)uv_timer_init(loop, &c->timer);
+	c->exchange.kind = &conn_kind;
+	c->head = BUF_INIT(EXCHANGE_HEAD_MAX);
 	c->handles = 2;
 	c->poll.data = c->timer.data = c;
 	c->io = *io;
-	c->limits = limits_of(limits);
+	c->limits = exchange_limits_of(limits);
 	c->on_idle_closed = on_idle_closed;
 	c->pool = pool;
 	*ret = c;
@@ -236,7 +227,7 @@ step_idle(struct conn *c)
 
 /* ---- the request ---- */
 struct status
-conn_start(struct conn *c, const struct conn_request *r, const struct conn_ops *ops, void *ctx)
+conn_start(struct conn *c, const struct conn_request *r, const struct exchange_ops *ops, void *ctx)
 {
 	struct status st;
 
@@ -305,6 +296,7 @@ stop_writing(struct conn *c)
 	c->out_first = CONN_PARTS;
 	for (size_t i = 0; i < CONN_PARTS; i++)
 		c->out[i] = SPAN_EMPTY;
+	buf_done(&c->head);
 }
 
 static void
@@ -347,7 +339,7 @@ finish(struct conn *c)
 	http_response_next(c->parser, false); /* wipes the head, in which a key may be echoed */
 	if (c->reusable) {
 		c->state = CONN_IDLE;
-		due_at(c, uv_now(c->timer.loop) + CONN_KEPT_MS);
+		due_at(c, uv_now(c->timer.loop) + EXCHANGE_KEPT_MS);
 		poll_for(c, UV_READABLE);
 	} else {
 		close_io(c);
@@ -452,9 +444,46 @@ read_once(struct conn *c)
 	return more && (c->broken || c->io.ops->pending(&c->io));
 }
 
-void
-conn_resume(struct conn *c)
+bool
+conn_reusable(const struct conn *c)
 {
+	return c->reusable;
+}
+
+/* ---- an exchange, whatever carries it ---- */
+static struct status
+put_head(struct conn *c, const struct exchange_request *r)
+{
+	buf_clear(&c->head);
+	TRY(http_put_request(&c->head, SPAN_LIT("POST"), r->target, r->authority));
+	for (size_t i = 0; i < r->field_count; i++)
+		TRY(http_put_field(&c->head, r->fields[i].name, r->fields[i].value));
+	TRY(http_put_length(&c->head, exchange_body_len(r)));
+	if (r->secret.len == 0)
+		return http_put_end(&c->head);
+	return http_put_secret_open(&c->head, r->secret_name, r->secret_prefix);
+}
+
+static struct status
+start(
+    struct exchange *x, const struct exchange_request *r, const struct exchange_ops *ops, void *ctx)
+{
+	struct conn *c = conn_of(x);
+	struct conn_request text = { .secret = r->secret };
+
+	if (c->state != CONN_IDLE)
+		return fail(E_CLOSED);
+	TRY(put_head(c, r));
+	text.head = buf_span(&c->head);
+	memcpy(text.body, r->body, sizeof(text.body));
+	return conn_start(c, &text, ops, ctx);
+}
+
+static void
+resume(struct exchange *x)
+{
+	struct conn *c = conn_of(x);
+
 	if (c->state != CONN_BUSY || !c->paused || c->ops->room(c->ctx) == 0)
 		return;
 	c->paused = false;
@@ -463,20 +492,28 @@ conn_resume(struct conn *c)
 	step_read(c);
 }
 
-bool
-conn_reusable(const struct conn *c)
+static uint64_t
+bytes_in(const struct exchange *x)
 {
-	return c->reusable;
+	return ((const struct conn *)x)->bytes_in;
 }
 
-uint64_t
-conn_bytes_in(const struct conn *c)
+static uint64_t
+bytes_out(const struct exchange *x)
 {
-	return c->bytes_in;
+	return ((const struct conn *)x)->bytes_out;
 }
 
-uint64_t
-conn_bytes_out(const struct conn *c)
+static const struct exchange_kind conn_kind = { start, resume, bytes_in, bytes_out };
+
+struct exchange *
+conn_exchange(struct conn *c)
 {
-	return c->bytes_out;
+	return &c->exchange;
+}
+
+struct conn *
+conn_of(struct exchange *x)
+{
+	return x->kind == &conn_kind ? (struct conn *)x : NULL;
 }

@@ -21,7 +21,7 @@ struct fetch {
 	uv_timer_t timer; /* freed with it */
 	struct upstream *u;
 	struct upstream_wait *wait;
-	struct conn *conn;
+	struct exchange *x; /* of HTTP/1.1: its upstream speaks nothing else */
 	struct fetch_request r;
 	struct secret mem; /* of the body, as far as it needs */
 	size_t len;
@@ -76,7 +76,7 @@ static size_t
 room(void *ctx)
 {
 	(void)ctx;
-	return CONN_READ_LEN; /* a longer body fails in on_body */
+	return EXCHANGE_PIECE_MAX; /* a longer body fails in on_body */
 }
 
 static int64_t
@@ -151,8 +151,8 @@ on_end(void *ctx)
 {
 	struct fetch *f = ctx;
 
-	upstream_release(f->u, f->conn);
-	f->conn = NULL;
+	upstream_release(f->u, f->x);
+	f->x = NULL;
 	f->answer.body = span_of(f->mem.ptr, f->len);
 	finish(f, OK);
 }
@@ -162,8 +162,8 @@ on_failed(void *ctx, enum error why, bool stale)
 {
 	struct fetch *f = ctx;
 
-	upstream_discard(f->u, f->conn);
-	f->conn = NULL;
+	upstream_discard(f->u, f->x);
+	f->x = NULL;
 	if (stale && !f->again) {
 		f->again = true;
 		acquire(f, true);
@@ -172,7 +172,7 @@ on_failed(void *ctx, enum error why, bool stale)
 	finish(f, fail(why == ERROR_UPSTREAM_TIMEOUT ? E_TIMEOUT : E_CLOSED));
 }
 
-static const struct conn_ops ops = { .room = room,
+static const struct exchange_ops ops = { .room = room,
 	.on_head = on_head,
 	.on_body = on_body,
 	.on_end = on_end,
@@ -180,28 +180,28 @@ static const struct conn_ops ops = { .room = room,
 
 /* ---- the way to it ---- */
 static void
-begin(struct fetch *f, struct conn *c)
+begin(struct fetch *f, struct exchange *x)
 {
 	const struct conn_request request = { .head = buf_span(&f->r.head),
 		.body = { buf_span(&f->r.body) } };
 
-	f->conn = c;
+	f->x = x;
 	f->len = 0;
-	if (is_ok(conn_start(c, &request, &ops, f)))
+	if (is_ok(conn_start(conn_of(x), &request, &ops, f)))
 		return;
-	upstream_discard(f->u, c);
-	f->conn = NULL;
+	upstream_discard(f->u, x);
+	f->x = NULL;
 	finish(f, fail(E_CLOSED));
 }
 
 static void
-on_acquired(void *ctx, struct status st, struct conn *c)
+on_acquired(void *ctx, struct status st, struct exchange *x)
 {
 	struct fetch *f = ctx;
 
 	f->wait = NULL;
 	if (is_ok(st))
-		begin(f, c);
+		begin(f, x);
 	else
 		finish(f, st);
 }
@@ -209,11 +209,11 @@ on_acquired(void *ctx, struct status st, struct conn *c)
 static void
 acquire(struct fetch *f, bool fresh)
 {
-	struct conn *c = NULL;
-	struct status st = upstream_acquire(f->u, fresh, on_acquired, f, &f->wait, &c);
+	struct exchange *x = NULL;
+	struct status st = upstream_acquire(f->u, fresh, on_acquired, f, &f->wait, &x);
 
 	if (is_ok(st))
-		begin(f, c);
+		begin(f, x);
 	else if (st.code != E_AGAIN)
 		finish(f, st);
 }
@@ -230,10 +230,10 @@ release(struct fetch *f)
 {
 	if (f->wait != NULL)
 		upstream_cancel(f->wait);
-	if (f->conn != NULL)
-		upstream_discard(f->u, f->conn);
+	if (f->x != NULL)
+		upstream_discard(f->u, f->x);
 	f->wait = NULL;
-	f->conn = NULL;
+	f->x = NULL;
 	fetch_request_done(&f->r);
 }
 

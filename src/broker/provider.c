@@ -17,7 +17,6 @@
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <crypto/hash.h>
-#include <http/write.h>
 
 #define ANTHROPIC_VERSION "2023-06-01"
 #define USER_AGENT "sallyport/" SALLYPORT_VERSION
@@ -282,38 +281,47 @@ providers_free(struct broker *b)
 
 /* ---- the head of a request ---- */
 static struct status
-put_versions(const struct gb_open *open, struct buf *out)
+add(struct exchange_request *r, const char *name, struct span value)
+{
+	assert(r->field_count < EXCHANGE_FIELDS_MAX);
+	if (!http_value_ok(value))
+		return fail(E_SYNTAX);
+	r->fields[r->field_count++] = (struct http_field){ span_str(name), value };
+	return OK;
+}
+
+static struct status
+add_versions(const struct gb_open *open, struct exchange_request *r)
 {
 	struct span version = open->anthropic_version;
 
 	if (version.len == 0)
 		version = SPAN_LIT(ANTHROPIC_VERSION);
-	TRY(http_put_field(out, SPAN_LIT("anthropic-version"), version));
-	if (open->anthropic_beta.len == 0)
-		return OK;
-	return http_put_field(out, SPAN_LIT("anthropic-beta"), open->anthropic_beta);
+	TRY(add(r, "anthropic-version", version));
+	return open->anthropic_beta.len == 0 ? OK : add(r, "anthropic-beta", open->anthropic_beta);
 }
 
 struct status
-provider_put_head(const struct provider *p, const char *path, const struct gb_open *open,
-    uint64_t body_len, bool secret, struct buf *out)
+provider_request(const struct provider *p, const char *path, const struct gb_open *open,
+    char target[PROVIDER_TARGET_MAX], struct exchange_request *ret)
 {
 	const struct provider_row *row = p->row;
-	char target[UPSTREAM_BASE_MAX + 64];
-	int n = snprintf(target, sizeof(target), "%s%s", p->base, path);
+	int n = snprintf(target, PROVIDER_TARGET_MAX, "%s%s", p->base, path);
+	struct exchange_request r = { .authority = span_str(upstream_authority(p->upstream)) };
 
-	if (n < 0 || (size_t)n >= sizeof(target))
+	if (n < 0 || n >= PROVIDER_TARGET_MAX)
 		return fail(E_FULL);
-	TRY(http_put_request(out, SPAN_LIT("POST"), span_of(target, (size_t)n),
-	    span_str(upstream_authority(p->upstream))));
-	TRY(http_put_field_str(out, "user-agent", USER_AGENT));
-	TRY(http_put_field_str(
-	    out, "accept", open->stream ? "text/event-stream" : "application/json"));
-	TRY(http_put_field_str(out, "content-type", "application/json"));
-	TRY(http_put_length(out, body_len));
+	r.target = span_of(target, (size_t)n);
+	TRY(add(&r, "user-agent", SPAN_LIT(USER_AGENT)));
+	TRY(add(&r, "accept",
+	    open->stream ? SPAN_LIT("text/event-stream") : SPAN_LIT("application/json")));
+	TRY(add(&r, "content-type", SPAN_LIT("application/json")));
 	if (row->versioned)
-		TRY(put_versions(open, out));
-	if (!secret)
-		return http_put_end(out);
-	return http_put_secret_open(out, span_str(row->secret_name), span_str(row->secret_prefix));
+		TRY(add_versions(open, &r));
+	if (row->secret_name != NULL) {
+		r.secret_name = span_str(row->secret_name);
+		r.secret_prefix = span_str(row->secret_prefix);
+	}
+	*ret = r;
+	return OK;
 }

@@ -18,7 +18,7 @@
 #include "credential.h"
 #include "upstream.h"
 
-#define PROVIDER_HEAD_MAX 4096
+#define PROVIDER_TARGET_MAX (UPSTREAM_BASE_MAX + 64)
 #define PROVIDER_FILE_MAX (1U << 20) /* ca_file */
 #define PROVIDER_TRIES_MAX 4         /* of one call, over all entries of its alias */
 
@@ -63,11 +63,11 @@ void provider_ref(struct provider *p);
 void provider_release(struct provider *p);
 
 /*
- * The head of one request, up to the secret. `open` says what the gateway asked for. E_FULL,
- * E_SYNTAX.
+ * The head of one request; its secret and body are the caller's to add. `open` says what the
+ * gateway asked for. *ret borrows from all that is given. E_FULL, E_SYNTAX.
  */
-MUST_USE struct status provider_put_head(const struct provider *p, const char *path,
-    const struct gb_open *open, uint64_t body_len, bool secret, struct buf *out);
+MUST_USE struct status provider_request(const struct provider *p, const char *path,
+    const struct gb_open *open, char target[PROVIDER_TARGET_MAX], struct exchange_request *ret);
 
 /* demo.c: the process `demo`, reached by a descriptor over its link. */
 MUST_USE struct status demo_connect(void *ctx, struct io *ret);

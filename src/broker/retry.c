@@ -86,14 +86,14 @@ on_pause(struct call *c)
 }
 
 void
-attempt_drop_conn(struct call *c)
+attempt_drop_exchange(struct call *c)
 {
-	if (c->conn == NULL)
+	if (c->exchange == NULL)
 		return;
-	c->bytes_in = conn_bytes_in(c->conn);
-	c->bytes_out = conn_bytes_out(c->conn);
-	upstream_discard(call_provider(c)->upstream, c->conn);
-	c->conn = NULL;
+	c->bytes_in = exchange_bytes_in(c->exchange);
+	c->bytes_out = exchange_bytes_out(c->exchange);
+	upstream_discard(call_provider(c)->upstream, c->exchange);
+	c->exchange = NULL;
 }
 
 void
@@ -126,7 +126,7 @@ attempt_follow(struct call *c, const struct plan *plan, enum error why)
 {
 	daemon_metric_add(METRIC_MODEL_RETRIES, 1);
 	attempt_tell(c, why);
-	attempt_drop_conn(c);
+	attempt_drop_exchange(c);
 	if (plan->at != c->at)
 		attempt_forget_tried(c);
 	c->at = plan->at;

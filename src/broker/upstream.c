@@ -35,7 +35,7 @@ struct upstream {
 	void *connect_ctx;
 	struct origin origin;
 	unsigned allow; /* bits of classes */
-	struct conn_limits limits;
+	struct exchange_limits limits;
 	struct tls_ctx *tls;
 	bool pinned, closed;
 	uint8_t pin[UPSTREAM_PIN_LEN];
@@ -332,22 +332,24 @@ on_dialled(void *ctx, struct status st, const struct io *io, size_t used)
 	}
 	u->first = used < u->addresses.count ? used : 0;
 	wait_drop(w);
-	done(done_ctx, OK, c);
+	done(done_ctx, OK, conn_exchange(c));
 }
 
 static struct status
-connect_local(struct upstream *u, struct conn **ret)
+connect_local(struct upstream *u, struct exchange **ret)
 {
+	struct conn *c = NULL;
 	struct io io;
 	struct status st;
 
 	TRY(u->connect(u->connect_ctx, &io));
-	st = conn_new(u->loop, &io, &u->limits, on_idle_closed, u, ret);
+	st = conn_new(u->loop, &io, &u->limits, on_idle_closed, u, &c);
 	if (!is_ok(st)) {
 		io.ops->close(&io);
 		return st;
 	}
 	u->nopen++;
+	*ret = conn_exchange(c);
 	return OK;
 }
 
@@ -374,11 +376,12 @@ begin_wait(struct upstream *u, upstream_done *done, void *ctx, struct upstream_w
 
 struct status
 upstream_acquire(struct upstream *u, bool fresh, upstream_done *done, void *ctx,
-    struct upstream_wait **ret_wait, struct conn **ret)
+    struct upstream_wait **ret_wait, struct exchange **ret)
 {
 	assert(!u->closed);
 	if (!fresh && u->nkept > 0) {
-		*ret = u->kept[--u->nkept]; /* the one used last: the others may grow old */
+		*ret = conn_exchange(
+		    u->kept[--u->nkept]); /* the one used last: the others may grow old */
 		return OK;
 	}
 	if (u->nopen == UPSTREAM_OPEN_MAX)
@@ -398,17 +401,19 @@ upstream_cancel(struct upstream_wait *w)
 }
 
 void
-upstream_discard(struct upstream *u, struct conn *c)
+upstream_discard(struct upstream *u, struct exchange *x)
 {
-	conn_free(c);
+	conn_free(conn_of(x));
 	place_back(u);
 }
 
 void
-upstream_release(struct upstream *u, struct conn *c)
+upstream_release(struct upstream *u, struct exchange *x)
 {
+	struct conn *c = conn_of(x);
+
 	if (!conn_reusable(c) || u->closed || u->nkept == UPSTREAM_KEPT_MAX)
-		upstream_discard(u, c);
+		upstream_discard(u, x);
 	else
 		u->kept[u->nkept++] = c;
 }
@@ -422,7 +427,7 @@ on_idle_closed(struct conn *c, void *pool)
 		if (u->kept[i] != c)
 			continue;
 		u->kept[i] = u->kept[--u->nkept];
-		upstream_discard(u, c);
+		upstream_discard(u, conn_exchange(c));
 		return;
 	}
 }

@@ -37,7 +37,7 @@ struct upstream_opts {
 	struct span ca_pem;            /* the only trusted roots */
 	struct span cert_pem, key_pem; /* for mutual TLS; empty: none */
 	const uint8_t *pin;            /* UPSTREAM_PIN_LEN: SHA-256 of the key's SPKI; NULL: none */
-	struct conn_limits limits;
+	struct exchange_limits limits;
 };
 
 /* Makes a stream at once. E_CLOSED: what it leads to is away. E_SYS. */
@@ -55,26 +55,26 @@ MUST_USE struct status upstream_new(const struct upstream_opts *o, struct upstre
 void upstream_free(struct upstream *u);
 
 /*
- * OK: `c` is the callee's. E_NOTFOUND: no such name. E_DENIED: no address is allowed, or the
+ * OK: `x` is the callee's. E_NOTFOUND: no such name. E_DENIED: no address is allowed, or the
  * certificate, its name or the pin is wrong. E_CLOSED: nobody takes the connection. E_PROTO: no
  * TLS that we speak. E_TIMEOUT. E_SYS, E_NOMEM.
  */
-typedef void upstream_done(void *ctx, struct status st, struct conn *c);
+typedef void upstream_done(void *ctx, struct status st, struct exchange *x);
 
 /* What such a status means, for diagnostics. */
 const char *upstream_why(struct status st);
 
 /*
- * A connection for one exchange; `fresh` refuses kept ones. OK: *ret is ready now. E_AGAIN: it is
- * being made; `done` comes once, from the loop, unless *ret_wait is cancelled first. E_FULL,
+ * What carries one exchange; `fresh` refuses kept connections. OK: *ret is ready now. E_AGAIN: it
+ * is being made; `done` comes once, from the loop, unless *ret_wait is cancelled first. E_FULL,
  * E_NOMEM, E_SYS.
  */
 MUST_USE struct status upstream_acquire(struct upstream *u, bool fresh, upstream_done *done,
-    void *ctx, struct upstream_wait **ret_wait, struct conn **ret);
+    void *ctx, struct upstream_wait **ret_wait, struct exchange **ret);
 void upstream_cancel(struct upstream_wait *w);
 /* After an exchange: kept if it may be, else closed. */
-void upstream_release(struct upstream *u, struct conn *c);
-void upstream_discard(struct upstream *u, struct conn *c);
+void upstream_release(struct upstream *u, struct exchange *x);
+void upstream_discard(struct upstream *u, struct exchange *x);
 /* The far end is gone: kept connections are of no use. */
 void upstream_drop_kept(struct upstream *u);
 

@@ -140,7 +140,7 @@ on_idle_closed(struct conn *c, void *pool)
 	(void)c, (void)pool;
 }
 
-static const struct conn_ops ops = { room, on_head, on_body, on_end, on_failed };
+static const struct exchange_ops ops = { room, on_head, on_body, on_end, on_failed };
 
 static void
 exchange(uv_loop_t *loop, struct conn *c)
@@ -155,7 +155,7 @@ exchange(uv_loop_t *loop, struct conn *c)
 	for (int i = 0; i < TURNS_MAX && f.ends == 0; i++) {
 		(void)uv_run(loop, UV_RUN_NOWAIT);
 		if (f.ends == 0)
-			conn_resume(c);
+			exchange_resume(conn_exchange(c));
 	}
 	check(f.ends == 1);
 }
@@ -163,7 +163,7 @@ exchange(uv_loop_t *loop, struct conn *c)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct conn_limits usual;
+	static const struct exchange_limits usual;
 	struct io io = { .ops = &io_ops };
 	struct conn *c = NULL;
 	uv_loop_t loop;

@@ -30,7 +30,7 @@ static struct {
 	char url[300];
 	/* the user's side */
 	struct upstream_wait *wait;
-	struct conn *conn;
+	struct exchange *x;
 	unsigned done, ended, failed;
 	struct status st;
 	enum error why;
@@ -78,8 +78,8 @@ static int
 down(void **state)
 {
 	(void)state;
-	if (w.conn != NULL)
-		upstream_discard(w.u, w.conn);
+	if (w.x != NULL)
+		upstream_discard(w.u, w.x);
 	if (w.u != NULL)
 		assert_int_equal(upstream_open(w.u), 0);
 	upstream_free(w.u);
@@ -123,11 +123,11 @@ wait_for(const unsigned *count, unsigned want)
 }
 
 static void
-on_done(void *ctx, struct status st, struct conn *c)
+on_done(void *ctx, struct status st, struct exchange *x)
 {
 	(void)ctx;
 	w.st = st;
-	w.conn = c;
+	w.x = x;
 	w.wait = NULL;
 	w.done++;
 }
@@ -148,8 +148,7 @@ dialled(const struct upstream_opts *o)
 	if (w.u == NULL)
 		assert_true(is_ok(upstream_new(o, &w.u)));
 	w.done = 0;
-	assert_int_equal(
-	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	assert_int_equal(upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.x).code, E_AGAIN);
 	wait_for(&w.done, 1);
 	return w.st.code;
 }
@@ -190,7 +189,7 @@ on_failed(void *ctx, enum error why, bool stale)
 	w.failed++;
 }
 
-static const struct conn_ops ops = { room, on_head, on_body, on_end, on_failed };
+static const struct exchange_ops ops = { room, on_head, on_body, on_end, on_failed };
 
 static void
 exchange(void)
@@ -204,7 +203,7 @@ exchange(void)
 
 	w.ended = 0;
 	buf_clear(&w.body);
-	assert_true(is_ok(conn_start(w.conn, &r, &ops, NULL)));
+	assert_true(is_ok(conn_start(conn_of(w.x), &r, &ops, NULL)));
 	wait_for(&w.ended, 1);
 	assert_true(span_eq_str(buf_span(&w.body), "hi"));
 	assert_true(span_eq_str(buf_span(&w.server.seen),
@@ -221,11 +220,11 @@ an_exchange_goes_over_tls(void **state)
 	(void)state;
 	assert_int_equal(dialled(&o), E_OK);
 	exchange();
-	assert_true(conn_reusable(w.conn));
+	assert_true(conn_reusable(conn_of(w.x)));
 	for (int i = 0; i < 3; i++) { /* kept, though tickets came meanwhile */
-		upstream_release(w.u, w.conn);
+		upstream_release(w.u, w.x);
 		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
-		assert_true(is_ok(upstream_acquire(w.u, false, on_done, NULL, &w.wait, &w.conn)));
+		assert_true(is_ok(upstream_acquire(w.u, false, on_done, NULL, &w.wait, &w.x)));
 		exchange();
 	}
 	assert_int_equal(w.server.nconns, 1);
@@ -294,8 +293,8 @@ the_pin_is_the_key(void **state)
 	o.pin = pin;
 	assert_int_equal(dialled(&o), E_OK);
 	exchange();
-	upstream_discard(w.u, w.conn);
-	w.conn = NULL;
+	upstream_discard(w.u, w.x);
+	w.x = NULL;
 	upstream_free(w.u);
 	w.u = NULL;
 	pin[0] ^= 1;
@@ -311,8 +310,7 @@ clear_text_is_no_tls(void **state)
 	w.server.ctx = NULL;
 	PLAY(&w.server, { .text = "HTTP/1.1 400 Bad Request\r\n\r\n", .early = true });
 	assert_int_equal(upstream_new(&o, &w.u).code, E_OK);
-	assert_int_equal(
-	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	assert_int_equal(upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.x).code, E_AGAIN);
 	for (int i = 0; i < 50 && w.server.nconns == 0; i++)
 		(void)uv_run(&w.loop, UV_RUN_ONCE);
 	assert_true(send(w.server.conns[0].fd, "HTTP/1.1 400 Bad\r\n\r\n", 20, 0) == 20);
@@ -347,8 +345,8 @@ names_come_from_dns(void **state)
 	o.allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
 	assert_int_equal(dialled(&o), E_OK);
 	exchange();
-	upstream_discard(w.u, w.conn);
-	w.conn = NULL;
+	upstream_discard(w.u, w.x);
+	w.x = NULL;
 	assert_int_equal(dialled(&o), E_OK);
 	assert_int_equal(w.dns.questions, 1); /* the answer is kept for its time */
 }
@@ -454,8 +452,8 @@ a_name_that_moves_is_checked_again(void **state)
 	o.allow = ADDRESS_BIT(ADDRESS_LOOPBACK);
 	assert_int_equal(dialled(&o), E_OK);
 	exchange();
-	upstream_discard(w.u, w.conn);
-	w.conn = NULL;
+	upstream_discard(w.u, w.x);
+	w.x = NULL;
 	(void)usleep(1100000);
 	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
 	assert_int_equal(dialled(&o), E_DENIED);
@@ -519,8 +517,7 @@ a_wait_is_cancelled(void **state)
 
 	(void)state;
 	assert_true(is_ok(upstream_new(&o, &w.u)));
-	assert_int_equal(
-	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	assert_int_equal(upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.x).code, E_AGAIN);
 	upstream_cancel(w.wait);
 	assert_int_equal(upstream_open(w.u), 0);
 	w.dns.rows[0] = "";
@@ -528,8 +525,7 @@ a_wait_is_cancelled(void **state)
 	upstream_free(w.u);
 	snprintf(w.url, sizeof(w.url), "https://silent.example");
 	assert_true(is_ok(upstream_new(&o, &w.u)));
-	assert_int_equal(
-	    upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.conn).code, E_AGAIN);
+	assert_int_equal(upstream_acquire(w.u, true, on_done, NULL, &w.wait, &w.x).code, E_AGAIN);
 	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
 	upstream_cancel(w.wait);
 	upstream_free(w.u); /* while its question is under way */
@@ -550,8 +546,8 @@ connections_are_bounded(void **state)
 	assert_true(is_ok(upstream_new(&o, &w.u)));
 	for (size_t i = 0; i < UPSTREAM_OPEN_MAX; i++)
 		assert_int_equal(
-		    upstream_acquire(w.u, false, on_done, NULL, &waits[i], &w.conn).code, E_AGAIN);
-	assert_int_equal(upstream_acquire(w.u, false, on_done, NULL, &more, &w.conn).code, E_FULL);
+		    upstream_acquire(w.u, false, on_done, NULL, &waits[i], &w.x).code, E_AGAIN);
+	assert_int_equal(upstream_acquire(w.u, false, on_done, NULL, &more, &w.x).code, E_FULL);
 	for (size_t i = 0; i < UPSTREAM_OPEN_MAX; i++)
 		upstream_cancel(waits[i]);
 }
