@@ -3,7 +3,7 @@
  * call.c: requests that wait for their reply, with deadlines.
  *
  * Runs in: every process. Trusts: nothing. Owns: the table of pending calls.
- * Invariants: a call's callback runs once: reply, timeout or closed link; a
+ * Invariants: a call's callback runs once: reply, timeout, closed or freed link; a
  * cancelled call's never.
  * See: link/link.h.
  */
@@ -81,6 +81,30 @@ link_call(struct link *l, uint16_t type, const void *msg, uint32_t timeout_ms, l
 	if (ret_id != NULL)
 		*ret_id = c->id;
 	return OK;
+}
+
+static struct call *
+next_call(struct link *l)
+{
+	struct call *c = TAILQ_FIRST(&l->calls_expired);
+
+	return c != NULL ? c : TAILQ_FIRST(&l->calls_in_order);
+}
+
+/* A callback may cancel others, or free the link, which tells the rest. */
+void
+link_calls_close(struct link *l)
+{
+	struct call *c;
+
+	while ((c = next_call(l)) != NULL) {
+		link_reply *cb = c->cb;
+		void *ctx = c->ctx;
+		enum code code = c->expired ? E_TIMEOUT : E_CLOSED;
+
+		link_call_cancel(l, c->id);
+		cb(l, fail(code), 0, NULL, ctx);
+	}
 }
 
 void

@@ -116,6 +116,7 @@ struct status link_poll_update(struct link *l);
 void link_read_some(struct link *l, bool drain);
 struct call *link_call_find(struct link *l, uint64_t id);
 void link_on_call_timer(uv_timer_t *handle);
+void link_calls_close(struct link *l);
 /* Bytes that were sent or dispatched; wiped where the edge carries secrets. */
 void link_drop(const struct link *l, struct buf *b, size_t n);
 void link_fail(struct link *l, struct status why);

@@ -5,9 +5,9 @@
  * Runs in: every process, on its libuv loop. Trusts: nothing that the peer
  * sends (see receive.c).
  * Owns: the transport, both buffers, descriptors in flight, pending calls.
- * Invariants: callbacks run from the loop only; on_closed runs once; after
- * link_free only on_closed of the streams that were open. Ids made by the A end
- * are odd, by the B end even, so a reply cannot be taken for a request.
+ * Invariants: callbacks run from the loop or from link_free() only; on_closed runs once; link_free
+ * tells the calls that wait and the streams that are open, and nothing is told after it. Ids made
+ * by the A end are odd, by the B end even, so a reply cannot be taken for a request.
  * See: link/link.h; send.c, receive.c, call.c, stream.c.
  */
 #include "internal.h"
@@ -133,17 +133,11 @@ on_handle_closed(uv_handle_t *handle)
 void
 link_free(struct link *l)
 {
-	struct call *c;
-
 	if (l == NULL || l->freed)
 		return;
 	link_flush(l);
-	l->freed = true;
-	TAILQ_CONCAT(&l->calls_in_order, &l->calls_expired, in_order);
-	while ((c = TAILQ_FIRST(&l->calls_in_order)) != NULL) {
-		TAILQ_REMOVE(&l->calls_in_order, c, in_order);
-		free(c);
-	}
+	l->freed = true; /* nothing begins on it any more */
+	link_calls_close(l);
 	stream_close_all(l);
 	uv_close((uv_handle_t *)&l->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&l->prepare, on_handle_closed);
@@ -216,8 +210,6 @@ link_fail(struct link *l, struct status why)
 static void
 link_settle(struct link *l)
 {
-	struct call *c;
-
 	if (l->freed)
 		return;
 	if (l->streams_done)
@@ -231,13 +223,7 @@ link_settle(struct link *l)
 	if (!l->failed || l->closed || l->freed)
 		return;
 	l->closed = true;
-	while (!l->freed && (c = TAILQ_FIRST(&l->calls_in_order)) != NULL) {
-		link_reply *cb = c->cb;
-		void *ctx = c->ctx;
-
-		link_call_cancel(l, c->id);
-		cb(l, fail(E_CLOSED), 0, NULL, ctx);
-	}
+	link_calls_close(l);
 	if (!l->freed)
 		stream_close_all(l);
 	if (!l->freed && l->ops->on_closed != NULL)

@@ -68,17 +68,6 @@ on_revoked(struct link *l, struct status st, uint16_t type, const void *msg, voi
 	on_ack(l, OK, type, msg, ctx);
 }
 
-/* Its answer will not come: the link goes without telling its callers. */
-bool
-ending_gateway_gone(struct turn *t, struct link *l)
-{
-	if (t->revoke_call == 0)
-		return false;
-	link_call_cancel(l, t->revoke_call);
-	on_revoked(l, OK, GA_REVOKED, NULL, t);
-	return true;
-}
-
 bool
 end_running(struct turn *t, const struct turn_arg *arg)
 {

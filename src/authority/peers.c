@@ -143,7 +143,7 @@ gateway_gone(struct gateway *gw)
 		gw->nturns--;
 		t->gw = NULL;
 		t->reply_type = 0;
-		if (!ending_gateway_gone(t, l))
+		if (t->revoke_call == 0) /* else link_free() tells it */
 			turn_end(t, ERROR_CANCELLED, AUDIT_PROCESS_DIED);
 	}
 	link_free(l);

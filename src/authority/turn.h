@@ -244,8 +244,6 @@ turn_handler turn_ignore;
 /* ending.c: also used by settle.c */
 uint32_t ending_call_broker(struct turn *t);
 uint32_t ending_call_executor(struct turn *t);
-/* True when the turn was ending and waited for this gateway. */
-bool ending_gateway_gone(struct turn *t, struct link *l);
 void closing_begin(struct turn *t);
 
 #endif

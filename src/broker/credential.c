@@ -51,7 +51,8 @@ struct credential {
 	char version[SECRET_VERSION_MAX + 1];
 	char lease[SECRET_LEASE_MAX + 1];
 	uint64_t record_id; /* of the call; 0: none */
-	const struct link *record_link;
+	struct link
+	    *record_link; /* it tells its calls before it goes: while there is an id, it is there */
 	unsigned readings; /* names versions that their source does not name */
 	enum secret_fault fault;
 	struct waits waits, decided;
@@ -589,8 +590,8 @@ credential_free(struct credential *c)
 	if (c == NULL || --c->refs > 0)
 		return;
 	LIST_REMOVE(c, entry);
-	if (c->record_id != 0 && c->b->authority != NULL)
-		link_call_cancel(c->b->authority, c->record_id);
+	if (c->record_id != 0)
+		link_call_cancel(c->record_link, c->record_id);
 	if (c->life.flight != LIFETIME_IDLE && c->fresh == NULL)
 		c->ops->cancel(&c->job);
 	while (!TAILQ_EMPTY(&c->waits)) {
@@ -613,8 +614,8 @@ give_up(struct credential *c)
 {
 	if (c->life.flight == LIFETIME_IDLE)
 		return;
-	if (c->record_id != 0 && c->record_link == c->b->authority)
-		link_call_cancel(c->b->authority, c->record_id);
+	if (c->record_id != 0)
+		link_call_cancel(c->record_link, c->record_id);
 	c->record_id = 0;
 	if (c->fresh == NULL)
 		c->ops->cancel(&c->job);
@@ -649,12 +650,7 @@ credentials_authority(struct broker *b)
 
 	LIST_FOREACH(c, &b->credentials, entry)
 	{
-		bool file = c->job.ref.source == REFERENCE_FILE;
-
-		/* A call by the link before is never answered. */
-		if (c->record_id != 0 || (file && c->fresh == NULL))
-			give_up(c);
-		if (file)
+		if (c->job.ref.source == REFERENCE_FILE)
 			lifetime_changed(&c->life, SECRET_RELOAD);
 		act(c);
 	}

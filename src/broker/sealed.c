@@ -114,8 +114,7 @@ cancel(struct source_job *job)
 	job->work = NULL;
 	if (w == NULL)
 		return;
-	if (w->s->b->authority == w->link) /* else it is being closed: nothing comes any more */
-		link_call_cancel(w->link, w->id);
+	link_call_cancel(w->link, w->id); /* a link tells its calls before it goes: it is there */
 	free(w);
 }
 

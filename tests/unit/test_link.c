@@ -239,6 +239,84 @@ calls_are_answered_or_time_out(void **state)
 	tear_down();
 }
 
+/* ---- a link that is freed while calls wait ---- */
+static struct waiter {
+	uint64_t id, cancels, replies;
+	struct status st;
+	bool frees;
+} waiters[4];
+
+static void
+on_waiter(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct waiter *w = ctx;
+	struct aa_append m = append_of(7);
+
+	assert_null(msg);
+	assert_int_equal(type, 0);
+	w->replies++;
+	w->st = st;
+	if (w->cancels != 0)
+		link_call_cancel(l, w->cancels);
+	if (w->frees)
+		link_free(l);
+	/* Nothing begins on it any more: it would never be told. */
+	assert_int_equal(link_call(l, AA_APPEND, &m, 1000, on_waiter, w, NULL).code, E_CLOSED);
+}
+
+static void
+call_all(void)
+{
+	struct aa_append m = append_of(7);
+
+	memset(waiters, 0, sizeof(waiters));
+	for (size_t i = 0; i < COUNT(waiters); i++)
+		assert_true(is_ok(
+		    link_call(a.link, AA_APPEND, &m, 30, on_waiter, &waiters[i], &waiters[i].id)));
+}
+
+static void
+a_freed_link_tells_who_waits(void **state)
+{
+	(void)state;
+	(void)pair_up(&aa_edge, &audit_ops, false);
+	call_all();
+	waiters[0].cancels = waiters[1].id; /* a cancelled one hears nothing */
+	waiters[2].frees = true;            /* again, in the midst of it */
+	link_free(a.link);
+	for (size_t i = 0; i < COUNT(waiters); i++) {
+		assert_int_equal(waiters[i].replies, i != 1);
+		assert_int_equal(waiters[i].st.code, i == 1 ? 0 : E_CLOSED);
+	}
+	a.link = NULL;
+	turn();
+	assert_int_equal(a.closed, 0);
+	for (size_t i = 0; i < COUNT(waiters); i++)
+		assert_int_equal(waiters[i].replies, i != 1);
+	tear_down();
+}
+
+/* Freed by one of several that are over their time: the others hear that, and only once. */
+static void
+a_link_may_be_freed_by_a_call_that_is_late(void **state)
+{
+	(void)state;
+	(void)pair_up(&aa_edge, &audit_ops, false);
+	call_all();
+	waiters[0].frees = true;
+	for (int i = 0; i < 20 && waiters[0].replies == 0; i++) {
+		(void)usleep(5000);
+		(void)uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	a.link = NULL;
+	turn();
+	for (size_t i = 0; i < COUNT(waiters); i++) {
+		assert_int_equal(waiters[i].replies, 1);
+		assert_int_equal(waiters[i].st.code, E_TIMEOUT);
+	}
+	tear_down();
+}
+
 static void
 a_message_in_the_wrong_state_drops_the_peer(void **state)
 {
@@ -467,6 +545,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_are_answered_or_time_out),
+		cmocka_unit_test(a_freed_link_tells_who_waits),
+		cmocka_unit_test(a_link_may_be_freed_by_a_call_that_is_late),
 		cmocka_unit_test(a_message_in_the_wrong_state_drops_the_peer),
 		cmocka_unit_test(limits_hold_in_both_directions),
 		cmocka_unit_test(descriptors_travel_with_their_message),

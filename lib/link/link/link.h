@@ -45,7 +45,10 @@ struct link_ops {
  */
 MUST_USE struct status link_new(uv_loop_t *loop, int fd, const struct wire_edge *edge, bool a_end,
     const struct link_ops *ops, void *ctx, struct link **ret);
-/* Safe at any time, in handlers too; open streams get their on_closed. NULL is fine. */
+/*
+ * Safe at any time, in handlers too. Calls that wait get E_CLOSED, open streams their on_closed,
+ * before it returns: no new call or stream can begin then. NULL is fine.
+ */
 void link_free(struct link *l);
 void *link_ctx(struct link *l);
 void link_set_state(struct link *l, uint32_t state_bit);
@@ -68,8 +71,8 @@ size_t link_queued(const struct link *l);
 
 /*
  * A call: `cb` runs exactly once, never from within link_call: with the reply
- * (status OK), or with E_TIMEOUT or E_CLOSED and msg NULL. The peer replies by
- * link_send() with the same id. A late reply after a timeout is dropped.
+ * (status OK), or with E_TIMEOUT or E_CLOSED (also by link_free()) and msg NULL. The peer replies
+ * by link_send() with the same id. A late reply after a timeout is dropped.
  */
 typedef void link_reply(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
