@@ -22,6 +22,13 @@ expect(bool ok)
 		abort();
 }
 
+static bool
+of_block(struct span name)
+{
+	return span_eq_str(name, "content_block_start") ||
+	       span_eq_str(name, "content_block_delta") || span_eq_str(name, "content_block_stop");
+}
+
 static struct status
 emit(void *ctx, struct span name, struct span json)
 {
@@ -36,7 +43,7 @@ emit(void *ctx, struct span name, struct span json)
 		return OK;
 	block = json_get_str(&check, 0, "content_block");
 	expect(!span_eq_str(name, "content_block_start") || !messages_block_ours(&check, block));
-	if (!span_starts(name, SPAN_LIT("content_block_")))
+	if (!of_block(name))
 		return OK; /* its index, if it has one, numbers no block */
 	expect(is_ok(json_u64(&check, json_get_str(&check, 0, "index"), UINT32_MAX, &index)));
 	blocks += span_eq_str(name, "content_block_start");
