@@ -5,11 +5,14 @@
 /*
  * Executor (A) and spawner (B): start, arm, kill in a numbered slot. The spawner
  * has fixed argv for each kind; the executor chooses numbers only.
- * START brings four descriptors: guest's stdin (read end), stdout, stderr (write
- * ends), and the control answer pipe (write end; see guest/PROTOCOL.md).
- * WASM_RUN: 0 is the worker's end of its link (wire/executor_wasm.h). WASM_COMPILE:
- * 0 is a sealed memory file with the module, 1 one for the compiled file, 2 takes a
- * line that says why not; it exits 0, or 1 with that line. Both have no runner.
+ * What START brings, by kind (ES_FDS_…):
+ * GVISOR: guest's stdin (read end), stdout, stderr (write ends), and the control
+ * answer pipe (write end; see guest/PROTOCOL.md).
+ * WASM_RUN: 0 is the worker's end of its link (wire/executor_wasm.h); 1 and 2 are
+ * /dev/null.
+ * WASM_COMPILE: 0 is a sealed memory file with the module, 1 an empty one for the
+ * compiled file, 2 takes one line: the engine's name with exit 0, why not with exit 1.
+ * The two have no runner, no tmp_mb, and slots of their own.
  * A slot is free again when EXITED came: processes reaped, cgroup, files and
  * mounts removed; or, `stuck`, all but the cgroup.
  */
@@ -18,14 +21,23 @@
 #include <conf/conf.h>
 #include <link/wire.h>
 
-#define ES_SLOTS_MAX 512
-static_assert(CONF_POOLS_MAX <= ES_SLOTS_MAX, "every configured pool has its slots");
-/* Descriptors that the executor needs: a slot's four pipes, and all else that it holds. */
+/* Slots: sandboxes of gVisor first, then run workers, then compile workers. */
+#define ES_SANDBOXES_MAX 512
+#define ES_WORKERS_MAX 64
+#define ES_COMPILES_MAX 2
+#define ES_SLOTS_MAX (ES_SANDBOXES_MAX + ES_WORKERS_MAX + ES_COMPILES_MAX)
+static_assert(CONF_POOLS_MAX <= ES_SANDBOXES_MAX, "every configured pool has its slots");
+static_assert(CONF_WORKERS_MAX <= ES_WORKERS_MAX, "so has every worker");
+/* Descriptors that the executor needs: a sandbox's four pipes, a worker's link; and all else
+ * that it holds: links, compiled tools that it keeps, what it builds. */
 #define EXECUTOR_FDS_PER_SLOT 4
-#define EXECUTOR_FDS_RESERVED 96
+#define EXECUTOR_FDS_RESERVED (96 + ES_WORKERS_MAX + 96)
 
 enum es_type { ES_START = 1, ES_STARTED, ES_ARM, ES_ARMED, ES_KILL, ES_EXITED };
 enum es_kind { SLOT_GVISOR = 1, SLOT_WASM_RUN, SLOT_WASM_COMPILE };
+#define ES_FDS_GVISOR 4
+#define ES_FDS_WASM_RUN 1
+#define ES_FDS_WASM_COMPILE 3
 enum es_runner { RUNNER_PYTHON = 1, RUNNER_PYTHON_DATA, RUNNER_NODE, RUNNER_SH };
 /* Why the spawner ended a slot, or what it saw; the first that applies. */
 enum es_ended { ENDED_BY_ITSELF, ENDED_KILLED, ENDED_WALL, ENDED_CPU, ENDED_MEMORY };
@@ -56,22 +68,27 @@ static const struct wire_field es_slot_rows[] = {
 	WIRE_U32(struct es_slot, slot, ES_SLOTS_MAX - 1),
 };
 
-/* Limits of one run, from now; 0 disarms. CPU is counted from now on. */
+/*
+ * Limits of one run, from now; 0 disarms. CPU is counted from now on. Memory is the
+ * guest's; 0, or more than START said: what START said.
+ */
 struct es_arm {
 	uint32_t slot;
 	uint32_t wall_ms;
 	uint32_t cpu_ms;
+	uint32_t memory_mb;
 };
 static const struct wire_field es_arm_rows[] = {
 	WIRE_U32(struct es_arm, slot, ES_SLOTS_MAX - 1),
 	WIRE_U32(struct es_arm, wall_ms, UINT32_MAX),
 	WIRE_U32(struct es_arm, cpu_ms, UINT32_MAX),
+	WIRE_U32(struct es_arm, memory_mb, 1U << 20),
 };
 
 struct es_exited {
 	uint32_t slot;
 	uint8_t ended;        /* enum es_ended */
-	uint32_t wait_status; /* of the runsc process, as waitpid() gives it */
+	uint32_t wait_status; /* of the slot's process, as waitpid() gives it */
 	uint8_t pids_hit;     /* the cgroup's limit of processes was hit */
 	uint8_t failed_start; /* never ran: descriptors, cgroup or mount failed */
 	uint8_t stuck;        /* its cgroup cannot be removed: do not use the slot again */

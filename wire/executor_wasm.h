@@ -6,9 +6,9 @@
  * Executor (A) and one run worker (B), which serves one tenant. The executor makes
  * the socket pair and hands the worker's end to the spawner as descriptor 0. LOAD
  * brings a compiled module as a sealed memory file whose digest the executor has
- * checked; CALL names a module that was loaded, one call at a time; a worker that
- * does not answer in the call's time is killed by its slot. The worker trusts the
- * executor; the executor trusts nothing that the worker says.
+ * checked; CALL names a module that was loaded, one call at a time; an answer has its
+ * question's id; a worker that does not answer in the call's time is killed by its slot. The worker
+ * trusts the executor; the executor trusts nothing that the worker says.
  */
 #include <link/wire.h>
 #include <wire/gateway_executor.h>

@@ -178,6 +178,10 @@ const struct conf_row conf_rows[] = {
 	NUMBER("sandboxes.NAME.files_kb", 0, 4096, "4096", "Files out of one run, KiB."),
 	NUMBER("sandboxes.NAME.queue", 0, 4096, "64", "Runs that wait for a sandbox; then 429."),
 
+	NUMBER("wasm.workers", 1, CONF_WORKERS_MAX, "16",
+	    "Processes at once that run users' tools in WebAssembly, each for one tenant."),
+	NUMBER("wasm.idle_s", 1, 3600, "60", "An idle one ends after so many seconds."),
+
 	NUMBER("limits.connections", 1, 1000000, "4096", "Open connections of one worker."),
 	NUMBER("limits.connections_per_source", 1, 1000000, "1024",
 	    "Open connections of one source address. Each worker allows its part, rounded up."),

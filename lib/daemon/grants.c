@@ -115,13 +115,15 @@ take_row(struct grants *g)
 static struct status
 read_row(const struct grant *m, uint64_t now_ms, struct held_grant *row)
 {
-	*row = (struct held_grant){ .turn = m->turn,
+	*row = (struct held_grant){ .kind = m->kind,
+		.turn = m->turn,
 		.gateway = m->gateway,
 		.endpoint = m->endpoint,
 		.keep = m->keep != 0,
 		.body_len = m->body_len,
 		.model_off = m->model_off,
-		.expires_ms = now_ms + m->expires_ms };
+		.expires_ms = now_ms + m->expires_ms,
+		.tool = m->tool };
 	TRY(span_to_cstr(m->tenant, row->tenant, sizeof(row->tenant)));
 	TRY(span_to_cstr(m->user, row->user, sizeof(row->user)));
 	TRY(span_to_cstr(m->target, row->target, sizeof(row->target)));

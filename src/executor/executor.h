@@ -163,7 +163,7 @@ struct executor {
 	struct gateway_list gateways;
 	struct grants grants;
 	struct language languages[LANGUAGES_MAX];
-	struct sandbox sandboxes[ES_SLOTS_MAX];
+	struct sandbox sandboxes[ES_SANDBOXES_MAX];
 	uint32_t nslots;
 	struct run_list runs;
 	struct run_list waiting;

@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#define NOFILE_WANTED (ES_SLOTS_MAX * EXECUTOR_FDS_PER_SLOT + EXECUTOR_FDS_RESERVED)
+#define NOFILE_WANTED (ES_SANDBOXES_MAX * EXECUTOR_FDS_PER_SLOT + EXECUTOR_FDS_RESERVED)
 
 static const int syscalls[] = { SYS_pipe2, -1 };
 static const struct jail jail = {
@@ -36,7 +36,7 @@ slots_by_files(void)
 	slots = files.rlim_max < EXECUTOR_FDS_RESERVED + EXECUTOR_FDS_PER_SLOT
 		    ? 1
 		    : (files.rlim_max - EXECUTOR_FDS_RESERVED) / EXECUTOR_FDS_PER_SLOT;
-	return slots < ES_SLOTS_MAX ? (uint32_t)slots : ES_SLOTS_MAX;
+	return slots < ES_SANDBOXES_MAX ? (uint32_t)slots : ES_SANDBOXES_MAX;
 }
 
 static struct status

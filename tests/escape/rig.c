@@ -439,7 +439,7 @@ on_stdin(uv_poll_t *p, int status, int events)
 int
 main(int argc, char **argv)
 {
-	static const char *const executor_keys[] = { "sandboxes", "tools", "limits", NULL };
+	static const char *const executor_keys[] = { "sandboxes", "wasm", "tools", "limits", NULL };
 	static const char *const spawner_keys[] = { "sandboxes", "engines", NULL };
 	struct buf yaml = BUF_INIT(CONF_FILE_MAX);
 	char error[CONF_ERROR_MAX] = "";

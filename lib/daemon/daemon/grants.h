@@ -26,17 +26,19 @@ struct grant_claim {
 };
 
 struct held_grant {
+	uint8_t kind; /* enum grant_kind */
 	uint8_t id[GRANT_LEN];
 	uint64_t turn;
 	uint32_t gateway;
 	char tenant[TENANT_MAX + 1];
 	char user[USER_MAX + 1];
-	char target[MODEL_MAX + 1]; /* model alias, language */
+	char target[MODEL_MAX + 1]; /* model alias, language, tool */
 	uint8_t endpoint;           /* enum ga_endpoint */
 	bool keep;
 	uint32_t body_len, model_off;
 	uint8_t digest[DIGEST_LEN];
 	uint64_t expires_ms;
+	struct tool_use tool;
 	uint32_t next; /* private: index + 1 in its bucket or the free list; 0: end */
 };
 
