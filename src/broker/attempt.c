@@ -92,7 +92,8 @@ static void
 release_version(struct call *c)
 {
 	credential_release(c->version);
-	c->version = NULL;
+	credential_release(c->other);
+	c->version = c->other = NULL;
 }
 
 static void
@@ -182,6 +183,7 @@ have_credential(struct call *c, struct credential_version *v)
 		begin_try(c);
 	}
 	c->version = v;
+	c->other = credential_other(call_provider(c)->credential, v);
 	if (is_ok(put_request(c)))
 		acquire(c);
 	else
@@ -361,11 +363,23 @@ pass_on(struct call *c, const uint8_t *p, size_t len)
 	return false;
 }
 
+/* The key of this request, and the one that it replaced or that replaced it. */
+static size_t
+redact(const struct call *c, uint8_t *p, size_t len, size_t *ret_held)
+{
+	size_t hits = redact_part(&c->version->redactor, p, len, ret_held), held = 0;
+
+	if (c->other != NULL)
+		hits += redact_part(&c->other->redactor, p, len, &held);
+	if (held > *ret_held)
+		*ret_held = held;
+	return hits;
+}
+
 static void
 on_body(void *ctx, uint8_t *body, size_t len)
 {
 	struct call *c = ctx;
-	const struct redactor *r = &c->version->redactor;
 	uint8_t *p = body;
 	size_t held, hits;
 
@@ -376,7 +390,7 @@ on_body(void *ctx, uint8_t *body, size_t len)
 		p = scratch;
 		len += c->held.len;
 	}
-	hits = redact_part(r, p, len, &held);
+	hits = redact(c, p, len, &held);
 	if (hits > 0)
 		daemon_metric_add(METRIC_SECRETS_REDACTED, (int64_t)hits);
 	if (c->held.len > 0)

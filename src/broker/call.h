@@ -46,6 +46,7 @@ struct call {
 	bool probing; /* the breaker waits for how it ends */
 	struct credential_tried tried;      /* with references */
 	struct credential_version *version; /* of this exchange */
+	struct credential_version *other;   /* is not to come back either; NULL: there is none */
 	struct credential_wait *credential_wait;
 	struct upstream_wait *upstream_wait;
 	struct exchange *exchange; /* while one lasts */

@@ -242,6 +242,17 @@ credential_get(struct credential *c, const struct credential_tried *tried, crede
 	return fail(E_AGAIN);
 }
 
+struct credential_version *
+credential_other(const struct credential *c, const struct credential_version *v)
+{
+	struct credential_version *other = c == NULL ? NULL : v == c->now ? c->before : c->now;
+
+	if (other == NULL || other == v)
+		return NULL;
+	credential_ref(other);
+	return other;
+}
+
 void
 credential_cancel(struct credential_wait *w)
 {

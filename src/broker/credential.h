@@ -56,6 +56,12 @@ MUST_USE struct status credential_get(struct credential *c, const struct credent
     credential_done *done, void *ctx, struct credential_wait **ret_wait,
     struct credential_version **ret);
 void credential_cancel(struct credential_wait *w);
+/*
+ * The version that is held beside `v`, as after a rotation, with a reference; NULL: none. Not to
+ * be sent: only to be known when a provider echoes it.
+ */
+struct credential_version *credential_other(
+    const struct credential *c, const struct credential_version *v);
 
 void credential_ref(struct credential_version *v);
 void credential_release(struct credential_version *v); /* NULL is fine */

@@ -4,18 +4,21 @@
  *
  * Runs in: broker. Trusts: nothing: the bytes are a provider's.
  * Owns: the needles and the table of shifts, in memory for secrets.
- * Invariants: no match survives, wherever the stream is cut; at most held_max bytes are held
- * back; what is no match is not changed; the work a byte is bounded by the number of needles.
- * See: redact.h; S. Wu, U. Manber, "A fast algorithm for multi-pattern searching", 1994: most
- * positions are skipped by the length of the shortest needle.
+ * Invariants: no match survives, wherever the stream is cut; at most REDACT_HELD_MAX bytes are held
+ * back; what is no match is not changed; the work a byte is bounded by the needles alone.
+ * See: redact.h, redact_escape.c (what is written with escapes); S. Wu, U. Manber, "A fast
+ * algorithm for multi-pattern searching", 1994: most positions are skipped by the length of the
+ * shortest needle.
  */
-#include "redact.h"
+#include "redact_internal.h"
+
+#include <assert.h>
 
 #include <crypto/crypto.h>
 
 #define BLOCK 3 /* bytes that choose a row of the table of shifts */
 #define BASE64_ALIGNMENTS 3
-#define FIRSTS 256 /* bytes that begin a needle, after the table of shifts */
+#define COMPARE_FIRST 8 /* bytes; the rest of a needle only where these are equal */
 
 /* Needles while they are collected: ranges of `text`, which is wiped. */
 struct forms {
@@ -23,6 +26,7 @@ struct forms {
 	size_t len;
 	struct {
 		size_t at, len;
+		bool any_case;
 	} form[REDACT_NEEDLES_MAX];
 	size_t count;
 };
@@ -33,6 +37,18 @@ block_hash(const uint8_t *p)
 	uint32_t v = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
 
 	return v * 2654435761U >> 20; /* the top 12 bits: REDACT_SHIFTS rows */
+}
+
+static uint8_t
+lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+static uint8_t
+upper(uint8_t c)
+{
+	return c >= 'a' && c <= 'z' ? (uint8_t)(c - 32) : c;
 }
 
 /* ---- the forms of a secret ---- */
@@ -70,53 +86,18 @@ form_raw(struct forms *f, struct span s)
 	form_end(f, at);
 }
 
+/* In lower case; it is compared without regard to case. */
 static void
-form_hex(struct forms *f, struct span s, const char digits[17])
+form_hex(struct forms *f, struct span s)
 {
+	static const char digits[17] = "0123456789abcdef";
 	size_t at = f->len;
 
 	for (size_t i = 0; i < s.len; i++) {
 		put(f, digits[s.ptr[i] >> 4]);
 		put(f, digits[s.ptr[i] & 15]);
 	}
-	form_end(f, at);
-}
-
-static bool
-unreserved(uint8_t c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	       memchr("-._~", c, 4) != NULL;
-}
-
-static void
-form_url(struct forms *f, struct span s, const char digits[17])
-{
-	size_t at = f->len;
-
-	for (size_t i = 0; i < s.len; i++) {
-		if (unreserved(s.ptr[i])) {
-			put(f, (char)s.ptr[i]);
-			continue;
-		}
-		put(f, '%');
-		put(f, digits[s.ptr[i] >> 4]);
-		put(f, digits[s.ptr[i] & 15]);
-	}
-	form_end(f, at);
-}
-
-/* As JSON text: a quote and a backslash are escaped (nothing else may be in a header's value). */
-static void
-form_json(struct forms *f, struct span s)
-{
-	size_t at = f->len;
-
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.ptr[i] == '"' || s.ptr[i] == '\\')
-			put(f, '\\');
-		put(f, (char)s.ptr[i]);
-	}
+	f->form[f->count].any_case = true;
 	form_end(f, at);
 }
 
@@ -142,71 +123,69 @@ form_base64(struct forms *f, struct span s, unsigned before, const char digits[6
 static void
 collect(struct forms *f, struct span s)
 {
-	static const char lower[17] = "0123456789abcdef", upper[17] = "0123456789ABCDEF";
 	static const char std[65] =
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	static const char url[65] =
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 	form_raw(f, s);
-	form_json(f, s);
-	form_url(f, s, upper);
-	form_url(f, s, lower);
-	form_hex(f, s, lower);
-	form_hex(f, s, upper);
+	form_hex(f, s);
 	for (unsigned before = 0; before < BASE64_ALIGNMENTS; before++) {
 		form_base64(f, s, before, std);
 		form_base64(f, s, before, url);
 	}
 }
 
-/* ---- the table ---- */
+/* ---- the tables ---- */
+/* All eight ways to write a block in upper and lower case. */
+static void
+learn_block(uint8_t *shift, const uint8_t *block, bool any_case, size_t left)
+{
+	for (unsigned i = 0; i < (any_case ? 1U << BLOCK : 1U); i++) {
+		uint8_t way[BLOCK];
+		uint8_t *row;
+
+		for (unsigned b = 0; b < BLOCK; b++)
+			way[b] = (i >> b & 1) != 0 ? upper(block[b]) : block[b];
+		row = &shift[block_hash(way)];
+		if (left < *row)
+			*row = (uint8_t)left;
+	}
+}
+
+static void
+learn(struct redactor *r, const struct redact_needle *n, uint8_t *shift, uint8_t *marks)
+{
+	for (size_t at = 0; at + BLOCK <= r->window; at++)
+		learn_block(shift, n->text.ptr + at, n->any_case, r->window - BLOCK - at);
+	for (size_t i = 0; i < n->text.len; i++) {
+		uint8_t c = n->text.ptr[i], mark = REDACT_MEMBER | (i == 0 ? REDACT_FIRST : 0);
+
+		marks[c] |= mark;
+		if (n->any_case)
+			marks[upper(c)] |= mark;
+	}
+}
+
 static void
 fill(struct redactor *r, const struct forms *f)
 {
-	uint8_t *shift = r->mem.ptr, *first = shift + REDACT_SHIFTS, *text = first + FIRSTS;
-	size_t miss;
+	uint8_t *shift = r->mem.ptr, *marks = shift + REDACT_SHIFTS, *text = marks + REDACT_MARKS;
 
 	memcpy(text, f->text.ptr, f->len);
-	r->window = SIZE_MAX;
+	r->window = UINT8_MAX;
 	for (size_t i = 0; i < f->count; i++) {
-		r->needles[i] = span_of(text + f->form[i].at, f->form[i].len);
+		r->needles[i].text = span_of(text + f->form[i].at, f->form[i].len);
+		r->needles[i].any_case = f->form[i].any_case;
 		if (f->form[i].len < r->window)
 			r->window = f->form[i].len;
 		if (f->form[i].len - 1 > r->held_max)
 			r->held_max = f->form[i].len - 1;
 	}
 	r->count = f->count;
-	if (r->window > UINT8_MAX)
-		r->window = UINT8_MAX;
-	miss = r->window - BLOCK + 1;
-	memset(shift, (int)miss, REDACT_SHIFTS);
-	for (size_t i = 0; i < r->count; i++) {
-		first[r->needles[i].ptr[0]] = 1;
-		for (size_t at = 0; at + BLOCK <= r->window; at++) {
-			uint8_t *row = &shift[block_hash(r->needles[i].ptr + at)];
-			size_t left = r->window - BLOCK - at;
-
-			if (left < *row)
-				*row = (uint8_t)left;
-		}
-	}
-}
-
-/* Forms that are the same as the plain one take no room in the end. */
-static size_t
-forms_len(struct span s)
-{
-	size_t escaped = 0, reserved = 0, len;
-
-	for (size_t i = 0; i < s.len; i++) {
-		escaped += s.ptr[i] == '"' || s.ptr[i] == '\\';
-		reserved += !unreserved(s.ptr[i]);
-	}
-	len = s.len + 2 * 2 * s.len; /* plain, hex twice */
-	len += 2 * BASE64_ALIGNMENTS * ((s.len + 2) * 4 / 3 + 1);
-	len += escaped > 0 ? s.len + escaped : 0;
-	return len + (reserved > 0 ? 2 * (s.len + 2 * reserved) : 0);
+	memset(shift, (int)(r->window - BLOCK + 1), REDACT_SHIFTS);
+	for (size_t i = 0; i < r->count; i++)
+		learn(r, &r->needles[i], shift, marks);
 }
 
 struct status
@@ -219,9 +198,11 @@ redactor_init(struct redactor *r, struct span secret)
 		return OK;
 	if (secret.len < BLOCK + 2)
 		return fail(E_RANGE);
-	TRY(secret_new(forms_len(secret), &f.text));
+	/* plain, hexadecimal, base64 */
+	TRY(secret_new(
+	    3 * secret.len + 2 * BASE64_ALIGNMENTS * ((secret.len + 2) * 4 / 3 + 1), &f.text));
 	collect(&f, secret);
-	st = secret_new(REDACT_SHIFTS + FIRSTS + f.len, &r->mem);
+	st = secret_new(REDACT_SHIFTS + REDACT_MARKS + f.len, &r->mem);
 	if (is_ok(st))
 		fill(r, &f);
 	secret_done(&f.text);
@@ -236,6 +217,34 @@ redactor_done(struct redactor *r)
 }
 
 /* ---- looking ---- */
+static bool
+equal(struct span needle, const uint8_t *p, bool any_case)
+{
+	uint8_t differ = 0;
+
+	if (!any_case)
+		return crypto_eq(needle, span_of(p, needle.len));
+	for (size_t i = 0; i < needle.len; i++)
+		differ |= needle.ptr[i] ^ lower(p[i]);
+	return differ == 0;
+}
+
+/*
+ * Are the first `len` bytes of the needle at `p`? Most texts differ in the first two; that they
+ * do not is no secret, since what begins like one is held back.
+ */
+static bool
+begins(const struct redact_needle *n, const uint8_t *p, size_t len)
+{
+	const uint8_t *t = n->text.ptr;
+	bool two = n->any_case ? t[0] == lower(p[0]) && (len < 2 || t[1] == lower(p[1]))
+			       : t[0] == p[0] && (len < 2 || t[1] == p[1]);
+	size_t few = len < COMPARE_FIRST ? len : COMPARE_FIRST;
+
+	return two && equal(span_of(t, few), p, n->any_case) &&
+	       equal(span_of(t + few, len - few), p + few, n->any_case);
+}
+
 /* The length of the longest needle that begins at `p`; 0: none. */
 static size_t
 match_at(const struct redactor *r, const uint8_t *p, size_t len)
@@ -243,37 +252,31 @@ match_at(const struct redactor *r, const uint8_t *p, size_t len)
 	size_t best = 0;
 
 	for (size_t i = 0; i < r->count; i++) {
-		struct span n = r->needles[i];
+		const struct redact_needle *n = &r->needles[i];
 
-		if (n.len <= len && n.len > best && n.ptr[0] == p[0] &&
-		    crypto_eq(n, span_of(p, n.len)))
-			best = n.len;
+		if (n->text.len <= len && n->text.len > best && begins(n, p, n->text.len))
+			best = n->text.len;
 	}
 	return best;
 }
 
 size_t
-redact_all(const struct redactor *r, uint8_t *p, size_t len)
+redact_find(const struct redactor *r, const uint8_t *p, size_t len, size_t *at)
 {
-	size_t at = 0, hits = 0;
-
-	if (r->window == 0)
-		return 0;
-	while (len - at >= r->window) {
-		size_t shift = r->mem.ptr[block_hash(p + at + r->window - BLOCK)];
+	while (len - *at >= r->window) {
+		size_t shift = r->mem.ptr[block_hash(p + *at + r->window - BLOCK)];
 		size_t found;
 
 		if (shift > 0) {
-			at += shift < len - at ? shift : len - at;
+			*at += shift < len - *at ? shift : len - *at;
 			continue;
 		}
-		found = match_at(r, p + at, len - at);
+		found = match_at(r, p + *at, len - *at);
 		if (found > 0)
-			memset(p + at, REDACT_MARK, found);
-		hits += found > 0;
-		at += found > 0 ? found : 1;
+			return found;
+		(*at)++;
 	}
-	return hits;
+	return 0;
 }
 
 /* Does `p` begin some needle without being all of it? */
@@ -281,28 +284,52 @@ static bool
 begins_one(const struct redactor *r, const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < r->count; i++) {
-		struct span n = r->needles[i];
+		const struct redact_needle *n = &r->needles[i];
 
-		if (n.len > len && n.ptr[0] == p[0] &&
-		    crypto_eq(span_of(n.ptr, len), span_of(p, len)))
+		if (n->text.len > len && begins(n, p, len))
 			return true;
 	}
 	return false;
 }
 
 size_t
+redact_tail(const struct redactor *r, const uint8_t *p, size_t len)
+{
+	const uint8_t *marks = redact_marks(r);
+	size_t tail = len < r->held_max ? len : r->held_max;
+
+	while (tail > 0 &&
+	       ((marks[p[len - tail]] & REDACT_FIRST) == 0 || !begins_one(r, p + len - tail, tail)))
+		tail--;
+	return tail;
+}
+
+/* What is written without escapes. */
+static size_t
+redact_plain(const struct redactor *r, uint8_t *p, size_t len)
+{
+	size_t at = 0, hits = 0, found;
+
+	while ((found = redact_find(r, p, len, &at)) > 0) {
+		memset(p + at, REDACT_MARK, found);
+		at += found;
+		hits++;
+	}
+	return hits;
+}
+
+size_t
 redact_part(const struct redactor *r, uint8_t *p, size_t len, size_t *ret_held)
 {
-	size_t hold = len < r->held_max ? len : r->held_max;
-	size_t hits = redact_all(r, p, len);
-	const uint8_t *first;
+	size_t hits, hold_at;
 
 	*ret_held = 0;
 	if (r->window == 0)
 		return 0;
-	first = r->mem.ptr + REDACT_SHIFTS;
-	while (hold > 0 && (first[p[len - hold]] == 0 || !begins_one(r, p + len - hold, hold)))
-		hold--;
-	*ret_held = hold;
+	assert(len <= REDACT_PART_MAX);
+	hits = redact_plain(r, p, len);
+	hold_at = len - redact_tail(r, p, len);
+	hits += redact_escaped(r, p, len, &hold_at);
+	*ret_held = len - hold_at;
 	return hits;
 }

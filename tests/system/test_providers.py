@@ -206,7 +206,15 @@ def test_the_credential_is_sent(keyed, provider):
     assert KEY not in json.dumps(keyed.records()) + keyed.text_log()
 
 
-@pytest.mark.parametrize("form", [str, lambda k: k.encode().hex(), lambda k: base64.b64encode(k.encode()).decode()])
+def percent(key):
+    return "".join(f"%{ord(c):02{'Xx'[i % 2]}}" if i % 4 else c for i, c in enumerate(key))
+
+
+def mixed(key):
+    return "".join(c.upper() if i % 3 else c for i, c in enumerate(key.encode().hex()))
+
+
+@pytest.mark.parametrize("form", [str, mixed, percent, lambda k: base64.b64encode(k.encode()).decode()])
 @pytest.mark.parametrize("split", [None, 1, 7])
 def test_an_echoed_credential(keyed, provider, form, split):
     provider.keys = {KEY}
