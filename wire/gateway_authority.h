@@ -67,7 +67,8 @@ struct ga_admit {
 	uint32_t size_bytes;        /* prompt or code */
 	uint32_t body_len;          /* what goes to broker or executor */
 	uint8_t digest[DIGEST_LEN]; /* SHA-256 of what goes to broker or executor */
-	struct span tool_name;      /* execute: the entry of the tool table, = language */
+	struct span tool_name;      /* execute: the entry of the tool table, = language;
+				       TOOL_LIST: the name behind which the page begins */
 	uint32_t tool_version;      /* of a tool; 0: the current one, or all of them */
 	uint8_t tool_parts;         /* TOOL_PUSH: enum tool_parts */
 	uint64_t catalog; /* the state of the key's tools that the body was made with, or the
@@ -135,11 +136,15 @@ struct ga_admitted {
 	/*
 	 * Model calls with tools: when the request's `catalog` is not this one, nothing was
 	 * admitted or recorded (turn 0, no error); send ADMIT again with these tools offered
-	 * in the body. TOOL_CALL: the same, to check the arguments with. TOOL_LIST, TOOL_GET:
-	 * the answer.
+	 * in the body; a key without tools has the catalog 0. TOOL_CALL: the same, to check the
+	 * arguments with. TOOL_LIST: the key's tools, current versions, in the order of their
+	 * names. TOOL_GET: the tool's versions, newest first; with a manifest: the version that
+	 * was asked for, else the current one. TOOL_REMOVE, TOOL_CURRENT: answered once it is
+	 * durable, without tools.
 	 */
 	uint64_t catalog;
 	struct wire_list tools; /* struct ga_tool */
+	uint8_t more;           /* TOOL_LIST: another page follows */
 };
 static const struct wire_field ga_admitted_rows[] = {
 	WIRE_U16(struct ga_admitted, error, ERROR_COUNT - 1),
@@ -154,6 +159,7 @@ static const struct wire_field ga_admitted_rows[] = {
 	WIRE_BYTES(struct ga_admitted, models, 0, 64U << 10),
 	WIRE_U64(struct ga_admitted, catalog),
 	WIRE_LIST(struct ga_admitted, tools, 0, GA_TOOLS_MAX, &ga_tool_table),
+	WIRE_U8(struct ga_admitted, more, 1),
 };
 
 struct ga_step {
