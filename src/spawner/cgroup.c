@@ -36,7 +36,6 @@ static struct status write_slot(
 static struct status read_slot(const struct cgroups *cg, enum cgroup_ctl ctl, uint32_t slot,
     const char *file, struct buf *out);
 static struct status make_dir(const char *path);
-static struct status set_memory(const struct cgroups *cg, uint32_t slot, uint64_t bytes);
 static struct status sweep_dir(const struct cgroups *cg, enum cgroup_ctl ctl);
 static struct status end_slot(const struct cgroups *cg, uint32_t slot);
 
@@ -144,13 +143,15 @@ cgroup_make(const struct cgroups *cg, uint32_t slot, const struct cgroup_limits 
 		if (mkdir(path, 0755) != 0)
 			return errno == EEXIST ? fail(E_EXISTS) : fail_errno();
 	}
-	TRY(set_memory(cg, slot, (uint64_t)limits->memory_mb << 20));
+	TRY(cgroup_set_memory(cg, slot, limits->memory_mb));
 	return write_slot(cg, CGROUP_PIDS, slot, "pids.max", limits->pids);
 }
 
-static struct status
-set_memory(const struct cgroups *cg, uint32_t slot, uint64_t bytes)
+struct status
+cgroup_set_memory(const struct cgroups *cg, uint32_t slot, uint32_t memory_mb)
 {
+	const uint64_t bytes = (uint64_t)memory_mb << 20;
+
 	if (cg->v2) {
 		TRY(write_slot(cg, CGROUP_MEMORY, slot, "memory.max", bytes));
 		/* Without swap accounting the file is missing, and so is the need. */

@@ -53,6 +53,9 @@ void cgroups_weigh(const struct cgroups *cg, bool foreground);
 /* Make a slot's group with its limits. E_EXISTS, E_SYS. */
 MUST_USE struct status cgroup_make(
     const struct cgroups *cg, uint32_t slot, const struct cgroup_limits *limits);
+/* Another limit of memory for a slot that runs. E_SYS. */
+MUST_USE struct status cgroup_set_memory(
+    const struct cgroups *cg, uint32_t slot, uint32_t memory_mb);
 /* v1: move `pid` in. v2: nothing, the child was born in it (cgroup_fd). */
 MUST_USE struct status cgroup_enter(const struct cgroups *cg, uint32_t slot, pid_t pid);
 /* v2: a descriptor for CLONE_INTO_CGROUP; v1: -1. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * child.c: from a fresh set of namespaces to runsc.
+ * child.c: from a fresh set of namespaces to runsc, or to a worker.
  *
  * Runs in: the launcher's child, first process of its own user, pid, mount,
  * network, ipc and uts namespaces. Trusts: the launcher.
@@ -9,6 +9,8 @@
  * Invariants: the host's file system is out of sight before runsc starts: its
  * root is a tmpfs with the binary, the image, /proc and /dev/null. Only
  * descriptors 0 to 3 survive. When the launcher dies, so does this process.
+ * A worker's root is empty and read-only, its binary a descriptor that closes as it
+ * starts; it is 65534 in its user namespace and has no capability even there.
  */
 #include "launcher.h"
 
@@ -27,7 +29,7 @@
 #include <unistd.h>
 
 #define ROOT "/sys" /* a folder that every host has and runsc can do without */
-#define CHILD_NOFILE 65536
+#define NOBODY 65534
 
 static int reset_signals(const struct child *c);
 static int wait_go(const struct child *c);
@@ -37,25 +39,35 @@ static int make_root(const struct child *c);
 static int fill_root(const struct child *c);
 static int enter_root(const struct child *c);
 static int write_bundle(const struct child *c);
+static int seal_root(const struct child *c);
 static int set_limits(const struct child *c);
+static int become_nobody(const struct child *c);
 static int place_fds(const struct child *c);
-static int exec_runsc(const struct child *c);
+static int exec_program(const struct child *c);
+
+#define GVISOR 1
+#define WORKER 2
+#define EACH (GVISOR | WORKER)
 
 static const struct {
 	const char *name;
+	int of;
 	int (*fn)(const struct child *c); /* 0, or -1 and errno */
 } steps[] = {
-	{ "signals", reset_signals },
-	{ "wait", wait_go },
-	{ "identity", take_identity },
-	{ "parent", tie_to_launcher },
-	{ "root", make_root },
-	{ "mounts", fill_root },
-	{ "pivot", enter_root },
-	{ "bundle", write_bundle },
-	{ "limits", set_limits },
-	{ "descriptors", place_fds },
-	{ "exec", exec_runsc },
+	{ "signals", EACH, reset_signals },
+	{ "wait", EACH, wait_go },
+	{ "identity", EACH, take_identity },
+	{ "parent", EACH, tie_to_launcher },
+	{ "root", EACH, make_root },
+	{ "mounts", GVISOR, fill_root },
+	{ "pivot", EACH, enter_root },
+	{ "bundle", GVISOR, write_bundle },
+	{ "seal", WORKER, seal_root },
+	{ "limits", EACH, set_limits },
+	{ "nobody", WORKER, become_nobody },
+	{ "parent", WORKER, tie_to_launcher },
+	{ "descriptors", EACH, place_fds },
+	{ "exec", EACH, exec_program },
 };
 #define STEPS ((int)(sizeof(steps) / sizeof(steps[0])))
 
@@ -68,14 +80,15 @@ child_step_name(int step)
 _Noreturn void
 child_main(const struct child *c)
 {
+	const int ours = c->kind->program == NULL ? GVISOR : WORKER;
 	struct child_failure failure;
 
 	for (int i = 0; i < STEPS; i++) {
-		if (steps[i].fn(c) == 0)
+		if ((steps[i].of & ours) == 0 || steps[i].fn(c) == 0)
 			continue;
 		failure = (struct child_failure){ i, errno };
 		(void)!is_ok(io_write_all(
-		    i < STEPS - 1 ? c->report : LAUNCH_STDIO, span_of(&failure, sizeof(failure))));
+		    i < STEPS - 1 ? c->report : c->nstdio, span_of(&failure, sizeof(failure))));
 		break;
 	}
 	_exit(127);
@@ -182,48 +195,77 @@ write_bundle(const struct child *c)
 }
 
 static int
-set_limits(const struct child *c)
+seal_root(const struct child *c)
 {
-	struct rlimit core = { 0, 0 };
-	struct rlimit files;
-
 	(void)c;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return -1;
-	if (files.rlim_max > CHILD_NOFILE)
-		files.rlim_max = CHILD_NOFILE;
-	files.rlim_cur = files.rlim_max;
-	return setrlimit(RLIMIT_NOFILE, &files) != 0 ? -1 : setrlimit(RLIMIT_CORE, &core);
+	return mount(
+	    NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
-/* 0 to 3 are the guest's; 4 is the report, until exec closes it. */
+static int
+set_limits(const struct child *c)
+{
+	for (size_t i = 0; i < c->kind->nlimits; i++) {
+		const struct child_limit *row = &c->kind->limits[i];
+		struct rlimit rl;
+
+		if (getrlimit(row->resource, &rl) != 0)
+			return -1;
+		if (rl.rlim_max > row->max)
+			rl.rlim_max = row->max;
+		rl.rlim_cur = rl.rlim_max;
+		if (setrlimit(row->resource, &rl) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The last of the capabilities, which were its own namespace's only, go with the identity. */
+static int
+become_nobody(const struct child *c)
+{
+	(void)c;
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+			return -1;
+	}
+	if (setresgid(NOBODY, NOBODY, NOBODY) != 0)
+		return -1;
+	return setresuid(NOBODY, NOBODY, NOBODY);
+}
+
+/* 0 to nstdio - 1 stay; the report comes next, then the program: exec closes both. */
 static int
 place_fds(const struct child *c)
 {
-	int high[LAUNCH_STDIO + 1];
+	int all[LAUNCH_STDIO + 2];
+	int n = 0;
 
-	for (int i = 0; i <= LAUNCH_STDIO; i++) {
-		high[i] = fcntl(i < LAUNCH_STDIO ? c->stdio[i] : c->report, F_DUPFD_CLOEXEC, 64);
-		if (high[i] < 0)
+	for (; n < c->nstdio; n++)
+		all[n] = c->stdio[n];
+	all[n++] = c->report;
+	if (c->kind->program != NULL)
+		all[n++] = c->program;
+	for (int i = 0; i < n; i++) {
+		all[i] = fcntl(all[i], F_DUPFD_CLOEXEC, 64);
+		if (all[i] < 0)
 			return -1;
 	}
-	for (int i = 0; i <= LAUNCH_STDIO; i++) {
-		if (dup3(high[i], i, i == LAUNCH_STDIO ? O_CLOEXEC : 0) < 0)
+	for (int i = 0; i < n; i++) {
+		if (dup3(all[i], i, i < c->nstdio ? 0 : O_CLOEXEC) < 0)
 			return -1;
 	}
-	return (int)syscall(SYS_close_range, LAUNCH_STDIO + 1, ~0U, 0);
+	return (int)syscall(SYS_close_range, n, ~0U, 0);
 }
 
 static int
-exec_runsc(const struct child *c)
+exec_program(const struct child *c)
 {
-	static const char *const argv[] = { "runsc", "--root=/run", "--platform=systrap",
-		"--network=none", "--ignore-cgroups", "--directfs=false", "--host-uds=none",
-		"--host-fifo=none", "--overlay2=none", "--debug=false", "run", "--bundle=/bundle",
-		"--pass-fd=3:3", "sandbox", NULL };
-	static const char *const env[] = { "PATH=/", "TMPDIR=/tmp", NULL };
+	/* The calls want char *; they do not write to them. */
+	char *const *argv = (char *const *)(uintptr_t)c->kind->argv;
+	char *const *env = (char *const *)(uintptr_t)c->kind->env;
 
-	(void)c;
-	/* execve() wants char *; it does not write to them. */
-	return execve("/runsc", (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
+	if (c->kind->program == NULL)
+		return execve("/runsc", argv, env);
+	return (int)syscall(SYS_execveat, c->nstdio + 1, "", argv, env, AT_EMPTY_PATH);
 }

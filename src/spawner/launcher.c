@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * launcher.c: start, raise, kill and reap sandboxes; the last one to leave.
+ * launcher.c: start, raise, kill and reap sandboxes and workers; the last one to leave.
  *
  * Runs in: the launcher, a fork of the spawner from before its jail. It keeps
  * uid 0 and three capabilities: CAP_SETUID and CAP_SETGID to write the id maps of
@@ -26,10 +26,8 @@
 
 #include "cgroup.h"
 
-#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -54,7 +52,8 @@ struct slot {
 	pid_t pid;
 	int report; /* read end: why exec was not reached */
 	bool raised;
-	uint32_t runner;
+	uint8_t kind;
+	uint32_t memory_mb;
 	uint64_t reaped_ns;
 	struct launch_event exited;
 };
@@ -64,6 +63,7 @@ struct launcher {
 	int signals;
 	int lock;
 	int lifeline[2];
+	int null;
 	struct launch_config conf;
 	char runsc[LAUNCH_PATH_MAX];
 	char image[LAUNCH_PATH_MAX];
@@ -81,7 +81,6 @@ _Noreturn static void launcher_main(int sock, const struct launch_config *conf);
 static struct status prepare(struct launcher *l, int sock, const struct launch_config *conf);
 static struct status take_lock(struct launcher *l);
 static struct status find_cgroups(struct launcher *l);
-static struct status drop_privileges(void);
 static void serve(struct launcher *l);
 static bool take_command(struct launcher *l);
 static void start(struct launcher *l, const struct launch_cmd *cmd, const int *fds);
@@ -92,6 +91,7 @@ static struct status spawn(struct launcher *l, const struct launch_cmd *cmd, str
 static struct status map_ids(const struct launcher *l, uint32_t slot, pid_t pid);
 static void announce(struct launcher *l, uint32_t slot);
 static void raise_weight(struct launcher *l, uint32_t slot);
+static void lower_memory(struct launcher *l, uint32_t slot, uint32_t memory_mb);
 static void reap(struct launcher *l);
 static void reaped(struct launcher *l, uint32_t slot, int wait_status);
 static void remove_groups(struct launcher *l, uint32_t slot);
@@ -151,10 +151,13 @@ launcher_main(int sock, const struct launch_config *conf)
 static struct status
 prepare(struct launcher *l, int sock, const struct launch_config *conf)
 {
+	int keep[LAUNCH_KINDS + 1];
 	sigset_t set;
 
-	/* Above 2 nothing is ours but this socket. */
-	TRY(jail_close_others(&sock, 1));
+	/* Above 2 nothing is ours but this socket, and what workers run. */
+	memcpy(keep, conf->programs, sizeof(conf->programs));
+	keep[LAUNCH_KINDS] = sock;
+	TRY(jail_close_others(keep, LAUNCH_KINDS + 1));
 	(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	(void)umask(022); /* two uids share what a sandbox's mount namespace holds */
 	l->sock = sock;
@@ -174,13 +177,14 @@ prepare(struct launcher *l, int sock, const struct launch_config *conf)
 	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
 		return fail_errno();
 	l->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (l->signals < 0 || pipe2(l->lifeline, O_CLOEXEC) != 0)
+	l->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (l->signals < 0 || l->null < 0 || pipe2(l->lifeline, O_CLOEXEC) != 0)
 		return fail_errno();
 	TRY(take_lock(l));
 	TRY(find_cgroups(l));
 	TRY(cgroups_sweep(&l->cg));
 	TRY(cgroups_open(&l->cg));
-	return drop_privileges();
+	return launcher_drop_privileges();
 }
 
 /* A predecessor that is still clearing up holds the lock; it is gone within STOP_MAX_MS. */
@@ -222,26 +226,6 @@ find_cgroups(struct launcher *l)
 	return cgroups_find(buf_span(&text), l->conf.instance, &l->cg);
 }
 
-static struct status
-drop_privileges(void)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { .effective = 0 } };
-	const uint32_t keep = 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_DAC_OVERRIDE;
-
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
-		bool kept = cap < 32 && (keep >> cap & 1) != 0;
-
-		if (!kept && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
-			return fail_errno();
-	}
-	data[0].effective = keep;
-	data[0].permitted = keep;
-	if (syscall(SYS_capset, &head, data) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return fail_errno();
-	return OK;
-}
-
 static void
 serve(struct launcher *l)
 {
@@ -274,8 +258,10 @@ take_command(struct launcher *l)
 		diag_fatal("launcher: bad command: %s", status_text(st));
 	if (cmd.op == LAUNCH_START)
 		start(l, &cmd, fds);
-	if (cmd.op == LAUNCH_RAISE)
+	if (cmd.op == LAUNCH_RAISE) {
 		raise_weight(l, cmd.slot);
+		lower_memory(l, cmd.slot, cmd.memory_mb);
+	}
 	if (cmd.op == LAUNCH_KILL && l->slots[cmd.slot].state == SLOT_RUNNING) {
 		(void)kill(l->slots[cmd.slot].pid, SIGKILL);
 		/* It dies the sooner for having its share of the processor. */
@@ -310,10 +296,9 @@ start(struct launcher *l, const struct launch_cmd *cmd, const int *fds)
 		send_event(l, &s->exited, NULL, 0);
 		return;
 	}
-	if (s->state != SLOT_FREE || cmd->runner < RUNNER_PYTHON || cmd->runner > RUNNER_SH ||
-	    fds[LAUNCH_STDIO - 1] < 0)
+	if (s->state != SLOT_FREE || !kind_start_ok(cmd, fds))
 		diag_fatal("launcher: slot %u cannot start", cmd->slot);
-	*s = (struct slot){ .report = -1, .runner = cmd->runner };
+	*s = (struct slot){ .report = -1, .kind = cmd->kind, .memory_mb = cmd->memory_mb };
 	s->exited = (struct launch_event){ .what = LAUNCH_EXITED, .slot = cmd->slot };
 	st = start_child(l, s, cmd, fds);
 	if (is_ok(st)) {
@@ -336,30 +321,37 @@ start(struct launcher *l, const struct launch_cmd *cmd, const int *fds)
 	remove_groups(l, cmd->slot);
 }
 
-static uint32_t
-pids_limit(uint32_t guest_pids)
+static struct status
+describe_child(struct launcher *l, const struct launch_cmd *cmd, const int *fds, struct child *c)
 {
-	cpu_set_t cores;
-	int n = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-
-	return LAUNCH_PIDS_BASE + LAUNCH_PIDS_PER_CORE * (uint32_t)n +
-	       LAUNCH_PIDS_PER_PROCESS * guest_pids;
+	*c = (struct child){ .kind = kind_of(cmd->kind),
+		.runsc = l->runsc,
+		.image = l->image,
+		.program = l->conf.programs[cmd->kind],
+		.lifeline = l->lifeline[0] };
+	memcpy(c->stdio, fds, sizeof(c->stdio));
+	c->nstdio = (int)c->kind->nfds;
+	if (c->kind->program != NULL) {
+		while (c->nstdio < LAUNCH_WORKER_STDIO)
+			c->stdio[c->nstdio++] = l->null;
+		return c->program < 0 ? fail(E_NOTFOUND) : OK;
+	}
+	buf_clear(&l->bundle);
+	TRY(bundle_write((enum es_runner)cmd->runner, cmd, &l->bundle));
+	TRY(buf_put_u8(&l->bundle, 0));
+	c->bundle = (const char *)l->bundle.ptr;
+	return OK;
 }
 
 static struct status
 start_child(struct launcher *l, struct slot *s, const struct launch_cmd *cmd, const int *fds)
 {
-	struct cgroup_limits limits = { cmd->memory_mb + LAUNCH_MEMORY_EXTRA_MB,
-		pids_limit(cmd->pids) };
-	struct child c = { .runsc = l->runsc, .image = l->image, .lifeline = l->lifeline[0] };
+	const struct cgroup_limits limits = kind_limits(cmd);
 	auto_fd int go_read = -1, go_write = -1, report_read = -1, report_write = -1;
 	int go[2], report[2];
+	struct child c;
 
-	memcpy(c.stdio, fds, sizeof(c.stdio));
-	buf_clear(&l->bundle);
-	TRY(bundle_write((enum es_runner)cmd->runner, cmd, &l->bundle));
-	TRY(buf_put_u8(&l->bundle, 0));
-	c.bundle = (const char *)l->bundle.ptr;
+	TRY(describe_child(l, cmd, fds, &c));
 	if (pipe2(go, O_CLOEXEC) != 0)
 		return fail_errno();
 	go_read = go[0];
@@ -369,7 +361,7 @@ start_child(struct launcher *l, struct slot *s, const struct launch_cmd *cmd, co
 	report_read = report[0];
 	report_write = report[1];
 	TRY(cgroup_make(&l->cg, cmd->slot, &limits));
-	cgroup_weigh(&l->cg, cmd->slot, false);
+	cgroup_weigh(&l->cg, cmd->slot, c.kind->weight == WEIGHT_FULL);
 	c.go = go_read;
 	c.report = report_write;
 	TRY(spawn(l, cmd, &c, s, go_write));
@@ -449,12 +441,30 @@ raise_weight(struct launcher *l, uint32_t slot)
 {
 	struct slot *s = &l->slots[slot];
 
-	if (s->state != SLOT_RUNNING || s->raised)
+	if (s->state != SLOT_RUNNING || s->raised || kind_of(s->kind)->weight != WEIGHT_OF_RUN)
 		return;
 	s->raised = true;
 	cgroup_weigh(&l->cg, slot, true);
 	if (l->nraised++ == 0)
 		cgroups_weigh(&l->cg, true);
+}
+
+/* A run may get less than its sandbox has. What is in use already counts. */
+static void
+lower_memory(struct launcher *l, uint32_t slot, uint32_t memory_mb)
+{
+	const struct launch_cmd like = { .kind = l->slots[slot].kind, .memory_mb = memory_mb };
+	struct slot *s = &l->slots[slot];
+	struct status st;
+
+	if (s->state != SLOT_RUNNING || memory_mb == 0 || memory_mb >= s->memory_mb)
+		return;
+	s->memory_mb = memory_mb;
+	st = cgroup_set_memory(&l->cg, slot, kind_limits(&like).memory_mb);
+	if (is_ok(st))
+		return;
+	diag(DIAG_WARN, "launcher: slot %u: memory: %s", slot, status_text(st));
+	(void)kill(s->pid, SIGKILL); /* never more than was said */
 }
 
 static void

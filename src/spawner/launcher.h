@@ -11,12 +11,18 @@
  * Commands and events are one packet each on a SOCK_SEQPACKET pair. Both ends
  * are the same binary, so they are plain structs.
  */
+#include <sys/resource.h>
+
 #include <base/span.h>
 #include <wire/executor_spawner.h>
 
+#include "cgroup.h"
+
 #define LAUNCH_PATH_MAX 512
-#define LAUNCH_READY_MS 8000      /* the launcher's start: a sweep, perhaps of a predecessor's */
-#define LAUNCH_STDIO 4            /* descriptors with LAUNCH_START: 0, 1, 2, 3 of the guest */
+#define LAUNCH_READY_MS 8000  /* the launcher's start: a sweep, perhaps of a predecessor's */
+#define LAUNCH_STDIO 4        /* descriptors with LAUNCH_START, at most */
+#define LAUNCH_WORKER_STDIO 3 /* what is missing of these is /dev/null */
+#define LAUNCH_KINDS (SLOT_WASM_COMPILE + 1)
 #define LAUNCH_STATS 2            /* descriptors with LAUNCH_STARTED: cpu, memory */
 #define LAUNCH_MEMORY_EXTRA_MB 64 /* what runsc itself needs beside the guest */
 /* The group's limit of processes, so that it bites at the guest's: a warm sandbox
@@ -27,13 +33,14 @@
 #define LAUNCH_PIDS_PER_PROCESS 2
 
 enum launch_op {
-	LAUNCH_START = 1, /* with LAUNCH_STDIO descriptors */
-	LAUNCH_RAISE,     /* a run begins: full CPU weight */
+	LAUNCH_START = 1, /* with the kind's descriptors */
+	LAUNCH_RAISE,     /* a run begins: full CPU weight, its own limit of memory */
 	LAUNCH_KILL,
 };
 
 struct launch_cmd {
 	uint8_t op;
+	uint8_t kind;   /* enum es_kind */
 	uint8_t runner; /* enum es_runner */
 	uint8_t background;
 	uint32_t slot;
@@ -61,8 +68,9 @@ struct launch_event {
 
 struct launch_config {
 	const char *instance;
-	const char *runsc; /* absolute, world-readable */
-	const char *image; /* absolute, world-readable */
+	const char *runsc;          /* absolute, world-readable */
+	const char *image;          /* absolute, world-readable */
+	int programs[LAUNCH_KINDS]; /* of kinds that have one: readable; -1: it is not there */
 	uint32_t uid_base;
 	uint32_t slots;
 };
@@ -74,18 +82,55 @@ struct launch_config {
  */
 MUST_USE struct status launcher_fork(const struct launch_config *conf, int *ret_fd);
 
+/* In the launcher (privileges.c): all capabilities but those that its work takes. E_SYS. */
+MUST_USE struct status launcher_drop_privileges(void);
+
 /* One packet with descriptors; E_AGAIN, E_CLOSED, E_SYS. */
 MUST_USE struct status packet_send(
     int fd, const void *data, size_t len, const int *fds, size_t nfds);
 /* E_AGAIN, E_EOF, E_PROTO (another size or number of descriptors). Unused entries are -1. */
 MUST_USE struct status packet_recv(int fd, void *data, size_t len, int *fds, size_t nfds);
 
-/* ---- the child that becomes runsc (child.c) ---- */
+/* ---- kinds of slots (kinds.c) ---- */
+enum weight {
+	WEIGHT_OF_RUN, /* low in the background, full from LAUNCH_RAISE on */
+	WEIGHT_FULL,
+	WEIGHT_LOW,
+};
+
+struct child_limit {
+	__rlimit_resource_t resource;
+	rlim_t max; /* lowered to what there is */
+};
+
+struct kind {
+	const char *name;
+	const char *program; /* beside the spawner's own binary; NULL: runsc */
+	uint32_t first_slot, slots;
+	size_t nfds; /* with START */
+	enum weight weight;
+	const char *const *argv;
+	const char *const *env;
+	const struct child_limit *limits;
+	size_t nlimits;
+};
+
+/* NULL: there is no such kind. */
+const struct kind *kind_of(uint8_t kind);
+/* Kind, slot, runner and descriptors (-1: none) fit each other. */
+bool kind_start_ok(const struct launch_cmd *cmd, const int fds[LAUNCH_STDIO]);
+/* The control group's, for what was asked for. */
+struct cgroup_limits kind_limits(const struct launch_cmd *cmd);
+
+/* ---- the child that becomes runsc or a worker (child.c) ---- */
 struct child {
+	const struct kind *kind;
 	const char *runsc;
 	const char *image;
 	const char *bundle; /* text of config.json */
+	int program;        /* a worker's binary */
 	int stdio[LAUNCH_STDIO];
+	int nstdio;
 	int go;       /* read end: one byte when the maps and groups are set */
 	int lifeline; /* read end: end of file when the launcher is gone */
 	int report;   /* write end: struct child_failure, when exec was not reached */

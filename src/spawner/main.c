@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spawner: starts, limits, kills and reaps sandboxes in numbered slots.
+ * spawner: starts, limits, kills and reaps sandboxes and workers in numbered slots.
  *
  * Runs in: two processes. The launcher (launcher.c) is forked in init(), as
  * root, because runsc inherits seccomp and Landlock of whoever starts it; what
@@ -19,14 +19,46 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
+
 #include "launcher.h"
 #include "slots.h"
+
+#include <fcntl.h>
+#include <stdio.h>
 
 static const int syscalls[] = { SYS_pread64, -1 };
 static const struct jail jail = { .name = "spawner", .syscalls = syscalls, .nofile = 2048 };
 
 static struct slots slots;
 static int launcher = -1;
+
+/*
+ * What workers run lies beside us. A descriptor, because its folder may be closed to the uid
+ * that runs it.
+ */
+static void
+open_programs(int programs[LAUNCH_KINDS])
+{
+	char dir[LAUNCH_PATH_MAX], path[LAUNCH_PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	char *slash;
+
+	dir[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(dir, '/');
+	for (uint8_t kind = 0; kind < LAUNCH_KINDS; kind++) {
+		const struct kind *k = kind_of(kind);
+
+		programs[kind] = -1;
+		if (k == NULL || k->program == NULL || slash == NULL)
+			continue;
+		if (snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - dir), dir, k->program) <
+		    (int)sizeof(path))
+			programs[kind] = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (programs[kind] < 0)
+			diag(DIAG_ERROR, "%s is not there: no tools in WebAssembly", k->program);
+	}
+}
 
 static struct status
 init(struct daemon *d)
@@ -36,13 +68,18 @@ init(struct daemon *d)
 		.image = conf_str(d->conf, "engines.image"),
 		.uid_base = d->uid_base,
 		.slots = ES_SLOTS_MAX };
+	struct status st;
 
 	/* Without engines nothing can be started; START says so then. */
 	if (conf.runsc == NULL || conf.image == NULL)
 		conf.runsc = conf.image = "";
 	if (access(conf.runsc, X_OK) != 0 || access(conf.image, R_OK) != 0)
 		diag(DIAG_ERROR, "engines.runsc or engines.image is not there: no sandboxes");
-	return launcher_fork(&conf, &launcher);
+	open_programs(conf.programs);
+	st = launcher_fork(&conf, &launcher);
+	for (size_t i = 0; i < LAUNCH_KINDS; i++)
+		cleanup_fd_(&conf.programs[i]);
+	return st;
 }
 
 static struct status

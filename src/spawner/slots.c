@@ -29,6 +29,7 @@
 #define US_PER_MS 1000ULL
 
 static void on_start(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void count_sandboxes(struct slots *s, const struct spawner_slot *slot, int n);
 static void on_arm(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_kill(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_executor_closed(struct link *l, struct status why, void *ctx);
@@ -137,6 +138,7 @@ on_start(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct slots *s = ctx;
 	struct spawner_slot *slot = &s->slots[m->slot];
 	struct launch_cmd cmd = { .op = LAUNCH_START,
+		.kind = m->kind,
 		.runner = m->runner,
 		.background = m->background,
 		.slot = m->slot,
@@ -144,22 +146,30 @@ on_start(struct link *l, uint64_t id, const void *msg, void *ctx)
 		.pids = m->pids,
 		.tmp_mb = m->tmp_mb };
 	int fds[LAUNCH_STDIO];
-	bool whole = true;
 
 	(void)id;
-	for (size_t i = 0; i < LAUNCH_STDIO; i++) {
-		fds[i] = link_take_fd(l);
-		whole = whole && fds[i] >= 0;
-	}
-	if (slot->used || !whole || m->kind != SLOT_GVISOR || m->runner == 0)
-		diag_fatal("executor broke the protocol: start in slot %u", m->slot);
-	*slot = (struct spawner_slot){ .used = true, .cpu_fd = -1, .memory_fd = -1 };
-	s->used++;
-	daemon_metric_add(METRIC_SANDBOXES_STARTED, 1);
-	daemon_metric_set(METRIC_SANDBOXES_OPEN, s->used);
-	command(s, &cmd, fds, LAUNCH_STDIO);
 	for (size_t i = 0; i < LAUNCH_STDIO; i++)
-		(void)close(fds[i]);
+		fds[i] = link_take_fd(l);
+	if (slot->used || link_take_fd(l) >= 0 || !kind_start_ok(&cmd, fds))
+		diag_fatal("executor broke the protocol: start in slot %u", m->slot);
+	*slot =
+	    (struct spawner_slot){ .used = true, .kind = m->kind, .cpu_fd = -1, .memory_fd = -1 };
+	s->used++;
+	count_sandboxes(s, slot, 1);
+	command(s, &cmd, fds, kind_of(m->kind)->nfds);
+	for (size_t i = 0; i < LAUNCH_STDIO; i++)
+		cleanup_fd_(&fds[i]);
+}
+
+static void
+count_sandboxes(struct slots *s, const struct spawner_slot *slot, int n)
+{
+	if (slot->kind != SLOT_GVISOR)
+		return;
+	s->sandboxes += (uint32_t)n;
+	if (n > 0)
+		daemon_metric_add(METRIC_SANDBOXES_STARTED, n);
+	daemon_metric_set(METRIC_SANDBOXES_OPEN, s->sandboxes);
 }
 
 static void
@@ -168,7 +178,7 @@ on_arm(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct es_arm *m = msg;
 	struct slots *s = ctx;
 	struct spawner_slot *slot = &s->slots[m->slot];
-	struct launch_cmd cmd = { .op = LAUNCH_RAISE, .slot = m->slot };
+	struct launch_cmd cmd = { .op = LAUNCH_RAISE, .slot = m->slot, .memory_mb = m->memory_mb };
 	struct es_slot reply = { m->slot };
 
 	(void)l;
@@ -319,9 +329,9 @@ exited(struct slots *s, const struct launch_event *e)
 	disarm(s, slot);
 	cleanup_fd_(&slot->cpu_fd);
 	cleanup_fd_(&slot->memory_fd);
+	count_sandboxes(s, slot, -1);
 	*slot = (struct spawner_slot){ .cpu_fd = -1, .memory_fd = -1 };
 	s->used--;
-	daemon_metric_set(METRIC_SANDBOXES_OPEN, s->used);
 	daemon_metric_add(METRIC_SANDBOXES_STUCK, e->stuck);
 	executor_send(s, 0, ES_EXITED, &m);
 	executor_take(s);

@@ -15,6 +15,7 @@ struct launch_event;
 
 struct spawner_slot {
 	bool used;
+	uint8_t kind;  /* enum es_kind */
 	bool killed;   /* a kill is under way */
 	uint8_t ended; /* enum es_ended */
 	int cpu_fd;
@@ -30,6 +31,7 @@ struct slots {
 	uv_poll_t poll;
 	uv_timer_t tick;
 	uint32_t used;
+	uint32_t sandboxes; /* of these, gVisor's */
 	uint32_t armed;
 	struct link *executor;
 	int next_executor; /* a fresh link that waits for old slots to be gone; -1 */

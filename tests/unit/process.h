@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include <base/cleanup.h>
+#include <base/io.h>
 #include <conf/conf.h>
 #include <daemon/daemon.h>
 #include <daemon/tables.h>
@@ -101,14 +102,20 @@ static const struct link_rule process_rules[] = {
 };
 static const struct link_ops process_ops = { process_rules, COUNT(process_rules), process_on_gone };
 
-/* build/src/<name>/<name>, from build/tests/unit/test_… */
-static inline pid_t
-process_spawn(const char *name, int control)
-{
-	char path[512], *slash;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
-	pid_t pid;
+/* Where the binary is, if not where it was built. */
+static const char *process_folder;
 
+/* build/src/<name>/<name>, from build/tests/unit/test_… */
+static inline void
+process_path(const char *name, char *path, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", path, size - 64);
+	char *slash;
+
+	if (process_folder != NULL) {
+		(void)snprintf(path, size, "%s/%s", process_folder, name);
+		return;
+	}
 	assert_true(n > 0);
 	path[n] = '\0';
 	for (int up = 0; up < 3; up++) {
@@ -117,6 +124,15 @@ process_spawn(const char *name, int control)
 		*slash = '\0';
 	}
 	(void)snprintf(path + strlen(path), 64, "/src/%s/%s", name, name);
+}
+
+static inline pid_t
+process_spawn(const char *name, int control)
+{
+	char path[512];
+	pid_t pid;
+
+	process_path(name, path, sizeof(path));
 	pid = fork();
 	if (pid == 0) {
 		if (control != DAEMON_CONTROL_FD)
