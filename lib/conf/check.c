@@ -40,8 +40,8 @@ each(const struct checker *k, const char *prefix, check_fn *fn)
 	return OK;
 }
 
-static bool
-exists(const struct conf *c, const char *prefix, struct span name)
+bool
+conf_exists(const struct conf *c, const char *prefix, struct span name)
 {
 	struct span one;
 
@@ -85,6 +85,7 @@ static const struct {
 struct reach {
 	const char *endpoints, *models, *tools, *languages, *attach;
 	bool asking, tooling, listing, execute, interpreter;
+	bool storing, calling; /* users' tools, apart from turns */
 };
 
 static struct reach
@@ -106,6 +107,8 @@ policy_reach(const struct conf *c, struct span name)
 	}
 	r.listing = conf_list_has(r.endpoints, SPAN_LIT("models"));
 	r.execute = conf_list_has(r.endpoints, SPAN_LIT("execute"));
+	r.storing = conf_list_has(r.endpoints, SPAN_LIT("tools"));
+	r.calling = conf_list_has(r.endpoints, SPAN_LIT("tool_call"));
 	r.interpreter = r.tooling && conf_list_has(r.tools, SPAN_LIT("code_interpreter"));
 	return r;
 }
@@ -116,10 +119,28 @@ unknown_in(const struct conf *c, const char *list, const char *prefix)
 	struct span item;
 
 	for (size_t i = 0; conf_list_next(list, &i, &item);) {
-		if (!span_eq_str(item, "*") && !exists(c, prefix, item))
+		if (!span_eq_str(item, "*") && !conf_exists(c, prefix, item))
 			return "names one that does not exist in this configuration";
 	}
 	return NULL;
+}
+
+static const char *
+tools_fault(const struct reach *r)
+{
+	bool theirs = false;
+	struct span item;
+
+	for (size_t i = 0; conf_list_next(r->tools, &i, &item);) {
+		if (span_eq_str(item, "code_interpreter"))
+			continue;
+		if (!span_eq_str(item, "*") && !conf_tool_name_ok(item))
+			return "names no tool: 1 to 64 of A-Z a-z 0-9 _ -";
+		theirs = true;
+	}
+	if (!names_something(r->tools) || r->tooling || (theirs && (r->storing || r->calling)))
+		return NULL;
+	return "can never match: the policy allows no endpoint with tools";
 }
 
 /* The first thing wrong with the policy: its key and why. */
@@ -139,8 +160,8 @@ policy_fault(const struct conf *c, const struct reach *r, const char **key)
 	if (names_something(r->languages) && !r->execute && !r->interpreter)
 		return "can never match: the policy allows neither execute nor code_interpreter";
 	*key = "tools";
-	if (names_something(r->tools) && !r->tooling)
-		return "can never match: the policy allows no endpoint with tools";
+	if ((why = tools_fault(r)) != NULL)
+		return why;
 	*key = "attach";
 	if (r->attach[0] != '\0' && !r->interpreter)
 		return "can never match: the policy allows no endpoint with code_interpreter";
@@ -155,17 +176,22 @@ endpoint_fault(const struct conf *c, const struct reach *r)
 {
 	bool models = any(c, "models") && r->models[0] != '\0';
 	bool languages = any(c, "sandboxes") && r->languages[0] != '\0';
+	bool tools = r->tools[0] != '\0' && strcmp(r->tools, "code_interpreter") != 0;
 
 	if (r->endpoints[0] == '\0')
 		return "the policy allows no endpoint";
 	if (strcmp(r->endpoints, "*") == 0)
-		return models || languages ? NULL : "no model and no language is left to allow";
+		return models || languages || tools
+			   ? NULL
+			   : "no model and no language, nor a tool, is left to allow";
 	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]) && !models; i++) {
 		if (conf_list_has(r->endpoints, span_str(endpoints[i].name)))
 			return endpoints[i].without_model;
 	}
 	if (r->execute && !languages)
 		return "can never match: execute without a language";
+	if ((r->calling || r->storing) && !tools)
+		return "can never match: tool_call or tools without the name of a tool";
 	return NULL;
 }
 
@@ -195,7 +221,7 @@ check_model(const struct checker *k, struct span name)
 		(void)snprintf(key, sizeof(key), "%u\x1fprovider", i);
 		if (i == CONF_ENTRIES_OF_MODEL_MAX)
 			return conf_refuse(k, "models", name, key, "is one entry too many (8)");
-		if (!exists(k->c, "providers", span_str(provider)))
+		if (!conf_exists(k->c, "providers", span_str(provider)))
 			return conf_refuse(
 			    k, "models", name, key, "names a provider that is not there");
 	}
@@ -268,5 +294,6 @@ conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
 	TRY(check_pools(&k));
 	TRY(conf_check_sources(c, error));
 	TRY(each(&k, "policies", check_policy));
+	TRY(each(&k, "tools", conf_check_tool));
 	return check_limits(&k);
 }

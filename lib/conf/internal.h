@@ -95,6 +95,11 @@ struct checker {
 /* Fail, with the line of prefix.name.key (`key` may be "" or hold CONF_SEP). E_RANGE. */
 MUST_USE struct status conf_refuse(const struct checker *k, const char *prefix, struct span name,
     const char *key, const char *why);
+/* Is there something of that name below `prefix`? */
+bool conf_exists(const struct conf *c, const char *prefix, struct span name);
+MUST_USE struct status conf_check_tool(const struct checker *k, struct span name);
+/* May a tool, or a policy's list of them, have that name? */
+bool conf_tool_name_ok(struct span name);
 MUST_USE struct status conf_check_provider(const struct checker *k, struct span name);
 /* Does a provider have its credential in AWS? */
 bool conf_uses_aws(const struct conf *c);

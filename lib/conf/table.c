@@ -54,7 +54,8 @@ const struct conf_row conf_rows[] = {
 	    "chat|models|execute|responses|embeddings|messages|count_tokens|tools|tool_call",
 	    "Endpoints that a key may use."),
 	LIST("policies.NAME.models", NULL, "Model aliases that a key may name."),
-	LIST("policies.NAME.tools", "code_interpreter", "Server-side tools that a key may use."),
+	LIST("policies.NAME.tools", NULL,
+	    "Server-side tools that a key may use: `code_interpreter`, and names of users' tools."),
 	LIST("policies.NAME.languages", "python|javascript|sh", "Languages that a key may run."),
 	LIST("policies.NAME.attach", "code_interpreter",
 	    "Tools given to the model even when the request names none."),
@@ -177,6 +178,22 @@ const struct conf_row conf_rows[] = {
 	NUMBER("sandboxes.NAME.tmp_mb", 1, 65536, "64", "Size of /tmp in one sandbox, MiB."),
 	NUMBER("sandboxes.NAME.files_kb", 0, 4096, "4096", "Files out of one run, KiB."),
 	NUMBER("sandboxes.NAME.queue", 0, 4096, "64", "Runs that wait for a sandbox; then 429."),
+
+	{ "tools.NAME.sandbox", CONF_ENUM, 0, 0, NULL, false, "wasm|gvisor",
+	    "Where users' tools of that name run; without it `wasm` where the upload has a module, "
+	    "else `gvisor`. NAME may be `python`, `javascript` or `sh`: code, always in gVisor." },
+	NUMBER("tools.NAME.limits.time_ms", 1, 60000, NULL,
+	    "Time of one call; 5000 without it. Of code: lowers its sandbox's."),
+	NUMBER("tools.NAME.limits.memory_mb", 1, 1024, NULL,
+	    "Memory of one call, MiB; 64 without it. Not for code: see `sandboxes`."),
+	NUMBER("tools.NAME.limits.output_kb", 1, 512, NULL,
+	    "Output of one call, KiB; 256 without it. Not for code: see `sandboxes`."),
+	LIST("tools.NAME.capabilities", "files",
+	    "What a tool of that name may have, where its `tool.json` asks for it (`wasm` only)."),
+	{ "tools.NAME.allow", CONF_LIST, 0, 1024, NULL, false, NULL,
+	    "Policies whose keys may call a tool of that name that another user of their tenant "
+	    "owns, in the version that was allowed; without it none. Of code: policies that may "
+	    "run it; without it all that may run the language." },
 
 	NUMBER("wasm.workers", 1, CONF_WORKERS_MAX, "16",
 	    "Processes at once that run users' tools in WebAssembly, each for one tenant."),

@@ -2,9 +2,14 @@
 /* lib/base: spans, bufs, arenas, encodings. */
 #include "unit.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <base/arena.h>
+#include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/encode.h>
+#include <base/memfd.h>
 #include <base/span.h>
 
 #include <stdio.h>
@@ -136,6 +141,29 @@ known_values(void **state)
 	assert_int_equal(id[8] >> 6, 2);
 }
 
+static void
+memory_files_are_sealed_or_refused(void **state)
+{
+	auto_fd int fd = -1, plain = -1, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	uint8_t out[5];
+	size_t len = 0;
+
+	(void)state;
+	assert_true(is_ok(memfd_new("t", &plain)));
+	assert_int_equal(memfd_check(plain, 10, &len).code, E_PROTO); /* not sealed yet */
+	assert_int_equal(memfd_check(null, 10, &len).code, E_PROTO);
+	assert_int_equal(memfd_check(-1, 10, &len).code, E_PROTO);
+	assert_true(is_ok(memfd_of("t", SPAN_LIT("hello"), &fd)));
+	assert_int_equal(memfd_check(fd, 4, &len).code, E_RANGE);
+	assert_true(is_ok(memfd_check(fd, 5, &len)));
+	assert_int_equal(len, 5);
+	assert_true(is_ok(memfd_read(fd, 1, out, 4)));
+	assert_memory_equal(out, "ello", 4);
+	assert_int_equal(memfd_read(fd, 1, out, 5).code, E_RANGE);
+	assert_int_equal(write(fd, "x", 1), -1);
+	assert_int_equal(ftruncate(fd, 1), -1);
+}
+
 int
 main(void)
 {
@@ -144,6 +172,7 @@ main(void)
 		cmocka_unit_test(arena_refuses_beyond_its_cap),
 		cmocka_unit_test(wiping_leaves_nothing),
 		cmocka_unit_test(numbers_are_strict),
+		cmocka_unit_test(memory_files_are_sealed_or_refused),
 		cmocka_unit_test(base64_accepts_one_text_per_value),
 		cmocka_unit_test(utf8_is_repaired_across_any_split),
 		cmocka_unit_test(known_values),

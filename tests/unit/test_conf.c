@@ -56,6 +56,33 @@ defaults_are_filled_in(void **state)
 }
 
 static void
+tools_have_their_table(void **state)
+{
+	struct conf *c = parse_good(
+	    GOOD "tools:\n"
+		 "  adder: {sandbox: wasm, limits: {time_ms: 100}, capabilities: [files], allow: "
+		 "[default]}\n"
+		 "  python: {sandbox: gvisor, limits: {time_ms: 30000}, allow: []}\n"
+		 "wasm: {workers: 3}\n");
+
+	(void)state;
+	assert_string_equal(conf_str(c, "tools.adder.sandbox"), "wasm");
+	assert_string_equal(conf_str(c, "tools.adder.limits.time_ms"), "100");
+	assert_null(conf_str(c, "tools.adder.limits.memory_mb"));
+	assert_string_equal(conf_str(c, "tools.adder.allow"), "default");
+	assert_string_equal(conf_str(c, "tools.python.allow"), ""); /* nobody, not everybody */
+	assert_int_equal(conf_u64(c, "wasm.workers"), 3);
+	assert_int_equal(conf_u64(c, "wasm.idle_s"), 60);
+	conf_free(c);
+	c = parse_good("policies: {p: {endpoints: [tools, tool_call], tools: [a_b-C1]}}\n");
+	conf_free(c);
+	c = parse_good("policies: {p: {endpoints: '*', tools: '*'}}\n"
+		       "tools: {a: {limits: {time_ms: 1}, allow: '*'}}\n");
+	assert_null(conf_str(c, "tools.a.sandbox"));
+	conf_free(c);
+}
+
+static void
 names_with_dots_are_found(void **state)
 {
 	struct conf *c = parse_good(POLICY ENGINES "providers: {a.b: {kind: demo}}\n"
@@ -139,7 +166,7 @@ static const struct {
 	{ "vault: {address: x}\n", "line 1: vault.address: expects https://HOST" },
 	{ "oidc: {issuer: x}\n", "line 1: oidc: unknown key" },
 	{ "oidc: []\n", "line 1: oidc: unknown key" },
-	{ "tools: {}\n", "line 1: tools: unknown key" },
+	{ "mcp: {}\n", "line 1: mcp: unknown key" },
 	{ "limits:\n  body_bytes: 1024\n  nope: 1\n", "line 3: limits.nope: unknown key" },
 	{ "policies: {p: {rpm: 1}}\n", "line 1: policies.p.rpm: unknown key" },
 	{ "workers: 1\nworkers: 2\n" GOOD, "line 2: workers: is here twice" },
@@ -206,6 +233,44 @@ static const struct {
 	    "line 1: policies.p.languages: can never match" },
 	{ "policies: {p: {endpoints: chat, models: demo, attach: code_interpreter}}\n" DEMO,
 	    "line 1: policies.p.attach: can never match" },
+	/* tools */
+	{ "policies: {p: {endpoints: chat, models: demo, tools: [a.b]}}\n" DEMO,
+	    "line 1: policies.p.tools: names no tool" },
+	{ "policies: {p: {endpoints: tool_call}}\n",
+	    "line 1: policies.p.endpoints: can never match: tool_call" },
+	{ "policies: {p: {endpoints: [tools, tool_call], tools: code_interpreter}}\n",
+	    "line 1: policies.p.tools: can never match" },
+	{ "policies: {p: {endpoints: [models], models: demo, tools: [a]}}\n" DEMO,
+	    "line 1: policies.p.tools: can never match" },
+	{ GOOD "tools: {a.b: {sandbox: wasm}}\n", "line 6: tools.a.b: is no name of a tool" },
+	{ GOOD "tools: {code_interpreter: {sandbox: gvisor}}\n",
+	    "line 6: tools.code_interpreter: is no name" },
+	{ GOOD "tools: {a: {sandbox: docker}}\n", "line 6: tools.a.sandbox: is not one of" },
+	{ GOOD "tools: {a: {limits: {time_ms: 60001}}}\n",
+	    "line 6: tools.a.limits.time_ms: is out of its range" },
+	{ GOOD "tools: {a: {limits: {memory_mb: 0}}}\n",
+	    "line 6: tools.a.limits.memory_mb: is out of its range" },
+	{ GOOD "tools: {a: {capabilities: [network]}}\n",
+	    "line 6: tools.a.capabilities: names something that does not exist" },
+	{ GOOD "tools: {a: {sandbox: gvisor, capabilities: [files]}}\n",
+	    "line 6: tools.a.capabilities: can never match" },
+	{ GOOD "tools: {a: {allow: [nobody]}}\n",
+	    "line 6: tools.a.allow: names a policy that does not exist" },
+	{ "policies: {p: {endpoints: [chat, execute], models: demo, tools: [b], languages: "
+	  "sh}}\n" DEMO ENGINES "sandboxes: {sh: {}}\ntools: {a: {allow: [p]}}\n",
+	    "line 6: tools.a.allow: can never match" },
+	{ "policies: {p: {endpoints: [tools], tools: [a]}}\ntools: {a: {allow: [p]}}\n",
+	    "line 2: tools.a.allow: can never match" },
+	{ GOOD "tools: {python: {sandbox: wasm}}\n",
+	    "line 6: tools.python.sandbox: code runs in gVisor only" },
+	{ GOOD "tools: {python: {capabilities: [files]}}\n",
+	    "line 6: tools.python.capabilities: is not for code" },
+	{ GOOD "tools: {python: {limits: {memory_mb: 5}}}\n",
+	    "line 6: tools.python.limits.memory_mb: is not for code" },
+	{ GOOD "tools: {python: {limits: {time_ms: 30001}}}\n",
+	    "line 6: tools.python.limits.time_ms: can never match" },
+	{ GOOD "tools: {javascript: {limits: {time_ms: 5}}}\n",
+	    "line 6: tools.javascript: can never match: there is no sandbox" },
 	{ POLICY DEMO "models: {}\n", "line 4: models: is here twice" },
 	{ POLICY "models: {m: [{provider: x, model: y}]}\n",
 	    "line 2: models.m.0.provider: names a provider that is not there" },
@@ -541,6 +606,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_are_filled_in),
+		cmocka_unit_test(tools_have_their_table),
 		cmocka_unit_test(names_with_dots_are_found),
 		cmocka_unit_test(each_stops_at_the_end_of_a_prefix),
 		cmocka_unit_test(lists_are_one_value),
