@@ -121,7 +121,7 @@ static const struct {
 	[METRIC_MODEL_RETRIES] = { "model_retries_total", "counter",
 	    "Exchanges with a provider that were followed by another.", OWNER(BROKER) },
 	[METRIC_BREAKERS_OPEN] = { "breakers_open", "gauge",
-	    "Providers that failed and are left alone for a while.", OWNER(BROKER) },
+	    "Tenants that leave a provider alone for a while, because it failed.", OWNER(BROKER) },
 	[METRIC_SECRETS_REDACTED] = { "secrets_redacted_total", "counter",
 	    "Places in answers of providers where our credential was overwritten.", OWNER(BROKER) },
 	[METRIC_RUNS] = { "runs_total", "counter", "Runs started.", OWNER(EXECUTOR) },

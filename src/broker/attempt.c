@@ -8,7 +8,7 @@
  * what of the answer is held back.
  * Invariants: a body goes out once its call was granted, and again only while no byte of an answer
  * was passed on; a credential that comes back in an answer is overwritten before it leaves.
- * See: call.h, call.c, retry.c, route.c, breaker.h, credential.h, redact.h.
+ * See: call.h, call.c, retry.c, route.c, breakers.h, credential.h, redact.h.
  */
 #include "call.h"
 
@@ -18,19 +18,7 @@
 #include <json/write.h>
 
 /* Statuses that another try may change; all else is the answer. */
-static const struct {
-	uint16_t status;
-	bool bad; /* speaks against the provider, not only of this request */
-} again_rows[] = {
-	{ 408, false },
-	{ 409, false },
-	{ 429, false },
-	{ 500, true },
-	{ 502, true },
-	{ 503, true },
-	{ 504, true },
-	{ 529, true },
-};
+static const uint16_t again[] = { 408, 409, 429, 500, 502, 503, 504, 529 };
 
 static void on_credential(void *ctx, struct status st, struct credential_version *v);
 static void have_credential(struct call *c, struct credential_version *v);
@@ -66,7 +54,7 @@ void
 attempt_begin(struct call *c)
 {
 	struct status st = route_find(
-	    c->b, c->grant.target, (enum ga_endpoint)c->grant.endpoint, &c->route);
+	    c->b, c->grant.tenant, c->grant.target, (enum ga_endpoint)c->grant.endpoint, &c->route);
 
 	if (!is_ok(st)) {
 		call_fail(c, ERROR_MODEL_NOT_FOUND);
@@ -78,10 +66,9 @@ attempt_begin(struct call *c)
 	}
 	daemon_metric_add(METRIC_MODEL_CALLS, 1);
 	c->began_ms = call_now(c);
-	while (
-	    c->at + 1 < c->route.count && !breaker_passes(&call_provider(c)->breaker, call_now(c)))
+	while (c->at + 1 < c->route.count && !call_passes(c, c->at))
 		c->at++;
-	if (!breaker_passes(&call_provider(c)->breaker, call_now(c)))
+	if (!call_passes(c, c->at))
 		call_fail(c, ERROR_UPSTREAM_BUSY);
 	else
 		attempt_ask(c);
@@ -105,7 +92,7 @@ begin_try(struct call *c)
 	c->bytes_in = c->bytes_out = 0;
 	release_version(c);
 	c->probing = true;
-	breaker_begin(&call_provider(c)->breaker, call_now(c));
+	breakers_begin(&call_provider(c)->breakers, c->grant.tenant, call_now(c));
 }
 
 void
@@ -277,14 +264,14 @@ is_coded(const struct http_response *head)
 	return st.code != E_NOTFOUND && !(is_ok(st) && span_eq_nocase(v, SPAN_LIT("identity")));
 }
 
-static int
-again_row(uint16_t status)
+static bool
+may_change(uint16_t status)
 {
-	for (size_t i = 0; i < sizeof(again_rows) / sizeof(again_rows[0]); i++) {
-		if (again_rows[i].status == status)
-			return (int)i;
+	for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++) {
+		if (again[i] == status)
+			return true;
 	}
-	return -1;
+	return false;
 }
 
 /* The provider does not take our key: a fresh one, then the one before, then no more. */
@@ -301,6 +288,22 @@ credential_refused(struct call *c)
 	c->tried.version[c->tried.count++] = c->version;
 	credential_ref(c->version);
 	attempt_ask(c);
+}
+
+/*
+ * This entry will not do in this call: a redirect is not followed, a coding not undone; and a key
+ * that is good but may not (403: its project has no such model, its country is not served) gets no
+ * better by being fetched anew.
+ */
+static void
+entry_refused(struct call *c, uint16_t status)
+{
+	attempt_outcome(c, OUTCOME_GOOD);
+	c->useless |= 1U << c->at;
+	if (status == 403)
+		diag(DIAG_WARN, "providers.%s: our credential may not do this (403)",
+		    call_provider(c)->name);
+	attempt_failed(c, ERROR_UPSTREAM, 0);
 }
 
 static void
@@ -323,21 +326,20 @@ static void
 on_head(void *ctx, const struct http_response *head)
 {
 	struct call *c = ctx;
-	int row = again_row(head->status);
 	uint32_t wait_ms = retry_after_ms(head);
 	struct plan plan;
 
 	c->http_status = head->status;
-	if (head->status == 401 || head->status == 403) {
+	if (head->status == 401) {
 		credential_refused(c);
 		return;
 	}
-	attempt_outcome(c, row >= 0 && again_rows[row].bad ? OUTCOME_BAD : OUTCOME_GOOD);
-	if (head->status / 100 == 3 || is_coded(head)) { /* a redirect is not followed */
-		c->useless |= 1U << c->at;
-		attempt_failed(c, ERROR_UPSTREAM, 0);
-	} else if (row >= 0 && call_provider(c)->row->tries_again &&
+	attempt_outcome(c, head->status >= 500 ? OUTCOME_BAD : OUTCOME_BEGUN);
+	if (head->status / 100 == 3 || head->status == 403 || is_coded(head)) {
+		entry_refused(c, head->status);
+	} else if (may_change(head->status) && call_provider(c)->row->tries_again &&
 		   attempt_plan(c, wait_ms, &plan)) {
+		attempt_outcome(c, OUTCOME_GOOD); /* it works, and limits */
 		attempt_follow(c, &plan, ERROR_NONE);
 	} else {
 		accept_head(c, head);
@@ -363,17 +365,19 @@ pass_on(struct call *c, const uint8_t *p, size_t len)
 	return false;
 }
 
-/* The key of this request, and the one that it replaced or that replaced it. */
-static size_t
+/* The key of this request, and the one that it replaced or that replaced it. NULL: the end. */
+static void
 redact(const struct call *c, uint8_t *p, size_t len, size_t *ret_held)
 {
-	size_t hits = redact_part(&c->version->redactor, p, len, ret_held), held = 0;
+	size_t held = 0, other = 0;
+	size_t hits = redact_part(&c->version->redactor, p, len, ret_held != NULL ? &held : NULL);
 
 	if (c->other != NULL)
-		hits += redact_part(&c->other->redactor, p, len, &held);
-	if (held > *ret_held)
-		*ret_held = held;
-	return hits;
+		hits += redact_part(&c->other->redactor, p, len, ret_held != NULL ? &other : NULL);
+	if (hits > 0)
+		daemon_metric_add(METRIC_SECRETS_REDACTED, (int64_t)hits);
+	if (ret_held != NULL)
+		*ret_held = held > other ? held : other;
 }
 
 static void
@@ -381,7 +385,7 @@ on_body(void *ctx, uint8_t *body, size_t len)
 {
 	struct call *c = ctx;
 	uint8_t *p = body;
-	size_t held, hits;
+	size_t held;
 
 	if (c->held.len > 0) {
 		assert(c->held.len + len <= sizeof(scratch));
@@ -390,9 +394,7 @@ on_body(void *ctx, uint8_t *body, size_t len)
 		p = scratch;
 		len += c->held.len;
 	}
-	hits = redact(c, p, len, &held);
-	if (hits > 0)
-		daemon_metric_add(METRIC_SECRETS_REDACTED, (int64_t)hits);
+	redact(c, p, len, &held);
 	if (c->held.len > 0)
 		secret_wipe(c->held.ptr, c->held.len);
 	buf_clear(&c->held);
@@ -409,8 +411,10 @@ on_exchange_end(void *ctx)
 {
 	struct call *c = ctx;
 
+	redact(c, c->held.ptr, c->held.len, NULL);
 	if (!pass_on(c, c->held.ptr, c->held.len))
 		return;
+	attempt_outcome(c, OUTCOME_GOOD);
 	c->bytes_in = exchange_bytes_in(c->exchange);
 	c->bytes_out = exchange_bytes_out(c->exchange);
 	upstream_release(call_provider(c)->upstream, c->exchange);

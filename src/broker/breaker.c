@@ -30,6 +30,13 @@ breaker_good(struct breaker *b)
 	*b = (struct breaker){ .state = BREAKER_CLOSED };
 }
 
+void
+breaker_begun(struct breaker *b)
+{
+	if (b->state == BREAKER_HALF_OPEN)
+		*b = (struct breaker){ .failures = BREAKER_FAILURES - 1 };
+}
+
 static void
 open_for(struct breaker *b, uint32_t ms, uint64_t now_ms)
 {

@@ -29,6 +29,8 @@ struct breaker { /* zeroed: closed */
 bool breaker_passes(const struct breaker *b, uint64_t now_ms);
 /* A call begins; breaker_passes() said yes. */
 void breaker_begin(struct breaker *b, uint64_t now_ms);
+/* It answers: a probe lets others through again, but one more failure and they wait anew. */
+void breaker_begun(struct breaker *b);
 /* How it ended: the provider works, or it does not. */
 void breaker_good(struct breaker *b);
 void breaker_bad(struct breaker *b, uint64_t now_ms);

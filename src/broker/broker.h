@@ -67,11 +67,12 @@ struct route {
 	unsigned count;
 };
 /*
- * The entries of a model's alias whose providers speak the endpoint, each with a reference.
+ * The entries of a model's alias whose providers speak the endpoint, each with a reference, in the
+ * order for this tenant.
  * E_NOTFOUND: none.
  */
-MUST_USE struct status route_find(
-    struct broker *b, const char *alias, enum ga_endpoint endpoint, struct route *ret);
+MUST_USE struct status route_find(struct broker *b, const char *tenant, const char *alias,
+    enum ga_endpoint endpoint, struct route *ret);
 void route_done(struct route *r);
 /* A random number that spreads calls and pauses: not for secrets. */
 uint32_t route_chance(void);

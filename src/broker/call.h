@@ -13,7 +13,8 @@
 #define CALL_RETRY_MS 15000                /* after so long nothing is tried again */
 #define CALL_PAUSE_MIN_MS 250U             /* before the second round: at most; then it doubles */
 #define CALL_PAUSE_MAX_MS 4000U
-#define CALL_WAIT_MAX_MS 5000 /* a longer retry-after is told to the client instead */
+/* All pauses of one call; where a retry-after would make it more, the client is told instead. */
+#define CALL_WAIT_MAX_MS 5000U
 
 struct pause; /* a timer that outlives its call */
 
@@ -39,11 +40,12 @@ struct call {
 	uint32_t useless; /* bits of entries that will not do in this call */
 	unsigned tries;   /* exchanges begun */
 	unsigned rounds;  /* through all entries */
+	uint32_t waited_ms;
 	uint64_t began_ms;
 	bool fresh;   /* kept connections were stale */
 	bool refused; /* the provider did not take the credential of the last try */
 	bool last;    /* no further try */
-	bool probing; /* the breaker waits for how it ends */
+	bool probing; /* the breaker waits for how this try ends */
 	struct credential_tried tried;      /* with references */
 	struct credential_version *version; /* of this exchange */
 	struct credential_version *other;   /* is not to come back either; NULL: there is none */
@@ -81,7 +83,6 @@ struct plan {
 	uint32_t pause_ms;
 	bool new_round;
 };
-enum outcome { OUTCOME_GOOD, OUTCOME_BAD, OUTCOME_UNKNOWN };
 
 static inline struct provider *
 call_provider(const struct call *c)
@@ -95,7 +96,16 @@ call_now(const struct call *c)
 	return uv_now(c->b->d->loop);
 }
 
-/* How the try ended, for the breaker of its provider. */
+/* Do the breakers of entry `at` let this call through? */
+static inline bool
+call_passes(const struct call *c, unsigned at)
+{
+	return breakers_pass(
+	    &c->route.entries[at].provider->breakers, c->grant.tenant, call_now(c));
+}
+
+/* How the try went, for the tenant's breaker at its provider; once it is good or bad, that stays.
+ */
 void attempt_outcome(struct call *c, enum outcome o);
 /* The next entry at once; after the last one all again, later. False: it was the last try. */
 bool attempt_plan(const struct call *c, uint32_t wait_ms, struct plan *ret);

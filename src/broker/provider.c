@@ -153,8 +153,7 @@ make_parts(const struct making *m, struct provider *p)
 static void
 destroy(struct provider *p)
 {
-	if (p->breaker.state != BREAKER_CLOSED)
-		daemon_metric_add(METRIC_BREAKERS_OPEN, -1);
+	daemon_metric_add(METRIC_BREAKERS_OPEN, -(int64_t)breakers_open(&p->breakers));
 	upstream_free(p->upstream);
 	credential_free(p->credential);
 	free(p);

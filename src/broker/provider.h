@@ -4,7 +4,7 @@
 
 /*
  * A provider of the configuration: its kind, its upstream, its credential, its
- * breaker. A table of kinds says what differs; client, pool and deadlines are
+ * breakers. A table of kinds says what differs; client, pool and deadlines are
  * the same for all.
  */
 #include <sys/queue.h>
@@ -14,7 +14,7 @@
 #include <wire/errors.h>
 #include <wire/gateway_broker.h>
 
-#include "breaker.h"
+#include "breakers.h"
 #include "credential.h"
 #include "upstream.h"
 
@@ -43,7 +43,7 @@ struct provider {
 	char base[UPSTREAM_BASE_MAX + 8];
 	struct upstream *upstream;
 	struct credential *credential;
-	struct breaker breaker;
+	struct breakers breakers;
 	uint8_t print[32]; /* of all that it was made from */
 	char spec[513];    /* of its credential */
 	bool found;        /* in the configuration that is being taken */
@@ -52,7 +52,7 @@ LIST_HEAD(providers, provider);
 
 /*
  * Take the providers of b->d->conf: those that did not change keep their connections, their
- * credential and their breaker. One that cannot be made is left out, with a diagnostic: its calls
+ * credential and their breakers. One that cannot be made is left out, with a diagnostic: its calls
  * fail. E_NOMEM, and the first error of one that was left out.
  */
 MUST_USE struct status providers_load(struct broker *b);

@@ -323,13 +323,15 @@ redact_part(const struct redactor *r, uint8_t *p, size_t len, size_t *ret_held)
 {
 	size_t hits, hold_at;
 
-	*ret_held = 0;
+	if (ret_held != NULL)
+		*ret_held = 0;
 	if (r->window == 0)
 		return 0;
 	assert(len <= REDACT_PART_MAX);
 	hits = redact_plain(r, p, len);
 	hold_at = len - redact_tail(r, p, len);
-	hits += redact_escaped(r, p, len, &hold_at);
-	*ret_held = len - hold_at;
+	hits += redact_escaped(r, p, len, ret_held == NULL, &hold_at);
+	if (ret_held != NULL)
+		*ret_held = len - hold_at;
 	return hits;
 }

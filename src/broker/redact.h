@@ -43,7 +43,7 @@ void redactor_done(struct redactor *r);
 /*
  * Overwrite each match that lies wholly in `p`, at most REDACT_PART_MAX bytes; how many there
  * were. *ret_held is the length of the longest end of `p` that may be the beginning of a match, at
- * most REDACT_HELD_MAX: hold that back, and put it before the next bytes.
+ * most REDACT_HELD_MAX: hold that back, and put it before the next bytes. NULL: nothing follows.
  */
 size_t redact_part(const struct redactor *r, uint8_t *p, size_t len, size_t *ret_held);
 

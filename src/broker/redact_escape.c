@@ -106,9 +106,11 @@ read_percent(const uint8_t *p, size_t len)
 
 /* At a sign that begins an escape, if it does. */
 static struct unit
-read_unit(const uint8_t *p, size_t len)
+read_unit(const uint8_t *p, size_t len, bool last)
 {
-	return p[0] == '%' ? read_percent(p, len) : read_json(p, len);
+	struct unit u = p[0] == '%' ? read_percent(p, len) : read_json(p, len);
+
+	return u.len == 0 && last ? one(p[0], 1) : u;
 }
 
 /* ---- where escapes are ---- */
@@ -151,14 +153,14 @@ struct escapes {
 
 /* *hold_at is moved out of an escape that it lies in. */
 static struct escapes
-find_escapes(const struct redactor *r, const uint8_t *p, size_t len, size_t *hold_at)
+find_escapes(const struct redactor *r, const uint8_t *p, size_t len, bool last, size_t *hold_at)
 {
 	const uint8_t *marks = redact_marks(r);
 	struct escapes e = { .matter = false };
 	size_t at = next_sign(p, len, 0, READ_BOTH);
 
 	while (at < len) {
-		struct unit u = read_unit(p + at, len - at);
+		struct unit u = read_unit(p + at, len - at, last);
 
 		e.how |= p[at] == '%' ? READ_PERCENT : READ_JSON;
 		if (u.len == 0)
@@ -199,7 +201,7 @@ put_run(const uint8_t *p, size_t at, size_t end)
 }
 
 static void
-undo(const uint8_t *p, size_t len, unsigned how)
+undo(const uint8_t *p, size_t len, bool last, unsigned how)
 {
 	size_t at = 0;
 
@@ -212,7 +214,7 @@ undo(const uint8_t *p, size_t len, unsigned how)
 		at = sign;
 		if (at == len)
 			break;
-		u = read_unit(p + at, len - at);
+		u = read_unit(p + at, len - at, last);
 		if (u.len == 0)
 			break;
 		put_unit(&u, at);
@@ -222,11 +224,12 @@ undo(const uint8_t *p, size_t len, unsigned how)
 }
 
 static size_t
-redact_read_as(const struct redactor *r, uint8_t *p, size_t len, unsigned how, size_t *hold_at)
+redact_read_as(
+    const struct redactor *r, uint8_t *p, size_t len, bool last, unsigned how, size_t *hold_at)
 {
 	size_t at = 0, hits = 0, found, from;
 
-	undo(p, len, how);
+	undo(p, len, last, how);
 	while ((found = redact_find(r, plain.text, plain.len, &at)) > 0) {
 		memset(p + plain.from[at], REDACT_MARK,
 		    (size_t)plain.from[at + found] - plain.from[at]);
@@ -243,9 +246,9 @@ redact_read_as(const struct redactor *r, uint8_t *p, size_t len, unsigned how, s
 
 /* Where a piece holds signs of both kinds, one of them may be meant as it is. */
 size_t
-redact_escaped(const struct redactor *r, uint8_t *p, size_t len, size_t *hold_at)
+redact_escaped(const struct redactor *r, uint8_t *p, size_t len, bool last, size_t *hold_at)
 {
-	struct escapes e = find_escapes(r, p, len, hold_at);
+	struct escapes e = find_escapes(r, p, len, last, hold_at);
 	size_t hits = 0, without;
 
 	if (!e.matter && e.end == len)
@@ -255,9 +258,10 @@ redact_escaped(const struct redactor *r, uint8_t *p, size_t len, size_t *hold_at
 	without = *hold_at;
 	for (unsigned how = READ_JSON; how <= READ_BOTH; how++) {
 		if ((how & e.how) == how)
-			hits += redact_read_as(r, p, len, how, hold_at);
+			hits += redact_read_as(r, p, len, last, how, hold_at);
 	}
-	(void)find_escapes(r, p, len, hold_at); /* another way to read may have put it into one */
+	(void)find_escapes(
+	    r, p, len, last, hold_at); /* another way to read may have put it into one */
 	if (len - *hold_at > REDACT_HELD_MAX)
 		*hold_at = without;
 	return hits;

@@ -22,7 +22,8 @@ size_t redact_tail(const struct redactor *r, const uint8_t *p, size_t len);
 /*
  * Overwrite what is written with escapes; how often. *hold_at is where the bytes to be held back
  * begin: moved to the left where more may be the beginning of a match, never into an escape.
+ * `last`: nothing follows.
  */
-size_t redact_escaped(const struct redactor *r, uint8_t *p, size_t len, size_t *hold_at);
+size_t redact_escaped(const struct redactor *r, uint8_t *p, size_t len, bool last, size_t *hold_at);
 
 #endif

@@ -4,9 +4,9 @@
  *
  * Runs in: broker. Trusts: the configuration. Owns: nothing.
  * Invariants: a failed try goes to the next entry at once, and through all entries again only
- * after a pause with full jitter; tries and time are bounded; the authority hears of every try
- * that is followed by another.
- * See: call.h, attempt.c, breaker.h.
+ * after a pause with full jitter; tries, time and pauses are bounded; the authority hears of
+ * every try that is followed by another.
+ * See: call.h, attempt.c, breakers.h.
  */
 #include "call.h"
 
@@ -16,40 +16,38 @@ static void on_pause(struct call *c);
 void
 attempt_outcome(struct call *c, enum outcome o)
 {
-	struct breaker *b = &call_provider(c)->breaker;
-	bool was_closed = b->state == BREAKER_CLOSED;
+	int change;
 
-	if (!c->probing && o != OUTCOME_BAD)
+	if (!c->probing)
 		return;
-	c->probing = false;
-	if (o == OUTCOME_GOOD)
-		breaker_good(b);
-	else if (o == OUTCOME_BAD)
-		breaker_bad(b, call_now(c));
-	else
-		breaker_unknown(b, call_now(c));
-	if (was_closed != (b->state == BREAKER_CLOSED)) {
-		daemon_metric_add(METRIC_BREAKERS_OPEN, was_closed ? 1 : -1);
-		diag(DIAG_WARN, "providers.%s: %s", call_provider(c)->name,
-		    was_closed ? "fails, and is left alone for a while" : "works again");
-	}
+	c->probing = o == OUTCOME_BEGUN;
+	change = breakers_end(&call_provider(c)->breakers, c->grant.tenant, o, call_now(c));
+	if (change == 0)
+		return;
+	daemon_metric_add(METRIC_BREAKERS_OPEN, change);
+	diag(DIAG_WARN, "providers.%s: %s", call_provider(c)->name,
+	    change > 0 ? "fails for a tenant, which leaves it alone for a while"
+		       : "works again for a tenant");
 }
 
 /* ---- what follows a failure ---- */
 static bool
 may_ask(const struct call *c, unsigned at)
 {
-	return (c->useless >> at & 1) == 0 &&
-	       breaker_passes(&c->route.entries[at].provider->breaker, call_now(c));
+	return (c->useless >> at & 1) == 0 && call_passes(c, at);
 }
 
+/* At least `wait_ms`, which there is time for. */
 static uint32_t
 pause_of(const struct call *c, uint32_t wait_ms)
 {
 	uint32_t most = CALL_PAUSE_MIN_MS << (c->rounds < 8 ? c->rounds : 8);
+	uint32_t left = CALL_WAIT_MAX_MS - c->waited_ms - wait_ms;
 
 	if (most > CALL_PAUSE_MAX_MS)
 		most = CALL_PAUSE_MAX_MS;
+	if (most > left)
+		most = left;
 	return wait_ms + (uint32_t)((uint64_t)route_chance() * most >> 32);
 }
 
@@ -66,7 +64,7 @@ attempt_plan(const struct call *c, uint32_t wait_ms, struct plan *ret)
 		}
 	}
 	for (unsigned i = 0; i <= c->at; i++) {
-		if (!may_ask(c, i) || (i == c->at && wait_ms > CALL_WAIT_MAX_MS))
+		if (!may_ask(c, i) || (i == c->at && wait_ms > CALL_WAIT_MAX_MS - c->waited_ms))
 			continue;
 		*ret = (struct plan){ .at = i,
 			.pause_ms = pause_of(c, i == c->at ? wait_ms : 0),
@@ -131,6 +129,7 @@ attempt_follow(struct call *c, const struct plan *plan, enum error why)
 		attempt_forget_tried(c);
 	c->at = plan->at;
 	c->rounds += plan->new_round;
+	c->waited_ms += plan->pause_ms;
 	if (plan->pause_ms == 0)
 		attempt_ask(c);
 	else if (!is_ok(call_pause(c, plan->pause_ms, on_pause)))

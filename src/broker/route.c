@@ -81,11 +81,11 @@ weighted_first(struct route *r, uint32_t *weights)
 }
 
 static void
-put_in_order(struct route *r, uint32_t *weights, uint64_t now_ms)
+put_in_order(struct route *r, uint32_t *weights, const char *tenant, uint64_t now_ms)
 {
 	weighted_first(r, weights);
 	for (unsigned i = 0; i < r->count; i++) {
-		if (!breaker_passes(&r->entries[i].provider->breaker, now_ms))
+		if (!breakers_pass(&r->entries[i].provider->breakers, tenant, now_ms))
 			weights[i] = 0;
 	}
 	move_to_front(r, route_pick(weights, r->count, route_chance()));
@@ -111,7 +111,8 @@ add_entry(struct broker *b, const char *alias, unsigned i, const char *name,
 }
 
 struct status
-route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, struct route *ret)
+route_find(struct broker *b, const char *tenant, const char *alias, enum ga_endpoint endpoint,
+    struct route *ret)
 {
 	uint32_t weights[ROUTE_ENTRIES_MAX] = { 0 };
 	const char *name;
@@ -128,7 +129,7 @@ route_find(struct broker *b, const char *alias, enum ga_endpoint endpoint, struc
 	if (ret->count == 0)
 		return fail(E_NOTFOUND);
 	if (ret->count > 1)
-		put_in_order(ret, weights, uv_now(b->d->loop));
+		put_in_order(ret, weights, tenant, uv_now(b->d->loop));
 	return OK;
 }
 

@@ -70,6 +70,7 @@ stream(const struct redactor *r, const struct oracle *o, struct span cuts, struc
 		memmove(work, work + len - held, held);
 		in = span_from(in, n);
 	}
+	(void)redact_part(r, work, held, NULL);
 	check(is_ok(buf_put(&out, work, held)));
 	check(out.len == all.len);
 	for (size_t i = 0; i < out.len; i++)

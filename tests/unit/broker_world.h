@@ -82,6 +82,7 @@ static struct world {
 	char attempted_version[SECRET_VERSION_MAX + 1];
 	/* what is asked */
 	enum ga_endpoint endpoint;
+	const char *tenant;
 	struct gb_open open;
 	struct span rest; /* of a body that is on its way */
 	bool sending;
@@ -441,6 +442,8 @@ give_grant(uint8_t id, uint64_t turn, const char *body)
 
 	if (w.endpoint != 0)
 		g.endpoint = (uint8_t)w.endpoint;
+	if (w.tenant != NULL)
+		g.tenant = span_str(w.tenant);
 	assert_true(is_ok(sha256(span_str(body), g.digest)));
 	assert_true(is_ok(link_send(w.authority, 0, AB_GRANT, &g)));
 	link_flush(w.authority);

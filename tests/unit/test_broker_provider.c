@@ -153,6 +153,8 @@ cut_answers(void **state)
 		assert_int_equal(one.requests, 1); /* never again once something was passed on */
 		settle();
 		assert_int_equal(open_conns("o"), 0);
+		assert_int_equal(provider_find(w.b, "o")->breakers.rows[0].breaker.failures, 1);
+		provider_find(w.b, "o")->breakers = (struct breakers){ 0 };
 	}
 }
 
@@ -184,7 +186,7 @@ answers_that_are_none(void **state)
 	for (unsigned i = 0; i < COUNT(bad); i++) {
 		origin_plays(&one, &bad[i], 1);
 		w.closes = w.heads = w.dones = 0;
-		provider_find(w.b, "o")->breaker = (struct breaker){ 0 };
+		provider_find(w.b, "o")->breakers = (struct breakers){ 0 };
 		ask((uint8_t)(i + 1), BODY);
 		expect_failure(ERROR_UPSTREAM);
 		assert_int_equal(one.requests, PROVIDER_TRIES_MAX);

@@ -2,6 +2,8 @@
 /* src/broker retry, breaker, credentials: what follows a try that failed, and which key is used. */
 #include "provider_world.h"
 
+#include <call.h>
+
 /* ---- again, and elsewhere ---- */
 static void
 a_bad_moment_is_tried_again(void **state)
@@ -62,6 +64,23 @@ a_short_wait_is_waited(void **state)
 	ask(1, BODY);
 	expect_answer(200, "hello");
 	assert_true(uv_hrtime() - began >= 1000000000);
+}
+
+/* Each of them is short, but not all together: then the client hears how long to wait. */
+static void
+waits_add_up(void **state)
+{
+	uint64_t began = uv_hrtime();
+
+	(void)state;
+	PLAY(&one,
+	    { .text = "HTTP/1.1 429 X\r\nretry-after-ms: 1900\r\ncontent-length: 0\r\n\r\n" });
+	ask(1, BODY);
+	wait_for_ms(&w.closes, 1, CALL_WAIT_MAX_MS + 1000);
+	assert_int_equal(w.head.status, 429);
+	assert_int_equal(w.head.retry_after_ms, 1900);
+	assert_in_range(one.requests, 2, 3);
+	assert_true(uv_hrtime() - began < (CALL_WAIT_MAX_MS + 500) * 1000000ULL);
 }
 
 static void
@@ -146,18 +165,73 @@ the_breaker_opens(void **state)
 		wait_for(&w.closes, i);
 	}
 	p = provider_find(w.b, "o");
-	assert_int_equal(p->breaker.state, BREAKER_OPEN);
+	assert_int_equal(breakers_open(&p->breakers), 1);
 	assert_int_equal(one.requests, BREAKER_FAILURES);
 	ask(3, BODY);
 	wait_for(&w.closes, 3);
 	assert_int_equal(w.failed, ERROR_UPSTREAM_BUSY);
 	assert_int_equal(one.requests, BREAKER_FAILURES);
-	p->breaker.until_ms = 0; /* its time is over */
+	p->breakers.rows[0].breaker.until_ms = 0; /* its time is over */
 	PLAY(&one, { .text = HELLO });
 	ask(4, BODY);
 	wait_for(&w.closes, 4);
-	assert_int_equal(p->breaker.state, BREAKER_CLOSED);
+	assert_int_equal(breakers_open(&p->breakers), 0);
 	assert_int_equal(w.head.status, 200);
+}
+
+/* However one tenant makes a provider fail, another one's calls pass. */
+static void
+the_breaker_is_the_tenants(void **state)
+{
+	struct provider *p = provider_find(w.b, "o");
+
+	(void)state;
+	PLAY(&one, { .text = STATUS("500 X") });
+	for (unsigned i = 1; i <= 3; i++) {
+		ask((uint8_t)i, BODY);
+		wait_for(&w.closes, i);
+	}
+	assert_int_equal(w.failed, ERROR_UPSTREAM_BUSY);
+	assert_int_equal(breakers_open(&p->breakers), 1);
+	w.tenant = "other";
+	PLAY(&one, { .text = HELLO });
+	ask(4, BODY);
+	wait_for(&w.closes, 4);
+	assert_int_equal(w.head.status, 200);
+	/* When it fails for both, nobody calls. */
+	PLAY(&one, { .text = STATUS("500 X") });
+	for (unsigned i = 5; i <= 6; i++) {
+		ask((uint8_t)i, BODY);
+		wait_for(&w.closes, i);
+	}
+	w.tenant = "third";
+	PLAY(&one, { .text = HELLO });
+	ask(7, BODY);
+	wait_for(&w.closes, 7);
+	assert_int_equal(w.failed, ERROR_UPSTREAM_BUSY);
+	assert_int_equal(one.requests, 0);
+}
+
+/* What is wrong with a request says nothing against its provider, however often. */
+static void
+refusals_open_nothing(void **state)
+{
+	static const char *const no[] = { STATUS("400 X"), STATUS("401 X"), STATUS("403 X"),
+		STATUS("404 X"), STATUS("413 X"), STATUS("422 X"), STATUS("302 X"),
+		"HTTP/1.1 429 X\r\nretry-after: 60\r\ncontent-length: 0\r\n\r\n" };
+	unsigned n = 0;
+
+	(void)state;
+	hold_version(0, KEY_OLD, "1");
+	for (unsigned i = 0; i < COUNT(no); i++) {
+		PLAY(&one, { .text = no[i] });
+		for (unsigned k = 0; k < BREAKER_FAILURES + 1; k++) {
+			ask((uint8_t)(n % 250 + 1), BODY);
+			wait_for(&w.closes, ++n);
+		}
+		assert_int_equal(one.requests, BREAKER_FAILURES + 1);
+	}
+	assert_int_equal(breakers_open(&provider_find(w.b, "o")->breakers), 0);
 }
 
 /* ---- credentials ---- */
@@ -196,14 +270,36 @@ no_key_is_taken(void **state)
 	(void)state;
 	hold_version(0, KEY_OLD, "1");
 	hold_version(1, KEY_NEW, "2");
-	PLAY(&one, { .text = STATUS("403 X") });
+	PLAY(&one, { .text = STATUS("401 X") });
 	ask(1, BODY);
 	expect_failure(ERROR_UPSTREAM);
 	assert_int_equal(one.requests, 2);
 	assert_int_equal(w.attempts, 1);
-	assert_int_equal(w.done.http_status, 403);
+	assert_int_equal(w.done.http_status, 401);
 	assert_int_equal(w.done.attempts, 2);
 	assert_string_equal(w.version, "2");
+}
+
+/* 403: the key is good, and may not do this. Another one of ours would be told the same. */
+static void
+a_forbidden_key_is_not_fetched_anew(void **state)
+{
+	(void)state;
+	hold_version(0, KEY_OLD, "1");
+	hold_version(1, KEY_NEW, "2");
+	PLAY(&one, { .text = STATUS("403 X") });
+	ask(1, BODY);
+	expect_failure(ERROR_UPSTREAM);
+	assert_int_equal(one.requests, 1);
+	assert_int_equal(w.done.http_status, 403);
+	assert_int_equal(w.done.attempts, 1);
+	/* Another entry has another key. */
+	assert_true(is_ok(configure(BOTH, ENTRY("a") ", " ENTRY("b"))));
+	ask(2, BODY);
+	wait_for(&w.closes, 2);
+	assert_int_equal(w.head.status, 200);
+	assert_int_equal(one.requests, 2);
+	assert_int_equal(two.requests, 1);
 }
 
 static void
@@ -253,15 +349,19 @@ main(void)
 		T(the_last_answer_is_passed_on),
 		T(a_request_of_the_client_is_not_tried_again),
 		T(a_short_wait_is_waited),
+		T(waits_add_up),
 		T(a_long_wait_is_told),
 		T(the_next_entry_is_asked),
 		T(a_long_wait_goes_elsewhere),
 		T(weights_share),
 		cmocka_unit_test(route_picks_by_weight),
 		T(the_breaker_opens),
+		T(the_breaker_is_the_tenants),
+		T(refusals_open_nothing),
 		T(a_refused_key_is_replaced),
 		T(a_key_that_is_over_is_not_sent),
 		T(no_key_is_taken),
+		T(a_forbidden_key_is_not_fetched_anew),
 		T(an_echoed_key_is_overwritten),
 		T(the_other_version_is_overwritten),
 	};
