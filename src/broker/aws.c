@@ -10,21 +10,13 @@
  */
 #include "aws_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
 
-#define CA_FILE_MAX (1U << 20)
 #define IMDS_URL "http://169.254.169.254"
-
-uint64_t
-aws_now(const struct aws *a)
-{
-	return uv_now(a->loop);
-}
 
 int64_t
 aws_unix_now(const struct aws *a)
@@ -52,7 +44,7 @@ static const struct {
 static void
 url_of(const struct aws *a, enum aws_origin which, char out[1100])
 {
-	const char *url = conf_str(a->d->conf, origins[which].key);
+	const char *url = conf_str(a->session.d->conf, origins[which].key);
 
 	if (url != NULL)
 		(void)snprintf(out, 1100, "%s", url);
@@ -67,35 +59,28 @@ url_of(const struct aws *a, enum aws_origin which, char out[1100])
 static struct status
 connect_one(struct aws *a, struct resolver *resolver, struct span ca, enum aws_origin which)
 {
-	const struct conf *c = a->d->conf;
+	const struct conf *c = a->session.d->conf;
 	char url[1100];
-	struct upstream_opts o = { .loop = a->loop,
-		.resolver = resolver,
+	struct upstream_opts o = { .resolver = resolver,
 		.url = url,
 		.allow = origins[which].allow,
 		.allow_tls12 = strcmp(conf_str(c, "aws.tls_min"), "1.2") == 0,
-		.ca_pem = ca,
-		.limits = { .first_byte_ms = FETCH_TOTAL_MS,
-		    .idle_ms = FETCH_TOTAL_MS,
-		    .total_ms = FETCH_TOTAL_MS } };
+		.ca_pem = ca };
 
 	url_of(a, which, url);
 	o.plain = strncmp(url, "http:", 5) == 0 &&
 		  (origins[which].local || conf_bool(c, "aws.allow_plain_loopback"));
-	return upstream_new(&o, &a->upstreams[which]);
+	return session_connect(&a->session, &o, &a->upstreams[which]);
 }
 
 static struct status
 connect_all(struct aws *a, struct resolver *resolver, struct span system_ca, const char **ret_what)
 {
-	auto_buf struct buf own = BUF_INIT(CA_FILE_MAX);
-	struct span ca = system_ca;
+	auto_buf struct buf own = BUF_INIT(SESSION_CA_MAX);
+	struct span ca;
 
 	*ret_what = "aws.ca_file";
-	if (conf_str(a->d->conf, "aws.ca_file") != NULL) {
-		TRY(daemon_read_file(daemon_filef(a->d, "aws.ca_file"), &own));
-		ca = buf_span(&own);
-	}
+	TRY(session_ca(&a->session, "aws", system_ca, &own, &ca));
 	*ret_what = "aws.endpoint";
 	TRY(connect_one(a, resolver, ca, AWS_SECRETS_MANAGER));
 	if (a->method->origin == AWS_ORIGINS || a->method->origin == AWS_SECRETS_MANAGER)
@@ -114,7 +99,7 @@ copy(const char *value, const char *other, char *dst, size_t size)
 static struct status
 read_conf(struct aws *a, const char **ret_what)
 {
-	const struct conf *c = a->d->conf;
+	const struct conf *c = a->session.d->conf;
 	const char *which = conf_str(c, "aws.credentials");
 
 	*ret_what = "aws";
@@ -125,10 +110,11 @@ read_conf(struct aws *a, const char **ret_what)
 	for (size_t i = 0; i < aws_method_count && a->method == NULL; i++) {
 		const struct aws_method *m = &aws_methods[i];
 
-		if (strcmp(which, m->name) == 0 || (strcmp(which, "auto") == 0 && m->there(a->d)))
+		if (strcmp(which, m->name) == 0 ||
+		    (strcmp(which, "auto") == 0 && m->there(a->session.d)))
 			a->method = m;
 	}
-	return a->method != NULL && a->method->there(a->d) ? OK : fail(E_NOTFOUND);
+	return a->method != NULL && a->method->there(a->session.d) ? OK : fail(E_NOTFOUND);
 }
 
 struct status
@@ -144,15 +130,12 @@ aws_new(struct daemon *d, struct resolver *resolver, struct span system_ca, stru
 	a = calloc(1, sizeof(*a));
 	if (a == NULL)
 		return fail(E_NOMEM);
-	a->d = d;
-	a->loop = d->loop;
-	LIST_INIT(&a->works);
-	(void)uv_timer_init(a->loop, &a->timer);
-	uv_unref((uv_handle_t *)&a->timer);
-	a->timer.data = a;
+	session_init(&a->session, &aws_session_ops, d);
 	st = read_conf(a, ret_what);
-	if (is_ok(st))
+	if (is_ok(st)) {
+		a->session.method = a->method->name;
 		st = connect_all(a, resolver, system_ca, ret_what);
+	}
 	if (!is_ok(st))
 		aws_free(a);
 	else
@@ -160,25 +143,19 @@ aws_new(struct daemon *d, struct resolver *resolver, struct span system_ca, stru
 	return st;
 }
 
-static void
-on_timer_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
 void
 aws_free(struct aws *a)
 {
-	if (a == NULL)
-		return;
-	assert(LIST_EMPTY(&a->works));
-	a->closing = true;
-	if (a->opening)
-		return; /* aws_keys.c calls again */
-	fetch_cancel(a->fetch);
+	session_free(a == NULL ? NULL : &a->session);
+}
+
+void
+aws_done(struct session *s)
+{
+	struct aws *a = (struct aws *)s;
+
 	for (size_t i = 0; i < AWS_ORIGINS; i++)
 		upstream_free(a->upstreams[i]);
 	aws_keys_done(&a->keys);
 	secret_done(&a->imds_token);
-	uv_close((uv_handle_t *)&a->timer, on_timer_closed);
 }

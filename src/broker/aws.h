@@ -9,7 +9,6 @@
 struct daemon;
 struct aws;
 
-#define AWS_JOBS_MAX 256
 #define AWS_KEYS_AGE_MAX_MS LIFETIME_AGE_MAX_MS /* then they are read anew */
 #define AWS_KEYS_EARLY_MS 300000                /* before their end */
 

@@ -2,16 +2,11 @@
 #ifndef BROKER_AWS_INTERNAL_H
 #define BROKER_AWS_INTERNAL_H
 
-/* Shared by aws.c (parts and requests), aws_keys.c (our own credentials), aws_job.c (the work). */
-#include <sys/queue.h>
-
-#include <daemon/daemon.h>
-
+/* Shared by aws.c (parts), aws_keys.c (our own credentials), aws_job.c (the work). */
 #include "aws.h"
 #include "aws_answer.h"
-#include "breaker.h"
-#include "fetch.h"
 #include "secret_file.h"
+#include "session.h"
 #include "sigv4.h"
 
 #define AWS_REGION_MAX 32
@@ -25,37 +20,22 @@ enum aws_origin {
 	AWS_ORIGINS,
 };
 
-struct aws_work;
 struct aws_method;
 
 struct aws {
-	struct daemon *d;
-	uv_loop_t *loop;
+	struct session session; /* the first member */
 	char region[AWS_REGION_MAX + 1], profile[65], role_arn[AWS_ARN_MAX + 1];
 	struct upstream *upstreams[AWS_ORIGINS]; /* NULL: not needed */
 	const struct aws_method *method;
-	/* Our keys, and how they are fetched: one flight. */
 	struct aws_keys keys;
-	uint64_t keys_end_ms; /* of the loop's clock */
-	unsigned step;        /* of the method */
-	struct fetch *fetch;
-	bool opening; /* the files are being opened once more */
-	bool closing; /* freed when they have been */
+	unsigned step; /* of the method */
 	struct secret imds_token;
-	unsigned failures;
-	uint64_t not_before_ms;
-	enum secret_fault fault;
-	bool refused;
 	int64_t skew_s; /* of our clock: what AWS's Date said */
-	uv_timer_t timer;
-	struct breaker breaker;      /* of the work; fetching keys backs off by itself */
-	LIST_HEAD(, aws_work) works; /* all; those that wait for keys have no fetch */
-	size_t nworks;
 };
 
 /* aws.c */
-uint64_t aws_now(const struct aws *a);
 int64_t aws_unix_now(const struct aws *a); /* as AWS sees it */
+void aws_done(struct session *s);          /* as in session_ops */
 
 /* aws_keys.c */
 /* Where keys come from. Each step sends a request, or takes what is in a file. */
@@ -70,13 +50,11 @@ struct aws_method {
 };
 extern const struct aws_method aws_methods[];
 extern const size_t aws_method_count;
-bool aws_keys_ready(const struct aws *a);
-/* Fetch them, unless that is under way. The works hear of its end by aws_jobs_keys(). */
-void aws_keys_want(struct aws *a);
-void aws_keys_lost(struct aws *a);
-void aws_keys_timer(uv_timer_t *t);
+/* As in session_ops. */
+bool aws_prepare(struct session *s);
+void aws_login(struct session *s);
 
 /* aws_job.c */
-void aws_jobs_keys(struct aws *a);
+extern const struct session_ops aws_session_ops;
 
 #endif

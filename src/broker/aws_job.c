@@ -3,14 +3,12 @@
  * aws_job.c: the work on secrets of Secrets Manager: read, look for a new version.
  *
  * Runs in: broker. Trusts: AWS, for what it answers over verified TLS.
- * Owns: its works.
+ * Owns: nothing.
  * Invariants: every request is signed; keys that AWS calls expired are fetched anew once a work,
- * and a clock that it calls wrong is set by its own Date once; a work ends once, from the loop.
- * See: source.h, aws_internal.h, sigv4.h; the API reference of Secrets Manager.
+ * and a clock that it calls wrong is set by its own Date once.
+ * See: session.h, aws_internal.h, sigv4.h; the API reference of Secrets Manager.
  */
 #include "aws_internal.h"
-
-#include <stdlib.h>
 
 #include <base/cleanup.h>
 #include <http/write.h>
@@ -22,14 +20,8 @@
 #define SKEW_MIN_S 60
 
 struct aws_work {
-	LIST_ENTRY(aws_work) entry;
-	uv_timer_t timer;
-	struct aws *a;
-	struct source_job *job;
-	struct fetch *fetch;
+	struct work work;         /* the first member */
 	bool new_keys, new_clock; /* done once */
-	struct source_result result;
-	char version[AWS_VERSION_MAX + 1];
 };
 
 /* By enum lifetime_op. */
@@ -43,62 +35,9 @@ static const struct {
 	[LIFETIME_RENEW] = { NULL, NULL },
 };
 
-static void go_on(struct aws_work *w);
-static void on_answer(void *ctx, struct status st, const struct fetch_answer *ans);
-
-/* ---- the end of a work ---- */
-static void
-on_timer_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
-static void
-work_free(struct aws_work *w)
-{
-	if (w->fetch != NULL)
-		breaker_unknown(&w->a->breaker, aws_now(w->a));
-	fetch_cancel(w->fetch);
-	secret_done(&w->result.value);
-	LIST_REMOVE(w, entry);
-	w->a->nworks--;
-	uv_close((uv_handle_t *)&w->timer, on_timer_closed);
-}
-
-static void
-on_deliver(uv_timer_t *t)
-{
-	struct aws_work *w = t->data;
-	struct source_job *job = w->job;
-
-	job->work = NULL;
-	job->done(job, &w->result);
-	work_free(w);
-}
-
-static void
-finish(struct aws_work *w, enum secret_fault fault, bool refused, uint32_t retry_after_ms)
-{
-	w->result.fault = fault;
-	w->result.refused = refused;
-	w->result.retry_after_ms = retry_after_ms;
-	(void)uv_timer_start(&w->timer, on_deliver, 0, 0);
-}
-
-static void
-finish_status(struct aws_work *w, struct status st)
-{
-	if (st.code == E_NOTFOUND)
-		finish(w, SECRET_NOT_FOUND, true, 0);
-	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		finish(w, SECRET_INVALID, false, 0);
-	else
-		finish(w, SECRET_FAILED, false, 0);
-}
-
 /* ---- requests ---- */
 static struct status
-put_body(const struct aws_work *w, struct buf *out)
+put_body(const struct work *w, struct buf *out)
 {
 	struct json_writer j = json_writer(out);
 	const char *stage = rows[w->job->op].stage;
@@ -116,9 +55,9 @@ put_body(const struct aws_work *w, struct buf *out)
 
 /* All fields but the signature's, which covers each of them. */
 static struct status
-sign(const struct aws_work *w, struct fetch_request *r)
+sign(const struct work *w, struct fetch_request *r)
 {
-	const struct aws *a = w->a;
+	const struct aws *a = (const struct aws *)w->s;
 	char date[SIGV4_DATE_LEN + 1];
 	const struct sigv4_key key = { span_str(a->keys.id), &a->keys.secret };
 	const struct http_field fields[] = {
@@ -149,10 +88,9 @@ sign(const struct aws_work *w, struct fetch_request *r)
 }
 
 static struct status
-work_send(struct aws_work *w)
+send_request(struct work *w)
 {
-	struct aws *a = w->a;
-	struct upstream *u = a->upstreams[AWS_SECRETS_MANAGER];
+	struct upstream *u = ((struct aws *)w->s)->upstreams[AWS_SECRETS_MANAGER];
 	struct fetch_request r = FETCH_REQUEST_NONE;
 	struct status st = fetch_request_init(&r, u, "POST", SPAN_LIT("/"));
 
@@ -166,58 +104,12 @@ work_send(struct aws_work *w)
 		fetch_request_done(&r);
 		return st;
 	}
-	return fetch_start(a->loop, u, &r, on_answer, w, &w->fetch);
-}
-
-/* With keys: send. Without: they are fetched, and then it goes on. */
-static void
-go_on(struct aws_work *w)
-{
-	struct aws *a = w->a;
-	struct status st;
-
-	if (!aws_keys_ready(a)) {
-		aws_keys_want(a);
-		return;
-	}
-	if (!breaker_passes(&a->breaker, aws_now(a))) {
-		finish(w, SECRET_UNREACHABLE, false, 0);
-		return;
-	}
-	breaker_begin(&a->breaker, aws_now(a));
-	st = work_send(w);
-	if (!is_ok(st))
-		finish_status(w, st);
-}
-
-static bool
-waits(const struct aws_work *w)
-{
-	return w->fetch == NULL && !uv_is_active((const uv_handle_t *)&w->timer);
-}
-
-void
-aws_jobs_keys(struct aws *a)
-{
-	struct aws_work *w, *next;
-	bool ready = aws_keys_ready(a);
-	uint64_t now = aws_now(a);
-	uint32_t after = a->not_before_ms > now ? (uint32_t)(a->not_before_ms - now) : 0;
-
-	for (w = LIST_FIRST(&a->works); w != NULL; w = next) {
-		next = LIST_NEXT(w, entry);
-		if (!waits(w))
-			continue;
-		if (ready)
-			go_on(w);
-		else
-			finish(w, a->fault, a->refused, after);
-	}
+	return work_fetch(w, u, &r);
 }
 
 /* ---- answers ---- */
 static struct status
-take(struct aws_work *w, struct span body)
+take_answer(struct work *w, struct span body)
 {
 	w->result.reading = (struct lifetime_reading){ .version = w->version, .lease = "" };
 	if (w->job->op == LIFETIME_POLL)
@@ -229,13 +121,28 @@ take(struct aws_work *w, struct span body)
 static bool
 set_clock(struct aws_work *w, const struct fetch_answer *ans)
 {
-	int64_t off = ans->date_s - aws_unix_now(w->a);
+	struct aws *a = (struct aws *)w->work.s;
+	int64_t off = ans->date_s - aws_unix_now(a);
 
 	if (w->new_clock || ans->date_s == 0 || (off < SKEW_MIN_S && off > -SKEW_MIN_S))
 		return false;
 	w->new_clock = true;
-	w->a->skew_s += off;
-	diag(DIAG_WARN, "aws: our clock is off by %lld seconds", (long long)-w->a->skew_s);
+	a->skew_s += off;
+	diag(DIAG_WARN, "aws: our clock is off by %lld seconds", (long long)-a->skew_s);
+	return true;
+}
+
+/* The keys are not good: they are fetched anew, once a work. */
+static bool
+drop_keys(struct aws_work *w)
+{
+	struct aws *a = (struct aws *)w->work.s;
+
+	if (w->new_keys)
+		return false;
+	w->new_keys = true;
+	aws_keys_done(&a->keys);
+	session_lost(&a->session);
 	return true;
 }
 
@@ -244,76 +151,56 @@ on_refused(struct aws_work *w, const struct fetch_answer *ans)
 {
 	struct aws_error e = aws_error_of(ans->status, ans->body);
 
-	if (e.retry == AWS_CLOCK && set_clock(w, ans)) {
-		go_on(w);
-	} else if (e.retry == AWS_NEW_KEYS && !w->new_keys) {
-		w->new_keys = true;
-		aws_keys_lost(w->a);
-		go_on(w);
-	} else {
-		/* What makes no sense says nothing about what is held. */
-		finish(w, e.fault, e.retry != AWS_LATER && e.fault != SECRET_INVALID,
-		    ans->retry_after_ms);
+	if ((e.retry == AWS_CLOCK && set_clock(w, ans)) ||
+	    (e.retry == AWS_NEW_KEYS && drop_keys(w))) {
+		work_go_on(&w->work);
+		return;
 	}
+	/* What makes no sense says nothing about what is held. */
+	work_finish(&w->work, e.fault, e.retry != AWS_LATER && e.fault != SECRET_INVALID,
+	    ans->retry_after_ms);
 }
 
 static void
-on_answer(void *ctx, struct status st, const struct fetch_answer *ans)
+on_answer(struct work *w, struct status st, const struct fetch_answer *ans)
 {
-	struct aws_work *w = ctx;
-
-	w->fetch = NULL;
-	if (!is_ok(st) || ans->status >= 500)
-		breaker_bad(&w->a->breaker, aws_now(w->a));
-	else
-		breaker_good(&w->a->breaker);
 	if (!is_ok(st)) {
-		finish(w, st.code == E_RANGE ? SECRET_INVALID : SECRET_UNREACHABLE, false, 0);
-	} else if (ans->status != 200) {
-		on_refused(w, ans);
-	} else {
-		st = take(w, ans->body);
-		if (is_ok(st))
-			finish(w, SECRET_FAULT_NONE, false, 0);
-		else
-			finish_status(w, st);
+		work_finish(w, st.code == E_RANGE ? SECRET_INVALID : SECRET_UNREACHABLE, false, 0);
+		return;
 	}
+	if (ans->status != 200) {
+		on_refused((struct aws_work *)w, ans);
+		return;
+	}
+	st = take_answer(w, ans->body);
+	if (is_ok(st))
+		work_finish(w, SECRET_FAULT_NONE, false, 0);
+	else
+		work_finish_status(w, st);
 }
 
 /* ---- as a source ---- */
+static bool
+works(uint16_t status)
+{
+	return status < 500;
+}
+
 static struct status
-start(void *source, struct source_job *job)
+take(struct work *w)
 {
-	struct aws *a = source;
-	struct aws_work *w;
-
-	if (a->nworks == AWS_JOBS_MAX || rows[job->op].target == NULL)
-		return fail(E_FULL);
-	w = calloc(1, sizeof(*w));
-	if (w == NULL)
-		return fail(E_NOMEM);
-	w->a = a;
-	w->job = job;
-	(void)uv_timer_init(a->loop, &w->timer);
-	w->timer.data = w;
-	LIST_INSERT_HEAD(&a->works, w, entry);
-	a->nworks++;
-	job->work = w;
-	if (!aws_keys_ready(a) && a->fetch == NULL && !a->opening && aws_now(a) < a->not_before_ms)
-		finish(w, a->fault, a->refused, (uint32_t)(a->not_before_ms - aws_now(a)));
-	else
-		go_on(w);
-	return OK;
+	return rows[w->job->op].target == NULL ? fail(E_UNSUPPORTED) : OK;
 }
 
-static void
-cancel(struct source_job *job)
-{
-	struct aws_work *w = job->work;
+const struct session_ops aws_session_ops = { .name = "aws",
+	.verb = "credentials by",
+	.work_size = sizeof(struct aws_work),
+	.done = aws_done,
+	.prepare = aws_prepare,
+	.login = aws_login,
+	.take = take,
+	.send = send_request,
+	.answer = on_answer,
+	.works = works };
 
-	job->work = NULL;
-	if (w != NULL)
-		work_free(w);
-}
-
-const struct source_ops aws_ops = { start, cancel };
+const struct source_ops aws_ops = { work_start, work_cancel };

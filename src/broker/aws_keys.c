@@ -4,7 +4,7 @@
  *
  * Runs in: broker. Trusts: the files of our identity, read anew each time; what the endpoints say.
  * Owns: the keys, and the token of the instance's metadata service.
- * Invariants: one flight; keys are fetched anew five minutes before their end, at half of their
+ * Invariants: keys are fetched anew five minutes before their end, at half of their
  * time if that is short, and at least every hour; of instance metadata only version 2 is spoken; no
  * key comes from an environment.
  * See: aws_internal.h; AWS's guides to IMDSv2, AssumeRoleWithWebIdentity, container credentials.
@@ -15,12 +15,8 @@
 
 #include <base/cleanup.h>
 #include <base/clock.h>
-#include <base/rand.h>
 #include <http/write.h>
 
-#define BACKOFF_MIN_MS 500
-#define BACKOFF_MAX_MS 30000
-#define REFUSED_MS 15000
 #define IMDS_TTL_S "21600"
 #define IMDS_ROLES "/latest/meta-data/iam/security-credentials/"
 #define ROLE_NAME_MAX 128
@@ -44,7 +40,7 @@ file_take(struct aws *a, struct span body, struct aws_keys *ret)
 	auto_secret struct secret text = SECRET_NONE;
 
 	(void)body;
-	TRY(secret_file_read(daemon_filef(a->d, "aws.shared_file"), &text));
+	TRY(secret_file_read(daemon_filef(a->session.d, "aws.shared_file"), &text));
 	return aws_profile_parse(secret_borrow(&text), a->profile, ret);
 }
 
@@ -61,7 +57,7 @@ web_send(struct aws *a, struct fetch_request *r)
 {
 	auto_secret struct secret token = SECRET_NONE;
 
-	TRY(secret_file_read(daemon_filef(a->d, "aws.web_identity.token_file"), &token));
+	TRY(secret_file_read(daemon_filef(a->session.d, "aws.web_identity.token_file"), &token));
 	TRY(fetch_request_init(r, a->upstreams[AWS_STS], "POST", SPAN_LIT("/")));
 	TRY(http_put_field_str(&r->head, "content-type", "application/x-www-form-urlencoded"));
 	TRY(fetch_request_body(r, sizeof(STS_FIXED) + 3 * (AWS_ARN_MAX + token.len) + 64));
@@ -93,9 +89,9 @@ container_send(struct aws *a, struct fetch_request *r)
 	auto_secret struct secret token = SECRET_NONE;
 
 	TRY(fetch_request_init(r, u, "GET", span_str(base[0] == '\0' ? "/" : base)));
-	if (conf_str(a->d->conf, "aws.container.token_file") == NULL)
+	if (conf_str(a->session.d->conf, "aws.container.token_file") == NULL)
 		return OK;
-	TRY(secret_file_read(daemon_filef(a->d, "aws.container.token_file"), &token));
+	TRY(secret_file_read(daemon_filef(a->session.d, "aws.container.token_file"), &token));
 	return http_put_field(&r->head, SPAN_LIT("authorization"), secret_borrow(&token));
 }
 
@@ -187,88 +183,40 @@ const struct aws_method aws_methods[] = {
 };
 const size_t aws_method_count = sizeof(aws_methods) / sizeof(aws_methods[0]);
 
-/* ---- time ---- */
-static uint32_t
-roll(void)
-{
-	uint32_t r = 0;
-
-	return is_ok(rand_bytes(&r, sizeof(r))) ? r : 0;
-}
-
-bool
-aws_keys_ready(const struct aws *a)
-{
-	return a->keys.secret.ptr != NULL && aws_now(a) < a->keys_end_ms;
-}
-
-static void
-wake_at(struct aws *a, uint64_t at_ms)
-{
-	uint64_t now = aws_now(a);
-
-	(void)uv_timer_start(&a->timer, aws_keys_timer, at_ms > now ? at_ms - now : 0, 0);
-}
-
-static void
-failed(struct aws *a, enum secret_fault fault, bool refused, uint32_t retry_after_ms)
-{
-	uint64_t cap = BACKOFF_MIN_MS;
-
-	a->fault = fault;
-	a->refused = refused;
-	a->failures++;
-	for (unsigned i = 1; i < a->failures && cap < BACKOFF_MAX_MS; i++)
-		cap *= 2;
-	if (cap > BACKOFF_MAX_MS)
-		cap = BACKOFF_MAX_MS;
-	a->not_before_ms = aws_now(a) + BACKOFF_MIN_MS / 2 + roll() % cap + retry_after_ms +
-			   (refused ? REFUSED_MS : 0);
-	if (aws_keys_ready(a))
-		wake_at(a, a->not_before_ms);
-	if (a->failures == 1)
-		diag(DIAG_WARN, "aws: credentials by %s: %s", a->method->name,
-		    secret_fault_names[fault]);
-	aws_jobs_keys(a);
-}
-
+/* ---- the end ---- */
 static void
 failed_status(struct aws *a, struct status st)
 {
 	bool odd = st.code == E_SYNTAX || st.code == E_RANGE || st.code == E_NOTFOUND;
 
-	failed(a, odd ? SECRET_INVALID : SECRET_LOGIN, odd, 0);
+	session_failed(&a->session, odd ? SECRET_INVALID : SECRET_LOGIN, odd, 0);
 }
 
 /* They are there. Times of theirs are by the wall clock, ours are not. */
 static void
 arrived(struct aws *a, struct aws_keys *k)
 {
-	uint64_t now = aws_now(a), left = AWS_KEYS_AGE_MAX_MS, early;
+	uint64_t now = session_now(&a->session), left = AWS_KEYS_AGE_MAX_MS, early;
 	int64_t left_s = k->expires_s - aws_unix_now(a);
 
 	if (!http_value_ok(secret_borrow(&k->token)) && k->token.ptr != NULL) {
 		aws_keys_done(k);
-		failed(a, SECRET_INVALID, true, 0);
+		session_failed(&a->session, SECRET_INVALID, true, 0);
 		return;
 	}
 	if (k->expires_s != 0 && left_s < AWS_KEYS_AGE_MAX_MS / 1000)
 		left = left_s > 0 ? (uint64_t)left_s * 1000 : 0;
 	if (left == 0) {
 		aws_keys_done(k);
-		failed(a, SECRET_EXPIRED, false, 0);
+		session_failed(&a->session, SECRET_EXPIRED, false, 0);
 		return;
 	}
 	early = left > 2 * AWS_KEYS_EARLY_MS ? AWS_KEYS_EARLY_MS : left / 2;
 	aws_keys_done(&a->keys);
 	a->keys = *k;
 	*k = (struct aws_keys){ .expires_s = 0 };
-	a->keys_end_ms = now + left;
-	a->failures = 0;
-	a->not_before_ms = 0;
-	a->fault = SECRET_FAULT_NONE;
-	wake_at(a, a->keys_end_ms - early - roll() % (early / 4 + 1));
-	aws_jobs_keys(a);
+	session_open(
+	    &a->session, now + left, now + left - early - session_roll() % (early / 4 + 1));
 }
 
 /* ---- steps ---- */
@@ -296,15 +244,15 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *ans)
 	struct aws *a = ctx;
 	struct aws_error e;
 
-	a->fetch = NULL;
+	a->session.fetch = NULL;
 	if (!is_ok(st)) {
-		failed(a, SECRET_UNREACHABLE, false, 0);
+		session_failed(&a->session, SECRET_UNREACHABLE, false, 0);
 	} else if (ans->status == 200) {
 		take_answer(a, ans->body);
 	} else {
 		e = aws_error_of(ans->status, ans->body);
-		failed(a, e.retry == AWS_LATER ? e.fault : SECRET_LOGIN, e.retry != AWS_LATER,
-		    ans->retry_after_ms);
+		session_failed(&a->session, e.retry == AWS_LATER ? e.fault : SECRET_LOGIN,
+		    e.retry != AWS_LATER, ans->retry_after_ms);
 	}
 }
 
@@ -320,51 +268,26 @@ next_step(struct aws *a)
 	}
 	st = a->method->send[a->step](a, &r);
 	if (is_ok(st))
-		st = fetch_start(
-		    a->loop, a->upstreams[a->method->origin], &r, on_answer, a, &a->fetch);
+		st = fetch_start(a->session.loop, a->upstreams[a->method->origin], &r, on_answer, a,
+		    &a->session.fetch);
 	else
 		fetch_request_done(&r);
 	if (!is_ok(st))
 		failed_status(a, st);
 }
 
-static void
-on_opened(void *ctx)
+/* As in session_ops. */
+bool
+aws_prepare(struct session *s)
 {
-	struct aws *a = ctx;
-
-	a->opening = false;
-	if (a->closing)
-		aws_free(a);
-	else
-		next_step(a);
+	return ((struct aws *)s)->method->files;
 }
 
 void
-aws_keys_want(struct aws *a)
+aws_login(struct session *s)
 {
-	if (a->fetch != NULL || a->opening)
-		return;
-	if (aws_now(a) < a->not_before_ms) {
-		wake_at(a, a->not_before_ms);
-		return;
-	}
+	struct aws *a = (struct aws *)s;
+
 	a->step = 0;
-	if (a->method->files && is_ok(daemon_files_again(a->d, on_opened, a)))
-		a->opening = true;
-	else
-		next_step(a);
-}
-
-void
-aws_keys_timer(uv_timer_t *t)
-{
-	aws_keys_want(t->data);
-}
-
-void
-aws_keys_lost(struct aws *a)
-{
-	aws_keys_done(&a->keys);
-	a->keys_end_ms = 0;
+	next_step(a);
 }

@@ -4,21 +4,18 @@
  * statuses mean.
  *
  * Runs in: broker. Trusts: Vault, for what it answers over verified TLS.
- * Owns: the connections to Vault, the session and its files.
+ * Owns: the connections to Vault.
  * Invariants: a request goes to the configured address, or where a 307 leads among the
  * configured hosts, over https; a token is sent nowhere else.
  * See: vault.h, vault_login.c, vault_job.c; Vault's HTTP API.
  */
 #include "vault_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <base/cleanup.h>
 #include <http/write.h>
-
-#define CA_FILE_MAX (1U << 20)
 
 /* ---- the configuration ---- */
 static struct status
@@ -57,6 +54,7 @@ read_method(struct vault *v, struct daemon *d, const char **ret_what)
 	if (m == NULL)
 		return fail(E_NOTFOUND);
 	v->method = m;
+	v->session.method = m->name;
 	TRY(copy(conf_strf(d->conf, "vault.auth.%s.mount", m->name), v->mount, sizeof(v->mount)));
 	TRY(copy(
 	    conf_strf(d->conf, "vault.auth.%s.%s", m->name, m->first), v->role, sizeof(v->role)));
@@ -99,38 +97,31 @@ read_conf(struct vault *v, struct daemon *d, const char **ret_what)
 static struct status
 add_upstream(struct vault *v, struct resolver *resolver, struct span ca, const char *url)
 {
-	struct upstream_opts o = { .loop = v->loop,
-		.resolver = resolver,
+	struct upstream_opts o = { .resolver = resolver,
 		.url = url,
 		.allow = ADDRESS_BIT(ADDRESS_PRIVATE) | ADDRESS_BIT(ADDRESS_LOOPBACK),
 		.plain = v->plain,
 		.allow_tls12 = v->tls12,
-		.ca_pem = ca,
-		.limits = { .first_byte_ms = FETCH_TOTAL_MS,
-		    .idle_ms = FETCH_TOTAL_MS,
-		    .total_ms = FETCH_TOTAL_MS } };
+		.ca_pem = ca };
 	size_t n = 0;
 
 	o.cert_pem = secret_borrow(&v->cert);
 	o.key_pem = secret_borrow(&v->cert_key);
 	while (v->upstreams[n] != NULL)
 		n++;
-	return upstream_new(&o, &v->upstreams[n]);
+	return session_connect(&v->session, &o, &v->upstreams[n]);
 }
 
 static struct status
 connect_all(
     struct vault *v, struct resolver *resolver, struct span system_ca, const char **ret_what)
 {
-	auto_buf struct buf own = BUF_INIT(CA_FILE_MAX);
-	struct span ca = system_ca;
+	auto_buf struct buf own = BUF_INIT(SESSION_CA_MAX);
+	struct span ca;
 	char url[300];
 
 	*ret_what = "vault.ca_file";
-	if (conf_str(v->d->conf, "vault.ca_file") != NULL) {
-		TRY(daemon_read_file(daemon_filef(v->d, "vault.ca_file"), &own));
-		ca = buf_span(&own);
-	}
+	TRY(session_ca(&v->session, "vault", system_ca, &own, &ca));
 	*ret_what = "vault.address";
 	TRY(add_upstream(v, resolver, ca, v->address));
 	*ret_what = "vault.redirect_hosts";
@@ -154,13 +145,8 @@ vault_new(struct daemon *d, struct resolver *resolver, struct span system_ca, st
 	v = calloc(1, sizeof(*v));
 	if (v == NULL)
 		return fail(E_NOMEM);
-	v->d = d;
-	v->loop = d->loop;
-	LIST_INIT(&v->works);
+	session_init(&v->session, &vault_session_ops, d);
 	vault_jobs_forget();
-	(void)uv_timer_init(v->loop, &v->timer);
-	uv_unref((uv_handle_t *)&v->timer);
-	v->timer.data = v;
 	st = read_conf(v, d, ret_what);
 	if (is_ok(st))
 		st = connect_all(v, resolver, system_ca, ret_what);
@@ -171,22 +157,17 @@ vault_new(struct daemon *d, struct resolver *resolver, struct span system_ca, st
 	return st;
 }
 
-static void
-on_timer_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
 void
 vault_free(struct vault *v)
 {
-	if (v == NULL)
-		return;
-	assert(LIST_EMPTY(&v->works));
-	v->closing = true;
-	if (v->opening)
-		return; /* vault_login.c calls again */
-	fetch_cancel(v->fetch);
+	session_free(v == NULL ? NULL : &v->session);
+}
+
+void
+vault_done(struct session *s)
+{
+	struct vault *v = (struct vault *)s;
+
 	for (size_t i = 0; i <= VAULT_REDIRECTS_MAX; i++)
 		upstream_free(v->upstreams[i]);
 	secret_done(&v->cert);
@@ -194,7 +175,6 @@ vault_free(struct vault *v)
 	secret_done(&v->token);
 	secret_done(&v->wrapping);
 	secret_done(&v->secret_id);
-	uv_close((uv_handle_t *)&v->timer, on_timer_closed);
 }
 
 bool
@@ -217,12 +197,6 @@ vault_redirect(struct vault *v, const struct fetch_answer *a)
 }
 
 /* ---- requests and statuses ---- */
-uint64_t
-vault_now(const struct vault *v)
-{
-	return uv_now(v->loop);
-}
-
 struct status
 vault_request(const struct vault *v, const char *method, struct span target,
     const struct secret *token, struct fetch_request *ret)

@@ -10,7 +10,6 @@ struct daemon;
 struct vault;
 
 #define VAULT_TOKEN_AGE_MAX_MS LIFETIME_AGE_MAX_MS /* then we log in anew */
-#define VAULT_JOBS_MAX 256
 #define VAULT_REDIRECTS_MAX 8
 
 extern const struct source_ops vault_ops;

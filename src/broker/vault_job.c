@@ -3,11 +3,10 @@
  * vault_job.c: the work on Vault's secrets: read, look for a new version, renew a lease.
  *
  * Runs in: broker. Trusts: Vault, for what it answers over verified TLS.
- * Owns: its works, and what is known of the mounts behind the references.
+ * Owns: what is known of the mounts behind the references.
  * Invariants: a token that stops being good is told from a policy that says no: only then we log
- * in again, once a work; a lease is renewed by the token that it came by, or not at all; a work
- * ends once, from the loop.
- * See: source.h, vault_internal.h; Vault's HTTP API: kv/v2, sys/leases, sys/internal/ui/mounts.
+ * in again, once a work; a lease is renewed by the token that it came by, or not at all.
+ * See: session.h, vault_internal.h; Vault's HTTP API: kv/v2, sys/leases, sys/internal/ui/mounts.
  */
 #include "vault_internal.h"
 
@@ -38,75 +37,20 @@ enum work_step {
 };
 
 struct vault_work {
-	LIST_ENTRY(vault_work) entry;
-	uv_timer_t timer;
-	struct vault *v;
-	struct source_job *job;
+	struct work work; /* the first member */
 	struct vault_place *place;
 	enum work_step step;
-	struct fetch *fetch;
 	uint32_t generation;
 	bool relogged, redirected;
-	struct source_result result;
 	struct vault_value value; /* the texts that the result borrows */
-	char version[SECRET_VERSION_MAX + 1];
 };
 
 static LIST_HEAD(, vault_place) places = LIST_HEAD_INITIALIZER(places);
 
-static void go_on(struct vault_work *w);
-static void on_answer(void *ctx, struct status st, const struct fetch_answer *a);
-
-/* ---- the end of a work ---- */
-static void
-on_timer_closed(uv_handle_t *h)
+static struct vault *
+vault_of(const struct vault_work *w)
 {
-	free(h->data);
-}
-
-static void
-work_free(struct vault_work *w)
-{
-	if (w->fetch != NULL)
-		breaker_unknown(&w->v->breaker, vault_now(w->v));
-	fetch_cancel(w->fetch);
-	secret_done(&w->value.value);
-	secret_done(&w->result.value);
-	LIST_REMOVE(w, entry);
-	w->v->nworks--;
-	uv_close((uv_handle_t *)&w->timer, on_timer_closed);
-}
-
-static void
-on_deliver(uv_timer_t *t)
-{
-	struct vault_work *w = t->data;
-	struct source_job *job = w->job;
-
-	job->work = NULL;
-	job->done(job, &w->result);
-	work_free(w);
-}
-
-static void
-finish(struct vault_work *w, enum secret_fault fault, bool refused, uint32_t retry_after_ms)
-{
-	w->result.fault = fault;
-	w->result.refused = refused;
-	w->result.retry_after_ms = retry_after_ms;
-	(void)uv_timer_start(&w->timer, on_deliver, 0, 0);
-}
-
-/* An answer that makes no sense says nothing about what is held: only no and not there do. */
-static void
-finish_status(struct vault_work *w, struct status st)
-{
-	if (st.code == E_NOTFOUND)
-		finish(w, SECRET_NOT_FOUND, true, 0);
-	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		finish(w, SECRET_INVALID, w->job->op == LIFETIME_RENEW, 0);
-	else
-		finish(w, SECRET_FAILED, false, 0);
+	return (struct vault *)w->work.s;
 }
 
 /* ---- requests ---- */
@@ -145,7 +89,8 @@ target_previous(const struct vault_work *w, struct buf *out)
 	const struct vault_place *p = w->place;
 	uint64_t n;
 
-	if (!p->mount.kv2 || !is_ok(span_u64(span_str(w->job->version), UINT32_MAX, &n)) || n < 2)
+	if (!p->mount.kv2 || !is_ok(span_u64(span_str(w->work.job->version), UINT32_MAX, &n)) ||
+	    n < 2)
 		return fail(E_NOTFOUND);
 	return buf_printf(out, "/v1/%sdata/%s?version=%llu", p->mount.path, rest_of(p),
 	    (unsigned long long)n - 1);
@@ -164,7 +109,7 @@ target_poll(const struct vault_work *w, struct buf *out)
 static struct status
 target_renew(const struct vault_work *w, struct buf *out)
 {
-	if (w->place->generation != w->v->generation)
+	if (w->place->generation != vault_of(w)->generation)
 		return fail(E_NOTFOUND); /* it ends with the token that it came by */
 	return buf_put_str(out, "/v1/sys/leases/renew");
 }
@@ -176,7 +121,7 @@ put_renew(const struct vault_work *w, struct buf *out)
 
 	json_put_object(&j);
 	json_put_key(&j, "lease_id");
-	json_put_text(&j, w->job->lease);
+	json_put_text(&j, w->work.job->lease);
 	json_put_key(&j, "increment");
 	json_put_u64(&j, RENEW_S);
 	json_put_end(&j);
@@ -208,7 +153,8 @@ lease_name(const char *lease)
 static uint64_t
 leased_for(const struct vault_work *w)
 {
-	uint64_t now = vault_now(w->v), end = w->v->token_end_ms, ms = w->value.lease_s * 1000;
+	const struct session *s = w->work.s;
+	uint64_t now = session_now(s), end = s->end_ms, ms = w->value.lease_s * 1000;
 	uint64_t left = end > now ? end - now : 0;
 
 	/* It does not outlive our token; and 0 would say that it has no end. */
@@ -221,17 +167,18 @@ static struct status
 take_value(struct vault_work *w, const struct fetch_answer *a)
 {
 	struct vault_value *val = &w->value;
-	struct lifetime_reading *r = &w->result.reading;
+	struct lifetime_reading *r = &w->work.result.reading;
 
-	TRY(vault_value_parse(a->body, w->place->mount.kv2, w->job->ref.field, val));
-	w->result.value = secret_take(&val->value);
-	*r = (struct lifetime_reading){ .version = w->version, .lease = "" };
+	TRY(vault_value_parse(a->body, w->place->mount.kv2, w->work.job->ref.field, val));
+	w->work.result.value = secret_take(&val->value);
+	*r = (struct lifetime_reading){ .version = w->work.version, .lease = "" };
 	if (w->place->mount.kv2) {
-		(void)snprintf(
-		    w->version, sizeof(w->version), "%llu", (unsigned long long)val->version);
+		(void)snprintf(w->work.version, sizeof(w->work.version), "%llu",
+		    (unsigned long long)val->version);
 	} else if (val->lease[0] != '\0') {
 		w->place->generation = w->generation;
-		(void)snprintf(w->version, sizeof(w->version), "%.64s", lease_name(val->lease));
+		(void)snprintf(
+		    w->work.version, sizeof(w->work.version), "%.64s", lease_name(val->lease));
 		r->lease = val->lease;
 		r->lease_ms = leased_for(w);
 		r->renewable = val->renewable && strlen(val->lease) <= SECRET_LEASE_MAX;
@@ -245,15 +192,17 @@ take_poll(struct vault_work *w, const struct fetch_answer *a)
 	uint64_t version;
 
 	TRY(vault_metadata_parse(a->body, &version));
-	(void)snprintf(w->version, sizeof(w->version), "%llu", (unsigned long long)version);
-	w->result.reading = (struct lifetime_reading){ .version = w->version, .lease = "" };
+	(void)snprintf(
+	    w->work.version, sizeof(w->work.version), "%llu", (unsigned long long)version);
+	w->work.result.reading = (struct lifetime_reading){ .version = w->work.version,
+		.lease = "" };
 	return OK;
 }
 
 static struct status
 take_renew(struct vault_work *w, const struct fetch_answer *a)
 {
-	struct lifetime_reading *r = &w->result.reading;
+	struct lifetime_reading *r = &w->work.result.reading;
 
 	TRY(vault_lease_parse(a->body, &w->value.lease_s, &r->renewable));
 	r->lease_ms = leased_for(w);
@@ -277,9 +226,9 @@ static const struct {
 static struct status
 send_request(struct vault_work *w, struct span target)
 {
-	struct vault *v = w->v;
-	bool body = w->step == WORK_MAIN && rows[w->job->op].put != NULL;
-	const char *method = w->step == WORK_MAIN ? rows[w->job->op].method : "GET";
+	struct vault *v = vault_of(w);
+	bool body = w->step == WORK_MAIN && rows[w->work.job->op].put != NULL;
+	const char *method = w->step == WORK_MAIN ? rows[w->work.job->op].method : "GET";
 	struct fetch_request r = FETCH_REQUEST_NONE;
 	struct status st = vault_request(v, method, target, &v->token, &r);
 
@@ -288,19 +237,20 @@ send_request(struct vault_work *w, struct span target)
 		if (is_ok(st))
 			st = fetch_request_body(&r, TARGET_MAX);
 		if (is_ok(st))
-			st = rows[w->job->op].put(w, &r.body);
+			st = rows[w->work.job->op].put(w, &r.body);
 	}
 	if (!is_ok(st)) {
 		fetch_request_done(&r);
 		return st;
 	}
 	w->generation = v->generation;
-	return fetch_start(v->loop, v->upstreams[v->at], &r, on_answer, w, &w->fetch);
+	return work_fetch(&w->work, v->upstreams[v->at], &r);
 }
 
 static struct status
-work_send(struct vault_work *w)
+send_step(struct work *work)
 {
+	struct vault_work *w = (struct vault_work *)work;
 	auto_buf struct buf target = BUF_INIT(TARGET_MAX);
 
 	if (w->step == WORK_CHECK)
@@ -308,7 +258,7 @@ work_send(struct vault_work *w)
 	else if (!w->place->known)
 		TRY(target_mount(w, &target));
 	else
-		TRY(rows[w->job->op].target(w, &target));
+		TRY(rows[work->job->op].target(w, &target));
 	if (w->step != WORK_CHECK)
 		w->step = w->place->known ? WORK_MAIN : WORK_MOUNT;
 	return send_request(w, buf_span(&target));
@@ -323,52 +273,6 @@ vault_jobs_forget(void)
 	p->known = false;
 }
 
-/* With a token: send. Without: the session calls again, or says why not. */
-static void
-go_on(struct vault_work *w)
-{
-	struct vault *v = w->v;
-	struct status st;
-
-	if (!vault_session_ready(v)) {
-		vault_session_want(v);
-		return;
-	}
-	if (!breaker_passes(&v->breaker, vault_now(v))) {
-		finish(w, SECRET_UNREACHABLE, false, 0);
-		return;
-	}
-	breaker_begin(&v->breaker, vault_now(v));
-	st = work_send(w);
-	if (!is_ok(st))
-		finish_status(w, st);
-}
-
-static bool
-waits(const struct vault_work *w)
-{
-	return w->fetch == NULL && !uv_is_active((const uv_handle_t *)&w->timer);
-}
-
-void
-vault_jobs_login(struct vault *v)
-{
-	struct vault_work *w, *next;
-	bool ready = vault_session_ready(v);
-	uint64_t now = vault_now(v);
-	uint32_t after = v->not_before_ms > now ? (uint32_t)(v->not_before_ms - now) : 0;
-
-	for (w = LIST_FIRST(&v->works); w != NULL; w = next) {
-		next = LIST_NEXT(w, entry);
-		if (!waits(w))
-			continue;
-		if (ready)
-			go_on(w);
-		else
-			finish(w, v->fault, v->refused, after);
-	}
-}
-
 /* 403: the token may be gone, or it may not do this. It is asked about itself. */
 static void
 on_denied(struct vault_work *w)
@@ -376,14 +280,14 @@ on_denied(struct vault_work *w)
 	if (w->step == WORK_CHECK) {
 		w->relogged = true;
 		w->step = WORK_MAIN;
-		vault_session_lost(w->v, w->generation);
+		vault_token_lost(vault_of(w), w->generation);
 	} else if (w->relogged) {
-		finish(w, SECRET_DENIED, true, 0);
+		work_finish(&w->work, SECRET_DENIED, true, 0);
 		return;
 	} else {
 		w->step = WORK_CHECK;
 	}
-	go_on(w);
+	work_go_on(&w->work);
 }
 
 static void
@@ -393,63 +297,60 @@ on_good(struct vault_work *w, const struct fetch_answer *a)
 
 	assert(a != NULL);           /* no fault: there is an answer */
 	if (w->step == WORK_CHECK) { /* the token is good: it was the policy */
-		finish(w, SECRET_DENIED, true, 0);
+		work_finish(&w->work, SECRET_DENIED, true, 0);
 		return;
 	}
-	st = w->step == WORK_MOUNT ? take_mount(w, a) : rows[w->job->op].take(w, a);
+	st = w->step == WORK_MOUNT ? take_mount(w, a) : rows[w->work.job->op].take(w, a);
 	if (!is_ok(st))
-		finish_status(w, st);
+		work_finish_status(&w->work, st);
 	else if (w->step == WORK_MOUNT)
-		go_on(w);
+		work_go_on(&w->work);
 	else
-		finish(w, SECRET_FAULT_NONE, false, 0);
-}
-
-/* Does Vault work? One that is sealed or says no does. */
-static void
-judge(struct vault *v, struct status st, const struct fetch_answer *a)
-{
-	if (!is_ok(st) || (a->status >= 500 && a->status != 503))
-		breaker_bad(&v->breaker, vault_now(v));
-	else
-		breaker_good(&v->breaker);
+		work_finish(&w->work, SECRET_FAULT_NONE, false, 0);
 }
 
 static void
-on_answer(void *ctx, struct status st, const struct fetch_answer *a)
+on_answer(struct work *work, struct status st, const struct fetch_answer *a)
 {
-	struct vault_work *w = ctx;
+	struct vault_work *w = (struct vault_work *)work;
+	struct vault *v = vault_of(w);
 	bool refused;
 	enum secret_fault fault = vault_fault(st, a, &refused);
 
-	w->fetch = NULL;
-	judge(w->v, st, a);
 	if (!is_ok(st))
-		w->v->at = 0;
-	if (a != NULL && a->status == 307 && !w->redirected && vault_redirect(w->v, a)) {
+		v->at = 0;
+	if (a != NULL && a->status == 307 && !w->redirected && vault_redirect(v, a)) {
 		w->redirected = true;
-		go_on(w);
+		work_go_on(work);
 	} else if (a != NULL && a->status == 403) {
 		on_denied(w);
 	} else if (fault != SECRET_FAULT_NONE) {
 		w->place->known = w->place->known && fault != SECRET_NOT_FOUND;
 		if (fault == SECRET_INVALID) /* a renewal that is not possible ends in a reading */
-			refused = w->job->op == LIFETIME_RENEW;
-		finish(w, fault, refused, a == NULL ? 0 : a->retry_after_ms);
+			refused = work->job->op == LIFETIME_RENEW;
+		work_finish(work, fault, refused, a == NULL ? 0 : a->retry_after_ms);
 	} else {
 		on_good(w, a);
 	}
 }
 
 /* ---- as a source ---- */
-static struct status
-find_place(const struct reference *ref, struct vault_place **ret)
+/* One that is sealed or says no does work. */
+static bool
+works(uint16_t status)
 {
-	struct vault_place *p;
+	return status < 500 || status == 503;
+}
+
+static struct status
+take(struct work *w)
+{
+	struct vault_place **ret = &((struct vault_work *)w)->place, *p;
+	struct span text = w->job->ref.place;
 
 	LIST_FOREACH(p, &places, entry)
 	{
-		if (span_eq(span_str(p->text), ref->place)) {
+		if (span_eq(span_str(p->text), text)) {
 			*ret = p;
 			return OK;
 		}
@@ -457,7 +358,7 @@ find_place(const struct reference *ref, struct vault_place **ret)
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return fail(E_NOMEM);
-	if (!is_ok(span_to_cstr(ref->place, p->text, sizeof(p->text)))) {
+	if (!is_ok(span_to_cstr(text, p->text, sizeof(p->text)))) {
 		free(p);
 		return fail(E_RANGE);
 	}
@@ -466,43 +367,15 @@ find_place(const struct reference *ref, struct vault_place **ret)
 	return OK;
 }
 
-static struct status
-start(void *source, struct source_job *job)
-{
-	struct vault *v = source;
-	struct vault_place *place;
-	struct vault_work *w;
+const struct session_ops vault_session_ops = { .name = "vault",
+	.verb = "login by",
+	.work_size = sizeof(struct vault_work),
+	.done = vault_done,
+	.prepare = vault_prepare,
+	.login = vault_login,
+	.take = take,
+	.send = send_step,
+	.answer = on_answer,
+	.works = works };
 
-	if (v->nworks == VAULT_JOBS_MAX || v->stopped != NULL)
-		return fail(E_FULL);
-	TRY(find_place(&job->ref, &place));
-	w = calloc(1, sizeof(*w));
-	if (w == NULL)
-		return fail(E_NOMEM);
-	w->v = v;
-	w->job = job;
-	w->place = place;
-	(void)uv_timer_init(v->loop, &w->timer);
-	w->timer.data = w;
-	LIST_INSERT_HEAD(&v->works, w, entry);
-	v->nworks++;
-	job->work = w;
-	if (!vault_session_ready(v) && v->fetch == NULL && !v->opening &&
-	    vault_now(v) < v->not_before_ms)
-		finish(w, v->fault, v->refused, (uint32_t)(v->not_before_ms - vault_now(v)));
-	else
-		go_on(w);
-	return OK;
-}
-
-static void
-cancel(struct source_job *job)
-{
-	struct vault_work *w = job->work;
-
-	job->work = NULL;
-	if (w != NULL)
-		work_free(w);
-}
-
-const struct source_ops vault_ops = { start, cancel };
+const struct source_ops vault_ops = { work_start, work_cancel };

@@ -3,34 +3,18 @@
 Manager (moto, with signatures checked): rotation under load, a sealed Vault, revoked tokens, deleted secrets.
 
 Shortened for the test: how often a new version is looked for (vault.poll_s, aws.poll_s: 2 s instead of 20),
-the time for which Vault is sealed (15 s), and the leases of the database (6 s, at most 20 s)."""
+the time for which Vault is sealed (15 s), and the leases of the database (6 s, at most 20 s). test_credentials_long.py has the first two in full."""
 
 import time
 
 import pytest
 
+from credentials import CHAT, answered, ask, key_in_vault, wait_until
 from instance import Instance
 from load import steady
 from upstreams import entry, models_at
 
-CHAT = {"model": "gpt", "messages": [{"role": "user", "content": "Hi."}]}
 POLL = ", poll_s: 2 }"
-NEVER_USED_AGAIN_S = 60
-
-
-def ask(inst):
-    return inst.request("POST", "/v1/chat/completions", CHAT)
-
-
-def answered(inst):
-    return ask(inst)[0] == 200
-
-
-def wait_until(what, seconds):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
 
 
 def shorter(conf):
@@ -38,25 +22,10 @@ def shorter(conf):
 
 
 @pytest.fixture
-def fresh(provider, vault, authority, tmp_path):
+def fresh(provider, vault, authority):
     """A running instance whose provider's key lies in Vault; the key is `one`."""
-    provider.forget()
-    vault.put("providers/gpt", {"key": "sk-one-0123456789"})
-    provider.keys = {"sk-one-0123456789"}
-    inst = Instance()
-    inst.edit(models_at({"real": entry(provider, authority, credential="vault:secret/providers/gpt#key")},
-                        {"gpt": [("real", "gpt-real")]}, vault=shorter(vault.approle(inst.dir))))
-    try:
-        inst.start()
-        wait_until(lambda: answered(inst), 10)
+    with key_in_vault(provider, vault, authority, shorter) as inst:
         yield inst
-        assert provider.refused() == []
-    except BaseException:
-        print(inst.text_log())
-        raise
-    finally:
-        inst.remove()
-        provider.keys = None
 
 
 def test_rotation_with_overlap(fresh, provider, vault):
