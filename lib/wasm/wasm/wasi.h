@@ -24,7 +24,8 @@
 #define WASI_PATH_MAX 1024
 #define WASI_DEPTH_MAX 16
 #define WASI_SCRATCH_FD 3
-#define WASI_SCRATCH_PATH "/scratch"
+#define WASI_SCRATCH_PATH \
+	"/" /* so that "notes.txt" and "/notes.txt" are both found by every libc */
 
 /* What a function answers instead of an errno: the guest is to be ended; `end` says why. */
 #define WASI_LEAVE UINT32_C(0x10000)
@@ -44,11 +45,17 @@ struct wasi_memory {
 
 /* A descriptor of the guest. */
 struct wasi_fd {
-	uint8_t kind;   /* enum wasi_fd_kind; 0: free */
-	uint16_t flags; /* append, … as WASI's fdflags */
+	uint8_t kind; /* enum wasi_fd_kind (wasi_guest.h); 0: free */
+	bool preopened;
+	uint16_t flags; /* WASI's fdflags */
 	uint32_t node;  /* of the scratch directory */
 	uint64_t at;
 	uint64_t rights, inheriting;
+};
+
+/* Bytes of the guest's memory that lie within it. */
+struct wasi_vector {
+	uint32_t at, len;
 };
 
 struct wasi_scratch; /* wasi_scratch.h */
@@ -72,14 +79,13 @@ struct wasi_ctx {
 	enum wasi_end end;
 	uint32_t exit_code;
 
-	/* Counters of this call. */
-	uint64_t calls;
-	uint64_t calls_refused; /* ENOSYS, and what a capability would have allowed */
+	uint64_t refused; /* calls that are not offered, or that no capability allows */
 
 	/* Own. */
 	uint64_t in_at;
 	struct wasi_fd fds[WASI_FDS_MAX];
 	struct wasi_scratch *scratch;
+	struct wasi_vector vectors[WASI_VECTORS_MAX]; /* a copy: a read may overwrite the guest's */
 };
 
 /*
