@@ -46,12 +46,19 @@ struct status
 schema_validate(
     const struct schema *s, const struct json_doc *d, uint32_t tok, struct schema_fault *fault)
 {
-	struct check k = { .s = s, .d = d, .tok = tok };
+	return schema_validate_within(
+	    s, d, tok, SCHEMA_STEPS_BASE + SCHEMA_STEPS_PER_BYTE * (uint64_t)d->src.len, fault);
+}
+
+struct status
+schema_validate_within(const struct schema *s, const struct json_doc *d, uint32_t tok,
+    uint64_t steps, struct schema_fault *fault)
+{
+	struct check k = { .s = s, .d = d, .tok = tok, .steps = steps };
 	struct status st;
 
 	if (tok >= d->count)
 		return fail(E_NOTFOUND);
-	k.steps = SCHEMA_STEPS_BASE + SCHEMA_STEPS_PER_BYTE * (uint64_t)d->src.len;
 	st = check_node(&k, s->root, tok);
 	if (is_ok(st) || fault == NULL)
 		return st;

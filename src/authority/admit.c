@@ -235,6 +235,8 @@ decide(struct turn *t, const struct ga_admit *m)
 	error = policy_decide(&a->policies, p, &d);
 	if (error != ERROR_NONE || m->endpoint == ENDPOINT_MODELS)
 		return error;
+	if (m->endpoint >= ENDPOINT_TOOL_PUSH) /* no catalog of users' tools is kept here yet */
+		return ERROR_UNAVAILABLE;
 	return actor->link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
 }
 

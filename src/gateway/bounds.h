@@ -31,6 +31,11 @@
 #define TOOL_TEXT_MAX (16U << 10)      /* of stdout and of stderr, each, that a model sees */
 #define ANSWER_TOKENS_MAX (1U << 20)   /* JSON tokens in an answer or event of a provider */
 #define RUN_OUTPUT_MAX (64U << 20)     /* of one run; the executor's own limits are lower */
-#define REQUESTS_SPARE_MAX 64          /* request objects kept for the next connection */
+#define READMITTED_MAX 4               /* times that tools may change while a request is admitted */
+#define TOOL_DEFS_MAX 64               /* tools whose compiled schemas are kept */
+#define TOOL_DEFS_BYTES_MAX (16UL << 20) /* and what they may take together */
+#define TOOL_CHECK_STEPS_MAX 4000000     /* of one check against a user's schema */
+#define TOOL_BUILD_MS_MAX 60000          /* compiling an upload, beside RUN_GRACE_MS */
+#define REQUESTS_SPARE_MAX 64            /* request objects kept for the next connection */
 
 #endif

@@ -50,7 +50,9 @@ error_put_param(const struct request *r, enum error error, struct json_writer *w
 		json_put_text(w, "/language");
 	else if (error == ERROR_MODEL_NOT_FOUND || error == ERROR_DIALECT)
 		json_put_text(w, "/model");
-	else if ((error == ERROR_INVALID_FIELD || error == ERROR_INVALID_JSON) && r->detail != NULL)
+	else if ((error == ERROR_INVALID_FIELD || error == ERROR_INVALID_JSON ||
+		     error == ERROR_TOOL_INVALID) &&
+		 r->detail != NULL)
 		json_put_text(w, r->param);
 	else
 		json_put_null(w);

@@ -16,8 +16,9 @@
 #include "budget.h"
 #include "source.h"
 #include "timeout.h"
+#include "tool_def.h"
 
-#define ROUTES_MAX 16
+#define ROUTES_MAX 32
 #define MODELS_MAX 1024
 
 struct conn;
@@ -67,6 +68,7 @@ struct gateway {
 	struct model_name models[MODELS_MAX];
 	size_t nmodels;
 	uint64_t turn_output_max; /* bytes */
+	struct tool_defs tool_defs;
 
 	/* loop hooks */
 	uv_prepare_t prepare;

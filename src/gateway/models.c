@@ -86,7 +86,6 @@ models_finish(struct turn *t, const struct ga_admitted *m)
 	struct request *r = t->r;
 	struct span wanted = r->route_param;
 
-	t->state = TURN_IDLE;
 	if (wanted.len == 0)
 		r->style->put_models(r, &w, m->models);
 	else if (has_name(m->models, wanted))
@@ -97,5 +96,4 @@ models_finish(struct turn *t, const struct ga_admitted *m)
 		reply_json(r, 200, buf_span(&out));
 	else
 		reply_error(r, ERROR_INTERNAL);
-	request_over(r);
 }

@@ -109,6 +109,7 @@ request_reset(struct request *r)
 	r->style = &style_openai;
 	r->route = NULL;
 	r->route_param = r->query = SPAN_EMPTY;
+	r->tool_version = 0;
 	r->turn.call.anthropic_version = r->turn.call.anthropic_beta = SPAN_EMPTY;
 	r->param[0] = '\0';
 	r->detail = NULL;
@@ -366,6 +367,27 @@ check_schema(struct request *r)
 	return ERROR_INVALID_FIELD;
 }
 
+/* Fields, query and the path's parameter. */
+static enum error
+check_head(struct request *r)
+{
+	enum error error = ERROR_NONE;
+
+	if (r->route->param_ok != NULL && !r->route->param_ok(r->route_param)) {
+		r->detail = "the path has no name of a tool";
+		return ERROR_INVALID_FIELD;
+	}
+	if (r->style->read_head != NULL)
+		error = r->style->read_head(r);
+	if (error == ERROR_NONE && r->http.query.len > r->query.len && r->route->query != NULL)
+		return r->route->query(r);
+	if (error == ERROR_NONE && r->http.query.len > r->query.len) {
+		r->detail = "the endpoint takes no query";
+		return ERROR_INVALID_FIELD;
+	}
+	return error;
+}
+
 static enum error
 check(struct request *r)
 {
@@ -380,15 +402,11 @@ check(struct request *r)
 		return error;
 	if (!is_ok(arena_copy(&r->arena, route_param(r->route, r->http.path), &r->route_param)))
 		return ERROR_OVERLOADED;
-	if (r->style->read_head != NULL) {
-		error = r->style->read_head(r);
-		if (error != ERROR_NONE)
-			return error;
-	}
-	if (r->http.query.len > r->query.len) {
-		r->detail = "the endpoint takes no query";
-		return ERROR_INVALID_FIELD;
-	}
+	error = check_head(r);
+	if (error != ERROR_NONE)
+		return error;
+	if (r->route->form)
+		return ERROR_NONE; /* its reader sees to all of it */
 	if (r->route->schema == NULL && r->body.len > 0) {
 		r->detail = "the endpoint takes no body";
 		return ERROR_INVALID_FIELD;

@@ -64,6 +64,7 @@ struct request {
 	const struct route *route;
 	struct span route_param; /* of the path, in the arena */
 	struct span query;       /* that its style reads, in the arena */
+	uint32_t tool_version;   /* that the query names; 0: none */
 	/* what is wrong with it */
 	char param[PARAM_MAX];
 	const char *detail;

@@ -10,6 +10,8 @@
  */
 #include "routes.h"
 
+#include <manifest/manifest.h>
+
 #include "dialect.h"
 #include "style.h"
 
@@ -23,17 +25,47 @@ const struct route routes[] = {
 	    loop_run },
 	{ "POST", "/v1/messages/count_tokens", ENDPOINT_COUNT_TOKENS, &schema_count_tokens,
 	    &dialect_count_tokens, loop_run },
-	{ "GET", "/v1/models", ENDPOINT_MODELS, NULL, NULL, models_run },
-	{ "GET", "/v1/models/", ENDPOINT_MODELS, NULL, NULL, models_run },
 	{ "POST", "/v1/execute", ENDPOINT_EXECUTE, &schema_execute, NULL, execute_run },
+	{ "GET", "/v1/models", ENDPOINT_MODELS, NULL, NULL, models_run, models_finish },
+	{ "GET", "/v1/models/", ENDPOINT_MODELS, NULL, NULL, models_run, models_finish },
+	{ "POST", "/v1/tools", ENDPOINT_TOOL_PUSH, NULL, NULL, tool_push_run, .form = true },
+	{ "GET", "/v1/tools", ENDPOINT_TOOL_LIST, NULL, NULL, tools_list_run, tools_list_told,
+	    .query = tools_query_after },
+	{ "GET", "/v1/tools/{}", ENDPOINT_TOOL_GET, NULL, NULL, tools_get_run, tools_get_told,
+	    manifest_name_ok, tools_query_version },
+	{ "DELETE", "/v1/tools/{}", ENDPOINT_TOOL_REMOVE, NULL, NULL, tools_remove_run,
+	    tools_remove_told, manifest_name_ok, tools_query_version },
+	{ "POST", "/v1/tools/{}/current", ENDPOINT_TOOL_CURRENT, &schema_tool_current, NULL,
+	    tools_current_run, tools_current_told, manifest_name_ok },
+	{ "POST", "/v1/tools/{}/call", ENDPOINT_TOOL_CALL, &schema_tool_call, NULL, tool_call_run,
+	    .param_ok = manifest_name_ok },
 };
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
+
+/* What stands for the "{}" of a pattern: one segment, not empty. */
+static struct span
+segment(const char *pattern, const char *hole, struct span path)
+{
+	size_t before = (size_t)(hole - pattern), after = strlen(hole + 2);
+	struct span s;
+
+	if (path.len <= before + after || !span_starts(path, span_of(pattern, before)))
+		return SPAN_EMPTY;
+	s = span_of(path.ptr + before, path.len - before - after);
+	if (memchr(s.ptr, '/', s.len) != NULL ||
+	    !span_eq(span_from(path, before + s.len), span_of(hole + 2, after)))
+		return SPAN_EMPTY;
+	return s;
+}
 
 struct span
 route_param(const struct route *route, struct span path)
 {
 	size_t len = strlen(route->path);
+	const char *hole = strstr(route->path, "{}");
 
+	if (hole != NULL)
+		return segment(route->path, hole, path);
 	if (route->path[len - 1] != '/')
 		return SPAN_EMPTY;
 	return span_starts(path, span_of(route->path, len)) ? span_from(path, len) : SPAN_EMPTY;
@@ -42,8 +74,9 @@ route_param(const struct route *route, struct span path)
 static bool
 fits(const struct route *route, struct span path)
 {
-	return span_eq_str(path, route->path) ? route->path[path.len - 1] != '/'
-					      : route_param(route, path).len > 0;
+	if (strstr(route->path, "{}") != NULL || path.len == 0 || path.ptr[path.len - 1] == '/')
+		return route_param(route, path).len > 0;
+	return span_eq_str(path, route->path) || route_param(route, path).len > 0;
 }
 
 enum error

@@ -10,6 +10,7 @@
 
 struct dialect;
 struct request;
+struct turn;
 
 extern const struct span schema_chat;
 extern const struct span schema_embeddings;
@@ -17,15 +18,23 @@ extern const struct span schema_execute;
 extern const struct span schema_responses;
 extern const struct span schema_messages;
 extern const struct span schema_count_tokens;
+extern const struct span schema_tool_call;
+extern const struct span schema_tool_current;
 
 struct route {
 	const char *method;
-	const char *path; /* exact; behind one that ends with '/' a parameter follows */
+	/* Exact; behind one that ends with '/' a parameter follows, "{}" stands for a segment. */
+	const char *path;
 	enum ga_endpoint endpoint;
-	const struct span *schema;     /* of the body; NULL: no body is allowed */
+	const struct span *schema;     /* of a body in JSON; NULL: no such body is allowed */
 	const struct dialect *dialect; /* of a request to a model, else NULL */
 	/* Body and schema are fine and g->doc holds the body: admit it. */
 	void (*run)(struct request *r);
+	/* What the authority says is all there is to do: answer. NULL: a turn follows. */
+	void (*told)(struct turn *t, const struct ga_admitted *m);
+	bool (*param_ok)(struct span param);    /* NULL: any */
+	enum error (*query)(struct request *r); /* reads and keeps it; NULL: takes none */
+	bool form;                              /* the body is multipart/form-data */
 };
 
 extern const struct route routes[];
@@ -44,5 +53,20 @@ struct span route_param(const struct route *route, struct span path);
 void loop_run(struct request *r);
 void execute_run(struct request *r);
 void models_run(struct request *r);
+void models_finish(struct turn *t, const struct ga_admitted *m);
+
+/* tools.c, tool_push.c, tool_call.c */
+void tools_list_run(struct request *r);
+void tools_get_run(struct request *r);
+void tools_remove_run(struct request *r);
+void tools_current_run(struct request *r);
+void tools_list_told(struct turn *t, const struct ga_admitted *m);
+void tools_get_told(struct turn *t, const struct ga_admitted *m);
+void tools_remove_told(struct turn *t, const struct ga_admitted *m);
+void tools_current_told(struct turn *t, const struct ga_admitted *m);
+enum error tools_query_version(struct request *r);
+enum error tools_query_after(struct request *r);
+void tool_push_run(struct request *r);
+void tool_call_run(struct request *r);
 
 #endif

@@ -36,9 +36,9 @@ run_reset(struct run *r)
 	r->request.max = RUN_BLOB_MAX;
 	r->files.max = FILES_TOTAL_MAX + FILES_MAX * (FILE_NAME_MAX + 8UL) + 64;
 	r->sent = r->unconsumed = r->output_len = 0;
-	r->have_result = false;
+	r->have_result = r->raw = false;
 	r->result = (struct ge_result){ .status = RUN_CANCELLED };
-	r->sandbox[0] = '\0';
+	r->sandbox[0] = r->reason[0] = '\0';
 }
 
 void
@@ -56,6 +56,22 @@ run_prepare(struct run *r, const struct run_request *req, uint8_t digest[DIGEST_
 {
 	buf_clear(&r->request);
 	TRY(wire_encode(&run_request_table, req, &r->request));
+	return sha256(buf_span(&r->request), digest);
+}
+
+struct status
+run_prepare_tool(struct run *r, const struct tool_request *req, uint8_t digest[DIGEST_LEN])
+{
+	buf_clear(&r->request);
+	TRY(wire_encode(&tool_request_table, req, &r->request));
+	return sha256(buf_span(&r->request), digest);
+}
+
+struct status
+run_prepare_upload(struct run *r, const struct tool_upload *up, uint8_t digest[DIGEST_LEN])
+{
+	buf_clear(&r->request);
+	TRY(wire_encode(&tool_upload_table, up, &r->request));
 	return sha256(buf_span(&r->request), digest);
 }
 
@@ -132,6 +148,19 @@ on_started(struct run *r, const struct ge_started *m)
 	r->ops->started(r, r->ctx);
 }
 
+/* Perhaps with names that the tool's author chose: what would break a line is left out. */
+static void
+keep_reason(struct run *r, struct span text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len && n < sizeof(r->reason) - 1; i++) {
+		if (text.ptr[i] >= 0x20 && text.ptr[i] < 0x7f)
+			r->reason[n++] = (char)text.ptr[i];
+	}
+	r->reason[n] = '\0';
+}
+
 static void
 on_msg(struct stream *s, uint16_t type, const void *msg, void *ctx)
 {
@@ -140,12 +169,15 @@ on_msg(struct stream *s, uint16_t type, const void *msg, void *ctx)
 
 	(void)s;
 	if (type == GE_FAILED) {
+		keep_reason(r, failed->reason);
 		fail_run(r, failed->error == ERROR_NONE ? ERROR_UNAVAILABLE : failed->error,
 		    failed->retry_after_ms);
 	} else if (type == GE_STARTED) {
 		on_started(r, msg);
 	} else {
 		r->result = *(const struct ge_result *)msg;
+		keep_reason(r, r->result.trap);
+		r->result.trap = SPAN_EMPTY;
 		r->have_result = true;
 	}
 }
@@ -190,6 +222,8 @@ on_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
 	r->output_len += data.len;
 	if (channel == RUN_FILES)
 		st = buf_put_span(&r->files, data);
+	else if (channel == RUN_STDOUT && r->raw)
+		st = buf_put_span(&r->out[0].text, data);
 	else if (channel == RUN_STDOUT || channel == RUN_STDERR)
 		st = add_output(r, channel == RUN_STDERR, data, false);
 	else

@@ -41,8 +41,10 @@ struct run {
 	struct buf files;       /* encoded struct run_files */
 	size_t output_max;      /* bytes of all output; more is ERROR_TURN_LIMIT */
 	size_t output_len;
+	bool raw; /* stdout is kept as it comes, unrepaired, and not told as it comes */
 	bool have_result;
-	struct ge_result result;
+	struct ge_result result;          /* without its span */
+	char reason[TOOL_REASON_MAX + 1]; /* a trap; why a tool was refused */
 	char sandbox[65];
 };
 
@@ -52,6 +54,11 @@ void run_free(struct run *r);
 /* Encode and hash what is to be run: what the authority grants. E_RANGE, E_NOMEM, E_CRYPTO. */
 MUST_USE struct status run_prepare(
     struct run *r, const struct run_request *req, uint8_t digest[DIGEST_LEN]);
+/* The same of a call of a tool, or of a new version of one. */
+MUST_USE struct status run_prepare_tool(
+    struct run *r, const struct tool_request *req, uint8_t digest[DIGEST_LEN]);
+MUST_USE struct status run_prepare_upload(
+    struct run *r, const struct tool_upload *up, uint8_t digest[DIGEST_LEN]);
 /* State: prepared. E_CLOSED, E_FULL, E_NOMEM. */
 MUST_USE struct status run_start(
     struct run *r, struct link *executor, const uint8_t grant[GRANT_LEN]);
@@ -69,6 +76,9 @@ MUST_USE struct status run_put(
     const struct run *r, const struct run_about *about, struct json_writer *w);
 /* What the model is told, a JSON text: cut, stripped, marked as untrusted. */
 MUST_USE struct status run_put_for_model(const struct run *r, struct buf *out);
+/* A member of it: a text, cut and stripped; *ret_cut is set when some of it is left out. */
+MUST_USE struct status run_put_cut(
+    struct json_writer *w, const char *key, struct span text, bool *ret_cut);
 /* The same of a text that a client says was such an output. */
 MUST_USE struct status text_put_for_model(struct span text, struct buf *out);
 #endif

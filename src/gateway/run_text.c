@@ -18,8 +18,6 @@
 static struct status put_files(const struct run *r, struct json_writer *w);
 static struct status put_file_names(const struct run *r, struct json_writer *w);
 static struct status put_stripped(struct json_writer *w, struct span text);
-static struct status put_cut(
-    struct json_writer *w, const char *key, struct span text, bool *ret_cut);
 
 static void
 put_status(const struct run *r, struct json_writer *w)
@@ -107,8 +105,8 @@ run_put_for_model(const struct run *r, struct buf *out)
 	json_put_key(&w, "untrusted");
 	json_put_text(&w, UNTRUSTED);
 	put_status(r, &w);
-	TRY(put_cut(&w, "stdout", buf_span(&r->out[0].text), &cut));
-	TRY(put_cut(&w, "stderr", buf_span(&r->out[1].text), &cut));
+	TRY(run_put_cut(&w, "stdout", buf_span(&r->out[0].text), &cut));
+	TRY(run_put_cut(&w, "stderr", buf_span(&r->out[1].text), &cut));
 	json_put_key(&w, "truncated");
 	json_put_bool(&w, cut);
 	json_put_key(&w, "files");
@@ -149,8 +147,8 @@ put_stripped(struct json_writer *w, struct span text)
 	return OK;
 }
 
-static struct status
-put_cut(struct json_writer *w, const char *key, struct span text, bool *ret_cut)
+struct status
+run_put_cut(struct json_writer *w, const char *key, struct span text, bool *ret_cut)
 {
 	struct span head = text;
 
@@ -172,7 +170,7 @@ text_put_for_model(struct span text, struct buf *out)
 	json_put_object(&w);
 	json_put_key(&w, "untrusted");
 	json_put_text(&w, UNTRUSTED);
-	TRY(put_cut(&w, "stdout", text, &cut));
+	TRY(run_put_cut(&w, "stdout", text, &cut));
 	json_put_key(&w, "truncated");
 	json_put_bool(&w, cut);
 	json_put_end(&w);

@@ -55,6 +55,10 @@ turn_reset(struct turn *t)
 	t->more.max = BODY_MAX;
 	t->upstream.max = UPSTREAM_ERROR_MAX;
 	t->admit = (struct ga_admit){ 0 };
+	t->offers = (struct tool_offers){ NULL, 0, 0 };
+	t->readmitted = 0;
+	t->arguments = SPAN_EMPTY;
+	t->sandbox = 0;
 }
 
 void
@@ -220,13 +224,37 @@ keep_admitted(struct turn *t, const struct ga_admitted *m)
 
 	t->admitted = *m;
 	t->admitted.models = SPAN_EMPTY;
+	t->admitted.tools = (struct wire_list){ NULL, 0 };
 	t->id = m->turn;
+	if (t->kind == KIND_PUSH && m->tools.count == 1)
+		t->sandbox = ((const struct ga_tool *)m->tools.items)->sandbox;
 	memcpy(t->grant, m->grant, GRANT_LEN);
 	r->have_rate = m->limit > 0;
 	r->rate_limit = m->limit;
 	r->rate_remaining = m->remaining;
 	r->rate_reset_ms = m->reset_ms;
 	r->retry_after_ms = m->retry_after_ms;
+}
+
+/* Nothing was admitted: the policy adds a tool, users' tools changed, or the client is gone. */
+static void
+admit_again(struct turn *t, const struct ga_admitted *m)
+{
+	enum error error = t->error;
+
+	if (error == ERROR_NONE && (t->kind == KIND_EXECUTE || t->kind == KIND_PUSH))
+		error = ERROR_INTERNAL;
+	if (error == ERROR_NONE && t->readmitted++ == READMITTED_MAX)
+		error = ERROR_UNAVAILABLE; /* they change without end */
+	if (error == ERROR_NONE && m->attach == 0 && m->catalog == t->offers.catalog)
+		error = ERROR_INTERNAL;
+	if (error == ERROR_NONE && m->catalog != t->offers.catalog &&
+	    !is_ok(tool_offers_take(&t->offers, m, &t->r->arena)))
+		error = ERROR_OVERLOADED;
+	if (error != ERROR_NONE)
+		end_with(t, error);
+	else
+		turn_event(t, TURN_ATTACH);
 }
 
 static void
@@ -248,15 +276,13 @@ on_admitted(struct link *l, struct status st, uint16_t type, const void *msg, vo
 		return;
 	}
 	if (t->kind == KIND_PLAIN) {
-		models_finish(t, m);
+		t->state = TURN_IDLE;
+		t->r->route->told(t, m);
+		request_over(t->r);
 		return;
 	}
 	if (t->id == 0) {
-		/* Nothing was admitted: the policy adds a tool, or the client is gone. */
-		if (t->error != ERROR_NONE || m->attach == 0)
-			end_with(t, t->error != ERROR_NONE ? t->error : ERROR_INTERNAL);
-		else
-			turn_event(t, TURN_ATTACH);
+		admit_again(t, m);
 		return;
 	}
 	timeout_set(&t->r->g->timeouts, &t->timer, TIMEOUT_TURN, gateway_now(t->r->g));
@@ -364,6 +390,14 @@ on_settled(struct link *l, struct status st, uint16_t type, const void *msg, voi
 	turn_event(t, TURN_SETTLED);
 }
 
+/* KIND_PLAIN has no turn that could end well. */
+static void (*const finish[KIND_COUNT])(struct turn *t) = {
+	[KIND_MODEL] = loop_finish,
+	[KIND_EXECUTE] = execute_finish,
+	[KIND_PUSH] = tool_push_finish,
+	[KIND_CALL] = tool_call_finish,
+};
+
 /* Action of TURN_IDLE. */
 void
 turn_finish(struct turn *t)
@@ -372,10 +406,8 @@ turn_finish(struct turn *t)
 
 	if (t->error != ERROR_NONE)
 		reply_error(r, t->error);
-	else if (t->kind == KIND_MODEL)
-		loop_finish(t);
 	else
-		execute_finish(t);
+		finish[t->kind](t);
 	request_over(r);
 }
 

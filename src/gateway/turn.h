@@ -13,6 +13,7 @@
 #include "call.h"
 #include "run.h"
 #include "timeout.h"
+#include "tool_def.h"
 
 enum turn_state {
 	TURN_IDLE,
@@ -27,7 +28,7 @@ enum turn_state {
 
 enum turn_event {
 	TURN_GO,         /* admitted or granted */
-	TURN_ATTACH,     /* admit again, with the policy's tool */
+	TURN_ATTACH,     /* admit again, with the policy's tool or those of users */
 	TURN_ANSWERED,   /* the model's answer is the last, or the run is all there is */
 	TURN_NEXT_RUN,   /* a call of ours is next */
 	TURN_NEXT_MODEL, /* all calls were run */
@@ -36,7 +37,7 @@ enum turn_event {
 	TURN_EVENTS,
 };
 
-enum turn_kind { KIND_MODEL, KIND_EXECUTE, KIND_PLAIN, KIND_COUNT };
+enum turn_kind { KIND_MODEL, KIND_EXECUTE, KIND_PUSH, KIND_CALL, KIND_PLAIN, KIND_COUNT };
 
 struct request;
 struct turn;
@@ -75,6 +76,12 @@ struct turn {
 	uint32_t steps_taken;
 	size_t output_len; /* of all runs, bytes */
 	size_t answer_len; /* of this model call, bytes */
+
+	/* that, and a call of a tool */
+	struct tool_offers offers;
+	uint32_t readmitted;   /* how often */
+	struct span arguments; /* of a call, in the request's body */
+	uint8_t sandbox;       /* of a tool that is uploaded: enum tool_sandbox, 0: not told */
 
 	/* that and execute */
 	bool stream; /* the client wants events */
@@ -118,10 +125,14 @@ void loop_grant_model(struct turn *t);
 void loop_finish(struct turn *t);
 /* The authority refused a run: true if the model is told and the turn goes on. */
 bool step_refused(struct turn *t, enum error error);
+/* tool_push.c, tool_call.c: actions of KIND_PUSH and KIND_CALL */
+void tool_push_start(struct turn *t);
+void tool_push_finish(struct turn *t);
+void tool_call_again(struct turn *t);
+void tool_call_start(struct turn *t);
+void tool_call_finish(struct turn *t);
 /* execute.c: actions of KIND_EXECUTE */
 void execute_start(struct turn *t);
 void execute_finish(struct turn *t);
-/* models.c */
-void models_finish(struct turn *t, const struct ga_admitted *m);
 
 #endif

@@ -60,6 +60,29 @@ const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
 		},
 		[TURN_SETTLE] = SETTLED_OR_FAILED,
 	},
+	[KIND_PUSH] = {
+		[TURN_ADMIT] = {
+			[TURN_GO] = TO(TURN_RUN, tool_push_start),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_RUN] = {
+			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SETTLE] = SETTLED_OR_FAILED,
+	},
+	[KIND_CALL] = {
+		[TURN_ADMIT] = {
+			[TURN_GO] = TO(TURN_RUN, tool_call_start),
+			[TURN_ATTACH] = TO(TURN_ADMIT, tool_call_again),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_RUN] = {
+			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SETTLE] = SETTLED_OR_FAILED,
+	},
 	/* One question, one answer: turn.c ends it itself. */
 	[KIND_PLAIN] = {
 		[TURN_ADMIT] = {

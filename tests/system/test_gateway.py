@@ -133,8 +133,9 @@ def test_every_route_is_strict(service):
     rows = routes()
     assert ("POST", "/v1/execute") in rows and ("GET", "/v1/models") in rows
     for method, path in rows:
-        path = path + "demo" if path.endswith("/") else path
+        path = path.replace("{}", "name") + ("demo" if path.endswith("/") else "")
         body = {} if method == "POST" else None
+        form = (method, path) == ("POST", "/v1/tools")
 
         def answer(method=method, path=path, body=body, **kw):
             status, headers, data = service.request(method, path, body, **kw)
@@ -144,11 +145,18 @@ def test_every_route_is_strict(service):
         assert answer(key="x")[0] == 401
         assert answer(method="PATCH")[0] == 405
         assert answer(path=path + "?a=b")[0] == 400
-        if method == "GET":
+        if method != "POST":
             assert answer(body={})[0] == 400
             continue
+        if "/name/" in path:
+            assert answer(path=path.replace("name", "na.me"), body={"version": 1, "arguments": {}})[0] == 400
         assert answer(body="{}", headers={"Content-Type": "text/plain"})[0] == 415
         assert answer(body="{}", headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})[0] == 415
+        if form:
+            assert answer(body={})[0] == 415
+            for bad in (b"", b"--b", b"--b--", b"--b\r\n\r\n--b--"):
+                assert answer(body=bad, headers={"Content-Type": "multipart/form-data; boundary=b"})[0] == 400, bad
+            continue
         for bad in ("", "{", "[]", "null", "{}", '{"model":1,"model":2}', '{"model":"demo","Model":"demo"}',
                     '{"model":{"a":{"a":{"a":1}}}}', '{"\\u0000":1}', "\xff"):
             raw_body = bad.encode("latin-1")

@@ -51,12 +51,21 @@ static struct {
 	uint8_t attach;
 	const struct model_script *models; /* one a call */
 	const char *names;                 /* of models, '\n' between; NULL: the usual ones */
-	const char *out, *files;
+	const char *out, *err, *files;
+	const struct ga_tool *tools; /* of the key */
+	uint32_t ntools;
+	uint64_t catalog;
+	uint8_t more;
+	const struct ge_result *result; /* of a run; NULL: it exits with 0 */
+	const struct ge_failed *failed;
+	enum error step_error; /* for a tool */
 	bool hold_run, hold_settle, hold_admit, hold_check;
 	struct span long_text; /* the whole answer of a model, as its stream takes it */
 	size_t flood;          /* bytes of content that the model streams */
 	/* what was seen */
-	int checks, admits, attached, steps_run, steps_model, settles, failures, revoked;
+	int checks, admits, attached, offered, steps_run, steps_tool, steps_model, settles;
+	int failures, revoked;
+	struct ga_step step;
 	int calls, runs, runs_cancelled, calls_cancelled;
 	uint32_t failures_counted;
 	struct ga_admit admit;
@@ -87,6 +96,25 @@ on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 		reply(l, id, GA_CHECKED, &m);
 }
 
+/* What depends on the key's tools. */
+static inline void
+admit_tools(struct ga_admitted *m)
+{
+	uint8_t e = peers.admit.endpoint;
+	bool told = e >= ENDPOINT_TOOL_LIST && e <= ENDPOINT_TOOL_CURRENT;
+	bool asks = (e == ENDPOINT_TOOL_CALL || endpoint_rows[e].takes_tools) &&
+		    peers.admit.catalog != peers.catalog && m->error == 0;
+
+	if (told || asks)
+		m->turn = 0;
+	if (m->error != 0 || (!told && !asks && e != ENDPOINT_TOOL_PUSH))
+		return;
+	m->catalog = peers.catalog;
+	m->tools = (struct wire_list){ (void *)(uintptr_t)peers.tools, peers.ntools };
+	m->more = peers.more;
+	peers.offered += asks;
+}
+
 static inline void
 admit_now(struct link *l, uint64_t id)
 {
@@ -108,6 +136,7 @@ admit_now(struct link *l, uint64_t id)
 		m.turn = 0;
 		peers.attached++;
 	}
+	admit_tools(&m);
 	reply(l, id, GA_ADMITTED, &m);
 }
 
@@ -134,9 +163,13 @@ on_step(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (s->kind == STEP_RUN) {
 		peers.steps_run++;
 		m.error = (uint16_t)peers.run_error;
+	} else if (s->kind == STEP_TOOL) {
+		peers.steps_tool++;
+		m.error = (uint16_t)peers.step_error;
 	} else {
 		peers.steps_model++;
 	}
+	peers.step = *s;
 	memcpy(peers.digest, s->digest, DIGEST_LEN);
 	reply(l, id, GA_GRANTED, &m);
 }
@@ -316,12 +349,19 @@ run_end(struct stream *s, void *ctx)
 	(void)ctx;
 	peers.runs++;
 	check_digest(buf_span(&run_body));
+	if (peers.failed != NULL) {
+		assert_int_equal(stream_send(s, GE_FAILED, peers.failed).code, E_OK);
+		return;
+	}
 	assert_int_equal(stream_send(s, GE_STARTED, &started).code, E_OK);
 	if (peers.out != NULL)
 		write_all(s, RUN_STDOUT, peers.out);
+	if (peers.err != NULL)
+		write_all(s, RUN_STDERR, peers.err);
 	if (peers.hold_run)
 		return;
-	assert_int_equal(stream_send(s, GE_RESULT, &result).code, E_OK);
+	assert_int_equal(
+	    stream_send(s, GE_RESULT, peers.result != NULL ? peers.result : &result).code, E_OK);
 	stream_end(s);
 }
 

@@ -180,6 +180,31 @@ refuses_what_clashes(void **state)
 	}
 }
 
+/* A path of the route, and what it has for the parameter. */
+static const char *
+param_of(const struct route *route, char *path, size_t size)
+{
+	const char *hole = strstr(route->path, "{}");
+	bool open = route->path[strlen(route->path) - 1] == '/';
+
+	if (hole == NULL) {
+		(void)snprintf(path, size, "%s%s", route->path, open ? "x/y" : "");
+		return open ? "x/y" : "";
+	}
+	(void)snprintf(path, size, "%.*sa_b-1%s", (int)(hole - route->path), route->path, hole + 2);
+	return "a_b-1";
+}
+
+static bool
+has_row(const char *method, const char *path)
+{
+	for (size_t i = 0; i < routes_count; i++) {
+		if (strcmp(routes[i].method, method) == 0 && strcmp(routes[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 routes_by_methods(void **state)
 {
@@ -191,20 +216,24 @@ routes_by_methods(void **state)
 		for (size_t m = 0; m < COUNT(methods); m++) {
 			const struct route *r = NULL;
 			char path[128];
-			enum error e;
-			bool right = strcmp(methods[m], routes[i].method) == 0;
-			bool open = routes[i].path[strlen(routes[i].path) - 1] == '/';
+			const char *param = param_of(&routes[i], path, sizeof(path));
+			enum error e = route_find(span_str(methods[m]), span_str(path), &r);
 
-			(void)snprintf(
-			    path, sizeof(path), "%s%s", routes[i].path, open ? "x/y" : "");
-			e = route_find(span_str(methods[m]), span_str(path), &r);
-			assert_true(span_eq_str(
-			    route_param(&routes[i], span_str(path)), open ? "x/y" : ""));
-			assert_int_equal(e, right ? ERROR_NONE : ERROR_METHOD);
-			assert_ptr_equal(r, &routes[i]);
+			assert_true(span_eq_str(route_param(&routes[i], span_str(path)), param));
+			if (has_row(methods[m], routes[i].path)) {
+				assert_int_equal(e, ERROR_NONE);
+				assert_string_equal(r->method, methods[m]);
+			} else {
+				assert_int_equal(e, ERROR_METHOD);
+			}
+			assert_string_equal(r->path, routes[i].path);
 		}
-		/* A route takes a body exactly if it has a schema for it. */
-		assert_int_equal(routes[i].schema != NULL, strcmp(routes[i].method, "POST") == 0);
+		/* A route takes a body exactly if there is a schema, or a form, for it. */
+		assert_int_equal(routes[i].schema != NULL || routes[i].form,
+		    strcmp(routes[i].method, "POST") == 0);
+		assert_false(routes[i].schema != NULL && routes[i].form);
+		/* What the path takes is checked, but for names of models. */
+		assert_int_equal(routes[i].param_ok != NULL, strstr(routes[i].path, "{}") != NULL);
 		assert_non_null(routes[i].run);
 	}
 }
@@ -214,7 +243,9 @@ no_other_path(void **state)
 {
 	static const char *const paths[] = { "/", "/v1", "/v1/", "/v1/models/", "/v1/model",
 		"/V1/models", "//v1/models", "/v1//models", "/healthz", "/metrics", "/v1/execute/x",
-		"/v1/chat/completions/", "/admin/keys", "*" };
+		"/v1/chat/completions/", "/admin/keys", "*", "/v1/tools/", "/v1/tools//call",
+		"/v1/tools/a/", "/v1/tools/a/b", "/v1/tools/a/call/", "/v1/tools/a/b/call",
+		"/v1/tools/a/callx", "/v1/tools/call/" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(paths); i++) {

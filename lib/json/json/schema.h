@@ -51,5 +51,8 @@ MUST_USE struct status schema_compile(
  */
 MUST_USE struct status schema_validate(
     const struct schema *s, const struct json_doc *d, uint32_t tok, struct schema_fault *fault);
+/* The same with another bound of the work: for schemas that a client brought. */
+MUST_USE struct status schema_validate_within(const struct schema *s, const struct json_doc *d,
+    uint32_t tok, uint64_t steps, struct schema_fault *fault);
 
 #endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tool_push.c: POST /v1/tools: a new version of a user's tool.
+ *
+ * Runs in: gateway. Trusts: nothing of the form; module and native part are looked at by
+ * nobody here.
+ * Owns: nothing; the upload lies in the turn's run.
+ * Invariants: what was hashed for the authority is what is sent; the version is told once it
+ * is durable; the form is dropped before the upload waits for anything, so that one body's
+ * share of the budget covers it.
+ * See: turn_table.c, KIND_PUSH; http/multipart.h; lib/manifest.
+ */
+#include <base/cleanup.h>
+#include <base/encode.h>
+#include <http/multipart.h>
+
+#include "request.h"
+#include "routes.h"
+
+static void on_started(struct run *run, void *ctx);
+static void on_output(struct run *run, bool err, struct span text, void *ctx);
+static void on_done(struct run *run, void *ctx);
+static void on_failed(struct run *run, enum error error, uint32_t retry_after_ms, void *ctx);
+
+static const struct run_ops run_ops = { on_started, on_output, on_done, on_failed, turn_room };
+
+enum { PART_OF_MANIFEST, PART_OF_MODULE, PART_OF_NATIVE, PARTS };
+static const struct multipart_part parts_taken[PARTS] = {
+	{ .name = "manifest", .max = TOOL_MANIFEST_MAX },
+	{ .name = "module", .max = RUN_BLOB_MAX },
+	{ .name = "native", .max = TOOL_NATIVE_MAX },
+};
+
+_Static_assert(TOOL_MANIFEST_MAX == MANIFEST_MAX && TOOL_MAX == MANIFEST_NAME_MAX,
+    "one limit, known to two layers");
+
+static void
+blame_part(struct request *r, const struct multipart_part *part, const char *why)
+{
+	r->detail = why;
+	r->param[0] = '\0';
+	if (part != NULL && strlen(part->name) + 1 < sizeof(r->param)) {
+		r->param[0] = '/';
+		memcpy(r->param + 1, part->name, strlen(part->name) + 1);
+	}
+}
+
+static enum error
+read_form(struct request *r, struct multipart_part parts[PARTS])
+{
+	const struct multipart_part *at = NULL;
+	const char *why = NULL;
+	struct span type = SPAN_EMPTY, value;
+	struct status st;
+
+	if (!is_ok(http_request_field(&r->http, "content-type", &type)) ||
+	    !multipart_is_form(type) ||
+	    http_request_field(&r->http, "content-encoding", &value).code != E_NOTFOUND) {
+		r->detail = "this endpoint takes multipart/form-data";
+		return ERROR_MEDIA_TYPE;
+	}
+	st = multipart_read(type, buf_span(&r->body), parts, PARTS, &why, &at);
+	if (!is_ok(st)) {
+		blame_part(r, at, why);
+		return st.code == E_RANGE && at != NULL ? ERROR_BODY_TOO_LARGE
+							: ERROR_INVALID_FIELD;
+	}
+	if (parts[PART_OF_MANIFEST].body.len == 0) {
+		blame_part(r, &parts_taken[PART_OF_MANIFEST], "the part is missing or empty");
+		return ERROR_INVALID_FIELD;
+	}
+	if (parts[PART_OF_MODULE].body.len + parts[PART_OF_NATIVE].body.len == 0) {
+		blame_part(
+		    r, &parts_taken[PART_OF_MODULE], "module and native part are missing or empty");
+		return ERROR_INVALID_FIELD;
+	}
+	return ERROR_NONE;
+}
+
+static enum error
+read_manifest(struct request *r, struct span text, struct span *ret_name)
+{
+	auto_arena struct arena a = ARENA_INIT(8UL * MANIFEST_MAX);
+	struct manifest_fault fault;
+	struct manifest m;
+	struct span why;
+	struct status st = manifest_parse(text, &a, &m, &fault);
+
+	if (is_ok(st))
+		return is_ok(arena_copy(&r->arena, m.name, ret_name)) ? ERROR_NONE
+								      : ERROR_OVERLOADED;
+	if (fault.message == NULL)
+		return st.code == E_NOMEM ? ERROR_OVERLOADED : ERROR_INTERNAL;
+	/* With its NUL: an error's detail is a C string. */
+	if (!is_ok(arena_copy(&r->arena, span_of(fault.text, strlen(fault.text) + 1), &why)))
+		return ERROR_OVERLOADED;
+	blame_part(r, &parts_taken[PART_OF_MANIFEST], (const char *)why.ptr);
+	return ERROR_TOOL_INVALID;
+}
+
+static enum error
+prepare(struct request *r)
+{
+	struct turn *t = &r->turn;
+	struct multipart_part parts[PARTS];
+	struct tool_upload up;
+	struct span name;
+	struct status st;
+	enum error error;
+
+	memcpy(parts, parts_taken, sizeof(parts));
+	error = read_form(r, parts);
+	if (error == ERROR_NONE)
+		error = read_manifest(r, parts[PART_OF_MANIFEST].body, &name);
+	if (error != ERROR_NONE)
+		return error;
+	up.manifest = parts[PART_OF_MANIFEST].body;
+	up.module = parts[PART_OF_MODULE].body;
+	up.native = parts[PART_OF_NATIVE].body;
+	run_reset(&t->run);
+	st = run_prepare_upload(&t->run, &up, t->digest);
+	if (!is_ok(st))
+		return st.code == E_FULL || st.code == E_RANGE ? ERROR_BODY_TOO_LARGE
+							       : ERROR_OVERLOADED;
+	t->admit.tool_name = name;
+	t->admit.tool_parts = (uint8_t)((up.module.len > 0 ? TOOL_HAS_MODULE : 0) |
+					(up.native.len > 0 ? TOOL_HAS_NATIVE : 0));
+	t->admit.size_bytes = (uint32_t)r->body.len;
+	return ERROR_NONE;
+}
+
+void
+tool_push_run(struct request *r)
+{
+	struct turn *t = &r->turn;
+	enum error error = prepare(r);
+
+	buf_done(&r->body);
+	if (error != ERROR_NONE) {
+		turn_refuse(t, error);
+		return;
+	}
+	t->run_ms = TOOL_BUILD_MS_MAX;
+	t->admit.endpoint = ENDPOINT_TOOL_PUSH;
+	t->admit.body_len = (uint32_t)t->run.request.len;
+	memcpy(t->admit.digest, t->digest, DIGEST_LEN);
+	turn_admit(t, KIND_PUSH);
+}
+
+void
+tool_push_start(struct turn *t)
+{
+	t->run.ops = &run_ops;
+	t->run.ctx = t;
+	t->run.output_max = 0;
+	turn_start_run(t);
+}
+
+static void
+on_started(struct run *run, void *ctx)
+{
+	(void)run, (void)ctx;
+}
+
+static void
+on_output(struct run *run, bool err, struct span text, void *ctx)
+{
+	(void)run, (void)err, (void)text, (void)ctx;
+}
+
+static void
+on_done(struct run *run, void *ctx)
+{
+	(void)run;
+	turn_run_ended(ctx);
+	turn_event(ctx, TURN_ANSWERED);
+}
+
+static void
+on_failed(struct run *run, enum error error, uint32_t retry_after_ms, void *ctx)
+{
+	struct turn *t = ctx;
+
+	if (retry_after_ms > 0)
+		t->r->retry_after_ms = retry_after_ms;
+	if (run->reason[0] != '\0')
+		blame_part(t->r, NULL, run->reason);
+	turn_fail(t, error);
+}
+
+void
+tool_push_finish(struct turn *t)
+{
+	auto_buf struct buf out = BUF_INIT(4096);
+	struct json_writer w = json_writer(&out);
+	char digest[2 * DIGEST_LEN];
+
+	hex_encode(span_of(t->digest, DIGEST_LEN), digest);
+	json_put_object(&w);
+	json_put_key(&w, "object");
+	json_put_text(&w, "tool");
+	json_put_key(&w, "name");
+	json_put_str(&w, t->admit.tool_name);
+	json_put_key(&w, "version");
+	json_put_u64(&w, t->run.result.version);
+	json_put_key(&w, "digest");
+	json_put_str(&w, span_of(digest, sizeof(digest)));
+	json_put_key(&w, "sandbox");
+	if (t->sandbox == 0)
+		json_put_null(&w);
+	else
+		json_put_text(&w, tool_sandbox_names[t->sandbox]);
+	json_put_key(&w, "duration_ms");
+	json_put_u64(&w, t->run.result.duration_ms);
+	json_put_end(&w);
+	if (is_ok(json_writer_finish(&w)))
+		reply_json(t->r, 201, buf_span(&out));
+	else
+		reply_error(t->r, ERROR_INTERNAL);
+}
