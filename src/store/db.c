@@ -9,7 +9,7 @@
  * a failed change leaves nothing.
  * See: db.h; schema.c; wrap.c.
  */
-#include "internal.h"
+#include "tool.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -68,6 +68,8 @@ db_open(const struct secret *kek, const struct secret *old_kek, struct db **ret)
 		st = sql_prepare(db);
 	if (is_ok(st))
 		st = pepper_ensure(db);
+	if (is_ok(st))
+		st = tools_open(db);
 	if (!is_ok(st)) {
 		db_close(db);
 		return st;
@@ -82,6 +84,7 @@ db_close(struct db *db)
 	if (db == NULL)
 		return;
 	sql_finish(db);
+	tools_close(db);
 	(void)sqlite3_close(db->sql);
 	free(db);
 }

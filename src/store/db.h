@@ -11,11 +11,14 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 2
+#define DB_SCHEMA_VERSION 3
 #define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000 /* rows */
 #define DB_KEYS_MAX 1000000
+#define DB_TOOL_NAMES_MAX 1024         /* of one user, those that were removed included */
+#define DB_TOOL_BYTES_MAX (256U << 20) /* of one user: all parts of all versions */
+#define DB_TOOL_VERSIONS_ALL_MAX 16384
 #define DB_USAGE_DAYS 400 /* kept; older ones go */
 
 struct db;
@@ -65,6 +68,28 @@ MUST_USE struct status db_file_get(struct db *db, struct span name, struct as_se
 MUST_USE struct status db_file_remove(struct db *db, struct span name);
 /* The next one by name after `*name`; E_NOTFOUND at the end. Spans as above. */
 MUST_USE struct status db_file_next(struct db *db, struct span after, struct as_secret_row *ret);
+
+/* ---- users' tools: tool.c. Descriptors are sealed memory files ---- */
+/* False: a value was changed behind our back; then there are no tools, and none is taken. */
+bool db_tools_fit(const struct db *db);
+/*
+ * A new version, which is the current one from now on. E_PROTO: parts, sizes or digests are
+ * not what `m` says; E_RANGE: too long; E_FULL: a quota; E_NOTFOUND: no such user.
+ */
+MUST_USE struct status db_tool_put(
+    struct db *db, const struct as_tool *m, int upload, int artefact, struct as_tool_kept *ret);
+/* The next version of all; spans are valid until the next call. E_NOTFOUND at the end; after
+ * E_CORRUPT it goes on behind the one that does not open. */
+struct db_tool_cursor {
+	uint64_t tool, version; /* 0: from the first */
+};
+MUST_USE struct status db_tool_next(struct db *db, struct db_tool_cursor *c, struct as_tool *ret);
+/* E_NOTFOUND: no such version, or it has no such part. */
+MUST_USE struct status db_tool_part(struct db *db, uint64_t id, enum tool_part part, int *ret_fd);
+MUST_USE struct status db_tool_rebuilt(
+    struct db *db, const struct as_tool_rebuilt *m, int artefact);
+MUST_USE struct status db_tool_mark(struct db *db, const struct as_tool_mark *m);
+MUST_USE struct status db_tool_remove(struct db *db, const struct as_tool_remove *m);
 
 /* ---- usage: usage.c ---- */
 /* A batch that is in already changes nothing. Items of unknown keys are left out. */

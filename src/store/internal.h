@@ -38,13 +38,45 @@ enum statement {
 	SQL_USAGE_ADD,
 	SQL_USAGE_TRIM,
 	SQL_USAGE_NEXT,
+	SQL_TOOL_FIND,
+	SQL_TOOL_ADD,
+	SQL_TOOL_GET,
+	SQL_TOOL_SET,
+	SQL_TOOL_NEXT,
+	SQL_TOOL_MARKS_NEXT,
+	SQL_TOOL_SUM_GET,
+	SQL_TOOL_SUM_SET,
+	SQL_TOOLS_OF_USER,
+	SQL_TOOL_NAMES_OF_USER,
+	SQL_TOOL_BYTES_OF_USER,
+	SQL_VERSIONS_COUNT,
+	SQL_VERSION_ADD,
+	SQL_VERSION_GET,
+	SQL_VERSION_SET,
+	SQL_VERSION_REMOVE,
+	SQL_CHUNK_ADD,
+	SQL_CHUNK_GET,
+	SQL_CHUNKS_REMOVE,
 	SQL_COUNT
+};
+
+struct tool_shown;
+struct hmac_key;
+
+/* Of users' tools: tool.h. */
+struct tools_state {
+	struct secret key; /* from the KEK */
+	struct hmac_key *sum_key;
+	uint8_t sum[DIGEST_LEN]; /* over the marks of all */
+	bool fit;                /* the sum was that which was kept */
+	struct tool_shown *shown;
 };
 
 struct db {
 	sqlite3 *sql;
 	sqlite3_stmt *st[SQL_COUNT];
 	const struct secret *kek;
+	struct tools_state tools;
 };
 
 /* What SQLite says, as a status. */

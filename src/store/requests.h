@@ -3,7 +3,7 @@
 #define STORE_REQUESTS_H
 
 /*
- * What the authority asks about secrets of providers and about usage; store.c
+ * What the authority asks about secrets of providers, usage and tools; store.c
  * has the rest. Handlers of the link's rules.
  */
 #include <link/link.h>
@@ -18,5 +18,12 @@ void requests_on_secret_remove(struct link *l, uint64_t id, const void *msg, voi
 void requests_on_secret_list(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_usage_add(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_usage_list(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* tool_requests.c */
+void tool_requests_init(struct db *db);
+void requests_on_tool_put(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_tool_get(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_tool_rebuilt(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_tool_mark(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_tool_remove(struct link *l, uint64_t id, const void *msg, void *ctx);
 
 #endif

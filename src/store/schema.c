@@ -4,7 +4,7 @@
  *
  * Runs in: store, at start. Trusts: nothing. Owns: nothing.
  * Invariants: tables are strict and foreign keys hold; creation is one
- * transaction, and so is the step from the version before; a database of any
+ * transaction, and so are the steps from an older version; a database of any
  * other version is not touched. See: db.h; migrate.c for what SQL cannot do.
  */
 #include "internal.h"
@@ -51,6 +51,23 @@ static const char tables_2[] =
     " epoch BLOB NOT NULL, seq INTEGER NOT NULL) STRICT;"
     "UPDATE schema_version SET version = 2;";
 
+/* Version 3: users' tools. What is in a `marks`, `meta` or `value` is sealed: tool.h. */
+static const char tables_3[] =
+    "CREATE TABLE tools (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " user INTEGER NOT NULL REFERENCES users (id), name TEXT NOT NULL,"
+    " live INTEGER NOT NULL, marks BLOB NOT NULL, UNIQUE (user, name)) STRICT;"
+    /* Never an id again: executors keep what they compiled by it. */
+    "CREATE TABLE tool_versions (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " tool INTEGER NOT NULL REFERENCES tools (id), version INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, meta BLOB NOT NULL, UNIQUE (tool, version)) STRICT;"
+    "CREATE TABLE tool_chunks (version INTEGER NOT NULL"
+    " REFERENCES tool_versions (id) ON DELETE CASCADE,"
+    " part INTEGER NOT NULL, n INTEGER NOT NULL, value BLOB NOT NULL,"
+    " UNIQUE (version, part, n)) STRICT;"
+    "CREATE TABLE tool_sum (one INTEGER PRIMARY KEY CHECK (one = 1),"
+    " value BLOB NOT NULL) STRICT;"
+    "UPDATE schema_version SET version = 3;";
+
 static struct status
 version_read(sqlite3 *sql, int64_t *ret)
 {
@@ -88,13 +105,15 @@ run(sqlite3 *sql, const char *text)
 static struct status
 upgrade(sqlite3 *sql, int64_t version, const struct secret *kek, const struct secret *old_kek)
 {
+	if (version < 0 || version > 2 || (version == 1 && old_kek == NULL))
+		return fail(E_UNSUPPORTED);
 	if (version == 0)
 		TRY(run(sql, tables));
-	else if (version != 1 || old_kek == NULL)
-		return fail(E_UNSUPPORTED);
-	else
+	if (version == 1)
 		TRY(migrate_rewrap(sql, old_kek, kek));
-	return run(sql, tables_2);
+	if (version < 2)
+		TRY(run(sql, tables_2));
+	return run(sql, tables_3);
 }
 
 struct status

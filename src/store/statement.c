@@ -84,6 +84,41 @@ static const char *const texts[SQL_COUNT] = {
 	    " AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name = ?5)"
 	    " AND (?6 IS NULL OR usage.model = ?6)"
 	    " GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
+	[SQL_TOOL_FIND] = "SELECT tools.id FROM tools JOIN users ON users.id = tools.user"
+			  " JOIN tenants ON tenants.id = users.tenant"
+			  " WHERE tenants.name = ?1 AND users.name = ?2 AND tools.name = ?3",
+	[SQL_TOOL_ADD] = "INSERT INTO tools (user, name, live, marks)"
+			 " SELECT users.id, ?3, 0, x'' FROM users"
+			 " JOIN tenants ON tenants.id = users.tenant"
+			 " WHERE tenants.name = ?1 AND users.name = ?2",
+	[SQL_TOOL_GET] = "SELECT tenants.name, users.name, tools.name, tools.marks FROM tools"
+			 " JOIN users ON users.id = tools.user"
+			 " JOIN tenants ON tenants.id = users.tenant WHERE tools.id = ?1",
+	[SQL_TOOL_SET] = "UPDATE tools SET marks = ?2, live = ?3 WHERE id = ?1",
+	[SQL_TOOL_NEXT] = "SELECT id FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
+	[SQL_TOOL_MARKS_NEXT] = "SELECT id, marks FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
+	[SQL_TOOL_SUM_GET] = "SELECT value FROM tool_sum WHERE one = 1",
+	[SQL_TOOL_SUM_SET] = "INSERT INTO tool_sum (one, value) VALUES (1, ?1)"
+			     " ON CONFLICT (one) DO UPDATE SET value = ?1",
+	[SQL_TOOLS_OF_USER] = "SELECT coalesce(sum(live), 0) FROM tools"
+			      " WHERE user = (SELECT user FROM tools WHERE id = ?1)",
+	[SQL_TOOL_NAMES_OF_USER] = "SELECT count(*) FROM tools"
+				   " WHERE user = (SELECT user FROM tools WHERE id = ?1)",
+	[SQL_TOOL_BYTES_OF_USER] = "SELECT coalesce(sum(size), 0) FROM tool_versions"
+				   " JOIN tools ON tools.id = tool_versions.tool"
+				   " WHERE tools.user = (SELECT user FROM tools WHERE id = ?1)",
+	/* ?1 is the tool, which does not matter here. */
+	[SQL_VERSIONS_COUNT] = "SELECT count(*) FROM tool_versions WHERE ?1 IS NOT NULL",
+	[SQL_VERSION_ADD] = "INSERT INTO tool_versions (tool, version, size, meta)"
+			    " VALUES (?1, ?2, 0, x'')",
+	[SQL_VERSION_GET] = "SELECT tool, meta FROM tool_versions WHERE id = ?1",
+	[SQL_VERSION_SET] = "UPDATE tool_versions SET meta = ?2, size = ?3 WHERE id = ?1",
+	[SQL_VERSION_REMOVE] = "DELETE FROM tool_versions WHERE id = ?1",
+	[SQL_CHUNK_ADD] = "INSERT INTO tool_chunks (version, part, n, value)"
+			  " VALUES (?1, ?2, ?3, ?4)",
+	[SQL_CHUNK_GET] = "SELECT value FROM tool_chunks"
+			  " WHERE version = ?1 AND part = ?2 AND n = ?3",
+	[SQL_CHUNKS_REMOVE] = "DELETE FROM tool_chunks WHERE version = ?1 AND part = ?2",
 };
 
 static const struct {

@@ -33,7 +33,7 @@
 #define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
 #define LOAD_TICK_MS 1
 
-enum load_stage { LOAD_IDLE, LOAD_USERS, LOAD_KEYS };
+enum load_stage { LOAD_IDLE, LOAD_USERS, LOAD_KEYS, LOAD_TOOLS };
 
 struct peer {
 	TAILQ_ENTRY(peer) next;
@@ -41,6 +41,7 @@ struct peer {
 	enum load_stage stage;
 	uint64_t load_id;
 	int64_t cursor;
+	struct db_tool_cursor tools;
 	uv_timer_t tick; /* goes on with a load that outran its reader */
 };
 
@@ -58,10 +59,10 @@ static void on_key_revoke(struct link *l, uint64_t id, const void *msg, void *ct
 static void on_day(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 
-/* Beyond the base: what SQLite does with its files. */
+/* Beyond the base: what SQLite does with its files; parts of tools leave as memory files. */
 static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
 	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(unlink),
-	SCMP_SYS(newfstatat), SCMP_SYS(access), SCMP_SYS(fchmod), -1 };
+	SCMP_SYS(newfstatat), SCMP_SYS(access), SCMP_SYS(fchmod), SCMP_SYS(memfd_create), -1 };
 static const struct jail jail = { .name = "store", .syscalls = syscalls, .nofile = 256 };
 
 static const struct link_rule rules[] = {
@@ -75,6 +76,11 @@ static const struct link_rule rules[] = {
 	{ AS_SECRET_LIST, 0, requests_on_secret_list },
 	{ AS_USAGE_ADD, 0, requests_on_usage_add },
 	{ AS_USAGE_LIST, 0, requests_on_usage_list },
+	{ AS_TOOL_PUT, 0, requests_on_tool_put },
+	{ AS_TOOL_GET, 0, requests_on_tool_get },
+	{ AS_TOOL_REBUILT, 0, requests_on_tool_rebuilt },
+	{ AS_TOOL_MARK, 0, requests_on_tool_mark },
+	{ AS_TOOL_REMOVE, 0, requests_on_tool_remove },
 };
 static const struct link_ops link_ops = {
 	.rules = rules,
@@ -139,7 +145,11 @@ store_start(struct daemon *d)
 		diag_fatal("store/%s: %s", FIRST_KEY_FILE, status_text(st));
 	if (imported)
 		diag(DIAG_INFO, "the first key is in the database");
+	if (!db_tools_fit(self.db))
+		diag(DIAG_ERROR,
+		    "the tools in the database were changed by others: none is used or taken");
 	requests_init(self.db);
+	tool_requests_init(self.db);
 	return OK;
 }
 
@@ -243,6 +253,27 @@ send_key(struct peer *p)
 
 	if (is_ok(st))
 		return link_send(p->link, p->load_id, AS_KEY, &k);
+	if (st.code != E_NOTFOUND)
+		return st;
+	p->stage = LOAD_TOOLS;
+	p->tools = (struct db_tool_cursor){ 0 };
+	return OK;
+}
+
+/* One that does not open is left out: it is no tool any more. */
+static struct status
+send_tool(struct peer *p)
+{
+	struct as_tool m = { 0 };
+	struct status st = db_tool_next(self.db, &p->tools, &m);
+
+	if (is_ok(st))
+		return link_send(p->link, p->load_id, AS_TOOL, &m);
+	if (st.code == E_CORRUPT) {
+		diag(DIAG_ERROR, "tool %llu, version's id %llu: it does not open, it is left out",
+		    (unsigned long long)p->tools.tool, (unsigned long long)p->tools.version);
+		return OK;
+	}
 	return st.code == E_NOTFOUND ? send_loaded(p) : st;
 }
 
@@ -260,13 +291,21 @@ send_done(struct peer *p, uint64_t id, struct status st, const uint8_t *subject_
 	explicit_bzero(&m, sizeof(m));
 }
 
+static struct status
+send_next(struct peer *p)
+{
+	if (p->stage == LOAD_USERS)
+		return send_user(p);
+	return p->stage == LOAD_KEYS ? send_key(p) : send_tool(p);
+}
+
 static void
 load_go_on(struct peer *p)
 {
 	struct status st = OK;
 
 	while (is_ok(st) && p->stage != LOAD_IDLE && link_queued(p->link) < LOAD_QUEUE_MAX)
-		st = p->stage == LOAD_USERS ? send_user(p) : send_key(p);
+		st = send_next(p);
 	if (!is_ok(st)) {
 		p->stage = LOAD_IDLE;
 		send_done(p, p->load_id, st, NULL);
