@@ -180,5 +180,6 @@ buf_shift_wipe(struct buf *b, size_t n)
 	size_t len = b->len;
 
 	buf_shift(b, n);
-	explicit_bzero(b->ptr + b->len, len - b->len);
+	if (len > b->len)
+		explicit_bzero(b->ptr + b->len, len - b->len);
 }

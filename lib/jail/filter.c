@@ -5,7 +5,8 @@
  * Runs in: every process, once, as the last step of its jail.
  * Trusts: its tables. Owns: nothing afterwards; the kernel keeps the filter.
  * Invariants: an unknown or newer call gets ENOSYS; one that only an attacker
- * would make kills the process; no memory becomes executable.
+ * would make kills the process; no memory becomes executable, but where a process's
+ * table says that it loads code.
  * See: jail/jail.h; seccomp(2); sandbox-seccomp-filter.c of OpenSSH for the form.
  */
 #include "internal.h"
@@ -171,6 +172,15 @@ add_memory_rules(scmp_filter_ctx ctx)
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, not_exec);
 }
 
+/* Readable and executable, never writable: how an engine publishes what it wrote before. */
+static int
+add_code_rule(scmp_filter_ctx ctx)
+{
+	const struct scmp_arg_cmp run = SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_EXEC);
+
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, run);
+}
+
 /* abort() of our own process; nobody else's. */
 static int
 add_self_kill(scmp_filter_ctx ctx)
@@ -226,6 +236,8 @@ add_leaf_rules(scmp_filter_ctx ctx, const struct jail *j)
 	if (n > 0 && (rc = add_rules(ctx, SCMP_ACT_ALLOW, j->syscalls, n, NULL)) < 0)
 		return rc;
 	if (!allows(j, SCMP_SYS(mmap)) && (rc = add_memory_rules(ctx)) < 0)
+		return rc;
+	if (j->code && (rc = add_code_rule(ctx)) < 0)
 		return rc;
 	if (!allows(j, SCMP_SYS(tgkill)) && (rc = add_self_kill(ctx)) < 0)
 		return rc;

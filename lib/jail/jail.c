@@ -122,6 +122,25 @@ jail_enter(const struct jail *j, uid_t uid, gid_t gid, const struct jail_path *p
 	return OK;
 }
 
+struct status
+jail_enter_slot(const struct jail *j, const char **ret_what)
+{
+	*ret_what = "resource limits";
+	TRY(limit(RLIMIT_CORE, 0));
+	TRY(limit(RLIMIT_NOFILE, j->nofile));
+	*ret_what = "capabilities";
+	TRY(set_caps(0));
+	*ret_what = "no_new_privs and dumpable";
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return fail_errno();
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return fail(E_DENIED);
+	TRY(landlock_enter(j, NULL, 0, ret_what));
+	TRY(filter_load(j, ret_what));
+	*ret_what = "";
+	return OK;
+}
+
 static bool
 is_kept(int fd, const int *keep, size_t nkeep)
 {

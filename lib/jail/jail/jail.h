@@ -36,6 +36,8 @@ struct jail {
 	bool sockets;       /* may make TCP and UDP sockets (broker only) */
 	bool is_supervisor; /* upper bound of all: no Landlock, no own uid (its children need more)
 			     */
+	bool code;    /* loads compiled code: pages become executable and read-only in one step
+		       */
 	bool tcp_out; /* may connect by TCP (broker); binding stays forbidden where it can be */
 };
 
@@ -47,6 +49,12 @@ struct jail {
  */
 MUST_USE struct status jail_enter(const struct jail *j, uid_t uid, gid_t gid,
     const struct jail_path *paths, size_t npaths, const char **ret_what);
+
+/*
+ * The same for what a slot of the spawner runs, which already has an identity and a root
+ * of its own, or a user's by hand: capabilities, files, system calls, core dumps.
+ */
+MUST_USE struct status jail_enter_slot(const struct jail *j, const char **ret_what);
 
 /* What this kernel lacks of what jails need; OK when nothing. *ret_what names it. */
 MUST_USE struct status jail_check_kernel(const char **ret_what);

@@ -1,0 +1,9 @@
+;; SPDX-License-Identifier: Apache-2.0
+;; Reads beyond its memory.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func $reach_out (param i32) (drop (i32.load (local.get 0))))
+  (func (export "_start") (call $reach_out (i32.const 0x7ffffff0))))
