@@ -74,6 +74,10 @@ const struct conf_row conf_rows[] = {
 	    "providers.NAME.allow_plain_loopback", "false", "Allow `http:` to a loopback address."),
 	{ "providers.NAME.tls_min", CONF_ENUM, 0, 0, "1.3", false, "1.2|1.3",
 	    "Lowest version of TLS towards it." },
+	{ "providers.NAME.http", CONF_ENUM, 0, 0, "auto", false, "auto|1.1|2",
+	    "Version of HTTP towards it. `auto`: over TLS as it chooses, with HTTP/2 first; in "
+	    "clear "
+	    "1.1. With `2` it must speak HTTP/2, in clear without being asked." },
 	PATH("providers.NAME.ca_file", NULL,
 	    "The only certificate authorities that may vouch for it, PEM; without it those of "
 	    "`network.ca_file`."),

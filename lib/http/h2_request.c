@@ -15,11 +15,10 @@
 
 #include "chars.h"
 #include "framing.h"
+#include "h2_fields.h"
 #include "target.h"
 
-#define LINE_REST 10  /* of a request line: two blanks and "HTTP/1.1" */
-#define FIELD_REST 4  /* of a field line: colon, blank, CR and LF */
-#define FIELD_COST 32 /* of a field beside its bytes (RFC 9113 §6.5.2) */
+#define LINE_REST 10 /* of a request line: two blanks and "HTTP/1.1" */
 
 enum pseudo { PSEUDO_METHOD, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, PSEUDO_COUNT };
 
@@ -29,10 +28,6 @@ static const char *const pseudo_names[PSEUDO_COUNT] = {
 	[PSEUDO_AUTHORITY] = ":authority",
 	[PSEUDO_PATH] = ":path",
 };
-
-/* About one connection: HTTP/2 says all of this in other ways (RFC 9113 §8.2.2). */
-static const char *const forbidden[] = { "connection", "keep-alive", "proxy-connection",
-	"transfer-encoding", "upgrade" };
 
 struct http_h2_request {
 	uint16_t error;
@@ -72,32 +67,11 @@ http_h2_request_free(struct http_h2_request *q)
 
 /* ---- fields ---- */
 
-/* A name as HTTP/2 sends it: a token without upper case. */
-static bool
-name_ok(struct span name)
-{
-	for (size_t i = 0; i < name.len; i++) {
-		if (char_lower(name.ptr[i]) != name.ptr[i])
-			return false;
-	}
-	return http_token_ok(name);
-}
-
-static bool
-is_forbidden(struct span name, struct span value)
-{
-	for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
-		if (span_eq_str(name, forbidden[i]))
-			return true;
-	}
-	return span_eq_str(name, "te") && !span_eq_nocase(value, SPAN_LIT("trailers"));
-}
-
 /* A host, too, is counted as the field that it is in HTTP/1.1. */
 static uint16_t
 count_field(struct http_h2_request *q, size_t name_len, size_t value_len)
 {
-	size_t len = name_len + value_len + FIELD_REST;
+	size_t len = name_len + value_len + H2_FIELD_REST;
 
 	if (len > q->limits.header_len_max - q->head.fields_len)
 		return 431;
@@ -133,7 +107,7 @@ take_field(struct http_h2_request *q, struct span name, struct span value)
 	uint16_t rc;
 
 	q->regular = true;
-	if (!name_ok(name) || !http_value_ok(value) || is_forbidden(name, value))
+	if (!http_h2_field_ok(name, value))
 		return 400;
 	/* :authority is one of them, too. */
 	if (q->head.count + q->pseudo[PSEUDO_AUTHORITY].has == q->limits.fields_max)
@@ -145,7 +119,7 @@ take_field(struct http_h2_request *q, struct span name, struct span value)
 bool
 http_h2_request_field(struct http_h2_request *q, struct span name, struct span value)
 {
-	q->seen += name.len + value.len + FIELD_COST;
+	q->seen += name.len + value.len + H2_FIELD_COST;
 	if (q->error == 0 && name.len > 0 && name.ptr[0] == ':')
 		q->error = take_pseudo(q, name, value);
 	else if (q->error == 0)
@@ -292,11 +266,11 @@ http_h2_request_body(struct http_h2_request *q, size_t len)
 uint16_t
 http_h2_request_trailer(struct http_h2_request *q, struct span name, struct span value)
 {
-	size_t len = name.len + value.len + FIELD_REST;
+	size_t len = name.len + value.len + H2_FIELD_REST;
 
 	if (q->error != 0)
 		return q->error;
-	if (!name_ok(name) || !http_value_ok(value) || http_framing_name(name))
+	if (!http_h2_trailer_ok(name, value))
 		q->error = 400;
 	else if (len > q->limits.trailer_len_max - q->trailer_len)
 		q->error = 431;

@@ -20,7 +20,8 @@
 struct io {
 	const struct io_ops *ops;
 	void *ctx;
-	int fd; /* to poll */
+	int fd;  /* to poll */
+	bool h2; /* ALPN chose HTTP/2 */
 };
 struct io_ops {
 	/* E_AGAIN, E_EOF, E_CLOSED, E_SYS, E_PROTO. */

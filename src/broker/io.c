@@ -128,5 +128,7 @@ static const struct io_ops secure_ops = { secure_read, secure_write, secure_want
 struct io
 io_secure(int fd, struct tls_conn *tls)
 {
-	return (struct io){ .ops = &secure_ops, .ctx = tls, .fd = fd };
+	return (struct io){
+		.ops = &secure_ops, .ctx = tls, .fd = fd, .h2 = span_eq_str(tls_alpn(tls), "h2")
+	};
 }

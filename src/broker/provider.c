@@ -82,7 +82,7 @@ static struct status
 fingerprint(struct making *m)
 {
 	static const char *const keys[] = { "kind", "base_url", "tls_min", "pin_sha256",
-		"allow_private", "allow_plain_loopback", "first_byte_s", "idle_s" };
+		"allow_private", "allow_plain_loopback", "http", "first_byte_s", "idle_s" };
 	auto_buf struct buf all = BUF_INIT(PROVIDER_FILE_MAX + 8192);
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -105,6 +105,19 @@ put_base(struct provider *p, const char *path)
 	return n >= 0 && (size_t)n < sizeof(p->base) ? OK : fail(E_RANGE);
 }
 
+static enum upstream_http
+http_of(const char *value)
+{
+	static const char *const names[] = {
+		[UPSTREAM_HTTP_1] = "1.1", [UPSTREAM_HTTP_2] = "2", [UPSTREAM_HTTP_AUTO] = "auto"
+	};
+	enum upstream_http i = UPSTREAM_HTTP_1;
+
+	while (i < UPSTREAM_HTTP_AUTO && strcmp(value, names[i]) != 0)
+		i++;
+	return i;
+}
+
 static struct status
 make_remote(const struct making *m, struct provider *p)
 {
@@ -117,6 +130,7 @@ make_remote(const struct making *m, struct provider *p)
 			     ? ADDRESS_BIT(ADDRESS_PRIVATE)
 			     : 0,
 		.plain = conf_boolf(c, "providers.%s.allow_plain_loopback", m->name),
+		.http = http_of(key_of(m, "http")),
 		.allow_tls12 = strcmp(key_of(m, "tls_min"), "1.2") == 0,
 		.ca_pem = buf_span(&m->ca),
 		.limits = {

@@ -17,11 +17,18 @@
 
 #define UPSTREAM_OPEN_MAX 1024 /* connections at once, those being made included */
 #define UPSTREAM_KEPT_MAX 64   /* of them kept for the next exchange */
+#define UPSTREAM_H2_MAX 64     /* connections of HTTP/2 */
 #define UPSTREAM_PIN_LEN 32
 #define UPSTREAM_BASE_MAX 255
 
 struct upstream;
 struct upstream_wait;
+
+enum upstream_http {
+	UPSTREAM_HTTP_1,
+	UPSTREAM_HTTP_2,    /* nothing else; in clear: without asking */
+	UPSTREAM_HTTP_AUTO, /* as the server chooses; in clear: HTTP/1.1 */
+};
 
 struct upstream_opts {
 	uv_loop_t *loop;
@@ -33,6 +40,7 @@ struct upstream_opts {
 	 */
 	unsigned allow;
 	bool plain; /* http: is meant; the configuration was checked for where it may be */
+	enum upstream_http http;
 	bool allow_tls12;
 	struct span ca_pem;            /* the only trusted roots */
 	struct span cert_pem, key_pem; /* for mutual TLS; empty: none */
@@ -72,8 +80,9 @@ const char *upstream_why(struct status st);
 MUST_USE struct status upstream_acquire(struct upstream *u, bool fresh, upstream_done *done,
     void *ctx, struct upstream_wait **ret_wait, struct exchange **ret);
 void upstream_cancel(struct upstream_wait *w);
-/* After an exchange: kept if it may be, else closed. */
+/* After an exchange: its connection is kept if it may be, else closed. */
 void upstream_release(struct upstream *u, struct exchange *x);
+/* In mid-exchange: the other side is told, or sees the connection close. */
 void upstream_discard(struct upstream *u, struct exchange *x);
 /* The far end is gone: kept connections are of no use. */
 void upstream_drop_kept(struct upstream *u);

@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 
+import provider_h2
 import wire_anthropic
 import wire_openai
 from reply import Refusal, Reply, Seen, need, pieces_of
@@ -40,7 +41,8 @@ class Gone(Exception):
 
 class Provider:
     def __init__(self, authority, names=("localhost", "127.0.0.1"), tls="1.3", keys=None, days=1,
-                 plain=False, backlog=512):
+                 plain=False, backlog=512, http="1.1", streams=100):
+        self.http, self.streams = http, streams     # "1.1", "2", or "auto": both are offered
         self.keys = keys
         self.keyless = False    # a server in the house that asks for none
         self.answer = lambda seen: Reply()
@@ -63,7 +65,7 @@ class Provider:
         version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[tls]
         context.minimum_version = context.maximum_version = version
         context.load_cert_chain(cert, key)
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols({"1.1": ["http/1.1"], "2": ["h2"], "auto": ["h2", "http/1.1"]}[self.http])
         return context
 
     # ---- for the test
@@ -122,7 +124,11 @@ class Provider:
         self.most_open = max(self.most_open, self.open)
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = self.connections
+        tls = writer.get_extra_info("ssl_object")
         try:
+            if tls.selected_alpn_protocol() == "h2" if tls else self.http == "2":
+                await provider_h2.Connection(self, number, reader, writer).serve()
+                return
             while await self._exchange(number, reader, writer):
                 pass
         except (Gone, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError,
@@ -134,8 +140,9 @@ class Provider:
 
     async def _exchange(self, connection, reader, writer):
         seen = await read_request(reader, writer, connection)
-        if seen is None:
-            return False
+        return seen is not None and await self.answer_to(seen, reader, writer)
+
+    async def answer_to(self, seen, reader, writer, how=None):
         with self.lock:
             self.seen.append(seen)
             self.number += 1
@@ -152,7 +159,7 @@ class Provider:
             with self.lock:
                 reply = self.queue.popleft() if self.queue else None
             reply = reply or self.answer(seen)
-        return await Answer(seen, reply, dialect, number, self.host, reader, writer).send()
+        return await (how or Answer)(seen, reply, dialect, number, self.host, reader, writer).send()
 
     def _judge(self, seen, dialect):
         """Refusal: what the true provider would say to such a request."""
@@ -234,7 +241,7 @@ class Answer:
         framing = r.framing or ("chunked" if streamed else "length")
         body = b"".join(pieces) if framing == "length" and not callable(getattr(pieces, "send", None)) \
             else None
-        await self.write(self.head(kind, framing, len(body) if body is not None else 0))
+        await self.write_head(self.head(kind, framing, len(body) if body is not None else 0))
         sent = 0
         first = True
         for piece in self.cut_to_size([body] if body is not None else pieces):
@@ -251,8 +258,7 @@ class Answer:
             first = False
         if [x for x in (r.cut, r.end, r.hang) if x is not None]:
             return await self.break_off()
-        if framing == "chunked":
-            await self.write(b"0\r\n\r\n")
+        await self.finish(framing)
         self.seen.done = True
         return not (r.close or framing == "close")
 
@@ -277,8 +283,6 @@ class Answer:
     def head(self, kind, framing, length):
         r = self.reply
         self.seen.status = r.status
-        if r.head is not None:
-            return r.head
         name = "request-id" if self.dialect is wire_anthropic else "x-request-id"
         fields = [("date", "Tue, 07 Oct 2025 12:00:00 GMT"), ("content-type", r.content_type or kind),
                   (name, f"req_upstream_{self.number}"), ("server", "test"), *r.headers]
@@ -288,8 +292,16 @@ class Answer:
             fields.append(("transfer-encoding", "chunked"))
         if r.close or framing == "close":
             fields.append(("connection", "close"))
+        return fields
+
+    async def write_head(self, fields):
+        r = self.reply
         lines = [f"HTTP/1.1 {r.status} {REASONS.get(r.status, 'Status')}", *(f"{k}: {v}" for k, v in fields)]
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        await self.write(r.head if r.head is not None else "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+
+    async def finish(self, framing):
+        if framing == "chunked":
+            await self.write(b"0\r\n\r\n")
 
     def cut_to_size(self, pieces):
         size = self.reply.split

@@ -26,6 +26,7 @@ class Seen:
     connection: int         # number of the connection it came on
     tls: str
     at: float               # time.monotonic()
+    http: str = "1.1"
     json: object = None
     refused: str = ""       # why the judge refused it
     sent: int = 0           # bytes of the answer, head and framing included
@@ -73,6 +74,8 @@ class Reply:
     hang: int | None = None     # after so many bytes of the body: silence until the peer leaves
     hold: threading.Event | None = None     # nothing more after the first piece until it is set
     close: bool = False         # the connection ends after the answer
+    refuse: bool = False        # over HTTP/2: the stream is refused, unseen; over 1.1 nothing
+    raw: bytes = b""            # over HTTP/2: frames in place of the answer, as they are; over 1.1 nothing
 
     def stop_reason(self, called, plain):
         return self.stop or (called if self.calls else plain)

@@ -151,6 +151,12 @@ def search_others(inst, canary):
     return found
 
 
+@pytest.fixture(scope="module", params=["1.1", "2"], ids=["to-1.1", "to-2"])
+def provider(request, make_provider):
+    """By either version of HTTP: the credential is written by different code, and echoed to it."""
+    return make_provider(http=request.param)
+
+
 @pytest.fixture(scope="module")
 def scene(provider, vault, authority):
     """The canary's run, once: what the tests below look at."""
@@ -193,7 +199,8 @@ def test_the_search_finds(tmp_path):
 
 def test_the_key_was_used(scene):
     """Else all that follows means nothing."""
-    assert len([s for s in scene.provider.seen if s.key == scene.canary.value]) > 40
+    seen = [s for s in scene.provider.seen if s.key == scene.canary.value]
+    assert len(seen) > 40 and {s.http for s in seen} == {scene.provider.http}
 
 
 def test_answers(scene):

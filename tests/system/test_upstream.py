@@ -35,6 +35,12 @@ def keyless(make_provider, **kw):
     return made
 
 
+@pytest.fixture(scope="module", params=["1.1", "2"], ids=["to-1.1", "to-2"])
+def provider(request, make_provider):
+    """All that follows is the same for both versions of HTTP towards the provider."""
+    return make_provider(http=request.param)
+
+
 @pytest.fixture(scope="module")
 def service(provider, authority):
     provider.keyless = True
@@ -58,6 +64,7 @@ def judged(service, provider):
     CHAT["model"] = next(service.names)
     yield
     assert provider.refused() == []
+    assert {s.http for s in provider.seen} <= {provider.http}
 
 
 def post(inst, body, **kw):
