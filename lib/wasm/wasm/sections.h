@@ -13,7 +13,7 @@
 
 /* What a module may have. The compiler's own limits of time and memory stand behind these. */
 #define WASM_FUNCTIONS_MAX 40000
-#define WASM_SEGMENTS_MAX 20000
+#define WASM_SEGMENTS_MAX 65536           /* Go packs its data into tens of thousands */
 #define WASM_LOCALS_MAX 20000             /* of one function */
 #define WASM_BODY_MAX (1U << 20)          /* bytes of one function */
 #define WASM_LOCALS_WORK_MAX (1ULL << 31) /* sum over functions of locals × bytes */
