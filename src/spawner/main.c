@@ -46,8 +46,8 @@ open_programs(int programs[LAUNCH_KINDS])
 
 	dir[n < 0 ? 0 : n] = '\0';
 	slash = strrchr(dir, '/');
-	for (uint8_t kind = 0; kind < LAUNCH_KINDS; kind++) {
-		const struct kind *k = kind_of(kind);
+	for (unsigned kind = 0; kind < LAUNCH_KINDS; kind++) {
+		const struct kind *k = kind_of((uint8_t)kind);
 
 		programs[kind] = -1;
 		if (k == NULL || k->program == NULL || slash == NULL)
