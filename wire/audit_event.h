@@ -39,6 +39,8 @@ enum audit_event {
 	EVENT_SECRET_REMOVED,
 	EVENT_TOOL_STORED,  /* a new version of a user's tool */
 	EVENT_TOOL_CHANGED, /* current, allowed, not allowed any more, removed */
+	EVENT_SECRET_LEASE, /* renewed, revoked */
+	EVENT_SECRET_LOGIN, /* of the broker, to a source of secrets */
 	EVENT_COUNT,
 };
 
@@ -108,6 +110,13 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_SECRET_ACCESSED] = { "SecretAccessed", "secret.read",
 	    { { "secret", AUDIT_V_STR }, { "version", AUDIT_V_STR }, { "lease", AUDIT_V_STR },
 		{ "lease_s", AUDIT_V_U64 }, { "why", AUDIT_V_STR }, { "fault", AUDIT_V_STR } } },
+	[EVENT_SECRET_LEASE] = { "SecretLease", "secret.lease",
+	    { { "secret", AUDIT_V_STR }, { "operation", AUDIT_V_STR }, { "lease", AUDIT_V_STR },
+		{ "lease_s", AUDIT_V_U64 }, { "fault", AUDIT_V_STR } } },
+	[EVENT_SECRET_LOGIN] = { "SecretLogin", "secret.login",
+	    { { "source", AUDIT_V_STR }, { "operation", AUDIT_V_STR }, { "method", AUDIT_V_STR },
+		{ "accessor", AUDIT_V_STR }, { "lease_s", AUDIT_V_U64 },
+		{ "fault", AUDIT_V_STR } } },
 	[EVENT_SECRET_SET] = { "SecretSet", "secret.set",
 	    { { "secret", AUDIT_V_STR }, { "version", AUDIT_V_U64 },
 		{ "previous_kept", AUDIT_V_BOOL }, { "by_uid", AUDIT_V_U64 } } },

@@ -7,7 +7,11 @@
  * also puts on record which secrets the broker reads, and hands it those of the
  * store, which are sealed: only CLI and broker can open them.
  *
- *	SECRET_ACCESSED, SECRET_GET   calls of the broker, answered with their id
+ *	SECRET_BEGIN, SECRET_ENDED    calls of the broker, answered with their id: what it is
+ *	                              about to do, which it does once BEGUN says that it is on
+ *	                              record, and how that ended. What it leaves open when it
+ *	                              dies the authority ends
+ *	SECRET_GET  a call of the broker, answered with its id
  *	ATTEMPTED   for every exchange with a provider that is followed by another
  *	DONE        for every granted call, once, with its last exchange
  */
@@ -20,12 +24,27 @@ enum ab_type {
 	AB_TURN_ENDED,      /* B: same id: nothing of that turn runs any more */
 	AB_DONE,            /* B: a granted call ended */
 	AB_ATTEMPTED,       /* B: an exchange of it failed, and another follows */
-	AB_SECRET_ACCESSED, /* B: a secret was read, or could not be; used once it is recorded */
+	AB_SECRET_BEGIN,    /* B: an access to a secret, or to its source, is about to be made */
+	AB_SECRET_BEGUN,    /* A: same id: the intent is in the log, or why not: then do not */
+	AB_SECRET_ENDED,    /* B: how it ended; what was read is used once that is recorded */
 	AB_SECRET_RECORDED, /* A: same id: it is in the log, or why not */
 	AB_SECRET_GET,      /* B: a secret of the store */
 	AB_SECRET_SEALED,   /* A: same id */
 	AB_SECRET_CHANGED,  /* A: this secret of the store is another now: ask again */
 };
+
+/* What is done, and the record that says so. */
+enum secret_act {
+	SECRET_ACT_READ,   /* a value: SecretAccessed */
+	SECRET_ACT_RENEW,  /* the lease of one: SecretLease */
+	SECRET_ACT_REVOKE, /* … given back, since nobody uses it any more */
+	SECRET_ACT_LOGIN,  /* to the source, with our own identity: SecretLogin */
+	SECRET_ACT_LOGIN_RENEW,
+	SECRET_ACT_LOGOUT, /* with all its leases */
+	SECRET_ACT_COUNT
+};
+static const char *const secret_act_names[SECRET_ACT_COUNT] = { "read", "renew", "revoke", "login",
+	"renew", "logout" };
 
 /* Why the broker read a secret. */
 enum secret_why {
@@ -48,15 +67,17 @@ enum secret_fault {
 	SECRET_THROTTLED,
 	SECRET_LOGIN, /* our own identity was not accepted */
 	SECRET_DENIED,
-	SECRET_NOT_FOUND, /* secret, version or field */
-	SECRET_INVALID,   /* the answer makes no sense, or a value that cannot be sent */
-	SECRET_EXPIRED,   /* its lease is over and cannot be renewed */
-	SECRET_TAMPERED,  /* it does not open, or was unwrapped by another */
-	SECRET_FAILED,    /* inside: memory, a limit */
+	SECRET_NOT_FOUND,  /* secret, version or field */
+	SECRET_INVALID,    /* the answer makes no sense, or a value that cannot be sent */
+	SECRET_EXPIRED,    /* its lease is over and cannot be renewed */
+	SECRET_TAMPERED,   /* it does not open, or was unwrapped by another */
+	SECRET_FAILED,     /* inside: memory, a limit */
+	SECRET_UNRECORDED, /* not begun: it could not be put on record */
 	SECRET_FAULT_COUNT
 };
 static const char *const secret_fault_names[SECRET_FAULT_COUNT] = { "none", "unreachable", "sealed",
-	"throttled", "login", "denied", "not_found", "invalid", "expired", "tampered", "failed" };
+	"throttled", "login", "denied", "not_found", "invalid", "expired", "tampered", "failed",
+	"unrecorded" };
 
 struct ab_done {
 	uint8_t grant[GRANT_LEN];
@@ -104,23 +125,47 @@ static const struct wire_field ab_attempted_rows[] = {
 	WIRE_BYTES(struct ab_attempted, secret_version, 0, SECRET_VERSION_MAX),
 };
 
-struct ab_secret_accessed {
-	struct span reference; /* the configured URI, never a value */
-	struct span version;   /* empty: not known */
-	struct span lease;     /* empty: none */
-	uint32_t lease_s;      /* how long the source lends it; 0: it does not say */
-	uint32_t valid_s;      /* how long what is held now may be used; 0: nothing is held */
-	uint8_t why;           /* enum secret_why */
-	uint8_t fault;         /* enum secret_fault; NONE: it was read */
+struct ab_secret_begin {
+	uint8_t act;           /* enum secret_act */
+	struct span reference; /* the configured URI, never a value; of a login: its source */
+	struct span method;    /* of a login; else empty */
+	struct span lease;     /* to be renewed or revoked; else empty */
+	uint8_t why;           /* enum secret_why, of a reading */
 };
-static const struct wire_field ab_secret_accessed_rows[] = {
-	WIRE_BYTES(struct ab_secret_accessed, reference, 1, SECRET_REF_MAX),
-	WIRE_BYTES(struct ab_secret_accessed, version, 0, SECRET_VERSION_MAX),
-	WIRE_BYTES(struct ab_secret_accessed, lease, 0, SECRET_LEASE_MAX),
-	WIRE_U32(struct ab_secret_accessed, lease_s, UINT32_MAX),
-	WIRE_U32(struct ab_secret_accessed, valid_s, UINT32_MAX),
-	WIRE_U8(struct ab_secret_accessed, why, SECRET_WHY_COUNT - 1),
-	WIRE_U8(struct ab_secret_accessed, fault, SECRET_FAULT_COUNT - 1),
+static const struct wire_field ab_secret_begin_rows[] = {
+	WIRE_U8(struct ab_secret_begin, act, SECRET_ACT_COUNT - 1),
+	WIRE_BYTES(struct ab_secret_begin, reference, 1, SECRET_REF_MAX),
+	WIRE_BYTES(struct ab_secret_begin, method, 0, SECRET_METHOD_MAX),
+	WIRE_BYTES(struct ab_secret_begin, lease, 0, SECRET_LEASE_MAX),
+	WIRE_U8(struct ab_secret_begin, why, SECRET_WHY_COUNT - 1),
+};
+
+struct ab_secret_begun {
+	uint16_t error;  /* ERROR_NONE, or ERROR_AUDIT_UNAVAILABLE: do not do it */
+	uint64_t access; /* names it in SECRET_ENDED */
+};
+static const struct wire_field ab_secret_begun_rows[] = {
+	WIRE_U16(struct ab_secret_begun, error, ERROR_COUNT - 1),
+	WIRE_U64(struct ab_secret_begun, access),
+};
+
+struct ab_secret_ended {
+	uint64_t access;
+	struct span version; /* empty: not known; of a login: the token's accessor */
+	struct span lease;   /* of what was read; empty: none */
+	uint32_t lease_s;    /* how long the source lends it; 0: it does not say */
+	uint32_t valid_s;    /* how long what is held now may be used; 0: nothing is held */
+	uint8_t fault;       /* enum secret_fault; NONE: it was done */
+	uint8_t given_up;    /* nobody waited for its end: it is not known */
+};
+static const struct wire_field ab_secret_ended_rows[] = {
+	WIRE_U64(struct ab_secret_ended, access),
+	WIRE_BYTES(struct ab_secret_ended, version, 0, SECRET_VERSION_MAX),
+	WIRE_BYTES(struct ab_secret_ended, lease, 0, SECRET_LEASE_MAX),
+	WIRE_U32(struct ab_secret_ended, lease_s, UINT32_MAX),
+	WIRE_U32(struct ab_secret_ended, valid_s, UINT32_MAX),
+	WIRE_U8(struct ab_secret_ended, fault, SECRET_FAULT_COUNT - 1),
+	WIRE_U8(struct ab_secret_ended, given_up, 1),
 };
 
 struct ab_secret_recorded {
@@ -159,8 +204,12 @@ static const struct wire_msg ab_msgs[] = {
 	[AB_DONE] = { "done", WIRE_B_TO_A, WIRE_TABLE(struct ab_done, ab_done_rows) },
 	[AB_ATTEMPTED] = { "attempted", WIRE_B_TO_A,
 	    WIRE_TABLE(struct ab_attempted, ab_attempted_rows) },
-	[AB_SECRET_ACCESSED] = { "secret-accessed", WIRE_B_TO_A,
-	    WIRE_TABLE(struct ab_secret_accessed, ab_secret_accessed_rows) },
+	[AB_SECRET_BEGIN] = { "secret-begin", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ab_secret_begin, ab_secret_begin_rows) },
+	[AB_SECRET_BEGUN] = { "secret-begun", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ab_secret_begun, ab_secret_begun_rows) },
+	[AB_SECRET_ENDED] = { "secret-ended", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ab_secret_ended, ab_secret_ended_rows) },
 	[AB_SECRET_RECORDED] = { "secret-recorded", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ab_secret_recorded, ab_secret_recorded_rows) },
 	[AB_SECRET_GET] = { "secret-get", WIRE_B_TO_A,

@@ -43,6 +43,7 @@
 #define SECRET_NAME_MAX 64        /* of a secret in the store: file:NAME */
 #define SECRET_REF_MAX 256        /* a credential's URI, as configured */
 #define SECRET_VERSION_MAX 64     /* as its source names it */
+#define SECRET_METHOD_MAX 32      /* of a login to a source of secrets */
 #define SECRET_LEASE_MAX 128      /* a lease's id, never a token */
 #define SECRET_SEALED_MAX 8192    /* a sealed value */
 #define SECRET_VALUE_MAX 4096     /* in plain: only CLI and broker ever have it */

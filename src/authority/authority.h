@@ -11,6 +11,7 @@
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
  *	grants.c       grants to broker and executor
  *	usage.c        what requests have used, on its way to the store
+ *	accesses.c     what the broker does with secrets, on record before and after
  *	secrets.c      which secrets the broker reads, and those of the store for it
  *	admin.c        acts of operators; management.c carries them over HTTP
  *	metrics.c status.c   what operators may see
@@ -26,6 +27,7 @@
 #include "keys.h"
 #include "policy.h"
 #include "record.h"
+#include "accesses.h"
 #include "secrets.h"
 #include "turn.h"
 #include "usage.h"
@@ -93,6 +95,7 @@ struct authority {
 	struct gateway gateways[GATEWAYS_MAX];
 	struct turns turns;
 	struct secret_states secrets;
+	struct accesses accesses;
 	struct usage usage;
 	struct management *management;
 	struct procs *procs;

@@ -51,6 +51,7 @@ on_tick(uv_timer_t *timer)
 
 	turns_tick(a);
 	audit_tick(a);
+	accesses_tick(a);
 	admin_tick(a);
 	if (second == a->swept_s)
 		return;

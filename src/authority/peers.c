@@ -32,7 +32,8 @@ static const struct link_rule broker_rules[] = {
 	{ AB_DONE, 0, step_on_model_done },
 	{ AB_TURN_ENDED, 0, on_turn_ended },
 	{ AB_ATTEMPTED, 0, step_on_attempted },
-	{ AB_SECRET_ACCESSED, 0, secrets_on_accessed },
+	{ AB_SECRET_BEGIN, 0, accesses_on_begin },
+	{ AB_SECRET_ENDED, 0, accesses_on_ended },
 	{ AB_SECRET_GET, 0, secrets_on_get },
 };
 static const struct link_rule executor_rules[] = {
@@ -217,6 +218,7 @@ peer_gone(struct peer *p)
 	if (p->proc == PROC_BROKER) {
 		step_on_broker_gone(p->a);
 		secrets_on_broker_gone(p->a);
+		accesses_on_broker_gone(p->a);
 	}
 }
 

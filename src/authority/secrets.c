@@ -4,8 +4,8 @@
  *
  * Runs in: authority. Trusts: the broker about what it read; the store.
  * Owns: what was last heard of each reference.
- * Invariants: RECORDED says none but what is durable; values pass through sealed,
- * and are kept nowhere. See: wire/authority_broker.h, crypto/file_secret.h.
+ * Invariants: values pass through sealed, and are kept nowhere.
+ * See: accesses.c; wire/authority_broker.h, crypto/file_secret.h.
  */
 #include "authority.h"
 
@@ -14,10 +14,7 @@
 
 #include <json/write.h>
 
-/* Longer ones are cut in `resource`; the event has the whole. */
-#define RESOURCE_REF_MAX 128
-
-/* A call of the broker that waits for audit or store. */
+/* A call of the broker that waits for the store. */
 struct waiting {
 	uint32_t broker; /* peer id */
 	uint64_t id;
@@ -46,7 +43,7 @@ answer(struct authority *a, const struct waiting *w, uint16_t type, const void *
 	link_flush(a->broker.link);
 }
 
-/* ---- accesses ---- */
+/* ---- what was heard ---- */
 
 static struct secret_state *
 state_for(struct secret_states *s, struct span reference)
@@ -62,84 +59,18 @@ state_for(struct secret_states *s, struct span reference)
 	return s->n < SECRET_STATES_MAX ? &s->items[s->n++] : oldest;
 }
 
-static void
-note_state(struct authority *a, const struct ab_secret_accessed *m)
+void
+secrets_note(struct authority *a, const char *reference, const struct ab_secret_ended *m)
 {
-	struct secret_state *s = state_for(&a->secrets, m->reference);
-	bool same = span_eq_str(m->reference, s->reference);
+	struct secret_state *s = state_for(&a->secrets, span_str(reference));
+	bool same = strcmp(reference, s->reference) == 0;
 
 	if (m->fault == SECRET_FAULT_NONE || !same)
 		(void)snprintf(s->version, sizeof(s->version), "%.*s", SPAN_FMT(m->version));
-	(void)snprintf(s->reference, sizeof(s->reference), "%.*s", SPAN_FMT(m->reference));
+	(void)snprintf(s->reference, sizeof(s->reference), "%s", reference);
 	s->fault = (enum secret_fault)m->fault;
 	s->heard_ms = now_ms(a);
 	s->held_until_ms = m->valid_s == 0 ? 0 : now_ms(a) + m->valid_s * 1000ULL;
-}
-
-static void
-put_accessed(struct authority *a, struct batch *b, const struct ab_secret_accessed *m)
-{
-	const struct record_who who = { .config = a->d->generation };
-	struct span ref = m->reference;
-
-	(void)batch_add(b, EVENT_SECRET_ACCESSED, &who, "secret",
-	    span_of(ref.ptr, ref.len > RESOURCE_REF_MAX ? RESOURCE_REF_MAX : ref.len));
-	if (m->fault != SECRET_FAULT_NONE)
-		batch_outcome(b, AUDIT_FAILURE, AUDIT_CAUSE_NONE);
-	batch_str(b, ref);
-	batch_str_if(b, m->version);
-	batch_str_if(b, m->lease);
-	batch_u64_if(b, m->lease_s);
-	batch_text(b, secret_why_names[m->why]);
-	batch_str_if(
-	    b, m->fault == SECRET_FAULT_NONE ? SPAN_EMPTY : span_str(secret_fault_names[m->fault]));
-}
-
-static void
-on_recorded(struct authority *a, void *ctx, struct status st, uint64_t first_seq)
-{
-	struct waiting *w = ctx;
-	const struct ab_secret_recorded m = { .error = is_ok(st) ? ERROR_NONE
-								 : ERROR_AUDIT_UNAVAILABLE };
-
-	(void)first_seq;
-	answer(a, w, AB_SECRET_RECORDED, &m);
-	free(w);
-}
-
-static bool
-within_rate(struct authority *a)
-{
-	struct secret_states *s = &a->secrets;
-	uint64_t second = now_ms(a) / 1000;
-
-	if (s->second != second) {
-		s->second = second;
-		s->accesses = 0;
-	}
-	return ++s->accesses <= SECRET_ACCESSES_PER_S;
-}
-
-void
-secrets_on_accessed(struct link *l, uint64_t id, const void *msg, void *ctx)
-{
-	struct peer *peer = ctx;
-	struct authority *a = peer->a;
-	struct batch b = { .n = 0 };
-	struct waiting *w = NULL;
-	struct status st = within_rate(a) ? waiting_new(a, id, &w) : fail(E_FULL);
-
-	note_state(a, msg);
-	put_accessed(a, &b, msg);
-	if (is_ok(st))
-		st = audit_append(a, &b, on_recorded, w);
-	if (!is_ok(st)) {
-		const struct ab_secret_recorded m = { .error = ERROR_AUDIT_UNAVAILABLE };
-
-		free(w);
-		if (!is_ok(link_send(l, id, AB_SECRET_RECORDED, &m)))
-			diag(DIAG_WARN, "broker: an answer about a secret could not be sent");
-	}
 }
 
 /* ---- secrets of the store ---- */

@@ -3,14 +3,13 @@
 #define AUTHORITY_SECRETS_H
 
 /*
- * What the broker says about the secrets that it reads: on record before it uses
- * them, and kept here for `status`. No value ever comes here in plain.
+ * What the broker says about the secrets that it reads, kept for `status`, and
+ * those of the store on their way to it. No value ever comes here in plain.
  */
 #include <conf/conf.h>
 #include <wire/authority_broker.h>
 
-#define SECRET_ACCESSES_PER_S 100 /* on record; a broker gone wrong does not fill the log */
-#define SECRET_STATES_MAX 256     /* references; beyond, the one not heard of for longest goes */
+#define SECRET_STATES_MAX 256 /* references; beyond, the one not heard of for longest goes */
 
 struct secret_state {
 	char reference[SECRET_REF_MAX + 1];
@@ -23,15 +22,14 @@ struct secret_state {
 struct secret_states {
 	struct secret_state items[SECRET_STATES_MAX];
 	size_t n;
-	uint64_t second; /* the one that `accesses` are of */
-	uint32_t accesses;
 };
 
 struct authority;
 struct link;
 struct json_writer;
 
-void secrets_on_accessed(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* How a reading of it ended. */
+void secrets_note(struct authority *a, const char *reference, const struct ab_secret_ended *m);
 void secrets_on_get(struct link *l, uint64_t id, const void *msg, void *ctx);
 /* The store has another version of it, or none any more: the broker is told. */
 void secrets_changed(struct authority *a, struct span name);

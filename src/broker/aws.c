@@ -44,7 +44,7 @@ static const struct {
 static void
 url_of(const struct aws *a, enum aws_origin which, char out[1100])
 {
-	const char *url = conf_str(a->session.d->conf, origins[which].key);
+	const char *url = conf_str(a->session.b->d->conf, origins[which].key);
 
 	if (url != NULL)
 		(void)snprintf(out, 1100, "%s", url);
@@ -57,11 +57,11 @@ url_of(const struct aws *a, enum aws_origin which, char out[1100])
 }
 
 static struct status
-connect_one(struct aws *a, struct resolver *resolver, struct span ca, enum aws_origin which)
+connect_one(struct aws *a, struct span ca, enum aws_origin which)
 {
-	const struct conf *c = a->session.d->conf;
+	const struct conf *c = a->session.b->d->conf;
 	char url[1100];
-	struct upstream_opts o = { .resolver = resolver,
+	struct upstream_opts o = { .resolver = a->session.b->resolver,
 		.url = url,
 		.allow = origins[which].allow,
 		.allow_tls12 = strcmp(conf_str(c, "aws.tls_min"), "1.2") == 0,
@@ -74,19 +74,19 @@ connect_one(struct aws *a, struct resolver *resolver, struct span ca, enum aws_o
 }
 
 static struct status
-connect_all(struct aws *a, struct resolver *resolver, struct span system_ca, const char **ret_what)
+connect_all(struct aws *a, const char **ret_what)
 {
 	auto_buf struct buf own = BUF_INIT(SESSION_CA_MAX);
 	struct span ca;
 
 	*ret_what = "aws.ca_file";
-	TRY(session_ca(&a->session, "aws", system_ca, &own, &ca));
+	TRY(session_ca(&a->session, "aws", buf_span(&a->session.b->system_ca), &own, &ca));
 	*ret_what = "aws.endpoint";
-	TRY(connect_one(a, resolver, ca, AWS_SECRETS_MANAGER));
+	TRY(connect_one(a, ca, AWS_SECRETS_MANAGER));
 	if (a->method->origin == AWS_ORIGINS || a->method->origin == AWS_SECRETS_MANAGER)
 		return OK;
 	*ret_what = origins[a->method->origin].key;
-	return connect_one(a, resolver, ca, a->method->origin);
+	return connect_one(a, ca, a->method->origin);
 }
 
 /* ---- the configuration ---- */
@@ -99,7 +99,7 @@ copy(const char *value, const char *other, char *dst, size_t size)
 static struct status
 read_conf(struct aws *a, const char **ret_what)
 {
-	const struct conf *c = a->session.d->conf;
+	const struct conf *c = a->session.b->d->conf;
 	const char *which = conf_str(c, "aws.credentials");
 
 	*ret_what = "aws";
@@ -111,30 +111,29 @@ read_conf(struct aws *a, const char **ret_what)
 		const struct aws_method *m = &aws_methods[i];
 
 		if (strcmp(which, m->name) == 0 ||
-		    (strcmp(which, "auto") == 0 && m->there(a->session.d)))
+		    (strcmp(which, "auto") == 0 && m->there(a->session.b->d)))
 			a->method = m;
 	}
-	return a->method != NULL && a->method->there(a->session.d) ? OK : fail(E_NOTFOUND);
+	return a->method != NULL && a->method->there(a->session.b->d) ? OK : fail(E_NOTFOUND);
 }
 
 struct status
-aws_new(struct daemon *d, struct resolver *resolver, struct span system_ca, struct aws **ret,
-    const char **ret_what)
+aws_new(struct broker *b, struct aws **ret, const char **ret_what)
 {
 	struct aws *a;
 	struct status st;
 
 	*ret = NULL;
-	if (conf_str(d->conf, "aws.region") == NULL)
+	if (conf_str(b->d->conf, "aws.region") == NULL)
 		return OK;
 	a = calloc(1, sizeof(*a));
 	if (a == NULL)
 		return fail(E_NOMEM);
-	session_init(&a->session, &aws_session_ops, d);
+	session_init(&a->session, &aws_session_ops, b);
 	st = read_conf(a, ret_what);
 	if (is_ok(st)) {
 		a->session.method = a->method->name;
-		st = connect_all(a, resolver, system_ca, ret_what);
+		st = connect_all(a, ret_what);
 	}
 	if (!is_ok(st))
 		aws_free(a);

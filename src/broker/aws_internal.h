@@ -51,7 +51,7 @@ struct aws_method {
 extern const struct aws_method aws_methods[];
 extern const size_t aws_method_count;
 /* As in session_ops. */
-bool aws_prepare(struct session *s);
+enum session_login aws_prepare(struct session *s);
 void aws_login(struct session *s);
 
 /* aws_job.c */

@@ -40,7 +40,7 @@ file_take(struct aws *a, struct span body, struct aws_keys *ret)
 	auto_secret struct secret text = SECRET_NONE;
 
 	(void)body;
-	TRY(secret_file_read(daemon_filef(a->session.d, "aws.shared_file"), &text));
+	TRY(secret_file_read(daemon_filef(a->session.b->d, "aws.shared_file"), &text));
 	return aws_profile_parse(secret_borrow(&text), a->profile, ret);
 }
 
@@ -57,7 +57,7 @@ web_send(struct aws *a, struct fetch_request *r)
 {
 	auto_secret struct secret token = SECRET_NONE;
 
-	TRY(secret_file_read(daemon_filef(a->session.d, "aws.web_identity.token_file"), &token));
+	TRY(secret_file_read(daemon_filef(a->session.b->d, "aws.web_identity.token_file"), &token));
 	TRY(fetch_request_init(r, a->upstreams[AWS_STS], "POST", SPAN_LIT("/")));
 	TRY(http_put_field_str(&r->head, "content-type", "application/x-www-form-urlencoded"));
 	TRY(fetch_request_body(r, sizeof(STS_FIXED) + 3 * (AWS_ARN_MAX + token.len) + 64));
@@ -89,9 +89,9 @@ container_send(struct aws *a, struct fetch_request *r)
 	auto_secret struct secret token = SECRET_NONE;
 
 	TRY(fetch_request_init(r, u, "GET", span_str(base[0] == '\0' ? "/" : base)));
-	if (conf_str(a->session.d->conf, "aws.container.token_file") == NULL)
+	if (conf_str(a->session.b->d->conf, "aws.container.token_file") == NULL)
 		return OK;
-	TRY(secret_file_read(daemon_filef(a->session.d, "aws.container.token_file"), &token));
+	TRY(secret_file_read(daemon_filef(a->session.b->d, "aws.container.token_file"), &token));
 	return http_put_field(&r->head, SPAN_LIT("authorization"), secret_borrow(&token));
 }
 
@@ -268,8 +268,8 @@ next_step(struct aws *a)
 	}
 	st = a->method->send[a->step](a, &r);
 	if (is_ok(st))
-		st = fetch_start(a->session.loop, a->upstreams[a->method->origin], &r, on_answer, a,
-		    &a->session.fetch);
+		st = fetch_start(session_loop(&a->session), a->upstreams[a->method->origin], &r,
+		    on_answer, a, &a->session.fetch);
 	else
 		fetch_request_done(&r);
 	if (!is_ok(st))
@@ -277,10 +277,10 @@ next_step(struct aws *a)
 }
 
 /* As in session_ops. */
-bool
+enum session_login
 aws_prepare(struct session *s)
 {
-	return ((struct aws *)s)->method->files;
+	return ((struct aws *)s)->method->files ? SESSION_LOGIN_FILES : SESSION_LOGIN;
 }
 
 void

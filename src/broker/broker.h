@@ -24,6 +24,7 @@ struct sources;
 struct broker {
 	struct daemon *d;
 	struct link *authority; /* NULL while it is away: nothing is granted */
+	uint32_t authorities;   /* how many there were: each knows of what began with it */
 	struct link *demo;      /* NULL while it is away, or not configured */
 	struct link *gateways[BROKER_GATEWAYS_MAX];
 	struct resolver *resolver;

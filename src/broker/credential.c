@@ -4,70 +4,23 @@
  *
  * Runs in: broker. Trusts: the sources, for what they say of a value; the authority, that an
  * access is on record.
- * Owns: the versions in use and before, the requests that wait for one.
- * Invariants: a value is used only after the record of its reading is durable, and only until its
- * hour or lease ends; one reading at a time a reference, whoever shares it; a request waits for
- * a bounded time, and not at all for a source that has just failed.
- * See: credential.h, credentials.h, lifetime.c (when), source.h (from where).
+ * Owns: the versions in use and before.
+ * Invariants: nothing is read before the intent to read it is on record, and a value is used only
+ * after the end of its reading is, too, and only until its hour or lease ends; one reading at a
+ * time a reference, whoever shares it.
+ * See: credential.h, credentials.h, credential_wait.c (who asks), lifetime.c (when), source.h (from
+ * where), access.h (on record).
  */
-#include "credentials.h"
+#include "credential_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <base/rand.h>
 
-#include "broker.h"
-
-struct credential_wait {
-	TAILQ_ENTRY(credential_wait) entry;
-	struct credential *c;
-	struct credential_tried tried; /* referenced */
-	uint64_t until_ms;
-	credential_done *done;
-	void *ctx;
-	bool decided; /* with what follows; the callback comes */
-	struct status end;
-	struct credential_version *version;
-};
-
-TAILQ_HEAD(waits, credential_wait);
-
-struct credential {
-	LIST_ENTRY(credential) entry;
-	uv_timer_t timer; /* freed with it */
-	unsigned refs;
-	struct broker *b;
-	char spec[REFERENCE_LEN_MAX + 1];
-	const struct source_ops *ops; /* NULL: `none` */
-	void *source;
-	struct lifetime life;
-	struct source_job job;
-	struct credential_version *now, *before;
-	/* Read, not yet on record. */
-	struct credential_version *fresh;
-	struct lifetime_reading reading;
-	char version[SECRET_VERSION_MAX + 1];
-	char lease[SECRET_LEASE_MAX + 1];
-	uint64_t record_id; /* of the call; 0: none */
-	struct link
-	    *record_link; /* it tells its calls before it goes: while there is an id, it is there */
-	unsigned readings; /* names versions that their source does not name */
-	enum secret_fault fault;
-	struct waits waits, decided;
-	size_t nwaits;
-};
-
-static void act(struct credential *c);
 static void go_on(struct credential *c);
+static void on_begun(void *ctx, struct status st);
 static void on_job_done(struct source_job *job, struct source_result *r);
-
-static uint64_t
-now_ms(const struct credential *c)
-{
-	return uv_now(c->b->d->loop);
-}
 
 static uint32_t
 roll(void)
@@ -77,242 +30,70 @@ roll(void)
 	return is_ok(rand_bytes(&r, sizeof(r))) ? r : 0;
 }
 
-static bool
-usable(const struct credential *c, const struct credential_version *v)
-{
-	return v != NULL && now_ms(c) < v->expires_ms;
-}
-
-/* ---- requests ---- */
-static bool
-was_tried(const struct credential_tried *tried, const struct credential_version *v)
-{
-	for (unsigned i = 0; i < tried->count; i++) {
-		if (tried->version[i] == v)
-			return true;
-	}
-	return false;
-}
-
-static const uint16_t fault_codes[SECRET_FAULT_COUNT] = {
-	[SECRET_FAULT_NONE] = E_CLOSED,
-	[SECRET_UNREACHABLE] = E_CLOSED,
-	[SECRET_SEALED] = E_CLOSED,
-	[SECRET_THROTTLED] = E_CLOSED,
-	[SECRET_LOGIN] = E_DENIED,
-	[SECRET_DENIED] = E_DENIED,
-	[SECRET_NOT_FOUND] = E_NOTFOUND,
-	[SECRET_INVALID] = E_DENIED,
-	[SECRET_EXPIRED] = E_DENIED,
-	[SECRET_TAMPERED] = E_DENIED,
-	[SECRET_FAILED] = E_CLOSED,
-};
-
-static bool
-under_way(const struct credential *c)
-{
-	return c->life.flight == LIFETIME_READ || c->life.flight == LIFETIME_PREVIOUS;
-}
-
-/* Will a reading begin, or end, without waiting for a source that has just failed? */
-static bool
-soon(const struct credential *c)
-{
-	return under_way(c) || (c->life.want_read && now_ms(c) >= c->life.not_before_ms);
-}
-
-/* What a request that was refused with the version in use gets next. */
-static struct status
-pick_other(
-    struct credential *c, const struct credential_tried *tried, struct credential_version **ret)
-{
-	if (lifetime_rejected(&c->life, c->life.version, now_ms(c)))
-		return fail(E_AGAIN);
-	if (usable(c, c->before) && !was_tried(tried, c->before)) {
-		*ret = c->before;
-		return OK;
-	}
-	if (c->before == NULL && lifetime_want_previous(&c->life))
-		return fail(E_AGAIN);
-	return fail(E_NOTFOUND);
-}
-
-static struct status
-pick(struct credential *c, const struct credential_tried *tried, struct credential_version **ret)
-{
-	if (usable(c, c->now) && !was_tried(tried, c->now)) {
-		*ret = c->now;
-		return OK;
-	}
-	if (c->ops == NULL)
-		return fail(E_NOTFOUND);
-	if (tried->count >= CREDENTIAL_TRIES_MAX)
-		return fail(E_NOTFOUND);
-	if (usable(c, c->now))
-		return pick_other(c, tried, ret);
-	return soon(c) ? fail(E_AGAIN) : fail((enum code)fault_codes[c->fault]);
-}
-
-static void
-wait_free(struct credential_wait *w)
-{
-	TAILQ_REMOVE(w->decided ? &w->c->decided : &w->c->waits, w, entry);
-	w->c->nwaits--;
-	credential_release(w->version);
-	for (unsigned i = 0; i < w->tried.count; i++)
-		credential_release((struct credential_version *)(uintptr_t)w->tried.version[i]);
-	free(w);
-}
-
-static struct status
-wait_new(struct credential *c, const struct credential_tried *tried, credential_done *done,
-    void *ctx, struct credential_wait **ret)
-{
-	struct credential_wait *w;
-
-	if (c->nwaits == CREDENTIAL_WAITS_MAX)
-		return fail(E_FULL);
-	w = calloc(1, sizeof(*w));
-	if (w == NULL)
-		return fail(E_NOMEM);
-	*w = (struct credential_wait){ .c = c,
-		.tried = *tried,
-		.until_ms = now_ms(c) + CREDENTIAL_WAIT_MS,
-		.done = done,
-		.ctx = ctx };
-	for (unsigned i = 0; i < tried->count; i++)
-		credential_ref((struct credential_version *)(uintptr_t)tried->version[i]);
-	TAILQ_INSERT_TAIL(&c->waits, w, entry);
-	c->nwaits++;
-	*ret = w;
-	return OK;
-}
-
-/* Those whose answer is there, or whose time is over, are told once all are decided. */
-static void
-decide_waits(struct credential *c)
-{
-	struct credential_wait *w, *next;
-	uint64_t now = now_ms(c);
-
-	for (w = TAILQ_FIRST(&c->waits); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		w->end = pick(c, &w->tried, &w->version);
-		if (w->end.code == E_AGAIN && now < w->until_ms)
-			continue;
-		if (w->end.code == E_AGAIN)
-			w->end = fail(E_CLOSED);
-		if (is_ok(w->end))
-			credential_ref(w->version);
-		else
-			w->version = NULL;
-		TAILQ_REMOVE(&c->waits, w, entry);
-		TAILQ_INSERT_TAIL(&c->decided, w, entry);
-		w->decided = true;
-	}
-}
-
-static void
-serve_waits(struct credential *c)
-{
-	struct credential_wait *w;
-
-	decide_waits(c);
-	while ((w = TAILQ_FIRST(&c->decided)) != NULL) {
-		struct credential_wait one = *w;
-
-		w->version = NULL; /* the callee's now */
-		wait_free(w);
-		one.done(one.ctx, one.end, one.version);
-	}
-}
-
-struct status
-credential_get(struct credential *c, const struct credential_tried *tried, credential_done *done,
-    void *ctx, struct credential_wait **ret_wait, struct credential_version **ret)
-{
-	struct status st = pick(c, tried, ret);
-
-	if (is_ok(st))
-		credential_ref(*ret);
-	if (st.code != E_AGAIN)
-		return st;
-	TRY(wait_new(c, tried, done, ctx, ret_wait));
-	act(c);
-	return fail(E_AGAIN);
-}
-
-struct credential_version *
-credential_other(const struct credential *c, const struct credential_version *v)
-{
-	struct credential_version *other = c == NULL ? NULL : v == c->now ? c->before : c->now;
-
-	if (other == NULL || other == v)
-		return NULL;
-	credential_ref(other);
-	return other;
-}
-
-void
-credential_cancel(struct credential_wait *w)
-{
-	wait_free(w);
-}
-
 /* ---- records ---- */
-static void
-put_times(const struct credential *c, struct ab_secret_accessed *m)
-{
-	uint64_t end = lifetime_end(c->life.flight_ms, c->reading.lease_ms), now = now_ms(c);
-
-	m->lease_s = (uint32_t)(c->reading.lease_ms / 1000);
-	m->valid_s = end > now ? (uint32_t)((end - now) / 1000) : 0;
-}
-
 static enum secret_why
 why_of(const struct credential *c)
 {
 	return c->life.flight == LIFETIME_PREVIOUS ? SECRET_PREVIOUS : c->life.why;
 }
 
-static void
-on_failure_recorded(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+static struct status
+record_begin(struct credential *c)
 {
-	(void)l, (void)st, (void)type, (void)msg, (void)ctx;
+	bool renew = c->job.op == LIFETIME_RENEW;
+	const struct ab_secret_begin m = { .act = renew ? SECRET_ACT_RENEW : SECRET_ACT_READ,
+		.reference = span_str(c->spec),
+		.lease = renew ? span_str(c->life.lease) : SPAN_EMPTY,
+		.why = (uint8_t)why_of(c) };
+
+	return access_begin(c->b, &m, on_begun, c, &c->access);
+}
+
+/* Nothing waits for it. */
+static void
+record_end(struct credential *c, struct ab_secret_ended *m)
+{
+	struct access *a = c->access;
+
+	c->access = NULL;
+	if (a != NULL && !is_ok(access_end(a, m, NULL, NULL, NULL)))
+		diag(DIAG_WARN, "the end of an access to a secret could not be told");
+}
+
+static uint32_t
+seconds_left(const struct credential *c, uint64_t end_ms)
+{
+	uint64_t now = credential_now(c);
+
+	return end_ms > now ? (uint32_t)((end_ms - now) / 1000) : 0;
 }
 
 static void
 record_failure(struct credential *c, enum secret_fault fault)
 {
-	const struct ab_secret_accessed m = { .reference = span_str(c->spec),
-		.version = span_str(c->life.version),
-		.why = (uint8_t)why_of(c),
+	struct ab_secret_ended m = { .version = span_str(c->life.version),
 		.fault = (uint8_t)fault,
-		.valid_s = lifetime_usable(&c->life, now_ms(c))
-			       ? (uint32_t)((c->life.end_ms - now_ms(c)) / 1000)
+		.valid_s = lifetime_usable(&c->life, credential_now(c))
+			       ? seconds_left(c, c->life.end_ms)
 			       : 0 };
-	uint64_t id;
 
-	if (c->b->authority == NULL || !is_ok(link_call(c->b->authority, AB_SECRET_ACCESSED, &m,
-					   CREDENTIAL_RECORD_MS, on_failure_recorded, NULL, &id)))
-		diag(DIAG_WARN, "a failed access to a secret could not be told to the authority");
+	record_end(c, &m);
 }
 
-/* The source did not give it. */
+/* The source did not give it, or was not asked. */
 static void
 failed(struct credential *c, enum secret_fault fault, bool refused, uint32_t retry_after_ms)
 {
 	enum lifetime_op op = c->life.flight;
 
-	if (op != LIFETIME_POLL)
-		record_failure(c, fault);
+	record_failure(c, fault);
 	if (op == LIFETIME_READ) {
 		if (c->fault != fault)
 			diag(DIAG_WARN, "%s: %s", c->spec, secret_fault_names[fault]);
 		c->fault = fault;
 	}
 	lifetime_failed(&c->life, refused ? LIFETIME_REFUSED : LIFETIME_AWAY, retry_after_ms,
-	    now_ms(c), roll());
+	    credential_now(c), roll());
 }
 
 /* From here on it is used. */
@@ -330,7 +111,7 @@ commit(struct credential *c)
 		lifetime_read_previous(&c->life);
 		return;
 	}
-	lifetime_read(&c->life, &c->reading, now_ms(c), roll());
+	lifetime_read(&c->life, &c->reading, credential_now(c), roll());
 	fresh->expires_ms = c->life.end_ms;
 	c->fault = SECRET_FAULT_NONE;
 	if (fresh == c->now) {
@@ -343,37 +124,38 @@ commit(struct credential *c)
 }
 
 static void
-on_recorded(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+drop_fresh(struct credential *c)
 {
-	const struct ab_secret_recorded *m = msg;
+	credential_release(c->fresh);
+	c->fresh = NULL;
+	failed(c, SECRET_UNRECORDED, false, 0);
+}
+
+static void
+on_recorded(void *ctx, struct status st)
+{
 	struct credential *c = ctx;
 
-	(void)l;
-	c->record_id = 0;
-	if (is_ok(st) && type == AB_SECRET_RECORDED && m->error == ERROR_NONE) {
+	c->access = NULL;
+	if (is_ok(st))
 		commit(c);
-	} else {
-		credential_release(c->fresh);
-		c->fresh = NULL;
-		lifetime_failed(&c->life, LIFETIME_AWAY, 0, now_ms(c), roll());
-	}
+	else
+		drop_fresh(c);
 	go_on(c);
 }
 
-static struct status
+static void
 record(struct credential *c)
 {
-	struct ab_secret_accessed m = { .reference = span_str(c->spec),
-		.version = span_str(c->version),
+	struct ab_secret_ended m = { .version = span_str(c->version),
 		.lease = span_str(c->lease),
-		.why = (uint8_t)why_of(c) };
+		.lease_s = (uint32_t)(c->reading.lease_ms / 1000),
+		.valid_s = seconds_left(c, lifetime_end(c->life.flight_ms, c->reading.lease_ms)) };
+	struct access *a = c->access;
 
-	put_times(c, &m);
-	if (c->b->authority == NULL)
-		return fail(E_CLOSED);
-	c->record_link = c->b->authority;
-	return link_call(c->b->authority, AB_SECRET_ACCESSED, &m, CREDENTIAL_RECORD_MS, on_recorded,
-	    c, &c->record_id);
+	c->access = NULL;
+	if (!is_ok(access_end(a, &m, on_recorded, c, &c->access)))
+		drop_fresh(c);
 }
 
 /* ---- readings ---- */
@@ -421,11 +203,21 @@ on_read(struct credential *c, struct source_result *r)
 		failed(c, bad ? SECRET_INVALID : SECRET_FAILED, false, 0);
 		return;
 	}
-	if (is_ok(record(c)))
-		return;
-	credential_release(c->fresh);
-	c->fresh = NULL;
-	lifetime_failed(&c->life, LIFETIME_AWAY, 0, now_ms(c), roll());
+	record(c);
+}
+
+static void
+on_renewed(struct credential *c, const struct source_result *r)
+{
+	struct ab_secret_ended m = { .lease_s = (uint32_t)(r->reading.lease_ms / 1000) };
+
+	lifetime_renewed(
+	    &c->life, r->reading.lease_ms, r->reading.renewable, credential_now(c), roll());
+	if (c->now != NULL)
+		c->now->expires_ms = c->life.end_ms;
+	m.version = span_str(c->life.version);
+	m.valid_s = seconds_left(c, c->life.end_ms);
+	record_end(c, &m);
 }
 
 static void
@@ -434,15 +226,13 @@ on_job_done(struct source_job *job, struct source_result *r)
 	struct credential *c = (struct credential *)(void *)((char *)job -
 							     offsetof(struct credential, job));
 
+	c->working = false;
 	if (r->fault != SECRET_FAULT_NONE) {
 		failed(c, r->fault, r->refused, r->retry_after_ms);
 	} else if (job->op == LIFETIME_POLL) {
-		lifetime_polled(&c->life, r->reading.version, now_ms(c), roll());
+		lifetime_polled(&c->life, r->reading.version, credential_now(c), roll());
 	} else if (job->op == LIFETIME_RENEW) {
-		lifetime_renewed(
-		    &c->life, r->reading.lease_ms, r->reading.renewable, now_ms(c), roll());
-		if (c->now != NULL)
-			c->now->expires_ms = c->life.end_ms;
+		on_renewed(c, r);
 	} else {
 		on_read(c, r);
 	}
@@ -453,11 +243,11 @@ on_job_done(struct source_job *job, struct source_result *r)
 static void
 drop_expired(struct credential *c)
 {
-	if (c->now != NULL && (!c->life.held || !usable(c, c->now))) {
+	if (c->now != NULL && (!c->life.held || !credential_usable(c, c->now))) {
 		credential_release(c->now);
 		c->now = NULL;
 	}
-	if (c->before != NULL && (!usable(c, c->before) || c->now == NULL)) {
+	if (c->before != NULL && (!credential_usable(c, c->before) || c->now == NULL)) {
 		credential_release(c->before);
 		c->before = NULL;
 	}
@@ -473,7 +263,7 @@ static void
 wake_at(struct credential *c, uint64_t at)
 {
 	const struct credential_wait *first = TAILQ_FIRST(&c->waits);
-	uint64_t now = now_ms(c);
+	uint64_t now = credential_now(c);
 
 	if (first != NULL && first->until_ms < at)
 		at = first->until_ms;
@@ -485,25 +275,59 @@ wake_at(struct credential *c, uint64_t at)
 		(void)uv_timer_start(&c->timer, on_timer, at > now ? at - now : 1, 0);
 }
 
-/* Do what its times ask for, if anything. */
+/* ---- flights ---- */
 static void
-act(struct credential *c)
+work(struct credential *c)
+{
+	struct status st = c->ops->start(c->source, &c->job);
+
+	c->working = is_ok(st);
+	if (!is_ok(st))
+		failed(c, SECRET_FAILED, false, 0);
+}
+
+static void
+on_begun(void *ctx, struct status st)
+{
+	struct credential *c = ctx;
+
+	if (is_ok(st)) {
+		work(c);
+		if (c->working)
+			return;
+	} else {
+		c->access = NULL;
+		failed(c, SECRET_UNRECORDED, false, 0);
+	}
+	go_on(c);
+}
+
+/* To look whether there is a new version reads no secret; all else is on record first. */
+static void
+begin(struct credential *c, enum lifetime_op op)
+{
+	lifetime_begin(&c->life, op, credential_now(c));
+	c->job.op = op;
+	if (op == LIFETIME_POLL)
+		work(c);
+	else if (!is_ok(record_begin(c)))
+		failed(c, SECRET_UNRECORDED, false, 0);
+}
+
+void
+credential_act(struct credential *c)
 {
 	uint64_t wake;
 	enum lifetime_op op;
-	struct status st;
 
 	if (c->ops == NULL)
 		return;
 	drop_expired(c);
-	op = c->b->authority == NULL ? LIFETIME_IDLE : lifetime_next(&c->life, now_ms(c), &wake);
+	op = c->b->authority == NULL ? LIFETIME_IDLE
+				     : lifetime_next(&c->life, credential_now(c), &wake);
 	if (op != LIFETIME_IDLE) {
-		lifetime_begin(&c->life, op, now_ms(c));
-		c->job.op = op;
-		st = c->ops->start(c->source, &c->job);
-		if (!is_ok(st))
-			failed(c, SECRET_FAILED, false, 0);
-		(void)lifetime_next(&c->life, now_ms(c), &wake);
+		begin(c, op);
+		(void)lifetime_next(&c->life, credential_now(c), &wake);
 	} else if (c->b->authority == NULL) {
 		wake = LIFETIME_NEVER; /* credentials_authority() goes on */
 	}
@@ -515,8 +339,8 @@ static void
 go_on(struct credential *c)
 {
 	c->refs++;
-	serve_waits(c);
-	act(c);
+	credential_serve(c);
+	credential_act(c);
 	credential_free(c);
 }
 
@@ -585,7 +409,7 @@ credential_new(struct broker *b, const char *spec, struct credential **ret)
 	uv_unref((uv_handle_t *)&c->timer);
 	LIST_INSERT_HEAD(&b->credentials, c, entry);
 	*ret = c;
-	act(c);
+	credential_act(c);
 	return OK;
 }
 
@@ -601,18 +425,10 @@ credential_free(struct credential *c)
 	if (c == NULL || --c->refs > 0)
 		return;
 	LIST_REMOVE(c, entry);
-	if (c->record_id != 0)
-		link_call_cancel(c->record_link, c->record_id);
-	if (c->life.flight != LIFETIME_IDLE && c->fresh == NULL)
+	access_give_up(c->access);
+	if (c->working)
 		c->ops->cancel(&c->job);
-	while (!TAILQ_EMPTY(&c->waits)) {
-		struct credential_wait *w = TAILQ_FIRST(&c->waits);
-		credential_done *done = w->done;
-		void *ctx = w->ctx;
-
-		wait_free(w);
-		done(ctx, fail(E_CLOSED), NULL);
-	}
+	credential_refuse(c);
 	credential_release(c->fresh);
 	credential_release(c->before);
 	credential_release(c->now);
@@ -625,14 +441,14 @@ give_up(struct credential *c)
 {
 	if (c->life.flight == LIFETIME_IDLE)
 		return;
-	if (c->record_id != 0)
-		link_call_cancel(c->record_link, c->record_id);
-	c->record_id = 0;
-	if (c->fresh == NULL)
+	access_give_up(c->access);
+	c->access = NULL;
+	if (c->working)
 		c->ops->cancel(&c->job);
+	c->working = false;
 	credential_release(c->fresh);
 	c->fresh = NULL;
-	lifetime_failed(&c->life, LIFETIME_AWAY, 0, now_ms(c), roll());
+	lifetime_failed(&c->life, LIFETIME_AWAY, 0, credential_now(c), roll());
 }
 
 void
@@ -650,7 +466,7 @@ credentials_source_changed(struct broker *b, enum reference_source source)
 		c->life.opts = b->sources->by[source].lifetime;
 		c->life.not_before_ms = 0;
 		lifetime_changed(&c->life, SECRET_RELOAD);
-		act(c);
+		credential_act(c);
 	}
 }
 
@@ -663,7 +479,7 @@ credentials_authority(struct broker *b)
 	{
 		if (c->job.ref.source == REFERENCE_FILE)
 			lifetime_changed(&c->life, SECRET_RELOAD);
-		act(c);
+		credential_act(c);
 	}
 }
 
@@ -678,6 +494,6 @@ credentials_changed(struct broker *b, struct span name)
 			continue;
 		c->life.not_before_ms = 0; /* what failed until now may work */
 		lifetime_changed(&c->life, SECRET_ROTATED);
-		act(c);
+		credential_act(c);
 	}
 }

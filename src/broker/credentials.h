@@ -11,7 +11,6 @@
 #define CREDENTIALS_MAX 256       /* different references */
 #define CREDENTIAL_WAITS_MAX 1024 /* requests that wait for one of them */
 #define CREDENTIAL_WAIT_MS 5000
-#define CREDENTIAL_RECORD_MS 5000 /* for the record of an access to be durable */
 #define CREDENTIAL_PREVIOUS_MS LIFETIME_AGE_MAX_MS
 
 struct sources {

@@ -79,6 +79,7 @@ authority_peer(struct broker *b, uint32_t peer_id, int fd)
 	if (!is_ok(link_new(b->d->loop, fd, &ab_edge, false, &ops, b, &b->authority)))
 		diag_fatal("link of the authority");
 	link_set_peer(b->authority, peer_id);
+	b->authorities++;
 	credentials_authority(b);
 }
 

@@ -10,9 +10,9 @@
  */
 #include <sys/queue.h>
 
-#include <daemon/daemon.h>
-
+#include "access.h"
 #include "breaker.h"
+#include "broker.h"
 #include "fetch.h"
 #include "source.h"
 
@@ -25,14 +25,21 @@
 struct session;
 struct work;
 
+enum session_login {
+	SESSION_LOGIN,
+	SESSION_LOGIN_FILES, /* the files of our identity are to be opened anew for it */
+	SESSION_RENEW,       /* of what is held */
+};
+
 struct session_ops {
 	const char *name;                /* for diagnostics */
 	const char *verb;                /* … "login by", "credentials by" */
 	size_t work_size;                /* of what embeds a struct work */
 	void (*done)(struct session *s); /* free what the owner added */
-	/* A login begins now; true: the files of our identity are to be opened anew for it. */
-	bool (*prepare)(struct session *s);
-	/* Its first step. It ends in session_open() or session_failed(), and may run for a while.
+	/* A login begins now: of which kind? */
+	enum session_login (*prepare)(struct session *s);
+	/* Its first step, once it is on record. It ends in session_open() or session_failed(), and
+	 * may run for a while.
 	 */
 	void (*login)(struct session *s);
 	/* Of a work, before it is queued: may it be done at all? */
@@ -47,11 +54,13 @@ struct session_ops {
 
 struct session {
 	const struct session_ops *ops;
-	struct daemon *d;
-	uv_loop_t *loop;
-	const char *method;  /* of the login, for diagnostics */
-	bool held;           /* there is a token, there are keys … */
-	uint64_t end_ms;     /* … used until then */
+	struct broker *b;
+	const char *method; /* of the login */
+	enum session_login login;
+	struct access *access;                 /* of the login: NULL: none is under way */
+	char accessor[SECRET_VERSION_MAX + 1]; /* names what is held, on record */
+	bool held;                             /* there is a token, there are keys … */
+	uint64_t end_ms;                       /* … used until then */
 	struct fetch *fetch; /* of the login; while it runs, what is held goes on */
 	bool opening;        /* the files of our identity are being opened once more */
 	bool closing;        /* freed when that is over */
@@ -77,12 +86,13 @@ struct work {
 };
 
 /* ---- session.c ---- */
-void session_init(struct session *s, const struct session_ops *ops, struct daemon *d);
+void session_init(struct session *s, const struct session_ops *ops, struct broker *b);
 /* State: no work is left. Frees what embeds it; it may go on for a moment. NULL is fine. */
 void session_free(struct session *s);
 /* No login and no work begins any more; a login that runs is given up. */
 void session_stop(struct session *s);
 uint64_t session_now(const struct session *s);
+uv_loop_t *session_loop(const struct session *s);
 uint32_t session_roll(void); /* for jitter */
 /* Certificates of *key* in `own`, or else `system_ca`. E_SYS, E_RANGE. */
 MUST_USE struct status session_ca(const struct session *s, const char *key, struct span system_ca,
@@ -92,10 +102,16 @@ MUST_USE struct status session_connect(
     const struct session *s, struct upstream_opts *o, struct upstream **ret);
 
 bool session_ready(const struct session *s);
+/* A login is under way. */
+bool session_busy(const struct session *s);
 /* Log in, unless that is under way, or too early: then when it is time. */
 void session_want(struct session *s);
-/* The same, now: another login has just shown to be in vain. */
-void session_begin(struct session *s);
+/* The login that is under way, once more from its first step: it was sent elsewhere. */
+void session_retry(struct session *s);
+/* It is over, and another one may do: that begins now. */
+void session_again(struct session *s, enum secret_fault fault);
+/* On record, how what is under way ended; nobody waits for that. */
+void session_record_end(struct session *s, enum secret_fault fault);
 /* It is there, until `end_ms`; at `next_ms` it is had anew. What waits goes on. */
 void session_open(struct session *s, uint64_t end_ms, uint64_t next_ms);
 /* What waits is told, unless what is held is still good. */

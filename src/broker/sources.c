@@ -143,7 +143,7 @@ config_vault(struct broker *b, const char **ret_what)
 	TRY(changed(b->d, "vault", vault_files, self.vault_was, &other));
 	if (!other)
 		return OK;
-	TRY(vault_new(b->d, b->resolver, buf_span(&b->system_ca), &v, ret_what));
+	TRY(vault_new(b, &v, ret_what));
 	set(REFERENCE_VAULT, &vault_ops, v, (uint32_t)conf_u64(b->d->conf, "vault.poll_s") * 1000,
 	    true);
 	credentials_source_changed(b, REFERENCE_VAULT);
@@ -161,7 +161,7 @@ config_aws(struct broker *b, const char **ret_what)
 	TRY(changed(b->d, "aws", aws_files, self.aws_was, &other));
 	if (!other)
 		return OK;
-	TRY(aws_new(b->d, b->resolver, buf_span(&b->system_ca), &a, ret_what));
+	TRY(aws_new(b, &a, ret_what));
 	set(REFERENCE_AWS, &aws_ops, a, (uint32_t)conf_u64(b->d->conf, "aws.poll_s") * 1000, true);
 	credentials_source_changed(b, REFERENCE_AWS);
 	aws_free(old);

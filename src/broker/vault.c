@@ -95,9 +95,9 @@ read_conf(struct vault *v, struct daemon *d, const char **ret_what)
 
 /* ---- connections ---- */
 static struct status
-add_upstream(struct vault *v, struct resolver *resolver, struct span ca, const char *url)
+add_upstream(struct vault *v, struct span ca, const char *url)
 {
-	struct upstream_opts o = { .resolver = resolver,
+	struct upstream_opts o = { .resolver = v->session.b->resolver,
 		.url = url,
 		.allow = ADDRESS_BIT(ADDRESS_PRIVATE) | ADDRESS_BIT(ADDRESS_LOOPBACK),
 		.plain = v->plain,
@@ -113,43 +113,41 @@ add_upstream(struct vault *v, struct resolver *resolver, struct span ca, const c
 }
 
 static struct status
-connect_all(
-    struct vault *v, struct resolver *resolver, struct span system_ca, const char **ret_what)
+connect_all(struct vault *v, const char **ret_what)
 {
 	auto_buf struct buf own = BUF_INIT(SESSION_CA_MAX);
 	struct span ca;
 	char url[300];
 
 	*ret_what = "vault.ca_file";
-	TRY(session_ca(&v->session, "vault", system_ca, &own, &ca));
+	TRY(session_ca(&v->session, "vault", buf_span(&v->session.b->system_ca), &own, &ca));
 	*ret_what = "vault.address";
-	TRY(add_upstream(v, resolver, ca, v->address));
+	TRY(add_upstream(v, ca, v->address));
 	*ret_what = "vault.redirect_hosts";
 	for (size_t i = 0; i < v->nredirects; i++) {
 		(void)snprintf(url, sizeof(url), "https://%s", v->redirect_hosts[i]);
-		TRY(add_upstream(v, resolver, ca, url));
+		TRY(add_upstream(v, ca, url));
 	}
 	return OK;
 }
 
 struct status
-vault_new(struct daemon *d, struct resolver *resolver, struct span system_ca, struct vault **ret,
-    const char **ret_what)
+vault_new(struct broker *b, struct vault **ret, const char **ret_what)
 {
 	struct vault *v;
 	struct status st;
 
 	*ret = NULL;
-	if (conf_str(d->conf, "vault.address") == NULL)
+	if (conf_str(b->d->conf, "vault.address") == NULL)
 		return OK;
 	v = calloc(1, sizeof(*v));
 	if (v == NULL)
 		return fail(E_NOMEM);
-	session_init(&v->session, &vault_session_ops, d);
+	session_init(&v->session, &vault_session_ops, b);
 	vault_jobs_forget();
-	st = read_conf(v, d, ret_what);
+	st = read_conf(v, b->d, ret_what);
 	if (is_ok(st))
-		st = connect_all(v, resolver, system_ca, ret_what);
+		st = connect_all(v, ret_what);
 	if (!is_ok(st))
 		vault_free(v);
 	else

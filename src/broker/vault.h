@@ -6,7 +6,7 @@
 #include "source.h"
 #include "upstream.h"
 
-struct daemon;
+struct broker;
 struct vault;
 
 #define VAULT_TOKEN_AGE_MAX_MS LIFETIME_AGE_MAX_MS /* then we log in anew */
@@ -18,8 +18,7 @@ extern const struct source_ops vault_ops;
  * NULL in *ret where the configuration has no section `vault`. Connects when the first job comes.
  * On failure *ret_what names the key that is to blame.
  */
-MUST_USE struct status vault_new(struct daemon *d, struct resolver *resolver, struct span system_ca,
-    struct vault **ret, const char **ret_what);
+MUST_USE struct status vault_new(struct broker *b, struct vault **ret, const char **ret_what);
 /*
  * State: no job is under way. Nothing is told to Vault. NULL is fine. It may go on for a moment
  * after the call.

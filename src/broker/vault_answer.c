@@ -73,8 +73,12 @@ vault_auth_parse(struct span body, struct vault_auth *ret)
 	TRY(get_seconds(&a.doc, auth, &lease_s));
 	TRY(member_secret(
 	    &a.doc, json_get_str(&a.doc, auth, "client_token"), VAULT_TOKEN_MAX, &token));
-	*ret = (struct vault_auth){ secret_take(&token), lease_s,
-		is_true(&a.doc, auth, "renewable") };
+	*ret = (struct vault_auth){ .lease_s = lease_s,
+		.renewable = is_true(&a.doc, auth, "renewable") };
+	if (!is_ok(member_text(&a.doc, json_get_str(&a.doc, auth, "accessor"), ret->accessor,
+		sizeof(ret->accessor))))
+		ret->accessor[0] = '\0'; /* it only names the token, on record */
+	ret->token = secret_take(&token);
 	return OK;
 }
 

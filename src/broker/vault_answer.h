@@ -8,6 +8,7 @@
  * struct secret, values. Of what is not looked for nothing is checked.
  */
 #include <crypto/secret.h>
+#include <wire/limits.h>
 
 #define VAULT_ANSWER_TOKENS_MAX 4096
 #define VAULT_TOKEN_MAX 4096
@@ -19,6 +20,7 @@ struct vault_auth {
 	struct secret token; /* SECRET_NONE in a renewal without one */
 	uint64_t lease_s;    /* 0: never ends */
 	bool renewable;
+	char accessor[SECRET_VERSION_MAX + 1]; /* names the token, and is no secret; "": none */
 };
 /* All: E_SYNTAX: not what was asked for. E_RANGE: a value too long. E_NOMEM, E_SYS. */
 MUST_USE struct status vault_auth_parse(struct span body, struct vault_auth *ret);

@@ -36,7 +36,7 @@ struct vault {
 	uint64_t begun_ms;
 	struct secret token;
 	uint64_t login_ms;
-	bool renewable, renewing;
+	bool renewable;
 	uint32_t generation;               /* of logins: leases end with the token they came by */
 	struct secret wrapping, secret_id; /* unwrapped by us: the token, and what was in it */
 	void (*stopped)(void *ctx);
@@ -63,7 +63,7 @@ struct vault_method {
 extern const struct vault_method vault_methods[];
 extern const size_t vault_method_count;
 /* As in session_ops. */
-bool vault_prepare(struct session *s);
+enum session_login vault_prepare(struct session *s);
 void vault_login(struct session *s);
 /* This token was refused: it is forgotten, if it is still ours. */
 void vault_token_lost(struct vault *v, uint32_t generation);

@@ -128,7 +128,7 @@ send_post(struct vault *v, const char *target, const struct secret *token,
 		return st;
 	}
 	return fetch_start(
-	    v->session.loop, v->upstreams[v->at], &r, on_answer, v, &v->session.fetch);
+	    session_loop(&v->session), v->upstreams[v->at], &r, on_answer, v, &v->session.fetch);
 }
 
 static struct status
@@ -168,7 +168,7 @@ send_identity(struct vault *v)
 {
 	auto_secret struct secret file = SECRET_NONE;
 	struct status st = secret_file_read(
-	    daemon_filef(v->session.d, "vault.auth.%s.%s", v->method->name, v->method->file),
+	    daemon_filef(v->session.b->d, "vault.auth.%s.%s", v->method->name, v->method->file),
 	    &file);
 
 	if (!is_ok(st)) {
@@ -180,14 +180,13 @@ send_identity(struct vault *v)
 
 /* Renew while the hour of the login lets it live longer; else log in, with the file as it is now.
  */
-bool
+enum session_login
 vault_prepare(struct session *s)
 {
 	struct vault *v = (struct vault *)s;
 
 	v->begun_ms = session_now(s);
-	v->renewing = v->renewable && session_ready(s);
-	return !v->renewing;
+	return v->renewable && session_ready(s) ? SESSION_RENEW : SESSION_LOGIN_FILES;
 }
 
 void
@@ -196,7 +195,7 @@ vault_login(struct session *s)
 	struct vault *v = (struct vault *)s;
 	struct status st;
 
-	if (v->renewing) {
+	if (s->login == SESSION_RENEW) {
 		v->step = VAULT_LOGIN;
 		st = send_post(v, "/v1/auth/token/renew-self", &v->token, put_increment, NULL);
 	} else {
@@ -259,12 +258,13 @@ on_logged_in(struct vault *v, const struct fetch_answer *a)
 		failed(v, SECRET_INVALID, true);
 		return;
 	}
-	if (!v->renewing) {
+	if (v->session.login != SESSION_RENEW) {
 		v->generation++;
 		v->login_ms = v->begun_ms;
 	}
 	secret_done(&v->token);
 	v->token = secret_take(&auth.token);
+	memcpy(v->session.accessor, auth.accessor, sizeof(auth.accessor));
 	token_came(v, auth.lease_s, auth.renewable);
 }
 
@@ -289,9 +289,10 @@ on_refused(struct vault *v, const struct fetch_answer *a, enum secret_fault faul
 		alarm_theft(v);
 		return;
 	}
-	if (v->renewing && refused) { /* its maximum is reached, or it is gone */
+	if (v->session.login == SESSION_RENEW &&
+	    refused) { /* its maximum is reached, or it is gone */
 		v->renewable = false;
-		session_begin(&v->session);
+		session_again(&v->session, fault);
 		return;
 	}
 	fault = login_fault(step, a, fault, &refused);
@@ -307,7 +308,7 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 
 	v->session.fetch = NULL;
 	if (a != NULL && a->status == 307 && v->step != VAULT_UNWRAP && vault_redirect(v, a)) {
-		session_begin(&v->session);
+		session_retry(&v->session);
 		return;
 	}
 	if (!is_ok(st))
@@ -330,32 +331,66 @@ static void
 on_revoked(void *ctx, struct status st, const struct fetch_answer *a)
 {
 	struct vault *v = ctx;
+	bool refused;
 
-	(void)st, (void)a; /* what cannot be told ends with its own time */
 	v->session.fetch = NULL;
+	/* What cannot be told ends with its own time. */
+	session_record_end(&v->session, vault_fault(st, a, &refused));
 	secret_done(&v->token);
 	v->stopped(v->stopped_ctx);
+}
+
+static struct status
+send_revoke(struct vault *v)
+{
+	struct fetch_request r = FETCH_REQUEST_NONE;
+	struct status st = vault_request(
+	    v, "POST", SPAN_LIT("/v1/auth/token/revoke-self"), &v->token, &r);
+
+	if (is_ok(st))
+		st = fetch_request_body(&r, 1);
+	if (is_ok(st))
+		return fetch_start(session_loop(&v->session), v->upstreams[v->at], &r, on_revoked,
+		    v, &v->session.fetch);
+	fetch_request_done(&r);
+	return st;
+}
+
+static void
+give_token_back(struct vault *v)
+{
+	if (is_ok(send_revoke(v)))
+		return;
+	session_record_end(&v->session, SECRET_FAILED);
+	v->stopped(v->stopped_ctx);
+}
+
+/* To give back what we have takes nothing from anybody: it is not left undone for want of a record.
+ */
+static void
+on_logout_begun(void *ctx, struct status st)
+{
+	struct vault *v = ctx;
+
+	if (!is_ok(st)) {
+		v->session.access = NULL;
+		diag(DIAG_WARN, "vault: our token is given back, which could not be put on record");
+	}
+	give_token_back(v);
 }
 
 void
 vault_stop(struct vault *v, void (*done)(void *ctx), void *ctx)
 {
-	struct fetch_request r = FETCH_REQUEST_NONE;
-	struct status st = fail(E_NOTFOUND);
+	const struct ab_secret_begin m = { .act = SECRET_ACT_LOGOUT,
+		.reference = span_str(v->session.ops->name),
+		.method = span_str(v->session.method) };
 
 	v->stopped = done;
 	v->stopped_ctx = ctx;
 	session_stop(&v->session);
-	if (session_ready(&v->session))
-		st = vault_request(
-		    v, "POST", SPAN_LIT("/v1/auth/token/revoke-self"), &v->token, &r);
-	if (is_ok(st))
-		st = fetch_request_body(&r, 1);
-	if (is_ok(st))
-		st = fetch_start(
-		    v->session.loop, v->upstreams[v->at], &r, on_revoked, v, &v->session.fetch);
-	else
-		fetch_request_done(&r);
-	if (!is_ok(st))
+	if (!session_ready(&v->session))
 		done(ctx);
+	else if (!is_ok(access_begin(v->session.b, &m, on_logout_begun, v, &v->session.access)))
+		on_logout_begun(v, fail(E_CLOSED));
 }

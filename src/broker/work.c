@@ -81,7 +81,7 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 struct status
 work_fetch(struct work *w, struct upstream *u, struct fetch_request *r)
 {
-	return fetch_start(w->s->loop, u, r, on_answer, w, &w->fetch);
+	return fetch_start(session_loop(w->s), u, r, on_answer, w, &w->fetch);
 }
 
 void
@@ -157,12 +157,12 @@ work_start(void *source, struct source_job *job)
 		free(w);
 		return st;
 	}
-	(void)uv_timer_init(s->loop, &w->timer);
+	(void)uv_timer_init(session_loop(s), &w->timer);
 	w->timer.data = w;
 	LIST_INSERT_HEAD(&s->works, w, entry);
 	s->nworks++;
 	job->work = w;
-	if (!session_ready(s) && s->fetch == NULL && !s->opening && wait_of(s) > 0)
+	if (!session_ready(s) && !session_busy(s) && wait_of(s) > 0)
 		work_finish(w, s->fault, s->refused, wait_of(s));
 	else
 		work_go_on(w);

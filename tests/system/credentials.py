@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instances whose providers' keys lie in Vault, for the tests of credentials."""
 import contextlib
+import json
 import time
 
 from instance import Instance
@@ -15,6 +16,11 @@ def ask(inst):
 
 def answered(inst):
     return ask(inst)[0] == 200
+
+
+def pid_of(inst, name):
+    status = json.loads(inst.management("GET", "/status")[1])
+    return next(p["pid"] for p in status["processes"] if p["name"] == name and p["up"])
 
 
 def wait_until(what, seconds):

@@ -5,11 +5,13 @@ Manager (moto, with signatures checked): rotation under load, a sealed Vault, re
 Shortened for the test: how often a new version is looked for (vault.poll_s, aws.poll_s: 2 s instead of 20),
 the time for which Vault is sealed (15 s), and the leases of the database (6 s, at most 20 s). test_credentials_long.py has the first two in full."""
 
+import os
+import signal
 import time
 
 import pytest
 
-from credentials import CHAT, answered, ask, key_in_vault, wait_until
+from credentials import CHAT, answered, ask, key_in_vault, pid_of, wait_until
 from instance import Instance
 from load import steady
 from upstreams import entry, models_at
@@ -95,12 +97,68 @@ def test_secret_deleted(fresh, provider, vault):
     wait_until(lambda: answered(fresh), 30)
 
 
+def of_type(inst, kind):
+    return [r for r in inst.records() if r["event"]["type"] == kind]
+
+
+def assert_balanced(inst):
+    records = inst.records()
+    intents = sorted(r["seq"] for r in records if r.get("phase") == "intent")
+    assert intents == sorted(r["intent_seq"] for r in records if r.get("phase") == "outcome")
+    assert inst.verify().returncode == 0
+
+
 def test_every_access_is_recorded(fresh, vault):
-    vault.put("providers/gpt", {"key": "sk-one-0123456789"})
-    read = [r for r in fresh.records() if r["event"]["type"] == "SecretAccessed"]
-    assert read
-    assert "sk-one" not in str(fresh.records())
-    assert fresh.verify().returncode == 0
+    vault.put("providers/gpt", {"key": "sk-two-0123456789"})
+    wait_until(lambda: len(of_type(fresh, "SecretAccessed")) == 4, 15)
+    intent, outcome = of_type(fresh, "SecretAccessed")[:2]
+    assert (intent["phase"], outcome["phase"], outcome["intent_seq"]) == ("intent", "outcome", intent["seq"])
+    assert intent["event"] == {"type": "SecretAccessed", "secret": "vault:secret/providers/gpt#key", "why": "start"}
+    assert outcome["outcome"] == "success" and outcome["event"]["version"]
+    begun, login = of_type(fresh, "SecretLogin")
+    assert begun["event"] == {"type": "SecretLogin", "source": "vault", "operation": "login", "method": "approle"}
+    assert login["outcome"] == "success" and 0 < login["event"]["lease_s"] <= 600
+    assert intent["seq"] < begun["seq"] < login["seq"] < outcome["seq"]
+    fresh.stop()
+    out = of_type(fresh, "SecretLogin")[-1]
+    assert out["event"]["operation"] == "logout" and out["outcome"] == "success"
+    assert_balanced(fresh)
+    assert "sk-one" not in str(fresh.records()) and "sk-two" not in str(fresh.records())
+
+
+def test_without_a_record_no_secret_is_read(fresh, provider, vault):
+    """Audit hangs: neither the new version is read, nor a lost token replaced; then both are."""
+    def asked():
+        return [p for _, p, _ in vault.audit()
+                if p.startswith(("secret/data/", "auth/approle/login", "sys/wrapping/unwrap"))]
+
+    audit = pid_of(fresh, "audit")
+    before = len(asked())
+    os.kill(audit, signal.SIGSTOP)
+    try:
+        provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
+        vault.put("providers/gpt", {"key": "sk-two-0123456789"})
+        time.sleep(4)               # the version is looked for: that reads no secret
+        vault.revoke_all_tokens()
+        time.sleep(5)
+        assert len(asked()) == before
+    finally:
+        os.kill(audit, signal.SIGCONT)
+    fresh.wait_ready()
+    time.sleep(1.1)
+    wait_until(lambda: answered(fresh) and provider.seen[-1].key == "sk-two-0123456789", 40)
+    assert len(asked()) > before
+    fresh.stop()
+    assert_balanced(fresh)
+
+
+def test_a_broker_that_dies_leaves_no_intent_open(fresh, vault):
+    for _ in range(4):
+        vault.put("providers/gpt", {"key": "sk-one-0123456789"})
+        os.kill(pid_of(fresh, "broker"), signal.SIGKILL)
+        wait_until(lambda: answered(fresh), 30)
+    fresh.stop()
+    assert_balanced(fresh)
 
 
 def test_dynamic_credentials(provider, vault, postgres, authority):

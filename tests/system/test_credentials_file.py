@@ -52,6 +52,10 @@ def of_type(inst, *kinds):
     return [r for r in inst.records() if r["event"]["type"] in kinds]
 
 
+def outcomes(inst, *kinds):
+    return [r for r in of_type(inst, *kinds) if r.get("phase") != "intent"]
+
+
 def test_without_its_credential_one_provider_is_out_of_service(inst, provider):
     provider.keys = {VALUE}
     code, headers, body = chat(inst)
@@ -61,7 +65,7 @@ def test_without_its_credential_one_provider_is_out_of_service(inst, provider):
     assert inst.management("GET", "/readyz")[0] == 200, "the service itself is ready"
     assert re.search(r"^unavailable +claude openai$", inst.operate("status").stdout, re.M)
     until(lambda: any(r["outcome"] == "failure" and r["event"]["secret"] == "file:openai"
-                      and r["event"]["fault"] == "not_found" for r in of_type(inst, "SecretAccessed")), 30)
+                      and r["event"]["fault"] == "not_found" for r in outcomes(inst, "SecretAccessed")), 30)
     ended = [r for r in of_type(inst, "ModelCalled") if r["request_id"] == headers["x-request-id"]][1]
     assert ended["outcome"] == "failure" and ended["event"]["error_type"] == "credential_unavailable"
     assert "http_status" not in ended["event"] and "secret_version" not in ended["event"]
@@ -75,7 +79,7 @@ def test_it_serves_as_soon_as_it_is_set(inst, provider):
     code, headers, _ = chat(inst)
     assert code == 200 and provider.seen[-1].field("authorization") == f"Bearer {VALUE}"
     records = inst.records()
-    read = next(r for r in records if r["event"]["type"] == "SecretAccessed" and r["outcome"] == "success")
+    read = next(r for r in records if r["event"]["type"] == "SecretAccessed" and r.get("outcome") == "success")
     assert read["event"]["version"] == "1"
     asked, ended = [r for r in records if r["event"]["type"] == "ModelCalled"
                     and r["request_id"] == headers["x-request-id"]]
@@ -90,12 +94,12 @@ def test_a_rotation_is_taken_up_and_the_one_before_serves_meanwhile(inst, provid
     provider.keys = {VALUE, SECOND}
     inst.operate("secret", "rotate", "openai", input=SECOND)
     until(lambda: chat(inst)[0] == 200 and provider.seen[-1].field("authorization") == f"Bearer {SECOND}")
-    assert of_type(inst, "SecretAccessed")[-1]["event"]["version"] == "2"
+    assert outcomes(inst, "SecretAccessed")[-1]["event"]["version"] == "2"
     assert of_type(inst, "ModelCalled")[-1]["event"]["secret_version"] == "2"
     provider.keys = {VALUE}     # the provider does not know the new one yet
     assert chat(inst)[0] == 200
     assert provider.seen[-1].field("authorization") == f"Bearer {VALUE}"
-    whys = [r["event"]["why"] for r in of_type(inst, "SecretAccessed")]
+    whys = [r["event"]["why"] for r in outcomes(inst, "SecretAccessed")]
     assert "previous" in whys or "rejected" in whys
     tried = of_type(inst, "ModelAttempted")[-1]["event"]
     assert tried["http_status"] == 401 and tried["secret_version"] == "2"
@@ -156,6 +160,9 @@ def test_the_value_is_nowhere_else(inst, provider):
             data = path.read_bytes()
             assert all(f not in data for f in forms), path
     assert inst.verify().returncode == 0
-    records = inst.records()
-    opened = {r["seq"] for r in records if r.get("phase") == "intent"}
-    assert sorted(r["intent_seq"] for r in records if r.get("phase") == "outcome") == sorted(opened)
+    def balanced():
+        records = inst.records()
+        return sorted(r["seq"] for r in records if r.get("phase") == "intent") == \
+            sorted(r["intent_seq"] for r in records if r.get("phase") == "outcome")
+
+    until(balanced)         # the removed one is being read once more

@@ -44,7 +44,10 @@ class Ways:
         return inst.start()
 
     def accesses(self, inst):
-        return [r for r in inst.records() if r["event"]["type"] == "SecretAccessed"]
+        return [r for r in inst.records() if r["event"]["type"] == "SecretAccessed" and r["phase"] == "outcome"]
+
+    def logins(self, inst):
+        return [r for r in inst.records() if r["event"]["type"] == "SecretLogin"]
 
 
 def answered(inst):

@@ -11,6 +11,7 @@ struct answer {
 	bool come;
 	struct status st;
 	uint16_t type, error, code;
+	uint64_t access;
 	char version[24], sealed[256];
 };
 
@@ -21,6 +22,10 @@ on_answer(struct link *l, struct status st, uint16_t type, const void *msg, void
 
 	(void)l;
 	*r = (struct answer){ .come = true, .st = st, .type = type };
+	if (is_ok(st) && type == AB_SECRET_BEGUN) {
+		r->error = ((const struct ab_secret_begun *)msg)->error;
+		r->access = ((const struct ab_secret_begun *)msg)->access;
+	}
 	if (is_ok(st) && type == AB_SECRET_RECORDED)
 		r->error = ((const struct ab_secret_recorded *)msg)->error;
 	if (is_ok(st) && type == AB_SECRET_SEALED) {
@@ -43,95 +48,223 @@ ask(uint16_t type, const void *msg)
 	return r;
 }
 
-static struct ab_secret_accessed
-access_of(const char *reference)
+static struct ab_secret_begin
+reading_of(const char *reference)
 {
-	return (struct ab_secret_accessed){ .reference = span_str(reference),
+	return (struct ab_secret_begin){ .reference = span_str(reference), .why = SECRET_ROTATED };
+}
+
+static struct ab_secret_ended
+end_of(uint64_t access)
+{
+	return (struct ab_secret_ended){ .access = access,
 		.version = SPAN_LIT("3"),
 		.lease = SPAN_LIT("database/creds/x/1"),
 		.lease_s = 60,
-		.valid_s = 60,
-		.why = SECRET_ROTATED };
+		.valid_s = 60 };
+}
+
+static uint16_t
+ended(uint64_t access)
+{
+	const struct ab_secret_ended m = end_of(access);
+	struct answer r = ask(AB_SECRET_ENDED, &m);
+
+	assert_int_equal(r.type, AB_SECRET_RECORDED);
+	return r.error;
 }
 
 static void
-test_access_is_recorded_first(void **state)
+test_access_is_recorded_before_and_after(void **state)
 {
-	struct ab_secret_accessed m = access_of("vault:kv/openai#key");
-	struct answer r = ask(AB_SECRET_ACCESSED, &m);
+	struct ab_secret_begin m = reading_of("vault:kv/openai#key");
+	struct answer r = ask(AB_SECRET_BEGIN, &m);
+	struct ab_secret_ended bad;
 
 	(void)state;
-	assert_int_equal(r.type, AB_SECRET_RECORDED);
+	assert_int_equal(r.type, AB_SECRET_BEGUN);
 	assert_int_equal(r.error, ERROR_NONE);
 	EVENTS(EVENT_SECRET_ACCESSED);
-	assert_int_equal(w.recs[0].outcome, AUDIT_SUCCESS);
-	assert_string_equal(w.recs[0].text,
+	assert_int_equal(w.recs[0].phase, AUDIT_PHASE_INTENT);
+	assert_string_equal(w.recs[0].text, "secret=vault:kv/openai#key why=rotated ");
+	assert_int_equal(ended(r.access), ERROR_NONE);
+	assert_int_equal(w.recs[1].outcome, AUDIT_SUCCESS);
+	assert_string_equal(w.recs[1].text,
 	    "secret=vault:kv/openai#key version=3 lease=database/creds/x/1 lease_s=60 "
 	    "why=rotated ");
-	m = (struct ab_secret_accessed){ .reference = SPAN_LIT("vault:kv/openai#key"),
-		.why = SECRET_EXPIRING,
-		.fault = SECRET_SEALED };
-	assert_int_equal(ask(AB_SECRET_ACCESSED, &m).error, ERROR_NONE);
-	assert_int_equal(w.recs[1].outcome, AUDIT_FAILURE);
-	assert_string_equal(
-	    w.recs[1].text, "secret=vault:kv/openai#key why=expiring fault=sealed ");
+	/* Once: a second end, and one of an access that never was, are none. */
+	assert_int_equal(ended(r.access), ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(ended(9999), ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.nrecs, 2);
+	r = ask(AB_SECRET_BEGIN, &m);
+	bad = (struct ab_secret_ended){ .access = r.access, .fault = SECRET_SEALED };
+	assert_int_equal(ask(AB_SECRET_ENDED, &bad).error, ERROR_NONE);
+	assert_int_equal(w.recs[3].outcome, AUDIT_FAILURE);
+	assert_string_equal(w.recs[3].text, "secret=vault:kv/openai#key why=rotated fault=sealed ");
+	assert_balanced();
 }
 
-/* What is not on record is not to be used. */
 static void
-test_no_record_no_use(void **state)
+test_logins_and_leases_are_recorded(void **state)
 {
-	struct ab_secret_accessed m = access_of("file:openai");
+	static const struct {
+		struct ab_secret_begin m;
+		const char *intent, *outcome;
+	} rows[] = {
+		{ { .act = SECRET_ACT_LOGIN,
+		      .reference = SPAN_LIT("vault"),
+		      .method = SPAN_LIT("approle") },
+		    "source=vault operation=login method=approle ",
+		    "source=vault operation=login method=approle accessor=3 lease_s=60 " },
+		{ { .act = SECRET_ACT_LOGOUT, .reference = SPAN_LIT("vault") },
+		    "source=vault operation=logout ",
+		    "source=vault operation=logout accessor=3 lease_s=60 " },
+		{ { .act = SECRET_ACT_RENEW,
+		      .reference = SPAN_LIT("vault:db/creds/x#p"),
+		      .lease = SPAN_LIT("db/creds/x/7") },
+		    "secret=vault:db/creds/x#p operation=renew lease=db/creds/x/7 ",
+		    "secret=vault:db/creds/x#p operation=renew lease=db/creds/x/7 lease_s=60 " },
+		{ { .act = SECRET_ACT_REVOKE,
+		      .reference = SPAN_LIT("vault:db/creds/x#p"),
+		      .lease = SPAN_LIT("db/creds/x/7") },
+		    "secret=vault:db/creds/x#p operation=revoke lease=db/creds/x/7 ",
+		    "secret=vault:db/creds/x#p operation=revoke lease=db/creds/x/7 lease_s=60 " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct answer r = ask(AB_SECRET_BEGIN, &rows[i].m);
+
+		assert_int_equal(ended(r.access), ERROR_NONE);
+		assert_string_equal(w.recs[2 * i].text, rows[i].intent);
+		assert_string_equal(w.recs[2 * i + 1].text, rows[i].outcome);
+	}
+	assert_balanced();
+}
+
+/* What is not on record is not to be done, nor used. */
+static void
+test_no_record_no_access(void **state)
+{
+	struct ab_secret_begin m = reading_of("file:openai");
+	struct answer r;
 
 	(void)state;
 	w.audit_mode = AUDIT_REFUSES;
-	assert_int_equal(ask(AB_SECRET_ACCESSED, &m).error, ERROR_AUDIT_UNAVAILABLE);
+	r = ask(AB_SECRET_BEGIN, &m);
+	assert_int_equal(r.error, ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(r.access, 0);
 	w.audit_mode = AUDIT_HOLDS;
-	assert_false(ask(AB_SECRET_ACCESSED, &m).come);
+	assert_false(ask(AB_SECRET_BEGIN, &m).come);
 	cut(&w.audit);
-	assert_int_equal(ask(AB_SECRET_ACCESSED, &m).error, ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(ask(AB_SECRET_BEGIN, &m).error, ERROR_AUDIT_UNAVAILABLE);
 	w.nrecs = 0; /* what it held died with it */
 }
 
-/* A broker gone wrong does not fill the log; what it is not told is recorded it may not use. */
+/* Its end is refused: the broker does not use it, and it ends as unknown once that is possible. */
+static void
+test_an_end_that_is_refused_comes_later(void **state)
+{
+	struct ab_secret_begin m = reading_of("file:openai");
+	struct answer r = ask(AB_SECRET_BEGIN, &m);
+
+	(void)state;
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(ended(r.access), ERROR_AUDIT_UNAVAILABLE);
+	accesses_tick(w.a);
+	spin();
+	assert_int_equal(w.a->accesses.orphans, 1);
+	w.audit_mode = AUDIT_TAKES;
+	w.a->audit_state.refusing = false;
+	accesses_tick(w.a);
+	spin();
+	assert_int_equal(w.a->accesses.orphans, 0);
+	assert_int_equal(w.recs[w.nrecs - 1].outcome, AUDIT_UNKNOWN);
+	assert_balanced();
+}
+
+/* An audit process that died has ended what it had itself. */
+static void
+test_audit_dies_within_an_access(void **state)
+{
+	struct ab_secret_begin m = reading_of("file:openai");
+	struct answer r = ask(AB_SECRET_BEGIN, &m);
+
+	(void)state;
+	cut(&w.audit);
+	connect_fake(EDGE_AUTHORITY_AUDIT, 22, &aa_edge, false, &audit_ops, &w.audit);
+	spin();
+	w.nrecs = 0;
+	assert_int_equal(ended(r.access), ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.nrecs, 0);
+	r = ask(AB_SECRET_BEGIN, &m);
+	assert_int_equal(r.error, ERROR_NONE);
+	assert_int_equal(ended(r.access), ERROR_NONE);
+	w.nrecs = 0; /* of two logs */
+}
+
+/* What a broker that dies leaves open ends, once, whether it had heard that it is begun or not. */
+static void
+test_a_broker_dies_within_an_access(void **state)
+{
+	struct ab_secret_begin m = reading_of("file:openai");
+	struct aa_receipt receipt;
+	struct answer r;
+
+	(void)state;
+	r = ask(AB_SECRET_BEGIN, &m);
+	assert_int_equal(r.error, ERROR_NONE);
+	w.audit_mode = AUDIT_HOLDS;
+	assert_false(ask(AB_SECRET_BEGIN, &m).come);
+	w.audit_mode = AUDIT_TAKES;
+	cut(&w.broker);
+	connect_fake(EDGE_AUTHORITY_BROKER, 12, &ab_edge, false, &broker_ops, &w.broker);
+	spin();
+	assert_int_equal(ended(r.access), ERROR_AUDIT_UNAVAILABLE); /* not another's */
+	receipt = (struct aa_receipt){ .first_seq = w.recs[1].seq, .count = w.held_count[0] };
+	assert_true(is_ok(link_send(w.audit, w.held[0], AA_RECEIPT, &receipt)));
+	spin();
+	assert_non_null(w.broker);
+	EVENTS(EVENT_SECRET_ACCESSED, EVENT_SECRET_ACCESSED, EVENT_SECRET_ACCESSED,
+	    EVENT_SECRET_ACCESSED);
+	assert_int_equal(w.recs[2].outcome, AUDIT_UNKNOWN);
+	assert_int_equal(w.recs[2].cause, AUDIT_PROCESS_DIED);
+	assert_int_equal(w.recs[3].outcome, AUDIT_UNKNOWN);
+	assert_balanced();
+}
+
+/* A broker gone wrong does not fill the log. */
 static void
 test_accesses_are_bounded(void **state)
 {
-	struct ab_secret_accessed m = access_of("file:openai");
+	struct ab_secret_begin m = reading_of("file:openai");
 	enum error error = ERROR_NONE;
+	uint64_t last = 0;
 
 	(void)state;
 	/* Once more where the second ended in between. */
 	for (int i = 0; i < 3 && error == ERROR_NONE; i++) {
-		w.nrecs = 0;
-		w.seq = 0;
-		w.a->secrets.second = now_ms(w.a) / 1000;
-		w.a->secrets.accesses = SECRET_ACCESSES_PER_S;
-		error = (enum error)ask(AB_SECRET_ACCESSED, &m).error;
+		if (i > 0)
+			(void)ended(last);
+		w.a->accesses.second = now_ms(w.a) / 1000;
+		w.a->accesses.begun = ACCESSES_PER_S_MAX;
+		error = (enum error)ask(AB_SECRET_BEGIN, &m).error;
 	}
 	assert_int_equal(error, ERROR_AUDIT_UNAVAILABLE);
-	assert_int_equal(w.nrecs, 0);
-	w.a->secrets.second = 0; /* the next one */
-	assert_int_equal(ask(AB_SECRET_ACCESSED, &m).error, ERROR_NONE);
+	for (size_t i = 0; i < ACCESSES_MAX; i++) {
+		struct answer r;
+
+		w.nrecs = 0;
+		w.a->accesses.begun = 0;
+		r = ask(AB_SECRET_BEGIN, &m);
+		assert_int_equal(r.error, ERROR_NONE);
+		last = r.access;
+	}
+	w.a->accesses.begun = 0;
+	assert_int_equal(ask(AB_SECRET_BEGIN, &m).error, ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(ended(last), ERROR_NONE);
+	assert_int_equal(ask(AB_SECRET_BEGIN, &m).error, ERROR_NONE);
 	w.nrecs = 0;
-}
-
-/* An answer that comes late is not given to the broker that came after. */
-static void
-test_late_record_of_another_broker(void **state)
-{
-	struct ab_secret_accessed m = access_of("file:openai");
-	struct aa_receipt receipt;
-
-	(void)state;
-	w.audit_mode = AUDIT_HOLDS;
-	assert_false(ask(AB_SECRET_ACCESSED, &m).come);
-	cut(&w.broker);
-	connect_fake(EDGE_AUTHORITY_BROKER, 12, &ab_edge, false, &broker_ops, &w.broker);
-	receipt = (struct aa_receipt){ .first_seq = 1, .count = w.held_count[0] };
-	assert_true(is_ok(link_send(w.audit, w.held[0], AA_RECEIPT, &receipt)));
-	spin();
-	assert_non_null(w.broker);
 }
 
 static uint16_t http;
@@ -258,7 +391,8 @@ slice(void)
 static void
 test_status(void **state)
 {
-	struct ab_secret_accessed m = access_of("file:openai");
+	struct ab_secret_begin m = reading_of("file:openai");
+	struct ab_secret_ended end;
 	struct conf *was = w.d.conf, *with = slice();
 
 	(void)state;
@@ -266,17 +400,22 @@ test_status(void **state)
 	    status_text_of(), "{\"credentials\":[],\"credentials_unavailable\":[]}");
 	w.d.conf = with;
 	assert_non_null(strstr(status_text_of(), "\"state\":\"not read yet\""));
-	(void)ask(AB_SECRET_ACCESSED, &m);
+	end = end_of(ask(AB_SECRET_BEGIN, &m).access);
+	(void)ask(AB_SECRET_ENDED, &end);
 	assert_string_equal(status_text_of(),
 	    "{\"credentials\":[{\"provider\":\"o\",\"reference\":\"file:openai\","
 	    "\"state\":\"held\",\"version\":\"3\"}],\"credentials_unavailable\":[]}");
-	m.fault = SECRET_UNREACHABLE;
-	m.version = SPAN_EMPTY;
-	(void)ask(AB_SECRET_ACCESSED, &m);
+	end = end_of(ask(AB_SECRET_BEGIN, &m).access);
+	end.fault = SECRET_UNREACHABLE;
+	end.version = SPAN_EMPTY;
+	(void)ask(AB_SECRET_ENDED, &end);
 	assert_non_null(strstr(
 	    status_text_of(), "\"state\":\"held\",\"version\":\"3\",\"fault\":\"unreachable\""));
-	m.valid_s = 0;
-	(void)ask(AB_SECRET_ACCESSED, &m);
+	end = end_of(ask(AB_SECRET_BEGIN, &m).access);
+	end.fault = SECRET_UNREACHABLE;
+	end.version = SPAN_EMPTY;
+	end.valid_s = 0;
+	(void)ask(AB_SECRET_ENDED, &end);
 	assert_non_null(strstr(status_text_of(), "\"credentials_unavailable\":[\"o\"]"));
 	cut(&w.broker);
 	assert_non_null(strstr(status_text_of(), "\"state\":\"not read yet\""));
@@ -291,10 +430,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_access_is_recorded_first),
-		T(test_no_record_no_use),
+		T(test_access_is_recorded_before_and_after),
+		T(test_logins_and_leases_are_recorded),
+		T(test_no_record_no_access),
+		T(test_an_end_that_is_refused_comes_later),
+		T(test_audit_dies_within_an_access),
+		T(test_a_broker_dies_within_an_access),
 		T(test_accesses_are_bounded),
-		T(test_late_record_of_another_broker),
 		T(test_set_rotate_remove),
 		T(test_store_or_audit_away),
 		T(test_status),

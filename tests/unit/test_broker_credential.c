@@ -28,9 +28,12 @@ static struct world {
 	unsigned started, cancelled;
 	enum lifetime_op ops[32];
 	/* the authority */
-	bool mute, refuse;
-	unsigned records;
-	struct ab_secret_accessed last;
+	bool mute, refuse;         /* what is begun */
+	bool mute_end, refuse_end; /* … and ended */
+	unsigned intents, records;
+	bool open[64]; /* intents without an end, by their access */
+	struct ab_secret_begin begun;
+	struct ab_secret_ended last;
 	char version[SECRET_VERSION_MAX + 1];
 	/* the requests */
 	unsigned answers;
@@ -67,6 +70,13 @@ turn(void)
 }
 
 static void
+spin(void)
+{
+	for (int i = 0; i < 20; i++)
+		turn();
+}
+
+static void
 deliver(struct source_result *r)
 {
 	struct source_job *job = w.job;
@@ -75,8 +85,7 @@ deliver(struct source_result *r)
 	w.job = NULL;
 	job->done(job, r);
 	secret_done(&r->value);
-	for (int i = 0; i < 20; i++)
-		turn();
+	spin();
 }
 
 static void
@@ -98,19 +107,47 @@ give_fault(enum secret_fault fault, bool refused)
 
 /* ---- the authority ---- */
 static void
-on_accessed(struct link *l, uint64_t id, const void *msg, void *ctx)
+on_begin(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	const struct ab_secret_accessed *m = msg;
-	const struct ab_secret_recorded ok = { .error = w.refuse ? ERROR_AUDIT_UNAVAILABLE
-								 : ERROR_NONE };
+	const struct ab_secret_begin *m = msg;
+	struct ab_secret_begun answer = { .error = ERROR_AUDIT_UNAVAILABLE };
 
 	(void)ctx;
 	assert_true(span_eq_str(m->reference, SPEC));
+	w.begun = *m;
+	if (w.mute)
+		return;
+	if (!w.refuse) {
+		answer = (struct ab_secret_begun){ .access = ++w.intents };
+		w.open[answer.access] = true;
+	}
+	assert_true(is_ok(link_send(l, id, AB_SECRET_BEGUN, &answer)));
+}
+
+static void
+on_end(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ab_secret_ended *m = msg;
+	const struct ab_secret_recorded ok = { .error = w.refuse_end ? ERROR_AUDIT_UNAVAILABLE
+								     : ERROR_NONE };
+
+	(void)ctx;
+	assert_true(m->access > 0 && m->access <= w.intents && w.open[m->access]);
+	w.open[m->access] = false;
 	w.records++;
 	w.last = *m;
 	assert_true(is_ok(span_to_cstr(m->version, w.version, sizeof(w.version))));
-	if (!w.mute)
+	if (!w.mute_end)
 		assert_true(is_ok(link_send(l, id, AB_SECRET_RECORDED, &ok)));
+}
+
+/* Every intent has had its end. */
+static void
+assert_balanced(void)
+{
+	spin();
+	for (size_t i = 0; i < COUNT(w.open); i++)
+		assert_false(w.open[i]);
 }
 
 static void
@@ -125,8 +162,9 @@ on_closed(struct link *l, struct status why, void *ctx)
 static void
 authority_comes(void)
 {
-	static const struct link_rule rules[] = { { AB_SECRET_ACCESSED, 0, on_accessed } };
-	static const struct link_ops ops = { rules, 1, on_closed };
+	static const struct link_rule rules[] = { { AB_SECRET_BEGIN, 0, on_begin },
+		{ AB_SECRET_ENDED, 0, on_end } };
+	static const struct link_ops ops = { rules, COUNT(rules), on_closed };
 	int fds[2];
 
 	assert_int_equal(
@@ -134,6 +172,7 @@ authority_comes(void)
 	w.authority = NULL;
 	assert_true(is_ok(link_new(&w.loop, fds[0], &ab_edge, true, &ops, &w, &w.authority)));
 	peers_add(w.b, EDGE_AUTHORITY_BROKER, 1, fds[1]);
+	spin();
 }
 
 /* ---- requests ---- */
@@ -151,8 +190,13 @@ ask(const struct credential_tried *tried, struct credential_wait **wait)
 {
 	static const struct credential_tried none;
 
+	struct status st;
+
 	w.got = NULL;
-	return credential_get(w.c, tried != NULL ? tried : &none, on_done, NULL, wait, &w.got);
+	st = credential_get(w.c, tried != NULL ? tried : &none, on_done, NULL, wait, &w.got);
+
+	spin();
+	return st;
 }
 
 static void
@@ -218,17 +262,17 @@ a_value_is_used_once_its_reading_is_on_record(void **state)
 	struct credential_wait *wait;
 
 	(void)state;
-	w.mute = true;
+	w.mute_end = true;
 	authority_comes();
 	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
 	give("sk-value-1", "1");
 	assert_int_equal(w.records, 1);
-	assert_int_equal(w.last.why, SECRET_START);
+	assert_int_equal(w.begun.why, SECRET_START);
 	assert_int_equal(w.last.fault, SECRET_FAULT_NONE);
 	assert_true(w.last.valid_s > 3590 && w.last.valid_s <= 3600);
 	assert_int_equal(w.answers, 0); /* no record, no use */
 	/* The authority goes and comes back: the value is read and recorded anew. */
-	w.mute = false;
+	w.mute_end = false;
 	link_free(w.authority);
 	for (int i = 0; i < 10; i++)
 		turn();
@@ -242,21 +286,109 @@ a_value_is_used_once_its_reading_is_on_record(void **state)
 	assert_int_equal(w.started, 2);
 	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
 	give("sk-value-1", "1");
+	assert_balanced();
 	assert_int_equal(w.answers, 2);
 	assert_value("sk-value-1");
 	credential_release(w.got);
 }
 
+/* With audit away nothing is read; what is cached goes on. */
 static void
-a_record_that_fails_throws_the_value_away(void **state)
+nothing_is_read_without_a_record(void **state)
 {
 	struct credential_wait *wait;
 
 	(void)state;
 	w.refuse = true;
 	authority_comes();
+	assert_int_equal(w.started, 0);
+	assert_int_equal(ask(NULL, &wait).code, E_CLOSED);
+	assert_int_equal(w.started, 0);
+	w.refuse = false;
+	for (int i = 0; i < 2000 && w.job == NULL; i++) {
+		(void)usleep(1000);
+		turn();
+	}
+	give("sk-value-1", "1");
+	w.refuse = true;
+	credentials_source_changed(w.b, REFERENCE_VAULT); /* wants another reading */
+	spin();
+	assert_int_equal(w.started, 1);
+	assert_true(is_ok(ask(NULL, &wait)));
+	assert_value("sk-value-1");
+	credential_release(w.got);
+	assert_int_equal(w.intents, 1);
+	assert_balanced();
+}
+
+static void
+an_end_that_is_not_recorded_throws_the_value_away(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	w.refuse_end = true;
+	authority_comes();
 	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
 	give("sk-value-1", "1");
+	assert_int_equal(w.records, 1);
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.st.code, E_CLOSED);
+	assert_null(w.got);
+}
+
+/* Given up while its record is on its way, while it works, while its end is told: it ends once. */
+static void
+every_intent_has_an_end(void **state)
+{
+	(void)state;
+	w.mute = true;
+	authority_comes();
+	assert_int_equal(w.started, 0);
+	w.mute = false;
+	credentials_source_changed(w.b, REFERENCE_VAULT); /* the first one is never answered */
+	spin();
+	assert_int_equal(w.intents, 1);
+	assert_int_equal(w.started, 1);
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
+	assert_int_equal(w.cancelled, 1);
+	assert_int_equal(w.records, 1);
+	assert_int_equal(w.last.given_up, 1);
+	assert_int_equal(w.started, 2);
+	w.mute_end = true;
+	give("sk-value-1", "1");
+	w.mute_end = false;
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
+	assert_int_equal(w.records, 2);
+	assert_int_equal(w.last.given_up, 0);
+	give_fault(SECRET_SEALED, false);
+	assert_int_equal(w.last.fault, SECRET_SEALED);
+	credentials_source_changed(w.b, REFERENCE_VAULT);
+	turn();
+	credential_free(w.c); /* in the midst of it */
+	w.c = NULL;
+	assert_balanced();
+	assert_int_equal(w.intents, w.records);
+}
+
+static void
+the_authority_may_die_while_it_is_read(void **state)
+{
+	struct credential_wait *wait;
+
+	(void)state;
+	authority_comes();
+	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
+	assert_int_equal(w.started, 1);
+	link_free(w.authority);
+	w.authority = NULL;
+	spin();
+	memset(w.open, 0, sizeof(w.open)); /* audit ends what died with it */
+	authority_comes();
+	give("sk-value-1", "1"); /* nobody has its intent: it is not used */
+	assert_int_equal(w.records, 0);
 	assert_int_equal(w.answers, 1);
 	assert_int_equal(w.st.code, E_CLOSED);
 	assert_null(w.got);
@@ -274,8 +406,9 @@ a_version_lives_as_long_as_it_is_written(void **state)
 	assert_true(is_ok(ask(NULL, &wait)));
 	first = w.got;
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	give("sk-value-2", "2");
-	assert_int_equal(w.last.why, SECRET_RELOAD);
+	assert_int_equal(w.begun.why, SECRET_RELOAD);
 	assert_true(secret_eq(&first->value, SPAN_LIT("sk-value-1")));
 	credential_release(first);
 	assert_true(is_ok(ask(NULL, &wait)));
@@ -300,7 +433,7 @@ a_refused_value_is_fetched_anew_once(void **state)
 	assert_int_equal(ask(&tried, &wait).code, E_AGAIN);
 	assert_int_equal(w.ops[1], LIFETIME_READ);
 	give("sk-value-2", "2");
-	assert_int_equal(w.last.why, SECRET_REJECTED);
+	assert_int_equal(w.begun.why, SECRET_REJECTED);
 	assert_int_equal(w.answers, 1);
 	assert_value("sk-value-2");
 	credential_release(w.got);
@@ -331,7 +464,7 @@ then_the_version_before_is_tried_once(void **state)
 	assert_int_equal(w.started, 3);
 	assert_int_equal(w.ops[2], LIFETIME_PREVIOUS);
 	give("sk-value-1", "1");
-	assert_int_equal(w.last.why, SECRET_PREVIOUS);
+	assert_int_equal(w.begun.why, SECRET_PREVIOUS);
 	assert_int_equal(w.answers, 1);
 	assert_value("sk-value-1");
 	before = w.got;
@@ -378,6 +511,7 @@ a_source_that_is_away_leaves_the_cached_value(void **state)
 	authority_comes();
 	give("sk-value-1", "1");
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	give_fault(SECRET_SEALED, false);
 	assert_int_equal(w.last.fault, SECRET_SEALED);
 	assert_true(w.last.valid_s > 3000);
@@ -395,6 +529,7 @@ a_source_that_says_no_does_not(void **state)
 	authority_comes();
 	give("sk-value-1", "1");
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	give_fault(SECRET_DENIED, true);
 	assert_int_equal(w.last.fault, SECRET_DENIED);
 	assert_int_equal(ask(NULL, &wait).code, E_DENIED);
@@ -437,6 +572,7 @@ nor_does_it_end_the_one_before_it(void **state)
 	authority_comes();
 	give("sk-value-1", "1");
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	give("short", "2");
 	assert_int_equal(w.last.fault, SECRET_INVALID);
 	assert_true(is_ok(ask(NULL, &wait)));
@@ -490,9 +626,11 @@ an_unnamed_version_is_named_by_its_value(void **state)
 	give("sk-value-1", "");
 	assert_string_equal(w.version, "r1");
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	give("sk-value-1", "");
 	assert_string_equal(w.version, "r1");
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	give("sk-value-2", "");
 	assert_string_equal(w.version, "r2");
 	assert_true(is_ok(ask(NULL, &wait)));
@@ -510,6 +648,7 @@ a_source_may_go_away_in_flight(void **state)
 	assert_int_equal(ask(NULL, &wait).code, E_AGAIN);
 	w.sources.by[REFERENCE_VAULT].ops = NULL;
 	credentials_source_changed(w.b, REFERENCE_VAULT);
+	spin();
 	assert_int_equal(w.cancelled, 1);
 	assert_null(w.job);
 	assert_int_equal(ask(NULL, &wait).code, E_NOTFOUND);
@@ -538,6 +677,7 @@ the_last_user_may_leave_when_it_is_told(void **state)
 	first = tried.version[0] = w.got;
 	assert_int_equal(
 	    credential_get(w.c, &tried, on_done_and_leave, first, &wait, &w.got).code, E_AGAIN);
+	spin();
 	give("sk-value-1", "1");
 	give_fault(SECRET_NOT_FOUND, true);
 	assert_int_equal(w.answers, 1);
@@ -554,7 +694,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_read_without_an_authority),
 		TEST(a_value_is_used_once_its_reading_is_on_record),
-		TEST(a_record_that_fails_throws_the_value_away),
+		TEST(nothing_is_read_without_a_record),
+		TEST(an_end_that_is_not_recorded_throws_the_value_away),
+		TEST(every_intent_has_an_end),
+		TEST(the_authority_may_die_while_it_is_read),
 		TEST(a_version_lives_as_long_as_it_is_written),
 		TEST(a_refused_value_is_fetched_anew_once),
 		TEST(then_the_version_before_is_tried_once),
