@@ -45,7 +45,8 @@ answer_start(struct answer *a, const struct dialect *dialect, const struct promp
 	a->dialect = dialect;
 	a->prompt = prompt;
 	a->own = own;
-	a->interpreter = prompt->interpreter;
+	a->ours = a->calls.interpreter = prompt->interpreter;
+	a->calls.offers = NULL;
 	a->doc = doc;
 	clear(a);
 	a->whole.max = ANSWER_MAX;
@@ -173,7 +174,7 @@ answer_end(struct answer *a, uint32_t body_len, enum answer_next *ret)
 	if (!a->finished)
 		return fail(E_PROTO);
 	count_tokens(a, body_len);
-	ours = a->interpreter ? toolcalls_ours(&a->calls) : 0;
+	ours = a->ours ? toolcalls_ours(&a->calls) : 0;
 	*ret = ANSWER_FINAL;
 	if (ours > 0 && ours == a->calls.count && a->runnable)
 		*ret = ANSWER_RUN;
@@ -276,7 +277,7 @@ answer_next_held(struct span *rest, struct span *ret_name, struct span *ret_json
 bool
 answer_is_verbatim(const struct answer *a)
 {
-	return !a->prompt->stream && !a->interpreter && a->step == 0;
+	return !a->prompt->stream && !a->ours && a->step == 0;
 }
 
 struct status

@@ -25,7 +25,7 @@ typedef struct status answer_emit(void *ctx, struct span name, struct span json)
 struct answer {
 	const struct dialect *dialect;
 	const struct prompt *prompt;
-	bool interpreter; /* our tool is in play: named by the client, or attached */
+	bool ours; /* tools of ours are in play: named by the client, attached, or offered */
 	answer_emit *emit;
 	void *ctx;
 	struct json_doc *doc; /* the worker's; used within one call only */

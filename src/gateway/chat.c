@@ -21,7 +21,8 @@
 static void read_choice(const struct json_doc *d, struct chat *c, uint32_t choice);
 static struct status read_tools(
     const struct json_doc *d, struct chat *c, uint32_t tools, struct fault *fault);
-static struct status edit_tools(const struct chat *c, bool attach, struct splices *s);
+static struct status edit_tools(
+    const struct chat *c, const struct edits *e, struct buf *tmp, struct splices *s);
 static struct status edit_choice(const struct chat *c, bool later, struct splices *s);
 static struct status edit_options(const struct chat *c, struct splices *s);
 static struct status edit_messages(const struct chat *c, struct span more, struct splices *s);
@@ -141,6 +142,7 @@ read_tools(const struct json_doc *d, struct chat *c, uint32_t tools, struct faul
 		c->interpreter_part = json_bytes(d, it.val);
 	}
 	c->p.attachable = same == JSON_NONE && c->n == 1;
+	c->p.offerable = c->n == 1;
 	if (same != JSON_NONE && c->p.interpreter)
 		return blame(fault, "has the name of a tool of this server", same);
 	return OK;
@@ -151,16 +153,16 @@ chat_write(const struct prompt *p, const struct edits *e, struct buf *out, uint3
 {
 	const struct chat *c = chat_of(p);
 	struct splices s;
-	auto_buf struct buf alias = BUF_INIT(1024);
+	auto_buf struct buf alias = BUF_INIT(1024), tools = BUF_INIT(BODY_MAX);
 	size_t before = out->len;
 
 	s.count = 0;
 	TRY(edit_options(c, &s));
-	TRY(edit_tools(c, e->attach, &s));
+	TRY(edit_tools(c, e, &tools, &s));
 	TRY(splice_model(p, &alias, &s));
 	TRY(edit_choice(c, e->more.len > 0, &s));
 	TRY(edit_messages(c, e->more, &s));
-	TRY(buf_reserve(out, p->body.len + e->more.len + 1024));
+	TRY(buf_reserve(out, p->body.len + e->more.len + e->tools.len + 1024));
 	TRY(splices_put(&s, p->body, out));
 	*ret_model_off = (uint32_t)(before + splices_map(&s, p->body, p->model_part));
 	return OK;
@@ -182,17 +184,37 @@ add_last(const struct chat *c, struct span array, struct span item, struct splic
 }
 
 static struct status
-edit_tools(const struct chat *c, bool attach, struct splices *s)
+edit_tools(const struct chat *c, const struct edits *e, struct buf *tmp, struct splices *s)
 {
+	auto_buf struct buf items = BUF_INIT(BODY_MAX);
+
 	if (c->p.interpreter)
-		return splice_part(s, c->p.body, c->interpreter_part, SPAN_LIT(OUR_TOOL));
-	if (!attach)
-		return OK;
-	if (c->tools_part.ptr == NULL)
-		return add_member(c, SPAN_LIT("\"tools\":[" OUR_TOOL "],"), s);
-	if (c->tools_empty)
-		return add_last(c, c->tools_part, SPAN_LIT(OUR_TOOL), s);
-	return add_last(c, c->tools_part, SPAN_LIT("," OUR_TOOL), s);
+		TRY(splice_part(s, c->p.body, c->interpreter_part, SPAN_LIT(OUR_TOOL)));
+	if (e->attach && !c->p.interpreter)
+		TRY(buf_put_str(&items, OUR_TOOL));
+	if (items.len > 0 && e->tools.len > 0)
+		TRY(buf_put_u8(&items, ','));
+	TRY(buf_put_span(&items, e->tools));
+	return splice_tools(c->p.body, c->tools_part, c->tools_empty, buf_span(&items), tmp, s);
+}
+
+/* A user's tool, in the words of its tool.json. */
+static void
+put_tool(const struct manifest *m, struct json_writer *w)
+{
+	json_put_object(w);
+	json_put_key(w, "type");
+	json_put_text(w, "function");
+	json_put_key(w, "function");
+	json_put_object(w);
+	json_put_key(w, "name");
+	json_put_str(w, m->name);
+	json_put_key(w, "description");
+	json_put_str(w, m->description);
+	json_put_key(w, "parameters");
+	json_put_raw(w, m->input_schema);
+	json_put_end(w);
+	json_put_end(w);
 }
 
 /* A forced call is forced once: else the model could never answer. */
@@ -245,6 +267,7 @@ const struct dialect dialect_chat = {
 	.end_mark = "[DONE]",
 	.read = chat_read,
 	.write = chat_write,
+	.put_tool = put_tool,
 	.start = chat_answer_start,
 	.again = chat_answer_again,
 	.done = chat_answer_done,

@@ -54,7 +54,7 @@ chat_last(struct answer *a)
 {
 	struct json_writer w = json_writer(&a->scratch);
 
-	if (!a->interpreter || toolcalls_ours(&a->calls) == a->calls.count)
+	if (!a->ours || toolcalls_ours(&a->calls) == a->calls.count)
 		return OK;
 	buf_clear(&a->scratch);
 	json_put_object(&w);
@@ -129,8 +129,7 @@ read_delta(struct answer *a, uint32_t choice)
 		return fail(E_PROTO);
 	answer_said(a, json_bytes(d, calls).len);
 	TRY(chat_keep_said(a, delta));
-	if (a->interpreter && json_type(d, calls) != JSON_ABSENT &&
-	    json_type(d, calls) != JSON_NULL)
+	if (a->ours && json_type(d, calls) != JSON_ABSENT && json_type(d, calls) != JSON_NULL)
 		return toolcalls_delta(&a->calls, d, calls);
 	return OK;
 }
@@ -166,7 +165,7 @@ edit_choices(struct answer *a, uint32_t choices, struct splices *s)
 		uint32_t calls = json_get_str(d, delta, "tool_calls");
 		uint32_t role = json_get_str(d, delta, "role");
 
-		if (a->interpreter && calls != JSON_NONE)
+		if (a->ours && calls != JSON_NONE)
 			TRY(splice_part(s, d->src, json_bytes(d, calls), SPAN_LIT("null")));
 		if (a->step > 0 && role != JSON_NONE)
 			TRY(splice_part(s, d->src, json_bytes(d, role), SPAN_LIT("null")));
@@ -183,7 +182,7 @@ pass_on(struct answer *a, uint32_t choices, bool final)
 	struct span root = json_bytes(d, 0);
 
 	s.count = 0;
-	if (!final && a->interpreter && json_size(d, choices) == 1 &&
+	if (!final && a->ours && json_size(d, choices) == 1 &&
 	    delta_is_silent(a, json_at(d, choices, 0)) && (a->step > 0 || a->calls.count > 0))
 		return OK;
 	TRY(edit_choices(a, choices, &s));
@@ -208,7 +207,7 @@ chat_release(struct answer *a, struct buf *out)
 	if (!a->prompt->stream)
 		return chat_whole_put(a, out);
 	while (answer_next_held(&rest, &name, &json)) {
-		if (first && a->interpreter) {
+		if (first && a->ours) {
 			buf_clear(&a->scratch);
 			TRY(chat_put_steps(a, json, &a->scratch));
 			json = buf_span(&a->scratch);

@@ -129,7 +129,7 @@ chat_keep_said(struct answer *a, uint32_t obj)
 		struct buf *out = &chat_own(a)->said[i];
 
 		answer_said(a, json_bytes(d, tok).len);
-		if (!a->interpreter)
+		if (!a->ours)
 			continue;
 		if (i == CHAT_REASONING_DETAILS)
 			TRY(keep_elements(d, tok, out));

@@ -11,6 +11,7 @@
 
 #include "chat_answer.h"
 #include "run.h"
+#include "tool_result.h"
 
 /* The frame of one step chunk; the caller fills the step object. */
 static void
@@ -41,10 +42,27 @@ chunk_show(struct answer *a, struct json_writer *w)
 }
 
 static void
+put_tool(const struct step *s, struct json_writer *w)
+{
+	json_put_key(w, "tool");
+	json_put_str(w, s->tool->name);
+	json_put_key(w, "arguments");
+	json_put_str(w, s->arguments);
+}
+
+static void
 put_started(const struct step *s, struct json_writer *w)
 {
 	json_put_key(w, "id");
 	json_put_text(w, s->id);
+	if (s->tool != NULL) {
+		put_tool(s, w);
+		json_put_key(w, "version");
+		json_put_u64(w, s->tool->version);
+		json_put_key(w, "sandbox");
+		json_put_text(w, s->run->sandbox);
+		return;
+	}
 	json_put_key(w, "language");
 	json_put_str(w, s->language);
 	json_put_key(w, "code");
@@ -58,7 +76,13 @@ put_result(const struct step *s, struct json_writer *w)
 {
 	const struct run_about about = { .id = s->id, .language = s->language, .code = s->code };
 
-	return run_put(s->run, &about, w);
+	if (s->tool == NULL)
+		return run_put(s->run, &about, w);
+	json_put_key(w, "id");
+	json_put_text(w, s->id);
+	put_tool(s, w);
+	tool_result_put(s->result, s->run, s->tool, w);
+	return w->st;
 }
 
 /* For sallyport.steps of the end. */

@@ -45,7 +45,7 @@ read_choice(struct answer *a, uint32_t choice)
 	answer_finished(a, reason == JSON_NONE || chat_reason_runs(d, reason));
 	answer_said(a, json_bytes(d, calls).len);
 	TRY(chat_keep_said(a, message));
-	if (!a->interpreter)
+	if (!a->ours)
 		return OK;
 	if (json_type(d, calls) == JSON_ABSENT || json_type(d, calls) == JSON_NULL)
 		return OK;
@@ -61,7 +61,7 @@ edit_calls(struct answer *a, struct splices *s, struct buf *tmp)
 	uint32_t calls = json_get_str(d, json_get_str(d, choice, "message"), "tool_calls");
 	struct json_writer w = json_writer(tmp);
 
-	if (!a->interpreter || toolcalls_ours(&a->calls) == 0)
+	if (!a->ours || toolcalls_ours(&a->calls) == 0)
 		return OK;
 	if (toolcalls_ours(&a->calls) == a->calls.count) {
 		TRY(buf_put_str(tmp, "null"));
@@ -87,7 +87,7 @@ chat_whole_put(struct answer *a, struct buf *out)
 	TRY(edit_calls(a, &s, &calls));
 	TRY(chat_edit_head(a, &s));
 	TRY(chat_edit_usage(a, &sums, &s));
-	if (!a->interpreter)
+	if (!a->ours)
 		return splices_put(&s, a->doc->src, out);
 	buf_clear(&a->scratch);
 	TRY(splices_put(&s, a->doc->src, &a->scratch));

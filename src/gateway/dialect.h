@@ -17,8 +17,12 @@
 
 struct answer;
 struct dialect;
+struct json_writer;
+struct manifest;
 struct request;
 struct run;
+struct tool_offer;
+struct tool_result;
 
 /* What is wrong with a request, beyond its schema. */
 struct fault {
@@ -35,12 +39,14 @@ struct prompt {
 	bool stream;            /* the client wants events */
 	bool interpreter;       /* it names our tool */
 	bool attachable;        /* the policy's tool could be added */
+	bool offerable;         /* and users' tools */
 };
 
 /* What is added to the client's bytes, beyond what the dialect does to all of them. */
 struct edits {
 	bool attach;      /* our tool, though the client did not name it */
 	struct span more; /* what put_calls and put_result wrote of earlier steps; empty at first */
+	struct span tools; /* users' tools, as put_tool wrote them, with commas between */
 };
 
 enum step_event { STEP_STARTED, STEP_STDOUT, STEP_STDERR, STEP_RESULT };
@@ -53,6 +59,10 @@ struct step {
 	const char *id; /* of the run */
 	struct span language, code;
 	const struct run *run;
+	/* A call of a user's tool instead of code: */
+	const struct tool_offer *tool;    /* NULL: it is none */
+	struct span arguments;            /* as the model wrote them */
+	const struct tool_result *result; /* with RESULT; NULL: it could not be run */
 };
 
 struct dialect {
@@ -75,6 +85,9 @@ struct dialect {
 	 */
 	struct status (*write)(const struct prompt *p, const struct edits *e, struct buf *out,
 	    uint32_t *ret_model_off);
+
+	/* One user's tool as a function in the list of tools; NULL: none are offered. */
+	void (*put_tool)(const struct manifest *m, struct json_writer *w);
 
 	/*
 	 * ---- the provider's answer: E_PROTO (nonsense, an error), E_AGAIN (it says that it is

@@ -15,6 +15,7 @@
 #include "routes.h"
 #include "step.h"
 #include "strict.h"
+#include "tool_offer.h"
 
 static bool on_head(struct call *c, const struct gb_head *h, void *ctx);
 static bool on_data(struct call *c, struct span data, void *ctx);
@@ -36,7 +37,9 @@ emit(void *ctx, struct span name, struct span json)
 static struct status
 write_body(struct turn *t)
 {
-	const struct edits e = { .attach = t->attach, .more = buf_span(&t->more) };
+	const struct edits e = {
+		.attach = t->attach, .tools = buf_span(&t->tools), .more = buf_span(&t->more)
+	};
 
 	buf_clear(&t->body);
 	TRY(t->answer.dialect->write(t->prompt, &e, &t->body, &t->model_off));
@@ -55,7 +58,8 @@ admit(struct turn *t)
 	t->admit.endpoint = (uint8_t)t->r->route->endpoint;
 	t->admit.model = t->prompt->model;
 	t->admit.model_off = t->model_off;
-	t->admit.tools = t->answer.interpreter ? TOOL_CODE_INTERPRETER : 0;
+	t->admit.tools = t->answer.calls.interpreter ? TOOL_CODE_INTERPRETER : 0;
+	t->admit.catalog = t->offers.catalog;
 	t->admit.tokens_in = answer_estimate(t->body.len);
 	t->admit.size_bytes = (uint32_t)t->body.len;
 	t->admit.body_len = (uint32_t)t->body.len;
@@ -114,20 +118,33 @@ loop_run(struct request *r)
 		turn_refuse(&r->turn, error);
 }
 
-/* The policy wants our tool in it: the same request again, with it. */
+static enum error
+attach(struct turn *t)
+{
+	if (t->answer.calls.interpreter || !t->prompt->attachable) {
+		t->r->detail = "clashes with the tool that the policy of this key adds";
+		return t->attach ? ERROR_INTERNAL : ERROR_INVALID_FIELD;
+	}
+	t->attach = true;
+	t->answer.ours = t->answer.calls.interpreter = true;
+	return ERROR_NONE;
+}
+
+/* The policy wants our tool in it, or users' tools: the same request again, with them. */
 void
 loop_admit_again(struct turn *t)
 {
-	struct request *r = t->r;
+	enum error error = t->admitted.attach != 0 ? attach(t) : ERROR_NONE;
+	struct status st = OK;
 
-	if (t->answer.interpreter || !t->prompt->attachable) {
-		r->detail = "clashes with the tool that the policy of this key adds";
-		turn_refuse(t, t->attach ? ERROR_INTERNAL : ERROR_INVALID_FIELD);
-		return;
-	}
-	t->attach = true;
-	t->answer.interpreter = true;
-	admit(t);
+	if (error == ERROR_NONE && t->offers.catalog != t->admit.catalog)
+		st = tool_offer_all(t);
+	if (!is_ok(st))
+		error = st.code == E_FULL ? ERROR_BODY_TOO_LARGE : ERROR_OVERLOADED;
+	if (error != ERROR_NONE)
+		turn_refuse(t, error);
+	else
+		admit(t);
 }
 
 /* ---- one model call ---- */

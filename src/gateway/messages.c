@@ -29,7 +29,8 @@ static struct status read_tools(const struct json_doc *d, struct messages *m, st
     uint32_t tools, struct fault *fault);
 static struct status read_tool(
     const struct json_doc *d, struct messages *m, struct arena *a, uint32_t tool);
-static struct status edit_tools(const struct messages *m, bool attach, struct splices *s);
+static struct status edit_tools(
+    const struct messages *m, const struct edits *e, struct buf *tmp, struct splices *s);
 static struct status edit_choice(const struct messages *m, bool later, struct splices *s);
 static struct status edit_list(const struct messages *m, struct span later, struct splices *s);
 
@@ -154,15 +155,15 @@ messages_write(
 {
 	const struct messages *m = messages_of(p);
 	struct splices s;
-	auto_buf struct buf alias = BUF_INIT(1024);
+	auto_buf struct buf alias = BUF_INIT(1024), tools = BUF_INIT(BODY_MAX);
 	size_t before = out->len;
 
 	s.count = 0;
-	TRY(edit_tools(m, e->attach, &s));
+	TRY(edit_tools(m, e, &tools, &s));
 	TRY(splice_model(p, &alias, &s));
 	TRY(edit_choice(m, e->more.len > 0, &s));
 	TRY(edit_list(m, e->more, &s));
-	TRY(buf_reserve(out, m->p.body.len + e->more.len + 2048));
+	TRY(buf_reserve(out, m->p.body.len + e->more.len + e->tools.len + 2048));
 	TRY(splices_put(&s, m->p.body, out));
 	*ret_model_off = (uint32_t)(before + splices_map(&s, m->p.body, p->model_part));
 	return OK;
@@ -176,18 +177,18 @@ add_last(const struct messages *m, struct span array, struct span item, struct s
 }
 
 static struct status
-edit_tools(const struct messages *m, bool attach, struct splices *s)
+edit_tools(const struct messages *m, const struct edits *e, struct buf *tmp, struct splices *s)
 {
+	auto_buf struct buf items = BUF_INIT(BODY_MAX);
+
 	if (m->tool_part.ptr != NULL)
-		return splice_part(s, m->p.body, m->tool_part, m->tool);
-	if (!attach)
-		return OK;
-	/* A new member goes right behind the brace that opens the body, which is not empty. */
-	if (m->tools_part.ptr == NULL)
-		return splice_add(s, 1, 0, SPAN_LIT("\"tools\":[" OUR_TOOL "],"));
-	if (m->tools_empty)
-		return add_last(m, m->tools_part, SPAN_LIT(OUR_TOOL), s);
-	return add_last(m, m->tools_part, SPAN_LIT("," OUR_TOOL), s);
+		TRY(splice_part(s, m->p.body, m->tool_part, m->tool));
+	if (e->attach && m->tool_part.ptr == NULL)
+		TRY(buf_put_str(&items, OUR_TOOL));
+	if (items.len > 0 && e->tools.len > 0)
+		TRY(buf_put_u8(&items, ','));
+	TRY(buf_put_span(&items, e->tools));
+	return splice_tools(m->p.body, m->tools_part, m->tools_empty, buf_span(&items), tmp, s);
 }
 
 /* A forced call is forced once: else the model could never answer. */

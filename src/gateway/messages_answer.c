@@ -146,7 +146,7 @@ messages_event(struct answer *a, struct span name)
 			return events[i].on(a);
 	}
 	/* Clients must bear events that they do not know, but not numbers of other blocks. */
-	if (a->interpreter && json_get_str(d, 0, "index") != JSON_NONE)
+	if (a->ours && json_get_str(d, 0, "index") != JSON_NONE)
 		return fail(E_PROTO);
 	return pass_on(a, false);
 }
@@ -201,7 +201,7 @@ on_block_start(struct answer *a)
 	if (!own->started)
 		return fail(E_PROTO);
 	messages_said(a, block);
-	if (!a->interpreter)
+	if (!a->ours)
 		return pass_on(a, false);
 	if (b->open || !index_is(a, b->index) || json_type(a->doc, block) != JSON_OBJECT ||
 	    messages_block_ran(a->doc, block))
@@ -222,7 +222,7 @@ on_delta(struct answer *a)
 	if (!messages_own(a)->started || json_type(a->doc, delta) != JSON_OBJECT)
 		return fail(E_PROTO);
 	messages_said(a, delta);
-	if (!a->interpreter)
+	if (!a->ours)
 		return pass_on(a, false);
 	if (!b->open || !index_is(a, b->index))
 		return fail(E_PROTO);
@@ -237,7 +237,7 @@ on_block_stop(struct answer *a)
 
 	if (!messages_own(a)->started)
 		return fail(E_PROTO);
-	if (!a->interpreter)
+	if (!a->ours)
 		return pass_on(a, false);
 	if (!b->open || !index_is(a, b->index))
 		return fail(E_PROTO);
@@ -304,7 +304,7 @@ messages_release(struct answer *a, struct buf *out)
 	if (!a->prompt->stream)
 		return messages_whole_put(a, out);
 	while (answer_next_held(&rest, &name, &json)) {
-		if (a->interpreter && span_eq_str(name, "message_delta")) {
+		if (a->ours && span_eq_str(name, "message_delta")) {
 			TRY(put_last(a, json));
 			json = buf_span(&a->scratch);
 		}

@@ -45,7 +45,7 @@ read_block(struct answer *a, uint32_t block)
 	struct span raw = json_bytes(d, block);
 
 	messages_said(a, block);
-	if (!a->interpreter)
+	if (!a->ours)
 		return OK;
 	if (json_type(d, block) != JSON_OBJECT || messages_block_ran(d, block))
 		return fail(E_PROTO);
@@ -66,7 +66,7 @@ messages_whole_put(struct answer *a, struct buf *out)
 	struct span content;
 	uint32_t id;
 
-	if (!a->interpreter)
+	if (!a->ours)
 		return buf_put_span(out, buf_span(&a->whole));
 	/* The worker's document has served others since. */
 	TRY(json_parse(a->doc, buf_span(&a->whole)));

@@ -82,6 +82,7 @@ drop_bodies(struct request *r)
 	clear_buf(&r->upstream);
 	clear_buf(&r->turn.body);
 	clear_buf(&r->turn.more);
+	clear_buf(&r->turn.tools);
 	answer_over(&r->turn.answer);
 	clear_buf(&r->turn.answer.whole);
 	clear_buf(&r->turn.answer.held);

@@ -10,6 +10,9 @@
  */
 #include "responses.h"
 
+#include <base/cleanup.h>
+#include <wire/limits.h>
+
 #define OUR_TOOL                                                                                \
 	"{\"type\":\"function\",\"name\":\"" TOOL_NAME "\",\"description\":\"" TOOL_DESCRIPTION \
 	"\",\"parameters\":" TOOL_PARAMETERS ",\"strict\":false}"
@@ -244,19 +247,18 @@ edit_store(const struct responses *c, struct splices *s)
 }
 
 static struct status
-edit_tools(const struct responses *c, bool attach, struct splices *s)
+edit_tools(const struct responses *c, const struct edits *e, struct buf *tmp, struct splices *s)
 {
-	size_t last = (size_t)(c->tools_part.ptr - c->p.body.ptr) + c->tools_part.len - 1;
+	auto_buf struct buf items = BUF_INIT(BODY_MAX);
 
 	if (c->p.interpreter)
-		return splice_part(s, c->p.body, c->interpreter_part, SPAN_LIT(OUR_TOOL));
-	if (!attach)
-		return OK;
-	if (c->tools_part.ptr == NULL)
-		return add_member(SPAN_LIT("\"tools\":[" OUR_TOOL "],"), s);
-	if (c->tools_part.ptr[0] != '[')
-		return splice_part(s, c->p.body, c->tools_part, SPAN_LIT("[" OUR_TOOL "]"));
-	return splice_add(s, last, 0, c->tools_empty ? SPAN_LIT(OUR_TOOL) : SPAN_LIT("," OUR_TOOL));
+		TRY(splice_part(s, c->p.body, c->interpreter_part, SPAN_LIT(OUR_TOOL)));
+	if (e->attach && !c->p.interpreter)
+		TRY(buf_put_str(&items, OUR_TOOL));
+	if (items.len > 0 && e->tools.len > 0)
+		TRY(buf_put_u8(&items, ','));
+	TRY(buf_put_span(&items, e->tools));
+	return splice_tools(c->p.body, c->tools_part, c->tools_empty, buf_span(&items), tmp, s);
 }
 
 /* A forced call is forced once: else the model could never answer. */
@@ -323,18 +325,18 @@ responses_write(
 	const struct responses *c = responses_of(p);
 	auto_buf struct buf alias = BUF_INIT(1024);
 	auto_buf struct buf input = BUF_INIT(out->max);
-	auto_buf struct buf member = BUF_INIT(32768);
+	auto_buf struct buf member = BUF_INIT(32768), tools = BUF_INIT(BODY_MAX);
 	size_t before = out->len;
 	struct splices s;
 
 	s.count = 0;
 	TRY(edit_store(c, &s));
-	TRY(edit_tools(c, e->attach, &s));
+	TRY(edit_tools(c, e, &tools, &s));
 	TRY(splice_model(p, &alias, &s));
 	TRY(edit_choice(c, e->more.len > 0, &s));
-	TRY(edit_include(c, e->attach || p->interpreter, &member, &s));
+	TRY(edit_include(c, e->attach || e->tools.len > 0 || p->interpreter, &member, &s));
 	TRY(edit_input(c, e->more, &input, &s));
-	TRY(buf_reserve(out, p->body.len + e->more.len + 1024));
+	TRY(buf_reserve(out, p->body.len + e->more.len + e->tools.len + 1024));
 	TRY(splices_put(&s, p->body, out));
 	*ret_model_off = (uint32_t)(before + splices_map(&s, p->body, p->model_part));
 	return OK;

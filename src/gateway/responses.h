@@ -99,7 +99,7 @@ bool responses_item_forged(const struct json_doc *d, uint32_t item);
 /* A whole response with its output. E_PROTO: something in it is forged, or no item. */
 MUST_USE struct status responses_check(const struct json_doc *d, uint32_t response);
 /* Is it a call of our tool? */
-bool responses_item_ours(const struct json_doc *d, uint32_t item);
+bool responses_item_ours(const struct answer *a, uint32_t item);
 /* responses_show.c */
 MUST_USE struct status responses_put_calls(const struct answer *a, struct buf *out);
 MUST_USE struct status responses_put_result(

@@ -131,7 +131,7 @@ pass_on(struct answer *a, struct span name, struct splices *s)
 	struct responses_answer *own = responses_own(a);
 	struct places p;
 
-	if (!a->interpreter) {
+	if (!a->ours) {
 		own->sequence++;
 		return answer_show(a, name, json_bytes(a->doc, 0));
 	}
@@ -232,7 +232,7 @@ pass_item(struct answer *a, struct span name, struct responses_slot *slot)
 	s.count = 0;
 	if (slot != NULL && slot->ours)
 		return OK;
-	if (slot != NULL && a->interpreter)
+	if (slot != NULL && a->ours)
 		TRY(edit_number(a, "output_index", slot->index, p.index, &s));
 	return pass_on(a, name, &s);
 }
@@ -243,12 +243,12 @@ on_added(struct answer *a, struct span name)
 	uint32_t item = json_get_str(a->doc, 0, "item");
 	struct responses_slot *slot;
 
-	if (!a->interpreter)
+	if (!a->ours)
 		return pass_item(a, name, NULL);
 	TRY(slot_of(a, true, &slot));
 	if (slot->known || json_type(a->doc, item) != JSON_OBJECT)
 		return fail(E_PROTO);
-	slot_open(a, slot, responses_item_ours(a->doc, item));
+	slot_open(a, slot, responses_item_ours(a, item));
 	return pass_item(a, name, slot);
 }
 
@@ -259,7 +259,7 @@ on_item_done(struct answer *a, struct span name)
 	struct responses_slot *slot;
 	bool ours;
 
-	if (!a->interpreter)
+	if (!a->ours)
 		return pass_item(a, name, NULL);
 	TRY(slot_of(a, false, &slot));
 	if (slot == NULL || !slot->known || json_type(a->doc, item) != JSON_OBJECT)
@@ -291,12 +291,12 @@ on_other(struct answer *a, struct span name)
 {
 	struct responses_slot *slot;
 
-	if (!a->interpreter)
+	if (!a->ours)
 		return pass_item(a, name, NULL);
 	TRY(slot_of(a, false, &slot));
 	/* Arguments of nobody's call may be those of ours. */
 	if ((slot == NULL && is_arguments(a->doc)) || (slot != NULL && !slot->known) ||
-	    responses_item_ours(a->doc, json_get_str(a->doc, 0, "item")))
+	    responses_item_ours(a, json_get_str(a->doc, 0, "item")))
 		return fail(E_PROTO);
 	return pass_item(a, name, slot);
 }

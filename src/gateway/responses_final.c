@@ -58,10 +58,12 @@ responses_read_usage(struct answer *a, uint32_t response)
 }
 
 bool
-responses_item_ours(const struct json_doc *d, uint32_t item)
+responses_item_ours(const struct answer *a, uint32_t item)
 {
+	const struct json_doc *d = a->doc;
+
 	return json_str_eq_str(d, json_get_str(d, item, "type"), "function_call") &&
-	       json_str_eq_str(d, json_get_str(d, item, "name"), TOOL_NAME);
+	       toolcalls_names_ours(&a->calls, d, json_get_str(d, item, "name"));
 }
 
 bool
@@ -101,7 +103,7 @@ responses_keep_item(struct answer *a, uint32_t item, bool *ret_ours)
 	struct responses_answer *own = responses_own(a);
 	struct span json = json_bytes(a->doc, item);
 
-	*ret_ours = responses_item_ours(a->doc, item);
+	*ret_ours = responses_item_ours(a, item);
 	TRY(keep_call(a, item));
 	if (goes_back(a->doc, item)) {
 		TRY(buf_put_u8(&own->back, ','));
@@ -127,7 +129,7 @@ keep_call(struct answer *a, uint32_t item)
 	uint32_t name = json_get_str(d, item, "name");
 
 	if (json_type(d, id) != JSON_STRING)
-		return responses_item_ours(d, item) ? fail(E_PROTO) : OK;
+		return responses_item_ours(a, item) ? fail(E_PROTO) : OK;
 	if (json_type(d, name) != JSON_STRING)
 		name = json_get_str(d, item, "type");
 	return toolcalls_add(&a->calls, d, id, name, json_get_str(d, item, "arguments"));
@@ -162,7 +164,7 @@ responses_whole(struct answer *a)
 	TRY(responses_keep_head(a, 0));
 	TRY(responses_read_usage(a, 0));
 	answer_said(a, json_bytes(d, output).len);
-	if (!a->interpreter)
+	if (!a->ours)
 		return OK;
 	if (json_size(d, output) > RESPONSES_ITEMS_MAX)
 		return fail(E_FULL);
@@ -188,7 +190,7 @@ responses_edit_tools(const struct answer *a, uint32_t response, struct splices *
 {
 	const struct responses *c = responses_of(a->prompt);
 
-	if (!a->interpreter)
+	if (!a->ours)
 		return OK;
 	TRY(edit(a, response, "tools", c->tools_shown, s));
 	return edit(a, response, "tool_choice", c->choice_shown, s);
@@ -265,7 +267,7 @@ release_event(struct answer *a, struct span name, struct span json)
 	struct sums t;
 	char sequence[24];
 
-	if (!a->interpreter)
+	if (!a->ours)
 		return answer_show(a, name, json);
 	s.count = 0;
 	TRY(json_parse(a->doc, json));

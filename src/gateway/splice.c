@@ -46,6 +46,32 @@ splice_model(const struct prompt *p, struct buf *tmp, struct splices *s)
 }
 
 struct status
+splice_tools(struct span body, struct span array, bool empty, struct span items, struct buf *tmp,
+    struct splices *s)
+{
+	bool there = array.ptr != NULL && array.ptr[0] == '[';
+
+	if (items.len == 0)
+		return OK;
+	if (array.ptr == NULL)
+		TRY(buf_put_str(tmp, "\"tools\":"));
+	if (!there)
+		TRY(buf_put_u8(tmp, '['));
+	else if (!empty)
+		TRY(buf_put_u8(tmp, ','));
+	TRY(buf_put_span(tmp, items));
+	if (!there)
+		TRY(buf_put_u8(tmp, ']'));
+	if (there) /* right before the bracket that closes it */
+		return splice_add(
+		    s, (size_t)(array.ptr - body.ptr) + array.len - 1, 0, buf_span(tmp));
+	if (array.ptr != NULL)
+		return splice_part(s, body, array, buf_span(tmp));
+	TRY(buf_put_u8(tmp, ','));
+	return splice_add(s, 1, 0, buf_span(tmp)); /* behind the body's brace; it is not empty */
+}
+
+struct status
 splices_put(const struct splices *s, struct span text, struct buf *out)
 {
 	size_t at = 0;

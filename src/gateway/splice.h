@@ -28,6 +28,12 @@ MUST_USE struct status splice_part(
 struct prompt;
 /* The alias, spelled in the one way that the broker looks for; `tmp` lives until splices_put(). */
 MUST_USE struct status splice_model(const struct prompt *p, struct buf *tmp, struct splices *s);
+/*
+ * More items for the member `array` ("tools") of the body, commas between them; a new member
+ * where `array` is absent or no array. `tmp` lives until splices_put().
+ */
+MUST_USE struct status splice_tools(struct span body, struct span array, bool empty,
+    struct span items, struct buf *tmp, struct splices *s);
 /* Where `part` of `text`, or what replaces it, begins once all edits are made. */
 size_t splices_map(const struct splices *s, struct span text, struct span part);
 /* Append `text` with all edits. E_FULL, E_NOMEM. */

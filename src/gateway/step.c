@@ -15,6 +15,7 @@
 #include <base/cleanup.h>
 
 #include "request.h"
+#include "tool_result.h"
 
 static void on_started(struct run *run, void *ctx);
 static void on_output(struct run *run, bool err, struct span text, void *ctx);
@@ -24,14 +25,40 @@ static void told_instead(struct turn *t, const char *why);
 
 static const struct run_ops run_ops = { on_started, on_output, on_done, on_failed, turn_room };
 
+/* A call of a user's tool. Models leave arguments out where there are none. */
+static struct status
+prepare_tool(struct turn *t, const struct toolcall *c)
+{
+	const struct tool_offer *o = t->step_tool;
+	struct gateway *g = t->r->g;
+	struct tool_request req;
+	struct schema_fault fault;
+	struct status st;
+
+	TRY(arena_copy(
+	    &t->r->arena, c->args.len > 0 ? buf_span(&c->args) : SPAN_LIT("{}"), &t->arguments));
+	st = tool_arguments_check(g, o, &g->answer_doc, t->arguments, &fault);
+	if (st.code == E_SYNTAX)
+		(void)snprintf(t->run.reason, sizeof(t->run.reason), "%.150s%s%s", fault.pointer,
+		    fault.pointer[0] != '\0' ? " " : "", fault.message);
+	TRY(st);
+	req.arguments = t->arguments;
+	t->run.raw = true;
+	t->run_ms = tool_run_ms(g, o);
+	return run_prepare_tool(&t->run, &req, t->digest);
+}
+
 /* A run as the executor wants it. */
 static struct status
 prepare(struct turn *t)
 {
+	const struct toolcall *c = &t->answer.calls.items[t->next_call];
 	struct run_request req = { .notebook = 1 };
-
 	struct gateway *g = t->r->g;
 
+	t->step_tool = toolcalls_offer(&t->answer.calls, c);
+	if (t->step_tool != NULL)
+		return prepare_tool(t, c);
 	TRY(toolcall_args(
 	    &t->answer.calls.items[t->next_call], &g->answer_doc, &t->r->arena, &t->args));
 	if (t->args.language.len > LANGUAGE_MAX)
@@ -40,6 +67,23 @@ prepare(struct turn *t)
 	req.code = t->args.code;
 	t->run_ms = gateway_run_ms(g, req.language, 0);
 	return run_prepare(&t->run, &req, t->digest);
+}
+
+/* Why the arguments were refused: in the arena, or a fixed text. */
+static const char *
+misfit(struct turn *t)
+{
+	static const char plain[] = "The arguments do not fit the tool's parameters.";
+	auto_buf struct buf text = BUF_INIT(TOOL_WHY_MAX);
+	struct span kept;
+
+	if (t->run.reason[0] == '\0' ||
+	    !is_ok(buf_printf(
+		&text, "The arguments do not fit the tool's parameters: %s.", t->run.reason)) ||
+	    !is_ok(buf_put_u8(&text, 0)) ||
+	    !is_ok(arena_copy(&t->r->arena, buf_span(&text), &kept)))
+		return plain;
+	return (const char *)kept.ptr;
 }
 
 void
@@ -59,11 +103,12 @@ step_next(struct turn *t)
 	(void)snprintf(t->run_id, sizeof(t->run_id), "exec_%s_%u", t->r->id_text, t->steps_taken);
 	run_reset(&t->run);
 	t->args = (struct toolcall_args){ SPAN_EMPTY, SPAN_EMPTY };
+	t->arguments = SPAN_EMPTY;
 	st = prepare(t);
 	if (is_ok(st))
 		turn_event(t, TURN_NEXT_RUN);
 	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		told_instead(t, "The arguments do not fit the tool's parameters.");
+		told_instead(t, misfit(t));
 	else
 		turn_fail(t, st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL);
 }
@@ -79,6 +124,12 @@ step_grant(struct turn *t)
 		.body_len = (uint32_t)t->run.request.len,
 	};
 
+	if (t->step_tool != NULL) {
+		step.kind = STEP_TOOL;
+		step.tool_name = t->step_tool->name;
+		step.tool_version = t->step_tool->version;
+		step.size_bytes = (uint32_t)t->arguments.len;
+	}
 	memcpy(step.digest, t->digest, DIGEST_LEN);
 	turn_step(t, &step);
 }
@@ -89,13 +140,16 @@ step_start(struct turn *t)
 	t->run.ops = &run_ops;
 	t->run.ctx = t;
 	t->run.output_max = t->r->g->turn_output_max - t->output_len;
+	if (t->step_tool != NULL && t->run.output_max > TOOL_OUTPUT_MAX + TOOL_STDERR_MAX)
+		t->run.output_max = TOOL_OUTPUT_MAX + TOOL_STDERR_MAX;
 	turn_start_run(t);
 }
 
 bool
 step_refused(struct turn *t, enum error error)
 {
-	if (error != ERROR_LANGUAGE && error != ERROR_DENIED)
+	if (error != ERROR_LANGUAGE && error != ERROR_DENIED && error != ERROR_TOOL_NOT_FOUND &&
+	    error != ERROR_TOOL_SANDBOX)
 		return false;
 	told_instead(t, error_rows[error].message);
 	return true;
@@ -114,6 +168,8 @@ step_of(const struct turn *t)
 		.language = t->args.language.len > 0 ? t->args.language : SPAN_LIT("unknown"),
 		.code = t->args.code,
 		.run = &t->run,
+		.tool = t->step_tool,
+		.arguments = t->arguments,
 	};
 }
 
@@ -148,17 +204,35 @@ on_output(struct run *run, bool err, struct span text, void *ctx)
 
 /* ---- what the model is told ---- */
 
+/* What came of a user's tool; of one that was not run, why. */
+static void
+read_result(struct turn *t, const char *instead, struct tool_result *ret)
+{
+	if (instead == NULL) {
+		tool_result_read(t->r->g, t->step_tool, &t->run, ret);
+		return;
+	}
+	*ret = (struct tool_result){ .status = "not_run" };
+	(void)snprintf(ret->why, sizeof(ret->why), "%s", instead);
+}
+
 static struct status
 finish_step(struct turn *t, const char *instead)
 {
 	auto_buf struct buf content = BUF_INIT(8UL * TOOL_TEXT_MAX + (64U << 10));
-
-	const struct step s = step_of(t);
+	struct step s = step_of(t);
+	struct tool_result result;
 
 	t->output_len += t->run.output_len;
-	TRY(show(t, STEP_RESULT, SPAN_EMPTY));
+	if (s.tool != NULL) {
+		read_result(t, instead, &result);
+		s.result = &result;
+	}
+	TRY(t->answer.dialect->show(&t->answer, &s, STEP_RESULT, SPAN_EMPTY));
 	if (instead != NULL)
 		TRY(buf_put_str(&content, instead));
+	else if (s.tool != NULL)
+		TRY(tool_result_put_for_model(&result, &t->run, &content));
 	else
 		TRY(run_put_for_model(&t->run, &content));
 	return t->answer.dialect->put_result(&t->answer, &s, buf_span(&content), &t->more);

@@ -180,10 +180,39 @@ toolcalls_add(
 	return add_text(t, &c->args, d, args);
 }
 
-bool
-toolcall_ours(const struct toolcall *c)
+const struct tool_offer *
+toolcalls_offer(const struct toolcalls *t, const struct toolcall *c)
 {
-	return span_eq(buf_span(&c->name), SPAN_LIT(TOOL_NAME));
+	for (size_t i = 0; t->offers != NULL && i < t->offers->count; i++) {
+		if (span_eq(t->offers->items[i].name, buf_span(&c->name)))
+			return &t->offers->items[i];
+	}
+	return NULL;
+}
+
+bool
+toolcalls_is_ours(const struct toolcalls *t, const struct toolcall *c)
+{
+	if (t->interpreter && span_eq(buf_span(&c->name), SPAN_LIT(TOOL_NAME)))
+		return true;
+	return toolcalls_offer(t, c) != NULL;
+}
+
+bool
+toolcalls_names_offer(const struct toolcalls *t, const struct json_doc *d, uint32_t tok)
+{
+	for (size_t i = 0; t->offers != NULL && i < t->offers->count; i++) {
+		if (json_str_eq(d, tok, t->offers->items[i].name))
+			return true;
+	}
+	return false;
+}
+
+bool
+toolcalls_names_ours(const struct toolcalls *t, const struct json_doc *d, uint32_t tok)
+{
+	return (t->interpreter && json_str_eq_str(d, tok, TOOL_NAME)) ||
+	       toolcalls_names_offer(t, d, tok);
 }
 
 size_t
@@ -192,7 +221,7 @@ toolcalls_ours(const struct toolcalls *t)
 	size_t n = 0;
 
 	for (size_t i = 0; i < t->count; i++)
-		n += toolcall_ours(&t->items[i]);
+		n += toolcalls_is_ours(t, &t->items[i]);
 	return n;
 }
 
@@ -205,7 +234,7 @@ toolcalls_put(const struct toolcalls *t, bool ours, bool index, struct json_writ
 	for (size_t i = 0; i < t->count; i++) {
 		const struct toolcall *c = &t->items[i];
 
-		if (toolcall_ours(c) != ours)
+		if (toolcalls_is_ours(t, c) != ours)
 			continue;
 		json_put_object(w);
 		if (index) {

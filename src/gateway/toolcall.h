@@ -10,6 +10,7 @@
 #include <json/write.h>
 
 #include "bounds.h"
+#include "tool_def.h"
 
 /*
  * The function that stands for our tool at a provider: its name, and JSON texts. What the
@@ -35,6 +36,9 @@ struct toolcalls {
 	struct toolcall items[CALLS_MAX];
 	size_t count;
 	size_t bytes;
+	/* Which are ours, for the whole turn: */
+	bool interpreter;                 /* code_interpreter */
+	const struct tool_offers *offers; /* and users' tools; NULL: none */
 };
 
 void toolcalls_done(struct toolcalls *t);  /* frees */
@@ -47,7 +51,12 @@ MUST_USE struct status toolcalls_whole(struct toolcalls *t, const struct json_do
 /* One whole call; id and name must be strings, arguments may be missing. Same errors. */
 MUST_USE struct status toolcalls_add(
     struct toolcalls *t, const struct json_doc *d, uint32_t id, uint32_t name, uint32_t args);
-bool toolcall_ours(const struct toolcall *c);
+bool toolcalls_is_ours(const struct toolcalls *t, const struct toolcall *c);
+/* The name that is parsed at `tok`: is it of a tool of ours, and one that a user made? */
+bool toolcalls_names_ours(const struct toolcalls *t, const struct json_doc *d, uint32_t tok);
+bool toolcalls_names_offer(const struct toolcalls *t, const struct json_doc *d, uint32_t tok);
+/* The user's tool that is called; NULL: none. */
+const struct tool_offer *toolcalls_offer(const struct toolcalls *t, const struct toolcall *c);
 /* How many are ours. */
 size_t toolcalls_ours(const struct toolcalls *t);
 /* An array of the calls that are ours, or of the client's; with "index" for a stream. */

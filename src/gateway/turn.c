@@ -50,7 +50,10 @@ turn_reset(struct turn *t)
 	t->output_len = 0;
 	buf_clear(&t->body);
 	buf_clear(&t->more);
+	buf_clear(&t->tools);
 	buf_clear(&t->upstream);
+	t->offered = (struct tool_offers){ NULL, 0, 0 };
+	t->step_tool = NULL;
 	t->body.max = BODY_MAX;
 	t->more.max = BODY_MAX;
 	t->upstream.max = UPSTREAM_ERROR_MAX;
@@ -67,6 +70,7 @@ turn_free(struct turn *t)
 	assert(t->state == TURN_IDLE);
 	buf_done(&t->body);
 	buf_done(&t->more);
+	buf_done(&t->tools);
 	buf_done(&t->upstream);
 	answer_done(&t->answer);
 	run_free(&t->run);

@@ -71,7 +71,10 @@ struct turn {
 	struct buf upstream; /* body of a provider's error */
 	uint16_t upstream_status;
 	bool attach;
-	size_t next_call; /* of answer.calls */
+	struct tool_offers offered;         /* users' tools that are in the body */
+	struct buf tools;                   /* as they stand there */
+	size_t next_call;                   /* of answer.calls */
+	const struct tool_offer *step_tool; /* that it calls; NULL: code */
 	struct toolcall_args args;
 	uint32_t steps_taken;
 	size_t output_len; /* of all runs, bytes */

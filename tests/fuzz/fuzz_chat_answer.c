@@ -28,7 +28,7 @@ emit(void *ctx, struct span name, struct span json)
 	expect(name.len == 0);
 	expect(is_ok(json_parse(&check, json)));
 	expect(json_type(&check, 0) == JSON_OBJECT);
-	if (a->interpreter) {
+	if (a->ours) {
 		uint32_t choice = json_at(&check, json_get_str(&check, 0, "choices"), 0);
 		uint32_t delta = json_get_str(&check, choice, "delta");
 		struct json_iter it = json_iter(&check, json_get_str(&check, delta, "tool_calls"));

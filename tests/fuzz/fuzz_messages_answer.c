@@ -39,7 +39,7 @@ emit(void *ctx, struct span name, struct span json)
 	expect(is_ok(json_parse(&check, json)));
 	expect(json_type(&check, 0) == JSON_OBJECT);
 	expect(json_str_eq(&check, json_get_str(&check, 0, "type"), name));
-	if (!a->interpreter)
+	if (!a->ours)
 		return OK;
 	block = json_get_str(&check, 0, "content_block");
 	expect(!span_eq_str(name, "content_block_start") || !messages_block_ours(&check, block));

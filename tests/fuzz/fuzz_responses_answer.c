@@ -28,7 +28,7 @@ emit(void *ctx, struct span name, struct span json)
 	(void)name;
 	expect(is_ok(json_parse(&check, json)));
 	expect(json_type(&check, 0) == JSON_OBJECT);
-	if (a->interpreter)
+	if (a->ours)
 		expect(!responses_item_ours(&check, json_get_str(&check, 0, "item")));
 	return OK;
 }

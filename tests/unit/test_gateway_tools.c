@@ -347,6 +347,197 @@ a_refused_module(void **state)
 	assert_int_equal(peers.settle.error, ERROR_TOOL_INVALID);
 }
 
+/* ---- turns ---- */
+
+#define FUNCTION(call, name, args)                                                  \
+	"{\"id\":\"" call "\",\"type\":\"function\",\"function\":{\"name\":\"" name \
+	"\",\"arguments\":\"" args "\"}}"
+#define ADD "{\\\"a\\\":2,\\\"b\\\":3}"
+#define CALLS_OF(calls)                                                                       \
+	WHOLE("{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" calls "]}", "tool_" \
+										      "calls")
+#define SAYS(text) WHOLE("{\"role\":\"assistant\",\"content\":\"" text "\"}", "stop")
+
+static const struct model_script one_call[] = {
+	{ 200, { CALLS_OF(FUNCTION("c1", "add", ADD)) } },
+	{ 200, { SAYS("five") } },
+};
+
+static bool
+body_has(const char *text)
+{
+	return peers.body.len > 0 &&
+	       memmem(peers.body.ptr, peers.body.len, text, strlen(text)) != NULL;
+}
+
+static void
+a_turn(void **state)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 16);
+	struct tool_request req;
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = one_call;
+	peers.out = "5";
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"five\"",
+	    "\"sallyport\":{\"steps\":[{\"id\":\"exec_");
+	assert_int_equal(peers.admits, 2);
+	assert_int_equal(peers.admit.catalog, 41);
+	assert_int_equal(peers.admit.tools, 0);
+	assert_int_equal(peers.steps_tool, 1);
+	assert_int_equal(peers.steps_run, 0);
+	assert_int_equal(peers.step.kind, STEP_MODEL);
+	assert_true(is_ok(wire_decode(&tool_request_table, buf_span(&run_body), &a, &req)));
+	assert_true(span_eq_str(req.arguments, "{\"a\":2,\"b\":3}"));
+	/* The second call of the model has the tool, its call and the result. */
+	assert_true(body_has("\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"add\","
+			     "\"description\":\"Adds two numbers.\",\"parameters\":{\"type\":"
+			     "\"object\""));
+	assert_true(body_has("\"tool_call_id\":\"c1\",\"content\":\"{\\\"untrusted\\\":"));
+	assert_true(body_has("\\\"output\\\":\\\"5\\\""));
+}
+
+static void
+a_streamed_turn(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CHUNK("{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0,\"id\":\"c1\","
+			       "\"type\":\"function\",\"function\":{\"name\":\"add\",\"arguments\":"
+			       "\"" ADD "\"}}]}",
+			     "null") CHUNK("{}", "\"tool_calls\""),
+			   "data: [DONE]\n\n" } },
+		{ 200, { CHUNK("{\"content\":\"five\"}", "null") CHUNK("{}", "\"stop\""),
+			   "data: [DONE]\n\n" } },
+	};
+	struct client c;
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	client_open(&c);
+	request(&c, "POST", CHAT_PATH, key, "{\"model\":\"demo\",\"stream\":true," MESSAGES "}");
+	wait_for(&c, "data: [DONE]");
+	assert_true(has(&c, "\"event\":\"started\",\"id\":\"exec_"));
+	assert_true(has(&c, "\"tool\":\"add\",\"arguments\":\"{\\\"a\\\":2,\\\"b\\\":3}\""));
+	assert_true(has(&c, "\"event\":\"result\""));
+	assert_true(has(&c, "\"status\":\"exit\",\"exit_code\":0,\"trap\":null,\"output\":5"));
+	assert_true(has(&c, "\"content\":\"five\""));
+	assert_false(has(&c, "\"name\":\"add\""));
+	client_close(&c);
+}
+
+/* The model's arguments do not fit: it is told so, nothing runs. */
+static void
+a_turn_with_bad_arguments(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add", "{\\\"a\\\":true,\\\"b\\\":1}")) } },
+		{ 200, { SAYS("sorry") } },
+	};
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"sorry\"",
+	    "\"status\":\"not_run\"");
+	assert_int_equal(peers.steps_tool, 0);
+	assert_int_equal(peers.runs, 0);
+	assert_true(body_has("do not fit the tool's parameters: /a is not of the required type."));
+}
+
+/* Several at once, and one that the authority refuses. */
+static void
+a_turn_with_several_calls(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add", ADD) "," FUNCTION("c2", "add", ADD)) } },
+		{ 200, { SAYS("done") } },
+	};
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"done\"",
+	    "\"index\":0");
+	assert_int_equal(peers.steps_tool, 2);
+	assert_int_equal(peers.runs, 2);
+	assert_true(body_has("\"tool_call_id\":\"c1\"") && body_has("\"tool_call_id\":\"c2\""));
+	peers.calls = 0;
+	peers.step_error = ERROR_TOOL_NOT_FOUND;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"done\"",
+	    "\"status\":\"not_run\"");
+	assert_int_equal(peers.runs, 2);
+}
+
+/* The client's own function of that name wins; and names that mean something here. */
+static void
+names_that_are_taken(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add", ADD)) } },
+	};
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	exchange("POST", CHAT_PATH,
+	    "{\"model\":\"demo\"," MESSAGES ",\"tools\":[{\"type\":\"function\",\"function\":"
+	    "{\"name\":\"\\u0061dd\"}}]}",
+	    "\"tool_calls\":[{\"id\":\"c1\"", "200 OK");
+	assert_int_equal(peers.steps_tool, 0);
+	assert_false(body_has("Adds two numbers."));
+	peers.calls = 0;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\",\"n\":2," MESSAGES "}",
+	    "\"tool_calls\":[{\"id\":\"c1\"", "200 OK");
+	assert_false(body_has("Adds two numbers."));
+}
+
+/* Beside a function of the client's, ours is left out of what it sees, and not run. */
+static void
+mixed_calls(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200,
+		    { CALLS_OF(FUNCTION("c1", "add", ADD) "," FUNCTION("c2", "theirs", "{}")) } },
+	};
+	struct client c;
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	client_open(&c);
+	request(&c, "POST", CHAT_PATH, key,
+	    "{\"model\":\"demo\"," MESSAGES ",\"tools\":[{\"type\":\"function\",\"function\":"
+	    "{\"name\":\"theirs\"}}]}");
+	wait_for(&c, "\"id\":\"c2\"");
+	assert_false(has(&c, "\"id\":\"c1\""));
+	client_close(&c);
+	assert_int_equal(peers.runs, 0);
+	assert_true(body_has(
+	    "\"name\":\"theirs\"}},{\"type\":\"function\",\"function\":{\"name\":\"add\""));
+}
+
+/* The policy's code interpreter and users' tools in one answer of the authority. */
+static void
+attached_and_offered(void **state)
+{
+	static const struct model_script script[] = { { 200, { SAYS("hi") } } };
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.attach = TOOL_CODE_INTERPRETER;
+	peers.models = script;
+	exchange(
+	    "POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"hi\"", "200 OK");
+	assert_int_equal(peers.admit.tools, TOOL_CODE_INTERPRETER);
+	assert_true(body_has(
+	    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"code_interpreter\""));
+	assert_true(body_has("},{\"type\":\"function\",\"function\":{\"name\":\"add\""));
+}
+
 /* ---- definitions ---- */
 
 static void
@@ -387,6 +578,13 @@ main(void)
 		FLOW(an_upload),
 		FLOW(bad_uploads),
 		FLOW(a_refused_module),
+		FLOW(a_turn),
+		FLOW(a_streamed_turn),
+		FLOW(a_turn_with_bad_arguments),
+		FLOW(a_turn_with_several_calls),
+		FLOW(names_that_are_taken),
+		FLOW(mixed_calls),
+		FLOW(attached_and_offered),
 		FLOW(definitions_are_bounded),
 	};
 
