@@ -194,6 +194,8 @@ struct as_usage_item {
 	struct span model; /* empty: a request that names none */
 	uint32_t day;      /* since 1970 */
 	uint64_t requests, errors, tokens_in, tokens_out, estimated, estimated_in, estimated_out;
+	/* Parts of tokens_in, tokens_in, tokens_out. */
+	uint64_t cached_in, cache_written_in, reasoning_out;
 };
 static const struct wire_field as_usage_item_rows[] = {
 	WIRE_FIXED(struct as_usage_item, id),
@@ -206,6 +208,9 @@ static const struct wire_field as_usage_item_rows[] = {
 	WIRE_U64(struct as_usage_item, estimated),
 	WIRE_U64(struct as_usage_item, estimated_in),
 	WIRE_U64(struct as_usage_item, estimated_out),
+	WIRE_U64(struct as_usage_item, cached_in),
+	WIRE_U64(struct as_usage_item, cache_written_in),
+	WIRE_U64(struct as_usage_item, reasoning_out),
 };
 static const struct wire_table as_usage_item_table = WIRE_TABLE(
     struct as_usage_item, as_usage_item_rows);
@@ -246,6 +251,8 @@ struct as_usage_row {
 	struct span user;
 	struct span model;
 	uint64_t requests, errors, tokens_in, tokens_out, estimated, estimated_in, estimated_out;
+	/* Parts of tokens_in, tokens_in, tokens_out. */
+	uint64_t cached_in, cache_written_in, reasoning_out;
 };
 static const struct wire_field as_usage_row_rows[] = {
 	WIRE_FIXED(struct as_usage_row, id),
@@ -259,6 +266,9 @@ static const struct wire_field as_usage_row_rows[] = {
 	WIRE_U64(struct as_usage_row, estimated),
 	WIRE_U64(struct as_usage_row, estimated_in),
 	WIRE_U64(struct as_usage_row, estimated_out),
+	WIRE_U64(struct as_usage_row, cached_in),
+	WIRE_U64(struct as_usage_row, cache_written_in),
+	WIRE_U64(struct as_usage_row, reasoning_out),
 };
 static const struct wire_table as_usage_row_table = WIRE_TABLE(
     struct as_usage_row, as_usage_row_rows);

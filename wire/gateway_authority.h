@@ -202,6 +202,8 @@ struct ga_settle {
 	uint32_t tokens_in;
 	uint32_t tokens_out;
 	uint8_t estimated; /* tokens are ours, not the provider's */
+	/* Parts of those in, in, and out, as the provider says. */
+	uint32_t tokens_cached, tokens_cache_written, tokens_reasoning;
 };
 static const struct wire_field ga_settle_rows[] = {
 	WIRE_U64(struct ga_settle, turn),
@@ -209,6 +211,9 @@ static const struct wire_field ga_settle_rows[] = {
 	WIRE_U32(struct ga_settle, tokens_in, UINT32_MAX),
 	WIRE_U32(struct ga_settle, tokens_out, UINT32_MAX),
 	WIRE_U8(struct ga_settle, estimated, 1),
+	WIRE_U32(struct ga_settle, tokens_cached, UINT32_MAX),
+	WIRE_U32(struct ga_settle, tokens_cache_written, UINT32_MAX),
+	WIRE_U32(struct ga_settle, tokens_reasoning, UINT32_MAX),
 };
 
 struct ga_settled {

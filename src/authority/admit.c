@@ -281,7 +281,7 @@ put_models_returned(struct batch *b, const struct record_who *who)
 	batch_u64(b, 0);
 	batch_bool(b, false);
 	batch_u64(b, 200);
-	batch_null(b);
+	batch_nulls(b, 4);
 }
 
 static struct status

@@ -222,10 +222,9 @@ closing_append(struct turn *t)
 		(void)batch_add(&b, EVENT_RESPONSE_RETURNED, &who, "model", resource);
 		batch_closes(&b, t->intent_seq);
 		batch_outcome(&b, closing_outcome(t), t->end_cause);
-		batch_null(&b);
-		batch_null(&b);
+		batch_nulls(&b, 2);
 		batch_u64(&b, error_rows[t->end_error].http);
-		batch_null(&b);
+		batch_nulls(&b, 4);
 	}
 	return turn_append_batch(t, &b, APPEND_CLOSE);
 }

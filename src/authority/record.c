@@ -160,6 +160,13 @@ batch_null(struct batch *b)
 	(void)value_add(b, AUDIT_V_NULL);
 }
 
+void
+batch_nulls(struct batch *b, unsigned n)
+{
+	while (n-- > 0)
+		batch_null(b);
+}
+
 struct aa_append
 batch_finish(struct batch *b, uint64_t first_proc_seq)
 {

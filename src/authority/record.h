@@ -50,6 +50,7 @@ void batch_u64(struct batch *b, uint64_t v);
 void batch_bool(struct batch *b, bool v);
 void batch_digest(struct batch *b, const uint8_t digest[DIGEST_LEN]);
 void batch_null(struct batch *b);
+void batch_nulls(struct batch *b, unsigned n);
 /* Asserts that the last record is whole. */
 struct aa_append batch_finish(struct batch *b, uint64_t first_proc_seq);
 

@@ -13,6 +13,24 @@
 static void settle_continue(struct turn *t);
 static struct status settle_append(struct turn *t);
 
+static uint32_t
+at_most(uint32_t n, uint32_t max)
+{
+	return n < max ? n : max;
+}
+
+/* No part is more than what it is a part of. */
+static void
+take_tokens(struct turn *t, const struct ga_settle *m)
+{
+	t->tokens_in = at_most(m->tokens_in, TOKENS_MAX);
+	t->tokens_out = at_most(m->tokens_out, TOKENS_MAX);
+	t->tokens_estimated = m->estimated != 0;
+	t->tokens_cached = at_most(m->tokens_cached, t->tokens_in);
+	t->tokens_cache_written = at_most(m->tokens_cache_written, t->tokens_in - t->tokens_cached);
+	t->tokens_reasoning = at_most(m->tokens_reasoning, t->tokens_out);
+}
+
 bool
 settle_begin(struct turn *t, const struct turn_arg *arg)
 {
@@ -21,9 +39,7 @@ settle_begin(struct turn *t, const struct turn_arg *arg)
 	turn_expect(t, GA_SETTLED, arg->id);
 	t->end_error = (enum error)m->error;
 	t->end_cause = m->error == ERROR_CANCELLED ? AUDIT_CANCELLED : AUDIT_CAUSE_NONE;
-	t->tokens_in = m->tokens_in > TOKENS_MAX ? TOKENS_MAX : m->tokens_in;
-	t->tokens_out = m->tokens_out > TOKENS_MAX ? TOKENS_MAX : m->tokens_out;
-	t->tokens_estimated = m->estimated != 0;
+	take_tokens(t, m);
 	t->state = TURN_SETTLE_WAIT;
 	/* The broker wrote DONE before the end of the answer; it may have come already. */
 	if (turn_model_runs(t) && t->a->broker.link != NULL)
@@ -112,6 +128,9 @@ settle_append(struct turn *t)
 		batch_u64(&b, t->tokens_in);
 	else
 		batch_null(&b);
+	batch_u64_if(&b, t->tokens_cached);
+	batch_u64_if(&b, t->tokens_cache_written);
+	batch_u64_if(&b, t->tokens_reasoning);
 	return turn_append_batch(t, &b, APPEND_SETTLE);
 }
 

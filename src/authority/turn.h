@@ -155,6 +155,7 @@ struct turn {
 	enum error end_error;
 	enum audit_cause end_cause;
 	uint32_t tokens_in, tokens_out;
+	uint32_t tokens_cached, tokens_cache_written, tokens_reasoning; /* parts of them */
 	bool tokens_estimated;
 	uint64_t revoke_call;    /* id of GA_REVOKE; 0: none is open */
 	uint32_t acks;           /* calls whose answer is awaited */

@@ -95,6 +95,9 @@ usage_note(struct turn *t)
 	} else {
 		e->item.tokens_in += t->tokens_in;
 		e->item.tokens_out += t->tokens_out;
+		e->item.cached_in += t->tokens_cached;
+		e->item.cache_written_in += t->tokens_cache_written;
+		e->item.reasoning_out += t->tokens_reasoning;
 	}
 	daemon_metric_add(METRIC_TOKENS_IN, t->tokens_in);
 	daemon_metric_add(METRIC_TOKENS_OUT, t->tokens_out);

@@ -63,9 +63,9 @@ put_request(
 static void
 print_head(void)
 {
-	(void)printf("%-12s %-16s %-16s %-20s %9s %7s %12s %12s %13s %13s\n", "key", "tenant",
-	    "user", "model", "requests", "errors", "tokens in", "tokens out", "in, estimate",
-	    "out, estimate");
+	(void)printf("%-12s %-16s %-16s %-20s %9s %7s %12s %12s %12s %12s %12s %13s %13s\n", "key",
+	    "tenant", "user", "model", "requests", "errors", "tokens in", "of cache", "to cache",
+	    "tokens out", "reasoning", "in, estimate", "out, estimate");
 }
 
 static void
@@ -87,8 +87,9 @@ print_row(const struct json_doc *d, uint32_t row)
 		int width;
 	} names[] = { { "key", 12 }, { "tenant", 16 }, { "user", 16 }, { "model", 20 } },
 	  numbers[] = { { "requests", 9 }, { "errors", 7 }, { "tokens_in", 12 },
-		  { "tokens_out", 12 }, { "estimated_tokens_in", 13 },
-		  { "estimated_tokens_out", 13 } };
+		  { "tokens_in_cached", 12 }, { "tokens_in_cache_written", 12 },
+		  { "tokens_out", 12 }, { "tokens_out_reasoning", 12 },
+		  { "estimated_tokens_in", 13 }, { "estimated_tokens_out", 13 } };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (i > 0)

@@ -52,6 +52,7 @@ answer_start(struct answer *a, const struct dialect *dialect, const struct promp
 	a->whole.max = ANSWER_MAX;
 	a->scratch.max = 2UL * ANSWER_MAX + 6UL * RUN_OUTPUT_MAX;
 	a->step = a->before_in = a->before_out = a->tokens_in = a->tokens_out = 0;
+	a->before_details = a->details = (struct token_details){ 0 };
 	a->estimated = false;
 	if (dialect->start != NULL)
 		dialect->start(a);
@@ -88,6 +89,7 @@ answer_again(struct answer *a)
 	a->step++;
 	a->before_in = a->tokens_in;
 	a->before_out = a->tokens_out;
+	a->before_details = a->details;
 	if (a->dialect->again != NULL)
 		a->dialect->again(a);
 }
@@ -197,6 +199,25 @@ answer_count(struct answer *a, uint32_t in, uint32_t out)
 	a->tokens_in = add_sat(a->before_in, in);
 	a->tokens_out = add_sat(a->before_out, out);
 	a->usage_seen = true;
+}
+
+void
+answer_details(struct answer *a, const struct token_details *d)
+{
+	const struct token_details *before = &a->before_details;
+
+	a->details.cached = add_sat(before->cached, d->cached);
+	a->details.cache_written = add_sat(before->cache_written, d->cache_written);
+	a->details.reasoning = add_sat(before->reasoning, d->reasoning);
+}
+
+uint32_t
+answer_detail(const struct answer *a, uint32_t usage, const char *group, const char *name)
+{
+	uint32_t tok = json_get_str(a->doc, json_get_str(a->doc, usage, group), name);
+	uint64_t n = 0;
+
+	return is_ok(json_u64(a->doc, tok, UINT32_MAX, &n)) ? (uint32_t)n : 0;
 }
 
 /* E_NOTFOUND: the provider does not say. */

@@ -22,6 +22,13 @@ enum answer_next {
 /* One event for the client; without a name when that is empty. */
 typedef struct status answer_emit(void *ctx, struct span name, struct span json);
 
+/* What some of the tokens were, as the provider says: parts of those in and out. */
+struct token_details {
+	uint32_t cached;        /* in: read from its cache */
+	uint32_t cache_written; /* in: written to it, where that costs extra */
+	uint32_t reasoning;     /* out */
+};
+
 struct answer {
 	const struct dialect *dialect;
 	const struct prompt *prompt;
@@ -44,6 +51,7 @@ struct answer {
 	uint32_t step;                  /* model calls before this one */
 	uint32_t before_in, before_out; /* tokens of those */
 	uint32_t tokens_in, tokens_out; /* and with this one's, as soon as it is known */
+	struct token_details before_details, details;
 	bool estimated;
 	struct buf scratch;
 };
@@ -93,6 +101,10 @@ MUST_USE struct status answer_usage(
     struct answer *a, uint32_t usage, const char *in, const char *out);
 /* The same, read already. */
 void answer_count(struct answer *a, uint32_t in, uint32_t out);
+/* What some of this call's tokens were; the newest word counts. */
+void answer_details(struct answer *a, const struct token_details *d);
+/* The number `name` of the object `group` in `usage`; 0: there is none that makes sense. */
+uint32_t answer_detail(const struct answer *a, uint32_t usage, const char *group, const char *name);
 /* The model is done; `runnable`: its calls are whole and meant to be run. */
 void answer_finished(struct answer *a, bool runnable);
 /* The client sees it now, or when the turn is settled. */

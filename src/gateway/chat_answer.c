@@ -87,7 +87,7 @@ chat_event(struct answer *a, struct span name)
 
 	(void)name;
 	TRY(chat_check_root(d));
-	TRY(answer_usage(a, json_get_str(d, 0, "usage"), "prompt_tokens", "completion_tokens"));
+	TRY(chat_read_usage(a));
 	if (chat_own(a)->id.len == 0)
 		TRY(chat_keep_head(a));
 	return on_choices(a, json_get_str(d, 0, "choices"));

@@ -37,7 +37,7 @@ chat_own(const struct answer *a)
 
 /* Texts of the sums that replace a provider's usage: they live until splices_put(). */
 struct chat_sums {
-	char in[24], out[24], total[24];
+	char in[24], out[24], total[24], cached[24], reasoning[24];
 };
 
 /* ---- chat_parts.c ---- */
@@ -47,6 +47,8 @@ MUST_USE struct status chat_check_root(const struct json_doc *d);
 MUST_USE struct status chat_keep_head(struct answer *a);
 /* Steps after the first: put those of the first in their place. */
 MUST_USE struct status chat_edit_head(const struct answer *a, struct splices *s);
+/* What the provider counted, if it is in a->doc. E_PROTO. */
+MUST_USE struct status chat_read_usage(struct answer *a);
 /* Steps after the first: the usage of the whole turn. */
 MUST_USE struct status chat_edit_usage(
     const struct answer *a, struct chat_sums *sums, struct splices *s);

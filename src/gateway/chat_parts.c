@@ -74,7 +74,28 @@ chat_edit_usage(const struct answer *a, struct chat_sums *sums, struct splices *
 	    (unsigned long long)a->tokens_in + a->tokens_out);
 	TRY(edit_member(a->doc, usage, "prompt_tokens", span_str(sums->in), s));
 	TRY(edit_member(a->doc, usage, "completion_tokens", span_str(sums->out), s));
-	return edit_member(a->doc, usage, "total_tokens", span_str(sums->total), s);
+	TRY(edit_member(a->doc, usage, "total_tokens", span_str(sums->total), s));
+	(void)snprintf(sums->cached, sizeof(sums->cached), "%u", a->details.cached);
+	(void)snprintf(sums->reasoning, sizeof(sums->reasoning), "%u", a->details.reasoning);
+	TRY(edit_member(a->doc, json_get_str(a->doc, usage, "prompt_tokens_details"),
+	    "cached_tokens", span_str(sums->cached), s));
+	return edit_member(a->doc, json_get_str(a->doc, usage, "completion_tokens_details"),
+	    "reasoning_tokens", span_str(sums->reasoning), s);
+}
+
+struct status
+chat_read_usage(struct answer *a)
+{
+	uint32_t usage = json_get_str(a->doc, 0, "usage");
+	const struct token_details details = {
+		.cached = answer_detail(a, usage, "prompt_tokens_details", "cached_tokens"),
+		.reasoning = answer_detail(
+		    a, usage, "completion_tokens_details", "reasoning_tokens"),
+	};
+
+	if (json_type(a->doc, usage) == JSON_OBJECT)
+		answer_details(a, &details);
+	return answer_usage(a, usage, "prompt_tokens", "completion_tokens");
 }
 
 static void

@@ -20,7 +20,7 @@ chat_whole(struct answer *a)
 	uint32_t choices;
 
 	TRY(chat_check_root(d));
-	TRY(answer_usage(a, json_get_str(d, 0, "usage"), "prompt_tokens", "completion_tokens"));
+	TRY(chat_read_usage(a));
 	if (chat_own(a)->id.len == 0)
 		TRY(chat_keep_head(a));
 	choices = json_get_str(d, 0, "choices");

@@ -58,6 +58,8 @@ messages_read_usage(struct answer *a, uint32_t object)
 		own->has_in = own->has_in || i == COUNT_IN;
 		own->has_out = own->has_out || i == COUNT_OUT;
 	}
+	answer_details(a, &(struct token_details){ .cached = own->counts[COUNT_CACHE_READ],
+			      .cache_written = own->counts[COUNT_CACHE_NEW] });
 	if (own->has_in && own->has_out)
 		answer_count(a, sum_sat(own->counts), own->counts[COUNT_OUT]);
 	return OK;

@@ -69,8 +69,6 @@ struct responses_answer {
 	bool started;                  /* of the step under way: its item was added */
 	uint32_t index;                /* output items shown */
 	uint64_t sequence;             /* events shown */
-	uint64_t cached, reasoning;    /* details of the usage: of calls before this one, … */
-	uint64_t call_cached, call_reasoning; /* and of this one */
 };
 
 static inline struct responses_answer *

@@ -67,9 +67,6 @@ responses_again(struct answer *a)
 	own->added = 0;
 	buf_clear(&own->back);
 	own->unsigned_item = false;
-	own->cached += own->call_cached;
-	own->reasoning += own->call_reasoning;
-	own->call_cached = own->call_reasoning = 0;
 }
 
 void

@@ -37,23 +37,17 @@ responses_keep_head(struct answer *a, uint32_t response)
 	return keep(a->doc, response, "model", &own->model);
 }
 
-static uint64_t
-detail(const struct json_doc *d, uint32_t usage, const char *group, const char *name)
-{
-	uint32_t tok = json_get_str(d, json_get_str(d, usage, group), name);
-	uint64_t n = 0;
-
-	return is_ok(json_u64(d, tok, UINT32_MAX, &n)) ? n : 0;
-}
-
 struct status
 responses_read_usage(struct answer *a, uint32_t response)
 {
-	struct responses_answer *own = responses_own(a);
 	uint32_t usage = json_get_str(a->doc, response, "usage");
+	const struct token_details details = {
+		.cached = answer_detail(a, usage, "input_tokens_details", "cached_tokens"),
+		.reasoning = answer_detail(a, usage, "output_tokens_details", "reasoning_tokens"),
+	};
 
-	own->call_cached = detail(a->doc, usage, "input_tokens_details", "cached_tokens");
-	own->call_reasoning = detail(a->doc, usage, "output_tokens_details", "reasoning_tokens");
+	if (json_type(a->doc, usage) == JSON_OBJECT)
+		answer_details(a, &details);
 	return answer_usage(a, usage, "input_tokens", "output_tokens");
 }
 
@@ -211,19 +205,16 @@ number(char text[24], uint64_t n)
 static struct status
 edit_usage(const struct answer *a, uint32_t response, struct sums *t, struct splices *s)
 {
-	const struct responses_answer *own = responses_own(a);
 	uint32_t usage = json_get_str(a->doc, response, "usage");
-	uint64_t cached = own->cached + own->call_cached;
-	uint64_t reasoning = own->reasoning + own->call_reasoning;
 
 	TRY(edit(a, usage, "input_tokens", number(t->in, a->tokens_in), s));
 	TRY(edit(a, usage, "output_tokens", number(t->out, a->tokens_out), s));
 	TRY(edit(
 	    a, usage, "total_tokens", number(t->total, (uint64_t)a->tokens_in + a->tokens_out), s));
 	TRY(edit(a, json_get_str(a->doc, usage, "input_tokens_details"), "cached_tokens",
-	    number(t->cached, cached), s));
+	    number(t->cached, a->details.cached), s));
 	return edit(a, json_get_str(a->doc, usage, "output_tokens_details"), "reasoning_tokens",
-	    number(t->reasoning, reasoning), s);
+	    number(t->reasoning, a->details.reasoning), s);
 }
 
 static struct status

@@ -358,6 +358,9 @@ turn_settle(struct turn *t)
 		settle.tokens_in = t->answer.tokens_in;
 		settle.tokens_out = t->answer.tokens_out;
 		settle.estimated = t->answer.estimated;
+		settle.tokens_cached = t->answer.details.cached;
+		settle.tokens_cache_written = t->answer.details.cache_written;
+		settle.tokens_reasoning = t->answer.details.reasoning;
 	}
 	if (!t->revoked &&
 	    is_ok(call_authority(t, GA_SETTLE, &settle, CALL_TIMEOUT_MS, on_settled)))

@@ -11,7 +11,7 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 3
+#define DB_SCHEMA_VERSION 4
 #define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000 /* rows */

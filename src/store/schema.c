@@ -4,8 +4,8 @@
  *
  * Runs in: store, at start. Trusts: nothing. Owns: nothing.
  * Invariants: tables are strict and foreign keys hold; creation is one
- * transaction, and so are the steps from an older version; a database of any
- * other version is not touched. See: db.h; migrate.c for what SQL cannot do.
+ * transaction, and so are the steps from a version before; a database of a later
+ * version is not touched. See: db.h; migrate.c for what SQL cannot do.
  */
 #include "internal.h"
 
@@ -68,6 +68,13 @@ static const char tables_3[] =
     " value BLOB NOT NULL) STRICT;"
     "UPDATE schema_version SET version = 3;";
 
+/* Version 4: what some of the tokens were. */
+static const char tables_4[] =
+    "ALTER TABLE usage ADD COLUMN cached_in INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE usage ADD COLUMN cache_written_in INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE usage ADD COLUMN reasoning_out INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE schema_version SET version = 4;";
+
 static struct status
 version_read(sqlite3 *sql, int64_t *ret)
 {
@@ -102,10 +109,11 @@ run(sqlite3 *sql, const char *text)
 	return sql_status(sqlite3_exec(sql, text, NULL, NULL, NULL), sql);
 }
 
+/* Step by step, from any version before. */
 static struct status
 upgrade(sqlite3 *sql, int64_t version, const struct secret *kek, const struct secret *old_kek)
 {
-	if (version < 0 || version > 2 || (version == 1 && old_kek == NULL))
+	if (version < 0 || version > DB_SCHEMA_VERSION || (version == 1 && old_kek == NULL))
 		return fail(E_UNSUPPORTED);
 	if (version == 0)
 		TRY(run(sql, tables));
@@ -113,7 +121,9 @@ upgrade(sqlite3 *sql, int64_t version, const struct secret *kek, const struct se
 		TRY(migrate_rewrap(sql, old_kek, kek));
 	if (version < 2)
 		TRY(run(sql, tables_2));
-	return run(sql, tables_3);
+	if (version < 3)
+		TRY(run(sql, tables_3));
+	return run(sql, tables_4);
 }
 
 struct status

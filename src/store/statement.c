@@ -62,8 +62,10 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_BATCH_SET] = "INSERT INTO usage_batch (one, epoch, seq) VALUES (1, ?1, ?2)"
 			  " ON CONFLICT (one) DO UPDATE SET epoch = ?1, seq = ?2",
 	[SQL_USAGE_ADD] = "INSERT INTO usage (key, model, day, requests, errors, tokens_in,"
-			  " tokens_out, estimated, estimated_in, estimated_out)"
-			  " SELECT n, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM keys WHERE id = ?1"
+			  " tokens_out, estimated, estimated_in, estimated_out, cached_in,"
+			  " cache_written_in, reasoning_out)"
+			  " SELECT n, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13"
+			  " FROM keys WHERE id = ?1"
 			  " ON CONFLICT (key, model, day) DO UPDATE SET"
 			  " requests = requests + excluded.requests,"
 			  " errors = errors + excluded.errors,"
@@ -71,12 +73,16 @@ static const char *const texts[SQL_COUNT] = {
 			  " tokens_out = tokens_out + excluded.tokens_out,"
 			  " estimated = estimated + excluded.estimated,"
 			  " estimated_in = estimated_in + excluded.estimated_in,"
-			  " estimated_out = estimated_out + excluded.estimated_out",
+			  " estimated_out = estimated_out + excluded.estimated_out,"
+			  " cached_in = cached_in + excluded.cached_in,"
+			  " cache_written_in = cache_written_in + excluded.cache_written_in,"
+			  " reasoning_out = reasoning_out + excluded.reasoning_out",
 	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1",
 	[SQL_USAGE_NEXT] =
 	    "SELECT usage.key, keys.id, tenants.name, users.name, usage.model,"
 	    " sum(requests), sum(errors), sum(tokens_in), sum(tokens_out),"
-	    " sum(estimated), sum(estimated_in), sum(estimated_out)"
+	    " sum(estimated), sum(estimated_in), sum(estimated_out),"
+	    " sum(cached_in), sum(cache_written_in), sum(reasoning_out)"
 	    " FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
 	    " JOIN tenants ON tenants.id = users.tenant"
 	    " WHERE usage.day >= ?1"

@@ -10,7 +10,7 @@
 #include "internal.h"
 
 /* The first of the counts, in the order of the struct and of the statement. */
-#define COUNTS 7
+#define COUNTS 10
 #define COUNT_PARAM 4
 #define COUNT_COLUMN 5
 #define COUNT_MAX (1ULL << 40) /* of one item: sums of a million days still fit */
@@ -37,7 +37,8 @@ static struct status
 item_add(struct db *db, const struct as_usage_item *i)
 {
 	const uint64_t counts[COUNTS] = { i->requests, i->errors, i->tokens_in, i->tokens_out,
-		i->estimated, i->estimated_in, i->estimated_out };
+		i->estimated, i->estimated_in, i->estimated_out, i->cached_in, i->cache_written_in,
+		i->reasoning_out };
 
 	for (size_t n = 0; n < COUNTS; n++) {
 		if (counts[n] > COUNT_MAX)
@@ -107,7 +108,8 @@ static struct status
 row_read(struct db *db, struct as_usage_row *r, uint64_t *ret_key)
 {
 	uint64_t *const counts[COUNTS] = { &r->requests, &r->errors, &r->tokens_in, &r->tokens_out,
-		&r->estimated, &r->estimated_in, &r->estimated_out };
+		&r->estimated, &r->estimated_in, &r->estimated_out, &r->cached_in,
+		&r->cache_written_in, &r->reasoning_out };
 
 	TRY(sql_column_u64(db, SQL_USAGE_NEXT, 0, ret_key));
 	TRY(sql_column_fixed(db, SQL_USAGE_NEXT, 1, r->id, sizeof(r->id)));

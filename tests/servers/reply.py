@@ -52,6 +52,7 @@ class Reply:
     thinking: str = ""
     stop: str = ""              # finish_reason, stop_reason; "": what follows from the rest
     usage: tuple | None = (11, 7)   # tokens in and out; None: the provider says nothing of it
+    details: tuple = (0, 0, 0)      # of them: read from a cache, written to one, reasoning
     # What the server says instead.
     status: int = 200
     error: str = ""             # with a status of 400 and more

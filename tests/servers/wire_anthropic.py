@@ -205,7 +205,9 @@ def content_blocks(reply, number):
 
 def usage_of(reply, tokens_out=None):
     tokens_in, total = reply.usage or (0, 0)
-    return {"input_tokens": tokens_in, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
+    cached, written, _ = reply.details
+    return {"input_tokens": tokens_in - cached - written, "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": cached,
             "output_tokens": total if tokens_out is None else tokens_out, "service_tier": "standard"}
 
 

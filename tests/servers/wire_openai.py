@@ -252,8 +252,8 @@ def chat_usage(reply):
     tokens_in, tokens_out = reply.usage
     return {"prompt_tokens": tokens_in, "completion_tokens": tokens_out,
             "total_tokens": tokens_in + tokens_out,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 3 if reply.thinking else 0}}
+            "prompt_tokens_details": {"cached_tokens": reply.details[0], "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": reply.details[2] or (3 if reply.thinking else 0)}}
 
 
 def chat_calls(reply, number):
@@ -340,7 +340,7 @@ def response_object(body, reply, number, status, items):
            "top_p": 1.0, "truncation": "disabled", "usage": None, "user": None, "metadata": {}}
     if reply.usage and status == "completed":
         tokens_in, tokens_out = reply.usage
-        out["usage"] = {"input_tokens": tokens_in, "input_tokens_details": {"cached_tokens": 0},
+        out["usage"] = {"input_tokens": tokens_in, "input_tokens_details": {"cached_tokens": reply.details[0]},
                         "output_tokens": tokens_out,
                         "output_tokens_details": {"reasoning_tokens": 3 if reply.thinking else 0},
                         "total_tokens": tokens_in + tokens_out}

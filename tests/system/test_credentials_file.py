@@ -140,6 +140,30 @@ def test_usage_is_the_providers_count_on_every_endpoint(inst, provider):
     assert after["gpt"]["requests"] - before["gpt"]["requests"] == 6
 
 
+def test_usage_tells_what_tokens_were(inst, provider):
+    """Parts of them came from a cache, went to one, were reasoning: as each vendor says it."""
+    def usage():
+        time.sleep(1.2)
+        return {r["model"]: r for r in json.loads(inst.operate("usage", "--json").stdout)["usage"]}
+
+    before = usage()
+    details = Reply(text="Hi.", usage=(100, 50), details=(40, 8, 20))
+    provider.say(*[details] * 2)
+    assert chat(inst)[0] == 200 and chat(inst, stream=True)[0] == 200
+    provider.say(details)
+    assert inst.request("POST", "/v1/messages", {"model": "claude", "max_tokens": 16, **HELLO},
+                        headers={"anthropic-version": "2023-06-01"})[0] == 200
+    after = usage()
+    for model, want in {"gpt": (200, 80, 0, 100, 40), "claude": (100, 40, 8, 50, 0)}.items():
+        names = ("tokens_in", "tokens_in_cached", "tokens_in_cache_written", "tokens_out", "tokens_out_reasoning")
+        assert tuple(after[model][n] - before[model][n] for n in names) == want, model
+    returned = of_type(inst, "ResponseReturned")[-1]["event"]
+    assert (returned["tokens_in_cached"], returned["tokens_in_cache_written"]) == (40, 8)
+    assert "tokens_out_reasoning" not in returned
+    table = inst.operate("usage").stdout.splitlines()
+    assert "of cache" in table[0] and len({len(line) for line in table}) == 1
+
+
 def test_it_is_read_anew_after_a_crash_of_the_broker(inst):
     n = len(of_type(inst, "SecretAccessed"))
     os.kill(inst.pids("broker")[0], signal.SIGKILL)

@@ -303,6 +303,9 @@ on_store_usage_add(struct link *l, uint64_t id, const void *msg, void *ctx)
 		w.usage.tokens_in += items[i].tokens_in;
 		w.usage.tokens_out += items[i].tokens_out;
 		w.usage.estimated_out += items[i].estimated_out;
+		w.usage.cached_in += items[i].cached_in;
+		w.usage.cache_written_in += items[i].cache_written_in;
+		w.usage.reasoning_out += items[i].reasoning_out;
 	}
 	if (w.usage_mode != USAGE_FAILS)
 		w.usage_seq = m->seq;

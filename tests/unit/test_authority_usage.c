@@ -18,6 +18,31 @@ chat(uint32_t in, uint32_t out, bool estimated, enum error error)
 	assert_int_equal(call(w.gw, GA_SETTLE, &m)->error, ERROR_NONE);
 }
 
+/* More of a part than there is of the whole is the whole. */
+static void
+test_parts_are_parts(void **state)
+{
+	struct ga_settle m = { .tokens_in = 100,
+		.tokens_out = 20,
+		.tokens_cached = 90,
+		.tokens_cache_written = 30,
+		.tokens_reasoning = UINT32_MAX };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		m.turn = admit(ENDPOINT_CHAT)->admitted.turn;
+		m.estimated = i == 1; /* parts of what only we counted are none */
+		model_done();
+		assert_int_equal(call(w.gw, GA_SETTLE, &m)->error, ERROR_NONE);
+	}
+	usage_flush(w.a);
+	spin();
+	assert_int_equal(w.usage.tokens_in, 100);
+	assert_int_equal(w.usage.cached_in, 90);
+	assert_int_equal(w.usage.cache_written_in, 10);
+	assert_int_equal(w.usage.reasoning_out, 20);
+}
+
 static void
 flush(void)
 {
@@ -148,6 +173,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_counts),
+		T(test_parts_are_parts),
 		T(test_a_dead_gateway_counts),
 		T(test_store_fails_and_comes_back),
 		T(test_bounded),

@@ -297,7 +297,9 @@ whole_answers(void **state)
 	start(&a, &s, false, true);
 	(void)snprintf(text, sizeof(text),
 	    WHOLE("%s", "tool_calls",
-		",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}"),
+		",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3,"
+		"\"prompt_tokens_details\":{\"cached_tokens\":1},"
+		"\"completion_tokens_details\":{\"reasoning_tokens\":2}}"),
 	    ours);
 	assert_int_equal(feed_all(&a, text, 13).code, E_OK);
 	assert_int_equal(answer_end(&a, 100, &next).code, E_OK);
@@ -306,7 +308,9 @@ whole_answers(void **state)
 	assert_int_equal(feed_all(&a,
 			     " " WHOLE("{\"content\":\"42\"}", "stop",
 				 ",\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":20,"
-				 "\"total_tokens\":30}") "\n",
+				 "\"total_tokens\":30,\"prompt_tokens_details\":{"
+				 "\"audio_tokens\":0,\"cached_tokens\":8},"
+				 "\"completion_tokens_details\":{\"reasoning_tokens\":9}}") "\n",
 			     5)
 			     .code,
 	    E_OK);
@@ -316,9 +320,43 @@ whole_answers(void **state)
 	assert_int_equal(answer_release(&a, &out).code, E_OK);
 	assert_int_equal(json_parse(&doc, buf_span(&out)).code, E_OK);
 	assert_non_null(memmem(out.ptr, out.len, "\"prompt_tokens\":11", 18));
+	assert_non_null(memmem(out.ptr, out.len, "\"cached_tokens\":9", 17));
+	assert_non_null(memmem(out.ptr, out.len, "\"reasoning_tokens\":11", 21));
+	assert_int_equal(a.details.cached, 9);
+	assert_int_equal(a.details.reasoning, 11);
 	assert_non_null(memmem(out.ptr, out.len, "\"steps\":[{\"x\":1}]", 17));
 	answer_done(&a);
 	buf_done(&out);
+}
+
+/* Details that make no sense are none; what they are part of counts all the same. */
+static void
+details_may_be_nonsense(void **state)
+{
+	static const char *const bad[] = { "null", "[]", "{}", "{\"cached_tokens\":null}",
+		"{\"cached_tokens\":-1}", "{\"cached_tokens\":1.5}", "{\"cached_tokens\":\"7\"}",
+		"{\"cached_tokens\":99999999999999999999}" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct answer a = { .dialect = NULL };
+		struct seen s = { .text = BUF_INIT(0) };
+		enum answer_next next = 0;
+		char text[512];
+
+		start(&a, &s, false, false);
+		(void)snprintf(text, sizeof(text),
+		    WHOLE("{\"content\":\"42\"}", "stop",
+			",\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":20,"
+			"\"prompt_tokens_details\":%s,\"completion_tokens_details\":%s}"),
+		    bad[i], bad[i]);
+		assert_int_equal(feed_all(&a, text, 50).code, E_OK);
+		assert_int_equal(answer_end(&a, 100, &next).code, E_OK);
+		assert_int_equal(a.tokens_in, 10);
+		assert_int_equal(a.details.cached + a.details.reasoning, 0);
+		answer_done(&a);
+		buf_done(&s.text);
+	}
 }
 
 static void
@@ -505,6 +543,7 @@ main(void)
 		cmocka_unit_test(clients_calls_go_to_the_client),
 		cmocka_unit_test(without_our_tool_calls_pass_verbatim),
 		cmocka_unit_test(whole_answers),
+		cmocka_unit_test(details_may_be_nonsense),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(endless_answers_end),
 		cmocka_unit_test(bad_arguments),

@@ -256,6 +256,7 @@ our_calls_are_run(void **state)
 		    LINE_OPEN("7", EMPTY_TEXT) LINE_DELTA("7", TEXT_DELTA("two")) LINE_CLOSE("7"));
 		assert_int_equal(a.tokens_in, 15 + 35);
 		assert_int_equal(a.tokens_out, 24);
+		assert_int_equal(a.details.cached, 10);
 		buf_clear(&s.text);
 		assert_int_equal(answer_release(&a, &out).code, E_OK);
 		assert_true(saw(&s, "\"usage\":{\"cache_read_input_tokens\":10,"

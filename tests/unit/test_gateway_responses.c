@@ -468,6 +468,7 @@ steps_are_items(void **state)
 				    "\"print(1)\",\"container_id\":\"cntr_0190-ab\",\"outputs\":["
 				    "{\"type\":\"logs\",\"logs\":\"1\\n\"}]"));
 		assert_true(
+		    a.details.cached == 4 && a.details.reasoning == 9 &&
 		    saw(&s, "\"input_tokens\":11,\"input_tokens_details\":{\"cached_tokens\":4},"
 			    "\"output_tokens\":22,\"output_tokens_details\":"
 			    "{\"reasoning_tokens\":9},\"total_tokens\":33"));
