@@ -57,6 +57,13 @@ struct status
 link_call(struct link *l, uint16_t type, const void *msg, uint32_t timeout_ms, link_reply *cb,
     void *ctx, uint64_t *ret_id)
 {
+	return link_call_fds(l, type, msg, NULL, 0, timeout_ms, cb, ctx, ret_id);
+}
+
+struct status
+link_call_fds(struct link *l, uint16_t type, const void *msg, const int *fds, size_t nfds,
+    uint32_t timeout_ms, link_reply *cb, void *ctx, uint64_t *ret_id)
+{
 	struct call *c;
 	struct status st;
 
@@ -69,7 +76,7 @@ link_call(struct link *l, uint16_t type, const void *msg, uint32_t timeout_ms, l
 	c->cb = cb;
 	c->ctx = ctx;
 	c->deadline_ms = uv_now(l->loop) + timeout_ms;
-	st = link_send(l, c->id, type, msg);
+	st = link_send_fds(l, c->id, type, msg, fds, nfds);
 	if (!is_ok(st)) {
 		free(c);
 		return st;

@@ -78,6 +78,9 @@ typedef void link_reply(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 MUST_USE struct status link_call(struct link *l, uint16_t type, const void *msg,
     uint32_t timeout_ms, link_reply *cb, void *ctx, uint64_t *ret_id);
+/* The same with descriptors, see link_send_fds(); those of the reply: link_take_fd() in `cb`. */
+MUST_USE struct status link_call_fds(struct link *l, uint16_t type, const void *msg, const int *fds,
+    size_t nfds, uint32_t timeout_ms, link_reply *cb, void *ctx, uint64_t *ret_id);
 /* Forget a call: its callback will not run. */
 void link_call_cancel(struct link *l, uint64_t id);
 
