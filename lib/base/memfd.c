@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
@@ -65,7 +66,8 @@ memfd_check(int fd, size_t max, size_t *ret_len)
 
 	if (seals < 0 || (seals & SEALS) != SEALS)
 		return fail(E_PROTO);
-	if (fstat(fd, &sb) < 0)
+	/* The call itself: fstat() may be newfstatat(2), which takes names as well. */
+	if (syscall(SYS_fstat, fd, &sb) < 0)
 		return fail_errno();
 	if (!S_ISREG(sb.st_mode) || sb.st_size < 0)
 		return fail(E_PROTO);

@@ -29,6 +29,9 @@
 
 struct executor;
 struct run;
+struct tools; /* tools.h, as are these two */
+struct tool_call;
+struct build;
 
 /* One kind of warm sandbox of a language. */
 struct pool {
@@ -100,10 +103,18 @@ struct sandbox {
 
 enum run_state {
 	RUN_COLLECTING, /* the request's bytes come */
+	RUN_PREPARING,  /* a tool: what it runs, or a process to run it, is awaited */
 	RUN_WAITING,    /* for a sandbox */
 	RUN_GOING,
 	RUN_SENDING, /* files, result */
 	RUN_OVER,    /* the stream's last word is awaited */
+};
+
+struct run_limits {
+	uint32_t wall_ms, cpu_ms;
+	uint32_t memory_mb; /* 0: the sandbox's */
+	uint32_t files_max;
+	uint64_t output_max;
 };
 
 struct run {
@@ -124,6 +135,9 @@ struct run {
 	struct language *language;
 	struct pool *pool; /* what it waits for */
 	struct sandbox *sandbox;
+	struct tool_call *tool; /* of a GRANT_TOOL */
+	struct build *build;    /* of a GRANT_BUILD */
+	struct run_limits limits;
 	uint64_t deadline_ns; /* RUN_WAITING */
 	uint64_t started_ns;
 	uint32_t duration_ms;
@@ -137,6 +151,10 @@ struct run {
 	struct buf pending;
 	size_t pending_at;
 	uint8_t pending_channel;
+	struct buf errors; /* follows it, on standard error's channel */
+	/* For the answer. */
+	char reason[TOOL_REASON_MAX + 1]; /* of a refusal, or the trap */
+	uint32_t version;
 };
 TAILQ_HEAD(run_list, run);
 
@@ -173,6 +191,7 @@ struct executor {
 	uint32_t nwaiting;
 	uint32_t starting;
 	uv_timer_t tick;
+	struct tools *tools;
 };
 
 /* ---- pool.c ---- */
@@ -195,7 +214,7 @@ uint32_t pool_missing(const struct pool *p, uint64_t now_ns, uint32_t *ret_urgen
 void sandbox_init(struct executor *ex, uint32_t slot);
 MUST_USE struct status sandbox_start(struct sandbox *s, struct pool *p, bool background);
 MUST_USE struct status sandbox_run(struct sandbox *s, const struct run_request *req, uint32_t flags,
-    uint32_t wall_ms, uint32_t cpu_ms);
+    const struct run_limits *limits);
 /* Somebody waits for this one: no more background. */
 void sandbox_hurry(struct sandbox *s);
 /* Between the steps of a kept lease. */
@@ -206,14 +225,26 @@ void sandbox_release(struct sandbox *s);
 void sandbox_watch(struct sandbox *s, enum channel_kind kind, int events);
 void sandbox_close_channel(struct sandbox *s, enum channel_kind kind);
 void spawner_connect(struct executor *ex, int fd);
+void spawner_send(struct executor *ex, uint16_t type, const void *msg);
+
+/* ---- collect.c ---- */
+void gateway_connect(struct executor *ex, uint32_t peer_id, int fd);
+/* What came of the request is not needed any more. */
+void run_drop_body(struct run *r);
 
 /* ---- run.c ---- */
-void gateway_connect(struct executor *ex, uint32_t peer_id, int fd);
+void run_in_sandbox(struct run *r);               /* r->req and r->language are set */
 void run_begin(struct run *r, struct sandbox *s); /* a sandbox is there */
+void run_started(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* All that is sent lies in `pending` and `errors`. What it ran in goes. */
+void run_result(struct run *r, struct run_outcome outcome);
 void run_refuse(struct run *r, enum error error, uint32_t retry_after_ms);
+void run_refuse_why(struct run *r, enum error error, uint32_t retry_after_ms, const char *reason);
 void run_cancel(struct run *r, enum error error); /* turn's end, or a link's */
 void run_on_sandbox(struct run *r);               /* something happened to its sandbox */
 void run_on_output(struct run *r, enum channel_kind kind);
+void run_on_writable(struct stream *st, void *ctx);
+void run_on_closed(struct stream *st, struct status why, void *ctx);
 
 /* ---- turn.c ---- */
 void authority_connect(struct executor *ex, int fd);

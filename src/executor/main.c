@@ -2,13 +2,13 @@
 /*
  * executor: pools of warm sandboxes, leases, and the guest protocol.
  *
- * Runs in: its own process and jail: no file, no socket of its own, no secret;
- * pipes to sandboxes are all it makes.
- * Trusts: the authority's grants. Owns: warm sandboxes, leases, runs.
- * See: pool.c (who gets a sandbox), sandbox.c (one sandbox), run.c (one run),
- * turn.c (the authority), guest.c (the hostile side).
+ * Runs in: its own process and jail: no file, no socket that leads outside, no secret;
+ * pipes and sockets to sandboxes and workers, and memory files, are all it makes.
+ * Trusts: the authority's grants. Owns: warm sandboxes, leases, runs, workers.
+ * See: pool.c (who gets a sandbox), sandbox.c (one sandbox), collect.c and run.c (one
+ * run), turn.c (the authority), guest.c (the hostile side); tools.h (users' tools).
  */
-#include "executor.h"
+#include "tools.h"
 
 #include <crypto/crypto.h>
 
@@ -19,7 +19,7 @@
 
 #define NOFILE_WANTED (ES_SANDBOXES_MAX * EXECUTOR_FDS_PER_SLOT + EXECUTOR_FDS_RESERVED)
 
-static const int syscalls[] = { SYS_pipe2, -1 };
+static const int syscalls[] = { SYS_pipe2, SYS_socketpair, SYS_memfd_create, SYS_pread64, -1 };
 static const struct jail jail = {
 	.name = "executor", .syscalls = syscalls, .nofile = NOFILE_WANTED
 };
@@ -52,13 +52,16 @@ init(struct daemon *d)
 	TAILQ_INIT(&ex->waiting);
 	for (uint32_t i = 0; i < ex->nslots; i++)
 		sandbox_init(ex, i);
+	TRY(tools_new(ex));
 	return crypto_init();
 }
 
 static struct status
 start(struct daemon *d)
 {
-	return pool_init(d->ctx);
+	TRY(pool_init(d->ctx));
+	tools_configure(d->ctx);
+	return OK;
 }
 
 static void
@@ -82,6 +85,7 @@ config(struct daemon *d)
 {
 	pool_configure(d->ctx);
 	pool_step(d->ctx);
+	tools_configure(d->ctx);
 }
 
 static void

@@ -9,7 +9,7 @@
  * its run has let go; a sandbox serves one lease and is never warm again.
  * See: guest/PROTOCOL.md, wire/executor_spawner.h.
  */
-#include "executor.h"
+#include "tools.h"
 
 #include <base/cleanup.h>
 #include <base/clock.h>
@@ -59,10 +59,12 @@ spawner_connect(struct executor *ex, int fd)
 	st = link_new(ex->d->loop, fd, &es_edge, true, &spawner_ops, ex, &ex->spawner);
 	if (!is_ok(st))
 		diag_fatal("spawner's link: %s", status_text(st));
+	compile_spawner(ex, true);
+	workers_spawner(ex, true);
 	pool_step(ex);
 }
 
-static void
+void
 spawner_send(struct executor *ex, uint16_t type, const void *msg)
 {
 	struct status st = ex->spawner == NULL ? OK : link_send(ex->spawner, 0, type, msg);
@@ -262,15 +264,15 @@ complain(struct sandbox *s)
 }
 
 struct status
-sandbox_run(struct sandbox *s, const struct run_request *req, uint32_t flags, uint32_t wall_ms,
-    uint32_t cpu_ms)
+sandbox_run(struct sandbox *s, const struct run_request *req, uint32_t flags,
+    const struct run_limits *limits)
 {
-	struct es_arm arm = { s->slot, wall_ms, cpu_ms };
+	struct es_arm arm = { s->slot, limits->wall_ms, limits->cpu_ms, limits->memory_mb };
 
 	assert(s->state == SANDBOX_LEASED);
 	buf_clear(&s->input);
 	s->input_at = 0;
-	guest_begin(&s->guest, FILES_MAX, s->pool->language->file_bytes_max);
+	guest_begin(&s->guest, limits->files_max, s->pool->language->file_bytes_max);
 	TRY(guest_put_run(&s->guest, req, flags, &s->input));
 	spawner_send(s->ex, ES_ARM, &arm);
 	if (s->ex->spawner != NULL)
@@ -381,6 +383,14 @@ on_exited(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct executor *ex = ctx;
 
 	(void)l, (void)id;
+	if (m->slot >= ES_SANDBOXES_MAX) {
+		if (m->slot < ES_SANDBOXES_MAX + ES_WORKERS_MAX)
+			worker_exited(ex, m);
+		else
+			compile_exited(ex, m);
+		turn_check(ex);
+		return;
+	}
 	if (m->slot >= ex->nslots || ex->sandboxes[m->slot].state == SANDBOX_FREE ||
 	    ex->sandboxes[m->slot].state >= SANDBOX_GONE)
 		diag_fatal("spawner broke the protocol: slot %u ended twice", m->slot);
@@ -423,8 +433,10 @@ on_spawner_closed(struct link *l, struct status why, void *ctx)
 
 	if (why.code == E_PROTO)
 		diag(DIAG_ERROR, "spawner dropped: %s", status_text(why));
-	link_free(l);
 	ex->spawner = NULL;
+	link_free(l);
+	compile_spawner(ex, false);
+	workers_spawner(ex, false);
 	for (uint32_t i = 0; i < ex->nslots; i++) {
 		struct sandbox *s = &ex->sandboxes[i];
 

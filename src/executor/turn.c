@@ -7,7 +7,7 @@
  * without an authority nothing runs.
  * See: wire/authority_executor.h.
  */
-#include "executor.h"
+#include "tools.h"
 
 #include <stdlib.h>
 
@@ -43,8 +43,8 @@ on_authority_closed(struct link *l, struct status why, void *ctx)
 
 	if (why.code == E_PROTO)
 		diag(DIAG_ERROR, "authority dropped: %s", status_text(why));
-	link_free(l);
 	ex->authority = NULL;
+	link_free(l);
 	grants_forget_all(&ex->grants);
 	end_turn(ex, 0, ERROR_UNAVAILABLE, true);
 	while ((t = LIST_FIRST(&ex->turn_ends)) != NULL) {
@@ -112,7 +112,7 @@ is_left(const struct executor *ex, uint64_t turn)
 		if (s->state >= SANDBOX_LEASED && s->turn == turn)
 			return true;
 	}
-	return false;
+	return workers_of_turn(ex, turn);
 }
 
 void

@@ -102,8 +102,9 @@ static const struct link_rule process_rules[] = {
 };
 static const struct link_ops process_ops = { process_rules, COUNT(process_rules), process_on_gone };
 
-/* Where the binary is, if not where it was built. */
+/* Where the binary is, if not where it was built; and its configuration. */
 static const char *process_folder;
+static struct span process_config;
 
 /* build/src/<name>/<name>, from build/tests/unit/test_… */
 static inline void
@@ -177,7 +178,8 @@ process_start(struct process *p, uv_loop_t *loop, const char *name)
 		.uid = PROCESS_UID,
 		.uid_base = PROCESS_UID,
 		.peer_id = 77,
-		.generation = 1 };
+		.generation = 1,
+		.config = process_config };
 	int fds[2];
 
 	*p = (struct process){ .loop = loop };

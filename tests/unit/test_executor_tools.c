@@ -1,0 +1,854 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Users' tools in the real executor: calls, workers that lie and die, parts, versions. */
+#include "executor_world.h"
+
+#define CANCEL_MAX_MS 100
+
+static void
+a_call(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c;
+
+	(void)state;
+	world.env = "MODE=fast";
+	call_once(&c, &g, "{\"a\":1}");
+	assert_true(c.result);
+	assert_int_equal(c.r.status, RUN_EXIT);
+	assert_int_equal(c.r.exit_code, 0);
+	assert_true(says(&c.out, "{\"a\":1}"));
+	assert_true(says(&c.err, "log"));
+	assert_string_equal(c.sandbox, "wasm:0");
+	assert_string_equal(world.load_text, "compiled");
+	assert_string_equal(world.call_env, "MODE=fast");
+	until(world.dones == 1);
+	assert_int_equal(world.done.error, ERROR_NONE);
+	assert_int_equal(world.done.status, RUN_EXIT);
+	call_done(&c);
+	/* The second knows worker, module and file. */
+	g = tool_grant();
+	call_once(&c, &g, "2");
+	assert_true(c.result && says(&c.out, "2"));
+	call_done(&c);
+	assert_int_equal(world.starts, 1);
+	assert_int_equal(world.gets, 1);
+	assert_int_equal(world.workers[0].loads, 1);
+	assert_int_equal(world.workers[0].calls, 2);
+}
+
+static void
+ends_are_exact(void **state)
+{
+	static const struct {
+		enum manner manner;
+		enum run_status status;
+		const char *trap;
+		unsigned kills; /* of the worker */
+	} rows[] = {
+		{ SILENT, RUN_TIMEOUT, "", 1 },
+		{ DIE_AT_CALL, RUN_TRAP, "trap: worker died", 0 },
+		{ OOM_AT_CALL, RUN_MEMORY, "", 0 },
+		{ CLOSE_AT_CALL, RUN_TRAP, "trap: worker died", 1 },
+		{ OTHER_ID, RUN_TRAP, "trap: worker died", 1 },
+		{ TOO_LONG, RUN_TRAP, "trap: worker died", 1 },
+		{ BAD_STATUS, RUN_TRAP, "trap: worker died", 1 },
+		{ READY_AGAIN, RUN_TRAP, "trap: worker died", 1 },
+		{ NOT_ASKED, RUN_EXIT, "", 1 }, /* another worker was given it */
+		{ OTHER_MODULE, RUN_EXIT, "", 1 },
+		{ DIE_AT_LOAD, RUN_EXIT, "", 0 },
+		{ FULL, RUN_EXIT, "", 1 },
+		{ TRAPS, RUN_TRAP, "trap: out of ?[1mbounds?", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct grant g = tool_grant();
+		struct call c;
+
+		/* A worker that has not loaded it yet. */
+		for (size_t n = 0; n < ES_WORKERS_MAX; n++) {
+			if (world.workers[n].used)
+				fake_exit(world.workers[n].slot, ENDED_BY_ITSELF, 0);
+		}
+		world_wait(20);
+		(void)world_reset(NULL);
+		world.manner = rows[i].manner;
+		world.manners = 1;
+		call_once(&c, &g, "{}");
+		if (!c.result || c.r.status != rows[i].status ||
+		    strcmp(c.text, rows[i].trap) != 0) {
+			print_error("row %zu: result %d status %u failed %d error %u %s\n", i,
+			    c.result, c.r.status, c.failed, c.f.error, c.text);
+			assert_true(false);
+		}
+		if (rows[i].status == RUN_TIMEOUT)
+			assert_true(c.ms >= g.tool.time_ms && c.ms < g.tool.time_ms + 100);
+		call_done(&c);
+		until(world.kills == rows[i].kills && world.dones == 1);
+		/* The next one is served as if nothing had been. */
+		g = tool_grant();
+		call_once(&c, &g, "next");
+		if (!c.result || c.r.status != RUN_EXIT || !says(&c.out, "next")) {
+			print_error("row %zu, next: %d %u %u %s\n", i, c.result, c.r.status,
+			    c.f.error, c.text);
+			assert_true(false);
+		}
+		call_done(&c);
+	}
+}
+
+static void
+an_answer_too_many_ends_the_worker(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c;
+
+	(void)state;
+	world.manner = TWICE;
+	world.manners = 1;
+	call_once(&c, &g, "{}");
+	assert_true(c.result && c.r.status == RUN_EXIT);
+	call_done(&c);
+	until(world.kills == 1);
+}
+
+static void
+one_that_does_not_start(void **state)
+{
+	static const enum manner rows[] = { DIE_AT_START, GARBAGE };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct grant g = tool_grant();
+		struct call c;
+
+		g.tenant = SPAN_LIT("nobody");
+		world.manner = rows[i];
+		world.manners = 1;
+		call_once(&c, &g, "{}");
+		assert_true(c.failed);
+		assert_int_equal(c.f.error, ERROR_UNAVAILABLE);
+		call_done(&c);
+		until(world.dones == i + 1);
+		assert_int_equal(world.done.error, ERROR_UNAVAILABLE);
+		world_wait(250); /* before the next is started */
+	}
+}
+
+/* Nothing of a part that is not what was stored and granted ever gets to a worker. */
+static void
+forged_parts(void **state)
+{
+	static const struct {
+		bool *knob;
+		enum error error;
+	} rows[] = {
+		{ &world.forged, ERROR_TOOL_INVALID },
+		{ &world.cut, ERROR_TOOL_INVALID },
+		{ &world.unsealed, ERROR_TOOL_INVALID },
+		{ &world.no_fd, ERROR_TOOL_INVALID },
+	};
+	struct grant g;
+	struct call c;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		g = tool_grant();
+		g.tool.id = 100 + i;
+		*rows[i].knob = true;
+		world.load_text[0] = '\0';
+		call_once(&c, &g, "{}");
+		assert_true(c.failed);
+		assert_int_equal(c.f.error, rows[i].error);
+		assert_string_equal(c.text, "tool: damaged");
+		assert_string_equal(world.load_text, "");
+		call_done(&c);
+		*rows[i].knob = false;
+	}
+	/* What the store holds is not what was granted. */
+	g = tool_grant();
+	g.tool.id = 200;
+	g.tool.artefact[5] ^= 1;
+	call_once(&c, &g, "{}");
+	assert_true(c.failed && c.f.error == ERROR_TOOL_INVALID);
+	call_done(&c);
+	world.get_error = ERROR_TOOL_NOT_FOUND;
+	g = tool_grant();
+	g.tool.id = 201;
+	call_once(&c, &g, "{}");
+	assert_true(c.failed && c.f.error == ERROR_TOOL_NOT_FOUND);
+	call_done(&c);
+	/* And none of that is remembered. */
+	world.get_error = ERROR_NONE;
+	g = tool_grant();
+	g.tool.id = 100;
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	call_done(&c);
+}
+
+static void
+many_ask_for_a_part_once(void **state)
+{
+	enum { CALLS = 20 };
+	struct call calls[CALLS];
+
+	(void)state;
+	for (size_t i = 0; i < CALLS; i++) {
+		struct grant g = tool_grant();
+
+		g.tool.id = 300;
+		call_open(&calls[i], &g, SPAN_LIT("{}"));
+	}
+	for (size_t i = 0; i < CALLS; i++) {
+		until(call_over(&calls[i]));
+		assert_true(calls[i].result);
+		call_done(&calls[i]);
+	}
+	assert_int_equal(world.gets, 1);
+}
+
+/* Compiled anew, once, for all that wait; told to the store; the granted digest stays good. */
+static void
+another_engine(void **state)
+{
+	struct call calls[4];
+
+	(void)state;
+	world.engine = "engine-0";
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		struct grant g = tool_grant();
+
+		g.tool.id = 400;
+		call_open(&calls[i], &g, SPAN_LIT("{}"));
+	}
+	until(world.compile_starts == 1);
+	read_fd(world.compiles[0].fds[0], world.built_module, sizeof(world.built_module));
+	fake_compile_exit(0, "anew", ENGINE "\n", 0, ENDED_BY_ITSELF);
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		until(call_over(&calls[i]));
+		assert_true(calls[i].result && calls[i].r.status == RUN_EXIT);
+		call_done(&calls[i]);
+	}
+	assert_string_equal(world.load_text, "anew");
+	assert_int_equal(world.compile_starts, 1);
+	until(world.rebuilts == 1);
+	assert_int_equal(world.rebuilt.id, 400);
+	world.artefact = SPAN_LIT("anew"); /* what new grants name */
+	for (int i = 0; i < 2; i++) {
+		struct grant g = tool_grant();
+
+		g.tool.id = 400;
+		call_once(&calls[0], &g, "{}");
+		assert_true(calls[0].result);
+		call_done(&calls[0]);
+		world.artefact = SPAN_LIT("compiled");
+	}
+	assert_int_equal(world.gets, 2);
+}
+
+/* A compiler that is another engine's even so: no end of compiling. */
+static void
+a_compiler_that_is_not_the_workers(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c;
+
+	(void)state;
+	world.engine = "engine-0";
+	g.tool.id = 401;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(world.compile_starts == 1);
+	fake_compile_exit(0, "anew", "engine-0\n", 0, ENDED_BY_ITSELF);
+	until(call_over(&c));
+	assert_true(c.failed && c.f.error == ERROR_UNAVAILABLE);
+	assert_int_equal(world.compile_starts, 1);
+	call_done(&c);
+}
+
+static void
+a_client_that_leaves(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c;
+	uint64_t left;
+
+	(void)state;
+	/* It does not end: the worker goes, within the time. */
+	g.tool.time_ms = 30000;
+	world.manner = SILENT;
+	world.manners = 1;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(c.sandbox[0] != '\0');
+	stream_cancel(c.stream, 1);
+	c.stream = NULL;
+	left = clock_mono_ns();
+	until(world.kills == 1);
+	assert_true(clock_mono_ns() - left < CANCEL_MAX_MS * NS_PER_MS);
+	until(world.dones == 1);
+	assert_int_equal(world.done.status, RUN_CANCELLED);
+	call_done(&c);
+	/* It ends by itself: the worker stays. */
+	g = tool_grant();
+	call_once(&c, &g, "{}");
+	call_done(&c);
+	world.manner = LATE;
+	world.manners = 1;
+	g = tool_grant();
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(c.sandbox[0] != '\0');
+	stream_cancel(c.stream, 1);
+	c.stream = NULL;
+	until(world.dones == 3);
+	for (size_t i = 0; i < ES_WORKERS_MAX; i++) {
+		if (world.workers[i].used && world.workers[i].silent_id != 0 && world.manners == 0)
+			answer(&world.workers[i], world.workers[i].silent_id,
+			    (struct ew_result){ .status = RUN_EXIT });
+		world.workers[i].silent_id = 0;
+	}
+	world_wait(WORKER_CANCEL_MS * 2);
+	assert_int_equal(world.kills, 1);
+	call_done(&c);
+}
+
+static void
+a_turn_ends_when_its_call_has(void **state)
+{
+	const struct turn_ref turn = { 77 };
+	struct grant g = tool_grant();
+	struct call c;
+
+	(void)state;
+	g.turn = 77;
+	g.tool.time_ms = 30000;
+	world.manner = SILENT;
+	world.manners = 1;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(c.sandbox[0] != '\0');
+	world.keep_dead = true;
+	must(link_send(world.authority, 1, AE_TURN_END, &turn));
+	until(call_over(&c));
+	assert_true(c.failed && c.f.error == ERROR_CANCELLED);
+	until(world.kills == 1);
+	world_wait(30);
+	assert_int_equal(world.turn_ends, 0); /* it is not dead yet */
+	for (size_t i = 0; i < ES_WORKERS_MAX; i++) {
+		if (world.workers[i].used && world.workers[i].link == NULL)
+			fake_exit(world.workers[i].slot, ENDED_KILLED, SIGKILL);
+	}
+	until(world.turn_ends == 1);
+	call_done(&c);
+}
+
+/* No worker serves two tenants; no more live than are allowed; who waits is served. */
+static void
+tenants_are_apart(void **state)
+{
+	enum { TENANTS = 7 };
+	static const char *const names[TENANTS] = { "t0", "t1", "t2", "t3", "t4", "t5", "t6" };
+	struct call calls[TENANTS * 2];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		struct grant g = tool_grant();
+
+		g.tenant = span_str(names[i % TENANTS]);
+		call_open(&calls[i], &g, SPAN_LIT("{}"));
+	}
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		size_t live = 0;
+
+		until(call_over(&calls[i]));
+		assert_true(calls[i].result);
+		call_done(&calls[i]);
+		for (size_t w = 0; w < ES_WORKERS_MAX; w++)
+			live += world.workers[w].used && world.workers[w].link != NULL;
+		assert_true(live <= WORKERS);
+	}
+	assert_true(world.starts >= TENANTS);
+	/* Idle ones go away. */
+	world_wait(IDLE_S * 1000 + 600);
+	for (size_t w = 0; w < ES_WORKERS_MAX; w++)
+		assert_false(world.workers[w].used);
+}
+
+static void
+the_queue_is_bounded(void **state)
+{
+	enum { CALLS = CALLS_WAITING_PER_TENANT_MAX + 10 };
+	static struct call calls[CALLS];
+	struct grant g;
+	struct call other;
+	size_t busy = 0, good = 0;
+
+	(void)state;
+	world.manner = SILENT;
+	world.manners = 1;
+	for (size_t i = 0; i < CALLS; i++) {
+		g = tool_grant();
+		g.tool.time_ms = 400;
+		call_open(&calls[i], &g, SPAN_LIT("{}"));
+	}
+	/* Another tenant does not wait behind them. */
+	g = tool_grant();
+	g.tenant = SPAN_LIT("other");
+	call_once(&other, &g, "{}");
+	assert_true(other.result && other.ms < 300);
+	call_done(&other);
+	for (size_t i = 0; i < CALLS; i++) {
+		until(call_over(&calls[i]));
+		busy += calls[i].failed && calls[i].f.error == ERROR_POOL_BUSY &&
+			calls[i].f.retry_after_ms > 0;
+		good += calls[i].result;
+		call_done(&calls[i]);
+	}
+	assert_true(busy > 0 && busy <= 10);
+	assert_int_equal(busy + good, CALLS);
+}
+
+static void
+all_that_it_may_say(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c;
+
+	(void)state;
+	g.tool.output_kb = TOOL_OUTPUT_MAX >> 10;
+	world.manner = LOUD;
+	world.manners = 1;
+	call_once(&c, &g, "{}");
+	assert_true(c.result && c.r.status == RUN_OUTPUT && c.r.truncated == 1);
+	assert_int_equal(c.out.len, TOOL_OUTPUT_MAX);
+	assert_int_equal(c.err.len, TOOL_STDERR_MAX);
+	call_done(&c);
+}
+
+static void
+the_grant_is_for_this_and_no_other(void **state)
+{
+	static const uint8_t kinds[] = { GRANT_MODEL, GRANT_RUN, GRANT_BUILD };
+	struct grant g;
+	struct call c;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		g = tool_grant();
+		g.kind = kinds[i];
+		call_once(&c, &g, "{}");
+		assert_true(c.failed && c.f.error == ERROR_GRANT);
+		call_done(&c);
+	}
+	/* A digest of something else. */
+	g = tool_grant();
+	call_init(&c);
+	must(wire_encode(&tool_request_table, &(struct tool_request){ SPAN_LIT("{}") }, &c.body));
+	open_with(&c, &g);
+	until(call_over(&c));
+	call_done(&c);
+	g = tool_grant();
+	g.tool.sandbox = 0;
+	call_once(&c, &g, "{}");
+	assert_true(c.failed && c.f.error == ERROR_GRANT);
+	call_done(&c);
+}
+
+/* ---- versions ---- */
+
+static void
+build_open(struct call *c, struct span module, struct span native)
+{
+	const struct tool_upload up = { SPAN_LIT("{\"name\":\"adder\"}"), module, native };
+	struct grant g = { .kind = GRANT_BUILD, .turn = 8 };
+
+	call_init(c);
+	must(wire_encode(&tool_upload_table, &up, &c->body));
+	open_with(c, &g);
+}
+
+static void
+a_version_is_built(void **state)
+{
+	uint8_t digest[SHA256_LEN];
+	struct call c;
+
+	(void)state;
+	build_open(&c, world.module, world.native);
+	until(world.compile_starts == 1);
+	read_fd(world.compiles[0].fds[0], world.built_module, sizeof(world.built_module));
+	assert_memory_equal(world.built_module, world.module.ptr, world.module.len);
+	fake_compile_exit(0, "compiled", ENGINE "\nmore", 0, ENDED_BY_ITSELF);
+	until(call_over(&c));
+	assert_true(c.result);
+	assert_int_equal(c.r.version, 4);
+	assert_int_equal(world.builts, 1);
+	assert_string_equal(world.built_engine, ENGINE);
+	assert_string_equal(world.built_module, "compiled");
+	assert_string_equal(world.built_manifest, "{\"name\":\"adder\"}");
+	assert_int_equal(world.built.parts, TOOL_PARTS_ALL);
+	assert_int_equal(world.built.module_size, world.module.len);
+	assert_int_equal(world.built.native_size, world.native.len);
+	must(sha256(SPAN_LIT("compiled"), digest));
+	assert_memory_equal(world.built.artefact, digest, sizeof(digest));
+	must(sha256(world.native, digest));
+	assert_memory_equal(world.built.native, digest, sizeof(digest));
+	must(sha256(buf_span(&c.body), digest));
+	assert_memory_equal(world.built.digest, digest, sizeof(digest));
+	until(world.dones == 1);
+	assert_int_equal(world.done.error, ERROR_NONE);
+	call_done(&c);
+	/* Without a module nothing is compiled. */
+	build_open(&c, SPAN_EMPTY, world.native);
+	until(call_over(&c));
+	assert_true(c.result);
+	assert_int_equal(world.compile_starts, 1);
+	assert_string_equal(world.built_engine, "");
+	assert_string_equal(world.built_module, "");
+	call_done(&c);
+}
+
+static void
+a_version_is_refused(void **state)
+{
+	static const struct {
+		const char *artefact, *line;
+		uint32_t wait_status;
+		uint8_t ended;
+		enum error error;
+		const char *reason;
+	} rows[] = {
+		{ "", "import: env.\x1b[2Jopen is not offered\nsecond line", 1U << 8,
+		    ENDED_BY_ITSELF, ERROR_TOOL_INVALID, "import: env.?[2Jopen is not offered" },
+		{ "", "", 1U << 8, ENDED_BY_ITSELF, ERROR_TOOL_INVALID, "" },
+		{ "x", "", SIGKILL, ENDED_CPU, ERROR_TOOL_INVALID,
+		    "module: it takes too long to compile" },
+		{ "x", "", SIGKILL, ENDED_WALL, ERROR_TOOL_INVALID,
+		    "module: it takes too long to compile" },
+		{ "x", "", SIGKILL, ENDED_MEMORY, ERROR_TOOL_INVALID,
+		    "module: it takes too much memory to compile" },
+		{ "x", "", SIGSEGV, ENDED_BY_ITSELF, ERROR_TOOL_INVALID,
+		    "module: the compiler did not survive it" },
+		/* It says that it is done, and is not. */
+		{ "", ENGINE "\n", 0, ENDED_BY_ITSELF, ERROR_INTERNAL, "" },
+		{ "x", "", 0, ENDED_BY_ITSELF, ERROR_INTERNAL, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct call c;
+
+		(void)world_reset(NULL);
+		build_open(&c, world.module, SPAN_EMPTY);
+		until(world.compile_starts == 1);
+		fake_compile_exit(
+		    0, rows[i].artefact, rows[i].line, rows[i].wait_status, rows[i].ended);
+		until(call_over(&c));
+		if (!c.failed || c.f.error != rows[i].error ||
+		    strcmp(c.text, rows[i].reason) != 0) {
+			print_error("row %zu: %d %u %s\n", i, c.failed, c.f.error, c.text);
+			assert_true(false);
+		}
+		assert_int_equal(world.builts, 0);
+		until(world.dones == 1);
+		assert_int_equal(world.done.error, rows[i].error);
+		call_done(&c);
+	}
+}
+
+static void
+builds_are_bounded(void **state)
+{
+	struct call calls[BUILDS_MAX + 2];
+	size_t refused = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(calls); i++)
+		build_open(&calls[i], world.module, SPAN_EMPTY);
+	until(world.compile_starts == ES_COMPILES_MAX);
+	world_wait(50);
+	for (size_t i = 0; i < COUNT(calls); i++)
+		refused += calls[i].failed && calls[i].f.error == ERROR_OVERLOADED;
+	assert_int_equal(refused, 2);
+	assert_int_equal(world.compile_starts, ES_COMPILES_MAX);
+	/* One whose client leaves while it is compiled, one while it waits. */
+	call_done(&calls[0]);
+	call_done(&calls[BUILDS_MAX - 1]);
+	until(world.kills == 1);
+	for (size_t left = BUILDS_MAX - 2, i = 0; left > 0; i = !i) {
+		if (world.compiles[i].used) {
+			fake_compile_exit((uint32_t)i, "compiled", ENGINE "\n", 0, ENDED_BY_ITSELF);
+			left--;
+		}
+		world_turn();
+	}
+	for (size_t i = 1; i < BUILDS_MAX - 1; i++) {
+		until(call_over(&calls[i]));
+		assert_true(calls[i].result);
+		call_done(&calls[i]);
+	}
+	call_done(&calls[BUILDS_MAX]);
+	call_done(&calls[BUILDS_MAX + 1]);
+}
+
+static void
+the_store_says_no(void **state)
+{
+	struct call c;
+
+	(void)state;
+	world.kept_error = ERROR_TOOL_COUNT;
+	build_open(&c, SPAN_EMPTY, world.native);
+	until(call_over(&c));
+	assert_true(c.failed && c.f.error == ERROR_TOOL_COUNT);
+	call_done(&c);
+}
+
+static void
+native_parts(void **state)
+{
+	static const struct {
+		struct span bytes;
+		bool ok;
+	} rows[] = {
+		{ SPAN_LIT("#!/bin/sh\n"), true },
+		{ SPAN_LIT("#! /bin/sh\n"), false },
+		{ SPAN_LIT("echo"), false },
+		{ SPAN_LIT("\177ELF"), false },
+		{ SPAN_LIT("\0asm\1\0\0\0"), false },
+	};
+	auto_buf struct buf self = BUF_INIT(64U << 20);
+	auto_buf struct buf probe = BUF_INIT(64U << 20);
+	char path[512];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(native_fault(rows[i].bytes) == NULL, rows[i].ok);
+	path[n < 0 ? 0 : n] = '\0';
+	must(io_read_file(AT_FDCWD, path, &self));
+	assert_string_equal(native_fault(buf_span(&self)), "native: not a static program");
+	(void)strcpy(strrchr(path, '/'), "/worker-probe");
+	must(io_read_file(AT_FDCWD, path, &probe));
+	assert_null(native_fault(buf_span(&probe)));
+	assert_string_equal(native_fault(span_of(probe.ptr, probe.len / 2)), "native: cut off");
+	probe.ptr[18] = 183; /* aarch64 */
+	assert_string_equal(native_fault(buf_span(&probe)), "native: not for x86-64");
+}
+
+static void
+scripts(void **state)
+{
+	static const struct {
+		struct span env;
+		const char *text; /* NULL: refused */
+	} rows[] = {
+		{ SPAN_EMPTY, "chmod +x ./tool && exec ./tool\n" },
+		{ SPAN_LIT("A=b\0"), "export A='b'\nchmod +x ./tool && exec ./tool\n" },
+		{ SPAN_LIT("A='; rm\0_B1=\0"),
+		    "export A=''\\''; rm'\nexport _B1=''\nchmod +x ./tool && exec ./tool\n" },
+		{ SPAN_LIT("A"), NULL },
+		{ SPAN_LIT("=b\0"), NULL },
+		{ SPAN_LIT("1A=b\0"), NULL },
+		{ SPAN_LIT("A;id=b\0"), NULL },
+		{ SPAN_LIT("A=b"), NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		auto_buf struct buf out = BUF_INIT(4096);
+		struct status st = tool_script(rows[i].env, &out);
+
+		assert_int_equal(is_ok(st), rows[i].text != NULL);
+		if (is_ok(st))
+			assert_true(says(&out, rows[i].text));
+	}
+}
+
+/* ---- gVisor ---- */
+
+static void
+put_frame(int fd, char type, struct span payload)
+{
+	uint8_t head[5] = { (uint8_t)type, 0, 0, 0, (uint8_t)payload.len };
+
+	must(io_write_all(fd, span_of(head, sizeof(head))));
+	must(io_write_all(fd, payload));
+}
+
+static void
+a_native_part_runs_in_a_sandbox(void **state)
+{
+	static const char done[] = "\0\0\0\1\0\0\0\0\0\0\0";
+	uint8_t frames[512];
+	struct fake_sandbox *s = NULL;
+	struct grant g = tool_grant();
+	struct call c;
+	ssize_t n;
+
+	(void)state;
+	until(world.sandboxes[0].used || world.sandboxes[1].used);
+	s = world.sandboxes[0].used ? &world.sandboxes[0] : &world.sandboxes[1];
+	put_frame(s->fds[3], 'R', SPAN_LIT("\1sh"));
+	world.env = "A=it's";
+	g.tool.sandbox = TOOL_GVISOR;
+	g.tool.time_ms = 1234;
+	g.tool.memory_mb = 99;
+	g.keep = 1; /* not for tools */
+	must(sha256(world.native, g.tool.artefact));
+	call_open(&c, &g, SPAN_LIT("{\"x\":2}"));
+	until(c.sandbox[0] != '\0');
+	n = read(s->fds[0], frames, sizeof(frames));
+	assert_true(n > 0);
+	assert_non_null(memmem(frames, (size_t)n, "f\0\0\0\4tool", 9));
+	assert_non_null(memmem(frames, (size_t)n, world.native.ptr, world.native.len));
+	assert_non_null(memmem(frames, (size_t)n, "export A='it'\\''s'\n", 19));
+	assert_non_null(memmem(frames, (size_t)n, "i\0\0\0\7{\"x\":2}", 12));
+	/* One shot, no files back. */
+	assert_non_null(memmem(frames, (size_t)n, "r\0\0\0\20\0\0\0\1\0\0\0\2\0\0\0\0", 17));
+	until(world.armed.wall_ms == 1234);
+	assert_int_equal(world.armed.memory_mb, 99);
+	must(io_write_all(s->fds[1], SPAN_LIT("{\"y\":4}")));
+	put_frame(s->fds[3], 'E', span_of(done, 12));
+	fake_exit(world.armed.slot, ENDED_BY_ITSELF, 0);
+	until(call_over(&c));
+	assert_true(c.result && c.r.status == RUN_EXIT);
+	assert_true(says(&c.out, "{\"y\":4}"));
+	assert_true(strncmp(c.sandbox, "gvisor:sh-", 10) == 0);
+	call_done(&c);
+}
+
+/* ---- peers that go ---- */
+
+static void
+without_a_spawner(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c, b;
+
+	(void)state;
+	g.tool.time_ms = 30000;
+	world.manner = SILENT;
+	world.manners = 1;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	build_open(&b, world.module, SPAN_EMPTY);
+	until(c.sandbox[0] != '\0' && world.compile_starts == 1);
+	link_free(world.spawner);
+	for (size_t i = 0; i < ES_WORKERS_MAX; i++) {
+		link_free(world.workers[i].link);
+		world.workers[i] = (struct fake_worker){ .used = false };
+	}
+	for (size_t i = 0; i < COUNT(world.compiles); i++)
+		world.compiles[i].used = false;
+	until(call_over(&c) && call_over(&b));
+	assert_true(c.failed && c.f.error == ERROR_UNAVAILABLE);
+	assert_true(b.failed && b.f.error == ERROR_UNAVAILABLE);
+	call_done(&c);
+	call_done(&b);
+	memset(world.sandboxes, 0, sizeof(world.sandboxes));
+	world_spawner();
+	world_wait(20);
+	g = tool_grant();
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	call_done(&c);
+}
+
+static void
+without_an_authority(void **state)
+{
+	struct grant g = tool_grant();
+	struct call c, b, w;
+
+	(void)state;
+	g.tool.time_ms = 30000;
+	world.manner = SILENT;
+	world.manners = 1;
+	world.mute_store = world.mute_kept = true;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(c.sandbox[0] != '\0');
+	g = tool_grant();
+	g.tool.id = 500; /* waits for the store */
+	call_open(&w, &g, SPAN_LIT("{}"));
+	build_open(&b, SPAN_EMPTY, world.native);
+	until(world.builts == 1 && world.gets >= 1);
+	link_free(world.authority);
+	world.authority = NULL;
+	until(call_over(&c) && call_over(&w) && call_over(&b));
+	assert_true(c.failed && c.f.error == ERROR_UNAVAILABLE);
+	assert_true(w.failed && w.f.error == ERROR_UNAVAILABLE);
+	assert_true(b.failed && b.f.error == ERROR_UNAVAILABLE);
+	call_done(&c);
+	call_done(&w);
+	call_done(&b);
+	(void)world_reset(NULL);
+	world_authority();
+	world_wait(20);
+	g = tool_grant();
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	call_done(&c);
+}
+
+/* Nothing grows: descriptors, nor memory. */
+static void
+many_calls(void **state)
+{
+	enum { CALLS = 3000, KINDS = 90 };
+	char path[64];
+	size_t fds[2] = { 0, 0 };
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)world.p.pid);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < CALLS; i++) {
+			struct grant g = tool_grant();
+			struct call c;
+
+			g.tool.id = 1000 + i % KINDS; /* more than are kept */
+			call_once(&c, &g, "{}");
+			assert_true(c.result);
+			call_done(&c);
+		}
+		for (int fd = 0; fd < 4096; fd++) {
+			char one[96];
+
+			(void)snprintf(one, sizeof(one), "%s/%d", path, fd);
+			fds[round] += readlink(one, path + sizeof(path) - 1, 0) >= 0 ||
+				      access(one, F_OK) == 0;
+		}
+	}
+	assert_true(fds[1] <= fds[0] + 2);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, world_reset)
+	const struct CMUnitTest tests[] = {
+		T(native_parts),
+		T(scripts),
+		T(a_call),
+		T(ends_are_exact),
+		T(an_answer_too_many_ends_the_worker),
+		T(one_that_does_not_start),
+		T(forged_parts),
+		T(many_ask_for_a_part_once),
+		T(another_engine),
+		T(a_compiler_that_is_not_the_workers),
+		T(a_client_that_leaves),
+		T(a_turn_ends_when_its_call_has),
+		T(tenants_are_apart),
+		T(the_queue_is_bounded),
+		T(all_that_it_may_say),
+		T(the_grant_is_for_this_and_no_other),
+		T(a_version_is_built),
+		T(a_version_is_refused),
+		T(builds_are_bounded),
+		T(the_store_says_no),
+		T(a_native_part_runs_in_a_sandbox),
+		T(without_a_spawner),
+		T(without_an_authority),
+		T(many_calls),
+	};
+
+	return cmocka_run_group_tests(tests, world_open, world_close);
+}
