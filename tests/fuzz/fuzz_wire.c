@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <daemon/tables.h>
+#include <wire/executor_wasm.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,12 +16,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena arena = ARENA_INIT(4U << 20);
 	struct buf out = BUF_INIT(WIRE_PAYLOAD_MAX * 2);
 	const struct wire_edge *edge;
+	size_t which;
 	const struct wire_msg *m;
 	void *msg;
 
 	if (size < 2)
 		return 0;
-	edge = daemon_edges[data[0] % EDGE_COUNT];
+	which = data[0] % (EDGE_COUNT + 1); /* the last is the workers', which is no daemon's */
+	edge = which < EDGE_COUNT ? daemon_edges[which] : &ew_edge;
 	m = &edge->msgs[data[1] % edge->nmsgs];
 	if (m->name == NULL)
 		return 0;
