@@ -192,9 +192,10 @@ judge(struct compile *c, const struct es_exited *m, struct compiled *out)
 		read_line(c, out->reason);
 		return;
 	}
+	/* Its own limits end it by a signal, too. */
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		diag(DIAG_WARN, "the compiler ended with status %#x", m->wait_status);
-		refuse(out, ERROR_TOOL_INVALID, "module: the compiler did not survive it");
+		refuse(out, ERROR_TOOL_INVALID, "module: it takes too much to compile");
 		return;
 	}
 	if (!is_ok(take_artefact(c, out))) {

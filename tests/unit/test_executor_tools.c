@@ -526,7 +526,7 @@ a_version_is_refused(void **state)
 		{ "x", "", SIGKILL, ENDED_MEMORY, ERROR_TOOL_INVALID,
 		    "module: it takes too much memory to compile" },
 		{ "x", "", SIGSEGV, ENDED_BY_ITSELF, ERROR_TOOL_INVALID,
-		    "module: the compiler did not survive it" },
+		    "module: it takes too much to compile" },
 		/* It says that it is done, and is not. */
 		{ "", ENGINE "\n", 0, ENDED_BY_ITSELF, ERROR_INTERNAL, "" },
 		{ "x", "", 0, ENDED_BY_ITSELF, ERROR_INTERNAL, "" },
