@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define GATEWAY_PEER 5
 #define ENGINE "engine-1"
@@ -94,6 +95,10 @@ static struct {
 	struct ae_built built;
 	char built_manifest[64], built_engine[64], built_module[64], built_upload[512];
 	struct ae_rebuilt rebuilt;
+	/* Real workers, by a real spawner; what is built is what the store has. */
+	bool real;
+	struct process spawner_process;
+	struct buf kept_upload, kept_artefact;
 } world;
 
 struct call {
@@ -436,6 +441,36 @@ read_fd(int fd, char *text, size_t size)
 }
 
 static inline void
+keep_fd(int fd, struct buf *out)
+{
+	size_t len = 0;
+
+	must(memfd_check(fd, TOOL_ARTEFACT_MAX, &len));
+	buf_done(out);
+	*out = BUF_INIT(TOOL_ARTEFACT_MAX);
+	must(buf_reserve(out, len + 1));
+	must(memfd_read(fd, 0, out->ptr, len));
+	out->len = len;
+}
+
+static inline void
+keep_version(int upload, int artefact)
+{
+	static struct arena arena;
+	struct tool_upload up;
+
+	arena = ARENA_INIT(1U << 20);
+	keep_fd(upload, &world.kept_upload);
+	keep_fd(artefact, &world.kept_artefact);
+	must(wire_decode(&tool_upload_table, buf_span(&world.kept_upload), &arena, &up));
+	world.module = up.module;
+	world.native = up.native;
+	world.artefact = buf_span(&world.kept_artefact);
+	world.engine = world.built_engine;
+	arena_done(&arena);
+}
+
+static inline void
 on_built(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct ae_kept kept = { (uint16_t)world.kept_error, 9, 4 };
@@ -447,8 +482,12 @@ on_built(struct link *l, uint64_t id, const void *msg, void *ctx)
 	must(
 	    span_to_cstr(world.built.manifest, world.built_manifest, sizeof(world.built_manifest)));
 	must(span_to_cstr(world.built.engine, world.built_engine, sizeof(world.built_engine)));
-	read_fd(upload, world.built_upload, sizeof(world.built_upload));
-	read_fd(artefact, world.built_module, sizeof(world.built_module));
+	if (world.real) {
+		keep_version(upload, artefact);
+	} else {
+		read_fd(upload, world.built_upload, sizeof(world.built_upload));
+		read_fd(artefact, world.built_module, sizeof(world.built_module));
+	}
 	if (!world.mute_kept)
 		must(link_send(l, id, AE_KEPT, &kept));
 }
@@ -505,6 +544,24 @@ connect_peer(enum edge edge, const struct wire_edge *wire, bool a_end, uint32_t 
 	must(link_new(&world.loop, fds[0], wire, a_end, ops, ret, ret));
 }
 
+/* The true one gets its end by its own control link. */
+static inline void
+world_real_spawner(void)
+{
+	struct ctl_peer m = { .edge = EDGE_EXECUTOR_SPAWNER, .peer_id = 2 };
+	int fds[2];
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	process_start(&world.spawner_process, &world.loop, "spawner");
+	must(link_send_fds(world.p.control, 0, CTL_PEER, &m, &fds[0], 1));
+	m.peer_id = 1;
+	must(link_send_fds(world.spawner_process.control, 0, CTL_PEER, &m, &fds[1], 1));
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	process_go(&world.spawner_process);
+}
+
 static inline void
 world_spawner(void)
 {
@@ -515,12 +572,6 @@ static inline void
 world_authority(void)
 {
 	connect_peer(EDGE_AUTHORITY_EXECUTOR, &ae_edge, true, 3, &authority_ops, &world.authority);
-}
-
-static inline void
-turn_loop(void *unused)
-{
-	(void)unused;
 }
 
 static inline void
@@ -572,9 +623,9 @@ world_open(void **state)
 	    "policies: { default: { endpoints: \"*\", models: \"*\", tools: \"*\", "
 	    "languages: \"*\" } }\n"
 	    "engines: { runsc: /bin/true, image: /bin/true, manifest: /bin/true }\n"
-	    "sandboxes: { sh: { pool: 1, memory_mb: 512, wall_s: 9 } }\n"
+	    "sandboxes: { sh: { pool: %u, memory_mb: 512, wall_s: 9 } }\n"
 	    "wasm: { workers: %u, idle_s: %u }\n",
-	    WORKERS, IDLE_S);
+	    world.real ? 0 : 1, WORKERS, IDLE_S);
 	if (!is_ok(conf_parse(span_str(yaml), &conf, error)))
 		print_error("%s\n", error);
 	assert_non_null(conf);
@@ -585,7 +636,10 @@ world_open(void **state)
 	(void)uv_loop_init(&world.loop);
 	process_start(&world.p, &world.loop, "executor");
 	world_authority();
-	world_spawner();
+	if (world.real)
+		world_real_spawner();
+	else
+		world_spawner();
 	connect_peer(
 	    EDGE_GATEWAY_EXECUTOR, &ge_edge, true, GATEWAY_PEER, &gateway_ops, &world.gateway);
 	process_go(&world.p);
@@ -595,8 +649,10 @@ world_open(void **state)
 static inline int
 world_close(void **state)
 {
+	int status = process_drain(&world.p);
+
 	(void)state;
-	return process_drain(&world.p);
+	return world.real ? status | process_drain(&world.spawner_process) : status;
 }
 
 /* As new: idle workers stay. */
@@ -610,6 +666,8 @@ world_reset(void **state)
 	world.get_error = world.kept_error = ERROR_NONE;
 	world.forged = world.cut = world.unsealed = world.mute_store = world.no_fd = false;
 	world.mute_kept = world.keep_dead = false;
+	if (world.real)
+		return 0; /* its store has what was pushed */
 	world.module = SPAN_LIT("\0asm module");
 	world.artefact = SPAN_LIT("compiled");
 	world.native = SPAN_LIT("#!/bin/sh\ncat\n");

@@ -102,9 +102,10 @@ static const struct link_rule process_rules[] = {
 };
 static const struct link_ops process_ops = { process_rules, COUNT(process_rules), process_on_gone };
 
-/* Where the binary is, if not where it was built; and its configuration. */
+/* Where the binary is, if not where it was built; its configuration; its instance. */
 static const char *process_folder;
 static struct span process_config;
+static const char *process_instance = "0123456789ab";
 
 /* build/src/<name>/<name>, from build/tests/unit/test_… */
 static inline void
@@ -174,7 +175,7 @@ process_peer(struct process *p, enum edge edge, const struct wire_edge *wire, ui
 static inline void
 process_start(struct process *p, uv_loop_t *loop, const char *name)
 {
-	const struct ctl_start m = { .instance = SPAN_LIT("0123456789ab"),
+	const struct ctl_start m = { .instance = span_str(process_instance),
 		.uid = PROCESS_UID,
 		.uid_base = PROCESS_UID,
 		.peer_id = 77,
