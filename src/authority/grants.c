@@ -74,6 +74,7 @@ grant_run(struct turn *t, struct span language, uint32_t body_len, const uint8_t
 {
 	struct grant g = grant_for(t, language, body_len, digest);
 
+	g.kind = GRANT_RUN;
 	g.keep = keep;
 	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->executor, AE_GRANT, &g));

@@ -6,6 +6,7 @@
  *
  *	rig LIBEXEC CONFIG.yaml
  *	run ID LANGUAGE TURN KEEP NOTEBOOK TIMEOUT_MS HEX_CODE HEX_STDIN
+ *	tool ID TURN TIME_MS MEMORY_MB OUTPUT_KB HEX_NATIVE HEX_ARGUMENTS
  *	cancel ID | replay ID | turn-end TURN | close
  *
  * Runs in: tests, as root. Trusts: its caller.
@@ -13,6 +14,7 @@
 #include <base/clock.h>
 #include <base/encode.h>
 #include <base/io.h>
+#include <base/memfd.h>
 #include <base/rand.h>
 #include <conf/conf.h>
 #include <crypto/crypto.h>
@@ -55,6 +57,7 @@ static int ready;
 static struct link *authority, *gateway;
 static struct rig_run runs[RUNS_MAX];
 static struct buf line;
+static struct buf native; /* of the last tool: what the store would have */
 
 static void
 must(struct status st, const char *what)
@@ -115,11 +118,25 @@ on_link_closed(struct link *l, struct status why, void *ctx)
 	exit(3);
 }
 
+static void
+on_artefact_get(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct ae_artefact m = { .env = span_of("GREETING=it's me", sizeof("GREETING=it's me")) };
+	int fd = -1;
+
+	(void)msg, (void)ctx;
+	must(sha256(buf_span(&native), m.digest), "digest");
+	must(memfd_of("native", buf_span(&native), &fd), "native");
+	must(link_send_fds(l, id, AE_ARTEFACT, &m, &fd, 1), "artefact");
+	(void)close(fd);
+}
+
 static const struct link_rule authority_rules[] = {
+	{ AE_ARTEFACT_GET, 0, on_artefact_get },
 	{ AE_DONE, 0, on_adone },
 	{ AE_TURN_ENDED, 0, on_aturn_ended },
 };
-static const struct link_ops authority_ops = { authority_rules, 2, on_link_closed };
+static const struct link_ops authority_ops = { authority_rules, 3, on_link_closed };
 static const struct link_ops gateway_ops = { NULL, 0, on_link_closed };
 
 static void
@@ -323,45 +340,90 @@ send_late(const struct grant *g)
 	(void)uv_timer_start(&late.timer, on_late, late.ms, 0);
 }
 
+/* `body` of r is the request that `g` is for. */
 static void
-grant_and_open(struct rig_run *r, const struct run_request *req, uint64_t turn, uint8_t keep)
+grant_and_open(struct rig_run *r, struct grant *g)
 {
-	struct grant g = { .turn = turn,
-		.gateway = GATEWAY_PEER,
-		.tenant = SPAN_LIT("acme"),
-		.user = SPAN_LIT("ann"),
-		.target = req->language,
-		.keep = keep,
-		.expires_ms = GRANT_TTL_MS };
+	g->gateway = GATEWAY_PEER;
+	g->tenant = SPAN_LIT("acme");
+	g->user = SPAN_LIT("ann");
+	g->expires_ms = GRANT_TTL_MS;
+	must(rand_bytes(g->grant, sizeof(g->grant)), "grant");
+	must(sha256(buf_span(&r->body), g->digest), "digest");
+	g->body_len = (uint32_t)r->body.len;
+	if (late.ms > 0) {
+		send_late(g);
+	} else {
+		must(link_send(authority, 0, AE_GRANT, g), "grant");
+		link_flush(authority);
+	}
+	memcpy(r->open.grant, g->grant, sizeof(g->grant));
+	r->open.body_len = g->body_len;
+	must(stream_open(gateway, GE_OPEN, &r->open, &stream_ops, r, &r->stream), "open");
+	write_body(r->stream, r);
+}
 
+static void
+begin(struct rig_run *r)
+{
 	r->body = BUF_INIT(RUN_BLOB_MAX);
 	r->files = BUF_INIT(RUN_BLOB_MAX);
 	r->sent = 0;
 	r->opened_ns = clock_mono_ns();
+}
+
+static void
+open_run(struct rig_run *r, const struct run_request *req, uint64_t turn, uint8_t keep)
+{
+	struct grant g = { .kind = GRANT_RUN, .turn = turn, .target = req->language, .keep = keep };
+
+	begin(r);
 	must(wire_encode(&run_request_table, req, &r->body), "request");
-	must(rand_bytes(g.grant, sizeof(g.grant)), "grant");
-	must(sha256(buf_span(&r->body), g.digest), "digest");
-	g.body_len = (uint32_t)r->body.len;
-	if (late.ms > 0) {
-		send_late(&g);
-	} else {
-		must(link_send(authority, 0, AE_GRANT, &g), "grant");
-		link_flush(authority);
-	}
-	memcpy(r->open.grant, g.grant, sizeof(g.grant));
-	r->open.body_len = g.body_len;
-	must(stream_open(gateway, GE_OPEN, &r->open, &stream_ops, r, &r->stream), "open");
-	write_body(r->stream, r);
+	grant_and_open(r, &g);
+}
+
+static void
+unhex(const char *hex, struct buf *out)
+{
+	buf_clear(out);
+	must(buf_reserve(out, strlen(hex) / 2 + 1), "hex");
+	out->len = strlen(hex) / 2;
+	must(hex_decode(span_str(hex), out->ptr, out->len), "hex");
+}
+
+/* words: tool ID TURN TIME_MS MEMORY_MB OUTPUT_KB HEX_NATIVE HEX_ARGUMENTS */
+static void
+open_tool(struct rig_run *r, char *const *words)
+{
+	static uint64_t id;
+	struct buf arguments = BUF_INIT(TOOL_ARGUMENTS_MAX);
+	struct grant g = { .kind = GRANT_TOOL,
+		.turn = strtoull(words[2], NULL, 10),
+		.target = SPAN_LIT("tool"),
+		.tool = { .id = ++id,
+		    .sandbox = TOOL_GVISOR,
+		    .time_ms = (uint32_t)strtoul(words[3], NULL, 10),
+		    .memory_mb = (uint32_t)strtoul(words[4], NULL, 10),
+		    .output_kb = (uint32_t)strtoul(words[5], NULL, 10) } };
+	struct tool_request req;
+
+	native.max = TOOL_NATIVE_MAX;
+	unhex(words[6], &native);
+	unhex(words[7], &arguments);
+	req.arguments = buf_span(&arguments);
+	r->id = (unsigned)strtoul(words[1], NULL, 10);
+	begin(r);
+	must(sha256(buf_span(&native), g.tool.artefact), "digest");
+	must(wire_encode(&tool_request_table, &req, &r->body), "request");
+	grant_and_open(r, &g);
+	buf_done(&arguments);
 }
 
 /* The same grant again: it must be refused. */
 static void
 replay(struct rig_run *r)
 {
-	r->opened_ns = clock_mono_ns();
-	r->body = BUF_INIT(RUN_BLOB_MAX);
-	r->files = BUF_INIT(RUN_BLOB_MAX);
-	r->sent = 0;
+	begin(r);
 	must(stream_open(gateway, GE_OPEN, &r->open, &stream_ops, r, &r->stream), "open");
 }
 
@@ -395,23 +457,20 @@ on_line(char *text)
 	}
 	if (strcmp(words[0], "replay") == 0)
 		replay(r);
+	if (n == 8 && strcmp(words[0], "tool") == 0)
+		open_tool(r, words);
 	if (n < 8 || strcmp(words[0], "run") != 0)
 		return;
 	r->id = (unsigned)strtoul(words[1], NULL, 10);
 	req.language = span_str(words[2]);
 	req.notebook = words[5][0] == '1';
 	req.timeout_ms = (uint32_t)strtoul(words[6], NULL, 10);
-	must(buf_reserve(&code, strlen(words[7]) / 2 + 1), "code");
-	code.len = strlen(words[7]) / 2;
-	must(hex_decode(span_str(words[7]), code.ptr, code.len), "code");
-	if (n > 8) {
-		must(buf_reserve(&input, strlen(words[8]) / 2 + 1), "stdin");
-		input.len = strlen(words[8]) / 2;
-		must(hex_decode(span_str(words[8]), input.ptr, input.len), "stdin");
-	}
+	unhex(words[7], &code);
+	if (n > 8)
+		unhex(words[8], &input);
 	req.code = buf_span(&code);
 	req.input = buf_span(&input);
-	grant_and_open(r, &req, strtoull(words[3], NULL, 10), words[4][0] == '1');
+	open_run(r, &req, strtoull(words[3], NULL, 10), words[4][0] == '1');
 	buf_done(&code);
 	buf_done(&input);
 }

@@ -107,6 +107,13 @@ class Rig:
                   code.encode().hex(), stdin.encode().hex())
         return self.count
 
+    def tool(self, native, arguments="{}", time_ms=5000, memory_mb=64, output_kb=64):
+        """A call of a user's tool in gVisor: the bytes of its native part, one JSON value."""
+        self.count += 1
+        self.send("tool", self.count, self.count, time_ms, memory_mb, output_kb, native.hex(),
+                  arguments.encode().hex())
+        return self.wait(self.count)
+
     def wait(self, number, kinds=("result", "failed"), timeout=60):
         out = {"stdout": b"", "stderr": b""}
         until = time.monotonic() + timeout

@@ -3,6 +3,7 @@
 import os
 import signal
 import struct
+import subprocess
 import time
 
 import pytest
@@ -81,6 +82,46 @@ def test_every_end_is_named(rig, language, code, status, exit_code):
     assert result["exit_code"] == exit_code
     done = rig.event("done")
     assert (done["error"], done["status"]) == (0, status)
+
+
+SUM = b"""#!/usr/bin/python3
+import json, os, sys
+print(json.dumps({"sum": sum(json.load(sys.stdin)["of"]), "env": os.environ["GREETING"]}), end="")
+"""
+
+
+def test_a_native_tool_script(rig):
+    result = rig.tool(SUM, '{"of": [1, 2, 39]}')
+    assert (result["event"], result["status"], result["exit_code"]) == ("result", "exit", 0), result
+    assert result["stdout"] == b'{"sum": 42, "env": "it\'s me"}'
+
+
+def test_a_native_tool_binary(rig, tmp_path):
+    source, binary = tmp_path / "t.c", tmp_path / "t"
+    source.write_text("#include <stdio.h>\nint main(void){char b[64];"
+                      "size_t n = fread(b, 1, sizeof b, stdin);"
+                      "fwrite(b, 1, n, stdout); fputs(\"log\", stderr); return 0;}")
+    subprocess.run(["gcc", "-static", "-O2", "-s", "-o", binary, source], check=True)
+    result = rig.tool(binary.read_bytes(), '{"x":1}')
+    assert (result["status"], result["stdout"], result["stderr"]) == ("exit", b'{"x":1}', b"log"), result
+
+
+NATIVE_ENDS = [
+    (b"#!/bin/sh\nexit 9\n", "exit", 9),
+    (b"#!/bin/sh\nkill -9 $$\n", "signal", 9),
+    (b"#!/bin/sh\nsleep 60\n", "timeout", 0),
+    (b"#!/bin/sh\nyes\n", "output", 0),
+    (b"#!/usr/bin/python3\na = bytearray(300 << 20)\nprint(len(a))\n", "memory", 0),
+    (b"#!/no/such\n", "exit", 127),
+    (b"\x7fELF cut", "exit", 126),
+]
+
+
+@pytest.mark.parametrize("native, status, exit_code", NATIVE_ENDS)
+def test_every_end_of_a_native_tool(rig, native, status, exit_code):
+    result = rig.tool(native, time_ms=1500 if status == "timeout" else 20000)
+    assert (result["event"], result["status"], result["exit_code"]) == ("result", status, exit_code), \
+        result
 
 
 def test_output_comes_as_it_is_written(rig):
