@@ -55,9 +55,9 @@ reason_clean(struct span text, char out[TOOL_REASON_MAX + 1])
 	size_t n = 0;
 
 	for (; n < text.len && n < TOOL_REASON_MAX; n++) {
-		uint8_t c = text.ptr[n];
-
-		out[n] = c >= 0x20 && c < 0x7f ? (char)c : '?';
+		out[n] = '?';
+		if (text.ptr[n] >= 0x20 && text.ptr[n] < 0x7f)
+			out[n] = (char)text.ptr[n];
 	}
 	out[n] = '\0';
 }
