@@ -147,11 +147,12 @@ compile_exited(struct executor *ex, const struct es_exited *m)
 {
 	struct tools *t = ex->tools;
 	const uint32_t index = m->slot - SLOT_FIRST;
-	struct compile *c = t->compiling[index];
 	struct compiled out = { .fd = -1 };
+	struct compile *c;
 
-	if (c == NULL)
+	if (t->compiling[index] == NULL)
 		diag_fatal("spawner broke the protocol: slot %u ended twice", m->slot);
+	c = t->compiling[index];
 	t->compiling[index] = NULL;
 	t->compile_stuck[index] = m->stuck != 0;
 	judge(c, m, &out);
