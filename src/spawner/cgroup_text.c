@@ -80,7 +80,7 @@ dirs_count(struct cgroups *cg)
 static struct span
 line_next(struct span *text)
 {
-	const uint8_t *nl = memchr(text->ptr, '\n', text->len);
+	const uint8_t *nl = text->len == 0 ? NULL : memchr(text->ptr, '\n', text->len);
 	size_t len = nl == NULL ? text->len : (size_t)(nl - text->ptr);
 	struct span line = span_of(text->ptr, len);
 

@@ -662,7 +662,8 @@ world_reset(void **state)
 	(void)state;
 	world.manner = GOOD;
 	world.manners = world.starts = world.compile_starts = world.kills = 0;
-	world.gets = world.builts = world.rebuilts = world.dones = world.turn_ends = 0;
+	world.unloads = world.gets = world.builts = world.rebuilts = world.dones = world.turn_ends =
+	    0;
 	world.get_error = world.kept_error = ERROR_NONE;
 	world.forged = world.cut = world.unsealed = world.mute_store = world.no_fd = false;
 	world.mute_kept = world.keep_dead = false;

@@ -788,6 +788,31 @@ without_an_authority(void **state)
 	call_done(&c);
 }
 
+/* A worker holds so many modules and no more: the one used longest ago goes. */
+static void
+a_worker_full_of_modules(void **state)
+{
+	char text[32];
+
+	(void)state;
+	for (unsigned i = 0; i < EW_MODULES_MAX + 6; i++) {
+		struct grant g;
+		struct call c;
+
+		(void)snprintf(text, sizeof(text), "compiled %u", i);
+		world.artefact = span_str(text);
+		g = tool_grant();
+		g.tenant = SPAN_LIT("many");
+		g.tool.id = 5000 + i;
+		call_once(&c, &g, "{}");
+		assert_true(c.result);
+		assert_string_equal(world.load_text, text);
+		call_done(&c);
+	}
+	assert_int_equal(world.unloads, 6);
+	assert_int_equal(world.starts, 1);
+}
+
 /* Nothing grows: descriptors, nor memory. */
 static void
 many_calls(void **state)
@@ -847,6 +872,7 @@ main(void)
 		T(a_native_part_runs_in_a_sandbox),
 		T(without_a_spawner),
 		T(without_an_authority),
+		T(a_worker_full_of_modules),
 		T(many_calls),
 	};
 
