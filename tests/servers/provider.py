@@ -41,7 +41,7 @@ class Gone(Exception):
 
 class Provider:
     def __init__(self, authority, names=("localhost", "127.0.0.1"), tls="1.3", keys=None, days=1,
-                 plain=False, backlog=512, http="1.1", streams=100):
+                 plain=False, backlog=512, http="auto", streams=100):
         self.http, self.streams = http, streams     # "1.1", "2", or "auto": both are offered
         self.keys = keys
         self.keyless = False    # a server in the house that asks for none

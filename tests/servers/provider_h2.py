@@ -22,7 +22,7 @@ class Connection:
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding="utf-8", validate_outbound_headers=False,
             normalize_outbound_headers=False))
-        self.streams, self.tasks, self.gone = {}, set(), False
+        self.streams, self.tasks, self.gone, self.last = {}, set(), False, None
 
     async def serve(self):
         self.h2.local_settings = h2.settings.Settings(client=False, initial_values={
@@ -46,6 +46,12 @@ class Connection:
             for task in self.tasks:
                 task.cancel()
 
+    def go_away(self):
+        """What has come is answered, nothing else; the package would answer nothing at all."""
+        if self.last is None:
+            self.last = self.h2.highest_inbound_stream_id
+            self.writer.write(b"\0\0\x08\7\0\0\0\0\0" + self.last.to_bytes(4, "big") + bytes(4))
+
     def send(self):
         with contextlib.suppress(h2.exceptions.ProtocolError):
             if data := self.h2.data_to_send():
@@ -54,6 +60,8 @@ class Connection:
     def take(self, event):
         s = self.streams.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.RequestReceived):
+            if self.last is not None and event.stream_id > self.last:
+                return
             self.streams[event.stream_id] = Stream(self, event.stream_id, event.headers)
             self.provider.most_streams = max(getattr(self.provider, "most_streams", 0), len(self.streams))
         elif isinstance(event, h2.events.DataReceived):
@@ -169,9 +177,7 @@ def answer_class():
         async def finish(self, framing):
             await self.writer.data(b"", end=True)
             if self.reply.close:
-                c = self.writer.c
-                c.h2.close_connection(last_stream_id=c.h2.highest_inbound_stream_id)
-                c.send()
+                self.writer.c.go_away()
 
         async def break_off(self):
             r, c = self.reply, self.writer.c
