@@ -13,7 +13,7 @@
 #define AUDIT_VALUES_MAX 10
 #define AUDIT_STR_MAX 256
 #define AUDIT_SEALED_MAX 256
-#define AUDIT_BATCH_MAX 8 /* records in one append */
+#define AUDIT_BATCH_MAX 16 /* records in one append */
 
 enum audit_event {
 	EVENT_AUTHENTICATION = 1,
@@ -96,7 +96,8 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	    { { "tool_name", AUDIT_V_STR }, { "sandbox_type", AUDIT_V_STR },
 		{ "language", AUDIT_V_STR }, { "size_bytes", AUDIT_V_U64 },
 		{ "sha256", AUDIT_V_STR }, { "execution_time_ms", AUDIT_V_U64 },
-		{ "success", AUDIT_V_BOOL }, { "status", AUDIT_V_STR } } },
+		{ "success", AUDIT_V_BOOL }, { "status", AUDIT_V_STR },
+		{ "tool_version", AUDIT_V_U64 }, { "tool_sha256", AUDIT_V_STR } } },
 	[EVENT_RESPONSE_RETURNED] = { "ResponseReturned", "response.return",
 	    { { "tokens_out", AUDIT_V_U64 }, { "tokens_out_estimated", AUDIT_V_BOOL },
 		{ "http_status", AUDIT_V_U64 }, { "tokens_in", AUDIT_V_U64 },

@@ -208,6 +208,80 @@ turn_of(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *k
 	return t;
 }
 
+/* Who acts on a request; NULL: nobody but us. */
+static const struct peer *
+actor_of(const struct authority *a, uint8_t endpoint)
+{
+	if (endpoint_rows[endpoint].asks_model)
+		return &a->broker;
+	if (endpoint == ENDPOINT_TOOL_REMOVE || endpoint == ENDPOINT_TOOL_CURRENT)
+		return &a->store;
+	if (endpoint == ENDPOINT_EXECUTE || endpoint == ENDPOINT_TOOL_PUSH ||
+	    endpoint == ENDPOINT_TOOL_CALL)
+		return &a->executor;
+	return NULL;
+}
+
+/* A tool of the key's own user, to be changed. */
+static enum error
+decide_change(struct turn *t, const struct ga_admit *m)
+{
+	struct tool *tool = tools_own(t->key->user, m->tool_name);
+	struct tool_version *v = tool == NULL ? NULL : tool_version_of(tool, m->tool_version);
+	struct run *r = &t->run;
+
+	if (v == NULL || (m->endpoint == ENDPOINT_TOOL_CURRENT && m->tool_version == 0))
+		return ERROR_TOOL_NOT_FOUND;
+	r->kind = RUN_OF_CHANGE;
+	r->mark = m->endpoint == ENDPOINT_TOOL_CURRENT ? TOOL_MARK_CURRENT : 0;
+	r->all = m->tool_version == 0;
+	r->tool = v;
+	tools_hold(v);
+	r->use.version = m->tool_version;
+	if (m->tool_version != 0)
+		memcpy(r->tool_digest, v->digest, sizeof(r->tool_digest));
+	return ERROR_NONE;
+}
+
+static enum error
+decide_push(struct turn *t, const struct ga_admit *m)
+{
+	enum error error = tools_decide_push(t->a, t->key, m->tool_name, m->tool_parts);
+
+	t->run.kind = RUN_OF_BUILD;
+	t->run.parts = m->tool_parts;
+	if (error == ERROR_NONE)
+		tools_limits(t->a, m->tool_name, m->tool_parts, &t->run.use);
+	return error;
+}
+
+/* What the endpoints of tools ask beyond the policy; a name that is none of ours is not kept. */
+static enum error
+decide_tool(struct turn *t, const struct ga_admit *m)
+{
+	struct tool_version *v = NULL;
+	enum error error = ERROR_NONE;
+
+	if (m->endpoint == ENDPOINT_TOOL_PUSH)
+		error = decide_push(t, m);
+	else if (m->endpoint == ENDPOINT_TOOL_REMOVE || m->endpoint == ENDPOINT_TOOL_CURRENT)
+		error = decide_change(t, m);
+	else if (m->endpoint == ENDPOINT_TOOL_CALL || m->endpoint == ENDPOINT_TOOL_GET)
+		error = m->endpoint == ENDPOINT_TOOL_GET
+			    ? tools_see(t->a, t->key, m->tool_name, m->tool_version, &v)
+			    : tools_find(t->a, t->key, m->tool_name, m->tool_version, &v);
+	else if (m->endpoint != ENDPOINT_TOOL_LIST)
+		return ERROR_NONE;
+	if (error == ERROR_NONE && m->endpoint == ENDPOINT_TOOL_CALL)
+		error = turn_run_of_tool(t, &t->run, v);
+	if (error != ERROR_NONE)
+		return error;
+	(void)snprintf(t->tool, sizeof(t->tool), "%.*s", SPAN_FMT(m->tool_name));
+	(void)snprintf(t->run.name, sizeof(t->run.name), "%.*s", SPAN_FMT(m->tool_name));
+	t->tool_version = m->tool_version;
+	return ERROR_NONE;
+}
+
 /* The whole decision, in the order in which a caller learns of it. */
 static enum error
 decide(struct turn *t, const struct ga_admit *m)
@@ -218,8 +292,7 @@ decide(struct turn *t, const struct ga_admit *m)
 		.model = m->model,
 		.language = m->language,
 		.tools = m->tools };
-	const struct peer *actor = endpoint_rows[m->endpoint].asks_model ? &a->broker
-									 : &a->executor;
+	const struct peer *actor = actor_of(a, m->endpoint);
 	enum error error;
 
 	limits_take(&t->key->holder, p != NULL ? p->limits : a->policies.user_limits,
@@ -233,11 +306,11 @@ decide(struct turn *t, const struct ga_admit *m)
 	if (m->refused != ERROR_NONE)
 		return (enum error)m->refused;
 	error = policy_decide(&a->policies, p, &d);
-	if (error != ERROR_NONE || m->endpoint == ENDPOINT_MODELS)
+	if (error == ERROR_NONE)
+		error = decide_tool(t, m);
+	if (error != ERROR_NONE)
 		return error;
-	if (m->endpoint >= ENDPOINT_TOOL_PUSH) /* no catalog of users' tools is kept here yet */
-		return ERROR_UNAVAILABLE;
-	return actor->link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
+	return actor == NULL || actor->link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
 }
 
 static void
@@ -257,27 +330,29 @@ put_intent(struct turn *t, struct batch *b, const struct record_who *who, const 
 		return;
 	}
 	/* The name of the tool is the language: both are names of the configuration by now. */
-	(void)snprintf(t->tool, sizeof(t->tool), "%.*s", SPAN_FMT(m->language));
-	(void)snprintf(t->run.language, sizeof(t->run.language), "%.*s", SPAN_FMT(m->language));
+	if (m->endpoint == ENDPOINT_EXECUTE) {
+		(void)snprintf(t->tool, sizeof(t->tool), "%.*s", SPAN_FMT(m->language));
+		(void)snprintf(
+		    t->run.language, sizeof(t->run.language), "%.*s", SPAN_FMT(m->language));
+	}
 	memcpy(t->run.digest, m->digest, sizeof(t->run.digest));
-	t->run.size_bytes = m->size_bytes;
+	t->run.size_bytes = m->endpoint == ENDPOINT_TOOL_PUSH ? m->body_len : m->size_bytes;
 	t->run.open = true;
-	(void)batch_add(b, EVENT_TOOL_EXECUTED, who, "tool", m->language);
-	batch_intent(b);
-	batch_str(b, m->language);
-	batch_text(b, "gvisor");
-	batch_str(b, m->language);
-	batch_u64(b, m->size_bytes);
-	batch_digest(b, m->digest);
-	batch_null(b);
-	batch_null(b);
-	batch_null(b);
+	turn_put_run_intent(t, &t->run, b, who);
+}
+
+/* Requests that we answer ourselves. */
+static bool
+is_answered_here(uint8_t endpoint)
+{
+	return endpoint == ENDPOINT_MODELS || endpoint == ENDPOINT_TOOL_LIST ||
+	       endpoint == ENDPOINT_TOOL_GET;
 }
 
 static void
-put_models_returned(struct batch *b, const struct record_who *who)
+put_returned(struct batch *b, const struct record_who *who, struct span endpoint)
 {
-	(void)batch_add(b, EVENT_RESPONSE_RETURNED, who, "endpoint", SPAN_LIT("models"));
+	(void)batch_add(b, EVENT_RESPONSE_RETURNED, who, "endpoint", endpoint);
 	batch_u64(b, 0);
 	batch_bool(b, false);
 	batch_u64(b, 200);
@@ -297,8 +372,8 @@ admit_append(struct turn *t, const struct ga_admit *m)
 		turn_put_error(&b, &who, t->error, endpoint, "endpoint");
 		return turn_append_batch(t, &b, APPEND_ANSWER);
 	}
-	if (m->endpoint == ENDPOINT_MODELS) {
-		put_models_returned(&b, &who);
+	if (is_answered_here(m->endpoint)) {
+		put_returned(&b, &who, endpoint);
 		return turn_append_batch(t, &b, APPEND_ANSWER);
 	}
 	put_intent(t, &b, &who, m);
@@ -311,26 +386,48 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	return OK;
 }
 
+/*
+ * The gateway lacks what the body must be made with, or its arguments checked with: it
+ * gets that, and asks again. Nothing is admitted, nothing recorded.
+ */
+static bool
+admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key)
+{
+	struct authority *a = gw->a;
+	const struct policy *p = key->policy->now;
+	uint8_t attach = p->attach & (uint8_t)~m->tools;
+	struct tool_version *v = NULL;
+	struct status st = OK;
+	bool again = false;
+
+	if (!name_set_has(&p->endpoints, span_str(endpoint_rows[m->endpoint].name)))
+		return false;
+	if (endpoint_rows[m->endpoint].takes_tools) {
+		again = attach != 0 || m->catalog != tools_catalog(a, key);
+		if (again)
+			st = tools_send_offer(a, gw->link, id, key, attach);
+	} else if (m->endpoint == ENDPOINT_TOOL_CALL && m->catalog != tools_catalog(a, key)) {
+		again = tools_find(a, key, m->tool_name, m->tool_version, &v) == ERROR_NONE;
+		if (again)
+			st = tools_send_one(a, gw->link, id, key, v);
+	}
+	if (!is_ok(st))
+		gateway_drop(gw, status_text(st));
+	return again;
+}
+
 static void
 admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key)
 {
 	const struct policy *p = key->policy->now;
-	struct ga_admitted again = { 0 };
 	struct turn *t;
 
 	if (m->endpoint < ENDPOINT_CHAT) {
 		gateway_drop(gw, "no endpoint");
 		return;
 	}
-	if (p != NULL && endpoint_rows[m->endpoint].takes_tools && m->refused == ERROR_NONE)
-		again.attach = p->attach & (uint8_t)~m->tools;
-	if (again.attach != 0) {
-		struct status st = link_send(gw->link, id, GA_ADMITTED, &again);
-
-		if (!is_ok(st))
-			gateway_drop(gw, status_text(st));
+	if (p != NULL && m->refused == ERROR_NONE && admit_again(gw, id, m, key))
 		return;
-	}
 	t = turn_of(gw, id, m, key);
 	if (t == NULL)
 		return;
@@ -393,19 +490,22 @@ admit_durable(struct turn *t, const struct turn_arg *arg)
 	struct status st;
 
 	turn_note_durable(t, arg->first_seq);
+	t->told = t->run.kind != RUN_OF_CHANGE;
 	if (turn_asks_model(t))
 		st = grant_model(t, t->body_len, t->model_off, t->digest);
+	else if (t->run.kind == RUN_OF_CHANGE)
+		st = tool_change_begin(t);
 	else
-		st = grant_run(
-		    t, span_str(t->run.language), t->body_len, t->digest, false, t->run.grant);
+		st = grant_run(t, &t->run, t->body_len, false);
 	t->deadline_ms = now_ms(t->a) + t->a->policies.turn_s * 1000ULL + TURN_GRACE_MS;
 	t->wait_until_ms = t->deadline_ms;
 	t->state = TURN_RUNNING;
 	if (is_ok(st)) {
-		t->told = true;
-		turn_answer(t, ERROR_NONE);
+		if (t->told)
+			turn_answer(t, ERROR_NONE);
 		return true;
 	}
+	t->told = false;
 	t->run.done = t->run.open;
 	t->model_call.done = t->model_call.open;
 	t->run.error = t->model_call.error = ERROR_UNAVAILABLE;

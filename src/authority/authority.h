@@ -10,6 +10,8 @@
  *	store_link.c   the key table from the store, changes to it
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
  *	grants.c       grants to broker and executor
+ *	runs.c         what executor and store do within a turn
+ *	tools.c …      users' tools: see tools.h
  *	usage.c        what requests have used, on its way to the store
  *	accesses.c     what the broker does with secrets, on record before and after
  *	secrets.c      which secrets the broker reads, and those of the store for it
@@ -29,6 +31,7 @@
 #include "record.h"
 #include "accesses.h"
 #include "secrets.h"
+#include "tools.h"
 #include "turn.h"
 #include "usage.h"
 
@@ -96,6 +99,7 @@ struct authority {
 	struct turns turns;
 	struct secret_states secrets;
 	struct accesses accesses;
+	struct tools tools;
 	struct usage usage;
 	struct management *management;
 	struct procs *procs;
@@ -170,8 +174,7 @@ void step_on_broker_gone(struct authority *a);
 /* A fresh grant for the turn, written to the process that will act. */
 MUST_USE struct status grant_model(
     struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t *digest);
-MUST_USE struct status grant_run(struct turn *t, struct span language, uint32_t body_len,
-    const uint8_t *digest, bool keep, uint8_t ret_grant[GRANT_LEN]);
+MUST_USE struct status grant_run(struct turn *t, struct run *r, uint32_t body_len, bool keep);
 
 /* ---- metrics.c, status.c ---- */
 MUST_USE struct status procs_init(struct authority *a);

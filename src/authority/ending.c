@@ -30,7 +30,7 @@ uint32_t
 ending_call_executor(struct turn *t)
 {
 	const struct turn_ref ref = { .turn = t->id };
-	bool needed = t->lease || (t->run.open && !t->run.done);
+	bool needed = t->lease || turn_runs_open(t);
 
 	t->lease = false;
 	return needed ? call(t, t->a->executor.link, AE_TURN_END, &ref) : 0;
@@ -50,8 +50,8 @@ on_ack(struct link *l, struct status st, uint16_t type, const void *msg, void *c
 	struct turn *t = ctx;
 
 	(void)l, (void)type, (void)msg;
-	if (!is_ok(st) && t->run.open && !t->run.done)
-		t->run.unknown = true;
+	if (!is_ok(st))
+		turn_runs_doubt(t);
 	if (!is_ok(st) && turn_model_runs(t))
 		t->model_call.unknown = true;
 	if (--t->acks == 0)
@@ -74,6 +74,7 @@ end_running(struct turn *t, const struct turn_arg *arg)
 	const struct ga_revoke m = { .turn = t->id, .error = (uint16_t)arg->error };
 
 	turn_answer(t, arg->error);
+	step_refuse_waiting(t, arg->error);
 	t->end_error = arg->error;
 	t->end_cause = arg->cause;
 	t->state = TURN_ENDING;
@@ -106,14 +107,26 @@ ending_acks(struct turn *t, const struct turn_arg *arg)
 		t->model_call.done = t->model_call.unknown = true;
 		t->model_call.cause = t->end_cause;
 	}
-	if (t->run.open && !t->run.done) {
-		t->run.done = t->run.unknown = true;
-		t->run.cause = t->end_cause;
-	}
+	turn_runs_end(t, true, ERROR_NONE, t->end_cause);
 	turn_release(t);
 	if (t->append == APPEND_NONE)
 		closing_begin(t);
 	return true;
+}
+
+/* Intents whose grant was never made. */
+static void
+never_granted(struct turn *t)
+{
+	for (size_t i = 0; i < turn_run_count(t); i++) {
+		struct run *r = turn_run_at(t, i);
+
+		if (!r->open || r->done || r->granted)
+			continue;
+		r->done = true;
+		r->error = t->end_error;
+		r->cause = t->end_cause;
+	}
 }
 
 /* The append that was under way when the turn ended. */
@@ -125,12 +138,8 @@ ending_append(struct turn *t, const struct turn_arg *arg)
 	else if (t->append == APPEND_ADMIT)
 		t->run.open = false; /* nothing was written, so there is nothing to close */
 	t->append = APPEND_NONE;
-	/* An intent whose grant was never made. */
-	if (t->run.open && !t->run.done) {
-		t->run.done = true;
-		t->run.error = t->end_error;
-		t->run.cause = t->end_cause;
-	}
+	turn_runs_recorded(t, false);
+	never_granted(t);
 	if (t->model_call.open && !t->model_call.done) {
 		t->model_call.done = true;
 		t->model_call.error = t->end_error;
@@ -175,7 +184,8 @@ ending_late_settle(struct turn *t, const struct turn_arg *arg)
 static bool
 intents_open(const struct turn *t)
 {
-	return (t->intent_seq != 0 || t->run.open || t->model_call.open) && !turn_intents_lost(t);
+	return (t->intent_seq != 0 || turn_runs_unrecorded(t) || t->model_call.open) &&
+	       !turn_intents_lost(t);
 }
 
 void
@@ -212,8 +222,7 @@ closing_append(struct turn *t)
 	struct record_who who;
 
 	TRY(turn_who(t, &who));
-	if (t->run.open)
-		turn_put_run_outcome(t, &b, &who);
+	turn_put_run_outcomes(t, &b, &who, true);
 	if (t->model_call.open)
 		turn_put_model_outcome(t, &b, &who);
 	if (t->end_error != ERROR_NONE)
@@ -254,6 +263,7 @@ closing_refused(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
 	t->append = APPEND_NONE;
+	turn_runs_recorded(t, false);
 	t->wait_until_ms = now_ms(t->a) + RETRY_MS;
 	return true;
 }

@@ -11,6 +11,12 @@
 
 #include <base/rand.h>
 
+static const uint8_t run_kinds[] = {
+	[RUN_OF_CODE] = GRANT_RUN,
+	[RUN_OF_TOOL] = GRANT_TOOL,
+	[RUN_OF_BUILD] = GRANT_BUILD,
+};
+
 static struct status
 random_take(struct authority *a, uint8_t *out, size_t len)
 {
@@ -59,6 +65,7 @@ grant_model(struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t
 {
 	struct grant g = grant_for(t, span_str(t->model), body_len, digest);
 
+	g.kind = GRANT_MODEL;
 	g.endpoint = t->endpoint;
 	g.model_off = model_off;
 	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
@@ -69,16 +76,23 @@ grant_model(struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t
 }
 
 struct status
-grant_run(struct turn *t, struct span language, uint32_t body_len, const uint8_t *digest, bool keep,
-    uint8_t ret_grant[GRANT_LEN])
+grant_run(struct turn *t, struct run *r, uint32_t body_len, bool keep)
 {
-	struct grant g = grant_for(t, language, body_len, digest);
+	bool code = r->kind == RUN_OF_CODE;
+	struct span target = span_str(code ? r->language : r->name);
+	struct grant g = grant_for(t, target, body_len, r->digest);
 
-	g.kind = GRANT_RUN;
+	g.kind = run_kinds[r->kind];
 	g.keep = keep;
+	g.tool = r->use;
+	if (code && tool_rules_find(&t->a->policies.tools, target)->time_is_said)
+		g.tool.time_ms = tool_rules_find(&t->a->policies.tools, target)->time_ms;
 	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->executor, AE_GRANT, &g));
-	memcpy(ret_grant, g.grant, sizeof(g.grant));
+	memcpy(r->grant, g.grant, sizeof(g.grant));
+	r->granted = true;
+	if (r->kind == RUN_OF_TOOL)
+		daemon_metric_add(METRIC_TOOL_GRANTS, 1);
 	t->lease = t->lease || keep;
 	return OK;
 }

@@ -22,6 +22,7 @@
 #define SUBJECT_SLAB (SECRET_LEN_MAX / AS_SECRET_LEN)
 
 struct turn;
+struct tool;
 
 struct user {
 	struct span tenant; /* owned, one block */
@@ -30,6 +31,7 @@ struct user {
 	uint32_t serial;
 	uint8_t subject[SUBJECT_LEN]; /* the pseudonym of audit records */
 	struct holder holder;
+	LIST_HEAD(user_tools, tool) tools; /* its own: tools.h */
 };
 
 struct key {

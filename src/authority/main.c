@@ -36,6 +36,7 @@ init(struct daemon *d)
 	TRY(turns_init(a));
 	TRY(procs_init(a));
 	TRY(usage_init(&a->usage));
+	TRY(tools_init(&a->tools));
 	a->audit_state.proc_seq = a->audit_state.kept_seq = 1;
 	peers_init(a);
 	if (fd < 0)
@@ -115,6 +116,7 @@ stop(struct daemon *d)
 	struct authority *a = d->ctx;
 
 	management_done(a);
+	tools_done(&a->tools);
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
 	usage_done(&a->usage);

@@ -39,6 +39,9 @@ static const struct link_rule broker_rules[] = {
 static const struct link_rule executor_rules[] = {
 	{ AE_DONE, 0, step_on_run_done },
 	{ AE_TURN_ENDED, 0, on_turn_ended },
+	{ AE_BUILT, 0, tools_on_built },
+	{ AE_ARTEFACT_GET, 0, tools_on_artefact_get },
+	{ AE_REBUILT, 0, tools_on_rebuilt },
 };
 #define RULES(r) .rules = r, .nrules = sizeof(r) / sizeof((r)[0])
 static const struct link_ops gateway_ops = { RULES(gateway_rules), .on_closed = on_gateway_closed };

@@ -20,10 +20,8 @@ static const struct {
 };
 #define TOOLS (sizeof(tool_names) / sizeof(tool_names[0]))
 
-static struct status set_parse(const char *text, struct name_set *ret);
 static struct status set_of_children(
     const struct conf *conf, const char *prefix, struct name_set *ret);
-static void set_done(struct name_set *s);
 static struct status policy_load(const struct conf *conf, struct span name, struct policy *p);
 
 struct status
@@ -45,6 +43,8 @@ policies_load(const struct conf *conf, struct policies *ret)
 		st = set_of_children(conf, "models", &p.models);
 	if (is_ok(st))
 		st = set_of_children(conf, "sandboxes", &p.languages);
+	if (is_ok(st))
+		st = tool_rules_load(conf, &p.tools);
 	if (!is_ok(st)) {
 		policies_done(&p);
 		return st;
@@ -62,14 +62,15 @@ void
 policies_done(struct policies *p)
 {
 	for (size_t i = 0; i < p->n; i++) {
-		set_done(&p->items[i].endpoints);
-		set_done(&p->items[i].models);
-		set_done(&p->items[i].tools);
-		set_done(&p->items[i].languages);
+		name_set_done(&p->items[i].endpoints);
+		name_set_done(&p->items[i].models);
+		name_set_done(&p->items[i].tools);
+		name_set_done(&p->items[i].languages);
 	}
 	free(p->items);
-	set_done(&p->models);
-	set_done(&p->languages);
+	name_set_done(&p->models);
+	name_set_done(&p->languages);
+	tool_rules_done(&p->tools);
 	*p = (struct policies){ 0 };
 }
 
@@ -101,11 +102,11 @@ policy_load(const struct conf *conf, struct span name, struct policy *p)
 
 	TRY(span_to_cstr(name, p->name, sizeof(p->name)));
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		TRY(set_parse(
+		TRY(name_set_parse(
 		    conf_strf(conf, "policies.%s.%s", p->name, lists[i].key), lists[i].set));
-	TRY(set_parse(conf_strf(conf, "policies.%s.attach", p->name), &attach));
+	TRY(name_set_parse(conf_strf(conf, "policies.%s.attach", p->name), &attach));
 	p->attach = tool_bits(&attach) & tool_bits(&p->tools);
-	set_done(&attach);
+	name_set_done(&attach);
 	p->limits.per_min = (uint32_t)conf_u64f(conf, "policies.%s.requests_per_min", p->name);
 	p->limits.concurrent = (uint32_t)conf_u64f(conf, "policies.%s.concurrent", p->name);
 	return OK;
@@ -181,8 +182,12 @@ decide_model(const struct policies *all, const struct policy *p, const struct de
 static enum error
 decide_language(const struct policies *all, const struct policy *p, struct span language)
 {
+	const struct tool_rule *rule = tool_rules_find(&all->tools, language);
+
 	if (!name_set_has(&all->languages, language))
 		return ERROR_LANGUAGE;
+	if (rule->restricted && !name_set_has(&rule->allow, span_str(p->name)))
+		return ERROR_DENIED;
 	return name_set_has(&p->languages, language) ? ERROR_NONE : ERROR_DENIED;
 }
 
@@ -221,54 +226,6 @@ policy_models(const struct policies *all, const struct policy *p, struct buf *ou
 	return OK;
 }
 
-/* ---- sets ---- */
-
-bool
-name_set_has(const struct name_set *s, struct span name)
-{
-	if (s->all)
-		return true;
-	for (size_t i = 0; i < s->n; i++) {
-		if (span_eq(s->names[i], name))
-			return true;
-	}
-	return false;
-}
-
-/* Items joined by single spaces; "*" alone means all; absent or empty: none. */
-static struct status
-set_parse(const char *text, struct name_set *ret)
-{
-	struct name_set s = { 0 };
-	size_t len = text == NULL ? 0 : strlen(text), count = 1, start = 0;
-
-	*ret = s;
-	if (len == 0)
-		return OK;
-	if (len == 1 && text[0] == '*') {
-		ret->all = true;
-		return OK;
-	}
-	for (size_t i = 0; i < len; i++)
-		count += text[i] == ' ';
-	s.text = malloc(len);
-	s.names = calloc(count, sizeof(s.names[0]));
-	if (s.text == NULL || s.names == NULL) {
-		set_done(&s);
-		return fail(E_NOMEM);
-	}
-	memcpy(s.text, text, len);
-	for (size_t i = 0; i <= len; i++) {
-		if (i < len && text[i] != ' ')
-			continue;
-		if (i > start)
-			s.names[s.n++] = span_of(s.text + start, i - start);
-		start = i + 1;
-	}
-	*ret = s;
-	return OK;
-}
-
 static struct status
 set_of_children(const struct conf *conf, const char *prefix, struct name_set *ret)
 {
@@ -283,16 +240,8 @@ set_of_children(const struct conf *conf, const char *prefix, struct name_set *re
 	}
 	if (is_ok(st) && joined.len > 0) {
 		joined.ptr[joined.len - 1] = '\0';
-		st = set_parse((const char *)joined.ptr, ret);
+		st = name_set_parse((const char *)joined.ptr, ret);
 	}
 	buf_done(&joined);
 	return st;
-}
-
-static void
-set_done(struct name_set *s)
-{
-	free(s->text);
-	free(s->names);
-	*s = (struct name_set){ 0 };
 }

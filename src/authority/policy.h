@@ -10,17 +10,12 @@
 #include <conf/conf.h>
 #include <wire/gateway_authority.h>
 
+#include "name_set.h"
 #include "quota.h"
+#include "tool_rules.h"
 
 #define POLICY_REFS_MAX 4096 /* different names of policies among all keys */
 #define MODELS_TEXT_MAX (64U << 10)
-
-struct name_set {
-	bool all;
-	size_t n;
-	struct span *names; /* within `text` */
-	uint8_t *text;
-};
 
 struct policy {
 	char name[POLICY_MAX + 1];
@@ -34,6 +29,7 @@ struct policies {
 	size_t n;
 	struct name_set models;    /* all aliases that there are */
 	struct name_set languages; /* all sandboxes that there are */
+	struct tool_rules tools;
 	struct limit_set user_limits;
 	uint32_t turn_steps;
 	uint32_t turn_s;
@@ -61,8 +57,6 @@ MUST_USE struct status policy_ref_get(
     struct policy_refs *refs, const struct policies *p, struct span name, struct policy_ref **ret);
 void policy_refs_resolve(struct policy_refs *refs, const struct policies *p);
 void policy_refs_done(struct policy_refs *refs);
-
-bool name_set_has(const struct name_set *s, struct span name);
 
 /* What a request asks for. */
 struct demand {

@@ -63,6 +63,7 @@ batch_add(struct batch *b, enum audit_event event, const struct record_who *who,
 	assert(len > 0 && len < RESOURCE_MAX);
 	r->resource = span_of(b->resource[b->n], (size_t)len);
 	r->values.items = b->values[b->n];
+	b->ndigests[b->n] = 0;
 	b->n++;
 	return r;
 }
@@ -148,10 +149,12 @@ batch_bool(struct batch *b, bool v)
 void
 batch_digest(struct batch *b, const uint8_t digest[DIGEST_LEN])
 {
-	char *hex = b->hex[b->n - 1];
+	char *hex;
 
+	assert(b->ndigests[b->n - 1] < DIGESTS_MAX);
+	hex = b->hex[b->n - 1][b->ndigests[b->n - 1]++];
 	hex_encode(span_of(digest, DIGEST_LEN), hex);
-	batch_str(b, span_of(hex, sizeof(b->hex[0])));
+	batch_str(b, span_of(hex, sizeof(b->hex[0][0])));
 }
 
 void

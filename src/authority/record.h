@@ -16,12 +16,14 @@
 
 #define SOURCE_CACHE_MAX 4096 /* sealed addresses kept, so that not each request seals */
 #define SOURCE_TEXT_MAX 160
+#define DIGESTS_MAX 2 /* in one record */
 #define RESOURCE_MAX (MODEL_MAX + 16)
 
 struct batch {
 	struct audit_rec recs[AUDIT_BATCH_MAX];
 	struct audit_value values[AUDIT_BATCH_MAX][AUDIT_VALUES_MAX];
-	char hex[AUDIT_BATCH_MAX][2 * DIGEST_LEN];
+	char hex[AUDIT_BATCH_MAX][DIGESTS_MAX][2 * DIGEST_LEN];
+	uint8_t ndigests[AUDIT_BATCH_MAX];
 	char resource[AUDIT_BATCH_MAX][RESOURCE_MAX];
 	uint32_t n;
 };

@@ -36,6 +36,8 @@ settle_begin(struct turn *t, const struct turn_arg *arg)
 {
 	const struct ga_settle *m = arg->msg;
 
+	if (!t->told) /* of a request that ends with its answer: nobody's to settle */
+		return false;
 	turn_expect(t, GA_SETTLED, arg->id);
 	t->end_error = (enum error)m->error;
 	t->end_cause = m->error == ERROR_CANCELLED ? AUDIT_CANCELLED : AUDIT_CAUSE_NONE;
@@ -64,7 +66,7 @@ settle_late(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
 	t->wait_until_ms = UINT64_MAX;
-	if (t->run.open && !t->run.done)
+	if (turn_runs_open(t))
 		t->acks += ending_call_executor(t);
 	t->acks += ending_call_broker(t);
 	if (t->acks == 0)
@@ -90,11 +92,7 @@ settle_continue(struct turn *t)
 		t->model_call.error = ERROR_CANCELLED;
 		t->model_call.cause = t->model_call.unknown ? AUDIT_TIMEOUT : AUDIT_CANCELLED;
 	}
-	if (t->run.open && !t->run.done) {
-		t->run.done = true;
-		t->run.error = ERROR_CANCELLED;
-		t->run.cause = t->run.unknown ? AUDIT_TIMEOUT : AUDIT_CANCELLED;
-	}
+	turn_runs_end(t, false, ERROR_CANCELLED, AUDIT_CANCELLED);
 	t->state = TURN_SETTLE_AUDIT;
 	if (!turn_intents_lost(t) && is_ok(settle_append(t)))
 		return;
@@ -111,8 +109,7 @@ settle_append(struct turn *t)
 	struct record_who who;
 
 	TRY(turn_who(t, &who));
-	if (t->run.open)
-		turn_put_run_outcome(t, &b, &who);
+	turn_put_run_outcomes(t, &b, &who, true);
 	if (t->model_call.open)
 		turn_put_model_outcome(t, &b, &who);
 	if (t->end_error != ERROR_NONE)
@@ -153,7 +150,7 @@ settle_durable(struct turn *t, const struct turn_arg *arg)
 	turn_note_durable(t, arg->first_seq);
 	let_go(t);
 	turn_release(t);
-	turn_answer(t, ERROR_NONE);
+	turn_answer(t, t->told ? ERROR_NONE : t->end_error);
 	if (t->acks > 0) { /* the executor's answer to TURN_END still names this turn */
 		t->state = TURN_CLOSING;
 		t->wait_until_ms = UINT64_MAX;
@@ -168,6 +165,7 @@ settle_refused(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
 	t->append = APPEND_NONE;
+	turn_runs_recorded(t, false);
 	let_go(t);
 	turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
 	closing_begin(t);
@@ -183,6 +181,15 @@ settle_expired(struct turn *t, const struct turn_arg *arg)
 	turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
 	t->wait_until_ms = UINT64_MAX;
 	return true;
+}
+
+/* The store has answered: the request ends with what it said. */
+void
+settle_change(struct turn *t)
+{
+	t->end_error = t->run.error;
+	t->state = TURN_SETTLE_WAIT;
+	settle_continue(t);
 }
 
 /* It ends already; only the one who waits may be gone, and what it waits for is hurried on. */

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * step.c: the further effects of a turn: run code, ask the model again.
+ * step.c: the further effects of a turn: run code, call tools, ask the model again.
  *
  * Runs in: authority. Trusts: executor and broker about what they did; the
  * gateway about nothing. Owns: nothing.
- * Invariants: one effect of a turn at a time; an effect is granted after the
- * receipt of its record; a DONE counts once, for the grant it names.
+ * Invariants: one model call or run of code at a time, beside it calls of tools; one
+ * STEP at a time is recorded, the others wait; an effect is granted after the receipt
+ * of its record; a DONE counts once, for the grant it names.
  * See: turn.h.
  */
 #include "authority.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+static bool step_go(struct turn *t);
 static bool step_continue(struct turn *t);
 static enum error step_decide(struct turn *t);
 static struct status step_append(struct turn *t);
@@ -67,19 +70,31 @@ settle_on_settle(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 /* ---- what the acting processes report ---- */
 
+/* What the executor may still be at work on, by its grant. */
+static struct run *
+run_of_grant(struct turn *t, const uint8_t grant[GRANT_LEN])
+{
+	for (size_t i = 0; i < turn_run_count(t); i++) {
+		struct run *r = turn_run_at(t, i);
+
+		if (r->open && r->granted && !r->done && r->kind != RUN_OF_CHANGE &&
+		    memcmp(r->grant, grant, GRANT_LEN) == 0)
+			return r;
+	}
+	return NULL;
+}
+
 void
 step_on_run_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *peer = ctx;
 	const struct ae_done *m = msg;
 	struct turn *t = turn_find(peer->a, m->turn);
-	struct run *r;
+	struct run *r = t == NULL ? NULL : run_of_grant(t, m->grant);
 
 	(void)l, (void)id;
-	if (t == NULL || !t->run.open || t->run.done ||
-	    memcmp(t->run.grant, m->grant, GRANT_LEN) != 0)
+	if (r == NULL)
 		return;
-	r = &t->run;
 	r->done = true;
 	r->error = (enum error)m->error;
 	r->status = (enum run_status)m->status;
@@ -162,6 +177,22 @@ step_on_attempted(struct link *l, uint64_t id, const void *msg, void *ctx)
 		attempt_done(peer->a, NULL, st, 0);
 }
 
+static bool
+executor_runs_gone(struct turn *t)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < turn_run_count(t); i++) {
+		struct run *r = turn_run_at(t, i);
+
+		if (!r->open || !r->granted || r->done || r->kind == RUN_OF_CHANGE)
+			continue;
+		r->done = r->unknown = any = true;
+		r->cause = AUDIT_PROCESS_DIED;
+	}
+	return any;
+}
+
 /* With the executor went its runs; what they did is not known. */
 void
 step_on_executor_gone(struct authority *a)
@@ -171,11 +202,8 @@ step_on_executor_gone(struct authority *a)
 	for (t = TAILQ_FIRST(&a->turns.in_use); t != NULL; t = next) {
 		next = TAILQ_NEXT(t, in_use);
 		t->lease = false;
-		if (!t->run.open || t->run.done || t->append == APPEND_ADMIT)
-			continue;
-		t->run.done = t->run.unknown = true;
-		t->run.cause = AUDIT_PROCESS_DIED;
-		(void)turn_event(t, TURN_EV_RUN_DONE, NULL);
+		if (executor_runs_gone(t))
+			(void)turn_event(t, TURN_EV_RUN_DONE, NULL);
 	}
 }
 
@@ -196,27 +224,124 @@ step_on_broker_gone(struct authority *a)
 
 /* ---- handlers ---- */
 
+static struct step
+step_of(const struct turn *t, const struct ga_step *m)
+{
+	struct step s = { .kind = (enum ga_step_kind)m->kind,
+		.size_bytes = m->size_bytes,
+		.body_len = m->body_len,
+		.model_off = m->model_off };
+
+	s.run.kind = m->kind == STEP_TOOL ? RUN_OF_TOOL : RUN_OF_CODE;
+	s.run.size_bytes = m->size_bytes;
+	s.run.use.version = m->kind == STEP_TOOL ? m->tool_version : 0;
+	memcpy(s.digest, m->digest, sizeof(s.digest));
+	memcpy(s.run.digest, m->digest, sizeof(s.run.digest));
+	s.known_language = m->kind == STEP_RUN &&
+			   name_set_has(&t->a->policies.languages, m->language) &&
+			   is_ok(span_to_cstr(m->language, s.run.language, sizeof(s.run.language)));
+	if (m->kind != STEP_TOOL || !is_ok(span_to_cstr(m->tool_name, s.run.name, TOOL_MAX + 1)))
+		s.run.name[0] = '\0'; /* the name of no tool */
+	return s;
+}
+
+static bool
+step_is_due(const struct turn *t, const struct ga_step *m)
+{
+	return endpoint_rows[t->endpoint].takes_tools &&
+	       (m->kind == STEP_RUN || m->kind == STEP_MODEL || m->kind == STEP_TOOL);
+}
+
+/* Room for calls of tools, from the first one on. */
+static bool
+parallel_ensure(struct turn *t)
+{
+	if (t->parallel == NULL)
+		t->parallel = calloc(1, sizeof(*t->parallel));
+	return t->parallel != NULL;
+}
+
 bool
 step_begin(struct turn *t, const struct turn_arg *arg)
 {
 	const struct ga_step *m = arg->msg;
 
-	if (!endpoint_rows[t->endpoint].takes_tools ||
-	    (m->kind != STEP_RUN && m->kind != STEP_MODEL))
+	if (!step_is_due(t, m))
 		return false;
 	turn_expect(t, GA_GRANTED, arg->id);
-	t->step = (struct step){ .kind = (enum ga_step_kind)m->kind,
-		.size_bytes = m->size_bytes,
-		.body_len = m->body_len,
-		.model_off = m->model_off };
-	memcpy(t->step.digest, m->digest, sizeof(t->step.digest));
-	t->step.known_language =
-	    m->kind == STEP_RUN && name_set_has(&t->a->policies.languages, m->language) &&
-	    is_ok(span_to_cstr(m->language, t->step.language, sizeof(t->step.language)));
-	if (!turn_effect_is_open(t))
+	t->step = step_of(t, m);
+	if (m->kind == STEP_TOOL && !parallel_ensure(t)) {
+		turn_answer(t, ERROR_OVERLOADED);
+		return true;
+	}
+	return step_go(t);
+}
+
+/* Calls of tools may be asked for all at once; they are recorded one after the other. */
+bool
+step_queue(struct turn *t, const struct turn_arg *arg)
+{
+	const struct ga_step *m = arg->msg;
+	struct parallel *p = t->parallel;
+
+	if (!step_is_due(t, m) || m->kind != STEP_TOOL || t->step.kind != STEP_TOOL || p == NULL ||
+	    p->nwaiting == TURN_PARALLEL_MAX)
+		return false;
+	p->waiting[p->nwaiting].step = step_of(t, m);
+	p->waiting[p->nwaiting++].id = arg->id;
+	return true;
+}
+
+void
+step_next(struct turn *t)
+{
+	struct parallel *p = t->parallel;
+
+	if (p == NULL || p->nwaiting == 0 || t->state != TURN_RUNNING)
+		return;
+	turn_expect(t, GA_GRANTED, p->waiting[0].id);
+	t->step = p->waiting[0].step;
+	p->nwaiting--;
+	memmove(&p->waiting[0], &p->waiting[1], p->nwaiting * sizeof(p->waiting[0]));
+	(void)step_go(t);
+}
+
+void
+step_refuse_waiting(struct turn *t, enum error error)
+{
+	struct parallel *p = t->parallel;
+
+	for (uint32_t i = 0; p != NULL && i < p->nwaiting; i++) {
+		turn_expect(t, GA_GRANTED, p->waiting[i].id);
+		turn_answer(t, error);
+	}
+	if (p != NULL)
+		p->nwaiting = 0;
+}
+
+/* What the step needs is still at work. */
+static bool
+must_wait(const struct turn *t)
+{
+	if (turn_model_runs(t))
+		return true;
+	if (t->step.kind == STEP_TOOL)
+		return !turn_run_has_place(t);
+	if (t->step.kind == STEP_RUN)
+		return t->run.open && !t->run.done;
+	return turn_runs_open(t);
+}
+
+static bool
+step_go(struct turn *t)
+{
+	if (!must_wait(t))
 		return step_continue(t);
 	t->state = TURN_STEP_WAIT;
-	t->wait_until_ms = now_ms(t->a) + DONE_WAIT_MS;
+	/* A call of a tool ends in its own time; a DONE that should have come does not. */
+	t->wait_until_ms = t->step.kind == STEP_TOOL && !turn_model_runs(t)
+			       ? t->deadline_ms
+			       : now_ms(t->a) + DONE_WAIT_MS;
 	return true;
 }
 
@@ -224,29 +349,46 @@ bool
 step_waited(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
-	return turn_effect_is_open(t) ? true : step_continue(t);
+	return must_wait(t) ? true : step_continue(t);
+}
+
+/* The step is answered; the turn goes on. */
+static bool
+step_answered(struct turn *t, enum error error)
+{
+	t->state = TURN_RUNNING;
+	t->wait_until_ms = t->deadline_ms;
+	turn_answer(t, error);
+	turn_run_clear(t, &t->step.run);
+	step_next(t);
+	return true;
 }
 
 static bool
 step_continue(struct turn *t)
 {
-	uint32_t *taken = t->step.kind == STEP_RUN ? &t->runs : &t->models;
+	uint32_t *taken = t->step.kind == STEP_MODEL ? &t->models : &t->runs;
 
-	t->state = TURN_RUNNING;
-	t->wait_until_ms = t->deadline_ms;
-	if (*taken >= t->a->policies.turn_steps) {
-		turn_answer(t, ERROR_TURN_LIMIT);
-		return true;
-	}
+	if (*taken >= t->a->policies.turn_steps)
+		return step_answered(t, ERROR_TURN_LIMIT);
 	(*taken)++;
 	t->step.error = step_decide(t);
 	t->state = TURN_STEP_AUDIT;
 	if (is_ok(step_append(t)))
 		return true;
-	t->state = TURN_RUNNING;
-	t->wait_until_ms = t->deadline_ms;
-	turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
-	return true;
+	turn_runs_recorded(t, false);
+	return step_answered(t, ERROR_AUDIT_UNAVAILABLE);
+}
+
+/* The tool as it is now: the version that was offered, if it may still be called. */
+static enum error
+decide_tool(struct turn *t)
+{
+	struct run *r = &t->step.run;
+	struct tool_version *v = NULL;
+	enum error error = tools_find(t->a, t->key, span_str(r->name), r->use.version, &v);
+
+	return error == ERROR_NONE ? turn_run_of_tool(t, r, v) : error;
 }
 
 static enum error
@@ -257,8 +399,11 @@ step_decide(struct turn *t)
 
 	if (t->step.kind == STEP_MODEL)
 		return a->broker.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
-	error = policy_decide_run(
-	    &a->policies, t->key->policy->now, t->tools, span_str(t->step.language));
+	if (t->step.kind == STEP_TOOL)
+		error = decide_tool(t);
+	else
+		error = policy_decide_run(
+		    &a->policies, t->key->policy->now, t->tools, span_str(t->step.run.language));
 	if (error == ERROR_NONE && a->executor.link == NULL)
 		return ERROR_UNAVAILABLE;
 	return error;
@@ -270,26 +415,11 @@ put_code_generated(struct turn *t, struct batch *b, const struct record_who *who
 	(void)batch_add(b, EVENT_CODE_GENERATED, who, "model", span_str(t->model));
 	/* A language that is none of ours is the model's text, which is never recorded. */
 	if (t->step.known_language)
-		batch_text(b, t->step.language);
+		batch_text(b, t->step.run.language);
 	else
 		batch_null(b);
 	batch_u64(b, t->step.size_bytes);
 	batch_digest(b, t->step.digest);
-}
-
-static void
-put_run_intent(struct turn *t, struct batch *b, const struct record_who *who)
-{
-	(void)batch_add(b, EVENT_TOOL_EXECUTED, who, "tool", span_str(t->tool));
-	batch_intent(b);
-	batch_text(b, t->tool);
-	batch_text(b, "gvisor");
-	batch_text(b, t->step.language);
-	batch_u64(b, t->step.size_bytes);
-	batch_digest(b, t->step.digest);
-	batch_null(b);
-	batch_null(b);
-	batch_null(b);
 }
 
 static struct status
@@ -299,61 +429,54 @@ step_append(struct turn *t)
 	struct record_who who;
 
 	TRY(turn_who(t, &who));
-	if (t->run.open)
-		turn_put_run_outcome(t, &b, &who);
+	turn_put_run_outcomes(t, &b, &who, false);
 	if (t->model_call.open)
 		turn_put_model_outcome(t, &b, &who);
 	if (t->step.kind == STEP_RUN)
 		put_code_generated(t, &b, &who);
 	if (t->step.error != ERROR_NONE)
 		turn_put_error(&b, &who, t->step.error, span_str(t->model), "model");
-	else if (t->step.kind == STEP_RUN)
-		put_run_intent(t, &b, &who);
-	else
+	else if (t->step.kind == STEP_MODEL)
 		turn_put_model_intent(
 		    t, &b, &who, t->models + 1, t->step.size_bytes, t->step.digest);
+	else
+		turn_put_run_intent(t, &t->step.run, &b, &who);
 	return turn_append_batch(t, &b, APPEND_STEP);
 }
 
 bool
 step_durable(struct turn *t, const struct turn_arg *arg)
 {
+	struct run *r;
 	struct status st;
 
 	turn_note_durable(t, arg->first_seq);
-	t->state = TURN_RUNNING;
-	t->wait_until_ms = t->deadline_ms;
-	if (t->step.error != ERROR_NONE) {
-		turn_answer(t, t->step.error);
-		return true;
-	}
+	if (t->step.error != ERROR_NONE)
+		return step_answered(t, t->step.error);
+	r = t->step.placed;
 	if (t->step.kind == STEP_MODEL)
 		st = grant_model(t, t->step.body_len, t->step.model_off, t->step.digest);
 	else
-		st = grant_run(t, span_str(t->step.language), t->step.body_len, t->step.digest,
-		    true, t->run.grant);
-	if (!is_ok(st) && t->step.kind == STEP_RUN) {
-		t->run.done = true;
-		t->run.error = ERROR_UNAVAILABLE;
+		st = grant_run(t, r, t->step.body_len, t->step.kind == STEP_RUN);
+	if (!is_ok(st) && t->step.kind != STEP_MODEL) {
+		r->done = true;
+		r->error = ERROR_UNAVAILABLE;
 	}
 	if (!is_ok(st) && t->step.kind == STEP_MODEL) {
 		t->model_call.done = true;
 		t->model_call.error = ERROR_UNAVAILABLE;
 	}
-	turn_answer(t, is_ok(st) ? ERROR_NONE : ERROR_UNAVAILABLE);
-	return true;
+	return step_answered(t, is_ok(st) ? ERROR_NONE : ERROR_UNAVAILABLE);
 }
 
-/* The earlier effect's outcome, if it was in the batch, stays to be written. */
+/* The earlier effects' outcomes, if they were in the batch, stay to be written. */
 bool
 step_refused(struct turn *t, const struct turn_arg *arg)
 {
 	(void)arg;
 	t->append = APPEND_NONE;
-	t->state = TURN_RUNNING;
-	t->wait_until_ms = t->deadline_ms;
-	turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
-	return true;
+	turn_runs_recorded(t, false);
+	return step_answered(t, ERROR_AUDIT_UNAVAILABLE);
 }
 
 /* No DONE or no receipt in time: the turn cannot go on. */

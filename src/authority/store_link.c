@@ -28,12 +28,14 @@ struct change {
 
 static void on_user(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_key(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_tool(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_day(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 
 static const struct link_rule rules[] = {
 	{ AS_USER, 0, on_user },
 	{ AS_KEY, 0, on_key },
+	{ AS_TOOL, 0, on_tool },
 	{ AS_LOADED, 0, on_loaded },
 };
 const struct link_ops store_link_ops = { .rules = rules,
@@ -51,6 +53,7 @@ store_on_link(struct authority *a)
 	const struct wire_none none = { 0 };
 
 	keys_load_begin(&a->keys);
+	tools_load_begin(&a->tools);
 	a->load_failed = false;
 	if (!is_ok(link_send(a->store.link, 0, AS_LOAD, &none)))
 		diag(DIAG_ERROR, "store: the table could not be asked for");
@@ -87,6 +90,20 @@ on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 	load_check(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
 }
 
+/* One that cannot be taken is left out: it is no tool any more; all else goes on. */
+static void
+on_tool(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+	const struct as_tool *m = msg;
+	struct status st = tools_load(p->a, m);
+
+	(void)l, (void)id;
+	if (!is_ok(st))
+		diag(DIAG_ERROR, "store: a tool's version with id %llu is left out: %s",
+		    (unsigned long long)m->id, status_text(st));
+}
+
 static void
 end_revoked_turns(struct authority *a)
 {
@@ -118,10 +135,12 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 		return;
 	}
 	keys_load_end(&a->keys, now_real_s());
+	tools_load_end(a);
 	sealer_forget(&a->sealer);
 	a->loaded = true;
 	end_revoked_turns(a);
-	diag(DIAG_INFO, "store: %zu keys of %zu users", a->keys.nkeys, a->keys.nusers);
+	diag(DIAG_INFO, "store: %zu keys of %zu users, %zu versions of tools", a->keys.nkeys,
+	    a->keys.nusers, a->tools.n);
 }
 
 /* ---- changes ---- */

@@ -47,12 +47,14 @@ static turn_handler *const turn_table[TURN_STATE_COUNT][TURN_EVENT_COUNT] = {
 	    [TURN_EV_EXPIRED] = end_expired,
 	},
 	[TURN_STEP_WAIT] = {
+	    [TURN_EV_STEP] = step_queue,
 	    [TURN_EV_RUN_DONE] = step_waited,
 	    [TURN_EV_MODEL_DONE] = step_waited,
 	    [TURN_EV_END] = end_running,
 	    [TURN_EV_EXPIRED] = step_expired,
 	},
 	[TURN_STEP_AUDIT] = {
+	    [TURN_EV_STEP] = step_queue,
 	    [TURN_EV_DURABLE] = step_durable,
 	    [TURN_EV_REFUSED] = step_refused,
 	    [TURN_EV_RUN_DONE] = turn_ignore,
@@ -203,6 +205,7 @@ turn_free(struct turn *t)
 
 	assert(t->state != TURN_FREE && t->append == APPEND_NONE && t->acks == 0);
 	turn_release(t);
+	turn_runs_free(t);
 	usage_note(t);
 	if (t->gw != NULL) {
 		TAILQ_REMOVE(&t->gw->turns, t, of_gateway);
@@ -272,11 +275,16 @@ answer_admitted(struct turn *t, enum error error)
 	if (error == ERROR_NONE && t->endpoint == ENDPOINT_MODELS && p != NULL) {
 		TRY(policy_models(&t->a->policies, p, &models));
 		m.models = buf_span(&models);
-	} else if (error == ERROR_NONE) {
+	} else if (error == ERROR_NONE &&
+		   (t->endpoint == ENDPOINT_TOOL_LIST || t->endpoint == ENDPOINT_TOOL_GET)) {
+		return tools_send_page(t, &m);
+	} else if (error == ERROR_NONE && t->told) {
 		m.turn = t->id;
 		memcpy(m.grant, turn_asks_model(t) ? t->model_call.grant : t->run.grant,
 		    sizeof(m.grant));
 	}
+	if (m.turn != 0 && t->run.kind == RUN_OF_BUILD)
+		return tools_send_push(t, &m);
 	return link_send(t->gw->link, t->reply_id, GA_ADMITTED, &m);
 }
 
@@ -288,7 +296,8 @@ answer_granted(struct turn *t, enum error error)
 	if (error_rows[error].http == 503)
 		m.retry_after_ms = RETRY_MS;
 	if (error == ERROR_NONE)
-		memcpy(m.grant, t->step.kind == STEP_RUN ? t->run.grant : t->model_call.grant,
+		memcpy(m.grant,
+		    t->step.kind == STEP_MODEL ? t->model_call.grant : t->step.placed->grant,
 		    sizeof(m.grant));
 	return link_send(t->gw->link, t->reply_id, GA_GRANTED, &m);
 }
@@ -367,6 +376,20 @@ model_call_open(struct turn *t, uint64_t intent_seq, uint32_t number)
 	    (struct model_call){ .open = true, .intent_seq = intent_seq, .number = number };
 }
 
+/* Its outcome was in the batch, or it was free: there is a place. */
+static void
+place_step(struct turn *t, uint64_t intent_seq)
+{
+	struct run *r = t->step.kind == STEP_RUN ? &t->run : turn_run_place(t);
+
+	assert(r != NULL && !r->open);
+	*r = t->step.run; /* with the version that it holds */
+	t->step.run.tool = NULL;
+	r->open = true;
+	r->intent_seq = intent_seq;
+	t->step.placed = r;
+}
+
 void
 turn_note_durable(struct turn *t, uint64_t first_seq)
 {
@@ -376,23 +399,18 @@ turn_note_durable(struct turn *t, uint64_t first_seq)
 		t->intent_seq = last - 1;
 		model_call_open(t, last, 1);
 	}
-	if (t->append == APPEND_STEP) { /* the earlier effect's outcome was in the batch */
-		t->run = (struct run){ 0 };
+	turn_runs_recorded(t, true);
+	if (t->append == APPEND_STEP) /* the earlier call's outcome was in the batch */
 		t->model_call = (struct model_call){ 0 };
-	}
 	if (t->append == APPEND_STEP && t->step.kind == STEP_MODEL && t->step.error == ERROR_NONE)
 		model_call_open(t, last, t->models + 1);
-	if (t->append == APPEND_STEP && t->step.kind == STEP_RUN && t->step.error == ERROR_NONE) {
-		t->run.open = true;
-		memcpy(t->run.language, t->step.language, sizeof(t->run.language));
-		memcpy(t->run.digest, t->step.digest, sizeof(t->run.digest));
-		t->run.size_bytes = t->step.size_bytes;
-	}
-	if (t->run.open && (t->append == APPEND_ADMIT || t->append == APPEND_STEP))
+	if (t->append == APPEND_STEP && t->step.kind != STEP_MODEL && t->step.error == ERROR_NONE)
+		place_step(t, last);
+	if (t->run.open && t->append == APPEND_ADMIT)
 		t->run.intent_seq = last;
 	if (t->append == APPEND_SETTLE || t->append == APPEND_CLOSE) {
 		t->intent_seq = 0;
-		t->run.open = t->model_call.open = false;
+		t->model_call.open = false;
 	}
 	t->append = APPEND_NONE;
 }
@@ -401,42 +419,6 @@ bool
 turn_intents_lost(const struct turn *t)
 {
 	return t->audit_epoch != t->a->audit_state.epoch;
-}
-
-static enum audit_outcome
-run_outcome(const struct run *r)
-{
-	if (!r->done || r->unknown)
-		return AUDIT_UNKNOWN;
-	if (r->error == ERROR_NONE && r->status == RUN_EXIT && r->exit_code == 0)
-		return AUDIT_SUCCESS;
-	return AUDIT_FAILURE;
-}
-
-void
-turn_put_run_outcome(struct turn *t, struct batch *b, const struct record_who *who)
-{
-	const struct run *r = &t->run;
-	enum audit_outcome outcome = run_outcome(r);
-
-	(void)batch_add(b, EVENT_TOOL_EXECUTED, who, "tool", span_str(t->tool));
-	batch_closes(b, r->intent_seq);
-	batch_outcome(b, outcome, r->cause);
-	batch_text(b, t->tool);
-	batch_text(b, "gvisor");
-	batch_text(b, r->language);
-	batch_u64(b, r->size_bytes);
-	batch_digest(b, r->digest);
-	if (outcome == AUDIT_UNKNOWN) {
-		batch_null(b);
-		batch_null(b);
-		batch_null(b);
-		return;
-	}
-	batch_u64(b, r->duration_ms);
-	batch_bool(b, outcome == AUDIT_SUCCESS);
-	batch_text(
-	    b, r->error != ERROR_NONE ? error_rows[r->error].code : run_status_names[r->status]);
 }
 
 /* Values that only the outcome has, or only the intent. */

@@ -65,14 +65,32 @@ enum turn_append {
 	APPEND_CLOSE
 };
 
-/* A granted run, until its outcome is in the log. */
+enum run_kind {
+	RUN_OF_CODE,   /* by the executor */
+	RUN_OF_TOOL,   /* a user's tool, by the executor */
+	RUN_OF_BUILD,  /* a new version of a tool, by executor and store */
+	RUN_OF_CHANGE, /* what is kept of a tool, by the store */
+};
+
+/* A granted effect of executor or store, until its outcome is in the log. */
 struct run {
-	bool open; /* granted; its outcome is not recorded yet */
-	bool done; /* the result is known */
+	bool open;    /* its intent is in the log, its outcome is not */
+	bool granted; /* the executor has the grant, or the store was asked */
+	bool done;    /* the result is known */
 	bool unknown;
+	bool storing; /* BUILD: the store has it, and has not answered */
+	bool closing; /* its outcome is in the append under way */
+	enum run_kind kind;
 	uint8_t grant[GRANT_LEN];
 	uint64_t intent_seq;
-	char language[LANGUAGE_MAX + 1];
+	char language[LANGUAGE_MAX + 1]; /* CODE */
+	char name[TOOL_MAX + 1];         /* of the tool */
+	struct tool_version *tool;       /* TOOL, CHANGE: held */
+	struct tool_use use;             /* TOOL: as it is granted; the others: `version` alone */
+	uint8_t tool_digest[DIGEST_LEN]; /* of that version; zero: none */
+	uint8_t mark;                    /* CHANGE: enum as_tool_marks; 0: it is removed */
+	bool all;                        /* … in all its versions */
+	uint8_t parts;                   /* BUILD: enum tool_parts */
 	uint32_t size_bytes;
 	uint8_t digest[DIGEST_LEN];
 	enum audit_cause cause;
@@ -105,10 +123,22 @@ struct step {
 	enum ga_step_kind kind;
 	enum error error; /* refused: recorded, then told */
 	bool known_language;
-	char language[LANGUAGE_MAX + 1];
+	struct run run;     /* RUN, TOOL: what will be granted */
+	struct run *placed; /* where it is, once it is durable */
 	uint32_t size_bytes;
 	uint32_t body_len, model_off;
 	uint8_t digest[DIGEST_LEN];
+};
+
+/* Calls of tools that one answer of a model asks for run side by side. */
+#define TURN_PARALLEL_MAX 8
+struct parallel {
+	struct run runs[TURN_PARALLEL_MAX];
+	struct {
+		struct step step;
+		uint64_t id;          /* of the gateway's call */
+	} waiting[TURN_PARALLEL_MAX]; /* steps that came while another is under way */
+	uint32_t nwaiting;
 };
 
 struct authority;
@@ -135,6 +165,7 @@ struct turn {
 	uint8_t source[SOURCE_LEN];
 	char model[MODEL_MAX + 1];
 	char tool[TOOL_MAX + 1];
+	uint32_t tool_version; /* that the request names; 0: none */
 	uint32_t body_len, model_off;
 	uint8_t digest[DIGEST_LEN];
 	uint64_t deadline_ms, wait_until_ms;
@@ -149,7 +180,8 @@ struct turn {
 	bool counted; /* in its owner's rate, at counted_ms */
 	uint64_t counted_ms;
 	struct model_call model_call; /* the last one */
-	struct run run;
+	struct run run;               /* code; or what the request is for */
+	struct parallel *parallel;    /* calls of tools within the turn; NULL: none yet */
 	struct step step;
 	uint32_t runs, models; /* steps taken */
 	enum error end_error;
@@ -196,8 +228,31 @@ void turn_expect(struct turn *t, uint16_t reply_type, uint64_t reply_id);
 MUST_USE struct status turn_who(struct turn *t, struct record_who *who);
 /* Append `b` for the turn. */
 MUST_USE struct status turn_append_batch(struct turn *t, struct batch *b, enum turn_append what);
-/* The outcome of the open run as a record. */
-void turn_put_run_outcome(struct turn *t, struct batch *b, const struct record_who *who);
+/* ---- runs.c ---- */
+/* All runs of the turn: 0 .. turn_run_count() - 1. */
+size_t turn_run_count(const struct turn *t);
+struct run *turn_run_at(struct turn *t, size_t i);
+/* One of the turn's runs is at work. */
+bool turn_runs_open(const struct turn *t);
+/* One of them, whether at work or not, has no outcome yet. */
+bool turn_runs_unrecorded(const struct turn *t);
+/* Those that are at work end now, as this. */
+void turn_runs_end(struct turn *t, bool unknown, enum error error, enum audit_cause cause);
+/* Not knowing what became of those that are at work. */
+void turn_runs_doubt(struct turn *t);
+void turn_put_run_intent(
+    struct turn *t, const struct run *r, struct batch *b, const struct record_who *who);
+/* The outcomes of those that are done, or of all. */
+void turn_put_run_outcomes(struct turn *t, struct batch *b, const struct record_who *who, bool all);
+/* The append that had outcomes is durable, or was refused. */
+void turn_runs_recorded(struct turn *t, bool durable);
+/* `r` becomes a call of that version, which it holds. ERROR_TOOL_SANDBOX. */
+enum error turn_run_of_tool(struct turn *t, struct run *r, struct tool_version *v);
+/* A place for one more; NULL: none is free now. E_NOMEM is NULL, too. */
+struct run *turn_run_place(struct turn *t);
+bool turn_run_has_place(const struct turn *t);
+void turn_run_clear(struct turn *t, struct run *r);
+void turn_runs_free(struct turn *t);
 /* The intent and the outcome of a model call; the latter of the open one. */
 void turn_put_model_intent(struct turn *t, struct batch *b, const struct record_who *who,
     uint32_t number, uint32_t size_bytes, const uint8_t digest[DIGEST_LEN]);
@@ -222,7 +277,7 @@ turn_model_runs(const struct turn *t)
 static inline bool
 turn_effect_is_open(const struct turn *t)
 {
-	return turn_model_runs(t) || (t->run.open && !t->run.done);
+	return turn_model_runs(t) || turn_runs_open(t);
 }
 
 static inline bool
@@ -234,7 +289,7 @@ turn_asks_model(const struct turn *t)
 /* Handlers of the table. */
 turn_handler answer_durable, answer_refused, answer_end, answer_expired;
 turn_handler admit_durable, admit_refused, admit_end, admit_expired;
-turn_handler step_begin, step_done, step_waited, step_durable, step_refused, step_expired;
+turn_handler step_begin, step_queue, step_waited, step_durable, step_refused, step_expired;
 turn_handler settle_begin, settle_waited, settle_late, settle_durable, settle_refused,
     settle_expired, settle_end;
 turn_handler end_running, end_expired, ending_acks, ending_append, ending_expired, ending_late_step,
@@ -242,6 +297,11 @@ turn_handler end_running, end_expired, ending_acks, ending_append, ending_expire
 turn_handler closing_durable, closing_refused, closing_acks, closing_expired;
 turn_handler turn_ignore;
 
+/* step.c: the next step that waits, if one does; or an answer to all that wait. */
+void step_next(struct turn *t);
+void step_refuse_waiting(struct turn *t, enum error error);
+/* settle.c: a request whose effect is the store's alone is over. */
+void settle_change(struct turn *t);
 /* ending.c: also used by settle.c */
 uint32_t ending_call_broker(struct turn *t);
 uint32_t ending_call_executor(struct turn *t);

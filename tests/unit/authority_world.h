@@ -10,6 +10,7 @@
 
 #define UNUSED __attribute__((unused))
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -24,8 +25,14 @@
 
 #define RECS_MAX 512
 #define REPLIES_MAX 256
+#ifndef WORLD_KEYS
+#define WORLD_KEYS 2 /* 4: another user of the tenant, and one of another tenant */
+#endif
 
-static const char yaml[] =
+#ifndef WORLD_YAML
+#define WORLD_YAML yaml
+#endif
+UNUSED static const char yaml[] =
     "policies:\n"
     "  default: { endpoints: '*', models: '*', tools: '*', languages: '*',\n"
     "             requests_per_min: 50, concurrent: 3 }\n"
@@ -60,18 +67,27 @@ static struct world {
 	size_t nheld;
 	struct grant model_grant, run_grant;
 	char target[MODEL_MAX + 1];
+	struct grant grants[16]; /* of the executor, the newest ones */
 	uint32_t model_grants, run_grants, broker_ends, executor_ends;
 	bool mute; /* broker and executor do not answer TURN_END */
 	uint32_t revokes;
 	uint16_t revoke_error;
 	bool gw_closed, gw2_closed;
-	uint8_t text[2][KEYTEXT_LEN];
-	struct key *key[2];
+	uint8_t text[WORLD_KEYS][KEYTEXT_LEN];
+	struct key *key[WORLD_KEYS];
 	uint16_t admin_http;
 	uint32_t store_changes;
 	char secret_name[SECRET_NAME_MAX + 1], sealed[256];
 	uint64_t secret_version;
 	uint32_t secrets_changed;
+	/* tools, as the store keeps them */
+	enum { TOOLS_TAKE, TOOLS_FAIL, TOOLS_HOLD } tool_mode;
+	enum code tool_code; /* of a failure */
+	uint64_t tool_held, tool_ids, tool_marked, tool_removed;
+	uint8_t tool_mark, tool_all;
+	uint32_t tool_puts, tool_gets, tool_rebuilds;
+	struct as_tool tools[8]; /* what a LOAD tells */
+	uint32_t ntools;
 	/* usage, as the store counts it */
 	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;
 	uint64_t usage_seq;
@@ -85,6 +101,9 @@ struct reply {
 	uint16_t type;
 	struct ga_admitted admitted;
 	char models[256];
+	uint32_t ntools;
+	struct ga_tool tools[GA_TOOLS_MAX]; /* but for their texts */
+	char names[256];                    /* "a:1 b:2 " */
 	struct ga_granted granted;
 	uint16_t error;
 };
@@ -159,6 +178,7 @@ on_run_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	(void)l, (void)id, (void)ctx;
 	w.run_grant = *(const struct grant *)msg;
+	w.grants[w.run_grants % COUNT(w.grants)] = w.run_grant;
 	(void)snprintf(w.target, sizeof(w.target), "%.*s", SPAN_FMT(w.run_grant.target));
 	w.run_grants++;
 }
@@ -209,6 +229,31 @@ on_store_put(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 UNUSED static void
+world_more_keys(struct link *l, uint64_t id, struct hmac_key *h)
+{
+#if WORLD_KEYS == 4
+	const struct as_user more[] = {
+		{ .tenant = SPAN_LIT("t"), .user = SPAN_LIT("v"), .subject_key = { 4 } },
+		{ .tenant = SPAN_LIT("x"), .user = SPAN_LIT("u"), .subject_key = { 5 } },
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct as_key k = { .tenant = more[i].tenant,
+			.user = more[i].user,
+			.policy = SPAN_LIT("default") };
+		struct span text = span_of(w.text[2 + i], KEYTEXT_LEN);
+
+		assert_true(is_ok(link_send(l, id, AS_USER, &more[i])));
+		memcpy(k.id, keytext_id(text).ptr, sizeof(k.id));
+		assert_true(is_ok(hmac_sha256(h, text, k.hash)));
+		assert_true(is_ok(link_send(l, id, AS_KEY, &k)));
+	}
+#else
+	(void)l, (void)id, (void)h;
+#endif
+}
+
+UNUSED static void
 on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct as_user u = { .tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .subject_key = { 3 } };
@@ -229,8 +274,101 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 		assert_true(is_ok(hmac_sha256(h, text, k.hash)));
 		assert_true(is_ok(link_send(l, id, AS_KEY, &k)));
 	}
+	world_more_keys(l, id, h);
 	hmac_key_free(h);
+	for (uint32_t i = 0; i < w.ntools; i++)
+		assert_true(is_ok(link_send(l, id, AS_TOOL, &w.tools[i])));
 	assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
+}
+
+/* ---- tools in the store ---- */
+
+UNUSED static void
+tool_done(struct link *l, uint64_t id)
+{
+	const struct as_done done = { .code = (uint16_t)(w.tool_mode == TOOLS_FAIL ? w.tool_code
+										   : E_OK) };
+
+	if (w.tool_mode == TOOLS_HOLD)
+		w.tool_held = id;
+	else
+		assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static void
+tool_kept(uint64_t id)
+{
+	struct as_tool_kept m = { .code = (uint16_t)(w.tool_mode == TOOLS_FAIL ? w.tool_code
+									       : E_OK) };
+
+	if (m.code == E_OK) {
+		m.id = ++w.tool_ids;
+		m.version = (uint32_t)m.id;
+	}
+	assert_true(is_ok(link_send(w.store, id, AS_TOOL_KEPT, &m)));
+}
+
+UNUSED static void
+on_store_tool_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	int fds[] = { link_take_fd(l), link_take_fd(l), link_take_fd(l) };
+
+	(void)msg, (void)ctx;
+	assert_true(fds[0] >= 0 && fds[1] >= 0 && fds[2] < 0);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	w.tool_puts++;
+	if (w.tool_mode == TOOLS_HOLD)
+		w.tool_held = id;
+	else
+		tool_kept(id);
+}
+
+UNUSED static void
+on_store_tool_get(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct as_tool_part m = { .code = (uint16_t)(w.tool_mode == TOOLS_FAIL ? w.tool_code
+									       : E_OK) };
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)msg, (void)ctx;
+	w.tool_gets++;
+	assert_true(is_ok(link_send_fds(l, id, AS_TOOL_PART, &m, &fd, m.code == E_OK ? 1 : 0)));
+	(void)close(fd);
+}
+
+UNUSED static void
+on_store_tool_rebuilt(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	int fd = link_take_fd(l);
+
+	(void)msg, (void)ctx;
+	assert_true(fd >= 0);
+	(void)close(fd);
+	w.tool_rebuilds++;
+	tool_done(l, id);
+}
+
+UNUSED static void
+on_store_tool_mark(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_tool_mark *m = msg;
+
+	(void)ctx;
+	w.tool_marked = m->id;
+	w.tool_mark = m->mark;
+	tool_done(l, id);
+}
+
+UNUSED static void
+on_store_tool_remove(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_tool_remove *m = msg;
+
+	(void)ctx;
+	w.tool_removed = m->id;
+	w.tool_all = m->all;
+	tool_done(l, id);
 }
 
 /* A store with room for one secret of providers. */
@@ -368,7 +506,10 @@ static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put },
     { AS_SECRET_PUT, 0, on_store_secret_put }, { AS_SECRET_GET, 0, on_store_secret_get },
     { AS_SECRET_REMOVE, 0, on_store_secret_remove }, { AS_SECRET_LIST, 0, on_store_secret_list },
-    { AS_USAGE_ADD, 0, on_store_usage_add }, { AS_USAGE_LIST, 0, on_store_usage_list });
+    { AS_USAGE_ADD, 0, on_store_usage_add }, { AS_USAGE_LIST, 0, on_store_usage_list },
+    { AS_TOOL_PUT, 0, on_store_tool_put }, { AS_TOOL_GET, 0, on_store_tool_get },
+    { AS_TOOL_REBUILT, 0, on_store_tool_rebuilt }, { AS_TOOL_MARK, 0, on_store_tool_mark },
+    { AS_TOOL_REMOVE, 0, on_store_tool_remove });
 
 UNUSED static void
 spin(void)
@@ -408,13 +549,13 @@ setup(void **state)
 	memset(replies, 0, sizeof(replies));
 	nreplies = 0;
 	if (!is_ok(crypto_init()) || uv_loop_init(&w.loop) != 0 ||
-	    !is_ok(conf_parse(span_str(yaml), &conf, error)))
+	    !is_ok(conf_parse(span_str(WORLD_YAML), &conf, error)))
 		return -1;
 	w.a = calloc(1, sizeof(*w.a));
 	w.d = (struct daemon){ .loop = &w.loop, .conf = conf, .ctx = w.a, .generation = 1 };
 	w.a->d = &w.d;
 	w.a->audit_state.proc_seq = w.a->audit_state.kept_seq = 1;
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < WORLD_KEYS; i++)
 		assert_true(is_ok(keytext_create(w.text[i])));
 	assert_true(is_ok(policies_load(conf, &w.a->policies)));
 	assert_true(is_ok(keys_init(&w.a->keys)));
@@ -423,6 +564,7 @@ setup(void **state)
 	assert_true(is_ok(turns_init(w.a)));
 	assert_true(is_ok(procs_init(w.a)));
 	assert_true(is_ok(usage_init(&w.a->usage)));
+	assert_true(is_ok(tools_init(&w.a->tools)));
 	assert_int_equal(uv_timer_init(&w.loop, &w.a->sweep), 0);
 	peers_init(w.a);
 	connect_fake(EDGE_AUTHORITY_AUDIT, 1, &aa_edge, false, &audit_ops, &w.audit);
@@ -433,7 +575,7 @@ setup(void **state)
 	connect_fake(EDGE_GATEWAY_AUTHORITY, 6, &ga_edge, true, &gateway_ops, &w.gw2);
 	spin();
 	assert_true(w.a->loaded);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < WORLD_KEYS; i++)
 		w.key[i] = keys_find(&w.a->keys, keytext_id(span_of(w.text[i], KEYTEXT_LEN)));
 	return w.key[0] != NULL && w.key[1] != NULL ? 0 : -1;
 }
@@ -472,6 +614,7 @@ teardown(void **state)
 	turns_done(w.a);
 	failures_done(&w.a->failures);
 	sealer_done(&w.a->sealer);
+	tools_done(&w.a->tools);
 	keys_done(&w.a->keys);
 	policies_done(&w.a->policies);
 	conf_free(w.d.conf);
@@ -480,6 +623,23 @@ teardown(void **state)
 }
 
 /* ---- the gateway's side ---- */
+
+UNUSED static void
+reply_tools(struct reply *r)
+{
+	const struct ga_tool *tools = r->admitted.tools.items;
+	size_t at = 0;
+
+	r->ntools = r->admitted.tools.count;
+	for (uint32_t i = 0; i < r->ntools; i++) {
+		r->tools[i] = tools[i];
+		at += (size_t)snprintf(r->names + at, sizeof(r->names) - at, "%.*s:%u%s ",
+		    SPAN_FMT(tools[i].name), tools[i].version,
+		    tools[i].manifest.len > 0 ? "m" : "");
+		if (at >= sizeof(r->names))
+			return;
+	}
+}
 
 UNUSED static void
 on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
@@ -494,6 +654,7 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 		return;
 	if (type == GA_ADMITTED) {
 		r->admitted = *(const struct ga_admitted *)msg;
+		reply_tools(r);
 		(void)snprintf(r->models, sizeof(r->models), "%.*s", SPAN_FMT(r->admitted.models));
 	}
 	if (type == GA_GRANTED)

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tools.c: the table of users' tools, and what a key sees of it.
+ *
+ * Runs in: authority. Trusts: the store for what is kept; a manifest no further than
+ * lib/manifest. Owns: all versions.
+ * Invariants: a look-up begins at a user or a tenant; a version that a call holds stays
+ * until the call is over, also when it was removed; each change of what a tenant's keys
+ * may see changes its generation.
+ * See: tools.h.
+ */
+#include "authority.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <base/arena.h>
+#include <base/rand.h>
+#include <manifest/manifest.h>
+
+#define TENANTS_START 64
+#define ARENA_MAX (1U << 20)
+
+static bool tenant_is(const void *item, struct span name);
+static void version_unlink(struct authority *a, struct tool_version *v);
+
+struct status
+tools_init(struct tools *ts)
+{
+	*ts = (struct tools){ .load = 1 };
+	ts->by_id = calloc(TOOL_VERSIONS_ALL_MAX, sizeof(struct tool_version *));
+	if (ts->by_id == NULL)
+		return fail(E_NOMEM);
+	return table_init(&ts->tenants, TENANTS_START, tenant_is);
+}
+
+void
+tools_done(struct tools *ts)
+{
+	for (size_t i = 0; i < ts->n; i++) {
+		struct tool *t = ts->by_id[i]->tool;
+
+		if (t != NULL && --t->n == 0) {
+			LIST_REMOVE(t, of_user);
+			free(t);
+		}
+		tool_version_free(ts->by_id[i]);
+	}
+	free(ts->by_id);
+	for (size_t i = 0; i < ts->tenants.cap; i++)
+		free(ts->tenants.slots[i].item);
+	table_done(&ts->tenants);
+	*ts = (struct tools){ 0 };
+}
+
+/* ---- tenants ---- */
+
+static bool
+tenant_is(const void *item, struct span name)
+{
+	return span_eq_str(name, ((const struct tenant_tools *)item)->name);
+}
+
+struct tenant_tools *
+tools_tenant(struct authority *a, struct span tenant)
+{
+	return table_find(&a->tools.tenants, tenant);
+}
+
+static struct status
+tenant_ensure(struct authority *a, struct span tenant, struct tenant_tools **ret)
+{
+	struct tenant_tools *tt = tools_tenant(a, tenant);
+	struct status st;
+
+	*ret = tt;
+	if (tt != NULL)
+		return OK;
+	tt = calloc(1, sizeof(*tt));
+	if (tt == NULL)
+		return fail(E_NOMEM);
+	LIST_INIT(&tt->shared);
+	st = span_to_cstr(tenant, tt->name, sizeof(tt->name));
+	/* A process that comes after this one begins elsewhere: no gateway mistakes its numbers. */
+	if (is_ok(st))
+		st = rand_bytes(&tt->generation, sizeof(tt->generation));
+	if (is_ok(st))
+		st = table_put(&a->tools.tenants, tenant, tt);
+	if (!is_ok(st))
+		free(tt);
+	else
+		*ret = tt;
+	return st;
+}
+
+/* ---- versions ---- */
+
+static struct status
+take_manifest(struct tool_version *v, struct span text)
+{
+	auto_arena struct arena arena = ARENA_INIT(ARENA_MAX);
+	struct manifest m;
+	uint8_t *block;
+
+	TRY(manifest_read(text, &arena, &m));
+	block = malloc(text.len + m.env.len);
+	if (block == NULL)
+		return fail(E_NOMEM);
+	memcpy(block, text.ptr, text.len);
+	if (m.env.len > 0)
+		memcpy(block + text.len, m.env.ptr, m.env.len);
+	v->manifest = span_of(block, text.len);
+	v->env = span_of(block + text.len, m.env.len);
+	v->time_ms = m.time_ms;
+	v->memory_mb = m.memory_mb;
+	v->output_kb = m.output_kb;
+	v->capabilities = m.capabilities & TOOL_CAPABILITIES_ALL;
+	return OK;
+}
+
+struct status
+tool_version_new(const struct as_tool *m, struct tool_version **ret)
+{
+	struct tool_version *v = calloc(1, sizeof(*v));
+	struct status st;
+
+	if (v == NULL)
+		return fail(E_NOMEM);
+	*v = (struct tool_version){ .id = m->id,
+		.version = m->version,
+		.parts = m->parts,
+		.module_size = m->module_size,
+		.native_size = m->native_size,
+		.created_s = m->created_s };
+	memcpy(v->digest, m->digest, DIGEST_LEN);
+	memcpy(v->artefact, m->artefact, DIGEST_LEN);
+	memcpy(v->native, m->native, DIGEST_LEN);
+	st = span_to_cstr(m->engine, v->engine, sizeof(v->engine));
+	if (is_ok(st))
+		st = take_manifest(v, m->manifest);
+	if (!is_ok(st)) {
+		tool_version_free(v);
+		return st;
+	}
+	*ret = v;
+	return OK;
+}
+
+void
+tool_version_free(struct tool_version *v)
+{
+	if (v == NULL)
+		return;
+	free((void *)(uintptr_t)v->manifest.ptr);
+	free(v);
+}
+
+/* Where that id is, or would be. */
+static size_t
+id_at(const struct tools *ts, uint64_t id)
+{
+	size_t low = 0, high = ts->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ts->by_id[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct tool_version *
+tools_by_id(const struct tools *ts, uint64_t id)
+{
+	size_t at = id_at(ts, id);
+
+	return at < ts->n && ts->by_id[at]->id == id ? ts->by_id[at] : NULL;
+}
+
+static void
+forget_id(struct tools *ts, const struct tool_version *v)
+{
+	size_t at = id_at(ts, v->id);
+
+	assert(at < ts->n && ts->by_id[at] == v);
+	ts->n--;
+	memmove(&ts->by_id[at], &ts->by_id[at + 1], (ts->n - at) * sizeof(struct tool_version *));
+}
+
+void
+tools_hold(struct tool_version *v)
+{
+	v->calls++;
+}
+
+void
+tools_release(struct authority *a, struct tool_version *v)
+{
+	assert(v->calls > 0);
+	if (--v->calls > 0 || v->tool != NULL)
+		return;
+	forget_id(&a->tools, v);
+	tool_version_free(v);
+}
+
+/* ---- tools ---- */
+
+struct tool *
+tools_own(const struct user *user, struct span name)
+{
+	struct tool *t;
+
+	LIST_FOREACH(t, &user->tools, of_user)
+	{
+		if (span_eq_str(name, t->name))
+			return t;
+	}
+	return NULL;
+}
+
+struct tool_version *
+tool_version_of(const struct tool *t, uint32_t version)
+{
+	if (version == 0)
+		return t->current;
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (t->versions[i]->version == version)
+			return t->versions[i];
+	}
+	return NULL;
+}
+
+static void
+set_allowed(struct tool *t, struct tool_version *v)
+{
+	if (t->allowed == NULL && v != NULL) {
+		LIST_INSERT_HEAD(&t->tenant->shared, t, of_tenant);
+		t->tenant->nshared++;
+	}
+	if (t->allowed != NULL && v == NULL) {
+		LIST_REMOVE(t, of_tenant);
+		t->tenant->nshared--;
+	}
+	t->allowed = v;
+}
+
+static struct status
+tool_ensure(struct authority *a, struct user *user, struct span name, struct tool **ret)
+{
+	struct tenant_tools *tenant = NULL;
+	struct tool *t = tools_own(user, name);
+	struct status st;
+
+	*ret = t;
+	if (t != NULL)
+		return OK;
+	TRY(tenant_ensure(a, user->tenant, &tenant));
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return fail(E_NOMEM);
+	t->user = user;
+	t->tenant = tenant;
+	st = span_to_cstr(name, t->name, sizeof(t->name));
+	if (!is_ok(st)) {
+		free(t);
+		return st;
+	}
+	LIST_INSERT_HEAD(&user->tools, t, of_user);
+	*ret = t;
+	return OK;
+}
+
+static void
+tool_gone_if_empty(struct tool *t)
+{
+	if (t->n > 0)
+		return;
+	LIST_REMOVE(t, of_user);
+	free(t);
+}
+
+static void
+insert_version(struct tool *t, struct tool_version *v)
+{
+	uint32_t at = t->n++;
+
+	while (at > 0 && t->versions[at - 1]->version > v->version) {
+		t->versions[at] = t->versions[at - 1];
+		at--;
+	}
+	t->versions[at] = v;
+	v->tool = t;
+}
+
+struct status
+tools_add(struct authority *a, struct user *user, struct span name, struct tool_version *v,
+    bool current, bool allowed)
+{
+	struct tools *ts = &a->tools;
+	struct tool_version *old = tools_by_id(ts, v->id);
+	struct tool *t = NULL;
+	size_t at;
+
+	if (old != NULL) /* told again by a LOAD: calls go on with the one that they have */
+		version_unlink(a, old);
+	if (ts->n == TOOL_VERSIONS_ALL_MAX || tools_by_id(ts, v->id) != NULL)
+		return fail(E_FULL);
+	TRY(tool_ensure(a, user, name, &t));
+	if (t->n == TOOL_VERSIONS_MAX)
+		return fail(E_FULL);
+	at = id_at(ts, v->id);
+	memmove(&ts->by_id[at + 1], &ts->by_id[at], (ts->n - at) * sizeof(struct tool_version *));
+	ts->by_id[at] = v;
+	ts->n++;
+	insert_version(t, v);
+	v->load = ts->load;
+	if (current || t->current == NULL)
+		t->current = v;
+	if (allowed)
+		set_allowed(t, v);
+	t->tenant->generation++;
+	daemon_metric_set(METRIC_TOOL_VERSIONS, ts->n);
+	return OK;
+}
+
+/* Out of its tool; freed, or kept for the calls that hold it. */
+static void
+version_unlink(struct authority *a, struct tool_version *v)
+{
+	struct tool *t = v->tool;
+	uint32_t at = 0;
+
+	if (t == NULL)
+		return;
+	while (t->versions[at] != v)
+		at++;
+	t->n--;
+	memmove(
+	    &t->versions[at], &t->versions[at + 1], (t->n - at) * sizeof(struct tool_version *));
+	t->tenant->generation++;
+	if (t->allowed == v)
+		set_allowed(t, NULL);
+	if (t->current == v)
+		t->current = t->n > 0 ? t->versions[t->n - 1] : NULL;
+	v->tool = NULL;
+	tool_gone_if_empty(t);
+	if (v->calls == 0) {
+		forget_id(&a->tools, v);
+		tool_version_free(v);
+	}
+	daemon_metric_set(METRIC_TOOL_VERSIONS, a->tools.n);
+}
+
+void
+tools_marked(struct authority *a, struct tool_version *v, enum as_tool_marks mark)
+{
+	struct tool *t = v->tool;
+
+	(void)a;
+	if (t == NULL)
+		return;
+	if (mark == TOOL_MARK_CURRENT)
+		t->current = v;
+	else if (mark == TOOL_MARK_ALLOWED)
+		set_allowed(t, v);
+	else if (t->allowed == v)
+		set_allowed(t, NULL);
+	t->tenant->generation++;
+}
+
+void
+tools_removed(struct authority *a, struct tool_version *v, bool all)
+{
+	struct tool *t = v->tool;
+
+	if (t == NULL)
+		return;
+	if (!all) {
+		version_unlink(a, v);
+		return;
+	}
+	for (uint32_t left = t->n; left > 0; left--)
+		version_unlink(a, t->versions[left - 1]); /* the last frees `t` */
+}
+
+bool
+tools_may_share(const struct tool *t)
+{
+	const struct tool *other;
+
+	LIST_FOREACH(other, &t->tenant->shared, of_tenant)
+	{
+		if (other != t && strcmp(other->name, t->name) == 0)
+			return false;
+	}
+	return t->allowed != NULL || t->tenant->nshared < TOOLS_SHARED_MAX;
+}
+
+/* ---- loading ---- */
+
+void
+tools_load_begin(struct tools *ts)
+{
+	ts->load++;
+}
+
+struct status
+tools_load(struct authority *a, const struct as_tool *m)
+{
+	struct user *user = keys_find_user(&a->keys, m->tenant, m->user);
+	struct tool_version *old = tools_by_id(&a->tools, m->id), *v = NULL;
+	struct status st;
+
+	if (user == NULL)
+		return fail(E_PROTO);
+	/* A version that calls hold is the same as before but for its marks. */
+	if (old != NULL && old->tool != NULL && old->tool->user == user &&
+	    memcmp(old->digest, m->digest, DIGEST_LEN) == 0 &&
+	    memcmp(old->artefact, m->artefact, DIGEST_LEN) == 0) {
+		old->load = a->tools.load;
+		if (m->current)
+			tools_marked(a, old, TOOL_MARK_CURRENT);
+		tools_marked(a, old, m->allowed ? TOOL_MARK_ALLOWED : TOOL_MARK_NOT_ALLOWED);
+		return OK;
+	}
+	TRY(tool_version_new(m, &v));
+	st = tools_add(a, user, m->name, v, m->current, m->allowed);
+	if (!is_ok(st))
+		tool_version_free(v);
+	return st;
+}
+
+void
+tools_load_end(struct authority *a)
+{
+	struct tools *ts = &a->tools;
+
+	for (size_t i = ts->n; i > 0; i--) {
+		struct tool_version *v = ts->by_id[i - 1];
+
+		if (v->load != ts->load)
+			version_unlink(a, v);
+	}
+}
+
+/* ---- what a key sees ---- */
+
+static const struct tool_rule *
+rule_of(const struct authority *a, struct span name)
+{
+	return tool_rules_find(&a->policies.tools, name);
+}
+
+bool
+tools_is_shared_with(const struct authority *a, const struct key *key, const struct tool *t)
+{
+	return t->allowed != NULL && t->user != key->user &&
+	       name_set_has(&rule_of(a, span_str(t->name))->allow, span_str(key->policy->name));
+}
+
+enum error
+tools_find(struct authority *a, const struct key *key, struct span name, uint32_t version,
+    struct tool_version **ret)
+{
+	const struct policy *p = key->policy->now;
+	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
+	struct tool *t = tools_own(key->user, name);
+
+	*ret = NULL;
+	if (p == NULL || !name_set_has(&p->tools, name) || tenant == NULL)
+		return ERROR_TOOL_NOT_FOUND;
+	if (t != NULL) {
+		*ret = tool_version_of(t, version);
+		return *ret != NULL ? ERROR_NONE : ERROR_TOOL_NOT_FOUND;
+	}
+	LIST_FOREACH(t, &tenant->shared, of_tenant)
+	{
+		if (!span_eq_str(name, t->name) || !tools_is_shared_with(a, key, t))
+			continue;
+		if (version != 0 && t->allowed->version != version)
+			break;
+		*ret = t->allowed;
+		return ERROR_NONE;
+	}
+	return ERROR_TOOL_NOT_FOUND;
+}
+
+enum error
+tools_see(struct authority *a, const struct key *key, struct span name, uint32_t version,
+    struct tool_version **ret)
+{
+	struct tool *t = tools_own(key->user, name);
+
+	if (t == NULL)
+		return tools_find(a, key, name, version, ret);
+	*ret = tool_version_of(t, version);
+	return *ret != NULL ? ERROR_NONE : ERROR_TOOL_NOT_FOUND;
+}
+
+static uint8_t
+sandbox_for(const struct tool_rule *rule, uint8_t parts)
+{
+	if (rule->sandbox != 0)
+		return rule->sandbox;
+	return (parts & TOOL_HAS_MODULE) != 0 ? TOOL_WASM : TOOL_GVISOR;
+}
+
+static bool
+has_part_for(uint8_t sandbox, uint8_t parts)
+{
+	return (parts & (sandbox == TOOL_WASM ? TOOL_HAS_MODULE : TOOL_HAS_NATIVE)) != 0;
+}
+
+static uint32_t
+smaller(uint32_t asked, uint32_t allowed)
+{
+	return asked != 0 && asked < allowed ? asked : allowed;
+}
+
+enum error
+tools_use(const struct authority *a, const struct tool_version *v, struct tool_use *ret)
+{
+	const struct tool_rule *rule = rule_of(a, span_str(v->tool->name));
+	uint8_t sandbox = sandbox_for(rule, v->parts);
+
+	if (!has_part_for(sandbox, v->parts))
+		return ERROR_TOOL_SANDBOX;
+	*ret = (struct tool_use){ .id = v->id,
+		.version = v->version,
+		.sandbox = sandbox,
+		.capabilities = v->capabilities & rule->capabilities,
+		.time_ms = smaller(v->time_ms, rule->time_ms),
+		.memory_mb = smaller(v->memory_mb, rule->memory_mb),
+		.output_kb = smaller(v->output_kb, rule->output_kb) };
+	memcpy(ret->artefact, sandbox == TOOL_WASM ? v->artefact : v->native, DIGEST_LEN);
+	return ERROR_NONE;
+}
+
+void
+tools_limits(const struct authority *a, struct span name, uint8_t parts, struct tool_use *ret)
+{
+	const struct tool_rule *rule = rule_of(a, name);
+
+	*ret = (struct tool_use){ .sandbox = sandbox_for(rule, parts),
+		.capabilities = rule->capabilities,
+		.time_ms = rule->time_ms,
+		.memory_mb = rule->memory_mb,
+		.output_kb = rule->output_kb };
+}
+
+uint64_t
+tools_catalog(struct authority *a, const struct key *key)
+{
+	const struct policy *p = key->policy->now;
+	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
+	const struct tool *t;
+	bool any = false;
+	uint64_t state;
+
+	if (p == NULL || tenant == NULL)
+		return 0;
+	LIST_FOREACH(t, &key->user->tools, of_user)
+	any = any || name_set_has(&p->tools, span_str(t->name));
+	LIST_FOREACH(t, &tenant->shared, of_tenant)
+	any = any ||
+	      (name_set_has(&p->tools, span_str(t->name)) && tools_is_shared_with(a, key, t));
+	if (!any)
+		return 0;
+	state = tenant->generation ^ (uint64_t)a->d->generation << 40;
+	return state != 0 ? state : 1;
+}
+
+enum error
+tools_decide_push(const struct authority *a, const struct key *key, struct span name, uint8_t parts)
+{
+	const struct policy *p = key->policy->now;
+	const struct tool_rule *rule = rule_of(a, name);
+	const struct tool *t = tools_own(key->user, name);
+	uint32_t n = 0;
+
+	if (!manifest_name_ok(name) || span_eq_str(name, "code_interpreter") ||
+	    span_eq_str(name, "python") || span_eq_str(name, "javascript") ||
+	    span_eq_str(name, "sh"))
+		return ERROR_TOOL_INVALID;
+	if (p == NULL || !name_set_has(&p->tools, name))
+		return ERROR_DENIED;
+	if (parts == 0 || !has_part_for(sandbox_for(rule, parts), parts))
+		return ERROR_TOOL_SANDBOX;
+	if (t != NULL)
+		return t->n < TOOL_VERSIONS_MAX && a->tools.n < TOOL_VERSIONS_ALL_MAX
+			   ? ERROR_NONE
+			   : ERROR_TOOL_COUNT;
+	LIST_FOREACH(t, &key->user->tools, of_user)
+	n++;
+	return n < TOOLS_PER_USER_MAX && a->tools.n < TOOL_VERSIONS_ALL_MAX ? ERROR_NONE
+									    : ERROR_TOOL_COUNT;
+}
