@@ -46,6 +46,8 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_SECRET_REMOVE] = &admin_secret_remove_kind,
 	[OP_SECRET_LIST] = &admin_secret_list_kind,
 	[OP_USAGE] = &admin_usage_kind,
+	[OP_TOOL_MARK] = &admin_tool_mark_kind,
+	[OP_TOOL_LIST] = &admin_tool_list_kind,
 };
 
 static void on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
@@ -85,6 +87,8 @@ admin_op_free(struct admin_op *op)
 
 	buf_done(&op->sealed);
 	buf_done(&op->body);
+	if (op->tool != NULL)
+		tools_release(a, op->tool);
 	explicit_bzero(op, sizeof(*op));
 	busy--;
 	authority_check_drained(a);

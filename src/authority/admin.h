@@ -58,6 +58,20 @@ struct admin_usage {
 };
 MUST_USE struct status admin_read_usage(struct authority *a, uint32_t uid,
     const struct admin_usage *f, admin_reply *reply, void *ctx, struct admin_op **ret);
+/* A user's tool; version 0: the current one, or that which is allowed. */
+#define ADMIN_TOOL_TAKEN \
+	"Another tool of that name is allowed in the tenant already, or too many tools are."
+struct admin_tool {
+	struct span tenant, user, name;
+	uint32_t version;
+	bool allowed; /* to others than its owner, from now on, or not any more */
+};
+/* E_NOTFOUND; E_EXISTS: ADMIN_TOOL_TAKEN. */
+MUST_USE struct status admin_mark_tool(struct authority *a, uint32_t uid,
+    const struct admin_tool *m, admin_reply *reply, void *ctx, struct admin_op **ret);
+/* A page of the versions of all tenants, behind that id. */
+MUST_USE struct status admin_list_tools(struct authority *a, uint32_t uid, uint64_t after,
+    admin_reply *reply, void *ctx, struct admin_op **ret);
 /* The operator is gone: the act goes on, nobody is told. */
 void admin_abandon(struct admin_op *op);
 void admin_tick(struct authority *a);

@@ -158,6 +158,64 @@ admin_parse_usage(struct span body, struct arena *arena, struct admin_usage *ret
 	return OK;
 }
 
+static struct status
+read_tool(const struct json_doc *d, const struct json_iter *it, struct arena *arena,
+    struct admin_tool *m, bool *ret_said)
+{
+	uint64_t version = 0;
+
+	if (json_str_eq_str(d, it->key, "tenant"))
+		return read_name(d, it->val, arena, &m->tenant);
+	if (json_str_eq_str(d, it->key, "user"))
+		return read_name(d, it->val, arena, &m->user);
+	if (json_str_eq_str(d, it->key, "name"))
+		return read_name(d, it->val, arena, &m->name);
+	if (json_str_eq_str(d, it->key, "version")) {
+		TRY(json_u64(d, it->val, UINT32_MAX, &version));
+		m->version = (uint32_t)version;
+		return OK;
+	}
+	if (!json_str_eq_str(d, it->key, "allowed"))
+		return fail(E_NOTFOUND);
+	*ret_said = true;
+	return json_bool(d, it->val, &m->allowed);
+}
+
+struct status
+admin_parse_tool(struct span body, struct arena *arena, struct admin_tool *ret)
+{
+	auto_json struct json_doc d = { 0 };
+	struct admin_tool m = { 0 };
+	struct json_iter it;
+	bool said = false;
+
+	TRY(parse_object(&d, body));
+	for (it = json_iter(&d, 0); json_next(&it);)
+		TRY(read_tool(&d, &it, arena, &m, &said));
+	if (m.tenant.len == 0 || m.user.len == 0 || m.name.len == 0 || !said)
+		return fail(E_NOTFOUND);
+	*ret = m;
+	return OK;
+}
+
+struct status
+admin_parse_after(struct span body, uint64_t *ret)
+{
+	auto_json struct json_doc d = { 0 };
+	struct json_iter it;
+
+	*ret = 0;
+	if (body.len == 0)
+		return OK;
+	TRY(parse_object(&d, body));
+	for (it = json_iter(&d, 0); json_next(&it);) {
+		if (!json_str_eq_str(&d, it.key, "after"))
+			return fail(E_NOTFOUND);
+		TRY(json_u64(&d, it.val, INT64_MAX, ret));
+	}
+	return OK;
+}
+
 struct status
 admin_put_key(const struct key *key, struct buf *out)
 {

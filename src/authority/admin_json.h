@@ -22,6 +22,11 @@ MUST_USE struct status admin_parse_secret(struct span body, struct buf *sealed, 
  */
 MUST_USE struct status admin_parse_usage(
     struct span body, struct arena *arena, struct admin_usage *ret);
+/* {"tenant", "user", "name", "version"?, "allowed": boolean}; spans as above. Errors as above. */
+MUST_USE struct status admin_parse_tool(
+    struct span body, struct arena *arena, struct admin_tool *ret);
+/* {"after"?}, or nothing at all. Errors as above. */
+MUST_USE struct status admin_parse_after(struct span body, uint64_t *ret);
 /* One element of the list of keys. */
 MUST_USE struct status admin_put_key(const struct key *key, struct buf *out);
 

@@ -4,7 +4,7 @@
 
 /*
  * One act of an operator, between admin.c (its life, and acts on keys),
- * admin_secret.c and admin_usage.c.
+ * admin_secret.c, admin_usage.c and admin_tool.c.
  */
 #include <base/span.h>
 
@@ -22,6 +22,8 @@ enum op_kind {
 	OP_SECRET_REMOVE,
 	OP_SECRET_LIST,
 	OP_USAGE,
+	OP_TOOL_MARK,
+	OP_TOOL_LIST,
 	OP_KIND_COUNT
 };
 
@@ -47,8 +49,12 @@ struct admin_op {
 	struct buf sealed;                  /* OP_SECRET_SET: what is to be stored */
 	struct buf body;                    /* the answer, where it was made ahead */
 	uint32_t since_day;                 /* OP_USAGE: its filter; `tenant` is the key's id */
-	uint64_t after_key;
+	uint64_t after_key;                 /* OP_USAGE, OP_TOOL_LIST */
 	char model[MODEL_MAX + 1], after_model[MODEL_MAX + 1];
+	struct tool_version *tool;    /* OP_TOOL_MARK: held */
+	struct tenant_tools *sharing; /* it waits for the store */
+	const uint8_t *subject;       /* of its owner */
+	bool allowed;
 	uint16_t http; /* the answer, once it is known */
 	const char *error;
 	char message[1025];
@@ -79,8 +85,8 @@ void admin_op_answer(struct admin_op *op, uint16_t http, const char *error, cons
 /* Its record could not be written: nothing was done. */
 void admin_op_fail_audit(struct admin_op *op);
 
-/* admin_secret.c, admin_usage.c */
+/* admin_secret.c, admin_usage.c, admin_tool.c */
 extern const struct admin_kind admin_secret_set_kind, admin_secret_remove_kind,
-    admin_secret_list_kind, admin_usage_kind;
+    admin_secret_list_kind, admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind;
 
 #endif

@@ -206,6 +206,48 @@ post_usage(struct conn *c)
 	act_begun(c, admin_read_usage(c->a, c->uid, &f, conn_on_reply, c, &c->op));
 }
 
+static void
+post_tool(struct conn *c)
+{
+	auto_arena struct arena arena = ARENA_INIT(4096);
+	struct admin_tool m;
+	struct status st;
+
+	if (!table_is_there(c))
+		return;
+	if (!is_ok(admin_parse_tool(buf_span(&c->body), &arena, &m))) {
+		conn_answer_error(c, 400, "invalid_request",
+		    "Wanted: {\"tenant\", \"user\", \"name\", \"version\"?, \"allowed\": boolean}");
+		return;
+	}
+	c->state = CONN_BUSY;
+	st = admin_mark_tool(c->a, c->uid, &m, conn_on_reply, c, &c->op);
+	if (st.code == E_NOTFOUND || st.code == E_EXISTS) {
+		c->state = CONN_READING;
+		if (st.code == E_NOTFOUND)
+			conn_answer_error(c, 404, "not_found", "There is no such tool or version.");
+		else
+			conn_answer_error(c, 409, "already_allowed", ADMIN_TOOL_TAKEN);
+		return;
+	}
+	act_begun(c, st);
+}
+
+static void
+post_tools(struct conn *c)
+{
+	uint64_t after = 0;
+
+	if (!table_is_there(c))
+		return;
+	if (!is_ok(admin_parse_after(buf_span(&c->body), &after))) {
+		conn_answer_error(c, 400, "invalid_request", "Wanted: {\"after\"?: number}");
+		return;
+	}
+	c->state = CONN_BUSY;
+	act_begun(c, admin_list_tools(c->a, c->uid, after, conn_on_reply, c, &c->op));
+}
+
 static const struct {
 	const char *method;
 	const char *path;
@@ -221,6 +263,8 @@ static const struct {
 	{ "DELETE", "/admin/keys/", true, delete_key },
 	{ "POST", "/admin/reload", false, post_reload },
 	{ "POST", "/admin/usage", false, post_usage },
+	{ "POST", "/admin/tools/mark", false, post_tool },
+	{ "POST", "/admin/tools/list", false, post_tools },
 	{ "PUT", "/admin/secrets/", true, put_secret },
 	{ "DELETE", "/admin/secrets/", true, delete_secret },
 	{ "GET", "/admin/secrets", false, get_secrets },

@@ -45,6 +45,20 @@ parse_usage(struct span body)
 		abort();
 }
 
+static void
+parse_tool(struct span body)
+{
+	auto_arena struct arena arena = ARENA_INIT(4096);
+	struct admin_tool m;
+	uint64_t after;
+
+	if (is_ok(admin_parse_tool(body, &arena, &m)) &&
+	    (!admin_name_ok(m.tenant) || !admin_name_ok(m.user) || !admin_name_ok(m.name)))
+		abort();
+	if (is_ok(admin_parse_after(body, &after)) && after > INT64_MAX)
+		abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -53,5 +67,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	parse_key(body);
 	parse_secret(body);
 	parse_usage(body);
+	parse_tool(body);
 	return 0;
 }

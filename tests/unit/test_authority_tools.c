@@ -997,6 +997,213 @@ test_rate(void **state)
 	(void)settle(r->admitted.turn, ERROR_NONE);
 }
 
+/* ---- operators ---- */
+
+static struct {
+	bool come;
+	uint16_t http;
+	char body[4096];
+} answered;
+
+static void
+on_admin(void *ctx, uint16_t http, struct span body)
+{
+	(void)ctx;
+	answered.come = true;
+	answered.http = http;
+	(void)snprintf(answered.body, sizeof(answered.body), "%.*s", SPAN_FMT(body));
+}
+
+static struct status
+mark(const char *tenant, const char *user, const char *name, uint32_t number, bool allowed)
+{
+	const struct admin_tool m = { .tenant = span_str(tenant),
+		.user = span_str(user),
+		.name = span_str(name),
+		.version = number,
+		.allowed = allowed };
+	struct admin_op *op = NULL;
+	struct status st;
+
+	memset(&answered, 0, sizeof(answered));
+	st = admin_mark_tool(w.a, 0, &m, on_admin, NULL, &op);
+	spin();
+	return st;
+}
+
+static void
+test_admin(void **state)
+{
+	struct as_tool one = version(1, "t", "u", "one", 1, MANIFEST("one", "")),
+		       two = version(2, "t", "u", "one", 2, MANIFEST("one", "")),
+		       theirs = version(3, "t", "v", "one", 1, MANIFEST("one", "")),
+		       far = version(4, "x", "u", "one", 1, MANIFEST("one", ""));
+	struct admin_op *op = NULL;
+
+	(void)state;
+	load(&one);
+	load(&two);
+	load(&theirs);
+	load(&far);
+	assert_int_equal(mark("t", "u", "none", 1, true).code, E_NOTFOUND);
+	assert_int_equal(mark("y", "u", "one", 1, true).code, E_NOTFOUND);
+	assert_int_equal(mark("t", "u", "one", 3, true).code, E_NOTFOUND);
+	assert_int_equal(mark("t", "u", "one", 0, false).code, E_NOTFOUND); /* none is allowed */
+	assert_true(is_ok(mark("t", "u", "one", 1, true)));
+	assert_int_equal(answered.http, 200);
+	assert_string_equal(answered.body,
+	    "{\"name\":\"one\",\"version\":1,\"allowed\":true,\"shared_with\":[\"default\"]}");
+	assert_int_equal(w.tool_marked, 1);
+	assert_int_equal(w.tool_mark, TOOL_MARK_ALLOWED);
+	EVENTS(EVENT_TOOL_CHANGED, EVENT_TOOL_CHANGED);
+	assert_int_equal(w.recs[0].phase, AUDIT_PHASE_INTENT);
+	assert_false(w.recs[0].anonymous); /* it names its owner's pseudonym */
+	assert_non_null(strstr(w.recs[0].text, "change=allowed by_uid=0"));
+	/* A new version takes its place; another user's of that name cannot beside it. */
+	assert_true(is_ok(mark("t", "u", "one", 0, true)));
+	assert_int_equal(w.tool_marked, 2);
+	assert_int_equal(mark("t", "v", "one", 1, true).code, E_EXISTS);
+	assert_true(is_ok(mark("x", "u", "one", 1, true))); /* another tenant's can */
+	/* The store fails: nothing has changed. */
+	w.tool_mode = TOOLS_FAIL;
+	w.tool_code = E_SYS;
+	assert_true(is_ok(mark("t", "u", "one", 0, false)));
+	assert_int_equal(answered.http, 503);
+	assert_ptr_equal(tools_by_id(&w.a->tools, 2)->tool->allowed, tools_by_id(&w.a->tools, 2));
+	w.tool_mode = TOOLS_TAKE;
+	assert_true(is_ok(mark("t", "u", "one", 0, false)));
+	assert_int_equal(answered.http, 200);
+	assert_null(tools_by_id(&w.a->tools, 2)->tool->allowed);
+	assert_true(is_ok(mark("t", "v", "one", 1, true))); /* now it can */
+	w.audit_mode = AUDIT_REFUSES;
+	assert_true(is_ok(mark("t", "v", "one", 1, false)));
+	assert_int_equal(answered.http, 503);
+	assert_non_null(tools_by_id(&w.a->tools, 3)->tool->allowed);
+	w.audit_mode = AUDIT_TAKES;
+	assert_balanced();
+	assert_true(is_ok(admin_list_tools(w.a, 0, 2, on_admin, NULL, &op)));
+	spin();
+	assert_int_equal(answered.http, 200);
+	assert_non_null(strstr(answered.body,
+	    "{\"tools\":[{\"tenant\":\"t\",\"user\":\"v\",\"name\":\"one\",\"version\":1,"
+	    "\"current\":true,\"allowed\":true,\"sandbox\":\"wasm\",\"sha256\":\"0300"));
+	assert_non_null(strstr(answered.body, "\"tenant\":\"x\""));
+	assert_non_null(strstr(answered.body, "\"next\":null}"));
+	assert_null(strstr(answered.body, "\"sha256\":\"0100"));
+}
+
+/* Two acts at once, and a tool that goes while one of them is recorded. */
+static void
+test_admin_races(void **state)
+{
+	struct as_tool one = version(1, "t", "u", "one", 1, MANIFEST("one", "")),
+		       theirs = version(3, "t", "v", "one", 1, MANIFEST("one", ""));
+	const struct admin_tool a = { SPAN_LIT("t"), SPAN_LIT("u"), SPAN_LIT("one"), 1, true },
+				b = { SPAN_LIT("t"), SPAN_LIT("v"), SPAN_LIT("one"), 1, true };
+	struct admin_op *op = NULL;
+
+	(void)state;
+	load(&one);
+	load(&theirs);
+	assert_true(is_ok(admin_mark_tool(w.a, 0, &a, on_admin, NULL, &op)));
+	assert_true(is_ok(admin_mark_tool(w.a, 0, &b, on_admin, NULL, &op)));
+	spin();
+	assert_int_equal((tools_by_id(&w.a->tools, 1)->tool->allowed != NULL) +
+			     (tools_by_id(&w.a->tools, 3)->tool->allowed != NULL),
+	    1);
+	assert_true(is_ok(mark("t", "u", "one", 0, false)));
+	assert_true(is_ok(admin_mark_tool(w.a, 0, &a, on_admin, NULL, &op)));
+	tools_removed(w.a, tools_by_id(&w.a->tools, 1), true);
+	memset(&answered, 0, sizeof(answered));
+	spin();
+	assert_int_equal(answered.http, 404);
+	assert_null(tools_by_id(&w.a->tools, 1));
+	assert_balanced();
+}
+
+/* ---- anything a gateway and an executor may say, in any order ---- */
+
+static void
+random_step(uint64_t turn, uint32_t seed)
+{
+	static const char *const names[] = { "one", "two", "three", "" };
+	const struct ga_step m = { .turn = turn,
+		.kind = (uint8_t)((seed >> 4 & 3) == 0 ? STEP_MODEL : STEP_TOOL),
+		.tool_name = span_str(names[seed >> 6 & 3]),
+		.tool_version = seed >> 8 & 7 };
+
+	if (w.gw != NULL)
+		assert_true(is_ok(
+		    link_call(w.gw, GA_STEP, &m, 60000, on_reply, &replies[nreplies++], NULL)));
+}
+
+static void
+test_random_orders(void **state)
+{
+	uint32_t seed = 7;
+
+	(void)state;
+	load_two();
+	for (uint32_t i = 0; i < 200; i++) {
+		struct reply *r;
+		uint64_t turn;
+
+		nreplies = 0;
+		w.nrecs = i % 8 == 0 ? 0 : w.nrecs; /* the table is bounded; each part balances */
+		if (w.gw == NULL)
+			connect_fake(
+			    EDGE_GATEWAY_AUTHORITY, 100 + i, &ga_edge, true, &gateway_ops, &w.gw);
+		if (w.executor == NULL)
+			connect_fake(EDGE_AUTHORITY_EXECUTOR, 1000 + i, &ae_edge, false,
+			    &executor_ops, &w.executor);
+		spin();
+		holder_done(&w.key[0]->holder);
+		holder_done(&w.key[0]->user->holder);
+		r = chat(0, tools_catalog(w.a, w.key[0]));
+		turn = r->admitted.turn;
+		for (int j = 0; j < 12 && w.gw != NULL && w.executor != NULL; j++) {
+			seed = seed * 1664525 + 1013904223;
+			switch (seed >> 24 & 7) {
+			case 0:
+				model_done();
+				break;
+			case 1:
+			case 2:
+			case 3:
+				random_step(turn, seed);
+				break;
+			case 4:
+			case 5:
+				if (w.run_grants > 0)
+					done_with(&w.grants[seed >> 10 & 15], ERROR_NONE, RUN_EXIT);
+				break;
+			case 6:
+				if ((seed >> 12 & 3) == 0)
+					cut(&w.executor);
+				break;
+			default:
+				if ((seed >> 12 & 1) == 0)
+					(void)settle(turn, ERROR_CANCELLED);
+				break;
+			}
+			if ((seed >> 16 & 3) != 0)
+				spin();
+		}
+		if (w.gw != NULL)
+			cut(&w.gw);
+		spin();
+		assert_int_equal(w.a->turns.n, 0);
+		assert_int_equal(tools_by_id(&w.a->tools, 1)->calls, 0);
+		assert_int_equal(tools_by_id(&w.a->tools, 2)->calls, 0);
+		if (i % 8 == 7)
+			assert_balanced();
+	}
+	w.nrecs = 0;
+	if (w.executor == NULL)
+		connect_fake(
+		    EDGE_AUTHORITY_EXECUTOR, 13, &ae_edge, false, &executor_ops, &w.executor);
+}
+
 int
 main(void)
 {
@@ -1020,6 +1227,9 @@ main(void)
 		T(test_lists_come_in_pages),
 		T(test_reload),
 		T(test_rate),
+		T(test_admin),
+		T(test_admin_races),
+		T(test_random_orders),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
