@@ -43,6 +43,7 @@ static struct {
 	char key[CREDENTIAL_MAX + 1];
 	size_t next;
 	bool answered;
+	bool silent; /* the stream is not what the trick is about */
 	struct stream *stream;
 	const char *body; /* what follows OPEN */
 	struct ga_admitted admitted;
@@ -80,6 +81,8 @@ static void
 on_s_msg(struct stream *s, uint16_t type, const void *msg, void *ctx)
 {
 	(void)s;
+	if (g.silent)
+		return;
 	if (ctx == g.broker)
 		tell(type == GB_HEAD ? "ok" : error_name(((const struct gb_failed *)msg)->error));
 	else
@@ -98,7 +101,8 @@ on_s_closed(struct stream *s, struct status why, void *ctx)
 {
 	(void)s, (void)why, (void)ctx;
 	g.stream = NULL;
-	tell("closed");
+	if (!g.silent)
+		tell("closed");
 }
 
 static const struct stream_ops stream_ops = {
@@ -300,6 +304,97 @@ unknown_model(void)
 	call(GA_ADMIT, &m, on_admitted_tell);
 }
 
+/* ---- users' tools ---- */
+
+static struct ga_admit
+tool_of(uint8_t endpoint, const char *name)
+{
+	struct ga_admit m = admit_of(g.key);
+
+	m.endpoint = endpoint;
+	m.model = SPAN_EMPTY;
+	m.model_off = 0;
+	m.tool_name = span_str(name);
+	m.tool_parts = TOOL_HAS_NATIVE;
+	return m;
+}
+
+static void
+tool_not_there(void)
+{
+	struct ga_admit m = tool_of(ENDPOINT_TOOL_CALL, "never-pushed");
+
+	m.catalog = 7; /* invented, too */
+	call(GA_ADMIT, &m, on_admitted_tell);
+}
+
+static void
+tool_removed_not_there(void)
+{
+	struct ga_admit m = tool_of(ENDPOINT_TOOL_REMOVE, "never-pushed");
+
+	call(GA_ADMIT, &m, on_admitted_tell);
+}
+
+static void
+tool_named_as_code(void)
+{
+	struct ga_admit m = tool_of(ENDPOINT_TOOL_PUSH, "python");
+
+	call(GA_ADMIT, &m, on_admitted_tell);
+}
+
+/* Granted for the digest of one body, used with another. */
+static void
+tool_other_upload(void)
+{
+	struct ga_admit m = tool_of(ENDPOINT_TOOL_PUSH, "mine");
+
+	assert(is_ok(sha256(SPAN_LIT(OTHER), m.digest)));
+	call(GA_ADMIT, &m, on_admitted_executor);
+}
+
+static void
+tool_grant_again(void)
+{
+	open_executor(g.admitted.grant);
+}
+
+/* A grant to build, shown to the broker. */
+static void
+tool_grant_to_broker(void)
+{
+	struct ga_admit m = tool_of(ENDPOINT_TOOL_PUSH, "mine");
+
+	call(GA_ADMIT, &m, on_admitted_true);
+}
+
+static void
+on_admitted_step_tool(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	struct ga_step m = { .kind = STEP_TOOL,
+		.tool_name = SPAN_LIT("never-pushed"),
+		.tool_version = 1,
+		.body_len = 3 };
+
+	(void)l, (void)type, (void)ctx;
+	if (!keep_admitted(st, msg))
+		return;
+	m.turn = g.admitted.turn;
+	g.silent = true;
+	open_broker(g.admitted.grant, BODY); /* the model is asked, as it should be */
+	call(GA_STEP, &m, on_granted_tell);
+}
+
+/* Within a turn of a model that was offered nothing. */
+static void
+tool_not_offered(void)
+{
+	struct ga_admit m = admit_of(g.key);
+
+	call(GA_ADMIT, &m, on_admitted_step_tool);
+}
+
 static void
 settle_twice(void)
 {
@@ -331,6 +426,13 @@ static const struct trick tricks[] = {
 	{ "true-call", true_call },
 	{ "replay", replay },
 	{ "broker-grant-to-executor", broker_grant_to_executor },
+	{ "tool-not-there", tool_not_there },
+	{ "tool-removed-not-there", tool_removed_not_there },
+	{ "tool-named-as-code", tool_named_as_code },
+	{ "tool-other-upload", tool_other_upload },
+	{ "tool-grant-again", tool_grant_again },
+	{ "tool-grant-to-broker", tool_grant_to_broker },
+	{ "tool-not-offered", tool_not_offered },
 	{ "settle-twice", settle_twice },
 	{ "foreign-turn", foreign_turn },
 };
@@ -367,7 +469,7 @@ next_trick(void)
 	n = snprintf(name, sizeof(name), "%s ", tricks[g.next].name);
 	if (n < 0 || write(g.client, name, (size_t)n) != n)
 		_exit(3);
-	g.answered = false;
+	g.answered = g.silent = false;
 	(void)uv_timer_start(&g.timer, on_trick_timeout, TRICK_MS + 1000, 0);
 	tricks[g.next++].start();
 }

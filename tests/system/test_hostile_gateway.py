@@ -23,6 +23,13 @@ EXPECTED = {
     "true-call": "ok",
     "replay": "grant_refused",
     "broker-grant-to-executor": "grant_refused",
+    "tool-not-there": "tool_not_found",
+    "tool-removed-not-there": "tool_not_found",
+    "tool-named-as-code": "invalid_tool",
+    "tool-other-upload": "grant_refused",
+    "tool-grant-again": "grant_refused",
+    "tool-grant-to-broker": "grant_refused",
+    "tool-not-offered": "tool_not_found",
 }
 
 
@@ -57,6 +64,8 @@ def test_lies_are_refused_and_recorded(hostile):
     for name, want in EXPECTED.items():
         assert seen.get(name) == want, (name, seen)
     # A turn that is not the gateway's own, or settled already, is no success.
+    assert not [r for r in hostile.records() if r["event"]["type"] == "ToolStored" and r.get("outcome") == "success"]
+    assert not [r for r in hostile.records() if r["event"]["type"] == "ToolExecuted"]
     assert seen["settle-twice"] != "ok", seen
     assert seen["foreign-turn"] != "ok", seen
 
