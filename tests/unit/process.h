@@ -105,7 +105,16 @@ static const struct link_ops process_ops = { process_rules, COUNT(process_rules)
 /* Where the binary is, if not where it was built; its configuration; its instance. */
 static const char *process_folder;
 static struct span process_config;
-static const char *process_instance = "0123456789ab";
+static char process_instance[16] = "0123456789ab";
+static uint32_t process_uid = PROCESS_UID;
+
+/* For what leaves more of it on the machine than a process: nobody else's, at this time. */
+static inline void
+process_be_unique(void)
+{
+	(void)snprintf(process_instance, sizeof(process_instance), "5b%010x", (unsigned)getpid());
+	process_uid = 100000000U + (uint32_t)getpid() % 100000U * UID_RANGE_LEN;
+}
 
 /* build/src/<name>/<name>, from build/tests/unit/test_… */
 static inline void
@@ -176,8 +185,8 @@ static inline void
 process_start(struct process *p, uv_loop_t *loop, const char *name)
 {
 	const struct ctl_start m = { .instance = span_str(process_instance),
-		.uid = PROCESS_UID,
-		.uid_base = PROCESS_UID,
+		.uid = process_uid,
+		.uid_base = process_uid,
 		.peer_id = 77,
 		.generation = 1,
 		.config = process_config };

@@ -23,7 +23,7 @@ open_world(void **state)
 		*strrchr(libexec, '/') = '\0';
 	(void)strcat(libexec, "/libexec/sallyport");
 	process_folder = libexec;
-	process_instance = "5b00000000a2";
+	process_be_unique();
 	world.real = true;
 	return world_open(state);
 }
@@ -99,8 +99,8 @@ workers(pid_t *pids, size_t max)
 		(void)!read(fd, name, sizeof(name) - 1);
 		/* execveat() names a process after the descriptor: its uid tells. */
 		if (fstat(fd, &st) == 0 && n < max &&
-		    st.st_uid >= PROCESS_UID + UID_SANDBOX + 2 * ES_SANDBOXES_MAX &&
-		    st.st_uid < PROCESS_UID + UID_SANDBOX + 2 * ES_SLOTS_MAX)
+		    st.st_uid >= process_uid + UID_SANDBOX + 2 * ES_SANDBOXES_MAX &&
+		    st.st_uid < process_uid + UID_SANDBOX + 2 * ES_SLOTS_MAX)
 			pids[n++] = (pid_t)pid;
 		(void)close(fd);
 	}
@@ -423,6 +423,13 @@ a_bomb(void **state)
 	call_done(&d);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+#define MESON_SKIP 77
+
 int
 main(void)
 {
@@ -439,5 +446,6 @@ main(void)
 		T(a_killed_spawner),
 	};
 
-	return cmocka_run_group_tests(tests, open_world, world_close);
+	/* Workers with sanitizers are not static: nothing starts in an empty root. */
+	return SANITIZED ? MESON_SKIP : cmocka_run_group_tests(tests, open_world, world_close);
 }

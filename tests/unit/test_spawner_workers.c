@@ -83,7 +83,7 @@ set_up(void **state)
 	(void)snprintf(path, sizeof(path), "%s/../../src/spawner/spawner", self);
 	copy(path, "spawner");
 	process_folder = folder;
-	process_instance = "5b00000000a1"; /* others start spawners at the same time */
+	process_be_unique();
 	(void)uv_loop_init(&loop);
 	process_start(&spawner, &loop, "spawner");
 	process_peer(&spawner, EDGE_EXECUTOR_SPAWNER, &es_edge, 1, &ops);
