@@ -31,7 +31,7 @@ static_assert(CONF_WORKERS_MAX <= ES_WORKERS_MAX, "so has every worker");
 /* Descriptors that the executor needs: a sandbox's four pipes, a worker's link; and all else
  * that it holds: links, compiled tools that it keeps, what it builds. */
 #define EXECUTOR_FDS_PER_SLOT 4
-#define EXECUTOR_FDS_RESERVED (96 + ES_WORKERS_MAX + 96)
+#define EXECUTOR_FDS_RESERVED (96 + ES_WORKERS_MAX + 128)
 
 enum es_type { ES_START = 1, ES_STARTED, ES_ARM, ES_ARMED, ES_KILL, ES_EXITED };
 enum es_kind { SLOT_GVISOR = 1, SLOT_WASM_RUN, SLOT_WASM_COMPILE };

@@ -5,7 +5,8 @@
  * Runs in: the executor. Trusts: a grant's digest. What comes from the store is judged by it:
  * sealed, within its limit, and of that very SHA-256, or nobody ever loads it.
  * Owns: the memory files. Invariants: at most ARTEFACTS_MAX and ARTEFACTS_BYTES_MAX are kept
- * beyond those that calls hold, least recently used go first; a compiled file comes from the
+ * beyond those that calls hold, least recently used go first, and ARTEFACTS_HELD_MAX in all: each
+ * is a descriptor; a compiled file comes from the
  * store or from our own compiler, nowhere else; each is asked for once at a time.
  * See: wire/authority_executor.h, compile.c.
  */
@@ -114,7 +115,8 @@ find(struct executor *ex, uint64_t id, enum tool_part part)
 static struct artefact *
 artefact_new(struct executor *ex, uint64_t id, enum tool_part part)
 {
-	struct artefact *a = calloc(1, sizeof(*a));
+	struct artefact *a = ex->tools->nartefacts < ARTEFACTS_HELD_MAX ? calloc(1, sizeof(*a))
+									: NULL;
 
 	if (a == NULL)
 		return NULL;

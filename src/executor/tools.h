@@ -10,7 +10,8 @@
 
 #include <wire/executor_wasm.h>
 
-#define ARTEFACTS_MAX 64 /* kept, of all tenants; more only while calls need them */
+#define ARTEFACTS_MAX 64      /* kept, of all tenants; more only while calls need them */
+#define ARTEFACTS_HELD_MAX 96 /* with those */
 #define ARTEFACTS_BYTES_MAX (256UL << 20)
 #define ARTEFACT_GET_MS 10000
 #define KEEP_MS 20000    /* for the store to have a new version */

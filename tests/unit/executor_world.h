@@ -372,7 +372,8 @@ on_kill(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (m->slot >= compile) {
 		if (world.compiles[m->slot - compile].used)
 			fake_compile_exit(m->slot - compile, "", "", SIGKILL, ENDED_KILLED);
-	} else if (m->slot < ES_SANDBOXES_MAX || world.workers[m->slot - ES_SANDBOXES_MAX].used) {
+	} else if (m->slot < ES_SANDBOXES_MAX ? world.sandboxes[m->slot].used
+					      : world.workers[m->slot - ES_SANDBOXES_MAX].used) {
 		fake_exit(m->slot, ENDED_KILLED, SIGKILL);
 	}
 }

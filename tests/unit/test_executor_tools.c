@@ -844,6 +844,32 @@ many_calls(void **state)
 	assert_true(fds[1] <= fds[0] + 2);
 }
 
+/* Each that is asked for is a descriptor: no more of them than there is room for. */
+static void
+more_parts_than_there_is_room_for(void **state)
+{
+	enum { CALLS = ARTEFACTS_HELD_MAX + 20 };
+	static struct call calls[CALLS];
+	size_t refused = 0;
+
+	(void)state;
+	world.mute_store = true;
+	for (size_t i = 0; i < CALLS; i++) {
+		struct grant g = tool_grant();
+
+		g.tool.id = 9000 + i;
+		call_open(&calls[i], &g, SPAN_LIT("{}"));
+	}
+	until(world.gets > 0);
+	world_wait(100);
+	for (size_t i = 0; i < CALLS; i++) {
+		refused += calls[i].failed && calls[i].f.error == ERROR_OVERLOADED &&
+			   calls[i].f.retry_after_ms > 0;
+		call_done(&calls[i]);
+	}
+	assert_true(refused >= 20);
+}
+
 int
 main(void)
 {
@@ -874,6 +900,7 @@ main(void)
 		T(without_an_authority),
 		T(a_worker_full_of_modules),
 		T(many_calls),
+		T(more_parts_than_there_is_room_for),
 	};
 
 	return cmocka_run_group_tests(tests, world_open, world_close);
