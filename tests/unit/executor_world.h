@@ -545,21 +545,27 @@ connect_peer(enum edge edge, const struct wire_edge *wire, bool a_end, uint32_t 
 	must(link_new(&world.loop, fds[0], wire, a_end, ops, ret, ret));
 }
 
-/* The true one gets its end by its own control link. */
+/* The two real ones, as the supervisor would. */
 static inline void
-world_real_spawner(void)
+world_join(void)
 {
 	struct ctl_peer m = { .edge = EDGE_EXECUTOR_SPAWNER, .peer_id = 2 };
 	int fds[2];
 
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-	process_start(&world.spawner_process, &world.loop, "spawner");
 	must(link_send_fds(world.p.control, 0, CTL_PEER, &m, &fds[0], 1));
 	m.peer_id = 1;
 	must(link_send_fds(world.spawner_process.control, 0, CTL_PEER, &m, &fds[1], 1));
 	(void)close(fds[0]);
 	(void)close(fds[1]);
+}
+
+static inline void
+world_real_spawner(void)
+{
+	process_start(&world.spawner_process, &world.loop, "spawner");
+	world_join();
 	process_go(&world.spawner_process);
 }
 
@@ -590,14 +596,17 @@ on_wake(uv_timer_t *t)
 		assert_true(what);                                     \
 	} while (0)
 
+/* One turn of the loop, of 5 ms at most: the timer goes off again and again, or a late one would
+ * be gone before the loop waits. */
 static inline void
 world_turn(void)
 {
 	static uv_timer_t wake;
 
-	if (wake.loop == NULL)
+	if (wake.loop == NULL) {
 		(void)uv_timer_init(&world.loop, &wake);
-	(void)uv_timer_start(&wake, on_wake, 5, 0);
+		(void)uv_timer_start(&wake, on_wake, 5, 5);
+	}
 	(void)uv_run(&world.loop, UV_RUN_ONCE);
 }
 
@@ -608,6 +617,15 @@ world_wait(unsigned ms)
 
 	while (clock_mono_ns() < end)
 		world_turn();
+}
+
+static inline void
+world_executor(void)
+{
+	process_start(&world.p, &world.loop, "executor");
+	world_authority();
+	connect_peer(
+	    EDGE_GATEWAY_EXECUTOR, &ge_edge, true, GATEWAY_PEER, &gateway_ops, &world.gateway);
 }
 
 static inline int
@@ -635,14 +653,11 @@ world_open(void **state)
 	process_config = buf_span(&slice);
 	conf_free(conf);
 	(void)uv_loop_init(&world.loop);
-	process_start(&world.p, &world.loop, "executor");
-	world_authority();
+	world_executor();
 	if (world.real)
 		world_real_spawner();
 	else
 		world_spawner();
-	connect_peer(
-	    EDGE_GATEWAY_EXECUTOR, &ge_edge, true, GATEWAY_PEER, &gateway_ops, &world.gateway);
 	process_go(&world.p);
 	return 0;
 }
