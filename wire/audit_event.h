@@ -10,7 +10,7 @@
 #include <link/wire.h>
 #include <wire/limits.h>
 
-#define AUDIT_VALUES_MAX 10
+#define AUDIT_VALUES_MAX 11
 #define AUDIT_STR_MAX 256
 #define AUDIT_SEALED_MAX 256
 #define AUDIT_BATCH_MAX 16 /* records in one append */
@@ -84,7 +84,8 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	    { { "model", AUDIT_V_STR }, { "step", AUDIT_V_U64 }, { "size_bytes", AUDIT_V_U64 },
 		{ "sha256", AUDIT_V_STR }, { "provider", AUDIT_V_STR }, { "host", AUDIT_V_STR },
 		{ "secret_version", AUDIT_V_STR }, { "http_status", AUDIT_V_U64 },
-		{ "attempts", AUDIT_V_U64 }, { "error_type", AUDIT_V_STR } } },
+		{ "attempts", AUDIT_V_U64 }, { "error_type", AUDIT_V_STR },
+		{ "provider_request_id", AUDIT_V_STR } } },
 	[EVENT_MODEL_ATTEMPTED] = { "ModelAttempted", "model.call",
 	    { { "attempt", AUDIT_V_U64 }, { "provider", AUDIT_V_STR }, { "host", AUDIT_V_STR },
 		{ "secret_version", AUDIT_V_STR }, { "http_status", AUDIT_V_U64 },

@@ -90,6 +90,7 @@ struct ab_done {
 	struct span provider; /* its name in the configuration; empty: none was chosen */
 	struct span host;     /* host and port */
 	struct span secret_version; /* of the credential that was sent; empty: none */
+	struct span upstream_id; /* what the provider calls this request; empty: it does not say */
 };
 static const struct wire_field ab_done_rows[] = {
 	WIRE_FIXED(struct ab_done, grant),
@@ -102,6 +103,7 @@ static const struct wire_field ab_done_rows[] = {
 	WIRE_BYTES(struct ab_done, provider, 0, PROVIDER_MAX),
 	WIRE_BYTES(struct ab_done, host, 0, UPSTREAM_HOST_MAX),
 	WIRE_BYTES(struct ab_done, secret_version, 0, SECRET_VERSION_MAX),
+	WIRE_BYTES(struct ab_done, upstream_id, 0, UPSTREAM_ID_MAX),
 };
 
 struct ab_attempted {

@@ -48,6 +48,7 @@
 #define SECRET_SEALED_MAX 8192    /* a sealed value */
 #define SECRET_VALUE_MAX 4096     /* in plain: only CLI and broker ever have it */
 #define UPSTREAM_HOST_MAX 255     /* host and port of a provider */
+#define UPSTREAM_ID_MAX 128       /* a provider's own id of a request */
 #define UPSTREAM_ATTEMPTS_MAX 255 /* of one model call */
 
 #define BODY_MAX (8U << 20)     /* one request's body */

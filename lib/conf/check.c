@@ -72,14 +72,45 @@ names_something(const char *list)
 static const struct {
 	const char *name;
 	bool model, tools;
-	const char *without_model;
+	const char *kinds[3]; /* of providers that speak it */
+	const char *without_model, *unspoken;
 } endpoints[] = {
-	{ "chat", true, true, "can never match: chat without a model" },
-	{ "responses", true, true, "can never match: responses without a model" },
-	{ "messages", true, true, "can never match: messages without a model" },
-	{ "embeddings", true, false, "can never match: embeddings without a model" },
-	{ "count_tokens", true, false, "can never match: count_tokens without a model" },
+#define NEVER(name)                                  \
+	"can never match: " name " without a model", \
+	    "can never match: no model that the policy allows speaks " name
+	{ "chat", true, true, { "demo", "openai" }, NEVER("chat") },
+	{ "responses", true, true, { "openai" }, NEVER("responses") },
+	{ "messages", true, true, { "anthropic" }, NEVER("messages") },
+	{ "embeddings", true, false, { "openai" }, NEVER("embeddings") },
+	{ "count_tokens", true, false, { "anthropic" }, NEVER("count_tokens") },
+#undef NEVER
 };
+#define ENDPOINTS (sizeof(endpoints) / sizeof(endpoints[0]))
+
+static bool
+kind_speaks(const char *kind, size_t endpoint)
+{
+	for (size_t i = 0; i < sizeof(endpoints[0].kinds) / sizeof(endpoints[0].kinds[0]); i++) {
+		if (endpoints[endpoint].kinds[i] != NULL &&
+		    strcmp(endpoints[endpoint].kinds[i], kind) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Does a provider of the model speak the endpoint? */
+static bool
+model_speaks(const struct conf *c, struct span alias, size_t endpoint)
+{
+	for (unsigned i = 0;; i++) {
+		const char *provider = conf_strf(c, "models.%.*s.%u.provider", PART(alias), i);
+
+		if (provider == NULL)
+			return false;
+		if (kind_speaks(conf_strf(c, "providers.%s.kind", provider), endpoint))
+			return true;
+	}
+}
 
 /* What one policy lets happen, given the models and sandboxes that exist. */
 struct reach {
@@ -99,7 +130,7 @@ policy_reach(const struct conf *c, struct span name)
 		.attach = conf_strf(c, "policies.%.*s.attach", PART(name)),
 	};
 
-	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+	for (size_t i = 0; i < ENDPOINTS; i++) {
 		bool is = conf_list_has(r.endpoints, span_str(endpoints[i].name));
 
 		r.asking = r.asking || (is && endpoints[i].model);
@@ -143,6 +174,24 @@ tools_fault(const struct reach *r)
 	return "can never match: the policy allows no endpoint with tools";
 }
 
+/* A model that is named, and that no endpoint of the policy can ask or list. */
+static bool
+any_out_of_reach(const struct conf *c, const struct reach *r)
+{
+	struct span alias;
+
+	for (size_t i = 0; !r->listing && conf_list_next(r->models, &i, &alias);) {
+		bool reached = span_eq_str(alias, "*");
+
+		for (size_t e = 0; e < ENDPOINTS && !reached; e++)
+			reached = conf_list_has(r->endpoints, span_str(endpoints[e].name)) &&
+				  model_speaks(c, alias, e);
+		if (!reached)
+			return true;
+	}
+	return false;
+}
+
 /* The first thing wrong with the policy: its key and why. */
 static const char *
 policy_fault(const struct conf *c, const struct reach *r, const char **key)
@@ -167,6 +216,26 @@ policy_fault(const struct conf *c, const struct reach *r, const char **key)
 		return "can never match: the policy allows no endpoint with code_interpreter";
 	if (r->attach[0] != '\0' && r->languages[0] == '\0')
 		return "can never match: the policy allows no language";
+	*key = "models";
+	if (any_out_of_reach(c, r))
+		return "can never match: names one that no endpoint of the policy can ask";
+	return NULL;
+}
+
+/* An endpoint that the policy names, and that none of its models speaks. */
+static const char *
+unspoken_fault(const struct conf *c, const struct reach *r)
+{
+	struct span alias;
+
+	for (size_t e = 0; e < ENDPOINTS; e++) {
+		bool spoken = !conf_list_has(r->endpoints, span_str(endpoints[e].name));
+
+		for (size_t i = 0; !spoken && conf_each(c, "models", &i, &alias);)
+			spoken = conf_list_has(r->models, alias) && model_speaks(c, alias, e);
+		if (!spoken)
+			return endpoints[e].unspoken;
+	}
 	return NULL;
 }
 
@@ -184,7 +253,7 @@ endpoint_fault(const struct conf *c, const struct reach *r)
 		return models || languages || tools
 			   ? NULL
 			   : "no model and no language, nor a tool, is left to allow";
-	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]) && !models; i++) {
+	for (size_t i = 0; i < ENDPOINTS && !models; i++) {
 		if (conf_list_has(r->endpoints, span_str(endpoints[i].name)))
 			return endpoints[i].without_model;
 	}
@@ -192,7 +261,7 @@ endpoint_fault(const struct conf *c, const struct reach *r)
 		return "can never match: execute without a language";
 	if ((r->calling || r->storing) && !tools)
 		return "can never match: tool_call or tools without the name of a tool";
-	return NULL;
+	return unspoken_fault(c, r);
 }
 
 static struct status

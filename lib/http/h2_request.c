@@ -165,9 +165,7 @@ target_check(struct http_h2_request *q)
 	/* Scheme and authority have their own fields: in the path they are never served. */
 	if (t.authority.len > 0 || !span_eq_nocase(scheme, SPAN_LIT("https")))
 		t.bad = true;
-	q->req.target_bad = t.bad;
-	q->req.path = t.path;
-	q->req.query = t.query;
+	http_target_put(&t, &q->req);
 	return 0;
 }
 
@@ -193,8 +191,10 @@ host_check(struct http_h2_request *q, const struct framing *f)
 
 	if (!http_authority_ok(authority) || (f->has_host && !http_authority_ok(f->host)))
 		return 400;
-	if (f->has_host && !span_eq_nocase(authority, f->host))
+	if (f->has_host && !span_eq_nocase(authority, f->host)) {
 		q->req.target_bad = true;
+		q->req.slashed = SPAN_EMPTY;
+	}
 	p = q->head.ptr + (authority.ptr - q->head.ptr);
 	for (size_t i = 0; i < authority.len; i++)
 		p[i] = char_lower(p[i]);

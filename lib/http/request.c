@@ -161,9 +161,7 @@ head_parse(struct http_request_parser *p)
 		rc = body_choose(p, &f);
 	if (rc != 0)
 		return rc;
-	p->req.target_bad = t.bad;
-	p->req.path = t.path;
-	p->req.query = t.query;
+	http_target_put(&t, &p->req);
 	p->req.fields = p->head.fields;
 	p->req.field_count = p->head.count;
 	p->keep_alive = !f.close;

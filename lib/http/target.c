@@ -4,9 +4,10 @@
  *
  * Runs in: gateway, broker, supervisor, demo. Trusts: nothing.
  * Owns: nothing; paths are decoded where they lie.
- * Invariants: a path is decoded exactly once, has no dot segment, no backslash, no
- * control character and no decoded slash, and is valid UTF-8; a target that is well
- * formed but means anything else is `bad` and has no path at all.
+ * Invariants: a path is decoded exactly once, has no dot segment, no backslash and no
+ * control character, and is valid UTF-8; a target that is well formed but means
+ * anything else is `bad` and has no path at all; nor has one with an encoded slash,
+ * whose path stands apart.
  * See: RFC 9112 §3.2, RFC 3986 §3.3.
  */
 #include "target.h"
@@ -45,11 +46,11 @@ percent_byte(const uint8_t *p, size_t left)
 static bool
 decoded_ok(int c)
 {
-	return c >= ' ' && c != 0x7f && c != '/' && c != '\\';
+	return c >= ' ' && c != 0x7f && c != '\\';
 }
 
 static bool
-path_decode(uint8_t *p, size_t len, struct span *ret)
+path_decode(uint8_t *p, size_t len, struct target *ret)
 {
 	size_t out = 0;
 
@@ -61,10 +62,12 @@ path_decode(uint8_t *p, size_t len, struct span *ret)
 			if (!decoded_ok(c))
 				return false;
 			i += 2;
+			if (c == '/' && ret->slash_at == 0)
+				ret->slash_at = out;
 		}
 		p[out++] = (uint8_t)c;
 	}
-	*ret = span_of(p, out);
+	ret->path = span_of(p, out);
 	return true;
 }
 
@@ -155,8 +158,8 @@ origin_form(uint8_t *raw, size_t len, struct target *ret)
 	if (path_len == 0 || raw[0] != '/' || !http_chars_all(span_of(raw, path_len), CH_PATH) ||
 	    !http_chars_all(ret->query, CH_QUERY))
 		return false;
-	return path_decode(raw, path_len, &ret->path) &&
-	       utf8_valid_len(ret->path) == ret->path.len && !has_dot_segment(ret->path);
+	return path_decode(raw, path_len, ret) && utf8_valid_len(ret->path) == ret->path.len &&
+	       !has_dot_segment(ret->path);
 }
 
 /* https://authority/path: the caller compares the authority with Host. */
@@ -191,6 +194,18 @@ http_target_parse(uint8_t *raw, size_t len, struct target *ret)
 		t = (struct target){ .bad = true };
 	*ret = t;
 	return true;
+}
+
+void
+http_target_put(const struct target *t, struct http_request *req)
+{
+	bool apart = !t->bad && t->slash_at > 0;
+
+	req->target_bad = t->bad || apart;
+	req->path = req->target_bad ? SPAN_EMPTY : t->path;
+	req->query = req->target_bad ? SPAN_EMPTY : t->query;
+	req->slashed = apart && t->query.len == 0 ? t->path : SPAN_EMPTY;
+	req->slash_at = t->slash_at;
 }
 
 /* "[...]" as far as its characters go; nobody connects to it. */

@@ -126,6 +126,7 @@ step_on_model_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)snprintf(c->host, sizeof(c->host), "%.*s", SPAN_FMT(m->host));
 	(void)snprintf(
 	    c->secret_version, sizeof(c->secret_version), "%.*s", SPAN_FMT(m->secret_version));
+	(void)snprintf(c->upstream_id, sizeof(c->upstream_id), "%.*s", SPAN_FMT(m->upstream_id));
 	(void)turn_event(t, TURN_EV_MODEL_DONE, NULL);
 }
 

@@ -439,7 +439,7 @@ turn_put_model_intent(struct turn *t, struct batch *b, const struct record_who *
 	batch_u64(b, number);
 	batch_u64(b, size_bytes);
 	batch_digest(b, digest);
-	put_nulls(b, 6);
+	put_nulls(b, 7);
 }
 
 static enum audit_outcome
@@ -469,6 +469,7 @@ turn_put_model_outcome(struct turn *t, struct batch *b, const struct record_who 
 	batch_u64_if(b, m->http_status);
 	batch_u64(b, m->attempts);
 	batch_str_if(b, span_str(error_rows[m->error].code));
+	batch_str_if(b, span_str(m->upstream_id));
 }
 
 void

@@ -117,6 +117,7 @@ struct model_call {
 	char provider[PROVIDER_MAX + 1];
 	char host[UPSTREAM_HOST_MAX + 1];
 	char secret_version[SECRET_VERSION_MAX + 1];
+	char upstream_id[UPSTREAM_ID_MAX + 1];
 };
 
 struct step {

@@ -89,6 +89,7 @@ begin_try(struct call *c)
 	c->tries++;
 	c->fresh = false;
 	c->http_status = 0;
+	c->upstream_id[0] = '\0';
 	c->bytes_in = c->bytes_out = 0;
 	release_version(c);
 	c->probing = true;
@@ -322,6 +323,37 @@ accept_head(struct call *c, const struct http_response *head)
 		call_fail(c, ERROR_OVERLOADED);
 }
 
+/* The key of this request, and the one that it replaced or that replaced it. NULL: the end. */
+static size_t
+redact(const struct call *c, uint8_t *p, size_t len, size_t *ret_held)
+{
+	size_t held = 0, other = 0;
+	size_t hits = redact_part(&c->version->redactor, p, len, ret_held != NULL ? &held : NULL);
+
+	if (c->other != NULL)
+		hits += redact_part(&c->other->redactor, p, len, ret_held != NULL ? &other : NULL);
+	if (hits > 0)
+		daemon_metric_add(METRIC_SECRETS_REDACTED, (int64_t)hits);
+	if (ret_held != NULL)
+		*ret_held = held > other ? held : other;
+	return hits;
+}
+
+/* For the record, unless it is none or holds our credential. */
+static void
+keep_upstream_id(struct call *c, const struct http_response *head)
+{
+	uint8_t *p = (uint8_t *)c->upstream_id;
+	struct span id = provider_request_id(head);
+
+	if (id.len == 0 || id.len > UPSTREAM_ID_MAX)
+		return;
+	memcpy(p, id.ptr, id.len);
+	if (redact(c, p, id.len, NULL) > 0)
+		id.len = 0;
+	p[id.len] = '\0';
+}
+
 static void
 on_head(void *ctx, const struct http_response *head)
 {
@@ -330,6 +362,7 @@ on_head(void *ctx, const struct http_response *head)
 	struct plan plan;
 
 	c->http_status = head->status;
+	keep_upstream_id(c, head);
 	if (head->status == 401) {
 		credential_refused(c);
 		return;
@@ -365,21 +398,6 @@ pass_on(struct call *c, const uint8_t *p, size_t len)
 	return false;
 }
 
-/* The key of this request, and the one that it replaced or that replaced it. NULL: the end. */
-static void
-redact(const struct call *c, uint8_t *p, size_t len, size_t *ret_held)
-{
-	size_t held = 0, other = 0;
-	size_t hits = redact_part(&c->version->redactor, p, len, ret_held != NULL ? &held : NULL);
-
-	if (c->other != NULL)
-		hits += redact_part(&c->other->redactor, p, len, ret_held != NULL ? &other : NULL);
-	if (hits > 0)
-		daemon_metric_add(METRIC_SECRETS_REDACTED, (int64_t)hits);
-	if (ret_held != NULL)
-		*ret_held = held > other ? held : other;
-}
-
 static void
 on_body(void *ctx, uint8_t *body, size_t len)
 {
@@ -394,7 +412,7 @@ on_body(void *ctx, uint8_t *body, size_t len)
 		p = scratch;
 		len += c->held.len;
 	}
-	redact(c, p, len, &held);
+	(void)redact(c, p, len, &held);
 	if (c->held.len > 0)
 		secret_wipe(c->held.ptr, c->held.len);
 	buf_clear(&c->held);
@@ -411,7 +429,7 @@ on_exchange_end(void *ctx)
 {
 	struct call *c = ctx;
 
-	redact(c, c->held.ptr, c->held.len, NULL);
+	(void)redact(c, c->held.ptr, c->held.len, NULL);
 	if (!pass_on(c, c->held.ptr, c->held.len))
 		return;
 	attempt_outcome(c, OUTCOME_GOOD);
@@ -495,4 +513,5 @@ attempt_describe(const struct call *c, struct ab_done *ret)
 	ret->host = span_str(upstream_authority(call_provider(c)->upstream));
 	if (c->version != NULL && c->version->value.len > 0)
 		ret->secret_version = span_str(c->version->version);
+	ret->upstream_id = span_str(c->upstream_id);
 }

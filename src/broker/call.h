@@ -58,6 +58,7 @@ struct call {
 	struct buf model;                 /* the provider's name of it, as JSON */
 	struct buf held; /* end of the answer so far that may be the beginning of a secret */
 	uint16_t http_status;
+	char upstream_id[UPSTREAM_ID_MAX + 1]; /* what the provider calls the request */
 	uint64_t bytes_in, bytes_out;
 };
 

@@ -338,3 +338,30 @@ provider_request(const struct provider *p, const char *path, const struct gb_ope
 	*ret = r;
 	return OK;
 }
+
+/* ---- the answer ---- */
+/* OpenAI's name and that of most; Anthropic's. */
+static const char *const id_names[] = { "x-request-id", "request-id" };
+
+static bool
+is_id(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] <= ' ' || s.ptr[i] > '~')
+			return false;
+	}
+	return s.len > 0 && s.len <= UPSTREAM_ID_MAX;
+}
+
+struct span
+provider_request_id(const struct http_response *head)
+{
+	struct span v;
+
+	for (size_t i = 0; i < sizeof(id_names) / sizeof(id_names[0]); i++) {
+		if (is_ok(http_field_one(head->fields, head->field_count, id_names[i], &v)) &&
+		    is_id(v))
+			return v;
+	}
+	return SPAN_EMPTY;
+}

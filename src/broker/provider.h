@@ -69,6 +69,9 @@ void provider_release(struct provider *p);
 MUST_USE struct status provider_request(const struct provider *p, const char *path,
     const struct gb_open *open, char target[PROVIDER_TARGET_MAX], struct exchange_request *ret);
 
+/* What the provider calls the request, if that is an id; else empty. */
+struct span provider_request_id(const struct http_response *head);
+
 /* demo.c: the process `demo`, reached by a descriptor over its link. */
 MUST_USE struct status demo_connect(void *ctx, struct io *ret);
 

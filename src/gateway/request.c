@@ -389,12 +389,31 @@ check_head(struct request *r)
 	return error;
 }
 
+/*
+ * SDKs write a slash within a model's name as %2F: there it means what a plain one does. Anywhere
+ * else it would change which path it is.
+ */
+static bool
+take_slashed(struct request *r)
+{
+	const struct route *route;
+	struct span path = r->http.slashed, name;
+
+	if (path.len == 0 || route_find(r->http.method, path, &route) != ERROR_NONE)
+		return false;
+	name = route_param(route, path);
+	if (name.len == 0 || r->http.slash_at < path.len - name.len)
+		return false;
+	r->http.path = path;
+	return true;
+}
+
 static enum error
 check(struct request *r)
 {
 	enum error error;
 
-	if (r->http.target_bad) {
+	if (r->http.target_bad && !take_slashed(r)) {
 		r->detail = "its target is none that could be served";
 		return ERROR_BAD_REQUEST;
 	}

@@ -46,6 +46,8 @@ check(const struct http_request *r)
 	expect(http_token_ok(r->method));
 	expect(r->target_bad || (r->path.len > 0 && r->path.ptr[0] == '/'));
 	expect(utf8_valid_len(r->path) == r->path.len);
+	expect(r->slashed.len == 0 ||
+	       (r->target_bad && r->slashed.ptr[0] == '/' && r->slashed.ptr[r->slash_at] == '/'));
 	expect(memchr(r->authority.ptr, '@', r->authority.len) == NULL);
 	for (size_t i = 0; i < r->field_count; i++) {
 		expect(http_token_ok(r->fields[i].name) && http_value_ok(r->fields[i].value));

@@ -84,6 +84,8 @@ def test_it_serves_as_soon_as_it_is_set(inst, provider):
     asked, ended = [r for r in records if r["event"]["type"] == "ModelCalled"
                     and r["request_id"] == headers["x-request-id"]]
     assert (asked["phase"], ended["phase"], ended["intent_seq"]) == ("intent", "outcome", asked["seq"])
+    assert ended["event"].pop("provider_request_id").startswith("req_upstream_")
+    assert "upstream" not in headers["x-request-id"], "the client's is our own"
     assert ended["event"] == {"type": "ModelCalled", "model": "gpt", "step": 1, "provider": "openai",
                               "host": provider.host, "secret_version": "1", "http_status": 200, "attempts": 1}
     first = min(r["seq"] for r in records if r["event"].get("secret_version") == "1")

@@ -729,7 +729,8 @@ model_done(void)
 		.attempts = 1,
 		.provider = SPAN_LIT("d"),
 		.host = SPAN_LIT("h:443"),
-		.secret_version = SPAN_LIT("v7") };
+		.secret_version = SPAN_LIT("v7"),
+		.upstream_id = SPAN_LIT("req_1") };
 
 	memcpy(m.grant, w.model_grant.grant, GRANT_LEN);
 	assert_true(is_ok(link_send(w.broker, 0, AB_DONE, &m)));

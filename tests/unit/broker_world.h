@@ -79,6 +79,7 @@ static struct world {
 	struct ab_done done;
 	struct ab_attempted attempted;
 	char provider[PROVIDER_MAX + 1], version[SECRET_VERSION_MAX + 1];
+	char upstream_id[UPSTREAM_ID_MAX + 1];
 	char attempted_version[SECRET_VERSION_MAX + 1];
 	/* what is asked */
 	enum ga_endpoint endpoint;
@@ -193,6 +194,7 @@ on_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 	w.done = *(const struct ab_done *)msg;
 	assert_true(is_ok(span_to_cstr(w.done.provider, w.provider, sizeof(w.provider))));
 	assert_true(is_ok(span_to_cstr(w.done.secret_version, w.version, sizeof(w.version))));
+	assert_true(is_ok(span_to_cstr(w.done.upstream_id, w.upstream_id, sizeof(w.upstream_id))));
 	w.dones++;
 }
 

@@ -112,10 +112,14 @@ test_policy_cells(void **state)
 static void
 test_policy_of_each_endpoint(void **state)
 {
-	static const char rest[] = "providers: { d: { kind: demo } }\n"
-				   "models: { alpha: [ { provider: d, model: a } ] }\n"
-				   "sandboxes: { python: { pool: 1 } }\n"
-				   "engines: { runsc: /x, image: /y, manifest: /z }\n";
+	static const char rest[] =
+	    "providers: { d: { kind: demo },\n"
+	    " o: { kind: openai, base_url: 'https://o', credential: 'file:k' },\n"
+	    " a: { kind: anthropic, base_url: 'https://a', credential: 'file:k' } }\n"
+	    "models: { alpha: [ { provider: d, model: a }, { provider: o, model: a },\n"
+	    " { provider: a, model: a } ] }\n"
+	    "sandboxes: { python: { pool: 1 } }\n"
+	    "engines: { runsc: /x, image: /y, manifest: /z }\n";
 
 	(void)state;
 	for (uint8_t e = ENDPOINT_CHAT; e < ENDPOINT_OTHER; e++) {

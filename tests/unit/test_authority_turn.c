@@ -47,7 +47,7 @@ test_chat_with_a_run(void **state)
 	assert_int_equal(w.recs[2].phase, AUDIT_PHASE_INTENT);
 	assert_string_equal(w.recs[3].text,
 	    "model=alpha step=1 provider=d host=h:443 secret_version=v7 http_status=200 "
-	    "attempts=1 ");
+	    "attempts=1 provider_request_id=req_1 ");
 	assert_int_equal(w.recs[3].outcome, AUDIT_SUCCESS);
 	assert_int_equal(w.recs[6].outcome, AUDIT_SUCCESS);
 	assert_non_null(strstr(w.recs[8].text, "model=alpha step=2 provider=d"));

@@ -89,6 +89,42 @@ a_large_body_goes_out(void **state)
 	assert_true(one.seen.len > 699999);
 }
 
+/* What the provider calls the request goes into the record, if it is an id and not our key. */
+static void
+the_providers_id_is_kept(void **state)
+{
+	static char long_id[400];
+	static const struct {
+		const char *fields, *want;
+	} rows[] = {
+		{ "x-request-id: req_0123-aZ.\r\n", "req_0123-aZ." },
+		{ "Request-Id: req_011CTest\r\n", "req_011CTest" },
+		{ "request-id: b\r\nx-request-id: a\r\n", "a" },
+		{ "x-request-id: a\r\nx-request-id: b\r\n", "" },
+		{ "x-request-id: a b\r\n", "" },
+		{ "x-request-id: \xc3\xa9\r\n", "" },
+		{ "x-request-id:\r\n", "" },
+		{ "", "" },
+		{ "x-request-id: id-" KEY_OLD "\r\n", "" },
+		{ "x-request-id: s%6b-old%2D0123456789\r\n", "" },
+		{ long_id, "" },
+	};
+
+	(void)state;
+	hold_version(0, KEY_OLD, "1");
+	(void)snprintf(long_id, sizeof(long_id), "x-request-id: %0*d\r\n", UPSTREAM_ID_MAX + 1, 7);
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		char text[1024];
+
+		(void)snprintf(text, sizeof(text),
+		    "HTTP/1.1 200 OK\r\n%scontent-length: 5\r\n\r\nhello", rows[i].fields);
+		PLAY(&one, { .text = text });
+		ask((uint8_t)(i + 1), BODY);
+		wait_for(&w.dones, i + 1);
+		assert_string_equal(w.upstream_id, rows[i].want);
+	}
+}
+
 /* ---- bad upstreams ---- */
 static void
 bytes_may_come_one_by_one(void **state)
@@ -361,6 +397,7 @@ main(void)
 		T(anthropic_is_asked),
 		T(an_endpoint_that_nobody_speaks),
 		T(a_large_body_goes_out),
+		T(the_providers_id_is_kept),
 		T(bytes_may_come_one_by_one),
 		T(a_body_until_close),
 		T(a_cut_body_until_close),

@@ -17,6 +17,10 @@
 	"policies: {default: {endpoints: \"*\", models: \"*\", tools: \"*\", languages: " \
 	"\"*\"}}\n"
 #define DEMO "providers: {demo: {kind: demo}}\nmodels: {demo: [{provider: demo, model: demo}]}\n"
+#define CLAUDE                                                                                 \
+	"providers: {demo: {kind: demo}, c: {kind: anthropic, base_url: 'https://c.example', " \
+	"credential: 'file:c'}}\nmodels: {demo: [{provider: demo, model: demo}], "             \
+	"c: [{provider: c, model: c}]}\n"
 #define GOOD POLICY DEMO ENGINES "sandboxes: {python: {pool: 2}, sh: {}}\n"
 
 static struct conf *
@@ -233,6 +237,18 @@ static const struct {
 	    "line 1: policies.p.languages: can never match" },
 	{ "policies: {p: {endpoints: chat, models: demo, attach: code_interpreter}}\n" DEMO,
 	    "line 1: policies.p.attach: can never match" },
+	/* what no model speaks */
+	{ "policies: {p: {endpoints: [chat, embeddings], models: demo}}\n" DEMO,
+	    "line 1: policies.p.endpoints: can never match: no model that the policy allows speaks "
+	    "embeddings" },
+	{ "policies: {p: {endpoints: [messages], models: '*'}}\n" DEMO,
+	    "line 1: policies.p.endpoints: can never match: no model that the policy allows speaks "
+	    "messages" },
+	{ "policies: {p: {endpoints: [chat, messages], models: [demo]}}\n" CLAUDE,
+	    "line 1: policies.p.endpoints: can never match: no model that the policy allows speaks "
+	    "messages" },
+	{ "policies: {p: {endpoints: [chat], models: [demo, c]}}\n" CLAUDE,
+	    "line 1: policies.p.models: can never match: names one that no endpoint" },
 	/* tools */
 	{ "policies: {p: {endpoints: chat, models: demo, tools: [a.b]}}\n" DEMO,
 	    "line 1: policies.p.tools: names no tool" },

@@ -123,6 +123,33 @@ no_word_without_a_key(void **state)
 	client_close(&c);
 }
 
+/* A policy may name an endpoint if the kind of its model's provider speaks it, and only then. */
+static void
+inert_policies_are_refused(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < PROVIDER_KINDS; k++) {
+		bool demo = strcmp(provider_kinds[k].name, "demo") == 0;
+
+		for (unsigned e = 1; e < ENDPOINT_COUNT; e++) {
+			char yaml[512], error[CONF_ERROR_MAX];
+			struct conf *conf = NULL;
+
+			if (!endpoint_rows[e].asks_model)
+				continue;
+			(void)snprintf(yaml, sizeof(yaml),
+			    "policies: { p: { endpoints: [%s], models: '*' } }\n"
+			    "providers: { p: { kind: %s%s } }\n"
+			    "models: { m: [ { provider: p, model: m } ] }\n",
+			    endpoint_rows[e].name, provider_kinds[k].name,
+			    demo ? "" : ", base_url: 'https://h', credential: 'file:k'");
+			assert_int_equal(is_ok(conf_parse(span_str(yaml), &conf, error)),
+			    provider_kinds[k].paths[e] != NULL);
+			conf_free(conf);
+		}
+	}
+}
+
 static int
 start_with_providers(void **state)
 {
@@ -148,6 +175,7 @@ main(void)
 		FLOW(known_ones_pass),
 		FLOW(long_names),
 		FLOW(no_word_without_a_key),
+		cmocka_unit_test(inert_policies_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, start_with_providers, NULL);

@@ -72,7 +72,11 @@ log_request(struct buf *log, const struct http_request_parser *p)
 	must(buf_put_u8(log, ' '));
 	if (r->target_bad ? r->path.len + r->query.len > 0 : r->path.len == 0)
 		abort();
+	if (r->slashed.len > 0 && (!r->target_bad || r->slashed.ptr[0] != '/' || r->slash_at == 0 ||
+				      r->slashed.ptr[r->slash_at] != '/'))
+		abort();
 	must(r->target_bad ? buf_put_str(log, "BAD") : buf_put_span(log, r->path));
+	must(buf_put_span(log, r->slashed));
 	must(buf_put_u8(log, '?'));
 	must(buf_put_span(log, r->query));
 	must(buf_put_u8(log, ' '));

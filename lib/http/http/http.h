@@ -52,6 +52,12 @@ struct http_request {
 	 * invalid UTF-8 or dot segments. Path and query are empty then.
 	 */
 	bool target_bad;
+	/*
+	 * Bad for nothing but encoded slashes: the decoded path, and where the first of them is
+	 * in it. For a route that takes all behind its own path as one name; else empty.
+	 */
+	struct span slashed;
+	size_t slash_at;
 	struct span path;      /* percent-decoded once, valid UTF-8, begins with '/' */
 	struct span query;     /* as received, without '?'; checked for its characters only */
 	struct span authority; /* host[:port], lower case */
