@@ -154,14 +154,16 @@ static int
 start_with_providers(void **state)
 {
 	char error[CONF_ERROR_MAX];
-	struct conf *conf = NULL;
+	struct conf *conf = NULL, *old;
 
 	if (start(state) != 0)
 		return -1;
+	old = d.conf;
 	if (!is_ok(conf_parse(span_str(providers), &conf, error))) {
 		print_error("%s\n", error);
 		return -1;
 	}
+	conf_free(old);
 	d.conf = conf;
 	gateway_configure(&g);
 	return 0;

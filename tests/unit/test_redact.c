@@ -126,8 +126,8 @@ hex_goes(void **state)
 	for (char *p = hex; *p != '\0'; p++)
 		*p = (char)(*p >= 'a' ? *p - 32 : *p);
 	expect_gone("x'", hex, "'");
-	for (char *p = hex; *p != '\0'; p += 3)
-		*p = (char)(*p >= 'A' ? *p + 32 : *p);
+	for (size_t i = 0; i < 2 * (sizeof(KEY) - 1); i += 3)
+		hex[i] = (char)(hex[i] >= 'A' ? hex[i] + 32 : hex[i]);
 	expect_gone("0X", hex, "");
 }
 
