@@ -91,6 +91,8 @@ breakers_end(struct breakers *b, const char *tenant, enum outcome o, uint64_t no
 	if (i == NONE)
 		i = take_row(b, tenant);
 	b->rows[i].used_ms = now_ms;
+	if (o == OUTCOME_GOOD && b->rows[i].breaker.state == BREAKER_OPEN)
+		return 0; /* it began before: that says nothing of now */
 	if (o == OUTCOME_GOOD)
 		memset(&b->rows[i], 0, sizeof(b->rows[i]));
 	else if (o == OUTCOME_BEGUN)

@@ -85,6 +85,17 @@ what_begins_well_may_end_badly(void **state)
 	assert_false(breakers_pass(&b, "a", 5000));
 }
 
+/* A long answer that began before the provider failed, and ends well meanwhile. */
+static void
+what_began_before_says_nothing(void **state)
+{
+	(void)state;
+	breakers_begin(&b, "a", 5);
+	assert_int_equal(fail_times("a", BREAKER_FAILURES, 10), 1);
+	assert_int_equal(breakers_end(&b, "a", OUTCOME_GOOD, 20), 0);
+	assert_false(breakers_pass(&b, "a", 20));
+}
+
 static void
 a_good_end_forgets(void **state)
 {
@@ -123,6 +134,7 @@ main(void)
 		cmocka_unit_test_setup(one_tenant_keeps_nobody_else_away, fresh),
 		cmocka_unit_test_setup(two_tenants_speak_for_all, fresh),
 		cmocka_unit_test_setup(what_begins_well_may_end_badly, fresh),
+		cmocka_unit_test_setup(what_began_before_says_nothing, fresh),
 		cmocka_unit_test_setup(a_good_end_forgets, fresh),
 		cmocka_unit_test_setup(rows_are_bounded, fresh),
 	};
