@@ -104,7 +104,8 @@ limits_of(const struct run *r)
 {
 	const struct language *l = r->language;
 	const struct tool_use *use = &r->grant.tool;
-	struct run_limits limits = { .wall_ms = lower(l->wall_ms, r->req.timeout_ms),
+	struct run_limits limits = { .wall_ms = lower(
+					 lower(l->wall_ms, r->req.timeout_ms), use->time_ms),
 		.cpu_ms = l->cpu_ms,
 		.output_max = l->output_max,
 		.files_max = FILES_MAX };
