@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import threading
 import time
 
 import pytest
@@ -30,10 +32,10 @@ def form(**parts):
     return body + b"--sallyport--\r\n"
 
 
-def push(inst, name, key=None, script=SCRIPT):
+def push(inst, name, key=None, script=SCRIPT, **more):
     manifest = {"name": name, "description": "says what it got",
                 "input_schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}
-    return inst.request("POST", "/v1/tools", form(manifest=json.dumps(manifest).encode(), native=script), key=key,
+    return inst.request("POST", "/v1/tools", form(manifest=json.dumps(manifest).encode(), native=script, **more), key=key,
                         headers={"Content-Type": "multipart/form-data; boundary=sallyport"}, timeout=60)
 
 
@@ -118,6 +120,57 @@ def test_code_is_in_the_same_table(inst):
     assert status == 403 and answer["error"]["code"] == "denied", answer
 
 
+# Says the same as SAME_SCRIPT.
+WAT = r"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 100) "{\"same\":1}")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 100))
+    (i32.store (i32.const 4) (i32.const 10))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))"""
+SAME_SCRIPT = b"#!/bin/sh\nprintf '{\"same\":1}'\n"
+
+
+def test_sandbox_changes_under_load(inst, owner, tmp_path):
+    """Calls go on while the operator chooses the other sandbox, again and again: each ends well in one of them."""
+    (tmp_path / "t.wat").write_text(WAT)
+    subprocess.run(["wat2wasm", str(tmp_path / "t.wat"), "-o", str(tmp_path / "t.wasm")], check=True)
+    status, _, answer = push(inst, "both", owner, SAME_SCRIPT, module=(tmp_path / "t.wasm").read_bytes())
+    assert status == 201, answer
+    text, stop, seen, wrong = inst.conf.read_text(), threading.Event(), {}, []
+
+    def caller():
+        while not stop.is_set():
+            status, _, answer = call(inst, "both", owner)
+            if status == 200 and answer["output"] == {"same": 1}:
+                kind = answer["sandbox"].split(":")[0]
+                seen[kind] = seen.get(kind, 0) + 1
+            elif answer.get("error", {}).get("code") != "sandbox_busy":
+                wrong.append((status, answer))
+
+    threads = [threading.Thread(target=caller) for _ in range(2)]
+    for t in threads:
+        t.start()
+    try:
+        for i in range(6):
+            inst.conf.write_text(text.replace("\ntools:\n", "\ntools:\n  both: { sandbox: %s, limits: { time_ms: %d } }\n" % (
+                ("gvisor", 30000) if i % 2 == 0 else ("wasm", 500))))
+            inst.operate("reload")
+            time.sleep(0.7)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+        inst.conf.write_text(text)
+        inst.operate("reload")
+    # A gateway that was replaced closes its connections once they are idle.
+    assert not wrong, wrong[:3]
+    assert seen.get("wasm", 0) > 0 and seen.get("gvisor", 0) > 0, seen
+    assert inst.request("DELETE", "/v1/tools/both", key=owner)[0] == 200
+    assert inst.verify().returncode == 0
+
+
 def test_versions_survive_and_are_recorded(inst, owner):
     for pid in inst.pids("store") + inst.pids("authority"):
         os.kill(pid, signal.SIGKILL)
@@ -139,7 +192,7 @@ def test_versions_survive_and_are_recorded(inst, owner):
     assert done[0]["event"]["tool_sha256"] == stored[0]["event"]["sha256"]
     changes = [r["event"]["change"] for r in records
                if r["event"]["type"] == "ToolChanged" and r.get("outcome") == "success"]
-    assert changes == ["current", "allowed", "current", "current", "removed", "disallowed"], changes
+    assert changes == ["current", "allowed", "current", "current", "removed", "disallowed", "current", "removed"], changes
     assert inst.verify().returncode == 0
 
 
