@@ -349,7 +349,7 @@ def test_start_is_refused_where_a_key_is_readable_by_others():
 
 @pytest.mark.parametrize("pool, limit, why", [
     (4, "-n 500", "open files (ulimit -n, LimitNOFILE) is 500, and this configuration needs 512"),
-    (200, "-n 800", "open files (ulimit -n, LimitNOFILE) is 800, and this configuration needs 908"),
+    (200, "-n 800", "open files (ulimit -n, LimitNOFILE) is 800, and this configuration needs 1100"),
     (4, "-l 64", "locked memory (ulimit -l, LimitMEMLOCK) is 65536, and this configuration needs 262144"),
     (4, "-v 4000000", "address space (ulimit -v, LimitAS) is 4096000000, and this configuration needs no limit"),
     (4, "-f 1000", "of a file (ulimit -f, LimitFSIZE) is 1024000, and this configuration needs no limit"),
