@@ -4,7 +4,8 @@
  *
  * Runs in: authority. Trusts: nothing. Owns: nothing.
  * Invariants: names are in their order, each once: a tool of one's own hides one that is
- * shared; an answer fits a message, whatever the manifests are.
+ * shared; an answer fits a message, whatever the manifests are; answers that a gateway has
+ * not read yet do not pile up: beyond TOOLS_QUEUE_MAX one is told to come again.
  * See: tools.h; wire/gateway_authority.h.
  */
 #include "authority.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 
 #define SEEN_MAX (TOOLS_PER_USER_MAX + TOOLS_SHARED_MAX)
+#define TOOLS_QUEUE_MAX (LINK_QUEUE_MAX / 4) /* unsent bytes before another answer with tools */
 
 /* Versions that a key sees, by name. */
 struct seen {
@@ -96,6 +98,20 @@ page_put(const struct authority *a, struct page *p, size_t max, const struct too
 	return true;
 }
 
+/*
+ * The whole answer, or that it is too much now: a full link would cost the gateway its
+ * place, and with it all who are on it.
+ */
+static struct status
+send_tools(struct link *l, uint64_t id, const struct ga_admitted *m)
+{
+	const struct ga_admitted busy = { .error = ERROR_OVERLOADED, .retry_after_ms = RETRY_MS };
+
+	if (link_queued(l) > TOOLS_QUEUE_MAX)
+		link_flush(l);
+	return link_send(l, id, GA_ADMITTED, link_queued(l) > TOOLS_QUEUE_MAX ? &busy : m);
+}
+
 struct status
 tools_send_offer(
     struct authority *a, struct link *l, uint64_t id, const struct key *key, uint8_t attach)
@@ -110,7 +126,7 @@ tools_send_offer(
 			break;
 	}
 	m.tools = (struct wire_list){ p.items, p.n };
-	return link_send(l, id, GA_ADMITTED, &m);
+	return send_tools(l, id, &m);
 }
 
 struct status
@@ -121,7 +137,7 @@ tools_send_one(
 	struct ga_tool g = shown(a, v, true);
 
 	m.tools = (struct wire_list){ &g, 1 };
-	return link_send(l, id, GA_ADMITTED, &m);
+	return send_tools(l, id, &m);
 }
 
 /* Names behind `after`. */
@@ -170,7 +186,7 @@ tools_send_page(struct turn *t, struct ga_admitted *m)
 	else
 		m->error = ERROR_TOOL_NOT_FOUND; /* it went while its record was written */
 	m->tools = (struct wire_list){ p.items, p.n };
-	return link_send(t->gw->link, t->reply_id, GA_ADMITTED, m);
+	return send_tools(t->gw->link, t->reply_id, m);
 }
 
 struct status

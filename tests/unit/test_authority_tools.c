@@ -916,6 +916,45 @@ test_lists_come_in_pages(void **state)
 	assert_string_equal(ask(0, ENDPOINT_TOOL_LIST, "t59", 0)->names, "");
 }
 
+/* As many answers at once as a key can ask for: some come again, the gateway stays. */
+static void
+test_answers_do_not_pile_up(void **state)
+{
+	static char manifest[TOOL_MANIFEST_MAX];
+	struct ga_admit m = tool_msg(0, ENDPOINT_CHAT, "");
+	size_t offered = 0, busy = 0;
+	char name[8];
+
+	(void)state;
+	for (uint64_t i = 0; i < TOOLS_OFFERED_MAX; i++) {
+		int len = snprintf(manifest, sizeof(manifest),
+		    "{\"name\":\"t%02u\",\"description\":\"d\",\"input_schema\":{\"description\":"
+		    "\"",
+		    (unsigned)i);
+		struct as_tool v;
+
+		memset(manifest + len, 'x', sizeof(manifest) - (size_t)len - 4);
+		memcpy(manifest + sizeof(manifest) - 4, "\"}}", 4);
+		(void)snprintf(name, sizeof(name), "t%02u", (unsigned)i);
+		v = version(i + 1, "t", "u", name, 1, manifest);
+		load(&v);
+	}
+	for (size_t i = 0; i < 100; i++)
+		assert_true(is_ok(
+		    link_call(w.gw, GA_ADMIT, &m, 60000, on_reply, &replies[nreplies++], NULL)));
+	for (int i = 0; i < 50; i++)
+		spin();
+	for (size_t i = 0; i < 100; i++) {
+		assert_true(replies[i].come && is_ok(replies[i].st));
+		offered += replies[i].ntools == TOOLS_OFFERED_MAX;
+		busy += replies[i].error == ERROR_OVERLOADED;
+	}
+	assert_false(w.gw_closed);
+	assert_int_equal(offered + busy, 100);
+	assert_true(offered > 0 && busy > 0);
+	assert_int_equal(w.nrecs, 0);
+}
+
 static void
 reload(const char *text)
 {
@@ -1225,6 +1264,7 @@ main(void)
 		T(test_rebuilt),
 		T(test_load_replaces),
 		T(test_lists_come_in_pages),
+		T(test_answers_do_not_pile_up),
 		T(test_reload),
 		T(test_rate),
 		T(test_admin),
