@@ -7,6 +7,7 @@ import tempfile
 import time
 
 import passthrough
+import wasm_tools
 from service import (NotMeasured, Stepper, cpu_by_process, cpu_ns, cpu_spent, family, median,
                      nginx, pin, pss_bytes, service, wait_full, write_request)
 
@@ -80,6 +81,12 @@ ROWS = [
         "records/s", least=75_000),
     Row("audit", "audit_p50", "audit: receipt at 1,000/s, p50", "ms"),
     Row("audit", "audit_p99", "audit: receipt at 1,000/s, p99", "ms"),
+    Row("wasm", "wasm_p50", "tool in WebAssembly, inside its worker: call, p50", "µs", most=10),
+    Row("wasm", "wasm_p99", "tool in WebAssembly, inside its worker: call, p99", "µs"),
+    Row("wasm", "wasm_rate", "tool in WebAssembly, inside its worker", "calls/s"),
+    Row("wasm", "wasm_load", "tool in WebAssembly: compiled file loaded", "µs"),
+    Row("wasm", "wasm_rss", "tool in WebAssembly: memory of an idle worker", "MB"),
+    Row("wasm", "wasm_package", "the same module in Python's package wasmtime: call, p50", "µs"),
     *[row for size, stream in passthrough.CASES for row in proxied_rows(size, stream)],
     Row("proxy_paced", "proxy_p50", f"model call, 1 KB prompt, at {PACED_RATE}/s: p50", "ms"),
     Row("proxy_paced", "proxy_p99", f"model call, 1 KB prompt, at {PACED_RATE}/s: p99", "ms"),
@@ -291,5 +298,6 @@ def in_empty_folder(b, mode, seconds):
 
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
-          "paced": paced, "audit": audit, "proxied": passthrough.proxied,
+          "paced": paced, "audit": audit, "wasm": wasm_tools.wasm,
+          "proxied": passthrough.proxied,
           "proxy_paced": passthrough.paced_proxied, "streams": passthrough.open_streams}

@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import rows
+import wasm_tools
 from service import Bench, NotMeasured, ROOT, compile_tools, median
 
 SECONDS = 700
@@ -140,6 +141,7 @@ def main():
     about, load_before = machine(), os.getloadavg()[0]
     build = pathlib.Path(args.build).resolve()
     compile_tools(build, build / "bench")
+    wasm_tools.compile_worker(build, build / "bench")
     bench = Bench(build / "bench", build, time.monotonic() + args.seconds)
     why = {g: run_group(bench, g) for g in groups}
     about += f"; load average {load_before:.1f} before"

@@ -23,6 +23,7 @@
 #define MIB (UINT64_C(1) << 20)
 
 static_assert(TOOL_ENGINE_MAX >= WASM_ENGINE_ID_MAX, "an engine's name fits");
+/* NOLINTNEXTLINE(misc-redundant-expression): that they are equal is what is asserted */
 static_assert(TOOL_ARTEFACT_MAX == WASM_ARTEFACT_MAX, "a compiled file fits");
 static_assert(TOOL_MEMORY_MB_MAX * MIB == WASM_MEMORY_MAX, "a tool's memory fits");
 static_assert(TOOL_REASON_MAX >= WASM_TRAP_MAX, "a trap's text fits");
