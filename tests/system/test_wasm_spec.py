@@ -9,7 +9,7 @@ import json
 import pathlib
 import subprocess
 
-from servers.places import BUILD, places
+from places import BUILD, places
 
 SECONDS_MAX = 60
 MUST_BE = {"module": "valid", "assert_unlinkable": "valid", "assert_uninstantiable": "valid",
