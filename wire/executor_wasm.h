@@ -33,7 +33,8 @@ static const struct wire_field ew_module_rows[] = {
 
 struct ew_loaded {
 	uint64_t module;
-	uint16_t code; /* enum code: E_OK, E_CORRUPT, E_UNSUPPORTED, E_FULL … */
+	uint16_t
+	    code; /* enum code: E_OK, E_CORRUPT, E_UNSUPPORTED, E_FULL (count, or their bytes) … */
 };
 static const struct wire_field ew_loaded_rows[] = {
 	WIRE_U64(struct ew_loaded, module),

@@ -4,10 +4,10 @@
  *
  * Runs in: wasm-run. Trusts: the executor, which checks every digest before it sends a
  * module; of modules and what they say nothing. Owns: modules, the engine, the link.
- * Invariants: at most EW_MODULES_MAX modules; a handler blocks for a call's time: this
- * process does nothing else, and its slot ends it if it takes longer; what a call wrote
- * is wiped before the next.
- * See: worker.h, wire/executor_wasm.h, wasm/run.h.
+ * Invariants: at most EW_MODULES_MAX modules and WORKER_COMPILED_MAX bytes of them; a handler
+ * blocks for a call's time: this process does nothing else, and its slot ends it if it takes
+ * longer; what a call wrote is wiped before the next. See: worker.h, wire/executor_wasm.h,
+ * wasm/run.h.
  */
 #include "worker.h"
 
@@ -137,16 +137,20 @@ struct status
 worker_load(struct worker *w, uint64_t number, struct span artefact)
 {
 	struct held_module *free_row = NULL;
+	size_t held = 0;
 
 	if (find(w, number) != NULL)
 		return fail(E_EXISTS);
-	for (size_t i = 0; i < EW_MODULES_MAX && free_row == NULL; i++) {
+	for (size_t i = 0; i < EW_MODULES_MAX; i++) {
 		if (w->modules[i].module == NULL)
 			free_row = &w->modules[i];
+		else
+			held += w->modules[i].len;
 	}
-	if (free_row == NULL)
+	if (free_row == NULL || artefact.len > WORKER_COMPILED_MAX - held)
 		return fail(E_FULL);
 	free_row->number = number;
+	free_row->len = artefact.len;
 	return wasm_module_load(w->engine, artefact, &free_row->module);
 }
 

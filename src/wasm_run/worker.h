@@ -11,8 +11,12 @@
 
 #include "ticker.h"
 
+/* Compiled bytes in one worker: about twice that is its memory. */
+#define WORKER_COMPILED_MAX (128U << 20)
+
 struct held_module {
 	uint64_t number; /* the executor's; valid where `module` is set */
+	size_t len;      /* of its compiled file */
 	struct wasm_module *module;
 };
 
@@ -27,7 +31,7 @@ struct worker {
 
 /* Engine, ticker, everything that is made once: before the jail. */
 MUST_USE struct status worker_init(struct worker *w);
-/* A module and its number; E_FULL, E_EXISTS, or what wasm_module_load says. */
+/* A module and its number; E_FULL (count or bytes), E_EXISTS, or what wasm_module_load says. */
 MUST_USE struct status worker_load(struct worker *w, uint64_t number, struct span artefact);
 /* E_NOTFOUND: no such module. */
 MUST_USE struct status worker_run(

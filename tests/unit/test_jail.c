@@ -33,6 +33,8 @@ static const struct jail plain = { .name = "plain", .nofile = 64 };
 static const struct jail files = { .name = "files", .syscalls = with_files };
 static const struct jail sockets = { .name = "sockets", .syscalls = with_sockets };
 
+static const struct jail code = { .name = "code", .nofile = 64, .code = true };
+
 static char dir[] = "/tmp/jail-test-XXXXXX";
 
 /* The child's exit status; 1000 + signal where one ended it. */
@@ -330,6 +332,80 @@ a_jail_that_cannot_be_entered_is_an_error(void **state)
 	assert_int_equal(in_jail(&files, &nowhere, 1, may_work), 99);
 }
 
+/* What a slot of the spawner runs: by jail_enter_slot, with its identity as it is. */
+static int
+in_slot(const struct jail *j, int (*fn)(void))
+{
+	int ws;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		const char *what;
+
+		_exit(is_ok(jail_enter_slot(j, &what)) ? fn() : 99);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &ws, 0), pid);
+	return WIFSIGNALED(ws) ? 1000 + WTERMSIG(ws) : WEXITSTATUS(ws);
+}
+
+static void *
+page(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* xor eax, eax; ret. */
+static int
+publishes_code(void)
+{
+	static const unsigned char code_bytes[] = { 0x31, 0xc0, 0xc3 };
+	void *p = page();
+	int (*fn)(void);
+
+	if (p == NULL)
+		return 1;
+	memcpy(p, code_bytes, sizeof(code_bytes));
+	if (mprotect(p, 4096, PROT_READ | PROT_EXEC) != 0)
+		return 2;
+	memcpy(&fn, &p, sizeof(fn));
+	return fn();
+}
+
+/* 0: every other way to executable memory, and files and processes, are closed. */
+static int
+is_bounded(void)
+{
+	void *p = page();
+
+	if (mprotect(p, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0 ||
+	    mprotect(p, 4096, PROT_EXEC) == 0 ||
+	    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+		MAP_FAILED)
+		return 1;
+	if (open("/dev/null", O_RDONLY) >= 0 || socket(AF_UNIX, SOCK_STREAM, 0) >= 0)
+		return 2;
+	return fork() >= 0 ? 3 : 0;
+}
+
+static int
+publishes_nothing(void)
+{
+	return mprotect(page(), 4096, PROT_READ | PROT_EXEC) == 0 ? 1 : 0;
+}
+
+static void
+a_slot_publishes_code_where_its_table_says_so(void **state)
+{
+	(void)state;
+	assert_int_equal(in_slot(&code, publishes_code), 0);
+	assert_int_equal(in_slot(&code, is_bounded), 0);
+	assert_int_equal(in_slot(&code, execs), DIED_OF_SYS);
+	assert_int_equal(in_slot(&plain, publishes_nothing), 0);
+}
+
 int
 main(void)
 {
@@ -339,6 +415,7 @@ main(void)
 		cmocka_unit_test(tcp_is_forbidden_where_the_kernel_can),
 		cmocka_unit_test(an_outward_jail_connects_and_does_not_listen),
 		cmocka_unit_test(a_jail_that_cannot_be_entered_is_an_error),
+		cmocka_unit_test(a_slot_publishes_code_where_its_table_says_so),
 	};
 
 	if (geteuid() != 0) {

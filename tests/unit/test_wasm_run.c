@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include <link/link.h>
+#include <wasm/engine.h>
 #include <wire/executor_wasm.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -376,6 +377,50 @@ test_modules_bounded(void **state)
 	buf_done(&c.file);
 }
 
+/* A tool with 7 MiB of data: { _start that does nothing, memory of 128 pages }. */
+static void
+put_large(struct buf *m)
+{
+	static const uint8_t before[] = { 0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2,
+		1, 0, 5, 4, 1, 0, 0x80, 1, 7, 19, 2, 6, 'm', 'e', 'm', 'o', 'r', 'y', 2, 0, 6, '_',
+		's', 't', 'a', 'r', 't', 0, 0, 10, 4, 1, 2, 0, 0x0b };
+	/* Data: section of 0x70000a bytes, one segment at 0, of 0x700000. */
+	static const uint8_t data[] = { 11, 0x89, 0x80, 0xc0, 3, 1, 0, 0x41, 0, 0x0b, 0x80, 0x80,
+		0xc0, 3 };
+	const size_t len = 7U << 20;
+
+	must(buf_put(m, before, sizeof(before)));
+	must(buf_put(m, data, sizeof(data)));
+	must(buf_reserve(m, len));
+	memset(m->ptr + m->len, 'x', len);
+	m->len += len;
+}
+
+/* What a worker holds is bounded in bytes, too, before its memory is; and letting go makes room. */
+static void
+test_bytes_bounded(void **state)
+{
+	auto_buf struct buf module = BUF_INIT(8U << 20);
+	const struct ew_module first = { 0 };
+	struct compiled c;
+	uint64_t n = 0;
+	uint16_t code;
+
+	(void)state;
+	put_large(&module);
+	compile_module(buf_span(&module), &c);
+	assert_string_equal(c.line, wasm_engine_id());
+	while ((code = load_bytes(n, buf_span(&c.file))) == E_OK)
+		n++;
+	assert_int_equal(code, E_FULL);
+	assert_int_equal(n, (128U << 20) / c.file.len);
+	must(link_send(w.link, 0, EW_UNLOAD, &first));
+	assert_int_equal(load_bytes(n, buf_span(&c.file)), E_OK);
+	call(n, SPAN_EMPTY);
+	assert_int_equal(w.result.status, RUN_EXIT);
+	buf_done(&c.file);
+}
+
 struct footprint {
 	long descriptors, threads, rss_kb;
 };
@@ -492,6 +537,7 @@ main(void)
 		WORKER_TEST(test_zeroed),
 		WORKER_TEST(test_artefacts),
 		WORKER_TEST(test_modules_bounded),
+		WORKER_TEST(test_bytes_bounded),
 		WORKER_TEST(test_no_growth),
 		WORKER_TEST(test_unknown_module),
 		WORKER_TEST(test_dies_in_call),
