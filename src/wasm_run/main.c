@@ -8,8 +8,9 @@
  * pool) happens before the jail, the first module and the first byte of the link after.
  * Trusts: the executor. Owns: nothing that outlives it.
  * Invariants: end of file on the link is the end of the process.
- * By hand, jailed all the same: `wasm-run --once [TIME_MS [MEMORY_MB]] 3<ARTEFACT`,
- * arguments on standard input; where ARTEFACT is a sealed memory file, open as 3.
+ * By hand, jailed all the same: `wasm-run --once [TIME_MS [MEMORY_MB]]`, the compiled
+ * file as a sealed memory file on descriptor 3, arguments on standard input; the tool's
+ * environment is this process's own, its capabilities are all there are.
  * Its exit status is the tool's; 124 after the deadline, 125 for every other end, which
  * standard error names.
  * See: wire/executor_wasm.h, wasm/run.h.
@@ -35,7 +36,8 @@
 
 static int serve(void);
 static int once(int argc, char **argv);
-static int once_run(uint64_t time_ms, uint64_t memory_mb, struct span in);
+static struct status environment(struct buf *out);
+static int once_run(uint64_t time_ms, uint64_t memory_mb, struct span in, struct span env);
 static struct status prepare(void);
 static int complain(const char *what, struct status st);
 
@@ -99,7 +101,7 @@ complain(const char *what, struct status st)
 static int
 once(int argc, char **argv)
 {
-	auto_buf struct buf in = BUF_INIT(TOOL_ARGUMENTS_MAX);
+	auto_buf struct buf in = BUF_INIT(TOOL_ARGUMENTS_MAX), env = BUF_INIT(TOOL_ENV_MAX);
 	uint64_t time_ms = ONCE_TIME_MS, memory_mb = ONCE_MEMORY_MB;
 	struct span map;
 	struct status st;
@@ -119,18 +121,30 @@ once(int argc, char **argv)
 	st = worker_load(&worker, 1, map);
 	if (!is_ok(st))
 		return complain("compiled file", st);
+	st = environment(&env);
+	if (!is_ok(st))
+		return complain("environment", st);
 	st = io_read_all(STDIN_FILENO, &in);
 	if (!is_ok(st))
 		return complain("standard input", st);
-	return once_run(time_ms, memory_mb, buf_span(&in));
+	return once_run(time_ms, memory_mb, buf_span(&in), buf_span(&env));
+}
+
+static struct status
+environment(struct buf *out)
+{
+	for (char **e = environ; *e != NULL; e++)
+		TRY(buf_put(out, *e, strlen(*e) + 1));
+	return OK;
 }
 
 static int
-once_run(uint64_t time_ms, uint64_t memory_mb, struct span in)
+once_run(uint64_t time_ms, uint64_t memory_mb, struct span in, struct span env)
 {
 	static const uint8_t name[] = "tool";
 	const struct wasm_call call = {
 		.given = { .args = span_of(name, sizeof(name)),
+		    .environment = env,
 		    .in = in,
 		    .out_max = TOOL_OUTPUT_MAX,
 		    .err_max = TOOL_STDERR_MAX,

@@ -44,3 +44,13 @@ def test_core_tests_of_version_1(tmp_path):
     assert not wrong, "\n".join(wrong)
     assert sum(must == "invalid" for must, _, _ in wanted) > 1000
     assert sum(must == "valid" for must, _, _ in wanted) > 500
+
+
+def test_vectors_are_what_their_texts_say(tmp_path):
+    """The binaries that unit tests read, and the texts beside them that people read."""
+    texts = sorted((pathlib.Path(__file__).parents[1] / "vectors" / "wasm").glob("*.wat"))
+    assert len(texts) >= 20
+    for text in texts:
+        made = tmp_path / "made.wasm"
+        subprocess.run(["wat2wasm", "--debug-names", str(text), "-o", str(made)], check=True, timeout=SECONDS_MAX)
+        assert made.read_bytes() == text.with_suffix(".wasm").read_bytes(), text.name
