@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 
-from service import (ROOT, NotMeasured, cpu_by_process, cpu_ns, cpu_spent, family, instance, median, pin,
-                     pss_bytes, service, write_request)
+from service import (ROOT, NotMeasured, cpu_by_process, cpu_ns, cpu_spent, family, instance, median, metrics,
+                     pin, pss_bytes, service, write_request)
 
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 
@@ -161,6 +161,12 @@ def by_process_note(shares, count):
     return ", ".join(f"{name} {us:.1f}" for us, name in parts if us >= 0.1)
 
 
+def spoken(inst):
+    """Between the broker and the provider; nginx speaks HTTP/1.1 to it."""
+    two = metrics(inst).get("upstream_http2_connections_total", 0) > 0
+    return f"HTTP/{'2' if two else '1.1'} to the provider"
+
+
 def say(text):
     print(f"  {text}", file=sys.stderr, flush=True)
 
@@ -199,7 +205,8 @@ def proxied(b):
                 f["rate"].append(mine["rate"])
                 f["their_cpu"].append(theirs)
                 f["their_rate"].append(other["rate"])
-                notes[name] = by_process_note(cpu_by_process(inst, before, after), mine["issued"])
+                notes[name] = (by_process_note(cpu_by_process(inst, before, after), mine["issued"])
+                               + f"; {spoken(inst)}")
                 say(f"{name}: {f['cpu'][-1]:.0f} µs, {mine['rate']:.0f}/s; nginx {theirs:.0f} µs, "
                     f"{other['rate']:.0f}/s")
         for name, f in found.items():
@@ -237,7 +244,7 @@ def paced_proxied(b):
             beyond.append(ms(ours["first_us"]["p50"] - theirs["first_us"]["p50"] - disk))
             say(f"p50 {p50[-1]:.3f} ms, direct {ms(direct['end_us']['p50']):.3f}, raw {ms(disk):.3f}; "
                 f"first token {first[-1]:.3f}, nginx {ms(theirs['first_us']['p50']):.3f}")
-        b.put("proxy_p50", p50, f"{ROUNDS}×{mine['n']} requests, from when each was due")
+        b.put("proxy_p50", p50, f"{ROUNDS}×{mine['n']} requests, from when each was due; {spoken(inst)}")
         b.put("proxy_p99", p99)
         b.put("proxy_added", added, "over the provider itself, which answers the same load without us")
         b.put("proxy_first", first, f"{ROUNDS}×{ours['n']} streams")
@@ -281,7 +288,8 @@ def open_streams(b):
         names = {pid: pathlib.Path(argv0).name for pid, argv0 in inst.descendants().items()}
         most = sorted(((n, names.get(pid, "supervisor")) for pid, n in parts.items()), reverse=True)[:4]
         b.put("proxy_streams", [seen / (1 << 20)], f"PSS of {len(parts)} processes; {before / (1 << 20):.1f} "
-              "MiB before; " + ", ".join(f"{name} {n / (1 << 20):.1f}" for n, name in most))
+              "MiB before; " + ", ".join(f"{name} {n / (1 << 20):.1f}" for n, name in most)
+              + f"; {spoken(inst)}")
 
 
 def streams_open(port):

@@ -796,6 +796,109 @@ deadlines_are_of_a_stream(void **state)
 	assert_int_equal(y->fails, 0);
 }
 
+/* ---- times of the connection ---- */
+static struct h2_conn *
+conn_of_x(const struct x *x)
+{
+	return ((struct h2_stream *)x->x)->h;
+}
+
+static void
+an_idle_connection_ends(void **state)
+{
+	struct x *x = &w.xs[0];
+	struct h2_conn *h;
+
+	(void)state;
+	w.o.on_request = hello;
+	x->keep = true;
+	(void)ask(0);
+	UNTIL(x->ends == 1);
+	h = conn_of_x(x);
+	give_back(x);
+	h->idle_ms -= EXCHANGE_KEPT_MS - 100;
+	h2_conn_due(h, 0);
+	(void)usleep(20000);
+	settle();
+	assert_int_equal(w.o.closed, 0);
+	h->idle_ms -= 100;
+	h2_conn_due(h, 0);
+	UNTIL(w.o.closed == 1);
+	assert_int_equal(w.o.conns[0].goaways, 1);
+	assert_int_equal(w.o.conns[0].goaway, NGHTTP2_NO_ERROR);
+	assert_int_equal(upstream_open(w.u), 0);
+}
+
+/* Who is silent is asked; who does not answer that is gone. */
+static void
+a_silent_peer_is_found_out(void **state)
+{
+	struct x *x = &w.xs[0];
+	struct h2_conn *h;
+
+	(void)state;
+	w.o.on_request = half;
+	(void)ask(0);
+	UNTIL(x->len == 3);
+	h = conn_of_x(x);
+	h->heard_ms -= H2_QUIET_MS;
+	h2_conn_due(h, 0);
+	UNTIL(h->pinged && h->heard != h->pinged_heard); /* it answered */
+	h->pinged_ms -= H2_PONG_MS;
+	h2_conn_due(h, 0);
+	settle();
+	assert_int_equal(x->fails, 0);
+	w.o.conns[0].mute = true;
+	h->heard_ms -= H2_QUIET_MS;
+	h2_conn_due(h, 0);
+	UNTIL(h->pinged);
+	h->pinged_ms -= H2_PONG_MS;
+	h2_conn_due(h, 0);
+	UNTIL(x->fails == 1);
+	assert_int_equal(x->why, ERROR_UPSTREAM);
+	assert_false(x->stale);
+}
+
+static void
+who_never_settles_is_left(void **state)
+{
+	struct x *x = &w.xs[0], *y = &w.xs[1];
+
+	(void)state;
+	w.o.no_settings = true;
+	(void)ask(0);
+	(void)ask(1);
+	UNTIL(w.o.requests == 1);
+	assert_null(y->x);
+	conn_of_x(x)->began_ms -= H2_SETTLE_MS;
+	h2_conn_due(conn_of_x(x), 0);
+	UNTIL(x->fails == 1);
+	UNTIL(w.o.nconns == 2); /* for the one that waits */
+}
+
+/* A reload: what it carries goes on, then it ends. */
+static void
+a_shut_connection_finishes(void **state)
+{
+	struct x *x = &w.xs[0];
+	struct upstream *u;
+
+	(void)state;
+	w.o.on_request = half;
+	(void)ask(0);
+	UNTIL(x->len == 3);
+	u = w.u;
+	upstream_free(u);
+	settle();
+	assert_int_equal(w.o.closed, 0);
+	w.o.answers[0].open = false;
+	assert_int_equal(nghttp2_session_resume_data(w.o.conns[0].session, 1), 0);
+	h2o_send(&w.o.conns[0]);
+	UNTIL(x->ends == 1);
+	w.u = NULL;
+	UNTIL(w.o.closed == 1);
+}
+
 /* ---- hostile peers ---- */
 static struct {
 	uint8_t type, flags;
@@ -984,6 +1087,10 @@ main(void)
 		T(a_cancelled_exchange_is_reset_at_once),
 		T(an_early_answer_ends_the_request),
 		T(deadlines_are_of_a_stream),
+		T(an_idle_connection_ends),
+		T(a_silent_peer_is_found_out),
+		T(who_never_settles_is_left),
+		T(a_shut_connection_finishes),
 		T(floods_end_the_connection),
 		T(endless_heads_end_the_connection),
 		T(nobody_pushes),
