@@ -9,13 +9,15 @@
  */
 #include "h2_internal.h"
 
-#define WINDOWS_PER_DATA 4 /* on the stream and on the connection, and as many to spare */
+#define WINDOWS_PER_DATA 4   /* on the stream and on the connection, and as many to spare */
+#define RESETS_PER_REQUEST 2 /* servers that do not want a body reset its stream with each answer \
+			      */
 
 /* So many at once, and so many more a second. */
 static const struct {
 	uint32_t burst, per_s;
 } rows[H2_FLOODS] = {
-	[H2_RESETS] = { 200, 100 },
+	[H2_RESETS] = { 200, 20 },
 	[H2_SETTINGS] = { 16, 1 },
 	[H2_PINGS] = { 100, 10 },
 	[H2_EMPTY] = { 100, 10 },
@@ -47,11 +49,22 @@ h2_flood_ok(struct h2_meter meters[H2_FLOODS], enum h2_flood kind, uint64_t now_
 	return true;
 }
 
+static void
+allow(struct h2_meter meters[H2_FLOODS], enum h2_flood kind, uint32_t more)
+{
+	struct h2_meter *m = &meters[kind];
+
+	m->left = more > rows[kind].burst - m->left ? rows[kind].burst : m->left + more;
+}
+
 void
 h2_flood_data_sent(struct h2_meter meters[H2_FLOODS])
 {
-	struct h2_meter *m = &meters[H2_WINDOWS];
+	allow(meters, H2_WINDOWS, WINDOWS_PER_DATA);
+}
 
-	m->left = m->left + WINDOWS_PER_DATA > rows[H2_WINDOWS].burst ? rows[H2_WINDOWS].burst
-								      : m->left + WINDOWS_PER_DATA;
+void
+h2_flood_request_sent(struct h2_meter meters[H2_FLOODS])
+{
+	allow(meters, H2_RESETS, RESETS_PER_REQUEST);
 }

@@ -44,7 +44,7 @@ struct span h2_blank(size_t len);
 
 /* ---- h2_flood.c: what a peer may do so often only ---- */
 enum h2_flood {
-	H2_RESETS,   /* it resets streams */
+	H2_RESETS,   /* it resets streams, more than there are requests */
 	H2_SETTINGS, /* beyond the first few */
 	H2_PINGS,
 	H2_EMPTY,   /* frames and fields that carry nothing */
@@ -63,6 +63,8 @@ void h2_flood_init(struct h2_meter meters[H2_FLOODS], uint64_t now_ms);
 bool h2_flood_ok(struct h2_meter meters[H2_FLOODS], enum h2_flood kind, uint64_t now_ms);
 /* A frame of DATA left: its receiver may well answer with new windows. */
 void h2_flood_data_sent(struct h2_meter meters[H2_FLOODS]);
+/* A request left: its stream may well be reset. */
+void h2_flood_request_sent(struct h2_meter meters[H2_FLOODS]);
 
 /* ---- a connection ---- */
 TAILQ_HEAD(h2_streams, h2_stream);

@@ -218,6 +218,8 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 
 	if (frame->hd.type == NGHTTP2_DATA)
 		h2_flood_data_sent(h->meters);
+	if (frame->hd.type == NGHTTP2_HEADERS)
+		h2_flood_request_sent(h->meters);
 	if (s != NULL && (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS))
 		h2_stream_sent(s, frame);
 	return 0;

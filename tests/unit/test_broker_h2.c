@@ -465,7 +465,7 @@ interim_answers_are_skipped(void **state)
 	assert_int_equal(x->heads, 1);
 }
 
-#define H200 "\x88" /* :status: 200, indexed */
+#define H200 "\x20\x88" /* a table of 0, as we asked for; :status: 200, indexed */
 
 static void
 padded(struct h2o_conn *c, int32_t id)
@@ -959,6 +959,47 @@ floods_end_the_connection(void **state)
 	}
 }
 
+/* As nginx does when it answers without the body: once a request, and no flood. */
+static void
+answers_and_resets(struct h2o_conn *c, int32_t id)
+{
+	h2o_raw(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, SPAN_LIT(H200));
+	h2o_raw(c, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, id, SPAN_LIT("hello"));
+	h2o_raw(c, NGHTTP2_RST_STREAM, 0, id, SPAN_LIT("\0\0\0\0"));
+}
+
+static void
+a_reset_with_each_answer_is_no_flood(void **state)
+{
+	(void)state;
+	w.o.on_request = answers_and_resets;
+	for (unsigned i = 1; i <= 2000; i++) {
+		struct x *x = ask(0);
+
+		UNTIL(x->ends == i);
+	}
+	assert_int_equal(w.o.nconns, 1);
+}
+
+static void
+many_resets(struct h2o_conn *c, int32_t id)
+{
+	for (int i = 0; i < 1000; i++)
+		h2o_raw(c, NGHTTP2_RST_STREAM, 0, id, SPAN_LIT("\0\0\0\x08"));
+}
+
+static void
+resets_beyond_requests_are_one(void **state)
+{
+	struct x *x;
+
+	(void)state;
+	w.o.on_request = many_resets;
+	x = ask(0);
+	UNTIL(x->fails == 1);
+	UNTIL(w.o.closed == 1);
+}
+
 /* A header block that never ends: by CONTINUATION, and by size. */
 static void
 endless(struct h2o_conn *c, int32_t id)
@@ -1092,6 +1133,8 @@ main(void)
 		T(who_never_settles_is_left),
 		T(a_shut_connection_finishes),
 		T(floods_end_the_connection),
+		T(a_reset_with_each_answer_is_no_flood),
+		T(resets_beyond_requests_are_one),
 		T(endless_heads_end_the_connection),
 		T(nobody_pushes),
 		T(what_is_no_http_2_ends),
