@@ -87,7 +87,7 @@ static void
 begin_try(struct call *c)
 {
 	c->tries++;
-	c->fresh = false;
+	c->stale = 0;
 	c->http_status = 0;
 	c->upstream_id[0] = '\0';
 	c->bytes_in = c->bytes_out = 0;
@@ -181,8 +181,8 @@ have_credential(struct call *c, struct credential_version *v)
 static void
 acquire(struct call *c)
 {
-	struct status st = upstream_acquire(
-	    call_provider(c)->upstream, c->fresh, on_acquired, c, &c->upstream_wait, &c->exchange);
+	struct status st = upstream_acquire(call_provider(c)->upstream, c->stale > 0, on_acquired,
+	    c, &c->upstream_wait, &c->exchange);
 
 	if (is_ok(st))
 		exchange(c);
@@ -447,8 +447,8 @@ on_exchange_failed(void *ctx, enum error why, bool stale)
 	bool silent = exchange_bytes_in(c->exchange) == 0;
 
 	attempt_drop_exchange(c);
-	if (stale && !c->fresh) { /* that says nothing of the provider */
-		c->fresh = true;
+	if (stale && c->stale < CALL_STALE_MAX) { /* that says nothing of the provider */
+		c->stale++;
 		acquire(c);
 		return;
 	}

@@ -10,6 +10,7 @@
 
 #define MODEL_TEXT_MAX (6 * MODEL_MAX + 2) /* as JSON, every byte escaped */
 #define CALL_BODY_FIRST_MAX (256U << 10)   /* room for a body when its first bytes come */
+#define CALL_STALE_MAX 4                   /* in one try */
 #define CALL_RETRY_MS 15000                /* after so long nothing is tried again */
 #define CALL_PAUSE_MIN_MS 250U             /* before the second round: at most; then it doubles */
 #define CALL_PAUSE_MAX_MS 4000U
@@ -42,10 +43,10 @@ struct call {
 	unsigned rounds;  /* through all entries */
 	uint32_t waited_ms;
 	uint64_t began_ms;
-	bool fresh;   /* kept connections were stale */
-	bool refused; /* the provider did not take the credential of the last try */
-	bool last;    /* no further try */
-	bool probing; /* the breaker waits for how this try ends */
+	unsigned stale; /* times that a connection was, in this try: then no kept one will do */
+	bool refused;   /* the provider did not take the credential of the last try */
+	bool last;      /* no further try */
+	bool probing;   /* the breaker waits for how this try ends */
 	struct credential_tried tried;      /* with references */
 	struct credential_version *version; /* of this exchange */
 	struct credential_version *other;   /* is not to come back either; NULL: there is none */

@@ -9,9 +9,9 @@
  */
 #include "h2_internal.h"
 
-#define WINDOWS_PER_DATA 4   /* on the stream and on the connection, and as many to spare */
-#define RESETS_PER_REQUEST 2 /* servers that do not want a body reset its stream with each answer \
-			      */
+#define WINDOWS_PER_DATA 4 /* on the stream and on the connection, and as many to spare */
+/* Servers that do not want a body reset its stream with each answer. */
+#define RESETS_PER_REQUEST 2
 
 /* So many at once, and so many more a second. */
 static const struct {
