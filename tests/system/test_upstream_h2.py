@@ -4,8 +4,10 @@ the same over both versions is in test_upstream.py."""
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import re
+import subprocess
 import threading
 import time
 
@@ -199,6 +201,45 @@ def test_a_broker_that_dies_and_reloads(service):
     assert all(s == 200 and b"[DONE]" in a for s, _, a in crowd.end())
     p.answer = lambda seen: Reply()
     assert post(service)[0] == 200 and p.connections == before
+
+
+@pytest.fixture
+def noded(authority, tmp_path):
+    """An instance with a provider that is Node's own server of HTTP/2."""
+    cert, key = authority.issue(tmp_path, "node", ["localhost", "127.0.0.1"])
+    p = subprocess.Popen(["node", str(pathlib.Path(__file__).parents[1] / "servers/provider_h2.mjs")], text=True,
+                         env={**os.environ, "CERT": cert, "KEY": key}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        url = f"https://localhost:{p.stdout.readline().strip()}/v1"
+        real = f'{{ kind: openai, base_url: "{url}", credential: "file:k", ca_file: {authority.ca}, http: 2 }}'
+        with running(edit=models_at({"real": real}, {"gpt": [("real", "m")]})) as inst:
+            inst.operate("secret", "set", "k", input="sk-0123456789abcdef0123456789")
+            deadline = time.monotonic() + 20
+            while post(inst)[0] != 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield inst
+    finally:
+        p.stdin.close()
+        p.wait(10)
+
+
+def test_another_server(noded):
+    """Node's: answers before the request has come whole, trailers, sessions that end, under load; not one call is lost."""
+    words = ["stream", "whole", "last", "early " + "x" * 200000]
+
+    def ask(i):
+        word = words[i % len(words)]
+        status, _, a = post(noded, {"model": "gpt", "messages": [{"role": "user", "content": word + " ."}],
+                                    "stream": word == "stream"}, timeout=60)
+        good = status == 200 and (b"[DONE]" in a if word == "stream" else
+                                  a["choices"][0]["message"]["content"] == word.split(" ")[0])
+        return None if good else (i, word[:6], status, a)
+
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        assert [bad for bad in pool.map(ask, range(400)) if bad] == []
+    assert metric(noded, "upstream_http2_connections_total") > 2
+    assert metric(noded, "upstream_http2_floods_total") == 0
 
 
 def test_the_sdks(placed):
