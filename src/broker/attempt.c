@@ -30,7 +30,7 @@ static size_t room(void *ctx);
 static void on_head(void *ctx, const struct http_response *head);
 static void on_body(void *ctx, uint8_t *body, size_t len);
 static void on_exchange_end(void *ctx);
-static void on_exchange_failed(void *ctx, enum error why, bool stale);
+static void on_exchange_failed(void *ctx, enum error why, enum exchange_fault fault);
 
 static const struct exchange_ops exchange_ops = { room, on_head, on_body, on_exchange_end,
 	on_exchange_failed };
@@ -234,7 +234,7 @@ exchange(struct call *c)
 	}
 	st = exchange_start(c->exchange, &r, &exchange_ops, c);
 	if (st.code == E_CLOSED)
-		on_exchange_failed(c, ERROR_UPSTREAM, true);
+		on_exchange_failed(c, ERROR_UPSTREAM, EXCHANGE_STALE);
 	else if (!is_ok(st))
 		call_fail(c, ERROR_INTERNAL);
 }
@@ -441,18 +441,20 @@ on_exchange_end(void *ctx)
 }
 
 static void
-on_exchange_failed(void *ctx, enum error why, bool stale)
+on_exchange_failed(void *ctx, enum error why, enum exchange_fault fault)
 {
 	struct call *c = ctx;
 	bool silent = exchange_bytes_in(c->exchange) == 0;
 
 	attempt_drop_exchange(c);
-	if (stale && c->stale < CALL_STALE_MAX) { /* that says nothing of the provider */
+	if (fault == EXCHANGE_STALE &&
+	    c->stale < CALL_STALE_MAX) { /* that says nothing of the provider */
 		c->stale++;
 		acquire(c);
 		return;
 	}
-	attempt_outcome(c, OUTCOME_BAD);
+	/* However many calls a connection carried, it broke once. */
+	attempt_outcome(c, fault == EXCHANGE_SHARED ? OUTCOME_UNKNOWN : OUTCOME_BAD);
 	if (silent && why == ERROR_UPSTREAM)
 		why = call_provider(c)->row->gone;
 	if (why == ERROR_UPSTREAM_TIMEOUT)

@@ -169,7 +169,7 @@ broke(struct conn *c, enum error why)
 	bool stale = c->used_before && !c->got_byte && why == ERROR_UPSTREAM;
 
 	close_io(c);
-	c->ops->on_failed(c->ctx, why, stale);
+	c->ops->on_failed(c->ctx, why, stale ? EXCHANGE_STALE : EXCHANGE_BROKE);
 }
 
 static void

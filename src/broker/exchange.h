@@ -44,6 +44,18 @@ struct exchange_request {
 	struct span body[EXCHANGE_BODY_PARTS];
 };
 
+/* How it broke, beside why. */
+enum exchange_fault {
+	EXCHANGE_BROKE,
+	/*
+	 * The other side has surely not begun with this request, which says nothing against it: a
+	 * kept connection had ended, or it refused the stream unseen.
+	 */
+	EXCHANGE_STALE,
+	/* Its connection broke, which was told already by another exchange on it. */
+	EXCHANGE_SHARED,
+};
+
 struct exchange_ops {
 	/* How many bytes of the body can be taken now; 0: exchange_resume() comes later. */
 	size_t (*room)(void *ctx);
@@ -56,11 +68,7 @@ struct exchange_ops {
 	void (*on_body)(void *ctx, uint8_t *body, size_t len);
 	/* The answer is whole. */
 	void (*on_end)(void *ctx);
-	/*
-	 * It broke. `stale`: the other side has surely not begun with this request, which says
-	 * nothing against it: a kept connection had ended, or it refused the stream unseen.
-	 */
-	void (*on_failed)(void *ctx, enum error why, bool stale);
+	void (*on_failed)(void *ctx, enum error why, enum exchange_fault fault);
 };
 
 struct exchange;

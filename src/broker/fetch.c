@@ -158,13 +158,13 @@ on_end(void *ctx)
 }
 
 static void
-on_failed(void *ctx, enum error why, bool stale)
+on_failed(void *ctx, enum error why, enum exchange_fault fault)
 {
 	struct fetch *f = ctx;
 
 	upstream_discard(f->u, f->x);
 	f->x = NULL;
-	if (stale && !f->again) {
+	if (fault == EXCHANGE_STALE && !f->again) {
 		f->again = true;
 		acquire(f, true);
 		return;

@@ -286,14 +286,14 @@ h2_stream_sent(struct h2_stream *s, const nghttp2_frame *frame)
 
 /* ---- the end ---- */
 static void
-tell_failed(struct h2_stream *s, enum error why, bool stale)
+tell_failed(struct h2_stream *s, enum error why, enum exchange_fault fault)
 {
 	if (!h2_stream_waits(s))
 		return;
 	s->state = H2_OVER;
 	stop_sending(s);
 	drop_input(s);
-	s->ops->on_failed(s->ctx, why, stale);
+	s->ops->on_failed(s->ctx, why, fault);
 }
 
 /* The other side's fault in this stream. */
@@ -301,7 +301,7 @@ static void
 fault(struct h2_stream *s)
 {
 	reset(s, NGHTTP2_PROTOCOL_ERROR);
-	tell_failed(s, ERROR_UPSTREAM, false);
+	tell_failed(s, ERROR_UPSTREAM, EXCHANGE_BROKE);
 }
 
 static void
@@ -329,7 +329,7 @@ conclude(struct h2_stream *s)
 	if (s->complete)
 		tell_end(s);
 	else if (s->failed)
-		tell_failed(s, s->why, s->stale);
+		tell_failed(s, s->why, s->fault);
 }
 
 void
@@ -337,7 +337,7 @@ h2_stream_timed_out(struct h2_stream *s)
 {
 	pin(s);
 	reset(s, NGHTTP2_CANCEL);
-	tell_failed(s, ERROR_UPSTREAM_TIMEOUT, false);
+	tell_failed(s, ERROR_UPSTREAM_TIMEOUT, EXCHANGE_BROKE);
 	unpin(s);
 }
 
@@ -361,7 +361,8 @@ h2_stream_lost(struct h2_stream *s, enum error why)
 	if (h2_stream_waits(s) && !s->complete && !s->failed) {
 		s->failed = true;
 		s->why = why;
-		s->stale = stale;
+		s->fault = stale ? EXCHANGE_STALE : s->h->told ? EXCHANGE_SHARED : EXCHANGE_BROKE;
+		s->h->told = s->h->told || !stale;
 	}
 	conclude(s);
 	unpin(s);
@@ -378,7 +379,7 @@ h2_stream_closed(struct h2_stream *s, uint32_t code)
 	if (h2_stream_waits(s) && !s->complete) {
 		s->failed = true;
 		s->why = ERROR_UPSTREAM;
-		s->stale = refused;
+		s->fault = refused ? EXCHANGE_STALE : EXCHANGE_BROKE;
 	}
 	conclude(s);
 	unpin(s);

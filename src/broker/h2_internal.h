@@ -94,6 +94,7 @@ struct h2_conn {
 	bool calm;    /* there was a flood */
 	bool busy;    /* in nghttp2, or in a callback from there */
 	bool closed, gone;
+	bool told; /* an exchange was, that it broke */
 	bool pinged;
 	uint64_t heard, heard_ms; /* bytes that came; when the last did */
 	uint64_t pinged_heard;
@@ -125,7 +126,8 @@ struct h2_stream {
 	bool head_sent, sent; /* the request's; all of it */
 	bool cut;             /* the rest of it is not sent */
 	bool complete;        /* all of the answer came */
-	bool failed, stale;   /* it broke, behind what is in `in` */
+	bool failed;          /* it broke, behind what is in `in` */
+	enum exchange_fault fault;
 	enum error why;
 	struct buf in; /* came without room; from in_off on */
 	size_t in_off;

@@ -127,9 +127,9 @@ on_end(void *ctx)
 }
 
 static void
-on_failed(void *ctx, enum error why, bool stale)
+on_failed(void *ctx, enum error why, enum exchange_fault fault)
 {
-	(void)ctx, (void)stale;
+	(void)ctx, (void)fault;
 	check(why == ERROR_UPSTREAM);
 	f.ends++;
 }

@@ -150,11 +150,11 @@ on_end(void *ctx)
 }
 
 static void
-on_failed(void *ctx, enum error why, bool stale)
+on_failed(void *ctx, enum error why, enum exchange_fault fault)
 {
 	struct user *u = ctx;
 
-	check(why == ERROR_UPSTREAM && u->ends == 0 && (!stale || u->heads == 0));
+	check(why == ERROR_UPSTREAM && u->ends == 0 && (fault != EXCHANGE_STALE || u->heads == 0));
 	give_back(u);
 }
 

@@ -19,7 +19,7 @@ struct x {
 	unsigned acquired, heads, ends, fails;
 	struct status st;
 	enum error why;
-	bool stale, blocked, keep;
+	bool stale, shared, blocked, keep;
 	uint16_t status;
 	size_t len;
 	struct buf body;
@@ -155,13 +155,14 @@ on_end(void *ctx)
 }
 
 static void
-on_failed(void *ctx, enum error why, bool stale)
+on_failed(void *ctx, enum error why, enum exchange_fault fault)
 {
 	struct x *x = ctx;
 
 	x->fails++;
 	x->why = why;
-	x->stale = stale;
+	x->stale = fault == EXCHANGE_STALE;
+	x->shared = fault == EXCHANGE_SHARED;
 	upstream_discard(w.u, x->x);
 	x->x = NULL;
 }
@@ -673,6 +674,27 @@ a_reset_in_the_middle(void **state)
 	assert_int_equal(upstream_open(w.u), 0);
 }
 
+/* However many it carried: for the breaker it is one failure. */
+static void
+a_connection_breaks_once(void **state)
+{
+	unsigned broke = 0, shared = 0;
+
+	(void)state;
+	w.o.on_request = half;
+	ask_many(10);
+	UNTIL(w.xs[9].len == 3);
+	h2o_close(&w.o.conns[0]);
+	UNTIL(w.xs[0].fails == 1);
+	for (size_t i = 0; i < 10; i++) {
+		assert_true(w.xs[i].fails == 1 && !w.xs[i].stale);
+		shared += w.xs[i].shared;
+		broke += !w.xs[i].shared;
+	}
+	assert_int_equal(broke, 1);
+	assert_int_equal(shared, 9);
+}
+
 static void
 a_connection_that_ended_is_stale(void **state)
 {
@@ -1124,6 +1146,7 @@ main(void)
 		T(goaway_spares_what_it_has_begun),
 		T(refused_streams_are_stale),
 		T(a_reset_in_the_middle),
+		T(a_connection_breaks_once),
 		T(a_connection_that_ended_is_stale),
 		T(a_cancelled_exchange_is_reset_at_once),
 		T(an_early_answer_ends_the_request),
