@@ -33,6 +33,7 @@ static const struct {
 	[LIFETIME_PREVIOUS] = { "secretsmanager.GetSecretValue", "AWSPREVIOUS" },
 	[LIFETIME_POLL] = { "secretsmanager.DescribeSecret", NULL },
 	[LIFETIME_RENEW] = { NULL, NULL },
+	[LIFETIME_REVOKE] = { NULL, NULL },
 };
 
 /* ---- requests ---- */
@@ -203,4 +204,4 @@ const struct session_ops aws_session_ops = { .name = "aws",
 	.answer = on_answer,
 	.works = works };
 
-const struct source_ops aws_ops = { work_start, work_cancel };
+const struct source_ops aws_ops = { work_start, work_cancel, NULL };

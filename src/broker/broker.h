@@ -19,6 +19,7 @@
 
 struct call;
 struct credential;
+struct leases;
 struct sources;
 
 struct broker {
@@ -33,6 +34,7 @@ struct broker {
 	struct grants grants;
 	const struct sources *sources; /* of credentials; NULL: none */
 	LIST_HEAD(, credential) credentials;
+	struct leases *leases; /* that go back; NULL: none did yet */
 	LIST_HEAD(, call) calls;
 	size_t ncalls;
 	uint64_t body_bytes; /* of requests in memory */

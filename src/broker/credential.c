@@ -19,6 +19,7 @@
 #include <base/rand.h>
 
 static void go_on(struct credential *c);
+static void limit_before(struct credential *c);
 static void on_begun(void *ctx, struct status st);
 static void on_job_done(struct source_job *job, struct source_result *r);
 
@@ -96,6 +97,16 @@ failed(struct credential *c, enum secret_fault fault, bool refused, uint32_t ret
 	    credential_now(c), roll());
 }
 
+/* What was lent and is replaced goes back soon, not at its end. */
+static void
+limit_before(struct credential *c)
+{
+	uint64_t most = credential_now(c) + CREDENTIAL_LENT_BEFORE_MS;
+
+	if (c->before != NULL && c->before->lease != NULL && c->before->expires_ms > most)
+		c->before->expires_ms = most;
+}
+
 /* From here on it is used. */
 static void
 commit(struct credential *c)
@@ -121,6 +132,7 @@ commit(struct credential *c)
 	credential_release(c->before);
 	c->before = c->now;
 	c->now = fresh;
+	limit_before(c);
 }
 
 static void
@@ -192,11 +204,30 @@ take_reading(struct credential *c, struct source_result *r)
 	return credential_version_new(&r->value, c->version, UINT64_MAX, &c->fresh);
 }
 
+/* Whatever becomes of the value: what was lent is given back some time. */
+static struct lease *
+lease_of(const struct credential *c, const struct source_result *r)
+{
+	struct lease *l = NULL;
+
+	if (r->reading.lease == NULL || r->reading.lease[0] == '\0')
+		return NULL;
+	if (!is_ok(lease_new(c->b, c->spec, r->reading.lease, r->login,
+		r->lent_ms == 0 ? UINT64_MAX : credential_now(c) + r->lent_ms, &l)))
+		diag(DIAG_WARN, "%s: a lease cannot be given back, it ends by itself", c->spec);
+	return l;
+}
+
 static void
 on_read(struct credential *c, struct source_result *r)
 {
+	struct lease *lease = lease_of(c, r);
 	struct status st = take_reading(c, r);
 
+	if (is_ok(st) && c->fresh != c->now)
+		c->fresh->lease = lease;
+	else
+		lease_return(lease);
 	if (!is_ok(st)) {
 		bool bad = st.code == E_RANGE || st.code == E_SYNTAX;
 
@@ -213,8 +244,10 @@ on_renewed(struct credential *c, const struct source_result *r)
 
 	lifetime_renewed(
 	    &c->life, r->reading.lease_ms, r->reading.renewable, credential_now(c), roll());
-	if (c->now != NULL)
+	if (c->now != NULL) {
 		c->now->expires_ms = c->life.end_ms;
+		lease_extend(c->now->lease, c->life.flight_ms + r->lent_ms);
+	}
 	m.version = span_str(c->life.version);
 	m.valid_s = seconds_left(c, c->life.end_ms);
 	record_end(c, &m);
@@ -228,6 +261,8 @@ on_job_done(struct source_job *job, struct source_result *r)
 
 	c->working = false;
 	if (r->fault != SECRET_FAULT_NONE) {
+		if (job->op == LIFETIME_READ)
+			lease_return(lease_of(c, r));
 		failed(c, r->fault, r->refused, r->retry_after_ms);
 	} else if (job->op == LIFETIME_POLL) {
 		lifetime_polled(&c->life, r->reading.version, credential_now(c), roll());
@@ -269,6 +304,8 @@ wake_at(struct credential *c, uint64_t at)
 		at = first->until_ms;
 	if (c->now != NULL && c->now->expires_ms < at)
 		at = c->now->expires_ms;
+	if (c->before != NULL && c->before->lease != NULL && c->before->expires_ms < at)
+		at = c->before->expires_ms;
 	if (at == LIFETIME_NEVER)
 		(void)uv_timer_stop(&c->timer);
 	else
@@ -456,6 +493,7 @@ credentials_source_changed(struct broker *b, enum reference_source source)
 {
 	struct credential *c;
 
+	leases_source_changed(b, source);
 	LIST_FOREACH(c, &b->credentials, entry)
 	{
 		if (c->ops == NULL || c->job.ref.source != source)

@@ -11,6 +11,7 @@
 #include <crypto/secret.h>
 #include <wire/limits.h>
 
+#include "lease.h"
 #include "redact.h"
 
 #define CREDENTIAL_LEN_MIN 8 /* less could not be told from ordinary text when it is echoed */
@@ -27,6 +28,7 @@ struct credential_version {
 	char version[SECRET_VERSION_MAX + 1]; /* for audit: "7", an id of AWS, "none" */
 	uint64_t expires_ms;                  /* of the loop's clock: not used from then on */
 	struct redactor redactor;             /* knows the value in all its forms */
+	struct lease *lease;                  /* given back with the last reference; NULL: none */
 };
 
 /* OK: `v` is the callee's reference. The errors of credential_get(). */

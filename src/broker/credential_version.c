@@ -64,6 +64,7 @@ credential_release(struct credential_version *v)
 {
 	if (v == NULL || --v->refs > 0)
 		return;
+	lease_return(v->lease);
 	redactor_done(&v->redactor);
 	secret_done(&v->value);
 	free(v);

@@ -12,6 +12,9 @@
 #define CREDENTIAL_WAITS_MAX 1024 /* requests that wait for one of them */
 #define CREDENTIAL_WAIT_MS 5000
 #define CREDENTIAL_PREVIOUS_MS LIFETIME_AGE_MAX_MS
+#define CREDENTIAL_LENT_BEFORE_MS                                       \
+	20000 /* that long a lease that was replaced may be tried again \
+	       */
 
 struct sources {
 	struct {

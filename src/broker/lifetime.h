@@ -24,6 +24,7 @@ enum lifetime_op {
 	LIFETIME_PREVIOUS, /* the one before */
 	LIFETIME_POLL,     /* is there a new version? */
 	LIFETIME_RENEW,    /* its lease */
+	LIFETIME_REVOKE,   /* for sources: a lease that nobody uses; never the next of a lifetime */
 };
 
 /* What a source is able to do. */

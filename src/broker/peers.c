@@ -214,6 +214,7 @@ peers_free(struct broker *b)
 {
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
 	providers_free(b);
+	leases_free(b);
 	resolver_free(b->resolver);
 	buf_done(&b->system_ca);
 	link_free(b->authority);

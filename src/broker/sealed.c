@@ -118,7 +118,7 @@ cancel(struct source_job *job)
 	free(w);
 }
 
-const struct source_ops sealed_ops = { start, cancel };
+const struct source_ops sealed_ops = { start, cancel, NULL };
 
 struct status
 sealed_new(struct broker *b, struct secret *key, struct sealed **ret)

@@ -20,6 +20,9 @@ struct source_result {
 	uint32_t retry_after_ms;
 	struct secret value;             /* READ, PREVIOUS */
 	struct lifetime_reading reading; /* POLL: the version only; RENEW: the lease only */
+	/* A lease that came, also with a fault: it is to be given back. */
+	uint32_t login;   /* the source's number of the login that it came by */
+	uint64_t lent_ms; /* reading.lease_ms is for how long it is used */
 };
 
 typedef void source_done(struct source_job *job, struct source_result *r);
@@ -40,6 +43,8 @@ struct source_ops {
 	struct status (*start)(void *source, struct source_job *job);
 	/* `done` will not come. State: started. */
 	void (*cancel)(struct source_job *job);
+	/* Is what came by this login still lent? NULL: it lends nothing. */
+	bool (*lends)(const void *source, uint32_t login);
 };
 
 #endif

@@ -136,11 +136,12 @@ vault_value_parse(struct span body, bool kv2, struct span field, struct vault_va
 {
 	auto_answer struct answer a = { 0 };
 	struct vault_value v = { .value = SECRET_NONE };
+	struct status st;
 
 	TRY(answer_parse(body, &a));
-	TRY(kv2 ? kv2_value(&a, field, &v) : leased_value(&a, field, &v));
+	st = kv2 ? kv2_value(&a, field, &v) : leased_value(&a, field, &v);
 	*ret = v;
-	return OK;
+	return st;
 }
 
 struct status

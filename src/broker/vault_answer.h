@@ -40,7 +40,10 @@ struct vault_value {
 	uint64_t lease_s;
 	bool renewable;
 };
-/* E_NOTFOUND: no such field, or deleted. E_SYNTAX: also a field that is no text. */
+/*
+ * E_NOTFOUND: no such field, or deleted. E_SYNTAX: also a field that is no text. A lease that came
+ * with it is in *ret all the same.
+ */
 MUST_USE struct status vault_value_parse(
     struct span body, bool kv2, struct span field, struct vault_value *ret);
 

@@ -37,7 +37,8 @@ struct vault {
 	struct secret token;
 	uint64_t login_ms;
 	bool renewable;
-	uint32_t generation;               /* of logins: leases end with the token they came by */
+	uint32_t generation;  /* of logins: leases end with the token they came by */
+	uint32_t first, lost; /* the first login; the last whose token is known to be gone */
 	struct secret wrapping, secret_id; /* unwrapped by us: the token, and what was in it */
 	void (*stopped)(void *ctx);
 	void *stopped_ctx;

@@ -115,6 +115,25 @@ target_renew(const struct vault_work *w, struct buf *out)
 }
 
 static struct status
+target_revoke(const struct vault_work *w, struct buf *out)
+{
+	(void)w;
+	return buf_put_str(out, "/v1/sys/leases/revoke");
+}
+
+static struct status
+put_revoke(const struct vault_work *w, struct buf *out)
+{
+	struct json_writer j = json_writer(out);
+
+	json_put_object(&j);
+	json_put_key(&j, "lease_id");
+	json_put_text(&j, w->work.job->lease);
+	json_put_end(&j);
+	return json_writer_finish(&j);
+}
+
+static struct status
 put_renew(const struct vault_work *w, struct buf *out)
 {
 	struct json_writer j = json_writer(out);
@@ -169,9 +188,14 @@ take_value(struct vault_work *w, const struct fetch_answer *a)
 	struct vault_value *val = &w->value;
 	struct lifetime_reading *r = &w->work.result.reading;
 
-	TRY(vault_value_parse(a->body, w->place->mount.kv2, w->work.job->ref.field, val));
+	struct status st = vault_value_parse(
+	    a->body, w->place->mount.kv2, w->work.job->ref.field, val);
+
+	*r = (struct lifetime_reading){ .version = w->work.version, .lease = val->lease };
+	w->work.result.login = w->generation;
+	w->work.result.lent_ms = val->lease_s * 1000;
+	TRY(st);
 	w->work.result.value = secret_take(&val->value);
-	*r = (struct lifetime_reading){ .version = w->work.version, .lease = "" };
 	if (w->place->mount.kv2) {
 		(void)snprintf(w->work.version, sizeof(w->work.version), "%llu",
 		    (unsigned long long)val->version);
@@ -179,7 +203,6 @@ take_value(struct vault_work *w, const struct fetch_answer *a)
 		w->place->generation = w->generation;
 		(void)snprintf(
 		    w->work.version, sizeof(w->work.version), "%.64s", lease_name(val->lease));
-		r->lease = val->lease;
 		r->lease_ms = leased_for(w);
 		r->renewable = val->renewable && strlen(val->lease) <= SECRET_LEASE_MAX;
 	}
@@ -206,6 +229,14 @@ take_renew(struct vault_work *w, const struct fetch_answer *a)
 
 	TRY(vault_lease_parse(a->body, &w->value.lease_s, &r->renewable));
 	r->lease_ms = leased_for(w);
+	w->work.result.lent_ms = w->value.lease_s * 1000;
+	return OK;
+}
+
+static struct status
+take_revoke(struct vault_work *w, const struct fetch_answer *a)
+{
+	(void)w, (void)a;
 	return OK;
 }
 
@@ -220,6 +251,7 @@ static const struct {
 	[LIFETIME_PREVIOUS] = { "GET", target_previous, NULL, take_value },
 	[LIFETIME_POLL] = { "GET", target_poll, NULL, take_poll },
 	[LIFETIME_RENEW] = { "PUT", target_renew, put_renew, take_renew },
+	[LIFETIME_REVOKE] = { "PUT", target_revoke, put_revoke, take_revoke },
 };
 
 /* ---- the work ---- */
@@ -247,6 +279,12 @@ send_request(struct vault_work *w, struct span target)
 	return work_fetch(&w->work, v->upstreams[v->at], &r);
 }
 
+static bool
+needs_mount(const struct vault_work *w)
+{
+	return !w->place->known && w->work.job->op != LIFETIME_REVOKE;
+}
+
 static struct status
 send_step(struct work *work)
 {
@@ -255,12 +293,12 @@ send_step(struct work *work)
 
 	if (w->step == WORK_CHECK)
 		TRY(target_check(w, &target));
-	else if (!w->place->known)
+	else if (needs_mount(w))
 		TRY(target_mount(w, &target));
 	else
 		TRY(rows[work->job->op].target(w, &target));
 	if (w->step != WORK_CHECK)
-		w->step = w->place->known ? WORK_MAIN : WORK_MOUNT;
+		w->step = needs_mount(w) ? WORK_MOUNT : WORK_MAIN;
 	return send_request(w, buf_span(&target));
 }
 
@@ -325,9 +363,10 @@ on_answer(struct work *work, struct status st, const struct fetch_answer *a)
 	} else if (a != NULL && a->status == 403) {
 		on_denied(w);
 	} else if (fault != SECRET_FAULT_NONE) {
-		w->place->known = w->place->known && fault != SECRET_NOT_FOUND;
+		if (fault == SECRET_NOT_FOUND && work->job->op != LIFETIME_REVOKE)
+			w->place->known = false;
 		if (fault == SECRET_INVALID) /* a renewal that is not possible ends in a reading */
-			refused = work->job->op == LIFETIME_RENEW;
+			refused = work->job->op >= LIFETIME_RENEW;
 		work_finish(work, fault, refused, a == NULL ? 0 : a->retry_after_ms);
 	} else {
 		on_good(w, a);
@@ -378,4 +417,13 @@ const struct session_ops vault_session_ops = { .name = "vault",
 	.answer = on_answer,
 	.works = works };
 
-const struct source_ops vault_ops = { work_start, work_cancel };
+/* What came by a login whose token is gone went with it; what another Vault lent, with that. */
+static bool
+lends(const void *source, uint32_t login)
+{
+	const struct vault *v = source;
+
+	return v->first != 0 && login >= v->first && login > v->lost;
+}
+
+const struct source_ops vault_ops = { work_start, work_cancel, lends };

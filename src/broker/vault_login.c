@@ -24,6 +24,8 @@
 
 #define INCREMENT_S "3600" /* the most that we ask for */
 
+static uint32_t logins; /* of the process: no two have the same number */
+
 static void on_answer(void *ctx, struct status st, const struct fetch_answer *a);
 
 /* ---- methods ---- */
@@ -212,6 +214,7 @@ vault_token_lost(struct vault *v, uint32_t generation)
 		return;
 	secret_done(&v->token);
 	v->renewable = false;
+	v->lost = generation;
 	session_lost(&v->session);
 }
 
@@ -259,7 +262,9 @@ on_logged_in(struct vault *v, const struct fetch_answer *a)
 		return;
 	}
 	if (v->session.login != SESSION_RENEW) {
-		v->generation++;
+		v->generation = ++logins;
+		if (v->first == 0)
+			v->first = v->generation;
 		v->login_ms = v->begun_ms;
 	}
 	secret_done(&v->token);

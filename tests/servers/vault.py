@@ -176,7 +176,8 @@ class Vault:
 
     def database(self, postgres, role="app", ttl="5m", max_ttl="10m"):
         """The database engine on a real PostgreSQL: `vault:database/creds/ROLE#password`."""
-        self.call("POST", "sys/mounts/database", {"type": "database"})
+        if "database/" not in self.call("GET", "sys/mounts")["data"]:
+            self.call("POST", "sys/mounts/database", {"type": "database"})
         self.call("POST", "database/config/pg", {
             "plugin_name": "postgresql-database-plugin", "allowed_roles": "*",
             "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{postgres.port}"

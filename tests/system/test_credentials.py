@@ -189,6 +189,37 @@ def test_dynamic_credentials(provider, vault, postgres, authority):
         inst.remove()
 
 
+def test_a_lease_that_was_replaced_is_revoked(provider, vault, postgres, authority):
+    """… soon, not at its end in ten minutes, and not before the last request with it is over."""
+    provider.forget()
+    provider.keys = None
+    vault.database(postgres, role="long", ttl="10m", max_ttl="30m")
+    inst = Instance()
+    try:
+        inst.edit(models_at({"real": entry(provider, authority,
+                                           credential="vault:database/creds/long#password")},
+                            {"gpt": [("real", "gpt-real")]}, vault=shorter(vault.approle(inst.dir))))
+        inst.start()
+        wait_until(lambda: answered(inst), 10)
+        old = postgres.roles()
+        assert len(old) == 1
+        provider.keys = set()           # refuses it: it is read anew
+        ask(inst)
+        provider.keys = None
+        wait_until(lambda: len(postgres.roles()) == 2 or postgres.roles() != old, 20)
+        wait_until(lambda: len(postgres.roles()) == 1, 40)
+        assert postgres.roles() != old and answered(inst)
+        assert any(p == "sys/leases/revoke" for _, p, _ in vault.audit())
+        done = [r for r in of_type(inst, "SecretLease") if r["event"]["operation"] == "revoke"]
+        assert done and {r["outcome"] for r in done if r["phase"] == "outcome"} == {"success"}
+        inst.stop()
+        wait_until(lambda: postgres.roles() == [], 10)
+        assert_balanced(inst)
+    finally:
+        print(inst.text_log())
+        inst.remove()
+
+
 ROLE = "arn:aws:iam::123456789012:role/broker"
 AWS_KEYS = {
     "shared_file": lambda aws, folder: f"shared_file: {aws.shared_file(folder)}",
