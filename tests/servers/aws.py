@@ -97,6 +97,12 @@ class Aws:
                         f"aws_secret_access_key = {self.secret_key}\n")
         return str(file)
 
+    def set_clock(self, ahead_s, kind="InvalidSignatureException"):
+        """AWS's clock is that far ahead of ours; a request of another time is refused with that error."""
+        new = self.dir / "clock.new"
+        new.write_text(json.dumps({"ahead_s": ahead_s, "kind": kind}))
+        new.rename(self.dir / "clock")
+
     def fail_next(self, *faults):
         """Each (status, type): the answers to the next signed requests."""
         with open(self.dir / "faults", "a", encoding="utf-8") as f:

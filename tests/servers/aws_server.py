@@ -3,11 +3,13 @@
 clock. Runs in an environment of its own: aws_server.py CERT KEY FOLDER
 A second port speaks plain HTTP: instance metadata (moto's, IMDSv2 only) and container credentials.
 
+FOLDER/clock: {"ahead_s", "kind"}: AWS's clock is that far ahead of ours, and the error of that kind.
 FOLDER/ready: the ports. FOLDER/keys: {id: [secret, session token or null]}. FOLDER/log: one JSON object a request. FOLDER/faults: JSON lines; each is
 {"status", "body"} and is the answer to the next signed request.
 """
 
 import datetime
+import email.utils
 import io
 import json
 import os
@@ -70,6 +72,13 @@ class Checked:
         return 200, json.dumps({"AccessKeyId": key, "SecretAccessKey": secret, "Token": token,
                                 "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode()
 
+    def clock(self):
+        file = self.folder / "clock"
+        return json.loads(file.read_text()) if file.exists() else {"ahead_s": 0, "kind": "InvalidSignatureException"}
+
+    def now(self):
+        return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock()["ahead_s"])
+
     def keys(self):
         return json.loads((self.folder / "keys").read_text())
 
@@ -114,13 +123,13 @@ class Checked:
         if known is None:
             return deny("UnrecognizedClientException", "The security token is invalid.")
         date = environ.get("HTTP_X_AMZ_DATE", "")
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = self.now()
         try:
             then = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
         except ValueError:
             return deny("InvalidSignatureException", "no date")
         if abs((now - then).total_seconds()) > SKEW_S:
-            return deny("InvalidSignatureException", f"Signature not yet current or expired: {date}")
+            return deny(self.clock()["kind"], f"Signature not yet current or expired: {date}")
         secret, token = known
         if token and environ.get("HTTP_X_AMZ_SECURITY_TOKEN") != token:
             return deny("UnrecognizedClientException", "another session token")
@@ -152,13 +161,18 @@ def expected(environ, body, credentials, date, region, service, signed):
 class Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    app = None
+
     def log(self, *_):
         pass
+
+    def date_time_string(self, timestamp=None):     # of the field Date
+        return email.utils.format_datetime(self.app.now(), usegmt=True)
 
 
 def main():
     cert, key, folder = sys.argv[1:]
-    app = Checked(folder)
+    app = Quiet.app = Checked(folder)
     secure, plain = (make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet, ssl_context=c)
                      for c in ((cert, key), None))
     new = pathlib.Path(folder) / "ready.new"

@@ -29,15 +29,16 @@ CODE = {"language": "python", "code": "print(6*7)"}
 TOOLS = [{"type": "code_interpreter"}]
 
 
-def leaky_build(folder):
-    """The build with another broker: tests/leaky."""
+def other_build(folder, broker):
+    """The build with another broker, of tests/leaky; the real one is beside it."""
     (folder / "libexec/sallyport").mkdir(parents=True)
     for name in ("sallyport", "engines.json"):
         shutil.copy(BUILD / name, folder / name)
     for f in (BUILD / "libexec/sallyport").iterdir():
         if f.name != "broker":
             shutil.copy(f, folder / "libexec/sallyport" / f.name)
-    shutil.copy(BUILD / "tests/leaky/leaky-broker", folder / "libexec/sallyport/broker")
+    shutil.copy(BUILD / "libexec/sallyport/broker", folder / "libexec/sallyport/broker.real")
+    shutil.copy(BUILD / "tests/leaky" / broker, folder / "libexec/sallyport/broker")
     return folder
 
 
@@ -162,17 +163,24 @@ def search_others(inst, canary):
     return found
 
 
-@pytest.fixture(scope="module", params=["1.1", "2"], ids=["to-1.1", "to-2"])
-def provider(request, make_provider):
-    """By either version of HTTP: the credential is written by different code, and echoed to it."""
-    return make_provider(http=request.param)
+@pytest.fixture(scope="module", params=[("1.1", True), ("2", True), ("1.1", False)],
+                ids=["to-1.1", "to-2", "without-memfd_secret"])
+def variant(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def scene(provider, vault, authority):
-    """The canary's run, once: what the tests below look at."""
+def provider(variant, make_provider):
+    """By either version of HTTP: the credential is written by different code, and echoed to it."""
+    return make_provider(http=variant[0])
+
+
+@pytest.fixture(scope="module")
+def scene(variant, provider, vault, authority, tmp_path_factory):
+    """The canary's run, once: what the tests below look at. On a kernel with memfd_secret, and as on one without."""
     canary = Canary()
-    with placed(canary, provider, vault, authority) as inst:
+    build = BUILD if variant[1] else other_build(tmp_path_factory.mktemp("unhidden"), "unhidden-broker")
+    with placed(canary, provider, vault, authority, build=build) as inst:
         try:
             run = Run(inst, provider, canary)
             watch = Watch(inst, canary)
@@ -181,7 +189,7 @@ def scene(provider, vault, authority):
             run.operate()
             watch.ended.set()
             watch.join(60)
-            run.watch = watch
+            run.watch, run.hides = watch, variant[1]
             yield run
         except BaseException:
             print(inst.text_log())
@@ -239,6 +247,7 @@ def test_broker(scene):
     hits = scene.canary.in_memory(broker)
     assert [str(h) for h in hits if not h.region.locked] == []
     hidden = [r for r in regions(broker) if "secretmem" in r.name]
+    assert scene.hides or hidden == []
     if hidden:
         assert hits == []
         with open(f"/proc/{broker}/mem", "rb", buffering=0) as mem:
@@ -365,7 +374,7 @@ def test_a_leaky_broker_is_found_out(provider, vault, authority, tmp_path_factor
     """The same search on a broker that keeps its secrets on the heap."""
     canary = Canary()
     provider.forget()
-    build = leaky_build(tmp_path_factory.mktemp("leaky"))
+    build = other_build(tmp_path_factory.mktemp("leaky"), "leaky-broker")
     with placed(canary, provider, vault, authority, build=build) as inst:
         Run(inst, provider, canary).recover()  # once its credential is there
         broker, = inst.pids("broker")

@@ -302,3 +302,62 @@ def test_aws_throttling(in_aws, provider, aws):
     with steady(in_aws, CHAT, 50, 8) as load:
         pass
     assert load.report["failures"] == 0, load.report
+
+
+@pytest.mark.parametrize("ahead_s, kind", [(3000, "RequestTimeTooSkewed"), (-3000, "InvalidSignatureException"),
+                                           (900, "RequestExpired")])
+def test_aws_clock(provider, aws, authority, tmp_path, ahead_s, kind):
+    """Our clock is wrong: AWS's own Date, in its refusal, sets it right, once; a new version is found, too."""
+    provider.forget()
+    name = f"gpt/{time.monotonic_ns()}"
+    aws.create(name, {"key": "sk-one-0123456789"})
+    provider.keys = {"sk-one-0123456789"}
+    inst = Instance()
+    inst.edit(models_at({"real": entry(provider, authority, credential=f"aws-sm:{name}#key")},
+                        {"gpt": [("real", "gpt-real")]}, aws=aws_conf(aws, authority, "shared_file", inst.dir)))
+    before = len(aws.log())
+    aws.set_clock(ahead_s, kind)
+    try:
+        inst.start()
+        wait_until(lambda: answered(inst), 15)
+        mine = aws.log()[before:]
+        assert [e["refused"].split(":")[0] for e in mine if e["refused"]] == [kind], "once"
+        assert "our clock is off by" in inst.text_log()
+        aws.rotate(name, {"key": "sk-two-0123456789"})
+        provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
+        wait_until(lambda: answered(inst) and provider.seen[-1].key == "sk-two-0123456789", 15)
+        assert len([e for e in aws.log()[before:] if e["refused"]]) == 1
+        # AWS's clock is set back to ours: the same again.
+        aws.set_clock(0)
+        aws.rotate(name, {"key": "sk-three-0123456789"})
+        provider.keys = {"sk-two-0123456789", "sk-three-0123456789"}
+        wait_until(lambda: answered(inst) and provider.seen[-1].key == "sk-three-0123456789", 30)
+    except BaseException:
+        print(inst.text_log())
+        raise
+    finally:
+        aws.set_clock(0)
+        inst.remove()
+        provider.keys = None
+
+
+def test_aws_refuses_without_a_date(provider, aws, authority):
+    """A refusal that blames the clock, but whose Date is ours: it is not the clock, and is not tried for ever."""
+    provider.forget()
+    name = f"gpt/{time.monotonic_ns()}"
+    aws.create(name, {"key": "sk-one-0123456789"})
+    inst = Instance()
+    inst.edit(models_at({"real": entry(provider, authority, credential=f"aws-sm:{name}#key")},
+                        {"gpt": [("real", "gpt-real")]}, aws=aws_conf(aws, authority, "shared_file", inst.dir)))
+    before = len(aws.log())
+    aws.fail_next(*[(403, "RequestTimeTooSkewed")] * 2)
+    try:
+        inst.start()
+        time.sleep(3)
+        assert len(aws.log()) - before <= 2
+        assert "our clock is off by" not in inst.text_log()
+        assert ask(inst)[0] == 503
+    finally:
+        inst.remove()
+        with open(aws.dir / "faults", "w", encoding="utf-8"):
+            pass
