@@ -108,6 +108,9 @@ on_head(void *ctx, const struct http_response *head)
 		f->answer.location[0] = '\0';
 	if (is_ok(http_field_one(head->fields, head->field_count, "date", &v)))
 		f->answer.date_s = parse_date(v);
+	if (!is_ok(http_field_one(head->fields, head->field_count, "x-vault-index", &v)) ||
+	    !is_ok(span_to_cstr(v, f->answer.index, sizeof(f->answer.index))))
+		f->answer.index[0] = '\0';
 }
 
 /* Room for `more` bytes; what was there moves, and is wiped where it was. */

@@ -15,6 +15,7 @@
 #define FETCH_BODY_MAX 65536 /* of an answer; more is E_RANGE */
 #define FETCH_TOTAL_MS 10000 /* with connecting */
 #define FETCH_RETRY_AFTER_MAX_MS 600000
+#define FETCH_INDEX_MAX 255
 
 struct fetch;
 
@@ -24,6 +25,8 @@ struct fetch_answer {
 	uint32_t retry_after_ms;
 	char location[512]; /* of a redirect; "": none, or too long */
 	int64_t date_s;     /* Unix seconds of its Date; 0: none */
+	char index[FETCH_INDEX_MAX +
+		   1]; /* Vault's: what a node must know to answer alike; "": none */
 };
 
 /* E_TIMEOUT, E_RANGE (answer too long), and what upstream_done tells. `a` is NULL unless OK. */

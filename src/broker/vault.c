@@ -203,9 +203,26 @@ vault_request(const struct vault *v, const char *method, struct span target,
 	TRY(http_put_field_str(&ret->head, "x-vault-request", "true"));
 	if (v->namespace[0] != '\0')
 		TRY(http_put_field_str(&ret->head, "x-vault-namespace", v->namespace));
+	if (v->index[0] != '\0')
+		TRY(http_put_field_str(&ret->head, "x-vault-index", v->index));
 	if (token == NULL)
 		return OK;
 	return http_put_field(&ret->head, SPAN_LIT("x-vault-token"), secret_borrow(token));
+}
+
+/* A standby that has not heard of our login yet says 412, rather than that our token is none. */
+void
+vault_note_index(struct vault *v, const struct fetch_answer *a)
+{
+	if (a == NULL)
+		return;
+	v->behind = a->status == 412 ? v->behind + 1 : 0;
+	if (v->behind == VAULT_BEHIND_MAX) {
+		v->index[0] = '\0';
+		v->behind = 0;
+	}
+	if (a->index[0] != '\0' && a->status != 412)
+		memcpy(v->index, a->index, sizeof(v->index));
 }
 
 static const struct {

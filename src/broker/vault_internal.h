@@ -8,6 +8,8 @@
 #include "vault.h"
 #include "vault_answer.h"
 
+#define VAULT_BEHIND_MAX 4 /* then the index is forgotten: it may be of a state that was restored \
+			    */
 #define VAULT_LOGIN_BODY_MAX (SECRET_FILE_LEN_MAX + 1024)
 
 struct vault_method;
@@ -31,6 +33,9 @@ struct vault {
 	/* The address, then the hosts that a redirect may lead to; `at` is in use. */
 	struct upstream *upstreams[1 + VAULT_REDIRECTS_MAX];
 	size_t at;
+	/* What a node must have heard of to know what we wrote (a login); "": nothing. */
+	char index[FETCH_INDEX_MAX + 1];
+	unsigned behind; /* nodes in a row that had not */
 	/* The token. */
 	enum vault_step step;
 	uint64_t begun_ms;
@@ -51,6 +56,8 @@ MUST_USE struct status vault_request(const struct vault *v, const char *method, 
     const struct secret *token, struct fetch_request *ret);
 /* Where a 307 leads, if it may: the next request goes there. */
 bool vault_redirect(struct vault *v, const struct fetch_answer *a);
+/* Of every answer: what it tells of the cluster's state. NULL is fine. */
+void vault_note_index(struct vault *v, const struct fetch_answer *a);
 /* What a failed exchange or a status means; NONE for 200 and 204. */
 enum secret_fault vault_fault(struct status st, const struct fetch_answer *a, bool *ret_refused);
 

@@ -355,6 +355,7 @@ on_answer(struct work *work, struct status st, const struct fetch_answer *a)
 	bool refused;
 	enum secret_fault fault = vault_fault(st, a, &refused);
 
+	vault_note_index(v, a);
 	if (!is_ok(st))
 		v->at = 0;
 	if (a != NULL && a->status == 307 && !w->redirected && vault_redirect(v, a)) {

@@ -312,6 +312,7 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 	enum secret_fault fault = vault_fault(st, a, &refused);
 
 	v->session.fetch = NULL;
+	vault_note_index(v, a);
 	if (a != NULL && a->status == 307 && v->step != VAULT_UNWRAP && vault_redirect(v, a)) {
 		session_retry(&v->session);
 		return;

@@ -164,7 +164,9 @@ class Strict(http.server.BaseHTTPRequestHandler):
         if s.silent:
             time.sleep(8)
         if self.path == "/v1/auth/k8s/login" and body == {"role": "broker", "jwt": s.jwt}:
-            self.answer(200, {"auth": {"client_token": "hvs.k8s", "lease_duration": 600, "renewable": True}})
+            s.index += 1
+            self.answer(200, {"auth": {"client_token": "hvs.k8s", "lease_duration": 600, "renewable": True}},
+                        {"X-Vault-Index": f"v1:{s.index}"} if s.standbys else {})
         elif self.path == "/v1/auth/token/revoke-self" and self.headers["X-Vault-Token"] == "hvs.k8s":
             self.send_response(204)
             self.end_headers()
@@ -185,6 +187,11 @@ class Strict(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", s.leads_to + self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif s.standbys and self.headers["X-Vault-Index"] != f"v1:{s.index}":
+            self.answer(403, {"errors": ["permission denied"]})     # a standby that has not heard of the token
+        elif s.behind > 0:
+            s.behind -= 1
+            self.answer(412, {"errors": ["required index state not present"]})
         elif self.headers["X-Vault-Token"] != "hvs.k8s" or self.headers["X-Vault-Namespace"] != "team/a":
             self.answer(403, {"errors": ["permission denied"]})
         elif self.path.startswith("/v1/sys/internal/ui/mounts/"):
@@ -197,9 +204,11 @@ class Strict(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(404, {"errors": []})
 
-    def answer(self, status, what):
+    def answer(self, status, what, fields=None):
         data = json.dumps(what).encode()
         self.send_response(status)
+        for name, value in (fields or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -217,6 +226,7 @@ def stand_in(authority, tmp_path):
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.seen, server.jwt, server.leads_to, server.says = [], "head.body.sig", "", None
         server.version, server.silent = 4, False
+        server.standbys, server.index, server.behind = False, 0, 0
         server.at = f"localhost:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         made.append(server)
@@ -244,6 +254,20 @@ def test_kubernetes(ways, stand_in, authority, tmp_path):
     assert all(h["X-Vault-Request"] == "true" and h["X-Vault-Namespace"] == "team/a" for _, h, _ in server.seen)
     inst.stop()
     assert server.seen[-1][0] == "/v1/auth/token/revoke-self"
+
+
+def test_performance_standbys(ways, stand_in, authority, tmp_path):
+    """The index of the login goes with each request: a standby that is behind says so, and is asked again."""
+    server = stand_in()
+    server.standbys, server.behind = True, 2
+    inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
+    wait_until(lambda: answered(inst), 15)
+    gets = [h["X-Vault-Index"] for _, h, body in server.seen if body is None]
+    assert len(gets) >= 4 and set(gets) == {"v1:1"}
+    assert len([1 for p, _, _ in server.seen if p.endswith("/login")]) == 1
+    # A state that was restored has not what the index names: it is forgotten then.
+    server.behind = 1 << 30
+    wait_until(lambda: server.seen[-1][1]["X-Vault-Index"] is None, 60)
 
 
 def test_standby_redirects(ways, stand_in, authority, tmp_path):
