@@ -140,6 +140,8 @@ vault_value_parse(struct span body, bool kv2, struct span field, struct vault_va
 
 	TRY(answer_parse(body, &a));
 	st = kv2 ? kv2_value(&a, field, &v) : leased_value(&a, field, &v);
+	if (v.lease[0] == '\0')
+		v.lease_s = 0; /* it is the time of a lease, and none came */
 	*ret = v;
 	return st;
 }

@@ -8,8 +8,9 @@
 #include "vault.h"
 #include "vault_answer.h"
 
-#define VAULT_BEHIND_MAX 4 /* then the index is forgotten: it may be of a state that was restored \
-			    */
+#define VAULT_BEHIND_MAX                                                         \
+	4 /* then the index is forgotten: it may be of a state that was restored \
+	   */
 #define VAULT_LOGIN_BODY_MAX (SECRET_FILE_LEN_MAX + 1024)
 
 struct vault_method;

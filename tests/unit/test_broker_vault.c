@@ -105,6 +105,41 @@ a_leased_value_has_its_lease(void **state)
 		false, SPAN_LIT("k"), &v)));
 	assert_int_equal(v.lease_s, 0);
 	secret_done(&v.value);
+	/* Without the field: the lease came all the same, and is to be given back. */
+	assert_int_equal(
+	    vault_value_parse(SPAN_LIT("{\"lease_id\":\"database/creds/ro/abd\",\"renewable\":true,"
+				       "\"lease_duration\":300,\"data\":{\"username\":\"u\"}}"),
+		false, SPAN_LIT("password"), &v)
+		.code,
+	    E_NOTFOUND);
+	assert_null(v.value.ptr);
+	assert_string_equal(v.lease, "database/creds/ro/abd");
+	assert_int_equal(v.lease_s, 300);
+	assert_false(is_ok(vault_value_parse(
+	    SPAN_LIT("{\"lease_id\":7,\"lease_duration\":300}"), false, SPAN_LIT("k"), &v)));
+	assert_string_equal(v.lease, "");
+	assert_int_equal(v.lease_s, 0);
+}
+
+static void
+a_token_has_its_accessor(void **state)
+{
+	struct vault_auth a = { .token = SECRET_NONE };
+
+	(void)state;
+	assert_true(is_ok(
+	    vault_auth_parse(SPAN_LIT("{\"auth\":{\"client_token\":\"hvs.x\",\"accessor\":\"Ab12\","
+				      "\"lease_duration\":60}}"),
+		&a)));
+	assert_string_equal(a.accessor, "Ab12");
+	secret_done(&a.token);
+	/* It only names the token: without one, or with a strange one, we go on. */
+	assert_true(is_ok(
+	    vault_auth_parse(SPAN_LIT("{\"auth\":{\"client_token\":\"hvs.x\",\"accessor\":[1],"
+				      "\"lease_duration\":60}}"),
+		&a)));
+	assert_string_equal(a.accessor, "");
+	secret_done(&a.token);
 }
 
 static void
@@ -233,6 +268,7 @@ main(void)
 		cmocka_unit_test(a_login_that_is_none_is_refused),
 		cmocka_unit_test(a_value_of_kv2_has_its_version),
 		cmocka_unit_test(a_leased_value_has_its_lease),
+		cmocka_unit_test(a_token_has_its_accessor),
 		cmocka_unit_test(mounts_are_told_apart),
 		cmocka_unit_test(metadata_tells_the_version_and_its_end),
 		cmocka_unit_test(a_wrapping_token_of_another_path_is_refused),
