@@ -25,6 +25,7 @@ def sealed(data):
     return fd
 
 
+@functools.lru_cache(64)
 def compile_module(module):
     """-> exit status of wasm-compile, the compiled file, what it said."""
     source = sealed(module)
@@ -86,3 +87,18 @@ def guests(modules, *options, stdin=b""):
 
 def guest(module, *options, stdin=b""):
     return guests([module], *options, stdin=stdin)[0]
+
+
+class Example:
+    """One of examples/tools, as ./dev built it."""
+
+    def __init__(self, name):
+        top = pathlib.Path(json.loads((BUILD / "servers.json").read_text())["tools"]) / name
+        self.name, self.top = name, top
+        self.manifest_text = (top / "tool.json").read_text()
+        self.manifest = json.loads(self.manifest_text)
+        self.module = (top / "tool.wasm").read_bytes()
+        self.native = (top / "native").read_bytes() if (top / "native").exists() else None
+
+
+EXAMPLES = ["units", "text-stats", "csv-summary", "dates"]

@@ -1,0 +1,3 @@
+module example.com/csv-summary
+
+go 1.21
