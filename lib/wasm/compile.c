@@ -15,6 +15,8 @@
 #include <wasm/sections.h>
 #include <wasm/wasi.h>
 
+#define WASM_PAGE_LEN 65536U
+
 static struct status compile(
     wasm_engine_t *engine, struct span module, struct buf *out, struct buf *reason);
 static struct status validate(wasm_engine_t *engine, struct span module, struct buf *reason);
@@ -154,6 +156,7 @@ check_exports(const wasmtime_module_t *compiled, struct buf *reason)
 {
 	wasm_exporttype_vec_t exports;
 	bool start = false, memory = false;
+	uint64_t pages = 0;
 
 	wasmtime_module_exports(compiled, &exports);
 	for (size_t i = 0; i < exports.size; i++) {
@@ -166,8 +169,16 @@ check_exports(const wasmtime_module_t *compiled, struct buf *reason)
 				types_plain(wasm_externtype_as_functype_const(type));
 		if (span_eq_str(span_of(name->data, name->size), "memory"))
 			memory = kind == WASM_EXTERN_MEMORY;
+		/* There is one at most, under whatever names. */
+		if (kind == WASM_EXTERN_MEMORY)
+			pages = wasmtime_memorytype_minimum(
+			    wasm_externtype_as_memorytype_const(type));
 	}
 	wasm_exporttype_vec_delete(&exports);
+	if (pages > WASM_MEMORY_MAX / WASM_PAGE_LEN) {
+		explain(reason, "memory: more than any tool gets", SPAN_EMPTY, "");
+		return fail(E_RANGE);
+	}
 	if (start && memory)
 		return OK;
 	explain(reason, "export: ", SPAN_EMPTY,

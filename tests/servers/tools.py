@@ -46,12 +46,12 @@ def wat(name):
     return wat_text((WAT / f"{name}.wat").read_text())
 
 
-def wat_text(text):
+def wat_text(text, *options, names=True):
     """A module of text; what the text format itself refuses is not for here."""
     with tempfile.TemporaryDirectory() as d:
         source = pathlib.Path(d, "m.wat")
         source.write_text(text)
-        subprocess.run(["wat2wasm", "--no-check", source, "-o", pathlib.Path(d, "m.wasm")], check=True)
+        subprocess.run(["wat2wasm", "--no-check", *(["--debug-names"] if names else []), *options, source, "-o", pathlib.Path(d, "m.wasm")], check=True)
         return pathlib.Path(d, "m.wasm").read_bytes()
 
 
