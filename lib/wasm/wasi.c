@@ -102,7 +102,7 @@ wasi_begin(struct wasi_ctx *ctx, const struct wasi_given *given)
 			.preopened = true,
 			.node = SCRATCH_ROOT,
 			.rights = WASI_R_DIRECTORY,
-			.inheriting = WASI_R_DIRECTORY | WASI_R_FILE,
+			.inheriting = WASI_R_ALL,
 		};
 		scratch_open(ctx->scratch, SCRATCH_ROOT);
 	}

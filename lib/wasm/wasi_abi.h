@@ -75,6 +75,7 @@ enum wasi_fstflags {
 #define WASI_R_SHOWN \
 	((UINT64_C(1) << 11) | (UINT64_C(1) << 12) | (UINT64_C(1) << 15) | (UINT64_C(1) << 24))
 #define WASI_R_POLL (UINT64_C(1) << 27)
+#define WASI_R_ALL ((UINT64_C(1) << 28) - 1) /* but for those of sockets */
 
 #define WASI_R_STREAM (WASI_R_SET_FLAGS | WASI_R_STAT | WASI_R_POLL)
 #define WASI_R_FILE                                                                      \
