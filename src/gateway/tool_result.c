@@ -78,7 +78,8 @@ tool_result_read(
 	struct status st;
 
 	*ret = (struct tool_result){ .status = run_status_names[run->result.status] };
-	if (text.len > TOOL_OUTPUT_MAX || run->result.truncated) {
+	/* Standard error that was cut is no fault of the output. */
+	if (text.len > TOOL_OUTPUT_MAX || run->result.status == RUN_OUTPUT) {
 		refuse(ret, run, "", "is larger than the limit");
 		return;
 	}

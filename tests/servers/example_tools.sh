@@ -22,15 +22,14 @@ rust() {
 	for deb in "$dir"/debs/*.deb; do dpkg-deb -x "$deb" "$dir/root"; done
 	LD_LIBRARY_PATH=$dir/root/usr/lib/x86_64-linux-gnu make -C "$tools/text-stats" OUT="$out/text-stats" \
 		RUSTC="$dir/root/usr/bin/rustc" RUSTFLAGS="--sysroot $dir/root/usr"
-	rm -rf "$dir" "$out/text-stats/vendor"
+	rm -rf "$dir" "$out"/text-stats/{vendor,libtinyjson.rlib}
 }
 
 make -C "$tools/units" OUT="$out/units"
 make -C "$tools/csv-summary" OUT="$out/csv-summary"
 make -C "$tools/dates" OUT="$out/dates"
-rm -rf "$out/dates/node_modules"
+rm -rf "$out"/dates/{node_modules,assembly,package.json,package-lock.json,.npmrc}
 rust
 for name in units csv-summary dates text-stats; do
-	cp "$tools/$name/tool.json" "$out/$name/"
-	[[ -s $out/$name/tool.wasm ]]
+	[[ -s $out/$name/tool.wasm && -s $out/$name/tool.json ]]
 done
