@@ -7,6 +7,7 @@ import tempfile
 import time
 
 import passthrough
+import tool_calls
 import wasm_tools
 from service import (NotMeasured, Stepper, cpu_by_process, cpu_ns, cpu_spent, family, median,
                      nginx, pin, pss_bytes, service, wait_full, write_request)
@@ -75,6 +76,12 @@ ROWS = [
     Row("paced", "paced_p99", f"chat on demo at {PACED_RATE}/s: p99", "ms"),
     Row("paced", "paced_beyond", f"chat on demo at {PACED_RATE}/s: p50 beyond two raw fdatasyncs",
         "ms", most=1),
+    Row("tool", "tool_p50", "call of a user's tool in WebAssembly, through the API: p50", "ms"),
+    Row("tool", "tool_p99", "call of a user's tool in WebAssembly, through the API: p99", "ms"),
+    Row("tool", "tool_beyond", "call of a user's tool: p50 beyond two raw fdatasyncs", "ms", most=0.4),
+    Row("tool", "tool_rate", "calls of a user's tool, saturated", "calls/s"),
+    Row("tool", "tool_idle", "memory of an idle tenant's worker", "MB"),
+    Row("tool", "tool_python", "the same work by execute in a warm Python in gVisor: p50", "ms"),
     Row("audit", "audit_bare", "audit: durable records, batched, bare writer", "records/s",
         least=200_000),
     Row("audit", "audit_link", "audit: durable records, batched, through the link, real mix",
@@ -298,6 +305,6 @@ def in_empty_folder(b, mode, seconds):
 
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
-          "paced": paced, "audit": audit, "wasm": wasm_tools.wasm,
+          "paced": paced, "tool": tool_calls.tool_calls, "audit": audit, "wasm": wasm_tools.wasm,
           "proxied": passthrough.proxied,
           "proxy_paced": passthrough.paced_proxied, "streams": passthrough.open_streams}
