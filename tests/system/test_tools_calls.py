@@ -13,6 +13,7 @@ import pytest
 
 from instance import running
 from test_tools_hostile import MADE, REFUSED, wat_multi
+from test_wasi_suite import SUITE_MODULES
 from tools import EXAMPLES, Example, wat
 
 BOUNDARY = "tool-push-boundary"
@@ -21,6 +22,7 @@ LATE_MS = 1000  # beyond the deadline, on a machine with other work
 CONF = """
 tools:
   units-in-gvisor: { sandbox: gvisor }
+  with-files: { capabilities: [files] }
 """
 
 
@@ -95,6 +97,16 @@ def test_same_answers_in_both_sandboxes(inst):
         assert answers[0]["output"] == answers[1]["output"] is not None, answers
     types = {r["event"].get("sandbox_type") for r in inst.records() if r["event"]["type"] == "ToolExecuted"}
     assert {"wasm", "gvisor"} <= types
+
+
+def test_scratch_directory_is_for_who_asks_and_may(inst):
+    """A module of wasi-testsuite that wants one: it says nothing, and exits with 0 where it had what it wants."""
+    module, _ = SUITE_MODULES["rust/file_seek_tell"]
+    for name, asks, had in (("with-files", ["files"], True), ("with-files", [], False), ("without", ["files"], False)):
+        pushed(inst, name, module, capabilities=asks)
+        for _ in range(3):
+            answer, _ = call(inst, name)
+            assert (answer["exit_code"] == 0) == had, answer
 
 
 # ---- modules that mean harm ----
