@@ -8,7 +8,8 @@ import tarfile
 
 import pytest
 
-from tools import guest
+from test_tools_hostile import run_once
+from tools import compile_module, guest
 
 SUITE = pathlib.Path(__file__).resolve().parents[1] / "vectors/wasi-testsuite/modules.tar.xz"
 
@@ -74,3 +75,13 @@ def test_left_out_asks_for_what_is_not_offered(name):
     module, spec = SUITE_MODULES[name]
     end = guest(module, *(["-f"] if "root" in spec else []))
     assert end.refused > 0, end
+
+
+@pytest.mark.parametrize("name", ["rust/big_random_buf", "rust/clock_time_get", "rust/fd_readdir", "rust/file_allocate",
+                                  "rust/path_rename", "rust/interesting_paths"])
+def test_in_the_jail(name):
+    """What takes memory, time and randomness also has them behind the worker's seccomp filter."""
+    status, compiled, said = compile_module(SUITE_MODULES[name][0])
+    assert status == 0, said
+    p = run_once(compiled)
+    assert p.returncode == 0, p
