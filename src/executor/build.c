@@ -11,6 +11,7 @@
 #include "tools.h"
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/memfd.h>
 #include <crypto/hash.h>
 
@@ -65,6 +66,7 @@ build_begin(struct run *r)
 	int module = -1;
 
 	daemon_metric_add(METRIC_BUILDS, 1);
+	r->started_ns = clock_mono_ns();
 	if (!is_ok(wire_decode(&tool_upload_table, buf_span(&r->body), &r->arena, &up))) {
 		refuse(r, ERROR_GRANT, "");
 		return;
