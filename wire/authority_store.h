@@ -343,10 +343,12 @@ static const struct wire_field as_tool_get_rows[] = {
 };
 
 struct as_tool_part {
-	uint16_t code; /* E_NOTFOUND, E_CORRUPT (it does not open), E_SYS … */
+	uint16_t code;              /* E_NOTFOUND, E_CORRUPT (it does not open), E_SYS … */
+	uint8_t digest[DIGEST_LEN]; /* SHA-256 of the part */
 };
 static const struct wire_field as_tool_part_rows[] = {
 	WIRE_U16(struct as_tool_part, code, 64),
+	WIRE_FIXED(struct as_tool_part, digest),
 };
 
 struct as_tool_rebuilt {

@@ -284,14 +284,13 @@ tools_on_artefact_get(struct link *l, uint64_t id, const void *msg, void *ctx)
 	tools_hold(v);
 }
 
+/* Of what runs, the digest that grants name; of a module, which is only compiled, the store's. */
 static const uint8_t *
-digest_of(const struct tool_version *v, uint64_t part)
+digest_of(const struct tool_version *v, uint64_t part, const struct as_tool_part *m)
 {
-	static const uint8_t none[DIGEST_LEN];
-
 	if (part == PART_ARTEFACT)
 		return v->artefact;
-	return part == PART_NATIVE ? v->native : none;
+	return part == PART_NATIVE ? v->native : m->digest;
 }
 
 static void
@@ -308,7 +307,7 @@ on_part(struct link *l, struct status st, uint16_t type, const void *msg, void *
 	if (code == E_OK && fd < 0)
 		part.error = ERROR_INTERNAL;
 	if (part.error == ERROR_NONE) {
-		memcpy(part.digest, digest_of(q->version, q->rebuilt.id), DIGEST_LEN);
+		memcpy(part.digest, digest_of(q->version, q->rebuilt.id, m), DIGEST_LEN);
 		part.engine = span_str(q->version->engine);
 		part.env = q->version->env;
 	}

@@ -85,7 +85,8 @@ struct db_tool_cursor {
 };
 MUST_USE struct status db_tool_next(struct db *db, struct db_tool_cursor *c, struct as_tool *ret);
 /* E_NOTFOUND: no such version, or it has no such part. */
-MUST_USE struct status db_tool_part(struct db *db, uint64_t id, enum tool_part part, int *ret_fd);
+MUST_USE struct status db_tool_part(
+    struct db *db, uint64_t id, enum tool_part part, uint8_t ret_digest[DIGEST_LEN], int *ret_fd);
 MUST_USE struct status db_tool_rebuilt(
     struct db *db, const struct as_tool_rebuilt *m, int artefact);
 MUST_USE struct status db_tool_mark(struct db *db, const struct as_tool_mark *m);

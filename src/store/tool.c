@@ -306,7 +306,8 @@ db_tool_rebuilt(struct db *db, const struct as_tool_rebuilt *m, int artefact)
 /* ---- reading ---- */
 
 struct status
-db_tool_part(struct db *db, uint64_t id, enum tool_part part, int *ret_fd)
+db_tool_part(
+    struct db *db, uint64_t id, enum tool_part part, uint8_t ret_digest[DIGEST_LEN], int *ret_fd)
 {
 	auto_version struct version_row v = { .id = 0 };
 	auto_fd int fd = -1;
@@ -331,6 +332,7 @@ db_tool_part(struct db *db, uint64_t id, enum tool_part part, int *ret_fd)
 	TRY(memfd_new("tool", &fd));
 	TRY(blob_get(db, id, part, len, digest, fd));
 	TRY(memfd_seal(fd));
+	memcpy(ret_digest, digest, DIGEST_LEN);
 	*ret_fd = fd_take(&fd);
 	return OK;
 }

@@ -63,10 +63,11 @@ requests_on_tool_get(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct as_tool_get *get = msg;
 	auto_fd int fd = -1;
-	struct status st = db_tool_part(db, get->id, (enum tool_part)get->part, &fd);
-	const struct as_tool_part m = { .code = st.code };
+	struct as_tool_part m = { .code = E_OK };
+	struct status st = db_tool_part(db, get->id, (enum tool_part)get->part, m.digest, &fd);
 
 	(void)ctx;
+	m.code = st.code;
 	if (!is_ok(st) && st.code != E_NOTFOUND)
 		diag(DIAG_ERROR, "part %u of the tool's version with id %llu: %s", get->part,
 		    (unsigned long long)get->id, status_text(st));

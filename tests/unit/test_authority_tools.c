@@ -515,6 +515,10 @@ test_call(void **state)
 	w.tool_code = E_CORRUPT;
 	assert_int_equal(artefact(5, PART_MODULE), ERROR_UNAVAILABLE);
 	w.tool_mode = TOOLS_TAKE;
+	assert_int_equal(artefact(5, PART_MODULE), ERROR_NONE);
+	assert_int_equal(told.artefact.digest[0], 0x4d); /* as the store says */
+	assert_int_equal(artefact(5, PART_ARTEFACT), ERROR_NONE);
+	assert_int_equal(told.artefact.digest[0], 0x45); /* as the grant says */
 	/* Removed meanwhile: the call goes on, and there is no other. */
 	tools_removed(w.a, tools_by_id(&w.a->tools, 5), true);
 	assert_int_equal(artefact(5, PART_ARTEFACT), ERROR_NONE);

@@ -188,19 +188,24 @@ count(struct db *db, unsigned *ret_corrupt)
 	return n;
 }
 
+static uint8_t digest[DIGEST_LEN]; /* of the part that was read last */
+
 static void
 assert_part(struct db *db, uint64_t id, enum tool_part part, const struct buf *want)
 {
+	uint8_t sum[DIGEST_LEN];
 	auto_buf struct buf got = BUF_INIT(TOOL_ARTEFACT_MAX);
 	auto_fd int fd = -1;
 	size_t len = 0;
 
-	assert_is_ok(db_tool_part(db, id, part, &fd));
+	assert_is_ok(db_tool_part(db, id, part, digest, &fd));
 	assert_is_ok(memfd_check(fd, TOOL_ARTEFACT_MAX, &len));
 	assert_int_equal(len, want->len);
 	assert_is_ok(buf_reserve(&got, len));
 	assert_is_ok(memfd_read(fd, 0, got.ptr, len));
 	assert_memory_equal(got.ptr, want->ptr, len);
+	assert_is_ok(sha256(buf_span(want), sum));
+	assert_memory_equal(digest, sum, sizeof(sum));
 }
 
 /* ---- what goes in comes out ---- */
@@ -244,9 +249,9 @@ round_trip(void **arg)
 	assert_part(db, kept.id, PART_MODULE, &p.module);
 	assert_part(db, kept.id, PART_NATIVE, &p.native);
 	assert_part(db, kept.id, PART_ARTEFACT, &p.artefact);
-	assert_int_equal(db_tool_part(db, 99, PART_MODULE, &fd).code, E_NOTFOUND);
-	assert_int_equal(db_tool_part(db, 0, PART_MODULE, &fd).code, E_NOTFOUND);
-	assert_int_equal(db_tool_part(db, UINT64_MAX, PART_MODULE, &fd).code, E_NOTFOUND);
+	assert_int_equal(db_tool_part(db, 99, PART_MODULE, digest, &fd).code, E_NOTFOUND);
+	assert_int_equal(db_tool_part(db, 0, PART_MODULE, digest, &fd).code, E_NOTFOUND);
+	assert_int_equal(db_tool_part(db, UINT64_MAX, PART_MODULE, digest, &fd).code, E_NOTFOUND);
 	push_done(&p);
 	db_close(db);
 }
@@ -539,7 +544,8 @@ hostile_edits(void **arg)
 
 			assert_int_equal(push(db, "ann", "two", 5, &kept).code, E_CORRUPT);
 			assert_int_equal(MARK(2, TOOL_MARK_CURRENT).code, E_CORRUPT);
-			assert_int_equal(db_tool_part(db, 1, PART_MODULE, &fd).code, E_CORRUPT);
+			assert_int_equal(
+			    db_tool_part(db, 1, PART_MODULE, digest, &fd).code, E_CORRUPT);
 		}
 		db_close(db);
 	}
@@ -575,7 +581,8 @@ hostile_chunks(void **arg)
 		db_close(db);
 		edit(edits[i]);
 		db = open_ok();
-		assert_int_equal(db_tool_part(db, kept.id, PART_ARTEFACT, &fd).code, E_CORRUPT);
+		assert_int_equal(
+		    db_tool_part(db, kept.id, PART_ARTEFACT, digest, &fd).code, E_CORRUPT);
 		assert_int_equal(fd, -1);
 		push_done(&p);
 		db_close(db);
@@ -635,11 +642,11 @@ replay_of_an_artefact(void **arg)
 	db_close(db);
 	edit("DELETE FROM tool_chunks; INSERT INTO tool_chunks SELECT * FROM was");
 	db = open_ok();
-	assert_int_equal(db_tool_part(db, kept.id, PART_ARTEFACT, &fd).code, E_CORRUPT);
+	assert_int_equal(db_tool_part(db, kept.id, PART_ARTEFACT, digest, &fd).code, E_CORRUPT);
 	db_close(db);
 	edit("UPDATE tool_versions SET meta = (SELECT meta FROM meta_was)");
 	db = open_ok();
-	assert_int_equal(db_tool_part(db, kept.id, PART_ARTEFACT, &fd).code, E_CORRUPT);
+	assert_int_equal(db_tool_part(db, kept.id, PART_ARTEFACT, digest, &fd).code, E_CORRUPT);
 	assert_int_equal(count(db, &corrupt), 0);
 	assert_int_equal(corrupt, 1);
 	push_done(&p);
@@ -761,7 +768,7 @@ check_state(struct db *db, uint8_t last, unsigned at, int mode)
 		first = first || t.version == 1;
 		for (int part = 0; part < 3; part++) {
 			assert_is_ok(db_tool_part(
-			    db, t.id, (enum tool_part)(part + PART_ARTEFACT), &fds[part]));
+			    db, t.id, (enum tool_part)(part + PART_ARTEFACT), digest, &fds[part]));
 			(void)close(fds[part]);
 		}
 	}
