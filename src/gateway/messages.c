@@ -125,6 +125,7 @@ read_tools(const struct json_doc *d, struct messages *m, struct arena *a, uint32
 		TRY(read_tool(d, m, a, it.val));
 	}
 	m->p.attachable = same == JSON_NONE;
+	m->p.offerable = true;
 	if (same != JSON_NONE && m->p.interpreter)
 		return blame(fault, "has the name of a tool of this server", same);
 	return OK;
@@ -189,6 +190,20 @@ edit_tools(const struct messages *m, const struct edits *e, struct buf *tmp, str
 		TRY(buf_put_u8(&items, ','));
 	TRY(buf_put_span(&items, e->tools));
 	return splice_tools(m->p.body, m->tools_part, m->tools_empty, buf_span(&items), tmp, s);
+}
+
+/* A user's tool, in the words of its tool.json. */
+void
+messages_put_tool(const struct manifest *m, struct json_writer *w)
+{
+	json_put_object(w);
+	json_put_key(w, "name");
+	json_put_str(w, m->name);
+	json_put_key(w, "description");
+	json_put_str(w, m->description);
+	json_put_key(w, "input_schema");
+	json_put_raw(w, m->input_schema);
+	json_put_end(w);
 }
 
 /* A forced call is forced once: else the model could never answer. */

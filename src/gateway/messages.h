@@ -12,6 +12,7 @@
 /* The custom tool that stands for code execution at a provider. */
 #define MESSAGES_TOOL "code_execution"
 /* What an id of a call has in front of it where clients see it as a server's tool. */
+#define MESSAGES_SERVER "sallyport" /* server_name of users' tools */
 #define MESSAGES_ID_MARK "srv"
 #define MESSAGES_OPEN_MAX 64 /* calls in one message that wait for their results */
 
@@ -46,7 +47,8 @@ MUST_USE struct status messages_write(
  */
 MUST_USE struct status messages_history(const struct json_doc *d, uint32_t list, struct arena *a,
     struct span *ret, struct fault *fault);
-/* Is it a block that only a server's run of code can have made? */
+void messages_put_tool(const struct manifest *m, struct json_writer *w);
+/* Is it a block that only a server's run of code, or of a user's tool, can have made? */
 bool messages_block_ran(const struct json_doc *d, uint32_t block);
 
 #endif

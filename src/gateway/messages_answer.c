@@ -319,6 +319,7 @@ const struct dialect dialect_messages = {
 	.error_event = "error",
 	.read = messages_read,
 	.write = messages_write,
+	.put_tool = messages_put_tool,
 	.start = messages_start,
 	.again = messages_again,
 	.done = messages_done,

@@ -86,7 +86,7 @@ MUST_USE struct status messages_put_end(
 
 /* ---- messages_block.c: put together from a stream ---- */
 /* Is it a call of ours? */
-bool messages_block_ours(const struct json_doc *d, uint32_t block);
+bool messages_block_ours(const struct answer *a, uint32_t block);
 /* A text of no length: models write it, providers refuse it when they get it back. */
 bool messages_block_empty(const struct json_doc *d, uint32_t block);
 MUST_USE struct status messages_block_start(struct answer *a, uint32_t block);

@@ -45,10 +45,14 @@ is_call(const struct json_doc *d, uint32_t block)
 }
 
 bool
-messages_block_ours(const struct json_doc *d, uint32_t block)
+messages_block_ours(const struct answer *a, uint32_t block)
 {
-	return is_call(d, block) &&
-	       json_str_eq_str(d, json_get_str(d, block, "name"), MESSAGES_TOOL);
+	uint32_t name = json_get_str(a->doc, block, "name");
+
+	if (!is_call(a->doc, block))
+		return false;
+	return (a->calls.interpreter && json_str_eq_str(a->doc, name, MESSAGES_TOOL)) ||
+	       toolcalls_names_offer(&a->calls, a->doc, name);
 }
 
 bool
@@ -64,7 +68,7 @@ messages_block_start(struct answer *a, uint32_t block)
 	struct messages_block *b = &messages_own(a)->block;
 
 	b->open = true;
-	b->ours = messages_block_ours(a->doc, block);
+	b->ours = messages_block_ours(a, block);
 	b->kind = kind_of(a->doc, block);
 	buf_clear(&b->head);
 	buf_clear(&b->text);
@@ -225,13 +229,16 @@ messages_call(struct answer *a, uint32_t block, struct span args)
 	c = &t->items[t->count++];
 	c->id.max = c->name.max = c->args.max = CALL_BYTES_MAX;
 	/* A call of the client's is counted only: its blocks pass as they are. */
-	if (!messages_block_ours(a->doc, block))
+	if (!messages_block_ours(a, block))
 		return OK;
 	if (json_type(a->doc, id) != JSON_STRING)
 		return fail(E_PROTO);
 	TRY(json_str_put(a->doc, id, &c->id));
-	TRY(buf_put_str(&c->name, TOOL_NAME));
+	if (toolcalls_names_offer(t, a->doc, json_get_str(a->doc, block, "name")))
+		TRY(json_str_put(a->doc, json_get_str(a->doc, block, "name"), &c->name));
+	else
+		TRY(buf_put_str(&c->name, TOOL_NAME));
 	TRY(buf_put_span(&c->args, args));
-	t->bytes += c->id.len + c->args.len;
+	t->bytes += c->id.len + c->name.len + c->args.len;
 	return t->bytes > CALL_BYTES_MAX ? fail(E_FULL) : OK;
 }

@@ -58,12 +58,35 @@ blame(struct history *h, const char *message, uint32_t tok)
 	return fail(E_SYNTAX);
 }
 
+/* An id that we gave out. */
+static bool
+is_marked(const struct json_doc *d, uint32_t id)
+{
+	return span_starts(json_bytes(d, id), SPAN_LIT("\"" MESSAGES_ID_MARK));
+}
+
+/* A call of a user's tool; those of other servers are their provider's. */
+static bool
+is_tool_use(const struct json_doc *d, uint32_t block)
+{
+	return json_str_eq_str(d, json_get_str(d, block, "type"), "mcp_tool_use") &&
+	       json_str_eq_str(d, json_get_str(d, block, "server_name"), MESSAGES_SERVER) &&
+	       json_type(d, json_get_str(d, block, "name")) == JSON_STRING &&
+	       is_marked(d, json_get_str(d, block, "id"));
+}
+
 static enum kind
 kind_of(const struct json_doc *d, uint32_t block)
 {
 	uint32_t type = json_get_str(d, block, "type");
 	bool use = json_str_eq_str(d, type, "server_tool_use");
 	uint32_t name = use ? json_get_str(d, block, "name") : JSON_NONE;
+
+	if (is_tool_use(d, block))
+		return BLOCK_USE;
+	if (json_str_eq_str(d, type, "mcp_tool_result") &&
+	    is_marked(d, json_get_str(d, block, "tool_use_id")))
+		return BLOCK_RESULT;
 
 	for (size_t i = 0; i < sizeof(use_names) / sizeof(use_names[0]); i++) {
 		if (use && json_str_eq_str(d, name, use_names[i]))
@@ -241,7 +264,10 @@ put_use(struct history *h, uint32_t block)
 	json_put_key(&w, "id");
 	TRY(put_id(h, id, &w));
 	json_put_key(&w, "name");
-	json_put_text(&w, MESSAGES_TOOL);
+	if (is_tool_use(h->d, block))
+		json_put_raw(&w, json_bytes(h->d, json_get_str(h->d, block, "name")));
+	else
+		json_put_text(&w, MESSAGES_TOOL);
 	put_input(h, block, &w);
 	put_cache(h, block, &w);
 	json_put_end(&w);
@@ -305,6 +331,24 @@ write_run(struct history *h, uint32_t content, struct buf *out)
 	return json_writer_finish(&w);
 }
 
+/* And of a tool: the texts of its content. */
+static struct status
+write_tool(struct history *h, uint32_t content, struct buf *out)
+{
+	struct json_iter it = json_iter(h->d, content);
+	auto_buf struct buf texts = BUF_INIT(BODY_MAX);
+
+	if (json_type(h->d, content) == JSON_STRING)
+		TRY(json_str_put(h->d, content, &texts));
+	while (json_type(h->d, content) == JSON_ARRAY && json_next(&it)) {
+		uint32_t text = json_get_str(h->d, it.val, "text");
+
+		if (json_type(h->d, text) == JSON_STRING)
+			TRY(json_str_put(h->d, text, &texts));
+	}
+	return text_put_for_model(buf_span(&texts), out);
+}
+
 static struct status
 put_tool_result(struct history *h, uint32_t id, struct span text, bool error, uint32_t block)
 {
@@ -334,11 +378,15 @@ put_result(struct history *h, uint32_t block)
 	auto_buf struct buf text = BUF_INIT(16UL * TOOL_TEXT_MAX);
 	uint32_t id = json_get_str(h->d, block, "tool_use_id");
 	uint32_t content = json_get_str(h->d, block, "content");
-	bool error = json_get_str(h->d, content, "error_code") != JSON_NONE;
+	bool error = json_get_str(h->d, content, "error_code") != JSON_NONE ||
+		     json_type(h->d, json_get_str(h->d, block, "is_error")) == JSON_TRUE;
 
 	if (json_type(h->d, id) != JSON_STRING || !take_open(h, id))
 		return blame(h, "has no call before it in its message", block);
-	TRY(write_run(h, content, &text));
+	if (json_str_eq_str(h->d, json_get_str(h->d, block, "type"), "mcp_tool_result"))
+		TRY(write_tool(h, content, &text));
+	else
+		TRY(write_run(h, content, &text));
 	return put_tool_result(h, id, buf_span(&text), error, block);
 }
 

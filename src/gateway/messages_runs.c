@@ -12,6 +12,7 @@
 
 #include "messages_answer.h"
 #include "run.h"
+#include "tool_result.h"
 
 static struct status show_calls(struct answer *a);
 static struct status put_outcome(const struct step *s, bool bash, struct json_writer *w);
@@ -64,6 +65,39 @@ show_block(struct answer *a, struct span block, struct span input)
 	return answer_show(a, SPAN_LIT("content_block_stop"), buf_span(&out));
 }
 
+/* Of a user's tool: what it answered, or what was wrong. */
+static struct status
+show_tool_result(struct answer *a, const struct step *s)
+{
+	auto_buf struct buf out = BUF_INIT(8UL * RUN_OUTPUT_MAX);
+	struct json_writer w = json_writer(&out);
+
+	json_put_object(&w);
+	json_put_key(&w, "type");
+	json_put_text(&w, "mcp_tool_result");
+	json_put_key(&w, "tool_use_id");
+	TRY(put_id(&a->calls.items[s->call], &w));
+	json_put_key(&w, "is_error");
+	json_put_bool(&w, s->result->output.len == 0);
+	json_put_key(&w, "content");
+	json_put_array(&w);
+	json_put_object(&w);
+	json_put_key(&w, "type");
+	json_put_text(&w, "text");
+	json_put_key(&w, "text");
+	if (s->result->output.len > 0)
+		json_put_str(&w, s->result->output);
+	else if (s->run->result.status == RUN_TRAP && s->run->reason[0] != '\0')
+		json_put_text(&w, s->run->reason);
+	else
+		json_put_text(&w, s->result->why[0] != '\0' ? s->result->why : s->result->status);
+	json_put_end(&w);
+	json_put_end(&w);
+	json_put_end(&w);
+	TRY(json_writer_finish(&w));
+	return show_block(a, buf_span(&out), SPAN_EMPTY);
+}
+
 static struct status
 show_result(struct answer *a, const struct step *s)
 {
@@ -92,10 +126,10 @@ messages_show(struct answer *a, const struct step *s, enum step_event event, str
 	TRY(show_calls(a));
 	if (event == STEP_STARTED)
 		return OK;
-	if (s->run->sandbox[0] != '\0')
+	if (s->run->sandbox[0] != '\0' && s->tool == NULL)
 		messages_ran(a, s->id);
 	TRY(keep_step(a, s));
-	return show_result(a, s);
+	return s->tool != NULL ? show_tool_result(a, s) : show_result(a, s);
 }
 
 /* ---- calls ---- */
@@ -133,6 +167,31 @@ read_call(struct answer *a, size_t n, struct arena *arena, struct buf *input)
 	return buf_put_str(input, "{}");
 }
 
+/* Its input is whole at once: not all SDKs put pieces together for this type. */
+static struct status
+show_tool_call(struct answer *a, const struct toolcall *c)
+{
+	auto_buf struct buf out = BUF_INIT(16UL * CALL_BYTES_MAX);
+	struct json_writer w = json_writer(&out);
+	bool object = is_ok(json_parse(a->doc, buf_span(&c->args))) &&
+		      json_type(a->doc, 0) == JSON_OBJECT;
+
+	json_put_object(&w);
+	json_put_key(&w, "type");
+	json_put_text(&w, "mcp_tool_use");
+	json_put_key(&w, "id");
+	TRY(put_id(c, &w));
+	json_put_key(&w, "name");
+	json_put_str(&w, buf_span(&c->name));
+	json_put_key(&w, "server_name");
+	json_put_text(&w, MESSAGES_SERVER);
+	json_put_key(&w, "input");
+	json_put_raw(&w, object ? buf_span(&c->args) : SPAN_LIT("{}"));
+	json_put_end(&w);
+	TRY(json_writer_finish(&w));
+	return show_block(a, buf_span(&out), SPAN_EMPTY);
+}
+
 static struct status
 show_call(struct answer *a, size_t n)
 {
@@ -166,8 +225,11 @@ show_calls(struct answer *a)
 	if (own->runs_shown)
 		return OK;
 	own->runs_shown = true;
-	for (size_t i = 0; i < a->calls.count; i++)
-		TRY(show_call(a, i));
+	for (size_t i = 0; i < a->calls.count; i++) {
+		const struct toolcall *c = &a->calls.items[i];
+
+		TRY(toolcalls_offer(&a->calls, c) != NULL ? show_tool_call(a, c) : show_call(a, i));
+	}
 	return OK;
 }
 
@@ -233,7 +295,17 @@ keep_step(struct answer *a, const struct step *s)
 		TRY(buf_put_u8(steps, ','));
 	w = json_writer(steps);
 	json_put_object(&w);
-	TRY(run_put(s->run, &about, &w));
+	if (s->tool != NULL) {
+		json_put_key(&w, "id");
+		json_put_text(&w, s->id);
+		json_put_key(&w, "tool");
+		json_put_str(&w, s->tool->name);
+		json_put_key(&w, "arguments");
+		json_put_str(&w, s->arguments);
+		tool_result_put(s->result, s->run, s->tool, &w);
+	} else {
+		TRY(run_put(s->run, &about, &w));
+	}
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }
@@ -274,7 +346,7 @@ messages_put_result(const struct answer *a, const struct step *s, struct span te
 	json_put_str(&w, buf_span(&a->calls.items[s->call].id));
 	json_put_key(&w, "content");
 	json_put_str(&w, text);
-	if (error_code(s) != NULL) {
+	if (s->tool != NULL ? s->result->output.len == 0 : error_code(s) != NULL) {
 		json_put_key(&w, "is_error");
 		json_put_bool(&w, true);
 	}

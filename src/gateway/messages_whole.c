@@ -53,7 +53,7 @@ read_block(struct answer *a, uint32_t block)
 		TRY(messages_add(&own->said, raw));
 	if (json_str_eq_str(d, json_get_str(d, block, "type"), "tool_use"))
 		TRY(messages_call(a, block, json_bytes(d, json_get_str(d, block, "input"))));
-	return messages_block_ours(d, block) ? OK : messages_add(&own->content, raw);
+	return messages_block_ours(a, block) ? OK : messages_add(&own->content, raw);
 }
 
 struct status

@@ -141,6 +141,7 @@ read_tools(const struct json_doc *d, struct responses *c, uint32_t tools, struct
 		c->interpreter_part = json_bytes(d, it.val);
 	}
 	c->p.attachable = same == JSON_NONE;
+	c->p.offerable = true;
 	if (same != JSON_NONE && c->p.interpreter)
 		return blame(fault, "has the name of a tool of this server", same);
 	return OK;
@@ -261,6 +262,24 @@ edit_tools(const struct responses *c, const struct edits *e, struct buf *tmp, st
 	return splice_tools(c->p.body, c->tools_part, c->tools_empty, buf_span(&items), tmp, s);
 }
 
+/* A user's tool, in the words of its tool.json. */
+static void
+put_tool(const struct manifest *m, struct json_writer *w)
+{
+	json_put_object(w);
+	json_put_key(w, "type");
+	json_put_text(w, "function");
+	json_put_key(w, "name");
+	json_put_str(w, m->name);
+	json_put_key(w, "description");
+	json_put_str(w, m->description);
+	json_put_key(w, "parameters");
+	json_put_raw(w, m->input_schema);
+	json_put_key(w, "strict");
+	json_put_bool(w, false);
+	json_put_end(w);
+}
+
 /* A forced call is forced once: else the model could never answer. */
 static struct status
 edit_choice(const struct responses *c, bool later, struct splices *s)
@@ -349,6 +368,7 @@ const struct dialect dialect_responses = {
 	.error_event = "error",
 	.read = responses_read,
 	.write = responses_write,
+	.put_tool = put_tool,
 	.start = responses_start,
 	.again = responses_again,
 	.done = responses_done,

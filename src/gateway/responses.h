@@ -14,6 +14,7 @@
 #define RESPONSES_EVENT_MAX (ANSWER_MAX / 2) /* one event: the last repeats the whole answer */
 #define RESPONSES_ID_MAX 512                 /* bytes of "id", "created_at", "model" as written */
 #define RESPONSES_LOGS_ID "exec_"            /* how the id of a run begins */
+#define RESPONSES_SERVER "sallyport"         /* server_label of calls of users' tools */
 
 /* ---- the request ---- */
 struct responses {

@@ -64,6 +64,7 @@ bool
 responses_item_forged(const struct json_doc *d, uint32_t item)
 {
 	return json_str_eq_str(d, json_get_str(d, item, "type"), "code_interpreter_call") ||
+	       json_str_eq_str(d, json_get_str(d, item, "server_label"), RESPONSES_SERVER) ||
 	       json_get_str(d, item, "sallyport") != JSON_NONE;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * responses_input.c: OpenAI's responses: runs of earlier turns in the input.
+ * responses_input.c: OpenAI's responses: runs and tools of earlier turns in the input.
  *
  * Runs in: gateway. Trusts: nothing but that the body conforms to schema/responses.json.
  * Owns: nothing; the new text lies in the request's arena.
@@ -21,13 +21,23 @@ is_run(const struct json_doc *d, uint32_t item)
 	return json_str_eq_str(d, json_get_str(d, item, "type"), CALL_TYPE);
 }
 
+/* A call of a user's tool, as we showed it. */
+static bool
+is_tool(const struct json_doc *d, uint32_t item)
+{
+	return json_str_eq_str(d, json_get_str(d, item, "type"), "mcp_call") &&
+	       json_str_eq_str(d, json_get_str(d, item, "server_label"), RESPONSES_SERVER) &&
+	       json_type(d, json_get_str(d, item, "name")) == JSON_STRING &&
+	       json_type(d, json_get_str(d, item, "arguments")) == JSON_STRING;
+}
+
 static bool
 has_runs(const struct json_doc *d, uint32_t input)
 {
 	struct json_iter it = json_iter(d, input);
 
 	while (json_next(&it)) {
-		if (is_run(d, it.val))
+		if (is_run(d, it.val) || is_tool(d, it.val))
 			return true;
 	}
 	return false;
@@ -59,6 +69,12 @@ put_output(const struct json_doc *d, uint32_t item, struct json_writer *w)
 {
 	struct json_iter it = json_iter(d, json_get_str(d, item, "outputs"));
 	auto_buf struct buf logs = BUF_INIT(BODY_MAX), out = BUF_INIT(BODY_MAX);
+	uint32_t output = json_get_str(d, item, "output");
+
+	if (json_type(d, output) != JSON_STRING)
+		output = json_get_str(d, item, "error");
+	if (is_tool(d, item) && json_type(d, output) == JSON_STRING)
+		TRY(json_str_put(d, output, &logs));
 
 	while (json_next(&it)) {
 		uint32_t text = json_get_str(d, it.val, "logs");
@@ -81,9 +97,15 @@ put_call(
 	json_put_key(w, "call_id");
 	json_put_str(w, id);
 	json_put_key(w, "name");
-	json_put_text(w, TOOL_NAME);
+	if (is_tool(d, item))
+		json_put_raw(w, json_bytes(d, json_get_str(d, item, "name")));
+	else
+		json_put_text(w, TOOL_NAME);
 	json_put_key(w, "arguments");
-	TRY(put_arguments(d, item, a, w));
+	if (is_tool(d, item))
+		json_put_raw(w, json_bytes(d, json_get_str(d, item, "arguments")));
+	else
+		TRY(put_arguments(d, item, a, w));
 	json_put_end(w);
 	json_put_object(w);
 	json_put_key(w, "type");
@@ -119,7 +141,7 @@ responses_input(const struct json_doc *d, uint32_t input, struct arena *a, struc
 		return OK;
 	json_put_array(&w);
 	while (json_next(&it)) {
-		if (is_run(d, it.val))
+		if (is_run(d, it.val) || is_tool(d, it.val))
 			TRY(put_run(d, it.val, it.index, a, &w));
 		else
 			json_put_raw(&w, json_bytes(d, it.val));

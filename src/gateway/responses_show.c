@@ -3,8 +3,9 @@
  * responses_show.c: OpenAI's responses: steps, as the client and the model see them.
  *
  * Runs in: gateway. Trusts: nothing of model or code. Owns: nothing.
- * Invariants: a run is one output item, code_interpreter_call, with its events in OpenAI's
- * order; the same item is in the response at the end.
+ * Invariants: a run is one output item, code_interpreter_call, and a call of a user's tool one
+ * mcp_call, with its events in OpenAI's order; the same item is in the response at the end.
+ * Neither waits for an answer of the client.
  * See: step.c; docs/api.md, "Responses".
  */
 #include <stdio.h>
@@ -14,8 +15,28 @@
 #include "request.h"
 #include "responses.h"
 #include "run.h"
+#include "tool_result.h"
 
-#define CALL_EVENT "response.code_interpreter_call"
+/* What both kinds of items are told by, in OpenAI's order. */
+enum { KIND_CODE, KIND_TOOL };
+static const struct {
+	const char *id, *in_progress, *delta, *done, *done_key, *runs, *completed, *failed;
+} kinds[] = {
+	[KIND_CODE] = { "ci_", "response.code_interpreter_call.in_progress",
+	    "response.code_interpreter_call_code.delta", "response.code_interpreter_call_code.done",
+	    "code", "response.code_interpreter_call.interpreting",
+	    "response.code_interpreter_call.completed",
+	    "response.code_interpreter_call.completed" },
+	[KIND_TOOL] = { "mcp_", "response.mcp_call.in_progress",
+	    "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "arguments",
+	    NULL, "response.mcp_call.completed", "response.mcp_call.failed" },
+};
+
+static int
+kind_of(const struct step *s)
+{
+	return s->tool != NULL ? KIND_TOOL : KIND_CODE;
+}
 
 static struct status show_begin(struct answer *a, const struct step *s);
 static struct status show_end(struct answer *a, const struct step *s, struct span item);
@@ -34,7 +55,7 @@ put_item_id(const struct step *s, struct json_writer *w)
 {
 	char id[80];
 
-	(void)snprintf(id, sizeof(id), "ci_%.*s", SPAN_FMT(item_name(s)));
+	(void)snprintf(id, sizeof(id), "%s%.*s", kinds[kind_of(s)].id, SPAN_FMT(item_name(s)));
 	json_put_text(w, id);
 }
 
@@ -109,19 +130,85 @@ put_details(const struct step *s, struct json_writer *w)
 	return OK;
 }
 
+static bool
+succeeded(const struct step *s)
+{
+	if (s->tool != NULL)
+		return s->result != NULL && s->result->output.len > 0;
+	return s->run->have_result && s->run->result.status == RUN_EXIT;
+}
+
+/* The output is a text; what went wrong is another, and the rest is beside them. */
+static void
+put_tool_outcome(const struct step *s, struct json_writer *w)
+{
+	json_put_key(w, "output");
+	if (succeeded(s))
+		json_put_str(w, s->result->output);
+	else
+		json_put_null(w);
+	json_put_key(w, "error");
+	if (succeeded(s))
+		json_put_null(w);
+	else if (s->run->result.status == RUN_TRAP && s->run->reason[0] != '\0')
+		json_put_text(w, s->run->reason);
+	else if (s->result->why[0] != '\0')
+		json_put_text(w, s->result->why);
+	else
+		json_put_text(w, s->result->status);
+	json_put_key(w, "sallyport");
+	json_put_object(w);
+	json_put_key(w, "id");
+	json_put_text(w, s->id);
+	json_put_key(w, "tool");
+	json_put_str(w, s->tool->name);
+	tool_result_put(s->result, s->run, s->tool, w);
+	json_put_end(w);
+}
+
+static struct status
+put_tool_item(const struct step *s, bool whole, struct json_writer *w)
+{
+	json_put_object(w);
+	json_put_key(w, "id");
+	put_item_id(s, w);
+	json_put_key(w, "type");
+	json_put_text(w, "mcp_call");
+	json_put_key(w, "status");
+	json_put_text(w, !whole ? "in_progress" : succeeded(s) ? "completed" : "failed");
+	json_put_key(w, "server_label");
+	json_put_text(w, RESPONSES_SERVER);
+	json_put_key(w, "name");
+	json_put_str(w, s->tool->name);
+	json_put_key(w, "arguments");
+	json_put_str(w, whole ? s->arguments : SPAN_EMPTY);
+	json_put_key(w, "approval_request_id");
+	json_put_null(w);
+	if (whole) {
+		put_tool_outcome(s, w);
+	} else {
+		json_put_key(w, "output");
+		json_put_null(w);
+		json_put_key(w, "error");
+		json_put_null(w);
+	}
+	json_put_end(w);
+	return w->st;
+}
+
 static struct status
 put_item(const struct answer *a, const struct step *s, bool whole, struct json_writer *w)
 {
-	bool exited = s->run->have_result && s->run->result.status == RUN_EXIT;
-
 	(void)a;
+	if (s->tool != NULL)
+		return put_tool_item(s, whole, w);
 	json_put_object(w);
 	json_put_key(w, "id");
 	put_item_id(s, w);
 	json_put_key(w, "type");
 	json_put_text(w, "code_interpreter_call");
 	json_put_key(w, "status");
-	json_put_text(w, !whole ? "in_progress" : exited ? "completed" : "failed");
+	json_put_text(w, !whole ? "in_progress" : succeeded(s) ? "completed" : "failed");
 	json_put_key(w, "code");
 	json_put_str(w, whole ? s->code : SPAN_EMPTY);
 	json_put_key(w, "container_id");
@@ -173,7 +260,7 @@ show_piece(struct answer *a, const struct step *s, const char *type, const char 
 	put_item_id(s, &w);
 	if (key != NULL) {
 		json_put_key(&w, key);
-		json_put_str(&w, s->code);
+		json_put_str(&w, s->tool != NULL ? s->arguments : s->code);
 	}
 	return event_show(a, type, &w);
 }
@@ -182,6 +269,7 @@ static struct status
 show_begin(struct answer *a, const struct step *s)
 {
 	static const char added[] = "response.output_item.added";
+	const int kind = kind_of(s);
 	auto_buf struct buf out = BUF_INIT(OUT_MAX);
 	struct json_writer w = json_writer(&out);
 
@@ -189,20 +277,21 @@ show_begin(struct answer *a, const struct step *s)
 	json_put_key(&w, "item");
 	TRY(put_item(a, s, false, &w));
 	TRY(event_show(a, added, &w));
-	TRY(show_piece(a, s, CALL_EVENT ".in_progress", NULL));
-	TRY(show_piece(a, s, CALL_EVENT "_code.delta", "delta"));
-	TRY(show_piece(a, s, CALL_EVENT "_code.done", "code"));
-	return show_piece(a, s, CALL_EVENT ".interpreting", NULL);
+	TRY(show_piece(a, s, kinds[kind].in_progress, NULL));
+	TRY(show_piece(a, s, kinds[kind].delta, "delta"));
+	TRY(show_piece(a, s, kinds[kind].done, kinds[kind].done_key));
+	return kinds[kind].runs == NULL ? OK : show_piece(a, s, kinds[kind].runs, NULL);
 }
 
 static struct status
 show_end(struct answer *a, const struct step *s, struct span item)
 {
 	static const char done[] = "response.output_item.done";
+	const int kind = kind_of(s);
 	auto_buf struct buf out = BUF_INIT(OUT_MAX);
 	struct json_writer w = json_writer(&out);
 
-	TRY(show_piece(a, s, CALL_EVENT ".completed", NULL));
+	TRY(show_piece(a, s, succeeded(s) ? kinds[kind].completed : kinds[kind].failed, NULL));
 	event_open(a, done, &w);
 	json_put_key(&w, "item");
 	json_put_raw(&w, item);

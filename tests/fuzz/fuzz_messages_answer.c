@@ -42,7 +42,9 @@ emit(void *ctx, struct span name, struct span json)
 	if (!a->ours)
 		return OK;
 	block = json_get_str(&check, 0, "content_block");
-	expect(!span_eq_str(name, "content_block_start") || !messages_block_ours(&check, block));
+	expect(!span_eq_str(name, "content_block_start") ||
+	       !json_str_eq_str(&check, json_get_str(&check, block, "name"), MESSAGES_TOOL) ||
+	       !json_str_eq_str(&check, json_get_str(&check, block, "type"), "tool_use"));
 	if (!of_block(name))
 		return OK; /* its index, if it has one, numbers no block */
 	expect(is_ok(json_u64(&check, json_get_str(&check, 0, "index"), UINT32_MAX, &index)));

@@ -538,6 +538,198 @@ attached_and_offered(void **state)
 	assert_true(body_has("},{\"type\":\"function\",\"function\":{\"name\":\"add\""));
 }
 
+/* ---- the other dialects ---- */
+
+#define OAI "\"model\":\"org/gpt-5.5\""
+#define RESPONSE(status, output)                                                                  \
+	"{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":1,\"model\":\"m\",\"status\":" \
+	"\"" status "\",\"output\":[" output "],\"tools\":[],\"usage\":{\"input_tokens\":1,"      \
+	"\"output_tokens\":2,\"total_tokens\":3}}"
+#define RESPONSE_CALL                                                                      \
+	"{\"type\":\"function_call\",\"id\":\"fc_1\",\"call_id\":\"c1\",\"name\":\"add\"," \
+	"\"arguments\":\"" ADD "\",\"status\":\"completed\"}"
+#define RESPONSE_TEXT                                                                             \
+	"{\"type\":\"message\",\"id\":\"msg_1\",\"role\":\"assistant\",\"status\":\"completed\"," \
+	"\"content\":[{\"type\":\"output_text\",\"text\":\"five\",\"annotations\":[]}]}"
+#define EV(type, more) \
+	"event: " type "\ndata: {\"type\":\"" type "\",\"sequence_number\":0" more "}\n\n"
+
+static void
+a_turn_of_responses(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { RESPONSE("completed", RESPONSE_CALL) } },
+		{ 200, { RESPONSE("completed", RESPONSE_TEXT) } },
+	};
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	exchange("POST", "/v1/responses", "{" OAI ",\"input\":\"hi\"}",
+	    "\"type\":\"mcp_call\",\"status\":\"completed\",\"server_label\":\"sallyport\","
+	    "\"name\":"
+	    "\"add\",\"arguments\":\"{\\\"a\\\":2,\\\"b\\\":3}\",\"approval_request_id\":null,"
+	    "\"output\":\"5\",\"error\":null",
+	    "\"text\":\"five\"");
+	assert_int_equal(peers.steps_tool, 1);
+	assert_true(body_has("\"tools\":[{\"type\":\"function\",\"name\":\"add\""));
+	assert_true(body_has("\"type\":\"function_call_output\",\"call_id\":\"c1\""));
+	/* The client sends the item back: the model knows it as its call and a result. */
+	peers.calls = 0;
+	peers.models = &script[1];
+	exchange("POST", "/v1/responses",
+	    "{" OAI ",\"input\":[{\"role\":\"user\",\"content\":\"hi\"},{\"type\":\"mcp_call\","
+	    "\"id\":\"mcp_1\",\"server_label\":\"sallyport\",\"name\":\"add\",\"arguments\":\"{}\","
+	    "\"output\":\"5\"},{\"role\":\"user\",\"content\":\"and?\"}]}",
+	    "\"text\":\"five\"", "200 OK");
+	assert_true(
+	    body_has("{\"type\":\"function_call\",\"call_id\":\"call_sallyport_1\",\"name\":"
+		     "\"add\",\"arguments\":\"{}\"},{\"type\":\"function_call_output\""));
+	assert_false(body_has("mcp_call"));
+}
+
+static void
+a_streamed_turn_of_responses(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { EV("response.created", ",\"response\":" RESPONSE("in_progress", "")),
+			   EV("response.output_item.added",
+			       ",\"output_index\":0,\"item\":" RESPONSE_CALL)
+			       EV("response.output_item.done",
+				   ",\"output_index\":0,\"item\":" RESPONSE_CALL),
+			   EV("response.completed",
+			       ",\"response\":" RESPONSE("completed", RESPONSE_CALL)) } },
+		{ 200, { EV("response.created", ",\"response\":" RESPONSE("in_progress", "")),
+			   EV("response.output_item.added",
+			       ",\"output_index\":0,\"item\":" RESPONSE_TEXT)
+			       EV("response.output_item.done",
+				   ",\"output_index\":0,\"item\":" RESPONSE_TEXT),
+			   EV("response.completed",
+			       ",\"response\":" RESPONSE("completed", RESPONSE_TEXT)) } },
+	};
+	struct client c;
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	client_open(&c);
+	request(&c, "POST", "/v1/responses", key, "{" OAI ",\"stream\":true,\"input\":\"hi\"}");
+	wait_for(&c, "event: response.completed");
+	assert_true(has(&c, "event: response.mcp_call.in_progress\n"));
+	assert_true(has(&c, "event: response.mcp_call_arguments.delta\n"));
+	assert_true(has(&c, "event: response.mcp_call_arguments.done\n"));
+	assert_true(has(&c, "event: response.mcp_call.completed\n"));
+	assert_false(has(&c, "function_call"));
+	client_close(&c);
+}
+
+#define CLAUDE "\"model\":\"claude\",\"max_tokens\":9"
+#define MESSAGE(reason, content)                                                                  \
+	"{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","          \
+	"\"content\":[" content "],\"stop_reason\":\"" reason "\",\"usage\":{\"input_tokens\":1," \
+	"\"output_tokens\":2}}"
+#define MESSAGE_CALL \
+	"{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"add\",\"input\":{\"a\":2,\"b\":3}}"
+#define MESSAGE_TEXT "{\"type\":\"text\",\"text\":\"five\"}"
+
+static void
+speak_messages(void)
+{
+	g.models[g.nmodels++] = (struct model_name){ SPAN_LIT("claude"),
+		1U << ENDPOINT_MESSAGES | 1U << ENDPOINT_COUNT_TOKENS };
+}
+
+static void
+a_turn_of_messages(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { MESSAGE("tool_use", MESSAGE_CALL) } },
+		{ 200, { MESSAGE("end_turn", MESSAGE_TEXT) } },
+	};
+
+	(void)state;
+	speak_messages();
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	exchange("POST", "/v1/messages", "{" CLAUDE "," MESSAGES "}",
+	    "\"content\":[{\"type\":\"mcp_tool_use\",\"id\":\"srvtoolu_1\",\"name\":\"add\","
+	    "\"server_name\":\"sallyport\",\"input\":{\"a\":2,\"b\":3}},{\"type\":"
+	    "\"mcp_tool_result\",\"tool_use_id\":\"srvtoolu_1\",\"is_error\":false,\"content\":[{"
+	    "\"type\":\"text\",\"text\":\"5\"}]}",
+	    "\"text\":\"five\"");
+	assert_int_equal(peers.steps_tool, 1);
+	assert_true(body_has("\"tools\":[{\"name\":\"add\",\"description\":\"Adds two numbers.\","
+			     "\"input_schema\":{"));
+	assert_true(body_has("{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":"));
+	peers.calls = 0;
+	peers.models = &script[1];
+	exchange("POST", "/v1/messages",
+	    "{" CLAUDE ",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":"
+	    "\"assistant\",\"content\":[{\"type\":\"mcp_tool_use\",\"id\":\"srvtoolu_1\",\"name\":"
+	    "\"add\",\"server_name\":\"sallyport\",\"input\":{\"a\":2}},{\"type\":"
+	    "\"mcp_tool_result\",\"tool_use_id\":\"srvtoolu_1\",\"is_error\":false,\"content\":[{"
+	    "\"type\":\"text\",\"text\":\"5\"}]}," MESSAGE_TEXT
+	    "]},{\"role\":\"user\",\"content\":\"and?\"}]}",
+	    "\"text\":\"five\"", "200 OK");
+	assert_true(
+	    body_has("{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"add\",\"input\":{"
+		     "\"a\":2}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
+		     "\"tool_use_id\":\"toolu_1\""));
+	assert_false(body_has("mcp_tool"));
+	g.nmodels--;
+}
+
+#define MEV(type, more) "event: " type "\ndata: {\"type\":\"" type "\"" more "}\n\n"
+#define MSTART                                                                            \
+	MEV("message_start",                                                              \
+	    ",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\"," \
+	    "\"model\":"                                                                  \
+	    "\"m\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":1,"    \
+	    "\"output_tokens\":1}}")
+#define MEND(reason)                                                                       \
+	MEV("content_block_stop", ",\"index\":0")                                          \
+	MEV("message_delta",                                                               \
+	    ",\"delta\":{\"stop_reason\":\"" reason "\"},\"usage\":{\"output_tokens\":2}") \
+	MEV("message_stop", "")
+
+static void
+a_streamed_turn_of_messages(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200,
+		    { MSTART,
+			MEV("content_block_start",
+			    ",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":"
+			    "\"toolu_1\",\"name\":\"add\",\"input\":{}}") MEV("content_block_delta",
+			    ",\"index\":0,\"delta\":{\"type\":\"input_json_delta\","
+			    "\"partial_json\":\"" ADD "\"}"),
+			MEND("tool_use") } },
+		{ 200,
+		    { MSTART,
+			MEV("content_block_start", ",\"index\":0,\"content_block\":" MESSAGE_TEXT),
+			MEND("end_turn") } },
+	};
+	struct client c;
+
+	(void)state;
+	speak_messages();
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	client_open(&c);
+	request(&c, "POST", "/v1/messages", key, "{" CLAUDE ",\"stream\":true," MESSAGES "}");
+	wait_for(&c, "event: message_stop");
+	assert_true(has(&c, "\"content_block\":{\"type\":\"mcp_tool_use\",\"id\":\"srvtoolu_1\""));
+	assert_true(has(&c, "\"input\":{\"a\":2,\"b\":3}"));
+	assert_true(has(&c, "\"content_block\":{\"type\":\"mcp_tool_result\""));
+	assert_false(has(&c, "\"type\":\"tool_use\""));
+	client_close(&c);
+	g.nmodels--;
+}
+
 /* ---- definitions ---- */
 
 static void
@@ -585,6 +777,10 @@ main(void)
 		FLOW(names_that_are_taken),
 		FLOW(mixed_calls),
 		FLOW(attached_and_offered),
+		FLOW(a_turn_of_responses),
+		FLOW(a_streamed_turn_of_responses),
+		FLOW(a_turn_of_messages),
+		FLOW(a_streamed_turn_of_messages),
 		FLOW(definitions_are_bounded),
 	};
 
