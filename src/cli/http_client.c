@@ -257,7 +257,8 @@ put_head(const struct exchange *x, struct buf *out)
 	    out, span_str(x->method), span_str(x->target), span_str(x->authority)));
 	TRY(http_put_field_str(out, "accept", "application/json, text/event-stream"));
 	if (x->body.len > 0)
-		TRY(http_put_field_str(out, "content-type", "application/json"));
+		TRY(http_put_field_str(
+		    out, "content-type", x->type != NULL ? x->type : "application/json"));
 	if (x->body.len > 0 || strcmp(x->method, "POST") == 0)
 		TRY(http_put_length(out, x->body.len));
 	if (x->bearer.len == 0)

@@ -35,7 +35,8 @@ struct exchange {
 	const char *target;
 	const char *authority;
 	struct span bearer; /* empty: none */
-	struct span body;   /* JSON; empty: none */
+	struct span body;   /* empty: none */
+	const char *type;   /* of the body; NULL: JSON */
 	/* Body of a 2xx event stream, as it comes; false ends the exchange. NULL: keep it whole. */
 	bool (*on_stream)(void *ctx, struct span part);
 	void *ctx;

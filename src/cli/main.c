@@ -53,12 +53,24 @@ const struct command commands[] = {
 	    "let others of the tenant call a version of a user's tool", cmd_tool_allow },
 	{ "tool disallow", "TENANT/USER/NAME [VERSION]", 1, 2, OPT(OPT_CONFIG), 0,
 	    "take that back; calls that run go on", cmd_tool_disallow },
-	{ "tool list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), OPT(OPT_CONFIG),
-	    "list the tools of all tenants", cmd_tool_list_all },
 	{ "audit tail", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_FOLLOW) | OPT(OPT_REQUEST), 0,
 	    "print audit records", cmd_audit_tail },
 	{ "audit verify", "", 0, 0, OPT(OPT_CONFIG), 0,
 	    "verify the audit log: 0 intact, 1 tampered, 2 unreadable", cmd_audit_verify },
+	{ "tool push", "DIR", 1, 1, OPT(OPT_JSON) | OPT(OPT_MODULE) | OPT(OPT_NATIVE), 0,
+	    "upload the tool in DIR as a new version", cmd_tool_push },
+	{ "tool list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
+	    "list the tools that the key may use; with -c those of all tenants", cmd_tool_list },
+	{ "tool show", "NAME", 1, 1, OPT(OPT_JSON) | OPT(OPT_VERSION), 0,
+	    "show a tool, its versions and its tool.json", cmd_tool_show },
+	{ "tool call", "NAME [ARGUMENTS|-]", 1, 2, OPT(OPT_JSON) | OPT(OPT_VERSION), 0,
+	    "call a tool with a JSON object, and print its output", cmd_tool_call },
+	{ "tool current", "NAME VERSION", 2, 2, 0, 0, "choose the version that calls get",
+	    cmd_tool_current },
+	{ "tool remove", "NAME", 1, 1, OPT(OPT_VERSION), 0, "remove a tool, or one version of it",
+	    cmd_tool_remove },
+	{ "tool test", "DIR", 1, 1, OPT(OPT_MODULE) | OPT(OPT_NATIVE), 0,
+	    "check the tool in DIR, and run its examples by the service", cmd_tool_test },
 	{ "ask", "PROMPT", 1, 1, OPT(OPT_MODEL), 0,
 	    "send a prompt, with the code interpreter, and stream the answer", cmd_ask },
 	{ "exec", "[FILE|-]", 0, 1, OPT(OPT_LANGUAGE) | OPT(OPT_TIMEOUT), OPT(OPT_LANGUAGE),
@@ -75,7 +87,7 @@ usage(FILE *to)
 	(void)fprintf(to,
 	    "\n  --help        this, or after a command: its options\n"
 	    "  --version     the version\n\n"
-	    "ask and exec read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE.\n");
+	    "ask, exec and tool read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE.\n");
 }
 
 /* The commands of one word, such as `key`; how many. */

@@ -33,6 +33,10 @@ static const struct {
 	[OPT_REQUEST] = { "request", 'r', "ID", "only records of this request" },
 	[OPT_KEY] = { "key", 'k', "ID", "only this key" },
 	[OPT_SINCE] = { "since", 's', "TIME", "only the last 12h, 7d …, in whole days of UTC" },
+	[OPT_VERSION] = { "version", 'V', "N", "this version of the tool" },
+	[OPT_MODULE] = { "module", 'M', "FILE", "the module, if it is not the only *.wasm there" },
+	[OPT_NATIVE] = { "native", 'N', "FILE",
+	    "the script or binary, if it is not `native` there" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

@@ -21,20 +21,13 @@
 #include <json/json.h>
 #include <json/write.h>
 
-#include "http_client.h"
+#include "remote.h"
 
 #define REMOTE_TIMEOUT_MS 600000
 #define CA_MAX (1U << 20)
 #define EVENT_ARENA_MAX (32U << 20)
 #define EVENT_LEN_MAX (32U << 20) /* a result with all its files and output */
 #define MODEL_NAME_MAX 129
-
-struct remote {
-	const char *url;
-	const char *key;
-	char authority[300];
-	struct buf ca;
-};
 
 /* What a stream of events becomes. */
 struct stream {
@@ -61,7 +54,7 @@ variable(const char *name)
 	return value;
 }
 
-static bool
+bool
 remote_open(struct remote *r)
 {
 	const char *ca;
@@ -85,7 +78,13 @@ remote_open(struct remote *r)
 	return is_ok(st);
 }
 
-static bool
+void
+remote_close(struct remote *r)
+{
+	buf_done(&r->ca);
+}
+
+bool
 remote_run(struct remote *r, struct exchange *x)
 {
 	auto_channel struct channel c = CHANNEL_NONE;
@@ -120,12 +119,12 @@ print_error(const char *what, const struct json_doc *d)
 	return true;
 }
 
-static bool
+bool
 answer_ok(const char *what, const struct exchange *x, struct json_doc *d)
 {
 	bool json = is_ok(json_parse(d, buf_span(&x->answer)));
 
-	if (x->status == 200 && json)
+	if (x->status >= 200 && x->status <= 299 && json)
 		return true;
 	if (!json || !print_error(what, d))
 		(void)cli_error(what, "the service answered with status %u", x->status);
@@ -285,7 +284,7 @@ put_prompt(const char *model, struct span prompt, struct buf *out)
 }
 
 /* An argument, or standard input for "-". */
-static bool
+bool
 read_input(const char *what, const char *path, struct buf *out)
 {
 	bool from_stdin = strcmp(path, "-") == 0;

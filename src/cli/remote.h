@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_REMOTE_H
+#define CLI_REMOTE_H
+
+/* What the clients of the public API share: the three variables, and one exchange. */
+#include <json/json.h>
+
+#include "cli.h"
+#include "http_client.h"
+
+struct remote {
+	const char *url;
+	const char *key;
+	char authority[300];
+	struct buf ca;
+};
+#define auto_remote __attribute__((cleanup(remote_close)))
+
+/* False after a message. */
+bool remote_open(struct remote *r);
+void remote_close(struct remote *r);
+/* One exchange; false after a message. */
+bool remote_run(struct remote *r, struct exchange *x);
+/* Is it a good answer in JSON? It is in `d` then; else false, after a message. */
+bool answer_ok(const char *what, const struct exchange *x, struct json_doc *d);
+/* A file, or standard input for "-"; false after a message. */
+bool read_input(const char *what, const char *path, struct buf *out);
+
+#endif
