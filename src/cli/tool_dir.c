@@ -20,6 +20,7 @@
 
 static const char manifest_name[] = "tool.json";
 static const char native_name[] = "native";
+static const char build_name[] = "build"; /* where what was built may lie as well */
 
 static bool
 read_file(int dir_fd, const char *name, struct buf *out)
@@ -46,15 +47,18 @@ is_module(const char *name)
 
 /* The only *.wasm; "" when there is none. False, after a message: there are several. */
 static bool
-find_module(const char *path, char name[256])
+find_module(const char *path, int dir_fd, char name[256])
 {
-	DIR *d = opendir(path);
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
 	bool ok = true;
 
 	name[0] = '\0';
 	if (d == NULL) {
 		(void)cli_status(path, fail_errno());
+		if (fd >= 0)
+			(void)close(fd);
 		return false;
 	}
 	while (ok && (e = readdir(d)) != NULL) {
@@ -69,25 +73,35 @@ find_module(const char *path, char name[256])
 	return ok;
 }
 
+/* What lies there without being named: into parts that are empty so far. */
+static bool
+find_parts(const char *path, int dir_fd, struct tool_dir *t)
+{
+	char found[256];
+
+	if (t->module.len == 0 && (!find_module(path, dir_fd, found) ||
+				      (found[0] != '\0' && !read_file(dir_fd, found, &t->module))))
+		return false;
+	if (t->native.len > 0 || faccessat(dir_fd, native_name, F_OK, 0) != 0)
+		return true;
+	return read_file(dir_fd, native_name, &t->native);
+}
+
 static bool
 read_parts(const struct invocation *inv, const char *path, int dir_fd, struct tool_dir *t)
 {
 	const char *module = inv->options[OPT_MODULE], *native = inv->options[OPT_NATIVE];
-	char found[256];
-	bool has_native = native != NULL || faccessat(dir_fd, native_name, F_OK, 0) == 0;
+	auto_fd int build_fd = openat(dir_fd, build_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (module != NULL && !read_file(AT_FDCWD, module, &t->module))
 		return false;
-	if (module == NULL && !find_module(path, found))
+	if (native != NULL && !read_file(AT_FDCWD, native, &t->native))
 		return false;
-	if (module == NULL && found[0] != '\0' && !read_file(dir_fd, found, &t->module))
-		return false;
-	if (has_native && !read_file(native != NULL ? AT_FDCWD : dir_fd,
-			      native != NULL ? native : native_name, &t->native))
+	if (!find_parts(path, dir_fd, t) || (build_fd >= 0 && !find_parts(path, build_fd, t)))
 		return false;
 	if (t->module.len + t->native.len > 0)
 		return true;
-	(void)cli_error(path, "has neither a *.wasm nor a file `native`");
+	(void)cli_error(path, "has neither a *.wasm nor a file `native`, nor has its `build`");
 	return false;
 }
 
