@@ -31,8 +31,9 @@ static const struct multipart_part parts_taken[PARTS] = {
 	{ .name = "native", .max = TOOL_NATIVE_MAX },
 };
 
-_Static_assert(TOOL_MANIFEST_MAX == MANIFEST_MAX && TOOL_MAX == MANIFEST_NAME_MAX,
-    "one limit, known to two layers");
+/* One limit each, known to two layers. */
+_Static_assert(TOOL_MANIFEST_MAX + 1U > MANIFEST_MAX, "of tool.json");
+_Static_assert(TOOL_MAX + 1U > MANIFEST_NAME_MAX, "of a tool's name");
 
 static void
 blame_part(struct request *r, const struct multipart_part *part, const char *why)
