@@ -21,6 +21,7 @@
 #include <keytext/keytext.h>
 
 #include "routes.h"
+#include "sides.h"
 #include "strict.h"
 
 static void on_checked(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
@@ -91,6 +92,7 @@ drop_bodies(struct request *r)
 	clear_buf(&r->turn.run.out[1].text);
 	clear_buf(&r->turn.run.request);
 	clear_buf(&r->turn.run.files);
+	sides_free(&r->turn);
 	budget_release(&r->g->bodies, &r->charge);
 	r->room = 0;
 }

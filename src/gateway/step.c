@@ -15,6 +15,7 @@
 #include <base/cleanup.h>
 
 #include "request.h"
+#include "sides.h"
 #include "tool_result.h"
 
 static void on_started(struct run *run, void *ctx);
@@ -25,27 +26,33 @@ static void told_instead(struct turn *t, const char *why);
 
 static const struct run_ops run_ops = { on_started, on_output, on_done, on_failed, turn_room };
 
-/* A call of a user's tool. Models leave arguments out where there are none. */
-static struct status
-prepare_tool(struct turn *t, const struct toolcall *c)
+/* Models leave arguments out where there are none. */
+struct status
+step_prepare_tool(struct turn *t, const struct toolcall *c, const struct tool_offer *o,
+    struct run *run, uint8_t digest[DIGEST_LEN], struct span *ret_arguments)
 {
-	const struct tool_offer *o = t->step_tool;
 	struct gateway *g = t->r->g;
 	struct tool_request req;
 	struct schema_fault fault;
 	struct status st;
 
 	TRY(arena_copy(
-	    &t->r->arena, c->args.len > 0 ? buf_span(&c->args) : SPAN_LIT("{}"), &t->arguments));
-	st = tool_arguments_check(g, o, &g->answer_doc, t->arguments, &fault);
+	    &t->r->arena, c->args.len > 0 ? buf_span(&c->args) : SPAN_LIT("{}"), ret_arguments));
+	st = tool_arguments_check(g, o, &g->answer_doc, *ret_arguments, &fault);
 	if (st.code == E_SYNTAX)
-		(void)snprintf(t->run.reason, sizeof(t->run.reason), "%.150s%s%s", fault.pointer,
+		(void)snprintf(run->reason, sizeof(run->reason), "%.150s%s%s", fault.pointer,
 		    fault.pointer[0] != '\0' ? " " : "", fault.message);
 	TRY(st);
-	req.arguments = t->arguments;
-	t->run.raw = true;
-	t->run_ms = tool_run_ms(g, o);
-	return run_prepare_tool(&t->run, &req, t->digest);
+	req.arguments = *ret_arguments;
+	run->raw = true;
+	return run_prepare_tool(run, &req, digest);
+}
+
+static struct status
+prepare_tool(struct turn *t, const struct toolcall *c)
+{
+	t->run_ms = tool_run_ms(t->r->g, t->step_tool);
+	return step_prepare_tool(t, c, t->step_tool, &t->run, t->digest, &t->arguments);
 }
 
 /* A run as the executor wants it. */
@@ -69,17 +76,16 @@ prepare(struct turn *t)
 	return run_prepare(&t->run, &req, t->digest);
 }
 
-/* Why the arguments were refused: in the arena, or a fixed text. */
-static const char *
-misfit(struct turn *t)
+const char *
+step_misfit(struct turn *t, const struct run *run)
 {
 	static const char plain[] = "The arguments do not fit the tool's parameters.";
 	auto_buf struct buf text = BUF_INIT(TOOL_WHY_MAX);
 	struct span kept;
 
-	if (t->run.reason[0] == '\0' ||
+	if (run->reason[0] == '\0' ||
 	    !is_ok(buf_printf(
-		&text, "The arguments do not fit the tool's parameters: %s.", t->run.reason)) ||
+		&text, "The arguments do not fit the tool's parameters: %s.", run->reason)) ||
 	    !is_ok(buf_put_u8(&text, 0)) ||
 	    !is_ok(arena_copy(&t->r->arena, buf_span(&text), &kept)))
 		return plain;
@@ -99,6 +105,8 @@ step_next(struct turn *t)
 		turn_fail(t, ERROR_TURN_LIMIT);
 		return;
 	}
+	if (sides_next(t))
+		return;
 	t->steps_taken++;
 	(void)snprintf(t->run_id, sizeof(t->run_id), "exec_%s_%u", t->r->id_text, t->steps_taken);
 	run_reset(&t->run);
@@ -108,7 +116,7 @@ step_next(struct turn *t)
 	if (is_ok(st))
 		turn_event(t, TURN_NEXT_RUN);
 	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		told_instead(t, misfit(t));
+		told_instead(t, step_misfit(t, &t->run));
 	else
 		turn_fail(t, st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL);
 }
@@ -145,14 +153,27 @@ step_start(struct turn *t)
 	turn_start_run(t);
 }
 
+const char *
+step_refusal(enum error error)
+{
+	static const enum error told[] = { ERROR_LANGUAGE, ERROR_DENIED, ERROR_TOOL_NOT_FOUND,
+		ERROR_TOOL_SANDBOX };
+
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		if (told[i] == error)
+			return error_rows[error].message;
+	}
+	return NULL;
+}
+
 bool
 step_refused(struct turn *t, enum error error)
 {
-	if (error != ERROR_LANGUAGE && error != ERROR_DENIED && error != ERROR_TOOL_NOT_FOUND &&
-	    error != ERROR_TOOL_SANDBOX)
-		return false;
-	told_instead(t, error_rows[error].message);
-	return true;
+	const char *why = step_refusal(error);
+
+	if (why != NULL)
+		told_instead(t, why);
+	return why != NULL;
 }
 
 /* ---- what the client sees ---- */
@@ -206,49 +227,55 @@ on_output(struct run *run, bool err, struct span text, void *ctx)
 
 /* What came of a user's tool; of one that was not run, why. */
 static void
-read_result(struct turn *t, const char *instead, struct tool_result *ret)
+read_result(struct turn *t, const struct step *s, const char *instead, struct tool_result *ret)
 {
 	if (instead == NULL) {
-		tool_result_read(t->r->g, t->step_tool, &t->run, ret);
+		tool_result_read(t->r->g, s->tool, s->run, ret);
 		return;
 	}
 	*ret = (struct tool_result){ .status = "not_run" };
 	(void)snprintf(ret->why, sizeof(ret->why), "%s", instead);
 }
 
-static struct status
-finish_step(struct turn *t, const char *instead)
+struct status
+step_tell(struct turn *t, const struct step *told, const char *instead)
 {
 	auto_buf struct buf content = BUF_INIT(8UL * TOOL_TEXT_MAX + (64U << 10));
-	struct step s = step_of(t);
+	struct step s = *told;
 	struct tool_result result;
 
-	t->output_len += t->run.output_len;
+	t->output_len += s.run->output_len;
 	if (s.tool != NULL) {
-		read_result(t, instead, &result);
+		read_result(t, &s, instead, &result);
 		s.result = &result;
 	}
 	TRY(t->answer.dialect->show(&t->answer, &s, STEP_RESULT, SPAN_EMPTY));
 	if (instead != NULL)
 		TRY(buf_put_str(&content, instead));
 	else if (s.tool != NULL)
-		TRY(tool_result_put_for_model(&result, &t->run, &content));
+		TRY(tool_result_put_for_model(&result, s.run, &content));
 	else
-		TRY(run_put_for_model(&t->run, &content));
+		TRY(run_put_for_model(s.run, &content));
 	return t->answer.dialect->put_result(&t->answer, &s, buf_span(&content), &t->more);
+}
+
+void
+step_told(struct turn *t, struct status st, size_t calls)
+{
+	if (!is_ok(st)) {
+		turn_fail(t, st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL);
+		return;
+	}
+	t->next_call += calls;
+	step_next(t);
 }
 
 static void
 step_over(struct turn *t, const char *instead)
 {
-	struct status st = finish_step(t, instead);
+	const struct step s = step_of(t);
 
-	if (!is_ok(st)) {
-		turn_fail(t, st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL);
-		return;
-	}
-	t->next_call++;
-	step_next(t);
+	step_told(t, step_tell(t, &s, instead), 1);
 }
 
 static void

@@ -15,6 +15,7 @@
 
 #include "request.h"
 #include "routes.h"
+#include "sides.h"
 
 static void on_admitted(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
@@ -74,6 +75,7 @@ turn_free(struct turn *t)
 	buf_done(&t->upstream);
 	answer_done(&t->answer);
 	run_free(&t->run);
+	sides_free(t);
 }
 
 void
@@ -95,7 +97,7 @@ turn_fail(struct turn *t, enum error error)
 	if (t->error == ERROR_NONE)
 		t->error = error;
 	/* The authority is about to answer: then it ends, with nothing left open there. */
-	if (t->call_id == 0)
+	if (t->call_id == 0 && !sides_asked(t))
 		turn_event(t, TURN_FAIL);
 }
 
@@ -333,6 +335,7 @@ stop_effects(struct turn *t)
 {
 	call_cancel(&t->call);
 	run_cancel(&t->run);
+	sides_cancel(t);
 	turn_run_ended(t);
 	timeout_clear(&t->r->g->timeouts, &t->timer);
 }
@@ -426,6 +429,7 @@ turn_revoke(struct turn *t, enum error error)
 	if (t->call_id != 0 && t->r->g->authority != NULL)
 		link_call_cancel(t->r->g->authority, t->call_id);
 	t->call_id = 0;
+	sides_forget(t);
 	t->revoked = true;
 	if (may_tell(t))
 		t->error = error;

@@ -21,6 +21,7 @@ enum turn_state {
 	TURN_MODEL,       /* the model answers */
 	TURN_GRANT_RUN,   /* asked for a run */
 	TURN_RUN,         /* the sandbox runs */
+	TURN_TOOLS,       /* several calls of users' tools run */
 	TURN_GRANT_MODEL, /* asked for the next model call */
 	TURN_SETTLE,      /* waiting for the durable end */
 	TURN_STATES,
@@ -31,6 +32,7 @@ enum turn_event {
 	TURN_ATTACH,     /* admit again, with the policy's tool or those of users */
 	TURN_ANSWERED,   /* the model's answer is the last, or the run is all there is */
 	TURN_NEXT_RUN,   /* a call of ours is next */
+	TURN_NEXT_TOOLS, /* several calls of users' tools are next */
 	TURN_NEXT_MODEL, /* all calls were run */
 	TURN_SETTLED,
 	TURN_FAIL, /* t->error says why */
@@ -40,6 +42,7 @@ enum turn_event {
 enum turn_kind { KIND_MODEL, KIND_EXECUTE, KIND_PUSH, KIND_CALL, KIND_PLAIN, KIND_COUNT };
 
 struct request;
+struct sides;
 struct turn;
 
 struct turn_move {
@@ -75,6 +78,7 @@ struct turn {
 	struct buf tools;                   /* as they stand there */
 	size_t next_call;                   /* of answer.calls */
 	const struct tool_offer *step_tool; /* that it calls; NULL: code */
+	struct sides *sides;                /* calls that run at once; NULL: there were none yet */
 	struct toolcall_args args;
 	uint32_t steps_taken;
 	size_t output_len; /* of all runs, bytes */
@@ -124,6 +128,7 @@ void loop_admit_again(struct turn *t);
 void loop_ask(struct turn *t);
 void step_grant(struct turn *t);
 void step_start(struct turn *t);
+void sides_start(struct turn *t);
 void loop_grant_model(struct turn *t);
 void loop_finish(struct turn *t);
 /* The authority refused a run: true if the model is told and the turn goes on. */

@@ -29,17 +29,26 @@ const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
 		[TURN_MODEL] = {
 			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
 			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_TOOLS] = TO(TURN_TOOLS, sides_start),
 			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_GRANT_RUN] = {
 			[TURN_GO] = TO(TURN_RUN, step_start),
 			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_TOOLS] = TO(TURN_TOOLS, sides_start),
 			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_RUN] = {
 			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_TOOLS] = TO(TURN_TOOLS, sides_start),
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_TOOLS] = {
+			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
+			[TURN_NEXT_TOOLS] = TO(TURN_TOOLS, sides_start),
 			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},

@@ -59,6 +59,8 @@ static struct {
 	const struct ge_result *result; /* of a run; NULL: it exits with 0 */
 	const struct ge_failed *failed;
 	enum error step_error; /* for a tool */
+	bool hold_step;
+	uint64_t step_ids[16];
 	bool hold_run, hold_settle, hold_admit, hold_check;
 	struct span long_text; /* the whole answer of a model, as its stream takes it */
 	size_t flood;          /* bytes of content that the model streams */
@@ -170,6 +172,10 @@ on_step(struct link *l, uint64_t id, const void *msg, void *ctx)
 		peers.steps_model++;
 	}
 	peers.step = *s;
+	if (peers.hold_step) {
+		peers.step_ids[peers.steps_tool - 1] = id;
+		return;
+	}
 	memcpy(peers.digest, s->digest, DIGEST_LEN);
 	reply(l, id, GA_GRANTED, &m);
 }

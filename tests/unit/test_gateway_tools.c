@@ -472,6 +472,86 @@ a_turn_with_several_calls(void **state)
 	assert_int_equal(peers.runs, 2);
 }
 
+/* They run at once; a client that leaves ends all of them, and the turn is settled once. */
+static void
+calls_at_once(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add", ADD) "," FUNCTION(
+			   "c2", "add", ADD) "," FUNCTION("c3", "add", "{}")) } },
+	};
+	struct client c;
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.hold_run = true;
+	client_open(&c);
+	request(&c, "POST", CHAT_PATH, key, "{\"model\":\"demo\"," MESSAGES "}");
+	for (int i = 0; peers.runs < 2 && i < 10000; i++)
+		turn_loop();
+	assert_int_equal(peers.runs, 2); /* the third one's arguments do not fit */
+	client_close(&c);
+	for (int i = 0; peers.settles == 0 && i < 10000; i++)
+		turn_loop();
+	assert_int_equal(peers.runs_cancelled, 2);
+	assert_int_equal(peers.settles, 1);
+	assert_int_equal(peers.settle.error, ERROR_CANCELLED);
+}
+
+/* The authority is about to answer: the turn is settled when it has, and nothing runs. */
+static void
+a_client_that_leaves_while_calls_are_asked_for(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add", ADD) "," FUNCTION("c2", "add", ADD)) } },
+	};
+	const struct ga_granted granted = { .error = ERROR_NONE };
+	struct client c;
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.hold_step = true;
+	client_open(&c);
+	request(&c, "POST", CHAT_PATH, key, "{\"model\":\"demo\"," MESSAGES "}");
+	for (int i = 0; peers.steps_tool < 2 && i < 10000; i++)
+		turn_loop();
+	client_close(&c);
+	spin(20);
+	assert_int_equal(peers.settles, 0);
+	reply(peers.authority, peers.step_ids[1], GA_GRANTED, &granted);
+	spin(20);
+	assert_int_equal(peers.settles, 0);
+	reply(peers.authority, peers.step_ids[0], GA_GRANTED, &granted);
+	for (int i = 0; peers.settles == 0 && i < 10000; i++)
+		turn_loop();
+	assert_int_equal(peers.settles, 1);
+	assert_int_equal(peers.runs, 0);
+}
+
+/* One fails: the turn does, and the other ends with it. */
+static void
+one_of_several_fails(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add", ADD) "," FUNCTION("c2", "add", ADD)) } },
+	};
+	const struct ge_failed failed = { .error = ERROR_POOL_BUSY, .retry_after_ms = 1000 };
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.failed = &failed;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "429 Too", "sandbox_busy");
+	assert_int_equal(peers.settles, 1);
+	/* And when a process of ours is away. */
+	peers.calls = peers.settles = 0;
+	peers.step_error = ERROR_UNAVAILABLE;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "503 ", "unavailable");
+	assert_int_equal(peers.settles, 1);
+}
+
 /* The client's own function of that name wins; and names that mean something here. */
 static void
 names_that_are_taken(void **state)
@@ -774,6 +854,9 @@ main(void)
 		FLOW(a_streamed_turn),
 		FLOW(a_turn_with_bad_arguments),
 		FLOW(a_turn_with_several_calls),
+		FLOW(calls_at_once),
+		FLOW(a_client_that_leaves_while_calls_are_asked_for),
+		FLOW(one_of_several_fails),
 		FLOW(names_that_are_taken),
 		FLOW(mixed_calls),
 		FLOW(attached_and_offered),
