@@ -156,7 +156,7 @@ check_shape(const struct json_doc *d, struct manifest_fault *fault)
 	return st;
 }
 
-/* What models and other people are shown; and variables, for an operator's eyes. */
+/* What models and other people are shown; and variables, which who may see the tool sees. */
 static struct status
 check_clean(const struct json_doc *d, struct manifest_fault *fault)
 {

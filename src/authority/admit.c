@@ -400,7 +400,10 @@ admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 	struct status st = OK;
 	bool again = false;
 
-	if (!name_set_has(&p->endpoints, span_str(endpoint_rows[m->endpoint].name)))
+	/* Who is over a limit hears that, on record, and costs no answer with tools. */
+	if (!name_set_has(&p->endpoints, span_str(endpoint_rows[m->endpoint].name)) ||
+	    limits_full(
+		&key->holder, p->limits, &key->user->holder, a->policies.user_limits, now_ms(a)))
 		return false;
 	if (endpoint_rows[m->endpoint].takes_tools) {
 		again = attach != 0 || m->catalog != tools_catalog(a, key);

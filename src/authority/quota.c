@@ -20,6 +20,27 @@ static uint32_t rate_reset_ms(const struct rate *r, uint64_t now_ms);
 static void rate_tell(
     const struct rate *r, uint32_t limit, uint64_t now_ms, struct verdict *v, bool first);
 
+static enum error
+refusal(const struct holder *key, struct limit_set key_limits, const struct holder *user,
+    struct limit_set user_limits)
+{
+	if (key->rate->total >= key_limits.per_min || user->rate->total >= user_limits.per_min)
+		return ERROR_RATE_LIMIT;
+	if (key->running >= key_limits.concurrent || user->running >= user_limits.concurrent)
+		return ERROR_CONCURRENCY;
+	return ERROR_NONE;
+}
+
+bool
+limits_full(struct holder *key, struct limit_set key_limits, struct holder *user,
+    struct limit_set user_limits, uint64_t now_ms)
+{
+	uint64_t now_s = now_ms / 1000;
+
+	return !rate_ready(key, now_s) || !rate_ready(user, now_s) ||
+	       refusal(key, key_limits, user, user_limits) != ERROR_NONE;
+}
+
 void
 limits_take(struct holder *key, struct limit_set key_limits, struct holder *user,
     struct limit_set user_limits, uint64_t now_ms, struct verdict *v)
@@ -31,10 +52,7 @@ limits_take(struct holder *key, struct limit_set key_limits, struct holder *user
 		v->error = ERROR_OVERLOADED;
 		return;
 	}
-	if (key->rate->total >= key_limits.per_min || user->rate->total >= user_limits.per_min)
-		v->error = ERROR_RATE_LIMIT;
-	else if (key->running >= key_limits.concurrent || user->running >= user_limits.concurrent)
-		v->error = ERROR_CONCURRENCY;
+	v->error = refusal(key, key_limits, user, user_limits);
 	if (v->error == ERROR_NONE) {
 		struct rate *both[] = { key->rate, user->rate };
 

@@ -49,6 +49,9 @@ struct verdict {
  */
 void limits_take(struct holder *key, struct limit_set key_limits, struct holder *user,
     struct limit_set user_limits, uint64_t now_ms, struct verdict *v);
+/* Would limits_take() refuse now? Counts nothing. */
+bool limits_full(struct holder *key, struct limit_set key_limits, struct holder *user,
+    struct limit_set user_limits, uint64_t now_ms);
 /* The request that was counted at `counted_ms` had no effect, by no fault of its own. */
 void limits_give_back(struct holder *key, struct holder *user, uint64_t counted_ms);
 void limits_hold(struct holder *key, struct holder *user);

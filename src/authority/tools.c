@@ -416,10 +416,12 @@ tools_load(struct authority *a, const struct as_tool *m)
 
 	if (user == NULL)
 		return fail(E_PROTO);
-	/* A version that calls hold is the same as before but for its marks. */
+	/* A version that calls hold is the same as before but for its marks, and who compiled it.
+	 */
 	if (old != NULL && old->tool != NULL && old->tool->user == user &&
-	    memcmp(old->digest, m->digest, DIGEST_LEN) == 0 &&
-	    memcmp(old->artefact, m->artefact, DIGEST_LEN) == 0) {
+	    memcmp(old->digest, m->digest, DIGEST_LEN) == 0) {
+		TRY(span_to_cstr(m->engine, old->engine, sizeof(old->engine)));
+		memcpy(old->artefact, m->artefact, DIGEST_LEN);
 		old->load = a->tools.load;
 		if (m->current)
 			tools_marked(a, old, TOOL_MARK_CURRENT);

@@ -284,10 +284,14 @@ test_concurrency(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
+		assert_false(limits_full(&a, key_limits, &user, user_limits, 1000));
 		limits_take(&a, key_limits, &user, user_limits, 1000, &v);
 		assert_int_equal(v.error, ERROR_NONE);
 		limits_hold(&a, &user);
 	}
+	assert_true(limits_full(&a, key_limits, &user, user_limits, 1000));
+	assert_false(limits_full(&b, key_limits, &user, user_limits, 1000));
+	assert_int_equal(user.rate->total, 2); /* to ask counts nothing */
 	limits_take(&a, key_limits, &user, user_limits, 1000, &v);
 	assert_int_equal(v.error, ERROR_CONCURRENCY);
 	limits_take(&b, key_limits, &user, user_limits, 1000, &v);

@@ -885,6 +885,57 @@ test_load_replaces(void **state)
 	assert_string_equal(ask(2, ENDPOINT_TOOL_LIST, "", 0)->names, "one:1m ");
 }
 
+/* The store kept what was compiled anew, and died before it said so, while a call held the version.
+ */
+static void
+test_load_of_a_rebuilt_version(void **state)
+{
+	struct reply *r;
+
+	(void)state;
+	load_two();
+	r = call_tool(0, "one");
+	assert_int_equal(r->error, ERROR_NONE);
+	w.tools[0] = version(1, "t", "u", "one", 1, MANIFEST("one", ""));
+	memcpy(w.tools[0].digest, tools_by_id(&w.a->tools, 1)->digest, DIGEST_LEN);
+	w.tools[0].artefact[0] = 0x77;
+	w.tools[0].engine = SPAN_LIT("another");
+	w.ntools = 1;
+	cut(&w.store);
+	connect_fake(EDGE_AUTHORITY_STORE, 14, &as_edge, false, &store_ops, &w.store);
+	spin();
+	assert_true(w.a->loaded);
+	assert_int_equal(tools_by_id(&w.a->tools, 1)->artefact[0], 0x77);
+	assert_string_equal(tools_by_id(&w.a->tools, 1)->engine, "another");
+	done_with(&w.run_grant, ERROR_NONE, RUN_EXIT);
+	(void)settle(r->admitted.turn, ERROR_NONE);
+	r = call_tool(0, "one");
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(w.run_grant.tool.artefact[0], 0x77);
+	done_with(&w.run_grant, ERROR_NONE, RUN_EXIT);
+	(void)settle(r->admitted.turn, ERROR_NONE);
+	assert_balanced();
+}
+
+/* A key over its limit hears that, and gets no tools to try again with. */
+static void
+test_no_offer_over_a_limit(void **state)
+{
+	struct user *user;
+	struct reply *r;
+
+	(void)state;
+	load_two();
+	r = chat(0, 0);
+	assert_true(r->ntools > 0 && r->error == ERROR_NONE);
+	user = keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("u"));
+	user->holder.running = UINT32_MAX;
+	r = chat(0, 0);
+	assert_int_equal(r->error, ERROR_CONCURRENCY);
+	assert_int_equal(r->ntools, 0);
+	user->holder.running = 0;
+}
+
 static void
 test_lists_come_in_pages(void **state)
 {
@@ -1267,6 +1318,8 @@ main(void)
 		T(test_hostile_gateway),
 		T(test_rebuilt),
 		T(test_load_replaces),
+		T(test_load_of_a_rebuilt_version),
+		T(test_no_offer_over_a_limit),
 		T(test_lists_come_in_pages),
 		T(test_answers_do_not_pile_up),
 		T(test_reload),
