@@ -10,16 +10,18 @@ from guest_driver import ROOT, load_engines
 
 BUILD = os.environ.get("SALLYPORT_BUILD", f"{ROOT}/build")
 VM = f"{ROOT}/tests/vm"
-PROCESSES = ("supervisor", "gateway", "authority", "broker", "executor", "spawner", "audit", "store", "demo")
+PROCESSES = ("supervisor", "gateway", "authority", "broker", "executor", "spawner", "audit", "store", "demo",
+             "wasm-run", "wasm-compile")
 
 
 def payload(folder):
     """The built tree and the engines it uses, at the places where they lie here."""
-    for name in ("init.sh", "inside.py"):
-        shutil.copy(f"{VM}/{name}", f"{folder}/{name}")
-    (folder / "build-dir").write_text(os.path.realpath(BUILD) + "\n")
     libexec = folder / "build/libexec/sallyport"
     libexec.mkdir(parents=True)
+    for name in ("init.sh", "inside.py"):
+        shutil.copy(f"{VM}/{name}", f"{folder}/{name}")
+    shutil.copy(f"{ROOT}/tests/vectors/wasm/echo.wasm", f"{folder}/build/echo.wasm")
+    (folder / "build-dir").write_text(os.path.realpath(BUILD) + "\n")
     for name in ("sallyport", "engines.json"):
         shutil.copy(f"{BUILD}/{name}", f"{folder}/build/{name}")
     for name in PROCESSES:

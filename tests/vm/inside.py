@@ -122,6 +122,21 @@ def audit_verify(when):
     check(f"audit verify, {when}", done.returncode == 0, done)
 
 
+def call_tool(client):
+    """A user's tool in WebAssembly: compiled in one jailed worker, run in another."""
+    folder = "/tmp/tool"
+    os.mkdir(folder)
+    with open(f"{folder}/tool.json", "w") as f:
+        json.dump({"name": "echo", "description": "Says what it is told.", "input_schema": {"type": "object"}}, f)
+    os.symlink(f"{BUILD}/echo.wasm", f"{folder}/echo.wasm")
+    done = subprocess.run([f"{BUILD}/sallyport", "tool", "push", folder], env={**os.environ, **client},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    check("tool push", done.returncode == 0, done)
+    status, answer = post_patiently(client, "/v1/tools/echo/call", {"arguments": {"a": 42}})
+    check("tool call", status == 200 and answer["output"] == {"a": 42} and answer["sandbox"].startswith("wasm"),
+          (status, answer))
+
+
 def main():
     check("cgroup v2", os.path.exists("/sys/fs/cgroup/cgroup.controllers"))
     client = initialise()
@@ -138,6 +153,7 @@ def main():
              "tools": [{"type": "code_interpreter"}]}
     status, answer = post_patiently(client, "/v1/chat/completions", model)
     check("chat turn", status == 200 and "1267650600228229401496703205376" in json.dumps(answer), (status, answer))
+    call_tool(client)
     audit_verify("while it runs")
     service.terminate()
     check("service ends on SIGTERM", service.wait(60) == 0, service.returncode)
