@@ -34,7 +34,7 @@ struct credential_version {
 /* OK: `v` is the callee's reference. The errors of credential_get(). */
 typedef void credential_done(void *ctx, struct status st, struct credential_version *v);
 
-/* What the providers refused in this request (401, 403). */
+/* What the providers refused in this request (401). */
 struct credential_tried {
 	struct credential_version
 	    *version[CREDENTIAL_TRIES_MAX]; /* with references of the caller */
