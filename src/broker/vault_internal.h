@@ -34,6 +34,7 @@ struct vault {
 	/* The address, then the hosts that a redirect may lead to; `at` is in use. */
 	struct upstream *upstreams[1 + VAULT_REDIRECTS_MAX];
 	size_t at;
+	bool redirected; /* the login that is under way: once is enough */
 	/* What a node must have heard of to know what we wrote (a login); "": nothing. */
 	char index[FETCH_INDEX_MAX + 1];
 	unsigned behind; /* nodes in a row that had not */

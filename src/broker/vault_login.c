@@ -188,6 +188,7 @@ vault_prepare(struct session *s)
 	struct vault *v = (struct vault *)s;
 
 	v->begun_ms = session_now(s);
+	v->redirected = false;
 	return v->renewable && session_ready(s) ? SESSION_RENEW : SESSION_LOGIN_FILES;
 }
 
@@ -313,7 +314,10 @@ on_answer(void *ctx, struct status st, const struct fetch_answer *a)
 
 	v->session.fetch = NULL;
 	vault_note_index(v, a);
-	if (a != NULL && a->status == 307 && v->step != VAULT_UNWRAP && vault_redirect(v, a)) {
+	/* Once a login: two hosts that each name the other would have us ask for ever. */
+	if (a != NULL && a->status == 307 && v->step != VAULT_UNWRAP && !v->redirected &&
+	    vault_redirect(v, a)) {
+		v->redirected = true;
 		session_retry(&v->session);
 		return;
 	}

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/broker/vault_answer.c: what Vault answers, and what it might. */
+/* src/broker/vault_answer.c: what Vault answers, and what it might; a login's redirects. */
 #include "unit.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
+#include <crypto/cert.h>
 #include <crypto/crypto.h>
 #include <kept.h>
 #include <vault_answer.h>
+#include <vault_internal.h>
 
 static void
 a_login_gives_a_token(void **state)
@@ -260,6 +264,108 @@ a_secret_id_is_kept_for_who_comes_after(void **state)
 	(void)close(fd);
 }
 
+/* ---- redirects of a login ---- */
+static struct {
+	fetch_done *done;
+	void *ctx;
+	struct upstream *to;
+	unsigned n;
+} asked;
+
+struct status __wrap_fetch_start(uv_loop_t *loop, struct upstream *u, struct fetch_request *r,
+    fetch_done *done, void *ctx, struct fetch **ret);
+
+struct status
+__wrap_fetch_start(uv_loop_t *loop, struct upstream *u, struct fetch_request *r, fetch_done *done,
+    void *ctx, struct fetch **ret)
+{
+	(void)loop;
+	fetch_request_done(r);
+	asked.done = done;
+	asked.ctx = ctx;
+	asked.to = u;
+	asked.n++;
+	*ret = NULL;
+	return OK;
+}
+
+static void
+answer_login(uint16_t status, const char *location)
+{
+	struct fetch_answer a = { .status = status,
+		.body = SPAN_LIT("{\"auth\":{\"client_token\":\"hvs.b\",\"lease_duration\":60}}") };
+
+	assert_true(strlen(location) < sizeof(a.location));
+	memcpy(a.location, location, strlen(location));
+	asked.done(asked.ctx, OK, &a);
+}
+
+static void
+begin_login(struct vault *v)
+{
+	v->session.login = vault_prepare(&v->session);
+	assert_int_equal(v->session.login, SESSION_RENEW);
+	asked.n = 0;
+	vault_login(&v->session);
+	assert_int_equal(asked.n, 1);
+}
+
+/* Two hosts that each lead to the other: the login fails, and waits as after any failure. */
+static void
+a_login_follows_one_redirect(void **state)
+{
+	static const char here[] = "https://127.0.0.1:8201/v1/x",
+			  there[] = "https://127.0.0.1:8202/v1/x";
+	auto_buf struct buf ca = BUF_INIT(CERT_PEM_LEN_MAX);
+	auto_secret struct secret ca_key = SECRET_NONE;
+	struct vault *v = calloc(1, sizeof(*v));
+	uv_loop_t loop;
+	struct daemon d = { .loop = &loop };
+	struct broker b = { .d = &d };
+	struct upstream_opts o = { .loop = &loop };
+
+	(void)state;
+	assert_non_null(v);
+	assert_int_equal(uv_loop_init(&loop), 0);
+	session_init(&v->session, &vault_session_ops, &b);
+	assert_true(is_ok(cert_ca_create(SPAN_LIT("test CA"), &ca, &ca_key)));
+	o.ca_pem = buf_span(&ca);
+	v->session.method = "cert";
+	v->nredirects = 1;
+	o.url = "https://127.0.0.1:8201";
+	assert_true(is_ok(upstream_new(&o, &v->upstreams[0])));
+	o.url = "https://127.0.0.1:8202";
+	assert_true(is_ok(upstream_new(&o, &v->upstreams[1])));
+	assert_true(is_ok(secret_from_span(SPAN_LIT("hvs.a"), &v->token)));
+	v->renewable = v->session.held = true;
+	v->login_ms = uv_now(&loop);
+	v->session.end_ms = UINT64_MAX;
+	begin_login(v);
+	answer_login(307, there);
+	assert_int_equal(asked.n, 2);
+	assert_ptr_equal(asked.to, v->upstreams[1]);
+	assert_int_equal(v->session.failures, 0);
+	answer_login(307, here);
+	assert_int_equal(asked.n, 2);
+	assert_int_equal(v->session.failures, 1);
+	assert_int_equal(v->session.fault, SECRET_UNREACHABLE);
+	assert_false(v->session.refused);
+	assert_true(v->session.not_before_ms > uv_now(&loop));
+	/* The next login may be led elsewhere again. */
+	begin_login(v);
+	answer_login(307, here);
+	assert_int_equal(asked.n, 2);
+	assert_ptr_equal(asked.to, v->upstreams[0]);
+	answer_login(200, "");
+	assert_int_equal(asked.n, 2);
+	assert_int_equal(v->session.failures, 0);
+	assert_int_equal(v->session.fault, SECRET_FAULT_NONE);
+	assert_true(secret_eq(&v->token, SPAN_LIT("hvs.b")));
+	vault_free(v);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int
 main(void)
 {
@@ -273,6 +379,7 @@ main(void)
 		cmocka_unit_test(metadata_tells_the_version_and_its_end),
 		cmocka_unit_test(a_wrapping_token_of_another_path_is_refused),
 		cmocka_unit_test(a_secret_id_is_kept_for_who_comes_after),
+		cmocka_unit_test(a_login_follows_one_redirect),
 	};
 
 	if (!is_ok(crypto_init()))
