@@ -42,6 +42,20 @@ version_of(struct authority *a, const struct admin_tool *m)
 	return tool_version_of(t, m->version);
 }
 
+/* Not when another one of that name is allowed in the tenant, or too many are. */
+static bool
+may_share(const struct tool *t)
+{
+	const struct tool *other;
+
+	LIST_FOREACH(other, &t->tenant->shared, of_tenant)
+	{
+		if (other != t && strcmp(other->name, t->name) == 0)
+			return false;
+	}
+	return t->allowed != NULL || t->tenant->nshared < TOOLS_SHARED_MAX;
+}
+
 struct status
 admin_mark_tool(struct authority *a, uint32_t uid, const struct admin_tool *m, admin_reply *reply,
     void *ctx, struct admin_op **ret)
@@ -51,7 +65,7 @@ admin_mark_tool(struct authority *a, uint32_t uid, const struct admin_tool *m, a
 
 	if (v == NULL)
 		return fail(E_NOTFOUND);
-	if (m->allowed && !tools_may_share(v->tool))
+	if (m->allowed && !may_share(v->tool))
 		return fail(E_EXISTS);
 	TRY(admin_op_new(a, OP_TOOL_MARK, uid, reply, ctx, &op));
 	op->tool = v;
@@ -93,7 +107,7 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		admin_op_finish(op, 404, "not_found", "There is no such tool any more.");
 		return;
 	}
-	if (op->allowed && (op->tool->tool->tenant->sharing || !tools_may_share(op->tool->tool))) {
+	if (op->allowed && (op->tool->tool->tenant->sharing || !may_share(op->tool->tool))) {
 		/* Another act was faster. */
 		admin_op_finish(op, 409, "already_allowed", ADMIN_TOOL_TAKEN);
 		return;

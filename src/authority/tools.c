@@ -62,7 +62,7 @@ tenant_is(const void *item, struct span name)
 }
 
 struct tenant_tools *
-tools_tenant(struct authority *a, struct span tenant)
+tools_tenant(const struct authority *a, struct span tenant)
 {
 	return table_find(&a->tools.tenants, tenant);
 }
@@ -292,6 +292,7 @@ insert_version(struct tool *t, struct tool_version *v)
 		at--;
 	}
 	t->versions[at] = v;
+	t->tenant->nversions++;
 	v->tool = t;
 }
 
@@ -338,6 +339,7 @@ version_unlink(struct authority *a, struct tool_version *v)
 	while (t->versions[at] != v)
 		at++;
 	t->n--;
+	t->tenant->nversions--;
 	memmove(
 	    &t->versions[at], &t->versions[at + 1], (t->n - at) * sizeof(struct tool_version *));
 	t->tenant->generation++;
@@ -384,19 +386,6 @@ tools_removed(struct authority *a, struct tool_version *v, bool all)
 	}
 	for (uint32_t left = t->n; left > 0; left--)
 		version_unlink(a, t->versions[left - 1]); /* the last frees `t` */
-}
-
-bool
-tools_may_share(const struct tool *t)
-{
-	const struct tool *other;
-
-	LIST_FOREACH(other, &t->tenant->shared, of_tenant)
-	{
-		if (other != t && strcmp(other->name, t->name) == 0)
-			return false;
-	}
-	return t->allowed != NULL || t->tenant->nshared < TOOLS_SHARED_MAX;
 }
 
 /* ---- loading ---- */
@@ -580,6 +569,7 @@ tools_decide_push(const struct authority *a, const struct key *key, struct span 
 {
 	const struct policy *p = key->policy->now;
 	const struct tool_rule *rule = rule_of(a, name);
+	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
 	const struct tool *t = tools_own(key->user, name);
 	uint32_t n = 0;
 
@@ -591,12 +581,12 @@ tools_decide_push(const struct authority *a, const struct key *key, struct span 
 		return ERROR_DENIED;
 	if (parts == 0 || !has_part_for(sandbox_for(rule, parts), parts))
 		return ERROR_TOOL_SANDBOX;
+	if (a->tools.n == TOOL_VERSIONS_ALL_MAX ||
+	    (tenant != NULL && tenant->nversions >= TOOL_VERSIONS_TENANT_MAX))
+		return ERROR_TOOL_COUNT;
 	if (t != NULL)
-		return t->n < TOOL_VERSIONS_MAX && a->tools.n < TOOL_VERSIONS_ALL_MAX
-			   ? ERROR_NONE
-			   : ERROR_TOOL_COUNT;
+		return t->n < TOOL_VERSIONS_MAX ? ERROR_NONE : ERROR_TOOL_COUNT;
 	LIST_FOREACH(t, &key->user->tools, of_user)
 	n++;
-	return n < TOOLS_PER_USER_MAX && a->tools.n < TOOL_VERSIONS_ALL_MAX ? ERROR_NONE
-									    : ERROR_TOOL_COUNT;
+	return n < TOOLS_PER_USER_MAX ? ERROR_NONE : ERROR_TOOL_COUNT;
 }

@@ -21,8 +21,9 @@
 #include "table.h"
 
 #define TOOL_VERSIONS_ALL_MAX 16384 /* as many as the store keeps */
-#define TOOLS_SHARED_MAX 256        /* allowed to others, of one tenant */
-#define TOOL_STORE_WAIT_MS 60000    /* for a version to become durable */
+#define TOOL_VERSIONS_TENANT_MAX (TOOL_VERSIONS_ALL_MAX / 4)
+#define TOOLS_SHARED_MAX 256     /* allowed to others, of one tenant */
+#define TOOL_STORE_WAIT_MS 60000 /* for a version to become durable */
 
 struct authority;
 struct key;
@@ -66,7 +67,7 @@ LIST_HEAD(shared_tools, tool);
 struct tenant_tools {
 	char name[TENANT_MAX + 1];
 	struct shared_tools shared;
-	uint32_t nshared;
+	uint32_t nshared, nversions;
 	bool sharing;        /* an act that allows one waits for the store: one at a time */
 	uint64_t generation; /* another one after each change; begins anywhere */
 };
@@ -123,9 +124,7 @@ void tools_removed(struct authority *a, struct tool_version *v, bool all);
 /* Calls of it are granted, or over. */
 void tools_hold(struct tool_version *v);
 void tools_release(struct authority *a, struct tool_version *v);
-struct tenant_tools *tools_tenant(struct authority *a, struct span tenant);
-/* Another one of that name is allowed in the tenant, or too many are. */
-bool tools_may_share(const struct tool *t);
+struct tenant_tools *tools_tenant(const struct authority *a, struct span tenant);
 
 /* ---- tool_answers.c ---- */
 /* Answers that end an ADMIT without a turn: E_… of link_send(). */

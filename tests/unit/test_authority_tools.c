@@ -327,6 +327,41 @@ test_push_refused(void **state)
 	assert_balanced();
 }
 
+/* A tenant that has its share of all versions keeps nobody else from pushing, and gets no more. */
+static void
+test_push_share(void **state)
+{
+	const uint64_t users_share = TOOL_VERSIONS_TENANT_MAX / 2;
+	struct as_tool m;
+	struct reply *r;
+	char name[8];
+
+	(void)state;
+	for (uint64_t i = 0; i < TOOL_VERSIONS_TENANT_MAX; i++) {
+		(void)snprintf(
+		    name, sizeof(name), "t%u", (unsigned)(i % users_share / TOOL_VERSIONS_MAX));
+		m = version(i + 1, "t", i < users_share ? "u" : "v", name,
+		    (uint32_t)(i % TOOL_VERSIONS_MAX) + 1, MANIFEST("x", ""));
+		load(&m);
+	}
+	assert_int_equal(push(0, "one")->error, ERROR_TOOL_COUNT);
+	assert_int_equal(push(2, "one")->error, ERROR_TOOL_COUNT);
+	r = push(3, "one"); /* of another tenant */
+	assert_int_equal(r->error, ERROR_NONE);
+	done_with(&w.run_grant, ERROR_TOOL_INVALID, RUN_EXIT);
+	(void)settle(r->admitted.turn, ERROR_TOOL_INVALID);
+	load(&m); /* told again: it counts once */
+	m.digest[1]++;
+	load(&m); /* another one in its place */
+	assert_int_equal(push(0, "one")->error, ERROR_TOOL_COUNT);
+	tools_removed(w.a, tools_by_id(&w.a->tools, 1), false);
+	r = push(2, "one");
+	assert_int_equal(r->error, ERROR_NONE);
+	done_with(&w.run_grant, ERROR_TOOL_INVALID, RUN_EXIT);
+	(void)settle(r->admitted.turn, ERROR_TOOL_INVALID);
+	assert_balanced();
+}
+
 /* The store has it, and has not answered: nothing is said of the outcome before it does. */
 static void
 test_push_cancelled(void **state)
@@ -1305,6 +1340,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_push),
 		T(test_push_refused),
+		T(test_push_share),
 		T(test_push_cancelled),
 		T(test_cells),
 		T(test_allowed_version),
