@@ -4,8 +4,8 @@
  *
  * Runs in: the executor. Trusts: a grant, and of the upload that it has the granted digest.
  * Owns: the upload and the compiled module as sealed memory files.
- * Invariants: nothing of an upload runs here; BUILDS_MAX at once; the gateway hears of a
- * version only when the store has it.
+ * Invariants: nothing of an upload runs here; BUILDS_MAX at once, and BUILDS_PER_TENANT_MAX of
+ * one tenant; the gateway hears of a version only when the store has it.
  * See: wire/authority_executor.h, BUILT; compile.c; native.c.
  */
 #include "tools.h"
@@ -42,11 +42,26 @@ refuse(struct run *r, enum error error, const char *reason)
 	run_refuse_why(r, error, busy ? QUEUE_RETRY_MS : 0, reason);
 }
 
+static uint32_t
+builds_of(const struct executor *ex, const char *tenant)
+{
+	const struct run *r;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(r, &ex->runs, all)
+	n += r->build != NULL && strcmp(r->grant.tenant, tenant) == 0;
+	return n;
+}
+
 static struct build *
 build_new(struct run *r)
 {
-	struct build *b = r->ex->tools->nbuilds < BUILDS_MAX ? calloc(1, sizeof(*b)) : NULL;
+	struct build *b;
 
+	if (r->ex->tools->nbuilds >= BUILDS_MAX ||
+	    builds_of(r->ex, r->grant.tenant) >= BUILDS_PER_TENANT_MAX)
+		return NULL;
+	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return NULL;
 	b->run = r;

@@ -81,25 +81,25 @@ compile_cancel(struct compile *c)
 	spawner_send(c->ex, ES_KILL, &m);
 }
 
+/* One that cannot be started is refused, and the next one tried: nobody waits for an end to come.
+ */
 static void
 step(struct executor *ex)
 {
 	struct tools *t = ex->tools;
+	struct compile *c;
+	struct status st;
 
-	for (uint32_t i = 0; i < ES_COMPILES_MAX && ex->spawner != NULL; i++) {
-		struct compile *c = TAILQ_FIRST(&t->compiles);
-		struct status st;
-
-		if (c == NULL)
-			return;
-		if (t->compiling[i] != NULL || t->compile_stuck[i])
-			continue;
-		st = start(c, i);
-		if (is_ok(st))
-			continue;
-		diag(DIAG_ERROR, "compiler: %s", status_text(st));
-		c->slot = 0;
-		fail_with(c, ERROR_OVERLOADED);
+	for (uint32_t i = 0; i < ES_COMPILES_MAX; i++) {
+		while (ex->spawner != NULL && t->compiling[i] == NULL && !t->compile_stuck[i] &&
+		       (c = TAILQ_FIRST(&t->compiles)) != NULL) {
+			st = start(c, i);
+			if (is_ok(st))
+				break;
+			diag(DIAG_ERROR, "compiler: %s", status_text(st));
+			c->slot = 0;
+			fail_with(c, ERROR_OVERLOADED);
+		}
 	}
 }
 

@@ -14,8 +14,9 @@
 #define ARTEFACTS_HELD_MAX 96 /* with those */
 #define ARTEFACTS_BYTES_MAX (256UL << 20)
 #define ARTEFACT_GET_MS 10000
-#define KEEP_MS 20000    /* for the store to have a new version */
-#define BUILDS_MAX 8     /* under way, those that wait for the compiler included */
+#define KEEP_MS 20000 /* for the store to have a new version */
+#define BUILDS_MAX 8  /* under way, those that wait for the compiler included */
+#define BUILDS_PER_TENANT_MAX (BUILDS_MAX / 4)
 #define COMPILE_MS 60000 /* its weight is low: CPU is what it may use */
 #define COMPILE_CPU_MS 10000
 #define COMPILE_MEMORY_MB 1024

@@ -420,7 +420,9 @@ on_timer(uv_timer_t *t)
 		w->killed_late = true;
 		return;
 	}
-	daemon_metric_add(METRIC_WORKERS_FAILED, 1);
+	/* One whose client left has not failed. */
+	if (w->state == WORKER_STARTING || w->call != NULL)
+		daemon_metric_add(METRIC_WORKERS_FAILED, 1);
 	if (w->state == WORKER_STARTING) {
 		char tenant[TENANT_MAX + 1];
 

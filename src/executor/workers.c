@@ -6,7 +6,7 @@
  * Owns: the queue of calls that wait for a worker.
  * Invariants: a worker serves one tenant as long as it lives, and one call at a time; at most
  * `wasm.workers` live; for want of one, the idle one that was used longest ago ends first; one
- * tenant has at most one for each core, and half of all; a call waits QUEUE_WAIT_MS at most.
+ * tenant has at most one for each core, and a quarter of all; a call waits QUEUE_WAIT_MS at most.
  * See: tools.h, worker.c for one worker's life.
  */
 #include "worker.h"
@@ -20,7 +20,7 @@ static void on_tick(uv_timer_t *t);
 static bool serve(struct executor *ex, struct tool_call *call);
 static struct worker *find_idle(struct executor *ex, const struct tool_call *call);
 static bool start_another(struct executor *ex, const struct tool_call *call);
-static struct worker *find_free(struct executor *ex);
+static struct worker *find_in(struct executor *ex, enum worker_state state);
 static void end_idle(struct executor *ex);
 static void unqueue(struct tool_call *call);
 
@@ -204,7 +204,7 @@ find_idle(struct executor *ex, const struct tool_call *call)
 static uint32_t
 tenant_max(const struct tools *t)
 {
-	uint32_t max = t->workers_max / 2 > 1 ? t->workers_max / 2 : 1;
+	uint32_t max = t->workers_max / 4 > 1 ? t->workers_max / 4 : 1;
 
 	max = max < t->cores ? max : t->cores;
 	return max < WORKERS_PER_TENANT_MAX ? max : WORKERS_PER_TENANT_MAX;
@@ -226,32 +226,35 @@ find_oldest_idle(struct executor *ex, const char *but_of)
 }
 
 static struct worker *
-find_free(struct executor *ex)
+find_in(struct executor *ex, enum worker_state state)
 {
 	for (uint32_t i = 0; i < ES_WORKERS_MAX; i++) {
-		if (ex->tools->workers[i].state == WORKER_FREE)
+		if (ex->tools->workers[i].state == state)
 			return &ex->tools->workers[i];
 	}
 	return NULL;
 }
 
+/* Where no slot is free, the one that ends makes room, and its EXITED comes back here. */
 static bool
 start_another(struct executor *ex, const struct tool_call *call)
 {
 	const char *tenant = call->run->grant.tenant;
-	struct worker *w = find_free(ex), *oldest;
+	struct worker *w = find_in(ex, WORKER_FREE), *oldest;
 	struct tools *t = ex->tools;
 
-	if (w == NULL || ex->spawner == NULL || clock_mono_ns() < t->not_before_ns ||
+	if (ex->spawner == NULL || clock_mono_ns() < t->not_before_ns ||
 	    starting(ex, tenant) >= waiting_of(ex, tenant) || living(ex, tenant) >= tenant_max(t))
 		return false;
-	if (living(ex, NULL) >= t->workers_max) {
+	if (w == NULL && find_in(ex, WORKER_DYING) != NULL)
+		return false; /* one is on its way already */
+	if (w == NULL || living(ex, NULL) >= t->workers_max) {
 		oldest = find_oldest_idle(ex, tenant);
 		if (oldest == NULL)
 			return false;
 		worker_end(oldest);
 	}
-	return worker_start(w, tenant);
+	return w != NULL && worker_start(w, tenant);
 }
 
 /* Those that nobody has used for long, and those over a limit that was lowered. */

@@ -14,6 +14,7 @@
 #include <crypto/crypto.h>
 #include <crypto/hash.h>
 #include <tools.h>
+#include <wire/metrics.h>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +24,7 @@
 #define GATEWAY_PEER 5
 #define ENGINE "engine-1"
 #define WAIT_MS 5000
-#define WORKERS 3
+#define WORKERS 4 /* a quarter is not what half is */
 #define IDLE_S 2
 
 /* What a worker does when it is asked; each once, then it is good again. */
@@ -73,6 +74,7 @@ static struct {
 	uv_loop_t loop;
 	struct process p;
 	struct link *authority, *gateway, *spawner;
+	struct metrics_page *metrics; /* the executor's */
 	enum manner manner;
 	unsigned manners; /* how many times */
 	struct fake_worker workers[ES_WORKERS_MAX];
@@ -620,9 +622,26 @@ world_wait(unsigned ms)
 }
 
 static inline void
+world_metrics(void)
+{
+	const struct ctl_fd m = { SPAN_LIT("metrics") };
+	void *page;
+	int fd;
+
+	must(memfd_new("metrics", &fd));
+	assert_int_equal(ftruncate(fd, METRICS_PAGE_LEN), 0);
+	page = mmap(NULL, METRICS_PAGE_LEN, PROT_READ, MAP_SHARED, fd, 0);
+	assert_true(page != MAP_FAILED);
+	world.metrics = page;
+	must(link_send_fds(world.p.control, 0, CTL_FD, &m, &fd, 1));
+	(void)close(fd);
+}
+
+static inline void
 world_executor(void)
 {
 	process_start(&world.p, &world.loop, "executor");
+	world_metrics();
 	world_authority();
 	connect_peer(
 	    EDGE_GATEWAY_EXECUTOR, &ge_edge, true, GATEWAY_PEER, &gateway_ops, &world.gateway);

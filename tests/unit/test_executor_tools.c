@@ -2,6 +2,9 @@
 /* Users' tools in the real executor: calls, workers that lie and die, parts, versions. */
 #include "executor_world.h"
 
+#include <grp.h>
+#include <sys/resource.h>
+
 #define CANCEL_MAX_MS 100
 
 static void
@@ -269,12 +272,13 @@ a_compiler_that_is_not_the_workers(void **state)
 static void
 a_client_that_leaves(void **state)
 {
+	const uint64_t failed = world.metrics->values[METRIC_WORKERS_FAILED];
 	struct grant g = tool_grant();
 	struct call c;
 	uint64_t left;
 
 	(void)state;
-	/* It does not end: the worker goes, within the time. */
+	/* It does not end: the worker goes, within the time, and nobody's fault is counted. */
 	g.tool.time_ms = 30000;
 	world.manner = SILENT;
 	world.manners = 1;
@@ -287,6 +291,7 @@ a_client_that_leaves(void **state)
 	assert_true(clock_mono_ns() - left < CANCEL_MAX_MS * NS_PER_MS);
 	until(world.dones == 1);
 	assert_int_equal(world.done.status, RUN_CANCELLED);
+	assert_int_equal(world.metrics->values[METRIC_WORKERS_FAILED], failed);
 	call_done(&c);
 	/* It ends by itself: the worker stays. */
 	g = tool_grant();
@@ -373,6 +378,33 @@ tenants_are_apart(void **state)
 }
 
 static void
+one_tenant_has_its_share_of_workers(void **state)
+{
+	const uint64_t failed = world.metrics->values[METRIC_WORKERS_FAILED];
+	struct call calls[3];
+
+	(void)state;
+	world.manner = SILENT;
+	world.manners = COUNT(calls);
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		struct grant g = tool_grant();
+
+		g.tenant = SPAN_LIT("greedy");
+		call_open(&calls[i], &g, SPAN_LIT("{}"));
+	}
+	until(world.starts > 0);
+	world_wait(100); /* half of their time */
+	assert_int_equal(world.starts, WORKERS / 4);
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		until(call_over(&calls[i]));
+		assert_int_equal(calls[i].r.status, RUN_TIMEOUT);
+		call_done(&calls[i]);
+	}
+	/* Each of them was too late itself. */
+	assert_int_equal(world.metrics->values[METRIC_WORKERS_FAILED], failed + COUNT(calls));
+}
+
+static void
 the_queue_is_bounded(void **state)
 {
 	enum { CALLS = CALLS_WAITING_PER_TENANT_MAX + 10 };
@@ -455,14 +487,20 @@ the_grant_is_for_this_and_no_other(void **state)
 /* ---- versions ---- */
 
 static void
-build_open(struct call *c, struct span module, struct span native)
+build_open_of(struct call *c, const char *tenant, struct span module, struct span native)
 {
 	const struct tool_upload up = { SPAN_LIT("{\"name\":\"adder\"}"), module, native };
-	struct grant g = { .kind = GRANT_BUILD, .turn = 8 };
+	struct grant g = { .kind = GRANT_BUILD, .turn = 8, .tenant = span_str(tenant) };
 
 	call_init(c);
 	must(wire_encode(&tool_upload_table, &up, &c->body));
 	open_with(c, &g);
+}
+
+static void
+build_open(struct call *c, struct span module, struct span native)
+{
+	build_open_of(c, "acme", module, native);
 }
 
 static void
@@ -558,11 +596,14 @@ static void
 builds_are_bounded(void **state)
 {
 	struct call calls[BUILDS_MAX + 2];
+	char tenant[16];
 	size_t refused = 0;
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(calls); i++)
-		build_open(&calls[i], world.module, SPAN_EMPTY);
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		(void)snprintf(tenant, sizeof(tenant), "t%zu", i / BUILDS_PER_TENANT_MAX);
+		build_open_of(&calls[i], tenant, world.module, SPAN_EMPTY);
+	}
 	until(world.compile_starts == ES_COMPILES_MAX);
 	world_wait(50);
 	for (size_t i = 0; i < COUNT(calls); i++)
@@ -587,6 +628,88 @@ builds_are_bounded(void **state)
 	}
 	call_done(&calls[BUILDS_MAX]);
 	call_done(&calls[BUILDS_MAX + 1]);
+}
+
+/* Its compilers' bombs are refused; another's module is not. */
+static void
+one_tenant_has_its_share_of_builds(void **state)
+{
+	struct call calls[BUILDS_PER_TENANT_MAX + 1], other;
+	struct call *last = &calls[BUILDS_PER_TENANT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(calls); i++)
+		build_open(&calls[i], world.module, SPAN_EMPTY);
+	until(call_over(last));
+	assert_true(last->failed && last->f.error == ERROR_OVERLOADED);
+	assert_true(last->f.retry_after_ms > 0);
+	build_open_of(&other, "other", SPAN_EMPTY, world.native);
+	until(call_over(&other));
+	assert_true(other.result);
+	call_done(&other);
+	until(world.compile_starts == BUILDS_PER_TENANT_MAX);
+	for (uint32_t i = 0; i < BUILDS_PER_TENANT_MAX; i++)
+		fake_compile_exit(i, "compiled", ENGINE "\n", 0, ENDED_BY_ITSELF);
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		until(call_over(&calls[i]));
+		assert_true(calls[i].result || i == BUILDS_PER_TENANT_MAX);
+		call_done(&calls[i]);
+	}
+	/* And has it again. */
+	build_open(&other, SPAN_EMPTY, world.native);
+	until(call_over(&other));
+	assert_true(other.result);
+	call_done(&other);
+}
+
+/* As the executor's own user: root in a container may lack the right. */
+static void
+limit_descriptors(rlim_t most)
+{
+	pid_t pid = fork();
+	struct rlimit limit;
+	int status = -1;
+
+	if (pid == 0) {
+		if (setgroups(0, NULL) != 0 ||
+		    setresgid(process_uid, process_uid, process_uid) != 0 ||
+		    setresuid(process_uid, process_uid, process_uid) != 0)
+			_exit(1);
+		if (prlimit(world.p.pid, RLIMIT_NOFILE, NULL, &limit) != 0)
+			_exit(2);
+		limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+		_exit(prlimit(world.p.pid, RLIMIT_NOFILE, &limit, NULL) == 0 ? 0 : 3);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* The executor has no descriptor left as its compilers end: who waits for one hears of it. */
+static void
+compilers_that_cannot_be_started(void **state)
+{
+	struct call calls[BUILDS_MAX];
+	char tenant[16];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		(void)snprintf(tenant, sizeof(tenant), "t%zu", i / BUILDS_PER_TENANT_MAX);
+		build_open_of(&calls[i], tenant, world.module, SPAN_EMPTY);
+	}
+	until(world.compile_starts == ES_COMPILES_MAX);
+	world_wait(100); /* the others wait by now */
+	limit_descriptors(3);
+	for (uint32_t i = 0; i < ES_COMPILES_MAX; i++)
+		fake_compile_exit(i, "", "not a module\n", 1U << 8, ENDED_BY_ITSELF);
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		until(call_over(&calls[i]));
+		assert_true(calls[i].failed);
+		assert_int_equal(
+		    calls[i].f.error, i < ES_COMPILES_MAX ? ERROR_TOOL_INVALID : ERROR_OVERLOADED);
+		call_done(&calls[i]);
+	}
+	assert_int_equal(world.compile_starts, ES_COMPILES_MAX);
+	limit_descriptors(RLIM_INFINITY);
 }
 
 static void
@@ -753,6 +876,50 @@ without_a_spawner(void **state)
 }
 
 static void
+spawner_anew(void)
+{
+	link_free(world.spawner);
+	for (size_t i = 0; i < ES_WORKERS_MAX; i++) {
+		link_free(world.workers[i].link);
+		world.workers[i] = (struct fake_worker){ .used = false };
+	}
+	memset(world.sandboxes, 0, sizeof(world.sandboxes));
+	world_wait(20);
+	world_spawner();
+	world_wait(20);
+}
+
+/* Idle ones of others have all that is left of the slots, and fewer live than may. */
+static void
+no_slot_is_free(void **state)
+{
+	struct es_exited m = { .ended = ENDED_KILLED, .wait_status = SIGKILL, .stuck = 1 };
+	struct call c;
+
+	(void)state;
+	spawner_anew();
+	for (uint32_t i = 0; i <= ES_WORKERS_MAX; i++) {
+		struct grant g = tool_grant();
+		char tenant[16];
+
+		(void)snprintf(tenant, sizeof(tenant), "t%u", i);
+		g.tenant = span_str(tenant);
+		call_once(&c, &g, "{}");
+		assert_true(c.result && c.ms < IDLE_S * 1000 / 4.0);
+		call_done(&c);
+		if (i >= ES_WORKERS_MAX - 2)
+			continue;
+		assert_true(world.workers[i].used);
+		link_free(world.workers[i].link);
+		world.workers[i].link = NULL;
+		m.slot = ES_SANDBOXES_MAX + i;
+		must(link_send(world.spawner, 0, ES_EXITED, &m));
+	}
+	assert_int_equal(world.kills, 1);
+	spawner_anew();
+}
+
+static void
 without_an_authority(void **state)
 {
 	struct grant g = tool_grant();
@@ -888,15 +1055,19 @@ main(void)
 		T(a_client_that_leaves),
 		T(a_turn_ends_when_its_call_has),
 		T(tenants_are_apart),
+		T(one_tenant_has_its_share_of_workers),
 		T(the_queue_is_bounded),
 		T(all_that_it_may_say),
 		T(the_grant_is_for_this_and_no_other),
 		T(a_version_is_built),
 		T(a_version_is_refused),
 		T(builds_are_bounded),
+		T(one_tenant_has_its_share_of_builds),
+		T(compilers_that_cannot_be_started),
 		T(the_store_says_no),
 		T(a_native_part_runs_in_a_sandbox),
 		T(without_a_spawner),
+		T(no_slot_is_free),
 		T(without_an_authority),
 		T(a_worker_full_of_modules),
 		T(many_calls),
