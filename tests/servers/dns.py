@@ -20,6 +20,8 @@ class Dns:
         self.names, self.asked = dict(names), []
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind((ADDRESS, 53))
+        self.sock.settimeout(0.2)
+        self.over = False
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self):
@@ -27,6 +29,8 @@ class Dns:
         return self
 
     def __exit__(self, *_):
+        self.over = True
+        self.thread.join()  # a socket that is waited on stays bound
         self.sock.close()
 
     def files(self, folder):
@@ -36,11 +40,11 @@ class Dns:
         return resolv, hosts
 
     def _serve(self):
-        while True:
+        while not self.over:
             try:
                 data, peer = self.sock.recvfrom(1500)
-            except OSError:
-                return
+            except TimeoutError:
+                continue
             try:
                 self.sock.sendto(self._answer(data), peer)
             except (OSError, ValueError, IndexError, struct.error):
