@@ -2,6 +2,7 @@
 """One real service for the tests of a module, and raw TLS beside the SDK."""
 
 import contextlib
+import os
 import pathlib
 import socket
 import ssl
@@ -9,6 +10,9 @@ import sys
 import tempfile
 
 import pytest
+
+# What takes minutes to show runs when it is asked for.
+collect_ignore = [] if os.environ.get("SALLYPORT_LONG") else ["test_credentials_long.py"]
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "servers"))
 
