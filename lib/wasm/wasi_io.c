@@ -22,6 +22,8 @@ static uint32_t vectors_read(
     struct wasi_ctx *ctx, struct wasi_memory m, uint64_t at, uint64_t count, uint64_t *ret_total);
 static uint32_t begin(struct wasi_ctx *ctx, struct wasi_memory m, const uint64_t *args,
     uint64_t rights, uint64_t result, struct wasi_fd **ret, struct transfer *t);
+static uint32_t begin_at(struct wasi_ctx *ctx, struct wasi_memory m, const uint64_t *args,
+    uint64_t rights, struct wasi_fd **ret, struct transfer *t);
 static void read_vectors(struct wasi_ctx *ctx, struct wasi_memory m, const struct wasi_fd *f,
     uint64_t count, struct transfer *t);
 static uint32_t write_vectors(struct wasi_ctx *ctx, struct wasi_memory m, const struct wasi_fd *f,
@@ -57,15 +59,10 @@ wasi_fd_pread(struct wasi_ctx *ctx, struct wasi_memory m, const uint64_t *args)
 {
 	struct transfer t = { 0 };
 	struct wasi_fd *f;
-	uint32_t err = begin(ctx, m, args, WASI_R_READ, args[4], &f, &t);
+	uint32_t err = begin_at(ctx, m, args, WASI_R_READ, &f, &t);
 
 	if (err != WASI_OK)
 		return err;
-	if (f->kind != FD_FILE)
-		return WASI_ESPIPE;
-	if (args[3] > INT64_MAX)
-		return WASI_EINVAL;
-	t.at = args[3];
 	read_vectors(ctx, m, f, args[2], &t);
 	guest_put_u32(guest_at(m, args[4], 4), (uint32_t)t.done);
 	return WASI_OK;
@@ -99,15 +96,10 @@ wasi_fd_pwrite(struct wasi_ctx *ctx, struct wasi_memory m, const uint64_t *args)
 {
 	struct transfer t = { 0 };
 	struct wasi_fd *f;
-	uint32_t err = begin(ctx, m, args, WASI_R_WRITE, args[4], &f, &t);
+	uint32_t err = begin_at(ctx, m, args, WASI_R_WRITE, &f, &t);
 
 	if (err != WASI_OK)
 		return err;
-	if (f->kind != FD_FILE)
-		return WASI_ESPIPE;
-	if (args[3] > INT64_MAX)
-		return WASI_EINVAL;
-	t.at = args[3];
 	err = write_vectors(ctx, m, f, args[2], &t);
 	if (err != WASI_OK)
 		return err;
@@ -153,6 +145,23 @@ vectors_read(
 	if (total > UINT32_MAX)
 		return WASI_EINVAL;
 	*ret_total = total;
+	return WASI_OK;
+}
+
+/* The same at an offset of the guest's, which only files have. */
+static uint32_t
+begin_at(struct wasi_ctx *ctx, struct wasi_memory m, const uint64_t *args, uint64_t rights,
+    struct wasi_fd **ret, struct transfer *t)
+{
+	uint32_t err = begin(ctx, m, args, rights, args[4], ret, t);
+
+	if (err != WASI_OK)
+		return err;
+	if ((*ret)->kind != FD_FILE)
+		return WASI_ESPIPE;
+	if (args[3] > INT64_MAX)
+		return WASI_EINVAL;
+	t->at = args[3];
 	return WASI_OK;
 }
 

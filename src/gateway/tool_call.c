@@ -18,12 +18,10 @@
 #include "routes.h"
 #include "tool_result.h"
 
-static void on_started(struct run *run, void *ctx);
-static void on_output(struct run *run, bool err, struct span text, void *ctx);
-static void on_done(struct run *run, void *ctx);
 static void on_failed(struct run *run, enum error error, uint32_t retry_after_ms, void *ctx);
 
-static const struct run_ops run_ops = { on_started, on_output, on_done, on_failed, turn_room };
+static const struct run_ops run_ops = { tool_run_started, tool_run_output, tool_run_done, on_failed,
+	turn_room };
 
 void
 tool_call_run(struct request *r)
@@ -107,26 +105,6 @@ tool_call_start(struct turn *t)
 	t->run.raw = true;
 	t->run.output_max = TOOL_OUTPUT_MAX + TOOL_STDERR_MAX;
 	turn_start_run(t);
-}
-
-static void
-on_started(struct run *run, void *ctx)
-{
-	(void)run, (void)ctx;
-}
-
-static void
-on_output(struct run *run, bool err, struct span text, void *ctx)
-{
-	(void)run, (void)err, (void)text, (void)ctx;
-}
-
-static void
-on_done(struct run *run, void *ctx)
-{
-	(void)run;
-	turn_run_ended(ctx);
-	turn_event(ctx, TURN_ANSWERED);
 }
 
 static void

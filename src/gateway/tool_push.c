@@ -17,12 +17,10 @@
 #include "request.h"
 #include "routes.h"
 
-static void on_started(struct run *run, void *ctx);
-static void on_output(struct run *run, bool err, struct span text, void *ctx);
-static void on_done(struct run *run, void *ctx);
 static void on_failed(struct run *run, enum error error, uint32_t retry_after_ms, void *ctx);
 
-static const struct run_ops run_ops = { on_started, on_output, on_done, on_failed, turn_room };
+static const struct run_ops run_ops = { tool_run_started, tool_run_output, tool_run_done, on_failed,
+	turn_room };
 
 enum { PART_OF_MANIFEST, PART_OF_MODULE, PART_OF_NATIVE, PARTS };
 static const struct multipart_part parts_taken[PARTS] = {
@@ -155,26 +153,6 @@ tool_push_start(struct turn *t)
 	t->run.ctx = t;
 	t->run.output_max = 0;
 	turn_start_run(t);
-}
-
-static void
-on_started(struct run *run, void *ctx)
-{
-	(void)run, (void)ctx;
-}
-
-static void
-on_output(struct run *run, bool err, struct span text, void *ctx)
-{
-	(void)run, (void)err, (void)text, (void)ctx;
-}
-
-static void
-on_done(struct run *run, void *ctx)
-{
-	(void)run;
-	turn_run_ended(ctx);
-	turn_event(ctx, TURN_ANSWERED);
 }
 
 static void

@@ -133,6 +133,10 @@ void loop_grant_model(struct turn *t);
 void loop_finish(struct turn *t);
 /* The authority refused a run: true if the model is told and the turn goes on. */
 bool step_refused(struct turn *t, enum error error);
+/* tools.c: of a run that is answered whole, at its end */
+void tool_run_started(struct run *run, void *ctx);
+void tool_run_output(struct run *run, bool err, struct span text, void *ctx);
+void tool_run_done(struct run *run, void *ctx);
 /* tool_push.c, tool_call.c: actions of KIND_PUSH and KIND_CALL */
 void tool_push_start(struct turn *t);
 void tool_push_finish(struct turn *t);
