@@ -16,6 +16,7 @@
 #define AS_SECRETS_MAX 256 /* names of secrets */
 #define AS_EPOCH_LEN 16
 #define AS_USAGE_BATCH_MAX 128 /* items of one batch */
+#define AS_USED_BATCH_MAX 256  /* keys of one batch */
 #define AS_USAGE_PAGE_MAX 128  /* rows of one page */
 
 enum as_type {
@@ -45,17 +46,50 @@ enum as_type {
 	AS_TOOL_REBUILT,  /* A: 1 descriptor; answered by DONE */
 	AS_TOOL_MARK,     /* A: which version is current, which others may call; DONE */
 	AS_TOOL_REMOVE,   /* A: a version, or all of them; DONE */
+	AS_USER_PUT,      /* A: a user's marks; creates tenant and user where missing; DONE */
+	AS_KEY_USED,      /* A: when keys were used last; DONE */
 };
+
+/* Bits of `roles`. */
+enum as_roles {
+	ROLE_USER = 1,
+	ROLE_SERVICE = 2,
+	ROLE_AUDITOR = 4,
+	ROLE_ADMIN = 8,
+	ROLE_OWNER = 16,
+	ROLES_ALL = 31,
+};
+enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
 
 struct as_user {
 	struct span tenant;
 	struct span user;
 	uint8_t subject_key[AS_SECRET_LEN];
+	uint8_t roles; /* enum as_roles */
+	uint8_t state; /* enum as_user_states; one that was erased is not sent */
+	uint8_t hold;  /* legal hold: nothing of this user is erased or aged out */
 };
 static const struct wire_field as_user_rows[] = {
 	WIRE_BYTES(struct as_user, tenant, 1, TENANT_MAX),
 	WIRE_BYTES(struct as_user, user, 1, USER_MAX),
 	WIRE_FIXED(struct as_user, subject_key),
+	WIRE_U8(struct as_user, roles, ROLES_ALL),
+	WIRE_U8(struct as_user, state, USER_ERASED),
+	WIRE_U8(struct as_user, hold, 1),
+};
+
+/* DONE brings the subject key. */
+struct as_user_put {
+	struct span tenant;
+	struct span user;
+	uint8_t roles, state, hold;
+};
+static const struct wire_field as_user_put_rows[] = {
+	WIRE_BYTES(struct as_user_put, tenant, 1, TENANT_MAX),
+	WIRE_BYTES(struct as_user_put, user, 1, USER_MAX),
+	WIRE_U8(struct as_user_put, roles, ROLES_ALL),
+	WIRE_U8(struct as_user_put, state, USER_DISABLED),
+	WIRE_U8(struct as_user_put, hold, 1),
 };
 
 struct as_key {
@@ -64,9 +98,12 @@ struct as_key {
 	struct span tenant;
 	struct span user;
 	struct span policy;
-	uint64_t created_s; /* Unix time */
-	uint64_t expires_s; /* 0: never */
-	uint64_t revoked_s; /* 0: not */
+	uint64_t created_s;           /* Unix time */
+	uint64_t expires_s;           /* 0: never */
+	uint64_t revoked_s;           /* 0: not */
+	struct span scopes;           /* empty: all that its policy allows */
+	uint64_t last_used_s;         /* 0: never; PUT: 0 */
+	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
 };
 static const struct wire_field as_key_rows[] = {
 	WIRE_FIXED(struct as_key, id),
@@ -77,6 +114,26 @@ static const struct wire_field as_key_rows[] = {
 	WIRE_U64(struct as_key, created_s),
 	WIRE_U64(struct as_key, expires_s),
 	WIRE_U64(struct as_key, revoked_s),
+	WIRE_BYTES(struct as_key, scopes, 0, SCOPES_MAX),
+	WIRE_U64(struct as_key, last_used_s),
+	WIRE_FIXED(struct as_key, replaces),
+};
+
+struct as_key_use {
+	uint8_t id[KEY_ID_LEN];
+	uint64_t used_s;
+};
+static const struct wire_field as_key_use_rows[] = {
+	WIRE_FIXED(struct as_key_use, id),
+	WIRE_U64(struct as_key_use, used_s),
+};
+static const struct wire_table as_key_use_table = WIRE_TABLE(struct as_key_use, as_key_use_rows);
+
+struct as_key_used {
+	struct wire_list keys; /* struct as_key_use; unknown ones are left out */
+};
+static const struct wire_field as_key_used_rows[] = {
+	WIRE_LIST(struct as_key_used, keys, 1, AS_USED_BATCH_MAX, &as_key_use_table),
 };
 
 struct as_loaded {
@@ -117,7 +174,7 @@ static const struct wire_field as_day_key_rows[] = {
 
 struct as_done {
 	uint16_t code;                      /* enum code: E_OK, E_EXISTS, E_NOTFOUND, E_SYS … */
-	uint8_t subject_key[AS_SECRET_LEN]; /* after KEY_PUT: the user's */
+	uint8_t subject_key[AS_SECRET_LEN]; /* after KEY_PUT and USER_PUT: the user's */
 };
 static const struct wire_field as_done_rows[] = {
 	WIRE_U16(struct as_done, code, 64),
@@ -420,6 +477,10 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_tool_mark, as_tool_mark_rows) },
 	[AS_TOOL_REMOVE] = { "tool-remove", WIRE_A_TO_B,
 	    WIRE_TABLE(struct as_tool_remove, as_tool_remove_rows) },
+	[AS_USER_PUT] = { "user-put", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_user_put, as_user_put_rows) },
+	[AS_KEY_USED] = { "key-used", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_key_used, as_key_used_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

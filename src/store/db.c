@@ -220,6 +220,25 @@ db_day_key(struct db *db, struct span day, uint64_t now_s, uint8_t out[AS_SECRET
 
 /* ---- users ---- */
 
+/* Names go into the place that a secret is sealed for: no NUL, nothing empty. */
+static bool
+name_ok(struct span s, size_t max)
+{
+	return s.len > 0 && s.len <= max && memchr(s.ptr, 0, s.len) == NULL;
+}
+
+static struct status
+column_u8(struct db *db, enum statement s, int at, uint8_t max, uint8_t *ret)
+{
+	uint64_t v;
+
+	TRY(sql_column_u64(db, s, at, &v));
+	if (v > max)
+		return fail(E_CORRUPT);
+	*ret = (uint8_t)v;
+	return OK;
+}
+
 static struct place
 subject_place(struct span tenant, struct span user)
 {
@@ -268,18 +287,37 @@ db_user_next(struct db *db, int64_t *cursor, struct as_user *ret)
 	ret->user = sql_column(db, SQL_USER_NEXT, 2);
 	at = subject_place(ret->tenant, ret->user);
 	TRY(unwrap(db->kek, &at, sql_column(db, SQL_USER_NEXT, 3), ret->subject_key));
+	TRY(column_u8(db, SQL_USER_NEXT, 4, ROLES_ALL, &ret->roles));
+	TRY(column_u8(db, SQL_USER_NEXT, 5, USER_ERASED, &ret->state));
+	TRY(column_u8(db, SQL_USER_NEXT, 6, 1, &ret->hold));
 	*cursor = (int64_t)id;
 	return OK;
 }
 
-/* ---- keys ---- */
-
-/* Names go into the place that a secret is sealed for: no NUL, nothing empty. */
-static bool
-name_ok(struct span s, size_t max)
+static struct status
+user_set(struct db *db, const struct as_user_put *m, uint8_t subject_key[AS_SECRET_LEN])
 {
-	return s.len > 0 && s.len <= max && memchr(s.ptr, 0, s.len) == NULL;
+	TRY(user_ensure(db, m->tenant, m->user, subject_key));
+	sql_text(db, SQL_USER_SET, 1, m->tenant);
+	sql_text(db, SQL_USER_SET, 2, m->user);
+	sql_int(db, SQL_USER_SET, 3, m->roles);
+	sql_int(db, SQL_USER_SET, 4, m->state);
+	sql_int(db, SQL_USER_SET, 5, m->hold);
+	return sql_run(db, SQL_USER_SET);
 }
+
+struct status
+db_user_put(struct db *db, const struct as_user_put *m, uint8_t ret_subject_key[AS_SECRET_LEN])
+{
+	if (!name_ok(m->tenant, TENANT_MAX) || !name_ok(m->user, USER_MAX))
+		return fail(E_SYNTAX);
+	if (m->roles > ROLES_ALL || m->state > USER_DISABLED || m->hold > 1)
+		return fail(E_RANGE);
+	TRY(db_begin(db));
+	return db_end(db, user_set(db, m, ret_subject_key));
+}
+
+/* ---- keys ---- */
 
 static struct status
 key_insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LEN])
@@ -299,6 +337,8 @@ key_insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRE
 	sql_int(db, SQL_KEY_ADD, 6, key->created_s);
 	sql_int(db, SQL_KEY_ADD, 7, key->expires_s);
 	sql_int(db, SQL_KEY_ADD, 8, key->revoked_s);
+	sql_blob(db, SQL_KEY_ADD, 9, key->scopes.len > 0 ? key->scopes : span_of("", 0));
+	sql_blob(db, SQL_KEY_ADD, 10, span_of(key->replaces, KEY_ID_LEN));
 	TRY(sql_run(db, SQL_KEY_ADD));
 	return sqlite3_last_insert_rowid(db->sql) <= DB_KEYS_MAX ? OK : fail(E_FULL);
 }
@@ -309,7 +349,8 @@ db_key_put(struct db *db, const struct as_key *key, uint8_t ret_subject_key[AS_S
 	if (!name_ok(key->tenant, TENANT_MAX) || !name_ok(key->user, USER_MAX) ||
 	    !name_ok(key->policy, POLICY_MAX))
 		return fail(E_SYNTAX);
-	if (key->created_s > INT64_MAX || key->expires_s > INT64_MAX || key->revoked_s > INT64_MAX)
+	if (key->scopes.len > SCOPES_MAX || key->created_s > INT64_MAX ||
+	    key->expires_s > INT64_MAX || key->revoked_s > INT64_MAX)
 		return fail(E_RANGE);
 	TRY(db_begin(db));
 	return db_end(db, key_insert(db, key, ret_subject_key));
@@ -342,6 +383,26 @@ db_key_revoke(struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s)
 	return sqlite3_changes(db->sql) > 0 ? OK : fail(E_NOTFOUND);
 }
 
+static struct status
+keys_used(struct db *db, const struct as_key_used *m)
+{
+	const struct as_key_use *uses = m->keys.items;
+
+	for (uint32_t i = 0; i < m->keys.count; i++) {
+		sql_blob(db, SQL_KEY_USED, 1, span_of(uses[i].id, KEY_ID_LEN));
+		sql_int(db, SQL_KEY_USED, 2, uses[i].used_s);
+		TRY(sql_run(db, SQL_KEY_USED));
+	}
+	return OK;
+}
+
+struct status
+db_keys_used(struct db *db, const struct as_key_used *m)
+{
+	TRY(db_begin(db));
+	return db_end(db, keys_used(db, m));
+}
+
 struct status
 db_key_next(struct db *db, int64_t *cursor, struct as_key *ret)
 {
@@ -359,6 +420,9 @@ db_key_next(struct db *db, int64_t *cursor, struct as_key *ret)
 	TRY(sql_column_u64(db, SQL_KEY_NEXT, 6, &ret->created_s));
 	TRY(sql_column_u64(db, SQL_KEY_NEXT, 7, &ret->expires_s));
 	TRY(sql_column_u64(db, SQL_KEY_NEXT, 8, &ret->revoked_s));
+	ret->scopes = sql_column(db, SQL_KEY_NEXT, 9);
+	TRY(sql_column_u64(db, SQL_KEY_NEXT, 10, &ret->last_used_s));
+	TRY(sql_column_fixed(db, SQL_KEY_NEXT, 11, ret->replaces, sizeof(ret->replaces)));
 	*cursor = (int64_t)n;
 	return OK;
 }

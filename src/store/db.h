@@ -11,7 +11,7 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 4
+#define DB_SCHEMA_VERSION 5
 #define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000 /* rows */
@@ -46,6 +46,11 @@ void db_day_of(uint64_t now_s, uint8_t out[AS_DAY_LEN]);
 /* Creates tenant, user and policy name where missing. E_EXISTS: the id is taken; E_FULL. */
 MUST_USE struct status db_key_put(
     struct db *db, const struct as_key *key, uint8_t ret_subject_key[AS_SECRET_LEN]);
+/* Marks of a user; creates tenant and user where missing. E_NOTFOUND: erased. */
+MUST_USE struct status db_user_put(
+    struct db *db, const struct as_user_put *m, uint8_t ret_subject_key[AS_SECRET_LEN]);
+/* Later than before, or nothing changes; unknown keys are left out. */
+MUST_USE struct status db_keys_used(struct db *db, const struct as_key_used *m);
 /* The first time counts. E_NOTFOUND. */
 MUST_USE struct status db_key_revoke(
     struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s);

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "db.h"
+#include "keyring.h"
 
 #define DB_FILE "store.db"
 #define DB_VFS "sallyport"
@@ -19,10 +20,12 @@ enum statement {
 	SQL_POLICY_ADD,
 	SQL_USER_FIND,
 	SQL_USER_ADD,
+	SQL_USER_SET,
 	SQL_USER_NEXT,
 	SQL_KEY_FIND,
 	SQL_KEY_ADD,
 	SQL_KEY_REVOKE,
+	SQL_KEY_USED,
 	SQL_KEY_NEXT,
 	SQL_SECRET_FIND,
 	SQL_SECRET_ADD,
@@ -112,11 +115,6 @@ MUST_USE struct status migrate_rewrap(
     sqlite3 *sql, const struct secret *old_kek, const struct secret *kek);
 
 /* wrap.c: a secret of AS_SECRET_LEN bytes, sealed for its place: table, row, column. */
-struct place {
-	const char *table;
-	struct span row[2];
-	const char *column;
-};
 MUST_USE struct status wrap(
     const struct secret *kek, const struct place *at, const uint8_t *plain, struct buf *out);
 MUST_USE struct status unwrap(

@@ -75,6 +75,16 @@ static const char tables_4[] =
     "ALTER TABLE usage ADD COLUMN reasoning_out INTEGER NOT NULL DEFAULT 0;"
     "UPDATE schema_version SET version = 4;";
 
+/* Version 5: keys of data, marks of users, and what a key may. */
+static const char tables_5[] =
+    "ALTER TABLE users ADD COLUMN roles INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE users ADD COLUMN state INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE users ADD COLUMN hold INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN scopes BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE keys ADD COLUMN last_used_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN replaces BLOB NOT NULL DEFAULT x'000000000000000000000000';"
+    "UPDATE schema_version SET version = 5;";
+
 static struct status
 version_read(sqlite3 *sql, int64_t *ret)
 {
@@ -123,7 +133,9 @@ upgrade(sqlite3 *sql, int64_t version, const struct secret *kek, const struct se
 		TRY(run(sql, tables_2));
 	if (version < 3)
 		TRY(run(sql, tables_3));
-	return run(sql, tables_4);
+	if (version < 4)
+		TRY(run(sql, tables_4));
+	return run(sql, tables_5);
 }
 
 struct status

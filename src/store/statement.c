@@ -20,20 +20,26 @@ static const char *const texts[SQL_COUNT] = {
 	    " WHERE tenants.name = ?1 AND users.name = ?2",
 	[SQL_USER_ADD] = "INSERT INTO users (tenant, name, subject_key)"
 			 " SELECT id, ?2, ?3 FROM tenants WHERE name = ?1",
-	[SQL_USER_NEXT] = "SELECT users.id, tenants.name, users.name, users.subject_key"
+	[SQL_USER_SET] = "UPDATE users SET roles = ?3, state = ?4, hold = ?5 WHERE name = ?2"
+			 " AND tenant = (SELECT id FROM tenants WHERE name = ?1)",
+	[SQL_USER_NEXT] = "SELECT users.id, tenants.name, users.name, users.subject_key,"
+			  " users.roles, users.state, users.hold"
 			  " FROM users JOIN tenants ON tenants.id = users.tenant"
 			  " WHERE users.id > ?1 ORDER BY users.id LIMIT 1",
 	[SQL_KEY_FIND] = "SELECT hash FROM keys WHERE id = ?1",
-	[SQL_KEY_ADD] = "INSERT INTO keys (id, hash, user, policy, created_s, expires_s, revoked_s)"
-			" SELECT ?1, ?2, users.id, policies.id, ?6, ?7, ?8"
+	[SQL_KEY_ADD] = "INSERT INTO keys (id, hash, user, policy, created_s, expires_s, revoked_s,"
+			" scopes, last_used_s, replaces)"
+			" SELECT ?1, ?2, users.id, policies.id, ?6, ?7, ?8, ?9, 0, ?10"
 			" FROM users JOIN tenants ON tenants.id = users.tenant JOIN policies"
 			" WHERE tenants.name = ?3 AND users.name = ?4 AND policies.name = ?5",
 	[SQL_KEY_REVOKE] =
 	    "UPDATE keys SET revoked_s = CASE revoked_s WHEN 0 THEN ?2 ELSE revoked_s END"
 	    " WHERE id = ?1",
+	[SQL_KEY_USED] = "UPDATE keys SET last_used_s = ?2 WHERE id = ?1 AND last_used_s < ?2",
 	[SQL_KEY_NEXT] =
 	    "SELECT keys.n, keys.id, keys.hash, tenants.name, users.name, policies.name,"
-	    " keys.created_s, keys.expires_s, keys.revoked_s"
+	    " keys.created_s, keys.expires_s, keys.revoked_s, keys.scopes,"
+	    " keys.last_used_s, keys.replaces"
 	    " FROM keys JOIN users ON users.id = keys.user"
 	    " JOIN tenants ON tenants.id = users.tenant"
 	    " JOIN policies ON policies.id = keys.policy"

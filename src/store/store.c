@@ -56,6 +56,8 @@ static struct {
 static void on_load(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_key_put(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_key_revoke(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_user_put(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_key_used(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_day(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 
@@ -69,6 +71,8 @@ static const struct link_rule rules[] = {
 	{ AS_LOAD, 0, on_load },
 	{ AS_KEY_PUT, 0, on_key_put },
 	{ AS_KEY_REVOKE, 0, on_key_revoke },
+	{ AS_USER_PUT, 0, on_user_put },
+	{ AS_KEY_USED, 0, on_key_used },
 	{ AS_DAY, 0, on_day },
 	{ AS_SECRET_PUT, 0, requests_on_secret_put },
 	{ AS_SECRET_GET, 0, requests_on_secret_get },
@@ -349,6 +353,28 @@ on_key_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct as_key_revoke *m = msg;
 	struct status st = db_key_revoke(self.db, m->id, m->revoked_s);
+
+	(void)l;
+	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
+	send_done(ctx, id, st, NULL);
+}
+
+static void
+on_user_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	uint8_t subject_key[AS_SECRET_LEN] = { 0 };
+	struct status st = db_user_put(self.db, msg, subject_key);
+
+	(void)l;
+	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
+	send_done(ctx, id, st, subject_key);
+	explicit_bzero(subject_key, sizeof(subject_key));
+}
+
+static void
+on_key_used(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct status st = db_keys_used(self.db, msg);
 
 	(void)l;
 	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);

@@ -42,6 +42,52 @@ round_trip(void **arg)
 	db_close(db);
 }
 
+/* Marks of users, what a key may, when it was used. */
+static void
+marks(void **arg)
+{
+	struct as_user_put m = { .tenant = SPAN_LIT("tenant0"),
+		.user = SPAN_LIT("user0"),
+		.roles = ROLE_OWNER | ROLE_USER,
+		.state = USER_DISABLED,
+		.hold = 1 };
+	struct as_key_use uses[2] = { { "0aaaaaaaaaaa", 50 }, { "xxxxxxxxxxxx", 60 } };
+	struct as_key_used used = { .keys = { uses, 2 } };
+	uint8_t subject[AS_SECRET_LEN], again[AS_SECRET_LEN];
+	struct db *db = open_ok();
+	char names[3][24];
+	struct as_key k = key_of(0, names);
+	struct as_user u;
+	int64_t cursor = 0;
+
+	(void)arg;
+	k.scopes = SPAN_LIT("models=a");
+	memcpy(k.replaces, "0zzzzzzzzzzz", KEY_ID_LEN);
+	assert_is_ok(db_key_put(db, &k, subject));
+	assert_is_ok(db_user_next(db, &cursor, &u));
+	assert_true(u.roles == ROLE_USER && u.state == USER_ACTIVE && u.hold == 0);
+	assert_is_ok(db_user_put(db, &m, again));
+	assert_memory_equal(subject, again, sizeof(again));
+	m.user = SPAN_LIT("other");
+	m.roles = 32;
+	assert_int_equal(db_user_put(db, &m, again).code, E_RANGE);
+	m.roles = 0;
+	assert_is_ok(db_user_put(db, &m, again));
+	assert_is_ok(db_keys_used(db, &used));
+	uses[0].used_s = 40; /* came late */
+	assert_is_ok(db_keys_used(db, &used));
+	db_close(db);
+	db = open_ok();
+	cursor = 0;
+	assert_is_ok(db_user_next(db, &cursor, &u));
+	assert_true(u.roles == (ROLE_OWNER | ROLE_USER) && u.state == USER_DISABLED && u.hold == 1);
+	cursor = 0;
+	assert_is_ok(db_key_next(db, &cursor, &k));
+	assert_true(span_eq_str(k.scopes, "models=a") && k.last_used_s == 50);
+	assert_memory_equal(k.replaces, "0zzzzzzzzzzz", KEY_ID_LEN);
+	db_close(db);
+}
+
 static void
 bad_rows_refused(void **arg)
 {
@@ -467,6 +513,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(round_trip, fresh),
+		cmocka_unit_test_setup(marks, fresh),
 		cmocka_unit_test_setup(bad_rows_refused, fresh),
 		cmocka_unit_test_setup(days, fresh),
 		cmocka_unit_test_setup(only_sealed_at_rest, fresh),

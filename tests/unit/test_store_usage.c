@@ -174,6 +174,10 @@ set_version(const char *sql_text)
 	"ALTER TABLE usage DROP COLUMN cached_in;"        \
 	"ALTER TABLE usage DROP COLUMN cache_written_in;" \
 	"ALTER TABLE usage DROP COLUMN reasoning_out;"
+#define WITHOUT_MARKS                                                               \
+	"ALTER TABLE users DROP COLUMN roles; ALTER TABLE users DROP COLUMN state;" \
+	"ALTER TABLE users DROP COLUMN hold; ALTER TABLE keys DROP COLUMN scopes;"  \
+	"ALTER TABLE keys DROP COLUMN last_used_s; ALTER TABLE keys DROP COLUMN replaces;"
 #define WITHOUT_TOOLS                                       \
 	"DROP TABLE tool_chunks; DROP TABLE tool_versions;" \
 	"DROP TABLE tools; DROP TABLE tool_sum;"
@@ -183,8 +187,9 @@ static void
 migrates_from_versions_2_and_3(void **arg)
 {
 	static const char *const versions[] = {
-		WITHOUT_DETAILS "UPDATE schema_version SET version = 3;",
-		WITHOUT_DETAILS WITHOUT_TOOLS "UPDATE schema_version SET version = 2;",
+		WITHOUT_MARKS WITHOUT_DETAILS "UPDATE schema_version SET version = 3;",
+		WITHOUT_MARKS WITHOUT_DETAILS WITHOUT_TOOLS
+		"UPDATE schema_version SET version = 2;",
 	};
 
 	for (size_t i = 0; i < COUNT(versions); i++) {
