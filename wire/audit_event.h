@@ -37,10 +37,21 @@ enum audit_event {
 	EVENT_SECRET_ACCESSED,
 	EVENT_SECRET_SET,
 	EVENT_SECRET_REMOVED,
-	EVENT_TOOL_STORED,  /* a new version of a user's tool */
-	EVENT_TOOL_CHANGED, /* current, allowed, not allowed any more, removed */
-	EVENT_SECRET_LEASE, /* renewed, revoked */
-	EVENT_SECRET_LOGIN, /* of the broker, to a source of secrets */
+	EVENT_TOOL_STORED,      /* a new version of a user's tool */
+	EVENT_TOOL_CHANGED,     /* current, allowed, not allowed any more, removed */
+	EVENT_SECRET_LEASE,     /* renewed, revoked */
+	EVENT_SECRET_LOGIN,     /* of the broker, to a source of secrets */
+	EVENT_CONTENT_ACCESSED, /* what is kept for a user was read or changed */
+	EVENT_IDENTITY_CHANGED, /* users, roles, holds, policies of keys */
+	EVENT_SESSION_CREATED,
+	EVENT_SESSION_REVOKED,
+	EVENT_ERASED,            /* a person's keys are destroyed */
+	EVENT_EXPORTED,          /* a person's data, to who asked */
+	EVENT_KEYS_ROTATED,      /* of encryption or of signing */
+	EVENT_STORE_ROLLED_BACK, /* the database is older than the one before */
+	EVENT_APPROVAL,   /* an act that needs two people: asked for, approved, refused, lapsed */
+	EVENT_RETENTION,  /* what was deleted for its age */
+	EVENT_KEY_LEAKED, /* a key of ours stood in a request's body */
 	EVENT_COUNT,
 };
 
@@ -134,6 +145,34 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	    { { "tool_name", AUDIT_V_STR }, { "tool_version", AUDIT_V_U64 },
 		{ "tool_sha256", AUDIT_V_STR }, { "change", AUDIT_V_STR },
 		{ "by_uid", AUDIT_V_U64 } } },
+	[EVENT_CONTENT_ACCESSED] = { "ContentAccessed", "content.access",
+	    { { "operation", AUDIT_V_STR }, { "kind", AUDIT_V_STR }, { "size_bytes", AUDIT_V_U64 },
+		{ "sha256", AUDIT_V_STR }, { "items", AUDIT_V_U64 },
+		{ "error_type", AUDIT_V_STR } } },
+	[EVENT_IDENTITY_CHANGED] = { "IdentityChanged", "identity.change",
+	    { { "change", AUDIT_V_STR }, { "target", AUDIT_V_STR }, { "value", AUDIT_V_STR },
+		{ "by_uid", AUDIT_V_U64 } } },
+	[EVENT_SESSION_CREATED] = { "SessionCreated", "session.create",
+	    { { "session", AUDIT_V_STR }, { "method", AUDIT_V_STR },
+		{ "lifetime_s", AUDIT_V_U64 } } },
+	[EVENT_SESSION_REVOKED] = { "SessionRevoked", "session.revoke",
+	    { { "session", AUDIT_V_STR }, { "by_uid", AUDIT_V_U64 } } },
+	[EVENT_ERASED] = { "Erased", "subject.erase",
+	    { { "target", AUDIT_V_STR }, { "rows", AUDIT_V_U64 }, { "by_uid", AUDIT_V_U64 } } },
+	[EVENT_EXPORTED] = { "Exported", "subject.export",
+	    { { "target", AUDIT_V_STR }, { "size_bytes", AUDIT_V_U64 },
+		{ "by_uid", AUDIT_V_U64 } } },
+	[EVENT_KEYS_ROTATED] = { "KeysRotated", "keys.rotate",
+	    { { "what", AUDIT_V_STR }, { "version", AUDIT_V_U64 }, { "why", AUDIT_V_STR },
+		{ "by_uid", AUDIT_V_U64 } } },
+	[EVENT_STORE_ROLLED_BACK] = { "StoreRolledBack", "store.rollback",
+	    { { "generation", AUDIT_V_U64 }, { "expected", AUDIT_V_U64 } } },
+	[EVENT_APPROVAL] = { "Approval", "approval",
+	    { { "approval", AUDIT_V_STR }, { "operation", AUDIT_V_STR },
+		{ "state", AUDIT_V_STR } } },
+	[EVENT_RETENTION] = { "RetentionApplied", "retention.apply",
+	    { { "kind", AUDIT_V_STR }, { "rows", AUDIT_V_U64 }, { "days", AUDIT_V_U64 } } },
+	[EVENT_KEY_LEAKED] = { "KeyLeaked", "key.leak", { { "key_id", AUDIT_V_STR } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

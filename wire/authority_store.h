@@ -8,7 +8,10 @@
  * only changes travel. Every change is durable before DONE.
  */
 #include <link/wire.h>
+#include <wire/errors.h>
+#include <wire/grant.h>
 #include <wire/limits.h>
+#include <wire/role.h>
 #include <wire/tool.h>
 
 #define AS_SECRET_LEN 32
@@ -48,17 +51,12 @@ enum as_type {
 	AS_TOOL_REMOVE,   /* A: a version, or all of them; DONE */
 	AS_USER_PUT,      /* A: a user's marks; creates tenant and user where missing; DONE */
 	AS_KEY_USED,      /* A: when keys were used last; DONE */
+	AS_GRANT,         /* A: an operation on content, for a gateway to bring */
+	AS_CONTENT_DONE,  /* B: how a granted operation ended, before the gateway hears it */
+	AS_TURN_END,      /* A: forget the turn's grants, end its operations */
+	AS_TURN_ENDED,    /* B: same id */
 };
 
-/* Bits of `roles`. */
-enum as_roles {
-	ROLE_USER = 1,
-	ROLE_SERVICE = 2,
-	ROLE_AUDITOR = 4,
-	ROLE_ADMIN = 8,
-	ROLE_OWNER = 16,
-	ROLES_ALL = 31,
-};
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
 
 struct as_user {
@@ -439,6 +437,22 @@ static const struct wire_field as_tool_remove_rows[] = {
 	WIRE_U8(struct as_tool_remove, all, 1),
 };
 
+/* For every grant of content that was used, one way or the other. */
+struct as_content_done {
+	uint8_t grant[GRANT_LEN];
+	uint64_t turn;
+	uint16_t error;      /* enum error; ERROR_NONE: it was done, and is durable */
+	uint64_t size_bytes; /* of what was read or written, in plain */
+	uint32_t items;      /* of those: objects and items */
+};
+static const struct wire_field as_content_done_rows[] = {
+	WIRE_FIXED(struct as_content_done, grant),
+	WIRE_U64(struct as_content_done, turn),
+	WIRE_U16(struct as_content_done, error, ERROR_COUNT - 1),
+	WIRE_U64(struct as_content_done, size_bytes),
+	WIRE_U32(struct as_content_done, items, UINT32_MAX),
+};
+
 static const struct wire_msg as_msgs[] = {
 	[AS_LOAD] = { "load", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_USER] = { "user", WIRE_B_TO_A, WIRE_TABLE(struct as_user, as_user_rows) },
@@ -481,6 +495,11 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_user_put, as_user_put_rows) },
 	[AS_KEY_USED] = { "key-used", WIRE_A_TO_B,
 	    WIRE_TABLE(struct as_key_used, as_key_used_rows) },
+	[AS_GRANT] = { "grant", WIRE_A_TO_B, WIRE_TABLE(struct grant, grant_rows) },
+	[AS_CONTENT_DONE] = { "content-done", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_content_done, as_content_done_rows) },
+	[AS_TURN_END] = { "turn-end", WIRE_A_TO_B, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
+	[AS_TURN_ENDED] = { "turn-ended", WIRE_B_TO_A, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

@@ -24,6 +24,9 @@ enum ga_endpoint {
 	ENDPOINT_TOOL_REMOVE,
 	ENDPOINT_TOOL_CURRENT, /* choose the version that calls get */
 	ENDPOINT_TOOL_CALL,
+	ENDPOINT_CONVERSATIONS, /* and their items: which operation, `content_op` says */
+	ENDPOINT_STORED_RESPONSES,
+	ENDPOINT_FILES,
 	ENDPOINT_OTHER,
 	ENDPOINT_COUNT,
 };
@@ -49,6 +52,9 @@ static const struct endpoint_row endpoint_rows[ENDPOINT_COUNT] = {
 	[ENDPOINT_TOOL_REMOVE] = { "tools", false, false },
 	[ENDPOINT_TOOL_CURRENT] = { "tools", false, false },
 	[ENDPOINT_TOOL_CALL] = { "tool_call", false, false },
+	[ENDPOINT_CONVERSATIONS] = { "conversations", false, false },
+	[ENDPOINT_STORED_RESPONSES] = { "stored_responses", false, false },
+	[ENDPOINT_FILES] = { "files", false, false },
 	[ENDPOINT_OTHER] = { "other", false, false },
 };
 

@@ -43,9 +43,15 @@ enum error {
 	ERROR_TURN_LIMIT,  /* steps, time or bytes of a turn */
 	ERROR_GRANT,       /* no fresh, matching, unused grant */
 	ERROR_TOOL_NOT_FOUND,
-	ERROR_TOOL_INVALID, /* manifest, module or native part; the reason goes with it */
-	ERROR_TOOL_SANDBOX, /* the part for the chosen sandbox is missing */
-	ERROR_TOOL_COUNT,   /* too many tools, or versions of one */
+	ERROR_TOOL_INVALID,      /* manifest, module or native part; the reason goes with it */
+	ERROR_TOOL_SANDBOX,      /* the part for the chosen sandbox is missing */
+	ERROR_TOOL_COUNT,        /* too many tools, or versions of one */
+	ERROR_CONTENT_NOT_FOUND, /* also: another user's, or erased */
+	ERROR_CONTENT_FULL,      /* a quota of what is kept for a user */
+	ERROR_CONTENT_EXISTS,
+	ERROR_LEAKED_KEY,            /* a key of ours stands in the body */
+	ERROR_ROLE,                  /* the role of this user does not allow that */
+	ERROR_CREDENTIAL_IN_CONTENT, /* something that a person should not have pasted */
 	ERROR_COUNT,
 };
 
@@ -127,6 +133,18 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The tool lacks the part that its sandbox runs." },
 	[ERROR_TOOL_COUNT] = { 409, 0, "invalid_request_error", "too_many_tools",
 	    "There is no room for another tool or version." },
+	[ERROR_CONTENT_NOT_FOUND] = { 404, 0, "invalid_request_error", "not_found",
+	    "There is no such object." },
+	[ERROR_CONTENT_FULL] = { 409, 0, "invalid_request_error", "storage_full",
+	    "There is no room for more of what is kept for this user." },
+	[ERROR_CONTENT_EXISTS] = { 409, 0, "invalid_request_error", "exists",
+	    "There is such an object already." },
+	[ERROR_LEAKED_KEY] = { 400, 0, "invalid_request_error", "key_in_body",
+	    "The body holds an API key of this service. Nothing was done; have that key revoked." },
+	[ERROR_ROLE] = { 403, 0, "permission_error", "role",
+	    "The role of this user does not allow that." },
+	[ERROR_CREDENTIAL_IN_CONTENT] = { 400, 0, "invalid_request_error", "credential_in_body",
+	    "The body holds a credential, and the policy of this key does not take such content." },
 };
 
 #endif

@@ -8,6 +8,7 @@
  * settlement; it dies with the gateway's link.
  */
 #include <link/wire.h>
+#include <wire/content.h>
 #include <wire/endpoint.h>
 #include <wire/errors.h>
 #include <wire/limits.h>
@@ -25,13 +26,17 @@ enum ga_type {
 	GA_FAILURES,  /* A: credentials that failed their checksum, counted per source */
 	GA_REVOKE,    /* B: end this turn now */
 	GA_REVOKED,   /* A: same id: it is over */
+	GA_ADMIN,     /* A: an act of administration: /admin/v1/… */
+	GA_ADMINED,   /* B: same id: it is durable, or why it was not done */
+	GA_TOKEN,     /* A: exchange a credential for a session token */
+	GA_TOKENED,   /* B: same id */
 };
 
 /* In one answer: what is offered, or a page of a list; their manifests fit a message. */
 #define GA_TOOLS_MAX 64
 #define GA_TOOLS_BYTES_MAX (768U << 10)
 
-enum ga_step_kind { STEP_RUN = 1, STEP_MODEL, STEP_TOOL };
+enum ga_step_kind { STEP_RUN = 1, STEP_MODEL, STEP_TOOL, STEP_CONTENT };
 enum ga_tools { TOOL_CODE_INTERPRETER = 1 }; /* bits */
 
 struct ga_check {
@@ -73,6 +78,14 @@ struct ga_admit {
 	uint8_t tool_parts;         /* TOOL_PUSH: enum tool_parts */
 	uint64_t catalog; /* the state of the key's tools that the body was made with, or the
 			     arguments checked with; 0: not known yet */
+	/*
+	 * Endpoints of content: what is to be done, and `body_len` and `digest` are of the encoded
+	 * struct content_request. A model call that goes on from what is kept: LOAD; the turn
+	 * begins with that, and asks for its model call by STEP_MODEL when it has its body.
+	 */
+	uint8_t content_op;     /* enum content_op; 0: none */
+	uint8_t content_kind;   /* enum content_kind */
+	struct span content_id; /* of the object; CREATE: the new one's */
 };
 static const struct wire_field ga_admit_rows[] = {
 	WIRE_FIXED(struct ga_admit, request_id),
@@ -92,6 +105,9 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_U32(struct ga_admit, tool_version, UINT32_MAX),
 	WIRE_U8(struct ga_admit, tool_parts, TOOL_PARTS_ALL),
 	WIRE_U64(struct ga_admit, catalog),
+	WIRE_U8(struct ga_admit, content_op, CONTENT_OP_COUNT - 1),
+	WIRE_U8(struct ga_admit, content_kind, CONTENT_KIND_COUNT - 1),
+	WIRE_BYTES(struct ga_admit, content_id, 0, CONTENT_ID_MAX),
 };
 
 /* A version of a tool, as its owner and those who may call it see it. */
@@ -126,7 +142,7 @@ struct ga_admitted {
 	uint8_t attach; /* enum ga_tools that the policy attaches and the request lacks: nothing
 			   was admitted or recorded; send ADMIT again with them in the body */
 	uint64_t turn;  /* 0 when the request ended here (models list, any error) */
-	uint8_t grant[GRANT_LEN]; /* for broker (chat) or executor (execute) */
+	uint8_t grant[GRANT_LEN]; /* for broker (chat), executor (execute) or store (content) */
 	uint32_t limit;           /* x-ratelimit-limit-requests */
 	uint32_t remaining;
 	uint32_t reset_ms;
@@ -172,10 +188,13 @@ struct ga_step {
 	uint8_t digest[DIGEST_LEN];
 	struct span tool_name; /* TOOL */
 	uint32_t tool_version; /* TOOL: that was offered */
+	uint8_t content_op;    /* CONTENT: SAVE */
+	uint8_t content_kind;
+	struct span content_id;
 };
 static const struct wire_field ga_step_rows[] = {
 	WIRE_U64(struct ga_step, turn),
-	WIRE_U8(struct ga_step, kind, STEP_TOOL),
+	WIRE_U8(struct ga_step, kind, STEP_CONTENT),
 	WIRE_BYTES(struct ga_step, language, 0, LANGUAGE_MAX),
 	WIRE_U32(struct ga_step, size_bytes, BODY_MAX),
 	WIRE_U32(struct ga_step, body_len, RUN_BLOB_MAX),
@@ -183,6 +202,9 @@ static const struct wire_field ga_step_rows[] = {
 	WIRE_FIXED(struct ga_step, digest),
 	WIRE_BYTES(struct ga_step, tool_name, 0, TOOL_MAX),
 	WIRE_U32(struct ga_step, tool_version, UINT32_MAX),
+	WIRE_U8(struct ga_step, content_op, CONTENT_OP_COUNT - 1),
+	WIRE_U8(struct ga_step, content_kind, CONTENT_KIND_COUNT - 1),
+	WIRE_BYTES(struct ga_step, content_id, 0, CONTENT_ID_MAX),
 };
 
 struct ga_granted {
@@ -243,6 +265,75 @@ static const struct wire_field ga_revoke_rows[] = {
 	WIRE_U16(struct ga_revoke, error, ERROR_COUNT - 1),
 };
 
+/*
+ * An act of administration, as the client sent it; its route, role, schema and record are the
+ * authority's. The gateway has checked that it is HTTP and, with a body, strict JSON.
+ */
+struct ga_admin {
+	uint8_t request_id[REQUEST_ID_LEN];
+	uint8_t source[SOURCE_LEN];
+	struct span credential;
+	struct span method;
+	struct span path;
+	struct span query;
+	struct span body;
+};
+static const struct wire_field ga_admin_rows[] = {
+	WIRE_FIXED(struct ga_admin, request_id),
+	WIRE_FIXED(struct ga_admin, source),
+	WIRE_BYTES(struct ga_admin, credential, 0, CREDENTIAL_MAX),
+	WIRE_BYTES(struct ga_admin, method, 1, 16),
+	WIRE_BYTES(struct ga_admin, path, 1, ADMIN_PATH_MAX),
+	WIRE_BYTES(struct ga_admin, query, 0, ADMIN_PATH_MAX),
+	WIRE_BYTES(struct ga_admin, body, 0, ADMIN_REQUEST_MAX),
+};
+
+struct ga_admined {
+	uint16_t error;   /* ERROR_NONE: `status` and `body` are the answer */
+	uint16_t status;  /* HTTP */
+	struct span body; /* JSON; may hold a fresh key: wiped behind the answer */
+	uint32_t retry_after_ms;
+};
+static const struct wire_field ga_admined_rows[] = {
+	WIRE_U16(struct ga_admined, error, ERROR_COUNT - 1),
+	WIRE_U16(struct ga_admined, status, 999),
+	WIRE_BYTES(struct ga_admined, body, 0, ADMIN_ANSWER_MAX),
+	WIRE_U32(struct ga_admined, retry_after_ms, UINT32_MAX),
+};
+
+/* RFC 8693: `credential` is the subject token. */
+struct ga_token {
+	uint8_t request_id[REQUEST_ID_LEN];
+	uint8_t source[SOURCE_LEN];
+	struct span credential;
+	struct span scope;   /* words; empty: all that the credential has */
+	uint32_t lifetime_s; /* 0: the longest */
+};
+static const struct wire_field ga_token_rows[] = {
+	WIRE_FIXED(struct ga_token, request_id),
+	WIRE_FIXED(struct ga_token, source),
+	WIRE_BYTES(struct ga_token, credential, 0, CREDENTIAL_MAX),
+	WIRE_BYTES(struct ga_token, scope, 0, SCOPE_MAX),
+	WIRE_U32(struct ga_token, lifetime_s, UINT32_MAX),
+};
+
+struct ga_tokened {
+	uint16_t error;
+	uint8_t scope_bad; /* with ERROR_INVALID_FIELD: RFC 6749's invalid_scope */
+	struct span token;
+	struct span scope;  /* that it has */
+	uint32_t expires_s; /* from now */
+	uint32_t retry_after_ms;
+};
+static const struct wire_field ga_tokened_rows[] = {
+	WIRE_U16(struct ga_tokened, error, ERROR_COUNT - 1),
+	WIRE_U8(struct ga_tokened, scope_bad, 1),
+	WIRE_BYTES(struct ga_tokened, token, 0, CREDENTIAL_MAX),
+	WIRE_BYTES(struct ga_tokened, scope, 0, SCOPE_MAX),
+	WIRE_U32(struct ga_tokened, expires_s, UINT32_MAX),
+	WIRE_U32(struct ga_tokened, retry_after_ms, UINT32_MAX),
+};
+
 static const struct wire_msg ga_msgs[] = {
 	[GA_CHECK] = { "check", WIRE_A_TO_B, WIRE_TABLE(struct ga_check, ga_check_rows) },
 	[GA_CHECKED] = { "checked", WIRE_B_TO_A, WIRE_TABLE(struct ga_checked, ga_checked_rows) },
@@ -257,6 +348,10 @@ static const struct wire_msg ga_msgs[] = {
 	    WIRE_TABLE(struct ga_failures, ga_failures_rows) },
 	[GA_REVOKE] = { "revoke", WIRE_B_TO_A, WIRE_TABLE(struct ga_revoke, ga_revoke_rows) },
 	[GA_REVOKED] = { "revoked", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[GA_ADMIN] = { "admin", WIRE_A_TO_B, WIRE_TABLE(struct ga_admin, ga_admin_rows) },
+	[GA_ADMINED] = { "admined", WIRE_B_TO_A, WIRE_TABLE(struct ga_admined, ga_admined_rows) },
+	[GA_TOKEN] = { "token", WIRE_A_TO_B, WIRE_TABLE(struct ga_token, ga_token_rows) },
+	[GA_TOKENED] = { "tokened", WIRE_B_TO_A, WIRE_TABLE(struct ga_tokened, ga_tokened_rows) },
 };
 static const struct wire_edge ga_edge = WIRE_EDGE("gateway-authority", ga_msgs, false);
 

@@ -11,16 +11,18 @@
  * expires_ms, and with its turn.
  */
 #include <link/wire.h>
+#include <wire/content.h>
 #include <wire/endpoint.h>
 #include <wire/limits.h>
 #include <wire/tool.h>
 
 /* What it allows. */
 enum grant_kind {
-	GRANT_MODEL, /* broker: a model call */
-	GRANT_RUN,   /* executor: code, as a struct run_request */
-	GRANT_TOOL,  /* executor: a call of a tool, as a struct tool_request */
-	GRANT_BUILD, /* executor: a new version of a tool, as a struct tool_upload */
+	GRANT_MODEL,   /* broker: a model call */
+	GRANT_RUN,     /* executor: code, as a struct run_request */
+	GRANT_TOOL,    /* executor: a call of a tool, as a struct tool_request */
+	GRANT_BUILD,   /* executor: a new version of a tool, as a struct tool_upload */
+	GRANT_CONTENT, /* store: an operation on what it keeps, as a struct content_request */
 };
 
 struct grant {
@@ -31,7 +33,7 @@ struct grant {
 	uint8_t request_id[REQUEST_ID_LEN];
 	struct span tenant;
 	struct span user;
-	struct span target; /* broker: model alias; executor: language or tool */
+	struct span target; /* broker: model alias; executor: language or tool; store: object */
 	uint8_t endpoint;   /* broker: enum ga_endpoint, which says where the body goes */
 	uint32_t model_off; /* broker: where "alias", in quotes, stands in the body */
 	uint8_t keep;       /* executor: keep the lease until TURN_END (later steps) */
@@ -39,16 +41,18 @@ struct grant {
 	uint8_t digest[DIGEST_LEN];
 	uint32_t expires_ms;  /* from receipt */
 	struct tool_use tool; /* TOOL; BUILD: its limits alone */
+	uint8_t content_op;   /* CONTENT: enum content_op */
+	uint8_t content_kind; /* … enum content_kind */
 };
 static const struct wire_field grant_rows[] = {
-	WIRE_U8(struct grant, kind, GRANT_BUILD),
+	WIRE_U8(struct grant, kind, GRANT_CONTENT),
 	WIRE_FIXED(struct grant, grant),
 	WIRE_U64(struct grant, turn),
 	WIRE_U32(struct grant, gateway, UINT32_MAX),
 	WIRE_FIXED(struct grant, request_id),
 	WIRE_BYTES(struct grant, tenant, 1, TENANT_MAX),
 	WIRE_BYTES(struct grant, user, 1, USER_MAX),
-	WIRE_BYTES(struct grant, target, 1, MODEL_MAX),
+	WIRE_BYTES(struct grant, target, 0, MODEL_MAX), /* empty: LIST of files */
 	WIRE_U8(struct grant, endpoint, ENDPOINT_OTHER),
 	WIRE_U32(struct grant, model_off, BODY_MAX),
 	WIRE_U8(struct grant, keep, 1),
@@ -63,6 +67,8 @@ static const struct wire_field grant_rows[] = {
 	WIRE_U32(struct grant, tool.time_ms, TOOL_TIME_MS_MAX),
 	WIRE_U32(struct grant, tool.memory_mb, TOOL_MEMORY_MB_MAX),
 	WIRE_U32(struct grant, tool.output_kb, TOOL_OUTPUT_MAX >> 10),
+	WIRE_U8(struct grant, content_op, CONTENT_OP_COUNT - 1),
+	WIRE_U8(struct grant, content_kind, CONTENT_KIND_COUNT - 1),
 };
 
 struct turn_ref {

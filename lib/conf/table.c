@@ -51,7 +51,8 @@ const struct conf_row conf_rows[] = {
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
 
 	LIST("policies.NAME.endpoints",
-	    "chat|models|execute|responses|embeddings|messages|count_tokens|tools|tool_call",
+	    "chat|models|execute|responses|embeddings|messages|count_tokens|tools|tool_call|"
+	    "conversations|stored_responses|files",
 	    "Endpoints that a key may use."),
 	LIST("policies.NAME.models", NULL, "Model aliases that a key may name."),
 	LIST("policies.NAME.tools", NULL,

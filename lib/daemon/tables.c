@@ -18,12 +18,14 @@
 #include <wire/gateway_authority.h>
 #include <wire/gateway_broker.h>
 #include <wire/gateway_executor.h>
+#include <wire/gateway_store.h>
 
 const struct wire_edge *const daemon_edges[EDGE_COUNT] = {
 	[EDGE_CONTROL] = &ctl_edge,
 	[EDGE_GATEWAY_AUTHORITY] = &ga_edge,
 	[EDGE_GATEWAY_BROKER] = &gb_edge,
 	[EDGE_GATEWAY_EXECUTOR] = &ge_edge,
+	[EDGE_GATEWAY_STORE] = &gs_edge,
 	[EDGE_AUTHORITY_BROKER] = &ab_edge,
 	[EDGE_AUTHORITY_EXECUTOR] = &ae_edge,
 	[EDGE_AUTHORITY_AUDIT] = &aa_edge,

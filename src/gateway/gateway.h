@@ -34,7 +34,7 @@ struct model_name {
 struct gateway {
 	struct daemon *d;
 	uv_loop_t *loop;
-	struct link *authority, *broker, *executor; /* NULL: away */
+	struct link *authority, *broker, *executor, *store; /* NULL: away */
 
 	/* accept.c */
 	int listen_fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * links.c: the three edges of a gateway, and what happens when one is lost.
+ * links.c: the four edges of a gateway, and what happens when one is lost.
  *
  * Runs in: gateway. Trusts: the authority; the others for their framing only.
  * Owns: the links.
@@ -10,6 +10,7 @@
  */
 #include <wire/gateway_broker.h>
 #include <wire/gateway_executor.h>
+#include <wire/gateway_store.h>
 
 #include "request.h"
 
@@ -46,6 +47,8 @@ on_closed(struct link *l, struct status why, void *ctx)
 		g->broker = NULL;
 	} else if (l == g->executor) {
 		g->executor = NULL;
+	} else if (l == g->store) {
+		g->store = NULL;
 	}
 	link_free(l);
 }
@@ -62,6 +65,7 @@ links_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 		[EDGE_GATEWAY_AUTHORITY] = { &g->authority, &ga_edge, &authority_ops },
 		[EDGE_GATEWAY_BROKER] = { &g->broker, &gb_edge, &data_ops },
 		[EDGE_GATEWAY_EXECUTOR] = { &g->executor, &ge_edge, &data_ops },
+		[EDGE_GATEWAY_STORE] = { &g->store, &gs_edge, &data_ops },
 	};
 	struct link **mine = rows[edge].link;
 	struct link *l = NULL;

@@ -174,6 +174,10 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 	struct status st;
 
 	(void)index;
+	if (edge == EDGE_GATEWAY_STORE) { /* nothing is kept for users yet */
+		(void)close(fd);
+		return;
+	}
 	assert(edge == EDGE_AUTHORITY_STORE);
 	if (p == NULL) {
 		diag(DIAG_ERROR, "too many links");

@@ -133,8 +133,8 @@ test_policy_of_each_endpoint(void **state)
 		    "policies: { one: { endpoints: [%s]%s%s%s } }\n%s", row->name,
 		    row->asks_model ? ", models: [alpha]" : "",
 		    row->takes_tools ? ", tools: [code_interpreter], attach: [code_interpreter]"
-		    : e >= ENDPOINT_TOOL_PUSH ? ", tools: [mine]"
-					      : "",
+		    : e >= ENDPOINT_TOOL_PUSH && e <= ENDPOINT_TOOL_CALL ? ", tools: [mine]"
+									 : "",
 		    row->takes_tools || e == ENDPOINT_EXECUTE ? ", languages: [python]" : "", rest);
 		if (!is_ok(conf_parse(span_str(text), &conf, error)))
 			die("%s: %s", row->name, error);
