@@ -52,6 +52,7 @@ enum error {
 	ERROR_LEAKED_KEY,            /* a key of ours stands in the body */
 	ERROR_ROLE,                  /* the role of this user does not allow that */
 	ERROR_CREDENTIAL_IN_CONTENT, /* something that a person should not have pasted */
+	ERROR_ARGUMENTS,             /* of a model's call: told to the model, and recorded */
 	ERROR_COUNT,
 };
 
@@ -145,6 +146,8 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The role of this user does not allow that." },
 	[ERROR_CREDENTIAL_IN_CONTENT] = { 400, 0, "invalid_request_error", "credential_in_body",
 	    "The body holds a credential, and the policy of this key does not take such content." },
+	[ERROR_ARGUMENTS] = { 422, 0, "invalid_request_error", "invalid_arguments",
+	    "The model's arguments do not fit the tool's parameters." },
 };
 
 #endif

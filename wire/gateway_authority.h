@@ -191,6 +191,8 @@ struct ga_step {
 	uint8_t content_op;    /* CONTENT: SAVE */
 	uint8_t content_kind;
 	struct span content_id;
+	uint16_t refused; /* RUN, TOOL: enum error that the gateway found in the call; it is
+			     recorded, then answered with that error at the least */
 };
 static const struct wire_field ga_step_rows[] = {
 	WIRE_U64(struct ga_step, turn),
@@ -205,6 +207,7 @@ static const struct wire_field ga_step_rows[] = {
 	WIRE_U8(struct ga_step, content_op, CONTENT_OP_COUNT - 1),
 	WIRE_U8(struct ga_step, content_kind, CONTENT_KIND_COUNT - 1),
 	WIRE_BYTES(struct ga_step, content_id, 0, CONTENT_ID_MAX),
+	WIRE_U16(struct ga_step, refused, ERROR_COUNT - 1),
 };
 
 struct ga_granted {

@@ -229,6 +229,7 @@ static struct step
 step_of(const struct turn *t, const struct ga_step *m)
 {
 	struct step s = { .kind = (enum ga_step_kind)m->kind,
+		.refused = (enum error)m->refused,
 		.size_bytes = m->size_bytes,
 		.body_len = m->body_len,
 		.model_off = m->model_off };
@@ -250,7 +251,8 @@ static bool
 step_is_due(const struct turn *t, const struct ga_step *m)
 {
 	return endpoint_rows[t->endpoint].takes_tools &&
-	       (m->kind == STEP_RUN || m->kind == STEP_MODEL || m->kind == STEP_TOOL);
+	       (m->kind == STEP_RUN || m->kind == STEP_TOOL ||
+		   (m->kind == STEP_MODEL && m->refused == ERROR_NONE));
 }
 
 /* Room for calls of tools, from the first one on. */
@@ -402,9 +404,13 @@ step_decide(struct turn *t)
 		return a->broker.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
 	if (t->step.kind == STEP_TOOL)
 		error = decide_tool(t);
+	else if (t->step.refused != ERROR_NONE)
+		error = t->step.refused; /* there is no code to decide about */
 	else
 		error = policy_decide_run(
 		    &a->policies, t->key->policy->now, t->tools, span_str(t->step.run.language));
+	if (error == ERROR_NONE)
+		error = t->step.refused;
 	if (error == ERROR_NONE && a->executor.link == NULL)
 		return ERROR_UNAVAILABLE;
 	return error;
@@ -423,6 +429,20 @@ put_code_generated(struct turn *t, struct batch *b, const struct record_who *who
 	batch_digest(b, t->step.digest);
 }
 
+/* Named after the tool, where it is one that this key may call. */
+static void
+put_refused(struct turn *t, struct batch *b, const struct record_who *who)
+{
+	const struct step *s = &t->step;
+
+	if (s->run.tool != NULL)
+		turn_put_error(b, who, s->error, span_str(s->run.name), "tool");
+	else if (s->kind == STEP_RUN && s->refused != ERROR_NONE)
+		turn_put_error(b, who, s->error, SPAN_LIT("code_interpreter"), "tool");
+	else
+		turn_put_error(b, who, s->error, span_str(t->model), "model");
+}
+
 static struct status
 step_append(struct turn *t)
 {
@@ -433,10 +453,10 @@ step_append(struct turn *t)
 	turn_put_run_outcomes(t, &b, &who, false);
 	if (t->model_call.open)
 		turn_put_model_outcome(t, &b, &who);
-	if (t->step.kind == STEP_RUN)
+	if (t->step.kind == STEP_RUN && t->step.refused == ERROR_NONE)
 		put_code_generated(t, &b, &who);
 	if (t->step.error != ERROR_NONE)
-		turn_put_error(&b, &who, t->step.error, span_str(t->model), "model");
+		put_refused(t, &b, &who);
 	else if (t->step.kind == STEP_MODEL)
 		turn_put_model_intent(
 		    t, &b, &who, t->models + 1, t->step.size_bytes, t->step.digest);

@@ -122,7 +122,8 @@ struct model_call {
 
 struct step {
 	enum ga_step_kind kind;
-	enum error error; /* refused: recorded, then told */
+	enum error refused; /* by the gateway, before it asked */
+	enum error error;   /* refused: recorded, then told */
 	bool known_language;
 	struct run run;     /* RUN, TOOL: what will be granted */
 	struct run *placed; /* where it is, once it is durable */

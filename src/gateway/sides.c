@@ -23,6 +23,7 @@ struct side {
 	size_t call; /* of answer.calls */
 	const struct tool_offer *tool;
 	struct span arguments;
+	const char *misfit;  /* its arguments do not: asked for all the same, to be on record */
 	const char *instead; /* told, for it was not run; NULL: it was */
 	uint64_t call_id;    /* the authority is asked; 0: not */
 	bool over;
@@ -74,14 +75,13 @@ prepare(struct turn *t, struct side *s, size_t call)
 	s->call = call;
 	s->tool = toolcalls_offer(&t->answer.calls, c);
 	s->arguments = SPAN_EMPTY;
-	s->instead = NULL;
+	s->misfit = s->instead = NULL;
 	s->over = false;
 	(void)snprintf(s->run_id, sizeof(s->run_id), "exec_%s_%u", t->r->id_text, ++t->steps_taken);
 	st = step_prepare_tool(t, c, s->tool, &s->run, s->digest, &s->arguments);
 	if (st.code != E_SYNTAX && st.code != E_RANGE)
 		return st;
-	s->instead = step_misfit(t, &s->run);
-	s->over = true;
+	s->misfit = step_misfit(t, &s->run);
 	return OK;
 }
 
@@ -129,12 +129,8 @@ sides_start(struct turn *t)
 	t->run.unconsumed = 0; /* of the timer: nothing of these waits for the client */
 	timeout_set_longer(
 	    &g->timeouts, &t->run_timer, TIMEOUT_RUN, t->sides->run_ms, gateway_now(g));
-	for (size_t i = 0; i < t->sides->count && t->error == ERROR_NONE; i++) {
-		if (!t->sides->items[i].over)
-			ask(&t->sides->items[i]);
-	}
-	if (t->error == ERROR_NONE)
-		one_over(t); /* perhaps none of them was to be run */
+	for (size_t i = 0; i < t->sides->count && t->error == ERROR_NONE; i++)
+		ask(&t->sides->items[i]);
 }
 
 static void
@@ -148,6 +144,7 @@ ask(struct side *s)
 		.tool_version = s->tool->version,
 		.size_bytes = (uint32_t)s->arguments.len,
 		.body_len = (uint32_t)s->run.request.len,
+		.refused = s->misfit != NULL ? ERROR_ARGUMENTS : ERROR_NONE,
 	};
 	struct link *l = t->r->g->authority;
 
@@ -188,11 +185,13 @@ on_granted(struct link *l, struct status st, uint16_t type, const void *msg, voi
 			turn_event(t, TURN_FAIL);
 		return;
 	}
-	if (error == ERROR_NONE) {
+	if (error == ERROR_NONE && s->misfit == NULL) {
 		start(s, m->grant);
 		return;
 	}
-	s->instead = step_refusal(error);
+	error = error == ERROR_NONE ? ERROR_INTERNAL : error; /* nobody grants that */
+	s->instead = error == ERROR_ARGUMENTS && s->misfit != NULL ? s->misfit
+								   : step_refusal(error);
 	if (s->instead == NULL) {
 		if (is_ok(st) && m->retry_after_ms > 0)
 			t->r->retry_after_ms = m->retry_after_ms;

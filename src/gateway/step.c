@@ -5,7 +5,7 @@
  * Runs in: gateway. Trusts: nothing of model or code.
  * Owns: nothing; what the next model call is told of it is appended to t->more.
  * Invariants: each call gets exactly one result; a call that cannot be
- * run is told to the model and counts as a step, too.
+ * run is put on record by the authority, told to the model and counts as a step, too.
  * See: loop.c; docs/api.md, "Steps".
  */
 #include "step.h"
@@ -110,13 +110,14 @@ step_next(struct turn *t)
 	t->steps_taken++;
 	(void)snprintf(t->run_id, sizeof(t->run_id), "exec_%s_%u", t->r->id_text, t->steps_taken);
 	run_reset(&t->run);
+	t->misfit = NULL;
 	t->args = (struct toolcall_args){ SPAN_EMPTY, SPAN_EMPTY };
 	t->arguments = SPAN_EMPTY;
 	st = prepare(t);
-	if (is_ok(st))
+	if (st.code == E_SYNTAX || st.code == E_RANGE)
+		t->misfit = step_misfit(t, &t->run);
+	if (is_ok(st) || t->misfit != NULL)
 		turn_event(t, TURN_NEXT_RUN);
-	else if (st.code == E_SYNTAX || st.code == E_RANGE)
-		told_instead(t, step_misfit(t, &t->run));
 	else
 		turn_fail(t, st.code == E_FULL ? ERROR_TURN_LIMIT : ERROR_INTERNAL);
 }
@@ -130,6 +131,7 @@ step_grant(struct turn *t)
 		.language = t->args.language,
 		.size_bytes = (uint32_t)t->args.code.len,
 		.body_len = (uint32_t)t->run.request.len,
+		.refused = t->misfit != NULL ? ERROR_ARGUMENTS : ERROR_NONE,
 	};
 
 	if (t->step_tool != NULL) {
@@ -157,7 +159,7 @@ const char *
 step_refusal(enum error error)
 {
 	static const enum error told[] = { ERROR_LANGUAGE, ERROR_DENIED, ERROR_TOOL_NOT_FOUND,
-		ERROR_TOOL_SANDBOX };
+		ERROR_TOOL_SANDBOX, ERROR_ARGUMENTS };
 
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
 		if (told[i] == error)
@@ -171,6 +173,8 @@ step_refused(struct turn *t, enum error error)
 {
 	const char *why = step_refusal(error);
 
+	if (error == ERROR_ARGUMENTS && t->misfit != NULL)
+		why = t->misfit;
 	if (why != NULL)
 		told_instead(t, why);
 	return why != NULL;

@@ -55,6 +55,7 @@ turn_reset(struct turn *t)
 	buf_clear(&t->upstream);
 	t->offered = (struct tool_offers){ NULL, 0, 0 };
 	t->step_tool = NULL;
+	t->misfit = NULL;
 	t->body.max = BODY_MAX;
 	t->more.max = BODY_MAX;
 	t->upstream.max = UPSTREAM_ERROR_MAX;
@@ -322,6 +323,8 @@ on_granted(struct link *l, struct status st, uint16_t type, const void *msg, voi
 		if (is_ok(st) && m->retry_after_ms > 0)
 			t->r->retry_after_ms = m->retry_after_ms;
 		turn_fail(t, error);
+	} else if (t->state == TURN_GRANT_RUN && t->misfit != NULL) {
+		turn_fail(t, ERROR_INTERNAL); /* nobody grants that */
 	} else {
 		memcpy(t->grant, m->grant, GRANT_LEN);
 		turn_event(t, TURN_GO);

@@ -80,6 +80,7 @@ struct turn {
 	const struct tool_offer *step_tool; /* that it calls; NULL: code */
 	struct sides *sides;                /* calls that run at once; NULL: there were none yet */
 	struct toolcall_args args;
+	const char *misfit; /* why its arguments do not fit: told once recorded; NULL: they do */
 	uint32_t steps_taken;
 	size_t output_len; /* of all runs, bytes */
 	size_t answer_len; /* of this model call, bytes */

@@ -374,10 +374,19 @@ def test_chat(provider, client, turn_tool, judged, stream):
     assert all("untrusted" in m["content"] for m in results)
 
 
-def test_chat_with_arguments_that_do_not_fit(provider, client, turn_tool, judged):
-    provider.say(Reply(text="", calls=(("add_t", {"a": "3"}),)), Reply(text="Sorry."))
+@pytest.mark.parametrize("n", (1, 2))
+def test_chat_with_arguments_that_do_not_fit(provider, service, client, turn_tool, judged, n):
+    misfits = len(misfits_of(service))
+    provider.say(Reply(text="", calls=(("add_t", {"a": "3"}),) * n), Reply(text="Sorry."))
     a = client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "2 and 3?"}])
-    assert a.choices[0].message.content == "Sorry." and a.sallyport["steps"][0]["status"] == "not_run"
+    assert a.choices[0].message.content == "Sorry."
+    assert [s["status"] for s in a.sallyport["steps"]] == ["not_run"] * n
+    assert misfits_of(service)[misfits:] == [("tool:add_t", "denied")] * n
+
+
+def misfits_of(service):
+    return [(r["resource"], r["outcome"]) for r in records(service, "Error")
+            if r["event"]["error_type"] == "invalid_arguments"]
 
 
 def test_a_function_of_the_client_wins(provider, client, turn_tool, judged):

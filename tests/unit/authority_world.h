@@ -50,6 +50,7 @@ struct rec {
 	bool anonymous;
 	uint8_t request; /* first byte of the request's id */
 	char text[256];  /* name=value for all values that are there */
+	char resource[96];
 };
 
 /* What a stand-in has seen and how it behaves. */
@@ -152,8 +153,10 @@ on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
 		assert_true(w.nrecs < RECS_MAX);
 		w.recs[w.nrecs] = (struct rec){ recs[i].event, recs[i].phase, recs[i].outcome,
 			recs[i].cause, ++w.seq, recs[i].intent_seq, recs[i].proc_seq,
-			memcmp(recs[i].subject, zero, sizeof(zero)) == 0, recs[i].request_id[0],
+			memcmp(recs[i].subject, zero, sizeof(zero)) == 0, recs[i].request_id[0], "",
 			"" };
+		(void)snprintf(w.recs[w.nrecs].resource, sizeof(w.recs[0].resource), "%.*s",
+		    SPAN_FMT(recs[i].resource));
 		rec_text(&recs[i], w.recs[w.nrecs++].text);
 	}
 	if (w.audit_mode == AUDIT_HOLDS) {

@@ -59,6 +59,7 @@ static struct {
 	const struct ge_result *result; /* of a run; NULL: it exits with 0 */
 	const struct ge_failed *failed;
 	enum error step_error; /* for a tool */
+	bool grants_refused;   /* an authority that grants what it is told not to */
 	bool hold_step;
 	uint64_t step_ids[16];
 	bool hold_run, hold_settle, hold_admit, hold_check;
@@ -66,6 +67,7 @@ static struct {
 	size_t flood;          /* bytes of content that the model streams */
 	/* what was seen */
 	int checks, admits, attached, offered, steps_run, steps_tool, steps_model, settles;
+	int steps_refused; /* by the gateway, told to be put on record */
 	int failures, revoked;
 	struct ga_step step;
 	int calls, runs, runs_cancelled, calls_cancelled;
@@ -162,7 +164,12 @@ on_step(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)ctx;
 	assert_int_equal(s->turn, 7);
-	if (s->kind == STEP_RUN) {
+	if (s->refused != ERROR_NONE) {
+		peers.steps_refused++;
+		m.error = s->refused;
+		if (peers.grants_refused)
+			m.error = ERROR_NONE;
+	} else if (s->kind == STEP_RUN) {
 		peers.steps_run++;
 		m.error = (uint16_t)peers.run_error;
 	} else if (s->kind == STEP_TOOL) {
@@ -176,7 +183,8 @@ on_step(struct link *l, uint64_t id, const void *msg, void *ctx)
 		peers.step_ids[peers.steps_tool - 1] = id;
 		return;
 	}
-	memcpy(peers.digest, s->digest, DIGEST_LEN);
+	if (m.error == ERROR_NONE)
+		memcpy(peers.digest, s->digest, DIGEST_LEN);
 	reply(l, id, GA_GRANTED, &m);
 }
 

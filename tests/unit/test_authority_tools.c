@@ -735,6 +735,50 @@ test_steps_refused(void **state)
 	assert_balanced();
 }
 
+/* What the gateway found wrong with a call is on record, and nothing is granted. */
+static void
+test_arguments_refused(void **state)
+{
+	struct ga_step m = { .kind = STEP_TOOL,
+		.tool_name = SPAN_LIT("one"),
+		.tool_version = 1,
+		.refused = ERROR_ARGUMENTS };
+	const struct rec *rec;
+	size_t n;
+
+	(void)state;
+	load_two();
+	m.turn = chat_with_tools();
+	n = w.nrecs;
+	assert_int_equal(call(w.gw, GA_STEP, &m)->error, ERROR_ARGUMENTS);
+	rec = &w.recs[w.nrecs - 1];
+	assert_int_equal(w.nrecs, n + 2); /* the model's outcome was due, too */
+	assert_int_equal(rec->event, EVENT_ERROR);
+	assert_int_equal(rec->outcome, AUDIT_DENIED);
+	assert_string_equal(rec->resource, "tool:one");
+	assert_non_null(strstr(rec->text, "=invalid_arguments "));
+	m.tool_name = SPAN_LIT("three"); /* none of the key's: its name is not recorded */
+	assert_int_equal(call(w.gw, GA_STEP, &m)->error, ERROR_TOOL_NOT_FOUND);
+	assert_string_equal(w.recs[w.nrecs - 1].resource, "model:alpha");
+	m.kind = STEP_RUN;
+	assert_int_equal(call(w.gw, GA_STEP, &m)->error, ERROR_ARGUMENTS);
+	assert_string_equal(w.recs[w.nrecs - 1].resource, "tool:code_interpreter");
+	assert_int_equal(w.nrecs, n + 4); /* no CodeGenerated: there is no code */
+	assert_int_equal(w.run_grants, 0);
+	assert_int_equal(tools_by_id(&w.a->tools, 1)->calls, 0);
+	assert_int_equal(settle(m.turn, ERROR_NONE)->error, ERROR_NONE);
+	assert_balanced();
+	/* Without a record there is no answer but that. */
+	m.turn = chat_with_tools();
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(call(w.gw, GA_STEP, &m)->error, ERROR_AUDIT_UNAVAILABLE);
+	w.audit_mode = AUDIT_TAKES;
+	/* Asking a model is not refused by who asks. */
+	m.kind = STEP_MODEL;
+	(void)call(w.gw, GA_STEP, &m);
+	assert_true(w.gw_closed);
+}
+
 /* A turn that ends with calls at work, one that is being recorded, and others that wait. */
 static void
 test_revoked(void **state)
@@ -1349,6 +1393,7 @@ main(void)
 		T(test_parallel),
 		T(test_many),
 		T(test_steps_refused),
+		T(test_arguments_refused),
 		T(test_revoked),
 		T(test_changes),
 		T(test_hostile_gateway),

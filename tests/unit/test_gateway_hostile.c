@@ -95,6 +95,7 @@ arguments_out_of_schema(void **state)
 		    ",\"tools\":[{\"type\":\"code_interpreter\"}]}");
 		wait_for(&c, "do not fit the tool");
 		assert_int_equal(peers.steps_run, 0);
+		assert_int_equal(peers.steps_refused, i + 1);
 		assert_int_equal(peers.runs, 0);
 		client_close(&c);
 	}

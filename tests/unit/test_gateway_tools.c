@@ -443,8 +443,38 @@ a_turn_with_bad_arguments(void **state)
 	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"sorry\"",
 	    "\"status\":\"not_run\"");
 	assert_int_equal(peers.steps_tool, 0);
+	assert_int_equal(peers.steps_refused, 1); /* it is on record */
 	assert_int_equal(peers.runs, 0);
 	assert_true(body_has("do not fit the tool's parameters: /a is not of the required type."));
+	peers.calls = 0;
+	peers.grants_refused = true;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", " 500 ", "internal_error");
+	assert_int_equal(peers.runs, 0);
+}
+
+/* One fits, one does not: both are on record before anything is told. */
+static void
+a_turn_with_one_misfit(void **state)
+{
+	static const struct model_script script[] = {
+		{ 200, { CALLS_OF(FUNCTION("c1", "add",
+			   "{\\\"a\\\":true,\\\"b\\\":1}") "," FUNCTION("c2", "add", ADD)) } },
+		{ 200, { SAYS("done") } },
+	};
+
+	(void)state;
+	have_tool(MANIFEST);
+	peers.models = script;
+	peers.out = "5";
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", "\"content\":\"done\"",
+	    "\"status\":\"not_run\"");
+	assert_int_equal(peers.steps_tool, 1);
+	assert_int_equal(peers.steps_refused, 1);
+	assert_int_equal(peers.runs, 1);
+	assert_true(body_has("do not fit the tool's parameters: /a is not of the required type."));
+	peers.calls = 0;
+	peers.grants_refused = true;
+	exchange("POST", CHAT_PATH, "{\"model\":\"demo\"," MESSAGES "}", " 500 ", "internal_error");
 }
 
 /* Several at once, and one that the authority refuses. */
@@ -853,6 +883,7 @@ main(void)
 		FLOW(a_turn),
 		FLOW(a_streamed_turn),
 		FLOW(a_turn_with_bad_arguments),
+		FLOW(a_turn_with_one_misfit),
 		FLOW(a_turn_with_several_calls),
 		FLOW(calls_at_once),
 		FLOW(a_client_that_leaves_while_calls_are_asked_for),
