@@ -133,6 +133,58 @@ base64_decode(struct span in, struct buf *out)
 	return OK;
 }
 
+struct status
+base64url_encode(struct span in, struct buf *out)
+{
+	size_t len_before = out->len;
+
+	TRY(base64_encode(in, out));
+	while (out->len > len_before && out->ptr[out->len - 1] == '=')
+		out->len--;
+	for (size_t i = len_before; i < out->len; i++) {
+		if (out->ptr[i] == '+')
+			out->ptr[i] = '-';
+		else if (out->ptr[i] == '/')
+			out->ptr[i] = '_';
+	}
+	return OK;
+}
+
+/* A digit of the other alphabet is none of this one. */
+static uint8_t
+base64_from_url(uint8_t c)
+{
+	if (c == '-')
+		return '+';
+	if (c == '_')
+		return '/';
+	return c == '+' || c == '/' || c == '=' ? '!' : c;
+}
+
+struct status
+base64url_decode(struct span in, struct buf *out)
+{
+	size_t len_before = out->len;
+
+	if (in.len % 4 == 1)
+		return fail(E_SYNTAX);
+	TRY(buf_reserve(out, in.len / 4 * 3 + 3));
+	for (size_t i = 0; i < in.len; i += 4) {
+		uint8_t quantum[4] = { '=', '=', '=', '=' };
+		size_t n = in.len - i < 4 ? in.len - i : 4;
+		struct status st;
+
+		for (size_t k = 0; k < n; k++)
+			quantum[k] = base64_from_url(in.ptr[i + k]);
+		st = base64_quantum(quantum, 4 - n, out);
+		if (!is_ok(st)) {
+			out->len = len_before;
+			return st;
+		}
+	}
+	return OK;
+}
+
 /* CRC-32 of each byte: polynomial 0xedb88320, reflected. */
 static const uint32_t crc32_table[256] = { 0x00000000, 0x77073096, 0xee0e612c, 0x990951ba,
 	0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3, 0x0edb8832, 0x79dcb8a4, 0xe0d5e91e,

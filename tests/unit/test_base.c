@@ -82,6 +82,31 @@ numbers_are_strict(void **state)
 }
 
 static void
+base64url_accepts_one_text_per_value(void **state)
+{
+	static const char *const bad[] = { "Zg==", "Zh", "Zm9v Zg", "Z", "Zm9vZ", "Zm9", "+___",
+		"/___", "Zg=", "Zm9v\n", "=" };
+	static const uint8_t high[] = { 0xfb, 0xff, 0xfe };
+	struct buf b = BUF_INIT(1024);
+
+	(void)state;
+	assert_true(is_ok(base64url_encode(span_of(high, sizeof(high)), &b)));
+	assert_true(is_ok(base64url_encode(SPAN_LIT("fooba"), &b)));
+	assert_true(span_eq_str(buf_span(&b), "-__-Zm9vYmE"));
+	buf_clear(&b);
+	assert_true(is_ok(base64url_decode(SPAN_LIT("-__-"), &b)));
+	assert_true(span_eq(buf_span(&b), span_of(high, sizeof(high))));
+	buf_clear(&b);
+	assert_true(is_ok(base64url_decode(SPAN_LIT("Zm9vYmE"), &b)));
+	assert_true(is_ok(base64url_decode(SPAN_EMPTY, &b)));
+	assert_true(span_eq_str(buf_span(&b), "fooba"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(base64url_decode(span_str(bad[i]), &b).code, E_SYNTAX);
+	assert_true(span_eq_str(buf_span(&b), "fooba"));
+	buf_done(&b);
+}
+
+static void
 base64_accepts_one_text_per_value(void **state)
 {
 	static const char *const bad[] = { "Zg=", "Zh==", "Zm9=", "Z===", "Zg==Zg==", "Zm 9",
@@ -174,6 +199,7 @@ main(void)
 		cmocka_unit_test(numbers_are_strict),
 		cmocka_unit_test(memory_files_are_sealed_or_refused),
 		cmocka_unit_test(base64_accepts_one_text_per_value),
+		cmocka_unit_test(base64url_accepts_one_text_per_value),
 		cmocka_unit_test(utf8_is_repaired_across_any_split),
 		cmocka_unit_test(known_values),
 	};

@@ -3,7 +3,7 @@
 #define BASE_ENCODE_H
 
 /*
- * Small encodings: hex, base64 (RFC 4648 §4, strict), base62, CRC-32 (IEEE),
+ * Small encodings: hex, base64 (RFC 4648 §4 and §5, strict), base62, CRC-32 (IEEE),
  * UUIDv7 (RFC 9562 §5.7) and UTF-8 repair. None is in constant time.
  */
 #include <base/span.h>
@@ -17,6 +17,9 @@ MUST_USE struct status hex_decode(struct span in, uint8_t *out, size_t out_len);
 MUST_USE struct status base64_encode(struct span in, struct buf *out);
 /* Refuses white space, wrong padding and non-zero trailing bits: E_SYNTAX. */
 MUST_USE struct status base64_decode(struct span in, struct buf *out);
+/* The alphabet for URLs, without padding (RFC 7515 §2); as strict. */
+MUST_USE struct status base64url_encode(struct span in, struct buf *out);
+MUST_USE struct status base64url_decode(struct span in, struct buf *out);
 
 uint32_t crc32_ieee(struct span in);
 

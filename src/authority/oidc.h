@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_OIDC_H
+#define AUTHORITY_OIDC_H
+
+/*
+ * People who sign in with the house's own identity provider: tokens of the issuers that the
+ * configuration names (`oidc`), verified here, by keys that the broker fetches.
+ */
+#include <jwt/jwt.h>
+
+struct authority;
+
+/* Who a token speaks for, by the issuer's table of claims. */
+struct oidc_identity {
+	struct span tenant, user; /* names as an operator could give them */
+	uint8_t roles;            /* bits 1 << enum role (wire/role.h); 0: the token gives none */
+	struct span policy;
+	uint64_t expires_s; /* of the token, Unix time */
+	const char *issuer; /* of the configuration; valid until that is another */
+};
+
+enum oidc_answer {
+	OIDC_OK,
+	OIDC_BAD,         /* 401; the reason for the record is *ret_fault */
+	OIDC_LATER,       /* the keys are being fetched: see oidc_wait() */
+	OIDC_UNAVAILABLE, /* 503: there are no keys that may be used, and none can be had now */
+};
+
+/*
+ * Is `token` good, and whose is it? What *ret points to is valid until the next call. *ret_fault is
+ * set for OIDC_BAD and OIDC_UNAVAILABLE.
+ */
+enum oidc_answer oidc_check(struct authority *a, struct span token, uint64_t now_s,
+    struct oidc_identity *ret, enum jwt_fault *ret_fault);
+/*
+ * State: the last oidc_check() said LATER. `ready` comes once, from the loop, within OIDC_WAIT_MS,
+ * when it is worth asking again: the answer will then not be LATER. E_FULL, E_NOMEM: answer 503.
+ */
+MUST_USE struct status oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx);
+
+#endif
