@@ -2,7 +2,7 @@
 /*
  * grants.c: what the authority allowed and nobody has done yet, and who came before it.
  *
- * Runs in: broker, executor. Trusts: the authority; a gateway's claims are compared.
+ * Runs in: broker, executor, store. Trusts: the authority; a gateway's claims are compared.
  * Owns: a table of fixed size, found by the grant's random id; those who wait for one.
  * Invariants: a grant is used at most once, by the gateway it names, before it expires; who waits
  * hears once, within GRANT_WAIT_MS.
@@ -123,7 +123,9 @@ read_row(const struct grant *m, uint64_t now_ms, struct held_grant *row)
 		.body_len = m->body_len,
 		.model_off = m->model_off,
 		.expires_ms = now_ms + m->expires_ms,
-		.tool = m->tool };
+		.tool = m->tool,
+		.content_op = m->content_op,
+		.content_kind = m->content_kind };
 	TRY(span_to_cstr(m->tenant, row->tenant, sizeof(row->tenant)));
 	TRY(span_to_cstr(m->user, row->user, sizeof(row->user)));
 	TRY(span_to_cstr(m->target, row->target, sizeof(row->target)));

@@ -214,7 +214,9 @@ actor_of(const struct authority *a, uint8_t endpoint)
 {
 	if (endpoint_rows[endpoint].asks_model)
 		return &a->broker;
-	if (endpoint == ENDPOINT_TOOL_REMOVE || endpoint == ENDPOINT_TOOL_CURRENT)
+	if (endpoint == ENDPOINT_TOOL_REMOVE || endpoint == ENDPOINT_TOOL_CURRENT ||
+	    endpoint == ENDPOINT_CONVERSATIONS || endpoint == ENDPOINT_STORED_RESPONSES ||
+	    endpoint == ENDPOINT_FILES)
 		return &a->store;
 	if (endpoint == ENDPOINT_EXECUTE || endpoint == ENDPOINT_TOOL_PUSH ||
 	    endpoint == ENDPOINT_TOOL_CALL)
@@ -282,6 +284,25 @@ decide_tool(struct turn *t, const struct ga_admit *m)
 	return ERROR_NONE;
 }
 
+/*
+ * What is kept belongs to the key's user; whether it is there, the store knows. Who may ask the
+ * model for a response may go on from one; from a conversation only who may read it, too.
+ */
+static enum error
+decide_content(struct turn *t, const struct ga_admit *m)
+{
+	const struct policy *p = t->key->policy->now;
+
+	if (m->content_op == CONTENT_LOAD && m->content_kind == CONTENT_CONVERSATION &&
+	    !name_set_has(&p->endpoints, span_str(endpoint_name(ENDPOINT_CONVERSATIONS))))
+		return ERROR_DENIED;
+	if (!content_id_ok(m->content_id))
+		return ERROR_CONTENT_NOT_FOUND;
+	turn_run_of_content(&t->run, m->content_op, m->content_kind, m->content_id, m->body_len);
+	t->loads = m->content_op == CONTENT_LOAD;
+	return t->a->store.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
+}
+
 /* The whole decision, in the order in which a caller learns of it. */
 static enum error
 decide(struct turn *t, const struct ga_admit *m)
@@ -308,6 +329,8 @@ decide(struct turn *t, const struct ga_admit *m)
 	error = policy_decide(&a->policies, p, &d);
 	if (error == ERROR_NONE)
 		error = decide_tool(t, m);
+	if (error == ERROR_NONE && m->content_op != 0)
+		error = decide_content(t, m);
 	if (error != ERROR_NONE)
 		return error;
 	return actor == NULL || actor->link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
@@ -323,11 +346,17 @@ put_intent(struct turn *t, struct batch *b, const struct record_who *who, const 
 		batch_u64(b, m->tokens_in);
 		batch_bool(b, true);
 		batch_u64(b, m->size_bytes);
-		batch_digest(b, m->digest);
+		/* A body that is not made yet has no digest: its ModelCalled has it. */
+		if (t->loads)
+			batch_null(b);
+		else
+			batch_digest(b, m->digest);
 		(void)snprintf(t->model, sizeof(t->model), "%.*s", SPAN_FMT(m->model));
 		(void)snprintf(t->tool, sizeof(t->tool), "%s", "code_interpreter");
-		turn_put_model_intent(t, b, who, 1, m->size_bytes, m->digest);
-		return;
+		if (!t->loads) {
+			turn_put_model_intent(t, b, who, 1, m->size_bytes, m->digest);
+			return;
+		}
 	}
 	/* The name of the tool is the language: both are names of the configuration by now. */
 	if (m->endpoint == ENDPOINT_EXECUTE) {
@@ -336,7 +365,8 @@ put_intent(struct turn *t, struct batch *b, const struct record_who *who, const 
 		    t->run.language, sizeof(t->run.language), "%.*s", SPAN_FMT(m->language));
 	}
 	memcpy(t->run.digest, m->digest, sizeof(t->run.digest));
-	t->run.size_bytes = m->endpoint == ENDPOINT_TOOL_PUSH ? m->body_len : m->size_bytes;
+	if (t->run.kind != RUN_OF_CONTENT)
+		t->run.size_bytes = m->endpoint == ENDPOINT_TOOL_PUSH ? m->body_len : m->size_bytes;
 	t->run.open = true;
 	turn_put_run_intent(t, &t->run, b, who);
 }
@@ -429,6 +459,10 @@ admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 		gateway_drop(gw, "no endpoint");
 		return;
 	}
+	if (!content_is_due(m)) {
+		gateway_drop(gw, "an operation that is not of its endpoint");
+		return;
+	}
 	if (p != NULL && m->refused == ERROR_NONE && admit_again(gw, id, m, key))
 		return;
 	t = turn_of(gw, id, m, key);
@@ -494,7 +528,9 @@ admit_durable(struct turn *t, const struct turn_arg *arg)
 
 	turn_note_durable(t, arg->first_seq);
 	t->told = t->run.kind != RUN_OF_CHANGE;
-	if (turn_asks_model(t))
+	if (t->run.kind == RUN_OF_CONTENT)
+		st = grant_content(t, &t->run, t->body_len);
+	else if (turn_asks_model(t))
 		st = grant_model(t, t->body_len, t->model_off, t->digest);
 	else if (t->run.kind == RUN_OF_CHANGE)
 		st = tool_change_begin(t);

@@ -9,8 +9,9 @@
  *	appends.c      records to the audit process, receipts back
  *	store_link.c   the key table from the store, changes to it
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
- *	grants.c       grants to broker and executor
+ *	grants.c       grants to broker, executor and store
  *	runs.c         what executor and store do within a turn
+ *	content.c      operations on what is kept for users, by the store
  *	tools.c …      users' tools: see tools.h
  *	usage.c        what requests have used, on its way to the store
  *	accesses.c     what the broker does with secrets, on record before and after
@@ -169,12 +170,16 @@ void step_on_model_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 void step_on_attempted(struct link *l, uint64_t id, const void *msg, void *ctx);
 void step_on_executor_gone(struct authority *a);
 void step_on_broker_gone(struct authority *a);
+/* content.c */
+void content_on_done(struct link *l, uint64_t id, const void *msg, void *ctx);
+void content_on_store_gone(struct authority *a);
 
 /* ---- grants.c ---- */
 /* A fresh grant for the turn, written to the process that will act. */
 MUST_USE struct status grant_model(
     struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t *digest);
 MUST_USE struct status grant_run(struct turn *t, struct run *r, uint32_t body_len, bool keep);
+MUST_USE struct status grant_content(struct turn *t, struct run *r, uint32_t body_len);
 
 /* ---- metrics.c, status.c ---- */
 MUST_USE struct status procs_init(struct authority *a);

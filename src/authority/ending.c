@@ -30,10 +30,18 @@ uint32_t
 ending_call_executor(struct turn *t)
 {
 	const struct turn_ref ref = { .turn = t->id };
-	bool needed = t->lease || turn_runs_open(t);
+	bool needed = t->lease || turn_runs_open_of(t, false);
 
 	t->lease = false;
 	return needed ? call(t, t->a->executor.link, AE_TURN_END, &ref) : 0;
+}
+
+uint32_t
+ending_call_store(struct turn *t)
+{
+	const struct turn_ref ref = { .turn = t->id };
+
+	return turn_runs_open_of(t, true) ? call(t, t->a->store.link, AS_TURN_END, &ref) : 0;
 }
 
 uint32_t
@@ -85,6 +93,7 @@ end_running(struct turn *t, const struct turn_arg *arg)
 		t->acks++;
 	t->acks += ending_call_broker(t);
 	t->acks += ending_call_executor(t);
+	t->acks += ending_call_store(t);
 	return t->acks > 0 ? true : ending_acks(t, arg);
 }
 
@@ -216,8 +225,8 @@ closing_outcome(const struct turn *t)
 static struct status
 closing_append(struct turn *t)
 {
-	bool chat = turn_asks_model(t);
-	struct span resource = span_str(chat ? t->model : t->tool);
+	const char *kind;
+	struct span resource = turn_resource(t, &kind);
 	struct batch b = { .n = 0 };
 	struct record_who who;
 
@@ -226,7 +235,7 @@ closing_append(struct turn *t)
 	if (t->model_call.open)
 		turn_put_model_outcome(t, &b, &who);
 	if (t->end_error != ERROR_NONE)
-		turn_put_error(&b, &who, t->end_error, resource, chat ? "model" : "tool");
+		turn_put_error(&b, &who, t->end_error, resource, kind);
 	if (t->intent_seq != 0) {
 		(void)batch_add(&b, EVENT_RESPONSE_RETURNED, &who, "model", resource);
 		batch_closes(&b, t->intent_seq);

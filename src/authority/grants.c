@@ -96,3 +96,18 @@ grant_run(struct turn *t, struct run *r, uint32_t body_len, bool keep)
 	t->lease = t->lease || keep;
 	return OK;
 }
+
+struct status
+grant_content(struct turn *t, struct run *r, uint32_t body_len)
+{
+	struct grant g = grant_for(t, span_str(r->content_id), body_len, r->digest);
+
+	g.kind = GRANT_CONTENT;
+	g.content_op = r->content_op;
+	g.content_kind = r->content_kind;
+	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
+	TRY(grant_send(&t->a->store, AS_GRANT, &g));
+	memcpy(r->grant, g.grant, sizeof(g.grant));
+	r->granted = true;
+	return OK;
+}

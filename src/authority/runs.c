@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * runs.c: the effects of executor and store within a turn: code, tools of users, new
- * versions of them, and what is kept of them; with their records.
+ * versions of them, what is kept of them and for users; with their records.
  *
  * Runs in: authority. Trusts: executor and store about what they did. Owns: the runs.
  * Invariants: code is one at a time; of tools at most TURN_PARALLEL_MAX are at work; each
@@ -53,6 +53,18 @@ turn_runs_unrecorded(const struct turn *t)
 {
 	for (size_t i = 0; i < turn_run_count(t); i++) {
 		if (run_at(t, i)->open)
+			return true;
+	}
+	return false;
+}
+
+bool
+turn_runs_open_of(const struct turn *t, bool content)
+{
+	for (size_t i = 0; i < turn_run_count(t); i++) {
+		const struct run *r = run_at(t, i);
+
+		if (is_at_work(r) && (r->kind == RUN_OF_CONTENT) == content)
 			return true;
 	}
 	return false;
@@ -171,6 +183,21 @@ run_outcome(const struct run *r)
 	return AUDIT_FAILURE;
 }
 
+struct span
+turn_resource(const struct turn *t, const char **ret_kind)
+{
+	if (turn_asks_model(t)) {
+		*ret_kind = "model";
+		return span_str(t->model);
+	}
+	if (t->run.kind == RUN_OF_CONTENT) {
+		*ret_kind = content_kind_names[t->run.content_kind];
+		return content_resource(&t->run);
+	}
+	*ret_kind = "tool";
+	return span_str(t->tool);
+}
+
 static void
 put_version(const struct run *r, struct batch *b)
 {
@@ -239,6 +266,32 @@ put_changed(const struct run *r, struct batch *b, const struct record_who *who)
 	batch_null(b);
 }
 
+/* Its size: of the request, then of what was read or written. */
+static void
+put_accessed(
+    const struct run *r, struct batch *b, const struct record_who *who, enum audit_outcome outcome)
+{
+	(void)batch_add(b, EVENT_CONTENT_ACCESSED, who, content_kind_names[r->content_kind],
+	    content_resource(r));
+	batch_text(b, content_op_names[r->content_op]);
+	batch_text(b, content_kind_names[r->content_kind]);
+	if (outcome == AUDIT_OUTCOME_NONE)
+		batch_u64(b, r->size_bytes);
+	else if (outcome == AUDIT_SUCCESS)
+		batch_u64(b, r->content_size);
+	else
+		batch_null(b);
+	batch_digest(b, r->digest);
+	if (outcome == AUDIT_SUCCESS)
+		batch_u64(b, r->content_items);
+	else
+		batch_null(b);
+	if (outcome == AUDIT_FAILURE)
+		batch_text(b, error_rows[r->error].code);
+	else
+		batch_null(b);
+}
+
 void
 turn_put_run_intent(
     struct turn *t, const struct run *r, struct batch *b, const struct record_who *who)
@@ -247,6 +300,8 @@ turn_put_run_intent(
 		put_stored(r, b, who, false);
 	} else if (r->kind == RUN_OF_CHANGE) {
 		put_changed(r, b, who);
+	} else if (r->kind == RUN_OF_CONTENT) {
+		put_accessed(r, b, who, AUDIT_OUTCOME_NONE);
 	} else {
 		put_executed(t, r, b, who);
 		put_executed_end(r, b, AUDIT_OUTCOME_NONE);
@@ -263,6 +318,8 @@ put_outcome(struct turn *t, const struct run *r, struct batch *b, const struct r
 		put_stored(r, b, who, outcome == AUDIT_FAILURE);
 	} else if (r->kind == RUN_OF_CHANGE) {
 		put_changed(r, b, who);
+	} else if (r->kind == RUN_OF_CONTENT) {
+		put_accessed(r, b, who, outcome);
 	} else {
 		put_executed(t, r, b, who);
 		put_executed_end(r, b, outcome);

@@ -43,9 +43,11 @@ settle_begin(struct turn *t, const struct turn_arg *arg)
 	t->end_cause = m->error == ERROR_CANCELLED ? AUDIT_CANCELLED : AUDIT_CAUSE_NONE;
 	take_tokens(t, m);
 	t->state = TURN_SETTLE_WAIT;
-	/* The broker wrote DONE before the end of the answer; it may have come already. */
+	/* Broker and store wrote DONE before the end of the answer; it may have come already. */
 	if (turn_model_runs(t) && t->a->broker.link != NULL)
 		link_pump(t->a->broker.link);
+	if (t->state == TURN_SETTLE_WAIT && turn_runs_open_of(t, true) && t->a->store.link != NULL)
+		link_pump(t->a->store.link);
 	if (t->state != TURN_SETTLE_WAIT)
 		return true;
 	if (!turn_effect_is_open(t)) {
@@ -68,6 +70,7 @@ settle_late(struct turn *t, const struct turn_arg *arg)
 	t->wait_until_ms = UINT64_MAX;
 	if (turn_runs_open(t))
 		t->acks += ending_call_executor(t);
+	t->acks += ending_call_store(t);
 	t->acks += ending_call_broker(t);
 	if (t->acks == 0)
 		settle_continue(t);
@@ -104,7 +107,8 @@ static struct status
 settle_append(struct turn *t)
 {
 	bool chat = turn_asks_model(t);
-	struct span resource = span_str(chat ? t->model : t->tool);
+	const char *kind;
+	struct span resource = turn_resource(t, &kind);
 	struct batch b = { .n = 0 };
 	struct record_who who;
 
@@ -113,8 +117,8 @@ settle_append(struct turn *t)
 	if (t->model_call.open)
 		turn_put_model_outcome(t, &b, &who);
 	if (t->end_error != ERROR_NONE)
-		turn_put_error(&b, &who, t->end_error, resource, chat ? "model" : "tool");
-	(void)batch_add(&b, EVENT_RESPONSE_RETURNED, &who, chat ? "model" : "tool", resource);
+		turn_put_error(&b, &who, t->end_error, resource, kind);
+	(void)batch_add(&b, EVENT_RESPONSE_RETURNED, &who, kind, resource);
 	if (chat)
 		batch_closes(&b, t->intent_seq);
 	batch_outcome(&b, t->end_error == ERROR_NONE ? AUDIT_SUCCESS : AUDIT_FAILURE, t->end_cause);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * step.c: the further effects of a turn: run code, call tools, ask the model again.
+ * step.c: the further effects of a turn: run code, call tools, ask the model again,
+ * keep the response.
  *
  * Runs in: authority. Trusts: executor and broker about what they did; the
  * gateway about nothing. Owns: nothing.
@@ -77,7 +78,7 @@ run_of_grant(struct turn *t, const uint8_t grant[GRANT_LEN])
 	for (size_t i = 0; i < turn_run_count(t); i++) {
 		struct run *r = turn_run_at(t, i);
 
-		if (r->open && r->granted && !r->done && r->kind != RUN_OF_CHANGE &&
+		if (r->open && r->granted && !r->done && r->kind < RUN_OF_CHANGE &&
 		    memcmp(r->grant, grant, GRANT_LEN) == 0)
 			return r;
 	}
@@ -186,7 +187,7 @@ executor_runs_gone(struct turn *t)
 	for (size_t i = 0; i < turn_run_count(t); i++) {
 		struct run *r = turn_run_at(t, i);
 
-		if (!r->open || !r->granted || r->done || r->kind == RUN_OF_CHANGE)
+		if (!r->open || !r->granted || r->done || r->kind >= RUN_OF_CHANGE)
 			continue;
 		r->done = r->unknown = any = true;
 		r->cause = AUDIT_PROCESS_DIED;
@@ -239,6 +240,9 @@ step_of(const struct turn *t, const struct ga_step *m)
 	s.run.use.version = m->kind == STEP_TOOL ? m->tool_version : 0;
 	memcpy(s.digest, m->digest, sizeof(s.digest));
 	memcpy(s.run.digest, m->digest, sizeof(s.run.digest));
+	if (m->kind == STEP_CONTENT)
+		turn_run_of_content(
+		    &s.run, m->content_op, m->content_kind, m->content_id, m->body_len);
 	s.known_language = m->kind == STEP_RUN &&
 			   name_set_has(&t->a->policies.languages, m->language) &&
 			   is_ok(span_to_cstr(m->language, s.run.language, sizeof(s.run.language)));
@@ -250,6 +254,10 @@ step_of(const struct turn *t, const struct ga_step *m)
 static bool
 step_is_due(const struct turn *t, const struct ga_step *m)
 {
+	if (m->kind == STEP_CONTENT)
+		return t->endpoint == ENDPOINT_RESPONSES && m->refused == ERROR_NONE &&
+		       m->content_op == CONTENT_SAVE && m->content_kind == CONTENT_RESPONSE &&
+		       m->content_id.len > 0 && content_id_ok(m->content_id);
 	return endpoint_rows[t->endpoint].takes_tools &&
 	       (m->kind == STEP_RUN || m->kind == STEP_TOOL ||
 		   (m->kind == STEP_MODEL && m->refused == ERROR_NONE));
@@ -367,14 +375,37 @@ step_answered(struct turn *t, enum error error)
 	return true;
 }
 
+uint32_t
+turn_model_number(const struct turn *t)
+{
+	return t->models + (t->loads ? 0 : 1);
+}
+
+/* One more of its kind; false: there were enough. */
+static bool
+step_count(struct turn *t)
+{
+	uint32_t max = t->a->policies.turn_steps;
+	uint32_t *taken = &t->runs;
+
+	if (t->step.kind == STEP_MODEL) {
+		taken = &t->models;
+		max += t->loads;
+	} else if (t->step.kind == STEP_CONTENT) {
+		taken = &t->saves;
+		max = TURN_SAVES_MAX;
+	}
+	if (*taken >= max)
+		return false;
+	(*taken)++;
+	return true;
+}
+
 static bool
 step_continue(struct turn *t)
 {
-	uint32_t *taken = t->step.kind == STEP_MODEL ? &t->models : &t->runs;
-
-	if (*taken >= t->a->policies.turn_steps)
+	if (!step_count(t))
 		return step_answered(t, ERROR_TURN_LIMIT);
-	(*taken)++;
 	t->step.error = step_decide(t);
 	t->state = TURN_STEP_AUDIT;
 	if (is_ok(step_append(t)))
@@ -402,6 +433,8 @@ step_decide(struct turn *t)
 
 	if (t->step.kind == STEP_MODEL)
 		return a->broker.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
+	if (t->step.kind == STEP_CONTENT)
+		return a->store.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
 	if (t->step.kind == STEP_TOOL)
 		error = decide_tool(t);
 	else if (t->step.refused != ERROR_NONE)
@@ -435,7 +468,10 @@ put_refused(struct turn *t, struct batch *b, const struct record_who *who)
 {
 	const struct step *s = &t->step;
 
-	if (s->run.tool != NULL)
+	if (s->kind == STEP_CONTENT)
+		turn_put_error(b, who, s->error, content_resource(&s->run),
+		    content_kind_names[s->run.content_kind]);
+	else if (s->run.tool != NULL)
 		turn_put_error(b, who, s->error, span_str(s->run.name), "tool");
 	else if (s->kind == STEP_RUN && s->refused != ERROR_NONE)
 		turn_put_error(b, who, s->error, SPAN_LIT("code_interpreter"), "tool");
@@ -459,7 +495,7 @@ step_append(struct turn *t)
 		put_refused(t, &b, &who);
 	else if (t->step.kind == STEP_MODEL)
 		turn_put_model_intent(
-		    t, &b, &who, t->models + 1, t->step.size_bytes, t->step.digest);
+		    t, &b, &who, turn_model_number(t), t->step.size_bytes, t->step.digest);
 	else
 		turn_put_run_intent(t, &t->step.run, &b, &who);
 	return turn_append_batch(t, &b, APPEND_STEP);
@@ -477,6 +513,8 @@ step_durable(struct turn *t, const struct turn_arg *arg)
 	r = t->step.placed;
 	if (t->step.kind == STEP_MODEL)
 		st = grant_model(t, t->step.body_len, t->step.model_off, t->step.digest);
+	else if (t->step.kind == STEP_CONTENT)
+		st = grant_content(t, r, t->step.body_len);
 	else
 		st = grant_run(t, r, t->step.body_len, t->step.kind == STEP_RUN);
 	if (!is_ok(st) && t->step.kind != STEP_MODEL) {

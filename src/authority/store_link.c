@@ -37,6 +37,7 @@ static const struct link_rule rules[] = {
 	{ AS_KEY, 0, on_key },
 	{ AS_TOOL, 0, on_tool },
 	{ AS_LOADED, 0, on_loaded },
+	{ AS_CONTENT_DONE, 0, content_on_done },
 };
 const struct link_ops store_link_ops = { .rules = rules,
 	.nrules = sizeof(rules) / sizeof(rules[0]) };

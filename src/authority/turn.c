@@ -280,7 +280,8 @@ answer_admitted(struct turn *t, enum error error)
 		return tools_send_page(t, &m);
 	} else if (error == ERROR_NONE && t->told) {
 		m.turn = t->id;
-		memcpy(m.grant, turn_asks_model(t) ? t->model_call.grant : t->run.grant,
+		memcpy(m.grant,
+		    turn_asks_model(t) && !t->loads ? t->model_call.grant : t->run.grant,
 		    sizeof(m.grant));
 	}
 	if (m.turn != 0 && t->run.kind == RUN_OF_BUILD)
@@ -380,7 +381,7 @@ model_call_open(struct turn *t, uint64_t intent_seq, uint32_t number)
 static void
 place_step(struct turn *t, uint64_t intent_seq)
 {
-	struct run *r = t->step.kind == STEP_RUN ? &t->run : turn_run_place(t);
+	struct run *r = t->step.kind == STEP_TOOL ? turn_run_place(t) : &t->run;
 
 	assert(r != NULL && !r->open);
 	*r = t->step.run; /* with the version that it holds */
@@ -397,13 +398,14 @@ turn_note_durable(struct turn *t, uint64_t first_seq)
 
 	if (t->append == APPEND_ADMIT && turn_asks_model(t)) {
 		t->intent_seq = last - 1;
-		model_call_open(t, last, 1);
+		if (!t->loads)
+			model_call_open(t, last, 1);
 	}
 	turn_runs_recorded(t, true);
 	if (t->append == APPEND_STEP) /* the earlier call's outcome was in the batch */
 		t->model_call = (struct model_call){ 0 };
 	if (t->append == APPEND_STEP && t->step.kind == STEP_MODEL && t->step.error == ERROR_NONE)
-		model_call_open(t, last, t->models + 1);
+		model_call_open(t, last, turn_model_number(t));
 	if (t->append == APPEND_STEP && t->step.kind != STEP_MODEL && t->step.error == ERROR_NONE)
 		place_step(t, last);
 	if (t->run.open && t->append == APPEND_ADMIT)

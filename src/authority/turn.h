@@ -19,6 +19,7 @@
 
 #define TURNS_MAX 65536
 #define TURNS_PER_GATEWAY_MAX 32768
+#define TURN_SAVES_MAX 2 /* of one turn: its response, and once more where that was in doubt */
 
 enum turn_state {
 	TURN_FREE,
@@ -66,16 +67,17 @@ enum turn_append {
 };
 
 enum run_kind {
-	RUN_OF_CODE,   /* by the executor */
-	RUN_OF_TOOL,   /* a user's tool, by the executor */
-	RUN_OF_BUILD,  /* a new version of a tool, by executor and store */
-	RUN_OF_CHANGE, /* what is kept of a tool, by the store */
+	RUN_OF_CODE,    /* by the executor */
+	RUN_OF_TOOL,    /* a user's tool, by the executor */
+	RUN_OF_BUILD,   /* a new version of a tool, by executor and store */
+	RUN_OF_CHANGE,  /* what is kept of a tool, by the store */
+	RUN_OF_CONTENT, /* what is kept for a user, by the store for a gateway */
 };
 
 /* A granted effect of executor or store, until its outcome is in the log. */
 struct run {
 	bool open;    /* its intent is in the log, its outcome is not */
-	bool granted; /* the executor has the grant, or the store was asked */
+	bool granted; /* executor or store has the grant, or the store was asked */
 	bool done;    /* the result is known */
 	bool unknown;
 	bool storing; /* BUILD: the store has it, and has not answered */
@@ -91,6 +93,11 @@ struct run {
 	uint8_t mark;                    /* CHANGE: enum as_tool_marks; 0: it is removed */
 	bool all;                        /* … in all its versions */
 	uint8_t parts;                   /* BUILD: enum tool_parts */
+	uint8_t content_op;              /* CONTENT: enum content_op */
+	uint8_t content_kind;            /* … enum content_kind */
+	char content_id[CONTENT_ID_MAX + 1]; /* … of the object; empty: of several */
+	uint32_t content_items;              /* … that were read or written */
+	uint64_t content_size;               /* … bytes of those */
 	uint32_t size_bytes;
 	uint8_t digest[DIGEST_LEN];
 	enum audit_cause cause;
@@ -185,7 +192,9 @@ struct turn {
 	struct run run;               /* code; or what the request is for */
 	struct parallel *parallel;    /* calls of tools within the turn; NULL: none yet */
 	struct step step;
+	bool loads;            /* began with LOAD: its first model call is a step, too */
 	uint32_t runs, models; /* steps taken */
+	uint32_t saves;
 	enum error end_error;
 	enum audit_cause end_cause;
 	uint32_t tokens_in, tokens_out;
@@ -255,6 +264,21 @@ struct run *turn_run_place(struct turn *t);
 bool turn_run_has_place(const struct turn *t);
 void turn_run_clear(struct turn *t, struct run *r);
 void turn_runs_free(struct turn *t);
+/* One that executor or store (`content`) is at work on. */
+bool turn_runs_open_of(const struct turn *t, bool content);
+/* What the turn is about: "KIND:NAME" of the records of its end. */
+struct span turn_resource(const struct turn *t, const char **ret_kind);
+/* The number of the model call that comes next, from 1. */
+uint32_t turn_model_number(const struct turn *t);
+/* ---- content.c ---- */
+/* May this operation be asked for at this endpoint? False: the gateway breaks the protocol. */
+bool content_is_due(const struct ga_admit *m);
+/* Such an id may be one of ours, and may stand in the log. */
+bool content_id_ok(struct span id);
+void turn_run_of_content(
+    struct run *r, uint8_t op, uint8_t kind, struct span id, uint32_t body_len);
+/* The resource of its records. */
+struct span content_resource(const struct run *r);
 /* The intent and the outcome of a model call; the latter of the open one. */
 void turn_put_model_intent(struct turn *t, struct batch *b, const struct record_who *who,
     uint32_t number, uint32_t size_bytes, const uint8_t digest[DIGEST_LEN]);
@@ -307,6 +331,7 @@ void settle_change(struct turn *t);
 /* ending.c: also used by settle.c */
 uint32_t ending_call_broker(struct turn *t);
 uint32_t ending_call_executor(struct turn *t);
+uint32_t ending_call_store(struct turn *t);
 void closing_begin(struct turn *t);
 
 #endif

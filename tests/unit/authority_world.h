@@ -66,11 +66,12 @@ static struct world {
 	uint64_t held[64];
 	uint32_t held_count[64];
 	size_t nheld;
-	struct grant model_grant, run_grant;
+	struct grant model_grant, run_grant, content_grant;
 	char target[MODEL_MAX + 1];
-	struct grant grants[16]; /* of the executor, the newest ones */
-	uint32_t model_grants, run_grants, broker_ends, executor_ends;
-	bool mute; /* broker and executor do not answer TURN_END */
+	char whose[TENANT_MAX + USER_MAX + 2]; /* the content's: tenant/user */
+	struct grant grants[16];               /* of the executor, the newest ones */
+	uint32_t model_grants, run_grants, content_grants, broker_ends, executor_ends, store_ends;
+	bool mute; /* broker, executor and store do not answer TURN_END */
 	uint32_t revokes;
 	uint16_t revoke_error;
 	bool gw_closed, gw2_closed;
@@ -202,6 +203,26 @@ on_executor_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 	w.executor_ends++;
 	if (!w.mute)
 		assert_true(is_ok(link_send(l, id, AE_TURN_ENDED, msg)));
+}
+
+UNUSED static void
+on_content_grant(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	w.content_grant = *(const struct grant *)msg;
+	(void)snprintf(w.target, sizeof(w.target), "%.*s", SPAN_FMT(w.content_grant.target));
+	(void)snprintf(w.whose, sizeof(w.whose), "%.*s/%.*s", SPAN_FMT(w.content_grant.tenant),
+	    SPAN_FMT(w.content_grant.user));
+	w.content_grants++;
+}
+
+UNUSED static void
+on_store_end(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)ctx;
+	w.store_ends++;
+	if (!w.mute)
+		assert_true(is_ok(link_send(l, id, AS_TURN_ENDED, msg)));
 }
 
 UNUSED static void
@@ -513,7 +534,8 @@ static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_USAGE_ADD, 0, on_store_usage_add }, { AS_USAGE_LIST, 0, on_store_usage_list },
     { AS_TOOL_PUT, 0, on_store_tool_put }, { AS_TOOL_GET, 0, on_store_tool_get },
     { AS_TOOL_REBUILT, 0, on_store_tool_rebuilt }, { AS_TOOL_MARK, 0, on_store_tool_mark },
-    { AS_TOOL_REMOVE, 0, on_store_tool_remove });
+    { AS_TOOL_REMOVE, 0, on_store_tool_remove }, { AS_GRANT, 0, on_content_grant },
+    { AS_TURN_END, 0, on_store_end });
 
 UNUSED static void
 spin(void)
