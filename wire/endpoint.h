@@ -27,6 +27,7 @@ enum ga_endpoint {
 	ENDPOINT_CONVERSATIONS, /* and their items: which operation, `content_op` says */
 	ENDPOINT_STORED_RESPONSES,
 	ENDPOINT_FILES,
+	ENDPOINT_OPENAPI, /* for every valid key, whatever its policy */
 	ENDPOINT_OTHER,
 	ENDPOINT_COUNT,
 };
@@ -55,6 +56,7 @@ static const struct endpoint_row endpoint_rows[ENDPOINT_COUNT] = {
 	[ENDPOINT_CONVERSATIONS] = { "conversations", false, false },
 	[ENDPOINT_STORED_RESPONSES] = { "stored_responses", false, false },
 	[ENDPOINT_FILES] = { "files", false, false },
+	[ENDPOINT_OPENAPI] = { "openapi", false, false },
 	[ENDPOINT_OTHER] = { "other", false, false },
 };
 

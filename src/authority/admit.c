@@ -376,7 +376,7 @@ static bool
 is_answered_here(uint8_t endpoint)
 {
 	return endpoint == ENDPOINT_MODELS || endpoint == ENDPOINT_TOOL_LIST ||
-	       endpoint == ENDPOINT_TOOL_GET;
+	       endpoint == ENDPOINT_TOOL_GET || endpoint == ENDPOINT_OPENAPI;
 }
 
 static void

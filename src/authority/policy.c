@@ -196,6 +196,8 @@ policy_decide(const struct policies *all, const struct policy *p, const struct d
 {
 	if (d->endpoint < ENDPOINT_CHAT || d->endpoint >= ENDPOINT_OTHER)
 		return ERROR_NO_ROUTE;
+	if (d->endpoint == ENDPOINT_OPENAPI)
+		return ERROR_NONE;
 	if (p == NULL || !name_set_has(&p->endpoints, span_str(endpoint_rows[d->endpoint].name)))
 		return ERROR_DENIED;
 	if (endpoint_rows[d->endpoint].asks_model)

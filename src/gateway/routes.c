@@ -28,6 +28,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/execute", ENDPOINT_EXECUTE, &schema_execute, NULL, execute_run },
 	{ "GET", "/v1/models", ENDPOINT_MODELS, NULL, NULL, models_run, models_finish },
 	{ "GET", "/v1/models/", ENDPOINT_MODELS, NULL, NULL, models_run, models_finish },
+	{ "GET", "/openapi.json", ENDPOINT_OPENAPI, NULL, NULL, openapi_run, openapi_told },
 	{ "POST", "/v1/tools", ENDPOINT_TOOL_PUSH, NULL, NULL, tool_push_run, .form = true },
 	{ "GET", "/v1/tools", ENDPOINT_TOOL_LIST, NULL, NULL, tools_list_run, tools_list_told,
 	    .query = tools_query_after },

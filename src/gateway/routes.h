@@ -20,6 +20,7 @@ extern const struct span schema_messages;
 extern const struct span schema_count_tokens;
 extern const struct span schema_tool_call;
 extern const struct span schema_tool_current;
+extern const struct span schema_openapi; /* docs/openapi.yaml, as JSON */
 
 struct route {
 	const char *method;
@@ -49,11 +50,13 @@ enum error route_find(struct span method, struct span path, const struct route *
 /* What the path has for the parameter of its route; empty: it takes none. */
 struct span route_param(const struct route *route, struct span path);
 
-/* loop.c, execute.c, models.c */
+/* loop.c, execute.c, models.c, openapi.c */
 void loop_run(struct request *r);
 void execute_run(struct request *r);
 void models_run(struct request *r);
 void models_finish(struct turn *t, const struct ga_admitted *m);
+void openapi_run(struct request *r);
+void openapi_told(struct turn *t, const struct ga_admitted *m);
 
 /* tools.c, tool_push.c, tool_call.c */
 void tools_list_run(struct request *r);

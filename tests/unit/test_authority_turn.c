@@ -192,6 +192,8 @@ test_answers_without_a_turn(void **state)
 	assert_int_equal(r->error, ERROR_NONE);
 	assert_int_equal(r->admitted.turn, 0);
 	assert_string_equal(r->models, "alpha");
+	m = admit_msg(ENDPOINT_OPENAPI);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
 	m = admit_msg(ENDPOINT_CHAT);
 	m.model = SPAN_LIT("beta");
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_MODEL_NOT_FOUND);
@@ -203,11 +205,12 @@ test_answers_without_a_turn(void **state)
 	assert_int_equal(call(w.gw, GA_CHECK, &check)->error, ERROR_NONE);
 	check.credential = SPAN_EMPTY;
 	assert_int_equal(call(w.gw, GA_CHECK, &check)->error, ERROR_INVALID_KEY);
-	EVENTS(EVENT_AUTHENTICATION, EVENT_RESPONSE_RETURNED, EVENT_AUTHENTICATION, EVENT_ERROR,
-	    EVENT_AUTHENTICATION, EVENT_ERROR, EVENT_AUTHENTICATION, EVENT_AUTHENTICATION);
-	assert_int_equal(w.recs[6].outcome, AUDIT_DENIED);
-	assert_true(w.recs[6].anonymous);
-	assert_int_equal(w.recs[7].request, 7);
+	EVENTS(EVENT_AUTHENTICATION, EVENT_RESPONSE_RETURNED, EVENT_AUTHENTICATION,
+	    EVENT_RESPONSE_RETURNED, EVENT_AUTHENTICATION, EVENT_ERROR, EVENT_AUTHENTICATION,
+	    EVENT_ERROR, EVENT_AUTHENTICATION, EVENT_AUTHENTICATION);
+	assert_int_equal(w.recs[8].outcome, AUDIT_DENIED);
+	assert_true(w.recs[8].anonymous);
+	assert_int_equal(w.recs[9].request, 7);
 	assert_false(w.recs[0].anonymous);
 }
 

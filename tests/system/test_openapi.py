@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/openapi.yaml against the running service, in both directions."""
+
+import json
+import re
+
+import pytest
+
+from instance import ROOT, running
+from openapi import (DOCUMENT, METHODS, anonymous, error_codes, faults, judge, load, operations, resolve, routes,
+                     schema_of)
+from test_tools import form, push
+
+API = load()
+OPERATIONS = operations(API)
+SCHEMAS = ROOT / "src/gateway/schema"
+NARROW = "policies:\n  narrow: { endpoints: [models], models: [demo] }\n"
+MANIFEST = {"name": "echo", "description": "Says it again.", "input_schema": {"type": "object"}}
+NO_ROUTE = "There is no such endpoint."
+
+
+@pytest.fixture(scope="module")
+def service():
+    with running(edit=lambda text: text.replace("policies:\n", NARROW, 1)) as inst:
+        yield inst
+
+
+def parse(data):
+    return json.loads(data) if isinstance(data, (bytes, str)) else data
+
+
+def said(answer):
+    return parse(answer)["error"]["message"]
+
+
+# ---- the document by itself ----
+
+def test_the_document_is_one_of_openapi_3_1():
+    assert faults(API) == ""
+    ids = [op.id for op in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+    for op in OPERATIONS:
+        assert op.spec["summary"] and op.spec["tags"] and "default" in op.spec["responses"], op
+        assert {p["name"] for p in op.parameters if p["in"] == "path"} == set(op.holes), op
+
+
+def test_the_validator_sees_faults():
+    broken = json.loads(json.dumps(API))
+    del broken["info"]["title"]
+    broken["paths"]["/v1/execute"]["post"]["parameters"] = [{"name": "x", "in": "nowhere"}]
+    assert "info" in faults(broken) and "execute" in faults(broken)
+
+
+def test_codes_of_errors_are_those_of_the_table():
+    said_codes = API["components"]["schemas"]["ErrorCode"]["enum"]
+    assert len(set(said_codes)) == len(said_codes)
+    assert set(said_codes) == error_codes() | {"upstream_rejected"}
+
+
+def test_bodies_are_described_by_what_checks_them():
+    """Each file is in the document as it is, but for where its own references lead."""
+    titles = {}
+    for file in SCHEMAS.glob("*.json"):
+        mine = json.loads(file.read_text())
+        del mine["$schema"]
+        theirs = json.dumps(API["components"]["schemas"][file.stem])
+        assert json.loads(theirs.replace(f"#/components/schemas/{file.stem}/", "#/")) == mine, file
+        titles[mine["title"]] = file.stem
+    for op in OPERATIONS:
+        if op.body is not None:
+            assert op.body == {"$ref": f"#/components/schemas/{titles.pop(str(op))}"}
+    assert titles == {}, "a schema that no operation has"
+
+
+def test_every_part_is_used():
+    text = json.dumps(API)
+    for kind, parts in API["components"].items():
+        for name in parts:
+            if kind != "securitySchemes":
+                assert f'"#/components/{kind}/{name}"' in text, f"{kind}/{name}"
+
+
+# ---- the program's tables ----
+
+def test_every_route_is_documented_and_nothing_else():
+    documented = {(op.method, anonymous(op.path)): op for op in OPERATIONS}
+    table = {(method, anonymous(path)): (endpoint, title) for method, path, endpoint, title in routes()}
+    assert documented.keys() == table.keys()
+    for at, (endpoint, title) in table.items():
+        op = documented[at]
+        assert op.spec["x-policy"] == ("any" if endpoint == "openapi" else endpoint), op
+        assert title in ("-", str(op)), op
+        assert (title != "-") == (op.body is not None), op
+
+
+# ---- the running service ----
+
+def test_it_is_served_as_it_was_built(service):
+    status, headers, body = service.request("GET", "/openapi.json")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert body == API == json.loads(DOCUMENT.read_text())
+    last = service.records()[-1]
+    assert last["event"]["type"] == "ResponseReturned" and last["resource"] == "endpoint:openapi"
+
+
+def test_any_valid_key_reads_it_and_no_other(service):
+    narrow = service.operate("key", "create", "--tenant", "t", "--user", "n", "--policy", "narrow").stdout.strip()
+    assert service.request("GET", "/openapi.json", key=narrow)[0] == 200
+    assert service.request("GET", "/v1/tools", key=narrow)[0] == 403
+    id = narrow[3:15]
+    assert service.operate("key", "revoke", id).returncode == 0
+    assert service.request("GET", "/openapi.json", key=narrow)[0] == 401
+    assert service.request("GET", "/openapi.json?x=1")[0] == 400
+    assert service.request("GET", "/openapi.json", {})[0] == 400
+
+
+@pytest.mark.parametrize("op", OPERATIONS, ids=str)
+def test_what_is_documented_exists(service, op):
+    kinds = list(op.content)
+    body = op.example() if "application/json" in kinds else None
+    headers = {}
+    if "multipart/form-data" in kinds:
+        body, headers = form(manifest=MANIFEST), {"Content-Type": "multipart/form-data; boundary=b"}
+    status, _, answer = service.request(op.method, op.at(), body, headers=headers)
+    assert status != 405 and status < 500 or (status, body["model"]) == (503, "x"), answer
+    assert status < 400 or said(answer) != NO_ROUTE
+    # What a caller without a key is told does not depend on it.
+    assert service.request(op.method, op.at(), body, key="sp_no", headers=headers)[0] == 401
+
+
+def test_no_other_method_and_no_other_path(service):
+    for path in API["paths"]:
+        mine = {op.method for op in OPERATIONS if op.path == path}
+        op = next(op for op in OPERATIONS if op.path == path)
+        for method in {m.upper() for m in METHODS} - mine - {"HEAD", "TRACE"}:
+            assert service.request(method, op.at())[0] == 405, (method, path)
+        assert service.request("GET", op.at() + "/x/y/z")[0] in (400, 404) or "models" in path
+    for path in ("/", "/v1", "/openapi.yaml", "/v1/nothing", "/admin/v2", "/auth"):
+        status, _, answer = service.request("GET", path)
+        assert (status, said(answer)) == (404, NO_ROUTE)
+
+
+def events_of(text):
+    """[(name, value)] of a stream."""
+    found = []
+    for block in text.decode().replace("\r\n", "\n").split("\n\n"):
+        fields = dict(re.match(r"(\w+): ?(.*)", line).groups() for line in block.split("\n") if line)
+        if fields and fields["data"] != "[DONE]":
+            found.append((fields.get("event", ""), json.loads(fields["data"])))
+    return found
+
+
+def answers(service):
+    """[(name, schema, value)]: real answers, each with what is said of it."""
+    by_id, cases = {op.id: op for op in OPERATIONS}, []
+
+    def note(id, path=None, body=None, **kw):
+        op = by_id[id]
+        status, headers, answer = service.request(op.method, path or op.path, body, **kw)
+        kind = headers["content-type"].partition(";")[0]
+        cases.append((f"{id} {status}", {"type": "string"}, kind))
+        if kind == "text/event-stream":
+            rows = resolve(API, op.spec["responses"]["200"])["content"][kind]["x-events"]
+            for name, value in events_of(answer):
+                cases.append((f"{id} event {name}", rows.get(name, False), value))
+        else:
+            cases.append((f"{id} {status}", schema_of(op, status), parse(answer)))
+        declared = resolve(API, op.spec["responses"].get(str(status), op.spec["responses"]["default"]))
+        for name, header in declared.get("headers", {}).items():
+            header = resolve(API, header)
+            if header.get("required") or name in headers:
+                value = headers.get(name)
+                value = int(value) if header["schema"].get("type") == "integer" else value
+                cases.append((f"{id} {status} {name}", header["schema"], value))
+        return status
+
+    hello = {"model": "demo", "messages": [{"role": "user", "content": "Run this:\n```python\nprint(6*7)\n```"}],
+             "tools": [{"type": "code_interpreter"}]}
+    code = {"language": "python", "code": "print(1)\nimport sys\nprint(2, file=sys.stderr)\n"
+                                          "import os\nos.makedirs('/tmp/out', exist_ok=True)\n"
+                                          "open('/tmp/out/f', 'w').write('x')"}
+    versions = {"anthropic-version": "2023-06-01"}
+    status = push(service, manifest=MANIFEST, native=b"#!/bin/sh\ncat\n")[0]
+    assert status == 201
+    wanted = [
+        (200, note("createChatCompletion", body=hello)),
+        (200, note("createChatCompletion", body={**hello, "stream": True, "stream_options": {"include_usage": True}})),
+        (404, note("createChatCompletion", body={**hello, "model": "none"})),
+        (400, note("createResponse", body={"model": "demo", "input": "x"})),
+        (400, note("createMessage", body={"model": "demo", "max_tokens": 5, "messages": hello["messages"]})),
+        (400, note("createEmbeddings", body={"model": "demo", "input": "x"})),
+        (200, note("listModels")),
+        (200, note("listModels", headers=versions)),
+        (200, note("getModel", "/v1/models/demo")),
+        (404, note("getModel", "/v1/models/none")),
+        (404, note("getModel", "/v1/models/none", headers=versions)),
+        (200, note("execute", body=code)),
+        (200, note("execute", body={**code, "stream": True})),
+        (400, note("execute", body={"language": "cobol", "code": ""})),
+        (401, note("execute", body=code, key="sp_no")),
+        (401, note("createMessage", body={}, key="sp_no")),
+        (201, note("pushTool", body=form(manifest=MANIFEST, native=b"#!/bin/sh\ncat\n# 2"),
+                   headers={"Content-Type": "multipart/form-data; boundary=b"})),
+        (400, note("pushTool", body=form(manifest=MANIFEST), headers={"Content-Type": "multipart/form-data; boundary=b"})),
+        (200, note("listTools")),
+        (200, note("getTool", "/v1/tools/echo")),
+        (200, note("chooseToolVersion", "/v1/tools/echo/current", {"version": 1})),
+        (200, note("callTool", "/v1/tools/echo/call", {"arguments": {"a": 1}})),
+        (404, note("callTool", "/v1/tools/none/call", {"arguments": {}})),
+        (200, note("removeTool", "/v1/tools/echo?version=2")),
+        (200, note("removeTool", "/v1/tools/echo")),
+        (200, note("getOpenapi")),
+    ]
+    assert [w for w, _ in wanted] == [got for _, got in wanted]
+    return cases
+
+
+def test_answers_are_what_is_said_of_them(service):
+    cases = answers(service)
+    assert judge(API, cases) == ""
+    # The judge judges: without a field, and with one more, it is none of ours.
+    name, schema, value = next(c for c in cases if c[0] == "execute 200" and isinstance(c[2], dict))
+    assert "'x' was unexpected" in judge(API, [(name, schema, {**value, "x": 1})])
+    assert "'status' is a required" in judge(API, [(name, schema, {k: v for k, v in value.items() if k != "status"})])
