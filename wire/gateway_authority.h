@@ -86,6 +86,9 @@ struct ga_admit {
 	uint8_t content_op;     /* enum content_op; 0: none */
 	uint8_t content_kind;   /* enum content_kind */
 	struct span content_id; /* of the object; CREATE: the new one's */
+	uint8_t store;          /* enum content_store: a response that is to be kept */
+	uint8_t credentials;    /* enum content_credentials: in the body */
+	struct span leaked;     /* with ERROR_LEAKED_KEY: the key that stands in the body */
 };
 static const struct wire_field ga_admit_rows[] = {
 	WIRE_FIXED(struct ga_admit, request_id),
@@ -108,6 +111,9 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_U8(struct ga_admit, content_op, CONTENT_OP_COUNT - 1),
 	WIRE_U8(struct ga_admit, content_kind, CONTENT_KIND_COUNT - 1),
 	WIRE_BYTES(struct ga_admit, content_id, 0, CONTENT_ID_MAX),
+	WIRE_U8(struct ga_admit, store, STORE_COUNT - 1),
+	WIRE_U8(struct ga_admit, credentials, CREDENTIALS_COUNT - 1),
+	WIRE_BYTES(struct ga_admit, leaked, 0, KEY_TEXT_LEN),
 };
 
 /* A version of a tool, as its owner and those who may call it see it. */
@@ -161,6 +167,13 @@ struct ga_admitted {
 	uint64_t catalog;
 	struct wire_list tools; /* struct ga_tool */
 	uint8_t more;           /* TOOL_LIST: another page follows */
+	uint8_t store;          /* RESPONSES: it is kept: its turn ends with SAVE */
+	/*
+	 * Others' credentials do not go into what is kept. Endpoints of content, CREATE and UPDATE
+	 * with such credentials in the body: nothing was admitted or recorded (turn 0, no error);
+	 * send ADMIT again without them.
+	 */
+	uint8_t mask;
 };
 static const struct wire_field ga_admitted_rows[] = {
 	WIRE_U16(struct ga_admitted, error, ERROR_COUNT - 1),
@@ -176,6 +189,8 @@ static const struct wire_field ga_admitted_rows[] = {
 	WIRE_U64(struct ga_admitted, catalog),
 	WIRE_LIST(struct ga_admitted, tools, 0, GA_TOOLS_MAX, &ga_tool_table),
 	WIRE_U8(struct ga_admitted, more, 1),
+	WIRE_U8(struct ga_admitted, store, 1),
+	WIRE_U8(struct ga_admitted, mask, 1),
 };
 
 struct ga_step {

@@ -39,6 +39,7 @@ struct content_request {
 	uint32_t limit;       /* LIST: 1..CONTENT_PAGE_MAX */
 	uint8_t descending;   /* LIST: newest first */
 	uint32_t expires_s;   /* CREATE of a file: seconds from now; 0: as configured */
+	struct span tag;      /* CREATE of a file: its purpose; LIST of files: only those */
 	struct wire_list items; /* struct content_item */
 	struct span body;       /* CREATE of a file */
 };
@@ -50,6 +51,7 @@ static const struct wire_field content_request_rows[] = {
 	WIRE_U32(struct content_request, limit, CONTENT_PAGE_MAX),
 	WIRE_U8(struct content_request, descending, 1),
 	WIRE_U32(struct content_request, expires_s, UINT32_MAX),
+	WIRE_BYTES(struct content_request, tag, 0, CONTENT_TAG_MAX),
 	WIRE_LIST(struct content_request, items, 0, CONTENT_ITEMS_MAX, &content_item_table),
 	WIRE_BYTES(struct content_request, body, 0, CONTENT_BLOB_MAX),
 };
@@ -59,12 +61,14 @@ static const struct wire_table content_request_table = WIRE_TABLE(
 struct content_object {
 	struct span id;
 	uint64_t created_s; /* Unix time */
+	uint64_t expires_s; /* the same; 0: never */
 	uint64_t size;      /* of a file, bytes */
 	struct span meta;
 };
 static const struct wire_field content_object_rows[] = {
 	WIRE_BYTES(struct content_object, id, 1, CONTENT_ID_MAX),
 	WIRE_U64(struct content_object, created_s),
+	WIRE_U64(struct content_object, expires_s),
 	WIRE_U64(struct content_object, size),
 	WIRE_BYTES(struct content_object, meta, 0, CONTENT_META_MAX),
 };
