@@ -122,6 +122,8 @@ admin_create_key(struct authority *a, uint32_t uid, const struct admin_key *k, a
 	if (is_ok(st))
 		st = span_to_cstr(k->policy, op->policy, sizeof(op->policy));
 	if (is_ok(st))
+		st = keys_tenant_pseudonym(&a->keys, k->tenant, op->tenant_hex);
+	if (is_ok(st))
 		st = keytext_create(op->text);
 	if (is_ok(st))
 		st = keys_hash(&a->keys, span_of(op->text, sizeof(op->text)), op->hash);
@@ -175,9 +177,12 @@ put_created(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	struct span id = span_of(op->id, sizeof(op->id));
 
-	(void)batch_add(b, EVENT_KEY_CREATED, who, "key", id);
+	struct record_who of_key = *who;
+
+	of_key.key = keys_find(&op->a->keys, id); /* once it is there */
+	(void)batch_add(b, EVENT_KEY_CREATED, &of_key, "key", id);
 	batch_str(b, id);
-	batch_text(b, op->tenant);
+	batch_str(b, span_of(op->tenant_hex, sizeof(op->tenant_hex)));
 	batch_text(b, op->policy);
 	batch_u64(b, op->uid);
 }

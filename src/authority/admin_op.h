@@ -39,6 +39,7 @@ struct admin_op {
 	uint8_t id[KEY_ID_LEN];
 	uint8_t text[KEY_TEXT_LEN]; /* OP_CREATE, until it was answered */
 	uint8_t hash[DIGEST_LEN];
+	char tenant_hex[2 * SUBJECT_LEN]; /* OP_CREATE: its pseudonym */
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	uint64_t created_s, expires_s, revoked_s;
 	uint32_t turns, turns_left; /* OP_REVOKE: those it ended, those still ending */

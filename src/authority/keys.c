@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include <base/encode.h>
 #include <crypto/crypto.h>
 #include <keytext/keytext.h>
 
@@ -168,6 +169,20 @@ keys_hash(const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN])
 	if (k->pepper == NULL)
 		return fail(E_DENIED);
 	return hmac_sha256(k->pepper, credential, out);
+}
+
+struct status
+keys_tenant_pseudonym(const struct keys *k, struct span tenant, char out[2 * SUBJECT_LEN])
+{
+	/* No key's text begins with the label: keys are hashed under the pepper, too. */
+	const struct span parts[] = { SPAN_LIT("tenant"), SPAN_LIT("\0"), tenant };
+	uint8_t digest[DIGEST_LEN];
+
+	if (k->pepper == NULL)
+		return fail(E_DENIED);
+	TRY(hmac_sha256_parts(k->pepper, parts, sizeof(parts) / sizeof(parts[0]), digest));
+	hex_encode(span_of(digest, SUBJECT_LEN), out);
+	return OK;
 }
 
 void

@@ -80,6 +80,12 @@ struct key *keys_at(const struct keys *k, size_t index); /* 0 .. nkeys - 1 */
 struct key *keys_check(const struct keys *k, struct span credential, uint64_t now_s);
 MUST_USE struct status keys_hash(
     const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN]);
+/*
+ * What records call a tenant: an HMAC of its name, hex; whoever has not the pepper learns
+ * nothing of the name by it. E_DENIED: nothing is loaded.
+ */
+MUST_USE struct status keys_tenant_pseudonym(
+    const struct keys *k, struct span tenant, char out[2 * SUBJECT_LEN]);
 /* Around a LOAD: keys that it did not name are revoked. */
 void keys_load_begin(struct keys *k);
 void keys_load_end(struct keys *k, uint64_t now_s);

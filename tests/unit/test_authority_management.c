@@ -230,6 +230,38 @@ test_life_of_a_key(void **state)
 	assert_balanced();
 }
 
+/* Records name no tenant and no person; the same tenant is always called the same. */
+static void
+test_records_have_no_names(void **state)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char key[128], first[64], *at;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		const char *body = i == 2 ? "{\"tenant\":\"zeus\",\"user\":\"bob\"}"
+					  : "{\"tenant\":\"acme\",\"user\":\"bob\"}";
+
+		assert_int_equal(ask("POST", "/admin/keys", body), 201);
+		at = strstr(w.recs[2 * i].text, "tenant=");
+		assert_non_null(at);
+		assert_int_equal(strcspn(at + 7, " "), 32);
+		assert_null(strstr(w.recs[2 * i].text, "acme"));
+		assert_null(strstr(w.recs[2 * i].text, "bob"));
+		assert_string_equal(w.recs[2 * i].text, w.recs[2 * i + 1].text);
+		/* Whose key it is stands in the outcome, as in what is done with it. */
+		assert_true(w.recs[2 * i].anonymous);
+		assert_false(w.recs[2 * i + 1].anonymous);
+		if (i == 0)
+			memcpy(first, at, 39);
+		assert_int_equal(memcmp(first, at, 39) == 0, i < 2);
+	}
+	member("key", key, sizeof(key));
+	m.credential = span_str(key);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_balanced();
+}
+
 /* No record, no act. */
 static void
 test_no_audit_no_act(void **state)
@@ -300,6 +332,7 @@ main(void)
 		M(test_every_metric_has_an_owner),
 		M(test_refusals),
 		M(test_life_of_a_key),
+		M(test_records_have_no_names),
 		M(test_no_audit_no_act),
 		M(test_long_list_and_pipelining),
 		M(test_operator_leaves),
