@@ -364,5 +364,6 @@ conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
 	TRY(conf_check_sources(c, error));
 	TRY(each(&k, "policies", check_policy));
 	TRY(each(&k, "tools", conf_check_tool));
+	TRY(conf_check_oidc(&k));
 	return check_limits(&k);
 }

@@ -117,6 +117,16 @@ url_fault(struct provider_keys *k)
 	return NULL;
 }
 
+const char *
+conf_origin_fault(const char *url, bool plain, bool private_ok, struct conf_origin *ret)
+{
+	struct provider_keys k = { .url = url, .plain = plain, .private_ok = private_ok };
+	const char *why = url_fault(&k);
+
+	*ret = (struct conf_origin){ .tls = k.tls, .loopback = k.loopback };
+	return why;
+}
+
 /* ---- the rest ---- */
 static const char *
 pin_fault(const char *pin)

@@ -24,6 +24,7 @@ enum conf_type {
 	CONF_CREDENTIAL,
 	CONF_MOUNT,  /* a path of Vault */
 	CONF_REGION, /* of AWS: it becomes part of host names */
+	CONF_CLAIM,  /* of a token: see jwt/jwt.h */
 	CONF_TYPE_COUNT,
 };
 
@@ -101,6 +102,17 @@ MUST_USE struct status conf_check_tool(const struct checker *k, struct span name
 /* May a tool, or a policy's list of them, have that name? */
 bool conf_tool_name_ok(struct span name);
 MUST_USE struct status conf_check_provider(const struct checker *k, struct span name);
+/*
+ * What is wrong with an origin's URL: NULL, or a static text. In clear only where `plain` is set
+ * and it names loopback; a private address only with `private_ok`.
+ */
+struct conf_origin {
+	bool tls, loopback;
+};
+const char *conf_origin_fault(
+    const char *url, bool plain, bool private_ok, struct conf_origin *ret);
+/* oidc: check_oidc.c. */
+MUST_USE struct status conf_check_oidc(const struct checker *k);
 /* Does a provider have its credential in AWS? */
 bool conf_uses_aws(const struct conf *c);
 /* env.c: what the file does not say. */

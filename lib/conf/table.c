@@ -170,6 +170,46 @@ const struct conf_row conf_rows[] = {
 	PATH("aws.container.token_file", NULL,
 	    "Authorization for them. Without it AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."),
 
+	{ "oidc.N.issuer", CONF_URI, 1, 255, NULL, true, NULL,
+	    "An identity provider: its tokens' `iss`, exactly, and where its discovery document "
+	    "lies." },
+	{ "oidc.N.audience", CONF_STRING, 1, 255, NULL, true, NULL,
+	    "What its tokens' `aud` must be or hold." },
+	{ "oidc.N.claims.tenant", CONF_CLAIM, 1, 128, NULL, false, NULL,
+	    "The claim that names the tenant: a name with a `:` as it is, else dots lead into "
+	    "objects. This or `tenant_fixed` is needed." },
+	{ "oidc.N.claims.user", CONF_CLAIM, 1, 128, NULL, false, NULL,
+	    "The claim that names the user; without it `sub`." },
+	{ "oidc.N.claims.roles", CONF_CLAIM, 1, 128, NULL, false, NULL,
+	    "The claim with roles or groups, text or a list of at most 64; without it everybody "
+	    "is a `user`." },
+	{ "oidc.N.claims.policy", CONF_CLAIM, 1, 128, NULL, false, NULL,
+	    "The claim that names the policy; without it, or where a token has none, `policy`." },
+	{ "oidc.N.tenant_fixed", CONF_STRING, 1, CONF_NAME_MAX, NULL, false, NULL,
+	    "The tenant of all its people." },
+	{ "oidc.N.policy", CONF_STRING, 1, CONF_NAME_MAX, "default", false, NULL,
+	    "The policy of its people." },
+	{ "oidc.N.roles_map.ALIAS", CONF_ENUM, 0, 0, NULL, false,
+	    "owner|administrator|auditor|user|service",
+	    "What a value of that claim means; others mean nothing. Without a map the roles' own "
+	    "names are values." },
+	LIST("oidc.N.algorithms", "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA",
+	    "What its tokens may be signed with; without it what each key says, and RS256 for RSA "
+	    "keys that say nothing."),
+	{ "oidc.N.typ", CONF_ENUM, 0, 0, "any", false, "any|jwt|at+jwt",
+	    "Type in a token's header: `jwt` also where it has none." },
+	NUMBER("oidc.N.max_age_s", 0, 2678400, "0",
+	    "Longest life of a token (`exp` less `iat`), seconds; 0: any."),
+	NUMBER("oidc.N.skew_s", 0, 60, "60", "How much its clock may differ from ours, seconds."),
+	LIST("oidc.N.jwks_hosts", NULL,
+	    "`HOST[:PORT]` besides the issuer's own where its keys may lie, over https."),
+	PATH("oidc.N.ca_file", NULL,
+	    "Its certificate authority, PEM; without it those of `network.ca_file`."),
+	SWITCH("oidc.N.allow_plain_loopback", "false", "Allow `http:` to a loopback address."),
+	SWITCH("oidc.N.allow_private", "false", "Allow it private addresses."),
+	{ "oidc.N.tls_min", CONF_ENUM, 0, 0, "1.3", false, "1.2|1.3",
+	    "Lowest version of TLS towards it." },
+
 	NUMBER("sandboxes.NAME.pool", 0, CONF_POOLS_MAX, "4",
 	    "Warm sandboxes kept ready; at most 512 over all languages and kinds."),
 	NUMBER("sandboxes.NAME.pool_data", 0, CONF_POOLS_MAX, "0",
@@ -249,6 +289,7 @@ static const char *const type_names[CONF_TYPE_COUNT] = {
 	[CONF_CREDENTIAL] = "reference",
 	[CONF_MOUNT] = "path in Vault",
 	[CONF_REGION] = "text",
+	[CONF_CLAIM] = "claim",
 };
 
 static bool

@@ -152,6 +152,25 @@ check_region(const struct conf_row *row, struct span s)
 	return NULL;
 }
 
+/* No blanks; and no empty part, unless a ':' makes it one name. */
+static const char *
+check_claim(const struct conf_row *row, struct span s)
+{
+	if (check_text(row, s) != NULL)
+		return check_text(row, s);
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f)
+			return "is not the name of a claim";
+	}
+	if (memchr(s.ptr, ':', s.len) != NULL)
+		return NULL;
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] == '.' && (i == 0 || i + 1 == s.len || s.ptr[i + 1] == '.'))
+			return "has an empty part";
+	}
+	return NULL;
+}
+
 static const struct {
 	value_checker *check;
 	bool plain; /* quotes would make it text */
@@ -168,6 +187,7 @@ static const struct {
 	[CONF_CREDENTIAL] = { check_credential, false },
 	[CONF_MOUNT] = { check_mount, false },
 	[CONF_REGION] = { check_region, false },
+	[CONF_CLAIM] = { check_claim, false },
 };
 
 static bool

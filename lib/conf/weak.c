@@ -81,6 +81,17 @@ aws(const struct conf *c, conf_weak_fn *fn, void *ctx)
 		fn(ctx, SPAN_LIT("aws.imds"));
 }
 
+static void
+issuers(const struct conf *c, conf_weak_fn *fn, void *ctx)
+{
+	const char *url;
+
+	for (unsigned i = 0; (url = conf_strf(c, "oidc.%u.issuer", i)) != NULL; i++) {
+		if (in_clear(url) || below_13(conf_strf(c, "oidc.%u.tls_min", i)))
+			fn(ctx, span_str(url));
+	}
+}
+
 void
 conf_each_weak(const struct conf *c, conf_weak_fn *fn, void *ctx)
 {
@@ -89,4 +100,5 @@ conf_each_weak(const struct conf *c, conf_weak_fn *fn, void *ctx)
 	    (in_clear(conf_str(c, "vault.address")) || below_13(conf_str(c, "vault.tls_min"))))
 		fn(ctx, SPAN_LIT("vault"));
 	aws(c, fn, ctx);
+	issuers(c, fn, ctx);
 }

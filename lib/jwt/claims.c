@@ -27,30 +27,6 @@ is_one_name(struct span path)
 	return memchr(path.ptr, ':', path.len) != NULL;
 }
 
-bool
-jwt_claim_path_ok(struct span path)
-{
-	bool one;
-
-	if (path.len == 0 || path.len > JWT_CLAIM_PATH_MAX)
-		return false;
-	for (size_t i = 0; i < path.len; i++) {
-		if (path.ptr[i] <= 0x20 || path.ptr[i] >= 0x7f)
-			return false;
-	}
-	one = is_one_name(path);
-	if (path.ptr[path.len - 1] == '.' && !one)
-		return false;
-	while (path.len > 0) {
-		struct span part = first_part(path, one);
-
-		if (part.len == 0)
-			return false;
-		path = span_from(path, part.len + 1);
-	}
-	return true;
-}
-
 static uint32_t
 find(const struct jwt *j, struct span path)
 {

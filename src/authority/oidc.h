@@ -13,7 +13,7 @@ struct authority;
 /* Who a token speaks for, by the issuer's table of claims. */
 struct oidc_identity {
 	struct span tenant, user; /* names as an operator could give them */
-	uint8_t roles;            /* bits 1 << enum role (wire/role.h); 0: the token gives none */
+	uint8_t roles;            /* bits of enum role (wire/role.h); 0: the token gives none */
 	struct span policy;
 	uint64_t expires_s; /* of the token, Unix time */
 	const char *issuer; /* of the configuration; valid until that is another */

@@ -33,6 +33,7 @@ static const struct {
 	{ PROC_BROKER, NULL, "network.resolv_conf", OPTIONAL },
 	{ PROC_BROKER, NULL, "network.hosts", OPTIONAL },
 	{ PROC_BROKER, "providers", "ca_file", 0 },
+	{ PROC_BROKER, "oidc", "ca_file", 0 },
 	{ PROC_BROKER, NULL, "vault.ca_file", 0 },
 	{ PROC_BROKER, NULL, "vault.auth.approle.secret_id_file", PRIVATE | ROTATED },
 	{ PROC_BROKER, NULL, "vault.auth.kubernetes.token_file", ROTATED },

@@ -14,8 +14,9 @@ static const char *const conf_gateway[] = { "listen", "limits", "models", "provi
 	"workers", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
-	"aws", "tools", NULL };
-static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", NULL };
+	"aws", "tools", "oidc", NULL };
+static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", "oidc",
+	NULL };
 static const char *const conf_executor[] = { "sandboxes", "wasm", "limits", NULL };
 static const char *const conf_spawner[] = { "sandboxes", "engines", NULL };
 static const char *const conf_audit[] = { "audit", NULL };

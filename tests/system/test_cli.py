@@ -185,8 +185,8 @@ def test_the_leaf_passes_strict_verification(private):
 
 def test_config_check_names_line_key_and_reason(private):
     f = private / "x.yaml"
-    f.write_text("policies:\n  p: { endpoints: chat }\noidc: {}\n")
-    fails(run("config", "check", str(f)), 1, "line 3: oidc: unknown key")
+    f.write_text("policies:\n  p: { endpoints: chat }\nsaml: {}\n")
+    fails(run("config", "check", str(f)), 1, "line 3: saml: unknown key")
     fails(run("config", "check", str(private / "none")), 1, "No such file")
 
 

@@ -325,24 +325,6 @@ ten_thousand_roles_are_refused(void **state)
 }
 
 static void
-paths_that_a_configuration_may_name(void **state)
-{
-	static const char *const good[] = { "sub", "a.b.c", "https://a.example/roles", "x:y.",
-		"urn:x", "realm_access.roles" };
-	static const char *const bad[] = { "", ".", "a.", ".a", "a..b", "a b", "\xc3\xa9", "a\n" };
-	char longest[JWT_CLAIM_PATH_MAX + 2];
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(good); i++)
-		assert_true(jwt_claim_path_ok(span_str(good[i])));
-	for (size_t i = 0; i < COUNT(bad); i++)
-		assert_false(jwt_claim_path_ok(span_str(bad[i])));
-	memset(longest, 'a', sizeof(longest));
-	assert_true(jwt_claim_path_ok(span_of(longest, JWT_CLAIM_PATH_MAX)));
-	assert_false(jwt_claim_path_ok(span_of(longest, JWT_CLAIM_PATH_MAX + 1)));
-}
-
-static void
 every_fault_has_a_name(void **state)
 {
 	(void)state;
@@ -365,7 +347,6 @@ main(void)
 		cmocka_unit_test(claims_by_path),
 		cmocka_unit_test(lists_are_bounded),
 		cmocka_unit_test(ten_thousand_roles_are_refused),
-		cmocka_unit_test(paths_that_a_configuration_may_name),
 		cmocka_unit_test(every_fault_has_a_name),
 	};
 

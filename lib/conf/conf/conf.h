@@ -35,6 +35,7 @@
 #define CONF_ALIAS_MAX 128 /* models: the same and / : @ + */
 #define CONF_SOCKET_PATH_MAX 107
 #define CONF_POOLS_MAX 512  /* warm sandboxes of all pools together */
+#define CONF_ISSUERS_MAX 16 /* identity providers */
 #define CONF_WORKERS_MAX 64 /* processes that run users' tools in WebAssembly */
 
 struct conf;
@@ -98,7 +99,7 @@ bool conf_each(const struct conf *c, const char *prefix, size_t *iter, struct sp
 
 /*
  * Every connection that may be in clear or below TLS 1.3: a provider's name, "vault", "aws",
- * "aws.container", "aws.imds" (instance metadata is always in clear).
+ * "aws.container", "aws.imds" (instance metadata is always in clear), an issuer's URL.
  */
 typedef void conf_weak_fn(void *ctx, struct span name);
 void conf_each_weak(const struct conf *c, conf_weak_fn *fn, void *ctx);

@@ -14,7 +14,6 @@
 #define JWT_SKEW_S_MAX 60
 #define JWT_ITEMS_MAX 64    /* strings of one claim */
 #define JWT_ITEM_LEN_MAX 64 /* bytes of each */
-#define JWT_CLAIM_PATH_MAX 128
 
 /* Which `typ` an issuer's tokens have; the comparison is without case (RFC 7515 §4.1.9). */
 enum jwt_typ {
@@ -70,7 +69,5 @@ MUST_USE struct status jwt_claim_str(struct jwt *j, struct span path, struct spa
  * JWT_ITEM_LEN_MAX. */
 MUST_USE struct status jwt_claim_strs(
     struct jwt *j, struct span path, struct span ret[JWT_ITEMS_MAX], size_t *ret_count);
-/* True for what a configuration may name: 1..JWT_CLAIM_PATH_MAX printable bytes, no empty part. */
-bool jwt_claim_path_ok(struct span path);
 
 #endif
