@@ -15,6 +15,8 @@
 
 #include <base/clock.h>
 
+#include "roles.h"
+
 static void refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id,
     const uint8_t *source, const uint8_t *request_id);
 static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key);
@@ -291,10 +293,10 @@ decide_tool(struct turn *t, const struct ga_admit *m)
 static enum error
 decide_content(struct turn *t, const struct ga_admit *m)
 {
-	const struct policy *p = t->key->policy->now;
+	const struct permit may = key_permit(t->key);
 
 	if (m->content_op == CONTENT_LOAD && m->content_kind == CONTENT_CONVERSATION &&
-	    !name_set_has(&p->endpoints, span_str(endpoint_name(ENDPOINT_CONVERSATIONS))))
+	    !permit_has(&may, LIST_ENDPOINTS, span_str(endpoint_name(ENDPOINT_CONVERSATIONS))))
 		return ERROR_DENIED;
 	if (!content_id_ok(m->content_id))
 		return ERROR_CONTENT_NOT_FOUND;
@@ -309,6 +311,7 @@ decide(struct turn *t, const struct ga_admit *m)
 {
 	struct authority *a = t->a;
 	const struct policy *p = t->key->policy->now;
+	const struct permit may = key_permit(t->key);
 	const struct demand d = { .endpoint = m->endpoint,
 		.model = m->model,
 		.language = m->language,
@@ -316,7 +319,7 @@ decide(struct turn *t, const struct ga_admit *m)
 	const struct peer *actor = actor_of(a, m->endpoint);
 	enum error error;
 
-	limits_take(&t->key->holder, p != NULL ? p->limits : a->policies.user_limits,
+	limits_take(&key_root(t->key)->holder, p != NULL ? p->limits : a->policies.user_limits,
 	    &t->key->user->holder, a->policies.user_limits, now_ms(a), &t->verdict);
 	t->counted = t->verdict.error == ERROR_NONE;
 	t->counted_ms = now_ms(a);
@@ -326,7 +329,10 @@ decide(struct turn *t, const struct ga_admit *m)
 	}
 	if (m->refused != ERROR_NONE)
 		return (enum error)m->refused;
-	error = policy_decide(&a->policies, p, &d);
+	if (m->endpoint < ENDPOINT_OTHER &&
+	    !roles_allow(t->key->user->roles, action_of_endpoint(m->endpoint)))
+		return ERROR_ROLE;
+	error = policy_decide(&a->policies, &may, &d);
 	if (error == ERROR_NONE)
 		error = decide_tool(t, m);
 	if (error == ERROR_NONE && m->content_op != 0)
@@ -408,7 +414,7 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	}
 	put_intent(t, &b, &who, m);
 	TRY(turn_append_batch(t, &b, APPEND_ADMIT));
-	limits_hold(&t->key->holder, &t->key->user->holder);
+	limits_hold(&key_root(t->key)->holder, &t->key->user->holder);
 	daemon_metric_add(METRIC_TURNS, 1);
 	daemon_metric_add(METRIC_TURNS_OPEN, 1);
 	t->holds = true;
@@ -425,15 +431,17 @@ admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 {
 	struct authority *a = gw->a;
 	const struct policy *p = key->policy->now;
-	uint8_t attach = p->attach & (uint8_t)~m->tools;
+	const struct permit may = key_permit(key);
+	uint8_t attach = permit_tools(&may, p->attach & (uint8_t)~m->tools);
 	struct tool_version *v = NULL;
 	struct status st = OK;
 	bool again = false;
 
 	/* Who is over a limit hears that, on record, and costs no answer with tools. */
-	if (!name_set_has(&p->endpoints, span_str(endpoint_rows[m->endpoint].name)) ||
-	    limits_full(
-		&key->holder, p->limits, &key->user->holder, a->policies.user_limits, now_ms(a)))
+	if (!permit_has(&may, LIST_ENDPOINTS, span_str(endpoint_rows[m->endpoint].name)) ||
+	    !roles_allow(key->user->roles, action_of_endpoint(m->endpoint)) ||
+	    limits_full(&key_root(key)->holder, p->limits, &key->user->holder,
+		a->policies.user_limits, now_ms(a)))
 		return false;
 	if (endpoint_rows[m->endpoint].takes_tools) {
 		again = attach != 0 || m->catalog != tools_catalog(a, key);

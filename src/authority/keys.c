@@ -47,10 +47,12 @@ keys_init(struct keys *k)
 void
 keys_done(struct keys *k)
 {
-	for (size_t i = 0; i < k->nkeys; i++)
+	for (size_t i = 0; i < k->nkeys; i++) {
 		holder_done(&keys_at(k, i)->holder);
+		scope_free(keys_at(k, i)->scope);
+	}
 	for (size_t i = 0; i < k->nusers; i++) {
-		struct user *u = &k->user_slabs[i / KEYS_SLAB][i % KEYS_SLAB];
+		struct user *u = keys_user_at(k, i);
 
 		holder_done(&u->holder);
 		free((void *)(uintptr_t)u->tenant.ptr);
@@ -93,9 +95,24 @@ keys_put_user(struct keys *k, struct span tenant, struct span name,
 	if (u == NULL)
 		TRY(user_new(k, tenant, name, bytes, &u));
 	TRY(user_set_key(k, u, subject_key));
+	u->load = k->load;
 	if (ret != NULL)
 		*ret = u;
 	return OK;
+}
+
+void
+user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
+{
+	u->roles = roles;
+	u->state = state;
+	u->hold = hold;
+}
+
+struct user *
+keys_user_at(const struct keys *k, size_t index)
+{
+	return &k->user_slabs[index / KEYS_SLAB][index % KEYS_SLAB];
 }
 
 struct user *
@@ -112,14 +129,25 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 	struct user *u = keys_find_user(k, m->tenant, m->user);
 	struct key *key = keys_find(k, span_of(m->id, sizeof(m->id)));
 	struct policy_ref *policy = NULL;
+	struct scope *scope = NULL;
+	struct status st;
 
 	if (u == NULL || (key != NULL && key->user != u))
 		return fail(E_PROTO);
 	if (u->subject_key == NULL) /* there was no locked memory for it */
 		return fail(E_NOMEM);
 	TRY(policy_ref_get(&k->refs, p, m->policy, &policy));
-	if (key == NULL)
-		TRY(key_new(k, m->id, &key));
+	if (m->scopes.len > 0)
+		TRY(scope_parse(m->scopes, &scope));
+	if (key == NULL) {
+		st = key_new(k, m->id, &key);
+		if (!is_ok(st)) {
+			scope_free(scope);
+			return st;
+		}
+	}
+	scope_free(key->scope);
+	key->scope = scope;
 	key->user = u;
 	key->policy = policy;
 	memcpy(key->hash, m->hash, sizeof(key->hash));
@@ -127,6 +155,9 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 	key->expires_s = m->expires_s;
 	if (key->revoked_s == 0) /* never taken back */
 		key->revoked_s = m->revoked_s;
+	if (m->last_used_s > key->last_used_s)
+		key->last_used_s = m->last_used_s;
+	memcpy(key->replaces, m->replaces, sizeof(key->replaces));
 	key->load = k->load;
 	if (ret != NULL)
 		*ret = key;
@@ -158,7 +189,7 @@ keys_check(const struct keys *k, struct span credential, uint64_t now_s)
 	key = keys_find(k, keytext_id(credential));
 	same = crypto_eq(span_of(hash, sizeof(hash)),
 	    span_of(key != NULL ? key->hash : nobody.hash, sizeof(hash)));
-	if (key == NULL || !same || key->revoked_s != 0)
+	if (key == NULL || !same || key->revoked_s != 0 || key->user->state != USER_ACTIVE)
 		return NULL;
 	return key->expires_s != 0 && now_s >= key->expires_s ? NULL : key;
 }
@@ -185,6 +216,19 @@ keys_tenant_pseudonym(const struct keys *k, struct span tenant, char out[2 * SUB
 	return OK;
 }
 
+struct permit
+key_permit(const struct key *key)
+{
+	return (struct permit){ key->policy->now,
+		{ key->scope, key->parent == NULL ? NULL : key->parent->scope } };
+}
+
+struct key *
+key_root(struct key *key)
+{
+	return key->parent == NULL ? key : key->parent;
+}
+
 void
 keys_load_begin(struct keys *k)
 {
@@ -199,6 +243,12 @@ keys_load_end(struct keys *k, uint64_t now_s)
 
 		if (key->load != k->load && key->revoked_s == 0)
 			key->revoked_s = now_s;
+	}
+	for (size_t i = 0; i < k->nusers; i++) {
+		struct user *u = keys_user_at(k, i);
+
+		if (u->load != k->load)
+			u->state = USER_ERASED;
 	}
 }
 
@@ -274,6 +324,7 @@ user_new(struct keys *k, struct span tenant, struct span name, struct span bytes
 		*u = (struct user){ 0 };
 		return fail(E_NOMEM);
 	}
+	user_set_marks(u, ROLE_USER, USER_ACTIVE, 0);
 	k->nusers++;
 	*ret = u;
 	return OK;

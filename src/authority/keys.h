@@ -30,6 +30,10 @@ struct user {
 	const uint8_t *subject_key; /* AS_SECRET_LEN, in locked memory */
 	uint32_t serial;
 	uint8_t subject[SUBJECT_LEN]; /* the pseudonym of audit records */
+	uint8_t roles;                /* enum role bits */
+	uint8_t state;                /* enum as_user_states */
+	uint8_t hold;
+	uint32_t load; /* the last LOAD that named it */
 	struct holder holder;
 	LIST_HEAD(user_tools, tool) tools; /* its own: tools.h */
 };
@@ -40,7 +44,12 @@ struct key {
 	uint8_t pseudonym[SUBJECT_LEN];
 	struct user *user;
 	struct policy_ref *policy;
+	struct scope *scope; /* NULL: all that its policy allows */
+	struct key *parent;  /* of a session: the key that it narrows; else NULL */
 	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
+	uint64_t last_used_s;                     /* 0: never */
+	bool used;                                /* since the store was told: see key_uses.c */
+	uint8_t replaces[KEY_ID_LEN];             /* zeroes: none */
 	struct holder holder;
 	LIST_HEAD(key_turns, turn) turns;
 	uint32_t load; /* the last LOAD that named it */
@@ -61,13 +70,18 @@ struct keys {
 MUST_USE struct status keys_init(struct keys *k);
 void keys_done(struct keys *k);
 MUST_USE struct status keys_set_pepper(struct keys *k, struct span pepper);
-/* A user, new or with a new subject key. E_FULL, E_NOMEM, E_SYS (locked memory). */
+/*
+ * A user, new or with a new subject key and other marks. E_FULL, E_NOMEM, E_SYS (locked
+ * memory). A new one without marks is an active ROLE_USER, as the store has it.
+ */
 MUST_USE struct status keys_put_user(struct keys *k, struct span tenant, struct span name,
     const uint8_t subject_key[AS_SECRET_LEN], struct user **ret);
+void user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold);
+struct user *keys_user_at(const struct keys *k, size_t index); /* 0 .. nusers - 1 */
 struct user *keys_find_user(const struct keys *k, struct span tenant, struct span name);
 /*
  * A key, new or changed; its user is there already (else E_PROTO). A key never
- * changes its user (E_PROTO). E_FULL, E_NOMEM.
+ * changes its user (E_PROTO). E_FULL, E_NOMEM; errors of scope_parse().
  */
 MUST_USE struct status keys_put(
     struct keys *k, const struct policies *p, const struct as_key *m, struct key **ret);
@@ -86,7 +100,10 @@ MUST_USE struct status keys_hash(
  */
 MUST_USE struct status keys_tenant_pseudonym(
     const struct keys *k, struct span tenant, char out[2 * SUBJECT_LEN]);
-/* Around a LOAD: keys that it did not name are revoked. */
+/* What may be done with it, and whose limits and usage count. */
+struct permit key_permit(const struct key *key);
+struct key *key_root(struct key *key);
+/* Around a LOAD: keys that it did not name are revoked, users erased. */
 void keys_load_begin(struct keys *k);
 void keys_load_end(struct keys *k, uint64_t now_s);
 /* Free idle windows, a part of the table at each call. */

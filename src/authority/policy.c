@@ -62,10 +62,8 @@ void
 policies_done(struct policies *p)
 {
 	for (size_t i = 0; i < p->n; i++) {
-		name_set_done(&p->items[i].endpoints);
-		name_set_done(&p->items[i].models);
-		name_set_done(&p->items[i].tools);
-		name_set_done(&p->items[i].languages);
+		for (size_t l = 0; l < LIST_COUNT; l++)
+			name_set_done(&p->items[i].lists[l]);
 	}
 	free(p->items);
 	name_set_done(&p->models);
@@ -89,23 +87,20 @@ tool_bits(const struct name_set *s)
 static struct status
 policy_load(const struct conf *conf, struct span name, struct policy *p)
 {
-	const struct {
-		const char *key;
-		struct name_set *set;
-	} lists[] = {
-		{ "endpoints", &p->endpoints },
-		{ "models", &p->models },
-		{ "tools", &p->tools },
-		{ "languages", &p->languages },
+	static const char *const lists[LIST_COUNT] = {
+		[LIST_ENDPOINTS] = "endpoints",
+		[LIST_MODELS] = "models",
+		[LIST_TOOLS] = "tools",
+		[LIST_LANGUAGES] = "languages",
 	};
 	struct name_set attach = { 0 };
 
 	TRY(span_to_cstr(name, p->name, sizeof(p->name)));
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	for (size_t i = 0; i < LIST_COUNT; i++)
 		TRY(name_set_parse(
-		    conf_strf(conf, "policies.%s.%s", p->name, lists[i].key), lists[i].set));
+		    conf_strf(conf, "policies.%s.%s", p->name, lists[i]), &p->lists[i]));
 	TRY(name_set_parse(conf_strf(conf, "policies.%s.attach", p->name), &attach));
-	p->attach = tool_bits(&attach) & tool_bits(&p->tools);
+	p->attach = tool_bits(&attach) & tool_bits(&p->lists[LIST_TOOLS]);
 	name_set_done(&attach);
 	p->limits.per_min = (uint32_t)conf_u64f(conf, "policies.%s.requests_per_min", p->name);
 	p->limits.concurrent = (uint32_t)conf_u64f(conf, "policies.%s.concurrent", p->name);
@@ -170,56 +165,79 @@ policy_refs_done(struct policy_refs *refs)
 
 /* ---- decisions ---- */
 
-static enum error
-decide_model(const struct policies *all, const struct policy *p, const struct demand *d)
+bool
+permit_has(const struct permit *m, enum policy_list list, struct span name)
 {
-	/* What does not exist and what is not allowed look the same to the caller. */
-	if (!name_set_has(&all->models, d->model) || !name_set_has(&p->models, d->model))
-		return ERROR_MODEL_NOT_FOUND;
-	return (d->tools & ~tool_bits(&p->tools)) == 0 ? ERROR_NONE : ERROR_DENIED;
+	if (m->policy == NULL || !name_set_has(&m->policy->lists[list], name))
+		return false;
+	for (size_t i = 0; i < PERMIT_SCOPES; i++) {
+		if (!scope_has(m->scopes[i], list, name))
+			return false;
+	}
+	return true;
+}
+
+uint8_t
+permit_tools(const struct permit *m, uint8_t tools)
+{
+	uint8_t bits = 0;
+
+	for (size_t i = 0; i < TOOLS; i++) {
+		if (permit_has(m, LIST_TOOLS, span_str(tool_names[i].name)))
+			bits |= tool_names[i].bit;
+	}
+	return tools & bits;
 }
 
 static enum error
-decide_language(const struct policies *all, const struct policy *p, struct span language)
+decide_model(const struct policies *all, const struct permit *m, const struct demand *d)
+{
+	/* What does not exist and what is not allowed look the same to the caller. */
+	if (!name_set_has(&all->models, d->model) || !permit_has(m, LIST_MODELS, d->model))
+		return ERROR_MODEL_NOT_FOUND;
+	return permit_tools(m, d->tools) == d->tools ? ERROR_NONE : ERROR_DENIED;
+}
+
+static enum error
+decide_language(const struct policies *all, const struct permit *m, struct span language)
 {
 	const struct tool_rule *rule = tool_rules_find(&all->tools, language);
 
 	if (!name_set_has(&all->languages, language))
 		return ERROR_LANGUAGE;
-	if (rule->restricted && !name_set_has(&rule->allow, span_str(p->name)))
+	if (rule->restricted && !name_set_has(&rule->allow, span_str(m->policy->name)))
 		return ERROR_DENIED;
-	return name_set_has(&p->languages, language) ? ERROR_NONE : ERROR_DENIED;
+	return permit_has(m, LIST_LANGUAGES, language) ? ERROR_NONE : ERROR_DENIED;
 }
 
 enum error
-policy_decide(const struct policies *all, const struct policy *p, const struct demand *d)
+policy_decide(const struct policies *all, const struct permit *m, const struct demand *d)
 {
 	if (d->endpoint < ENDPOINT_CHAT || d->endpoint >= ENDPOINT_OTHER)
 		return ERROR_NO_ROUTE;
 	if (d->endpoint == ENDPOINT_OPENAPI)
 		return ERROR_NONE;
-	if (p == NULL || !name_set_has(&p->endpoints, span_str(endpoint_rows[d->endpoint].name)))
+	if (!permit_has(m, LIST_ENDPOINTS, span_str(endpoint_rows[d->endpoint].name)))
 		return ERROR_DENIED;
 	if (endpoint_rows[d->endpoint].asks_model)
-		return decide_model(all, p, d);
-	return d->endpoint == ENDPOINT_EXECUTE ? decide_language(all, p, d->language) : ERROR_NONE;
+		return decide_model(all, m, d);
+	return d->endpoint == ENDPOINT_EXECUTE ? decide_language(all, m, d->language) : ERROR_NONE;
 }
 
 enum error
 policy_decide_run(
-    const struct policies *all, const struct policy *p, uint8_t tools, struct span language)
+    const struct policies *all, const struct permit *m, uint8_t tools, struct span language)
 {
-	if (p == NULL || (tools & TOOL_CODE_INTERPRETER) == 0 ||
-	    (tool_bits(&p->tools) & TOOL_CODE_INTERPRETER) == 0)
+	if (permit_tools(m, tools & TOOL_CODE_INTERPRETER) == 0)
 		return ERROR_DENIED;
-	return decide_language(all, p, language);
+	return decide_language(all, m, language);
 }
 
 struct status
-policy_models(const struct policies *all, const struct policy *p, struct buf *out)
+policy_models(const struct policies *all, const struct permit *m, struct buf *out)
 {
 	for (size_t i = 0; i < all->models.n; i++) {
-		if (!name_set_has(&p->models, all->models.names[i]))
+		if (!permit_has(m, LIST_MODELS, all->models.names[i]))
 			continue;
 		if (out->len > 0)
 			TRY(buf_put_u8(out, '\n'));

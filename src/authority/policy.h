@@ -12,6 +12,7 @@
 
 #include "name_set.h"
 #include "quota.h"
+#include "scope.h"
 #include "tool_rules.h"
 
 #define POLICY_REFS_MAX 4096 /* different names of policies among all keys */
@@ -19,7 +20,7 @@
 
 struct policy {
 	char name[POLICY_MAX + 1];
-	struct name_set endpoints, models, tools, languages;
+	struct name_set lists[LIST_COUNT];
 	uint8_t attach; /* enum ga_tools */
 	struct limit_set limits;
 };
@@ -58,6 +59,16 @@ MUST_USE struct status policy_ref_get(
 void policy_refs_resolve(struct policy_refs *refs, const struct policies *p);
 void policy_refs_done(struct policy_refs *refs);
 
+/* What one credential may: its policy, narrowed by the scopes of key and session. */
+#define PERMIT_SCOPES 2
+struct permit {
+	const struct policy *policy; /* NULL: nothing is allowed */
+	const struct scope *scopes[PERMIT_SCOPES];
+};
+bool permit_has(const struct permit *m, enum policy_list list, struct span name);
+/* Of these tools of ours, those that it may have. */
+uint8_t permit_tools(const struct permit *m, uint8_t tools);
+
 /* What a request asks for. */
 struct demand {
 	uint8_t endpoint; /* enum ga_endpoint */
@@ -65,14 +76,14 @@ struct demand {
 	struct span language;
 	uint8_t tools;
 };
-/* ERROR_NONE: allowed. `p` NULL: nothing is. */
+/* ERROR_NONE: allowed. */
 enum error policy_decide(
-    const struct policies *all, const struct policy *p, const struct demand *d);
-/* May a turn of this policy run code in `language`, given the tools it named? */
+    const struct policies *all, const struct permit *m, const struct demand *d);
+/* May a turn of this permit run code in `language`, given the tools it named? */
 enum error policy_decide_run(
-    const struct policies *all, const struct policy *p, uint8_t tools, struct span language);
-/* The aliases that the policy allows, '\n' between. E_FULL beyond MODELS_TEXT_MAX. */
+    const struct policies *all, const struct permit *m, uint8_t tools, struct span language);
+/* The aliases that the permit allows, '\n' between. E_FULL beyond MODELS_TEXT_MAX. */
 MUST_USE struct status policy_models(
-    const struct policies *all, const struct policy *p, struct buf *out);
+    const struct policies *all, const struct permit *m, struct buf *out);
 
 #endif

@@ -429,6 +429,7 @@ static enum error
 step_decide(struct turn *t)
 {
 	const struct authority *a = t->a;
+	const struct permit may = key_permit(t->key);
 	enum error error;
 
 	if (t->step.kind == STEP_MODEL)
@@ -441,7 +442,7 @@ step_decide(struct turn *t)
 		error = t->step.refused; /* there is no code to decide about */
 	else
 		error = policy_decide_run(
-		    &a->policies, t->key->policy->now, t->tools, span_str(t->step.run.language));
+		    &a->policies, &may, t->tools, span_str(t->step.run.language));
 	if (error == ERROR_NONE)
 		error = t->step.refused;
 	if (error == ERROR_NONE && a->executor.link == NULL)

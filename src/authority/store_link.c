@@ -76,10 +76,13 @@ on_user(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
 	const struct as_user *m = msg;
+	struct user *u = NULL;
 
 	(void)l, (void)id;
 	load_check(
-	    p->a, keys_put_user(&p->a->keys, m->tenant, m->user, m->subject_key, NULL), "user");
+	    p->a, keys_put_user(&p->a->keys, m->tenant, m->user, m->subject_key, &u), "user");
+	if (u != NULL)
+		user_set_marks(u, m->roles, m->state, m->hold);
 }
 
 static void
@@ -112,7 +115,7 @@ end_revoked_turns(struct authority *a)
 		struct key *key = keys_at(&a->keys, i);
 		struct turn *t, *next;
 
-		if (key->revoked_s == 0)
+		if (key->revoked_s == 0 && key->user->state == USER_ACTIVE)
 			continue;
 		for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
 			next = LIST_NEXT(t, of_key);

@@ -33,22 +33,22 @@ by_name(const void *a, const void *b)
 static void
 seen_collect(struct authority *a, const struct key *key, bool offer, struct seen *s)
 {
-	const struct policy *p = key->policy->now;
+	const struct permit may = key_permit(key);
 	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
 	struct tool_use use;
 	struct tool *t;
 
 	s->n = 0;
-	if (p == NULL || tenant == NULL)
+	if (may.policy == NULL || tenant == NULL)
 		return;
 	LIST_FOREACH(t, &key->user->tools, of_user)
 	{
-		if (s->n < SEEN_MAX && (!offer || name_set_has(&p->tools, span_str(t->name))))
+		if (s->n < SEEN_MAX && (!offer || permit_has(&may, LIST_TOOLS, span_str(t->name))))
 			s->items[s->n++] = t->current;
 	}
 	LIST_FOREACH(t, &tenant->shared, of_tenant)
 	{
-		if (s->n < SEEN_MAX && name_set_has(&p->tools, span_str(t->name)) &&
+		if (s->n < SEEN_MAX && permit_has(&may, LIST_TOOLS, span_str(t->name)) &&
 		    tools_is_shared_with(a, key, t) &&
 		    tools_own(key->user, span_str(t->name)) == NULL)
 			s->items[s->n++] = t->allowed;

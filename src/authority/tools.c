@@ -456,12 +456,12 @@ enum error
 tools_find(struct authority *a, const struct key *key, struct span name, uint32_t version,
     struct tool_version **ret)
 {
-	const struct policy *p = key->policy->now;
+	const struct permit may = key_permit(key);
 	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
 	struct tool *t = tools_own(key->user, name);
 
 	*ret = NULL;
-	if (p == NULL || !name_set_has(&p->tools, name) || tenant == NULL)
+	if (!permit_has(&may, LIST_TOOLS, name) || tenant == NULL)
 		return ERROR_TOOL_NOT_FOUND;
 	if (t != NULL) {
 		*ret = tool_version_of(t, version);
@@ -545,19 +545,19 @@ tools_limits(const struct authority *a, struct span name, uint8_t parts, struct 
 uint64_t
 tools_catalog(struct authority *a, const struct key *key)
 {
-	const struct policy *p = key->policy->now;
+	const struct permit may = key_permit(key);
 	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
 	const struct tool *t;
 	bool any = false;
 	uint64_t state;
 
-	if (p == NULL || tenant == NULL)
+	if (may.policy == NULL || tenant == NULL)
 		return 0;
 	LIST_FOREACH(t, &key->user->tools, of_user)
-	any = any || name_set_has(&p->tools, span_str(t->name));
+	any = any || permit_has(&may, LIST_TOOLS, span_str(t->name));
 	LIST_FOREACH(t, &tenant->shared, of_tenant)
 	any = any ||
-	      (name_set_has(&p->tools, span_str(t->name)) && tools_is_shared_with(a, key, t));
+	      (permit_has(&may, LIST_TOOLS, span_str(t->name)) && tools_is_shared_with(a, key, t));
 	if (!any)
 		return 0;
 	state = tenant->generation ^ (uint64_t)a->d->generation << 40;
@@ -567,7 +567,7 @@ tools_catalog(struct authority *a, const struct key *key)
 enum error
 tools_decide_push(const struct authority *a, const struct key *key, struct span name, uint8_t parts)
 {
-	const struct policy *p = key->policy->now;
+	const struct permit may = key_permit(key);
 	const struct tool_rule *rule = rule_of(a, name);
 	const struct tenant_tools *tenant = tools_tenant(a, key->user->tenant);
 	const struct tool *t = tools_own(key->user, name);
@@ -577,7 +577,7 @@ tools_decide_push(const struct authority *a, const struct key *key, struct span 
 	    span_eq_str(name, "python") || span_eq_str(name, "javascript") ||
 	    span_eq_str(name, "sh"))
 		return ERROR_TOOL_INVALID;
-	if (p == NULL || !name_set_has(&p->tools, name))
+	if (!permit_has(&may, LIST_TOOLS, name))
 		return ERROR_DENIED;
 	if (parts == 0 || !has_part_for(sandbox_for(rule, parts), parts))
 		return ERROR_TOOL_SANDBOX;

@@ -191,7 +191,7 @@ void
 turn_release(struct turn *t)
 {
 	if (t->holds) {
-		limits_release(&t->key->holder, &t->key->user->holder);
+		limits_release(&key_root(t->key)->holder, &t->key->user->holder);
 		daemon_metric_add(METRIC_TURNS_OPEN, -1);
 		t->holds = false;
 	}
@@ -262,7 +262,7 @@ static struct status
 answer_admitted(struct turn *t, enum error error)
 {
 	auto_buf struct buf models = BUF_INIT(MODELS_TEXT_MAX);
-	const struct policy *p = t->key == NULL ? NULL : t->key->policy->now;
+	struct permit may = { NULL };
 	struct ga_admitted m = { .error = (uint16_t)error,
 		.limit = t->verdict.limit,
 		.remaining = t->verdict.remaining,
@@ -272,8 +272,10 @@ answer_admitted(struct turn *t, enum error error)
 
 	if (error_rows[error].http == 503)
 		m.retry_after_ms = RETRY_MS;
-	if (error == ERROR_NONE && t->endpoint == ENDPOINT_MODELS && p != NULL) {
-		TRY(policy_models(&t->a->policies, p, &models));
+	if (t->key != NULL)
+		may = key_permit(t->key);
+	if (error == ERROR_NONE && t->endpoint == ENDPOINT_MODELS && may.policy != NULL) {
+		TRY(policy_models(&t->a->policies, &may, &models));
 		m.models = buf_span(&models);
 	} else if (error == ERROR_NONE &&
 		   (t->endpoint == ENDPOINT_TOOL_LIST || t->endpoint == ENDPOINT_TOOL_GET)) {
@@ -309,7 +311,7 @@ give_back(struct turn *t)
 {
 	if (!t->counted)
 		return;
-	limits_give_back(&t->key->holder, &t->key->user->holder, t->counted_ms);
+	limits_give_back(&key_root(t->key)->holder, &t->key->user->holder, t->counted_ms);
 	t->counted = false;
 	t->verdict.remaining += t->verdict.remaining < t->verdict.limit;
 }

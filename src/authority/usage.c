@@ -81,7 +81,7 @@ usage_note(struct turn *t)
 
 	if (t->key == NULL || a->usage.pending == NULL)
 		return;
-	e = entry_of(&a->usage, t->key->id, t->model, (uint32_t)(now_real_s() / 86400));
+	e = entry_of(&a->usage, key_root(t->key)->id, t->model, (uint32_t)(now_real_s() / 86400));
 	if (e == NULL) {
 		daemon_metric_add(METRIC_USAGE_DROPPED, 1);
 		return;

@@ -72,6 +72,7 @@ import(struct db *db, struct span text, uint64_t now_s)
 {
 	uint8_t subject_key[AS_SECRET_LEN];
 	struct as_key key = { .created_s = now_s };
+	struct as_user_put owner = { .roles = ROLE_USER | ROLE_OWNER, .state = USER_ACTIVE };
 	struct span names[NAMES], key_text;
 	struct status st;
 
@@ -81,10 +82,15 @@ import(struct db *db, struct span text, uint64_t now_s)
 	key.tenant = names[0];
 	key.user = names[1];
 	key.policy = names[2];
+	owner.tenant = names[0];
+	owner.user = names[1];
 	st = db_key_same(db, &key);
 	if (st.code != E_NOTFOUND)
 		return st; /* OK: a crash came after the commit and before the removal */
-	st = db_key_put(db, &key, subject_key);
+	/* Before the key: a crash in between must not leave it with less. */
+	st = db_user_put(db, &owner, subject_key);
+	if (is_ok(st))
+		st = db_key_put(db, &key, subject_key);
 	explicit_bzero(subject_key, sizeof(subject_key));
 	return st;
 }

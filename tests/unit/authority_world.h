@@ -257,8 +257,14 @@ world_more_keys(struct link *l, uint64_t id, struct hmac_key *h)
 {
 #if WORLD_KEYS == 4
 	const struct as_user more[] = {
-		{ .tenant = SPAN_LIT("t"), .user = SPAN_LIT("v"), .subject_key = { 4 } },
-		{ .tenant = SPAN_LIT("x"), .user = SPAN_LIT("u"), .subject_key = { 5 } },
+		{ .tenant = SPAN_LIT("t"),
+		    .user = SPAN_LIT("v"),
+		    .subject_key = { 4 },
+		    .roles = ROLE_USER },
+		{ .tenant = SPAN_LIT("x"),
+		    .user = SPAN_LIT("u"),
+		    .subject_key = { 5 },
+		    .roles = ROLE_USER },
 	};
 
 	for (size_t i = 0; i < 2; i++) {
@@ -280,7 +286,10 @@ world_more_keys(struct link *l, uint64_t id, struct hmac_key *h)
 UNUSED static void
 on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	struct as_user u = { .tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .subject_key = { 3 } };
+	struct as_user u = { .tenant = SPAN_LIT("t"),
+		.user = SPAN_LIT("u"),
+		.subject_key = { 3 },
+		.roles = ROLE_USER };
 	struct as_loaded loaded = { .pepper = { 5 } };
 	struct hmac_key *h = NULL;
 

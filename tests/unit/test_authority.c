@@ -98,7 +98,8 @@ test_policy_cells(void **state)
 		const struct policy *policy = policies_find(&p, span_str(cells[i].name));
 
 		for (size_t j = 0; j < COUNT(demands); j++) {
-			enum error got = policy_decide(&p, policy, &demands[j]);
+			enum error got = policy_decide(
+			    &p, &(struct permit){ .policy = policy }, &demands[j]);
 
 			if (got != cells[i].expect[j])
 				die("%s, demand %zu: %d, not %d", cells[i].name, j, got,
@@ -147,7 +148,8 @@ test_policy_of_each_endpoint(void **state)
 
 			/* Endpoints of one name are one right. */
 			of.endpoint = other;
-			assert_int_equal(policy_decide(&p, &p.items[0], &of),
+			assert_int_equal(
+			    policy_decide(&p, &(struct permit){ .policy = &p.items[0] }, &of),
 			    other == ENDPOINT_OPENAPI ||
 				    strcmp(endpoint_rows[other].name, row->name) == 0
 				? ERROR_NONE
@@ -155,7 +157,8 @@ test_policy_of_each_endpoint(void **state)
 		}
 		d.tools = TOOL_CODE_INTERPRETER;
 		if (row->asks_model)
-			assert_int_equal(policy_decide(&p, &p.items[0], &d),
+			assert_int_equal(
+			    policy_decide(&p, &(struct permit){ .policy = &p.items[0] }, &d),
 			    row->takes_tools ? ERROR_NONE : ERROR_DENIED);
 		/* Without a model, or with tools where there are none, it is refused at the start.
 		 */
@@ -186,12 +189,20 @@ test_policy_runs(void **state)
 
 	(void)state;
 	assert_int_equal(helped->attach, TOOL_CODE_INTERPRETER);
-	assert_int_equal(policy_decide_run(&p, helped, ci, python), ERROR_NONE);
-	assert_int_equal(policy_decide_run(&p, helped, 0, python), ERROR_DENIED);
-	assert_int_equal(policy_decide_run(&p, helped, ci, SPAN_LIT("sh")), ERROR_DENIED);
-	assert_int_equal(policy_decide_run(&p, helped, ci, SPAN_LIT("perl")), ERROR_LANGUAGE);
-	assert_int_equal(policy_decide_run(&p, chatty, ci, python), ERROR_DENIED);
-	assert_int_equal(policy_decide_run(&p, NULL, ci, python), ERROR_DENIED);
+	assert_int_equal(
+	    policy_decide_run(&p, &(struct permit){ .policy = helped }, ci, python), ERROR_NONE);
+	assert_int_equal(
+	    policy_decide_run(&p, &(struct permit){ .policy = helped }, 0, python), ERROR_DENIED);
+	assert_int_equal(
+	    policy_decide_run(&p, &(struct permit){ .policy = helped }, ci, SPAN_LIT("sh")),
+	    ERROR_DENIED);
+	assert_int_equal(
+	    policy_decide_run(&p, &(struct permit){ .policy = helped }, ci, SPAN_LIT("perl")),
+	    ERROR_LANGUAGE);
+	assert_int_equal(
+	    policy_decide_run(&p, &(struct permit){ .policy = chatty }, ci, python), ERROR_DENIED);
+	assert_int_equal(
+	    policy_decide_run(&p, &(struct permit){ .policy = NULL }, ci, python), ERROR_DENIED);
 	policies_done(&p);
 }
 
@@ -199,13 +210,15 @@ static void
 test_policy_models(void **state)
 {
 	struct policies p = load();
+	struct permit all = { .policy = policies_find(&p, SPAN_LIT("all")) };
+	struct permit chatty = { .policy = policies_find(&p, SPAN_LIT("chatty")) };
 	struct buf out = BUF_INIT(MODELS_TEXT_MAX);
 
 	(void)state;
-	assert_true(is_ok(policy_models(&p, policies_find(&p, SPAN_LIT("all")), &out)));
+	assert_true(is_ok(policy_models(&p, &all, &out)));
 	assert_true(span_eq_str(buf_span(&out), "alpha\nbeta"));
 	buf_clear(&out);
-	assert_true(is_ok(policy_models(&p, policies_find(&p, SPAN_LIT("chatty")), &out)));
+	assert_true(is_ok(policy_models(&p, &chatty, &out)));
 	assert_true(span_eq_str(buf_span(&out), "alpha"));
 	buf_done(&out);
 	policies_done(&p);

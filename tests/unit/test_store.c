@@ -338,6 +338,7 @@ first_key(void **arg)
 	auto_buf struct buf text = BUF_INIT(1024);
 	struct db *db = open_ok();
 	int64_t cursor = 0;
+	struct as_user owner;
 	struct as_key k;
 	bool done = true;
 
@@ -360,6 +361,9 @@ first_key(void **arg)
 		    span_eq_str(k.policy, "default"));
 	assert_int_equal(k.created_s, NOW);
 	assert_int_equal(db_key_next(db, &cursor, &k).code, E_NOTFOUND);
+	cursor = 0;
+	assert_is_ok(db_user_next(db, &cursor, &owner));
+	assert_int_equal(owner.roles, ROLE_USER | ROLE_OWNER);
 	for (size_t at = 0; at + 1 < text.len; at += 3) {
 		uint8_t was = text.ptr[at];
 
