@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define ARENA_ALIGN 16
+#define ARENA_FIRST_LEN 1024 /* many requests need no more */
 #define ARENA_BLOCK_LEN 4096
 
 struct arena_block {
@@ -46,7 +47,9 @@ arena_alloc(struct arena *a, size_t size)
 	if (need > a->max - a->used)
 		return NULL;
 	if (b == NULL || b->len - b->used < need) {
-		b = block_new(need > ARENA_BLOCK_LEN ? need : ARENA_BLOCK_LEN);
+		size_t len = b == NULL ? ARENA_FIRST_LEN : ARENA_BLOCK_LEN;
+
+		b = block_new(need > len ? need : len);
 		if (b == NULL)
 			return NULL;
 		b->next = a->head;
@@ -100,12 +103,15 @@ arena_reset(struct arena *a)
 {
 	struct arena_block *keep = a->head;
 
-	if (keep == NULL || keep->next != NULL || keep->len != ARENA_BLOCK_LEN) {
+	if (keep == NULL || keep->len > ARENA_BLOCK_LEN) {
 		arena_done(a);
 		return;
 	}
+	a->head = keep->next;
+	arena_done(a);
+	keep->next = NULL;
 	keep->used = 0;
-	a->used = 0;
+	a->head = keep;
 }
 
 void

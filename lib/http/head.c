@@ -14,8 +14,10 @@
 
 #include "chars.h"
 
-#define HEAD_CAP_MIN 2048
+#define HEAD_CAP_MIN 1024
 #define HEAD_CAP_KEEP 8192 /* kept between the messages of a connection */
+#define FIELDS_CAP_MIN 16
+#define FIELDS_CAP_KEEP 64 /* the same */
 
 typedef uint16_t step_fn(
     struct head *h, const struct http_limits *limits, struct span in, size_t *at);
@@ -82,6 +84,31 @@ head_grow(struct head *h, size_t need)
 	h->ptr = p;
 	h->cap = cap;
 	return true;
+}
+
+/* Room for one more field. */
+static bool
+fields_grow(struct head *h)
+{
+	size_t cap = h->fields_cap == 0 ? FIELDS_CAP_MIN : 2 * h->fields_cap;
+	struct http_field *f;
+
+	if (h->count < h->fields_cap)
+		return true;
+	f = reallocarray(h->fields, cap, sizeof(*f));
+	if (f == NULL)
+		return false;
+	h->fields = f;
+	h->fields_cap = cap;
+	return true;
+}
+
+static void
+fields_free(struct head *h)
+{
+	free(h->fields);
+	h->fields = NULL;
+	h->fields_cap = 0;
 }
 
 /* Append the run of bytes of `class` at *at, at most `room`. */
@@ -190,6 +217,8 @@ on_field_lf(struct head *h, const struct http_limits *limits, struct span in, si
 		return rc;
 	if (h->count == limits->fields_max)
 		return 431;
+	if (!fields_grow(h))
+		return 503;
 	if (!http_field_parse(h->ptr + h->line_at, h->len - h->line_at, &h->fields[h->count]))
 		return 400;
 	h->count++;
@@ -252,7 +281,7 @@ http_head_add(struct head *h, const struct http_limits *limits, struct span name
 
 	if (h->count == limits->fields_max)
 		return 431;
-	if (!http_head_keep(h, name) || !http_head_keep(h, value))
+	if (!fields_grow(h) || !http_head_keep(h, name) || !http_head_keep(h, value))
 		return 503;
 	h->fields[h->count].name = span_of(h->ptr + at, name.len);
 	h->fields[h->count].value = span_of(h->ptr + at + name.len, value.len);
@@ -287,6 +316,8 @@ http_head_reset(struct head *h)
 		h->ptr = NULL;
 		h->cap = 0;
 	}
+	if (h->fields_cap > FIELDS_CAP_KEEP)
+		fields_free(h);
 	h->state = HEAD_LINE;
 	h->skipped = false;
 	h->len = 0;
@@ -304,4 +335,6 @@ http_head_done(struct head *h)
 	h->ptr = NULL;
 	h->len = 0;
 	h->cap = 0;
+	fields_free(h);
+	h->count = 0;
 }

@@ -25,11 +25,11 @@ struct head {
 	bool skipped;
 	uint8_t *ptr; /* lines without their ends; may hold credentials: wiped */
 	size_t len, cap;
-	size_t line_len;   /* of the start line, which is at ptr */
-	size_t line_at;    /* where the current line begins */
-	size_t fields_len; /* bytes of field lines with their ends */
-	struct http_field fields[HTTP_FIELDS_MAX];
-	size_t count;
+	size_t line_len;           /* of the start line, which is at ptr */
+	size_t line_at;            /* where the current line begins */
+	size_t fields_len;         /* bytes of field lines with their ends */
+	struct http_field *fields; /* grows as they come: few messages have many */
+	size_t count, fields_cap;
 };
 
 /* The limits are already clamped. Returns HEAD_MORE, HEAD_DONE or a status. */

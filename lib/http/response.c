@@ -204,6 +204,14 @@ http_response_get(const struct http_response_parser *p)
 	return &p->res;
 }
 
+void
+http_response_drop_head(struct http_response_parser *p)
+{
+	http_head_done(&p->head);
+	p->res.fields = NULL;
+	p->res.field_count = 0;
+}
+
 bool
 http_response_keep_alive(const struct http_response_parser *p)
 {

@@ -9,6 +9,7 @@
 
 #define LINK_BUCKETS 1024
 #define LINK_IN_FDS_MAX 64
+#define LINK_QUEUE_KEEP (64U << 10) /* of the queue's memory: kept whatever was in it */
 
 /*
  * Frame: u32 payload length, u8 kind, u8 descriptors, u16 type, u64 id; big

@@ -154,14 +154,19 @@ write_once(struct link *l)
 	return OK;
 }
 
+/* A burst's memory goes once the queue was emptied with much less in it. */
 static void
 queue_compact(struct link *l)
 {
-	if (l->out_off < l->out.len && l->out_off < LINK_QUEUE_MAX / 8)
+	size_t used = l->out.len;
+
+	if (l->out_off < used && l->out_off < LINK_QUEUE_MAX / 8)
 		return;
 	l->out_base += l->out_off;
 	link_drop(l, &l->out, l->out_off);
 	l->out_off = 0;
+	if (l->out.len == 0 && l->out.cap > LINK_QUEUE_KEEP && used < l->out.cap / 8)
+		buf_done(&l->out);
 }
 
 void

@@ -57,7 +57,7 @@ attempt_begin(struct call *c)
 	    c->b, c->grant.tenant, c->grant.target, (enum ga_endpoint)c->grant.endpoint, &c->route);
 
 	if (!is_ok(st)) {
-		call_fail(c, ERROR_MODEL_NOT_FOUND);
+		call_fail(c, st.code == E_NOMEM ? ERROR_OVERLOADED : ERROR_MODEL_NOT_FOUND);
 		return;
 	}
 	if (!alias_is_there(c)) {
@@ -148,18 +148,20 @@ body_after(const struct call *c)
 static struct status
 put_model(struct call *c)
 {
-	buf_clear(&c->model);
-	TRY(buf_put_u8(&c->model, '"'));
-	TRY(json_escape(span_str(c->route.entries[c->at].model), &c->model));
-	return buf_put_u8(&c->model, '"');
+	struct buf *model = &c->out->model;
+
+	buf_clear(model);
+	TRY(buf_put_u8(model, '"'));
+	TRY(json_escape(span_str(c->route.entries[c->at].model), model));
+	return buf_put_u8(model, '"');
 }
 
 static struct status
 put_request(struct call *c)
 {
 	TRY(put_model(c));
-	return provider_request(
-	    call_provider(c), c->route.entries[c->at].path, &c->open, c->target, &c->request);
+	return provider_request(call_provider(c), c->route.entries[c->at].path, &c->out->open,
+	    c->out->target, &c->out->request);
 }
 
 static void
@@ -219,12 +221,12 @@ on_acquired(void *ctx, struct status st, struct exchange *x)
 static void
 exchange(struct call *c)
 {
-	struct exchange_request r = c->request;
+	struct exchange_request r = c->out->request;
 	struct status st;
 
 	r.secret = secret_borrow(&c->version->value);
 	r.body[0] = body_before(c);
-	r.body[1] = buf_span(&c->model);
+	r.body[1] = buf_span(&c->out->model);
 	r.body[2] = body_after(c);
 	if (call_now(c) >= c->version->expires_ms) { /* over while the connection was made */
 		attempt_outcome(c, OUTCOME_UNKNOWN);
@@ -315,7 +317,7 @@ accept_head(struct call *c, const struct http_response *head)
 
 	if (is_ok(http_field_one(head->fields, head->field_count, "content-type", &type)))
 		m.sse = span_starts(type, SPAN_LIT("text/event-stream"));
-	call_drop_body(c); /* from here on there is no other try */
+	call_drop_request(c); /* from here on there is no other try */
 	attempt_forget_tried(c);
 	if (is_ok(stream_send(c->stream, GB_HEAD, &m)))
 		c->answered = true;
@@ -496,7 +498,6 @@ attempt_free(struct call *c)
 	attempt_stop(c);
 	release_version(c);
 	route_done(&c->route);
-	buf_done(&c->model);
 	if (c->held.cap > 0)
 		secret_wipe(c->held.ptr, c->held.cap);
 	buf_done(&c->held);

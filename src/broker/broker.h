@@ -66,13 +66,13 @@ struct route_entry {
 	char model[MODEL_MAX + 1];
 };
 struct route {
-	struct route_entry entries[ROUTE_ENTRIES_MAX]; /* in the order in which they are tried */
+	struct route_entry *entries; /* in the order in which they are tried */
 	unsigned count;
 };
 /*
  * The entries of a model's alias whose providers speak the endpoint, each with a reference, in the
  * order for this tenant.
- * E_NOTFOUND: none.
+ * E_NOTFOUND: none. E_NOMEM.
  */
 MUST_USE struct status route_find(struct broker *b, const char *tenant, const char *alias,
     enum ga_endpoint endpoint, struct route *ret);

@@ -56,44 +56,51 @@ static const struct stream_ops call_ops = {
 	.on_data = on_data, .on_end = on_end, .on_writable = on_writable, .on_closed = on_closed
 };
 
+/* The message goes; what its spans point to is kept. */
 static struct status
-call_new(struct broker *b, const struct held_grant *grant, struct call **ret)
+keep_open(struct call *c, const struct gb_open *m)
 {
-	struct call *c;
+	size_t version = m->anthropic_version.len, beta = m->anthropic_beta.len;
+
+	c->out = calloc(1, sizeof(*c->out) + version + beta);
+	if (c->out == NULL)
+		return fail(E_NOMEM);
+	c->out->model = BUF_INIT(MODEL_TEXT_MAX);
+	c->out->open = *m;
+	if (version > 0)
+		memcpy(c->out->versions, m->anthropic_version.ptr, version);
+	if (beta > 0)
+		memcpy(c->out->versions + version, m->anthropic_beta.ptr, beta);
+	c->out->open.anthropic_version.ptr = c->out->versions;
+	c->out->open.anthropic_beta.ptr = c->out->versions + version;
+	return OK;
+}
+
+static struct status
+call_new(
+    struct broker *b, const struct held_grant *grant, const struct gb_open *m, struct call **ret)
+{
+	struct call *c = calloc(1, sizeof(*c));
 	struct status st;
 
-	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return fail(E_NOMEM);
-	st = sha256_new(&c->sha);
+	st = keep_open(c, m);
+	if (is_ok(st))
+		st = sha256_new(&c->sha);
 	if (!is_ok(st)) {
+		free(c->out);
 		free(c);
 		return st;
 	}
 	c->b = b;
 	c->grant = *grant;
-	c->model = BUF_INIT(MODEL_TEXT_MAX);
 	c->held = BUF_INIT(REDACT_HELD_MAX);
 	c->body = BUF_INIT(grant->body_len);
 	LIST_INSERT_HEAD(&b->calls, c, entry);
 	b->ncalls++;
 	*ret = c;
 	return OK;
-}
-
-/* The message goes; what its spans point to is kept. */
-static void
-keep_open(struct call *c, const struct gb_open *m)
-{
-	uint8_t *beta = c->versions + ANTHROPIC_VERSION_MAX;
-
-	c->open = *m;
-	if (m->anthropic_version.len > 0)
-		memcpy(c->versions, m->anthropic_version.ptr, m->anthropic_version.len);
-	if (m->anthropic_beta.len > 0)
-		memcpy(beta, m->anthropic_beta.ptr, m->anthropic_beta.len);
-	c->open.anthropic_version.ptr = c->versions;
-	c->open.anthropic_beta.ptr = beta;
 }
 
 static void
@@ -141,7 +148,7 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 		refuse(l, id, ERROR_GRANT);
 		return;
 	}
-	if (!is_ok(call_new(b, &grant, &c))) {
+	if (!is_ok(call_new(b, &grant, m, &c))) {
 		refuse(l, id, ERROR_OVERLOADED);
 		return;
 	}
@@ -150,7 +157,6 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 		call_free(c);
 		return;
 	}
-	keep_open(c, m);
 	if (is_ok(st))
 		granted(c);
 	else if (!is_ok(grants_await(
@@ -200,18 +206,30 @@ on_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
 		call_fail(c, ERROR_INTERNAL);
 }
 
+/* The body is the one that the authority granted. */
+static bool
+is_granted(struct call *c)
+{
+	uint8_t digest[SHA256_LEN];
+	bool same = c->body.len == c->grant.body_len && is_ok(sha256_final(c->sha, digest)) &&
+		    crypto_eq(
+			span_of(digest, sizeof(digest)), span_of(c->grant.digest, DIGEST_LEN));
+
+	sha256_free(c->sha);
+	c->sha = NULL;
+	return same;
+}
+
 static void
 on_end(struct stream *s, void *ctx)
 {
 	struct call *c = ctx;
-	uint8_t digest[SHA256_LEN];
 
 	(void)s;
 	c->ended = true;
 	if (c->done || !c->granted)
 		return;
-	if (c->body.len != c->grant.body_len || !is_ok(sha256_final(c->sha, digest)) ||
-	    !crypto_eq(span_of(digest, sizeof(digest)), span_of(c->grant.digest, DIGEST_LEN)))
+	if (!is_granted(c))
 		call_fail(c, ERROR_GRANT);
 	else
 		attempt_begin(c);
@@ -228,10 +246,14 @@ on_writable(struct stream *s, void *ctx)
 
 /* ---- the end ---- */
 void
-call_drop_body(struct call *c)
+call_drop_request(struct call *c)
 {
 	c->b->body_bytes -= c->body.len;
 	buf_done(&c->body);
+	if (c->out != NULL)
+		buf_done(&c->out->model);
+	free(c->out);
+	c->out = NULL;
 }
 
 /* Tell the authority, once. */
@@ -270,7 +292,7 @@ call_fail(struct call *c, enum error why)
 	if (why == ERROR_GRANT)
 		daemon_metric_add(METRIC_GRANTS_REFUSED, 1);
 	attempt_stop(c);
-	call_drop_body(c);
+	call_drop_request(c);
 	call_settle(c, why);
 	if (c->stream == NULL)
 		return;
@@ -302,7 +324,7 @@ call_free(struct call *c)
 
 	assert(c->stream == NULL);
 	attempt_free(c);
-	call_drop_body(c);
+	call_drop_request(c);
 	sha256_free(c->sha);
 	LIST_REMOVE(c, entry);
 	free(c);

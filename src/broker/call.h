@@ -19,18 +19,26 @@
 
 struct pause; /* a timer that outlives its call */
 
+/* What goes out beside the body. Like it, kept until the head of an answer is accepted. */
+struct call_out {
+	struct gb_open open;              /* its spans point to `versions` */
+	struct exchange_request request;  /* its head */
+	char target[PROVIDER_TARGET_MAX]; /* of the request */
+	struct buf model;                 /* the provider's name of it, as JSON */
+	uint8_t versions[];
+};
+
 struct call {
 	LIST_ENTRY(call) entry;
 	struct broker *b;
 	struct stream *stream; /* NULL: gone */
 	struct held_grant grant;
-	struct sha256_ctx *sha;
-	struct buf body; /* until the head of an answer is accepted */
-	struct gb_open open;
-	uint8_t versions[ANTHROPIC_VERSION_MAX + ANTHROPIC_BETA_MAX]; /* open's spans point here */
-	bool answered;                                                /* HEAD was sent */
-	bool done;                                                    /* the authority was told */
-	struct grant_wait *grant_wait;                                /* it is on its way */
+	struct sha256_ctx *sha;        /* until the body is whole */
+	struct buf body;               /* until the head of an answer is accepted */
+	struct call_out *out;          /* the same; NULL: it was */
+	bool answered;                 /* HEAD was sent */
+	bool done;                     /* the authority was told */
+	struct grant_wait *grant_wait; /* it is on its way */
 	bool granted;
 	bool ended;        /* before it came: the whole body is here */
 	size_t unconsumed; /* of the body, before it came: no credit was given back */
@@ -54,9 +62,6 @@ struct call {
 	struct upstream_wait *upstream_wait;
 	struct exchange *exchange; /* while one lasts */
 	struct pause *pause;
-	char target[PROVIDER_TARGET_MAX]; /* of the request */
-	struct exchange_request request;  /* its head */
-	struct buf model;                 /* the provider's name of it, as JSON */
 	struct buf held; /* end of the answer so far that may be the beginning of a secret */
 	uint16_t http_status;
 	char upstream_id[UPSTREAM_ID_MAX + 1]; /* what the provider calls the request */
@@ -126,6 +131,7 @@ void call_finish(struct call *c);
 /* pause.c: `over` runs once after `ms`, unless the pause is ended before. E_NOMEM. */
 MUST_USE struct status call_pause(struct call *c, uint32_t ms, void (*over)(struct call *c));
 void call_pause_end(struct call *c);
-void call_drop_body(struct call *c);
+/* Nothing is sent again. */
+void call_drop_request(struct call *c);
 
 #endif

@@ -336,7 +336,7 @@ finish(struct conn *c)
 	c->reusable = http_response_keep_alive(c->parser) && c->in.len == 0 && !c->half &&
 		      !c->broken && is_quiet(c);
 	c->used_before = true;
-	http_response_next(c->parser, false); /* wipes the head, in which a key may be echoed */
+	http_response_next(c->parser, false);
 	if (c->reusable) {
 		c->state = CONN_IDLE;
 		due_at(c, uv_now(c->timer.loop) + EXCHANGE_KEPT_MS);
@@ -354,7 +354,10 @@ take_step(struct conn *c, const struct http_step *s)
 	case HTTP_EV_HEAD:
 		stop_writing(c);
 		c->ops->on_head(c->ctx, http_response_get(c->parser));
-		return c->state == CONN_BUSY;
+		if (c->state != CONN_BUSY)
+			return false;
+		http_response_drop_head(c->parser); /* a key may be echoed in it */
+		return true;
 	case HTTP_EV_BODY:
 		c->ops->on_body(c->ctx, (uint8_t *)(uintptr_t)s->body.ptr, s->body.len);
 		return c->state == CONN_BUSY;

@@ -5,9 +5,10 @@
  * Runs in: broker. Trusts: the configuration; what a server chose by ALPN.
  * Owns: kept connections, those of HTTP/2, those being made, what waits. A connection of HTTP/1.1
  * that carries an exchange is its user's; of HTTP/2 only the exchange is.
- * Invariants: at most UPSTREAM_OPEN_MAX connections and waits, of which UPSTREAM_KEPT_MAX are kept;
- * nobody who could share a connection that is being made makes another; who waits is told from
- * the loop, the first one first.
+ * Invariants: at most UPSTREAM_OPEN_MAX connections and waits, of which UPSTREAM_KEPT_MAX are kept,
+ * and UPSTREAM_DIALS_MAX being made; nobody who could share a connection that is being made makes
+ * another; who waits is told from the loop, the first one first; a connection that fails fails no
+ * more of them than it would have carried, and those whom it made wait for as long as one may take.
  * See: upstream.h, dial.c, conn.h, h2.h.
  */
 #include <assert.h>
@@ -21,6 +22,7 @@ struct upstream_wait {
 	TAILQ_ENTRY(upstream_wait) entry;
 	struct upstream *u;
 	bool fresh;
+	uint64_t began_ms;
 	upstream_done *done;
 	void *ctx;
 };
@@ -161,6 +163,26 @@ fail_missing(struct upstream *u, struct status st)
 		wait_end(TAILQ_FIRST(&u->waits), st, NULL, true);
 }
 
+static bool
+is_late(const struct upstream *u)
+{
+	const struct upstream_wait *w = TAILQ_FIRST(&u->waits);
+
+	return w != NULL && uv_now(u->loop) - w->began_ms >= DIAL_MS;
+}
+
+/* One connection failed. */
+static void
+fail_carried(struct upstream *u, struct status st)
+{
+	size_t most = u->carries;
+
+	for (size_t n = u->nwaits; n > 0 && missing(u) > 0 && (most > 0 || is_late(u)); n--) {
+		most -= most > 0;
+		wait_end(TAILQ_FIRST(&u->waits), st, NULL, true);
+	}
+}
+
 /* ---- exchanges on connections of HTTP/2 ---- */
 static struct exchange *
 open_stream(struct upstream *u, bool fresh)
@@ -252,7 +274,7 @@ dial_missing(struct upstream *u)
 	if (u->http != UPSTREAM_HTTP_1 && u->nh2s == UPSTREAM_H2_MAX)
 		return fail(E_FULL);
 	TRY(upstream_know_addresses(u));
-	while (is_ok(st) && missing(u) > 0)
+	while (is_ok(st) && missing(u) > 0 && u->ndials < UPSTREAM_DIALS_MAX)
 		st = dial(u);
 	return st;
 }
@@ -339,11 +361,11 @@ on_dialled(void *ctx, struct status st, const struct io *io, size_t used)
 	}
 	if (is_ok(st)) {
 		u->first = used < u->addresses.count ? used : 0;
-		look(u);
 	} else {
 		u->good_until_ms = 0; /* the name may have moved */
-		fail_missing(u, st);
+		fail_carried(u, st);
 	}
+	look(u);
 	place_back(u);
 }
 
@@ -375,7 +397,9 @@ begin_wait(
 
 	if (w == NULL)
 		return fail(E_NOMEM);
-	*w = (struct upstream_wait){ .u = u, .fresh = fresh, .done = done, .ctx = ctx };
+	*w = (struct upstream_wait){
+		.u = u, .fresh = fresh, .began_ms = uv_now(u->loop), .done = done, .ctx = ctx
+	};
 	TAILQ_INSERT_TAIL(&u->waits, w, entry);
 	u->nwaits++;
 	u->nopen++;

@@ -12,6 +12,8 @@
  */
 #include "broker.h"
 
+#include <stdlib.h>
+
 #include <base/rand.h>
 
 static const char *
@@ -110,24 +112,38 @@ add_entry(struct broker *b, const char *alias, unsigned i, const char *name,
 	return true;
 }
 
+/* How many entries the configuration has. */
+static unsigned
+entries_of(const struct broker *b, const char *alias)
+{
+	unsigned n = 0;
+
+	while (n < ROUTE_ENTRIES_MAX && conf_strf(b->d->conf, "models.%s.%u.provider", alias, n))
+		n++;
+	return n;
+}
+
 struct status
 route_find(struct broker *b, const char *tenant, const char *alias, enum ga_endpoint endpoint,
     struct route *ret)
 {
 	uint32_t weights[ROUTE_ENTRIES_MAX] = { 0 };
-	const char *name;
+	unsigned n = entries_of(b, alias);
 
-	ret->count = 0;
-	for (unsigned i = 0; ret->count < ROUTE_ENTRIES_MAX; i++) {
-		name = conf_strf(b->d->conf, "models.%s.%u.provider", alias, i);
-		if (name == NULL)
-			break;
+	*ret = (struct route){ .entries = calloc(n + 1, sizeof(struct route_entry)) };
+	if (ret->entries == NULL)
+		return fail(E_NOMEM);
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = conf_strf(b->d->conf, "models.%s.%u.provider", alias, i);
+
 		if (add_entry(b, alias, i, name, endpoint, ret))
 			weights[ret->count - 1] = (uint32_t)conf_u64f(
 			    b->d->conf, "models.%s.%u.weight", alias, i);
 	}
-	if (ret->count == 0)
+	if (ret->count == 0) {
+		route_done(ret);
 		return fail(E_NOTFOUND);
+	}
 	if (ret->count > 1)
 		put_in_order(ret, weights, tenant, uv_now(b->d->loop));
 	return OK;
@@ -138,4 +154,6 @@ route_done(struct route *r)
 {
 	while (r->count > 0)
 		provider_release(r->entries[--r->count].provider);
+	free(r->entries);
+	r->entries = NULL;
 }

@@ -16,6 +16,7 @@
 #include "resolve.h"
 
 #define UPSTREAM_OPEN_MAX 1024 /* connections at once, those being made included */
+#define UPSTREAM_DIALS_MAX 128 /* of them being made at once: a handshake takes 40 KB */
 #define UPSTREAM_KEPT_MAX 64   /* of them kept for the next exchange */
 #define UPSTREAM_H2_MAX 64     /* connections of HTTP/2 */
 #define UPSTREAM_PIN_LEN 32

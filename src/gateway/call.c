@@ -28,6 +28,19 @@ fail_call(struct call *c, enum error error)
 	c->ops->failed(c, error, c->ctx);
 }
 
+/* Once: nothing more is sent. */
+static void
+end_body(struct call *c)
+{
+	bool first = c->body.ptr != NULL;
+
+	stream_end(c->stream);
+	c->body = SPAN_EMPTY;
+	c->sent = 0;
+	if (first)
+		c->ops->sent(c, c->ctx);
+}
+
 static void
 send_more(struct call *c)
 {
@@ -43,7 +56,7 @@ send_more(struct call *c)
 			return;
 		c->sent += taken;
 	}
-	stream_end(c->stream);
+	end_body(c);
 }
 
 struct status
@@ -138,9 +151,7 @@ on_end(struct stream *s, void *ctx)
 	(void)s;
 	c->ended = true;
 	/* A provider may answer before it has read all: the broker needs no more of it. */
-	if (c->sent < c->body.len)
-		c->sent = c->body.len;
-	stream_end(c->stream);
+	end_body(c);
 }
 
 /* The reason that the other side gave, if it is one. */

@@ -19,6 +19,8 @@ struct call_ops {
 	void (*done)(struct call *c, void *ctx);
 	void (*failed)(struct call *c, enum error error, void *ctx);
 	bool (*room)(void *ctx);
+	/* The body was sent, and is not needed any more. */
+	void (*sent)(struct call *c, void *ctx);
 };
 
 struct call {
@@ -27,7 +29,7 @@ struct call {
 	struct stream *stream; /* NULL: not running */
 	/* Of the client's head, for the provider's; borrowed until the turn ends. */
 	struct span anthropic_version, anthropic_beta;
-	struct span body; /* borrowed until done, failed or call_cancel() */
+	struct span body; /* borrowed until sent, done, failed or call_cancel() */
 	size_t sent;
 	size_t unconsumed;
 	bool have_head, ended;

@@ -21,8 +21,10 @@ static bool on_head(struct call *c, const struct gb_head *h, void *ctx);
 static bool on_data(struct call *c, struct span data, void *ctx);
 static void on_done(struct call *c, void *ctx);
 static void on_failed(struct call *c, enum error error, void *ctx);
+static void on_sent(struct call *c, void *ctx);
 
-static const struct call_ops call_ops = { on_head, on_data, on_done, on_failed, turn_room };
+static const struct call_ops call_ops = { on_head, on_data, on_done, on_failed, turn_room,
+	on_sent };
 
 static struct status
 emit(void *ctx, struct span name, struct span json)
@@ -43,6 +45,7 @@ write_body(struct turn *t)
 
 	buf_clear(&t->body);
 	TRY(t->answer.dialect->write(t->prompt, &e, &t->body, &t->model_off));
+	t->body_len = (uint32_t)t->body.len;
 	return sha256(buf_span(&t->body), t->digest);
 }
 
@@ -60,9 +63,9 @@ admit(struct turn *t)
 	t->admit.model_off = t->model_off;
 	t->admit.tools = t->answer.calls.interpreter ? TOOL_CODE_INTERPRETER : 0;
 	t->admit.catalog = t->offers.catalog;
-	t->admit.tokens_in = answer_estimate(t->body.len);
-	t->admit.size_bytes = (uint32_t)t->body.len;
-	t->admit.body_len = (uint32_t)t->body.len;
+	t->admit.tokens_in = answer_estimate(t->body_len);
+	t->admit.size_bytes = t->body_len;
+	t->admit.body_len = t->body_len;
 	memcpy(t->admit.digest, t->digest, DIGEST_LEN);
 	turn_admit(t, KIND_MODEL);
 }
@@ -222,6 +225,16 @@ on_failed(struct call *c, enum error error, void *ctx)
 	turn_fail(ctx, error);
 }
 
+/* A stream may last long: it keeps nothing that was for its beginning. */
+static void
+on_sent(struct call *c, void *ctx)
+{
+	struct turn *t = ctx;
+
+	(void)c;
+	buf_done(&t->body);
+}
+
 /* What a provider says about a bad request is for its sender; anything else is not. */
 static enum error
 upstream_error(struct turn *t)
@@ -261,7 +274,7 @@ on_done(struct call *c, void *ctx)
 		turn_fail(t, upstream_error(t));
 		return;
 	}
-	st = answer_end(&t->answer, (uint32_t)t->body.len, &next);
+	st = answer_end(&t->answer, t->body_len, &next);
 	if (!is_ok(st)) {
 		turn_fail(t, answer_error(st));
 		return;
@@ -291,7 +304,7 @@ loop_grant_model(struct turn *t)
 		turn_fail(t, ERROR_TURN_LIMIT);
 		return;
 	}
-	step.size_bytes = step.body_len = (uint32_t)t->body.len;
+	step.size_bytes = step.body_len = t->body_len;
 	step.model_off = t->model_off;
 	memcpy(step.digest, t->digest, DIGEST_LEN);
 	turn_step(t, &step);

@@ -224,10 +224,7 @@ messages_call(struct answer *a, uint32_t block, struct span args)
 	uint32_t id = json_get_str(a->doc, block, "id");
 	struct toolcall *c;
 
-	if (t->count == CALLS_MAX)
-		return fail(E_FULL);
-	c = &t->items[t->count++];
-	c->id.max = c->name.max = c->args.max = CALL_BYTES_MAX;
+	TRY(toolcalls_new(t, &c));
 	/* A call of the client's is counted only: its blocks pass as they are. */
 	if (!messages_block_ours(a, block))
 		return OK;

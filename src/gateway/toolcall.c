@@ -9,9 +9,12 @@
  */
 #include "toolcall.h"
 
+#include <stdlib.h>
+
 #include <json/schema.h>
 
 #define CALL_KEPT_MAX 4096 /* memory of one text that serves the next request */
+#define CALLS_FIRST 2      /* room that is made for the first; then it doubles, up to CALLS_MAX */
 #define SCHEMA_MEMORY_MAX (256UL << 10)
 
 /* Of our tool's arguments; made once. */
@@ -29,12 +32,14 @@ static struct status delta_index(
 void
 toolcalls_done(struct toolcalls *t)
 {
-	for (size_t i = 0; i < CALLS_MAX; i++) {
+	for (size_t i = 0; i < t->cap; i++) {
 		buf_done(&t->items[i].id);
 		buf_done(&t->items[i].name);
 		buf_done(&t->items[i].args);
 	}
-	t->count = t->bytes = 0;
+	free(t->items);
+	t->items = NULL;
+	t->count = t->cap = t->bytes = 0;
 }
 
 void
@@ -51,7 +56,7 @@ toolcalls_clear(struct toolcalls *t)
 void
 toolcalls_trim(struct toolcalls *t)
 {
-	for (size_t i = 0; i < CALLS_MAX; i++) {
+	for (size_t i = 0; i < t->cap; i++) {
 		if (t->items[i].args.cap > CALL_KEPT_MAX)
 			buf_done(&t->items[i].args);
 		if (t->items[i].id.cap + t->items[i].name.cap > CALL_KEPT_MAX) {
@@ -92,7 +97,7 @@ toolcalls_whole(struct toolcalls *t, const struct json_doc *d, uint32_t arr)
 
 		if (json_type(d, it.val) != JSON_OBJECT)
 			return fail(E_PROTO);
-		TRY(call_at(t, t->count, &c));
+		TRY(toolcalls_new(t, &c));
 		TRY(call_merge(t, c, d, it.val));
 		if (c->name.len == 0)
 			return fail(E_PROTO);
@@ -117,6 +122,37 @@ delta_index(const struct toolcalls *t, const struct json_doc *d, uint32_t item, 
 	return OK;
 }
 
+static struct status
+make_room(struct toolcalls *t)
+{
+	size_t cap = t->cap == 0 ? CALLS_FIRST : 2 * t->cap;
+	struct toolcall *items;
+
+	if (t->count == CALLS_MAX)
+		return fail(E_FULL);
+	if (t->count < t->cap)
+		return OK;
+	items = reallocarray(t->items, cap, sizeof(*items));
+	if (items == NULL)
+		return fail(E_NOMEM);
+	memset(items + t->cap, 0, (cap - t->cap) * sizeof(*items));
+	t->items = items;
+	t->cap = cap;
+	return OK;
+}
+
+struct status
+toolcalls_new(struct toolcalls *t, struct toolcall **ret)
+{
+	struct toolcall *c;
+
+	TRY(make_room(t));
+	c = &t->items[t->count++];
+	c->id.max = c->name.max = c->args.max = CALL_BYTES_MAX;
+	*ret = c;
+	return OK;
+}
+
 /* Calls begin in order, but a stream may skip none. */
 static struct status
 call_at(struct toolcalls *t, uint64_t index, struct toolcall **ret)
@@ -125,11 +161,8 @@ call_at(struct toolcalls *t, uint64_t index, struct toolcall **ret)
 		return fail(E_FULL);
 	if (index > t->count)
 		return fail(E_PROTO);
-	if (index == t->count) {
-		struct toolcall *c = &t->items[t->count++];
-
-		c->id.max = c->name.max = c->args.max = CALL_BYTES_MAX;
-	}
+	if (index == t->count)
+		return toolcalls_new(t, ret);
 	*ret = &t->items[index];
 	return OK;
 }
@@ -174,7 +207,7 @@ toolcalls_add(
 
 	if (json_type(d, id) != JSON_STRING || json_type(d, name) != JSON_STRING)
 		return fail(E_PROTO);
-	TRY(call_at(t, t->count, &c));
+	TRY(toolcalls_new(t, &c));
 	TRY(add_text(t, &c->id, d, id));
 	TRY(add_text(t, &c->name, d, name));
 	return add_text(t, &c->args, d, args);

@@ -33,8 +33,8 @@ struct toolcall {
 };
 
 struct toolcalls {
-	struct toolcall items[CALLS_MAX];
-	size_t count;
+	struct toolcall *items; /* CALLS_MAX at most; made as they come */
+	size_t count, cap;
 	size_t bytes;
 	/* Which are ours, for the whole turn: */
 	bool interpreter;                 /* code_interpreter */
@@ -51,6 +51,8 @@ MUST_USE struct status toolcalls_whole(struct toolcalls *t, const struct json_do
 /* One whole call; id and name must be strings, arguments may be missing. Same errors. */
 MUST_USE struct status toolcalls_add(
     struct toolcalls *t, const struct json_doc *d, uint32_t id, uint32_t name, uint32_t args);
+/* One more, empty; others may move. E_FULL, E_NOMEM. */
+MUST_USE struct status toolcalls_new(struct toolcalls *t, struct toolcall **ret);
 bool toolcalls_is_ours(const struct toolcalls *t, const struct toolcall *c);
 /* The name that is parsed at `tok`: is it of a tool of ours, and one that a user made? */
 bool toolcalls_names_ours(const struct toolcalls *t, const struct json_doc *d, uint32_t tok);

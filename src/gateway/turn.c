@@ -360,7 +360,7 @@ turn_settle(struct turn *t)
 	stop_effects(t);
 	if (t->kind == KIND_MODEL) {
 		if (was_cut(t))
-			answer_cut(&t->answer, (uint32_t)t->body.len);
+			answer_cut(&t->answer, t->body_len);
 		settle.tokens_in = t->answer.tokens_in;
 		settle.tokens_out = t->answer.tokens_out;
 		settle.estimated = t->answer.estimated;

@@ -67,8 +67,9 @@ struct turn {
 	/* a request to a model */
 	const struct prompt *prompt; /* in the request's arena; NULL: not read */
 	uint32_t model_off;          /* in body */
-	struct buf body;             /* the provider's */
-	struct buf more;             /* of the steps so far, for the next body */
+	struct buf body;             /* the provider's, until it is sent */
+	uint32_t body_len;
+	struct buf more; /* of the steps so far, for the next body */
 	struct answer answer;
 	struct call call;
 	struct buf upstream; /* body of a provider's error */

@@ -20,7 +20,7 @@
 
 #include "unit.h"
 
-#define ORIGIN_CONNS_MAX 128
+#define ORIGIN_CONNS_MAX 256
 #define ORIGIN_REPLIES_MAX 16
 #define ORIGIN_SEEN_MAX (8U << 20)
 
@@ -296,7 +296,7 @@ origin_start(struct origin_server *s, uv_loop_t *loop, SSL_CTX *ctx)
 	s->ctx = ctx;
 	s->seen = BUF_INIT(ORIGIN_SEEN_MAX);
 	s->fd = bind_loopback(SOCK_STREAM, &s->port);
-	assert_int_equal(listen(s->fd, 64), 0);
+	assert_int_equal(listen(s->fd, 2 * ORIGIN_CONNS_MAX), 0);
 	assert_int_equal(uv_poll_init(loop, &s->poll, s->fd), 0);
 	s->poll.data = s;
 	(void)uv_poll_start(&s->poll, UV_READABLE, on_origin_accept);

@@ -46,6 +46,28 @@ arena_refuses_beyond_its_cap(void **state)
 	arena_done(&a);
 }
 
+/* One small block serves the next use, and what a large request took goes. */
+static void
+arena_keeps_one_small_block(void **state)
+{
+	struct arena a = ARENA_INIT(100000);
+	uint8_t *small, *large;
+
+	(void)state;
+	assert_non_null(arena_alloc(&a, 1000));
+	small = arena_alloc(&a, 2000);
+	memset(small, 1, 2000);
+	arena_reset(&a);
+	assert_ptr_equal(arena_alloc(&a, 2000), small);
+	assert_int_equal(small[1999], 0);
+	large = arena_alloc(&a, 50000);
+	assert_non_null(large);
+	arena_reset(&a);
+	assert_null(a.head);
+	assert_int_equal(a.used, 0);
+	arena_done(&a);
+}
+
 static void
 wiping_leaves_nothing(void **state)
 {
@@ -195,6 +217,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buf_stays_within_its_cap),
 		cmocka_unit_test(arena_refuses_beyond_its_cap),
+		cmocka_unit_test(arena_keeps_one_small_block),
 		cmocka_unit_test(wiping_leaves_nothing),
 		cmocka_unit_test(numbers_are_strict),
 		cmocka_unit_test(memory_files_are_sealed_or_refused),

@@ -4,6 +4,8 @@
  */
 #include "broker_world.h"
 
+#include <call.h>
+
 /* ---- calls ---- */
 static void
 a_call_is_answered(void **state)
@@ -362,6 +364,10 @@ a_slow_client_slows_the_provider(void **state)
 	wait_for(&w.heads, 1);
 	settle();
 	assert_true(w.body.len > 0 && w.body.len <= LINK_STREAM_CREDIT);
+	/* While it lasts, nothing is kept that was for its beginning. */
+	assert_null(LIST_FIRST(&w.b->calls)->out);
+	assert_null(LIST_FIRST(&w.b->calls)->sha);
+	assert_int_equal(LIST_FIRST(&w.b->calls)->body.cap, 0);
 	before = w.flooded;
 	flood(&w.servers[0]);
 	settle();

@@ -552,6 +552,86 @@ connections_are_bounded(void **state)
 		upstream_cancel(waits[i]);
 }
 
+#define CROWD (UPSTREAM_DIALS_MAX + 40)
+
+static struct {
+	struct upstream_wait *waits[CROWD];
+	struct exchange *x[CROWD];
+	unsigned made, refused;
+} crowd;
+
+static void
+on_crowd(void *ctx, struct status st, struct exchange *x)
+{
+	size_t i = (uintptr_t)ctx;
+
+	crowd.waits[i] = NULL;
+	crowd.x[i] = x;
+	crowd.made += is_ok(st);
+	crowd.refused += st.code == E_DENIED;
+}
+
+static void
+ask_crowd(const struct upstream_opts *o)
+{
+	memset(&crowd, 0, sizeof(crowd));
+	assert_true(is_ok(upstream_new(o, &w.u)));
+	for (size_t i = 0; i < CROWD; i++)
+		assert_int_equal(
+		    upstream_acquire(w.u, false, on_crowd, (void *)i, &crowd.waits[i], &crowd.x[i])
+			.code,
+		    E_AGAIN);
+}
+
+/* Those for whom none is made yet wait for their turn, and come to it. */
+static void
+connections_being_made_are_bounded(void **state)
+{
+	struct upstream_opts o = opts("https", "127.0.0.1");
+
+	(void)state;
+	issue("127.0.0.1", 3600, &w.ca, &w.ca_key);
+	w.server.ctx = w.tls;
+	w.server.mute = true;
+	ask_crowd(&o);
+	for (int i = 0; i < 5000 && w.server.nconns < UPSTREAM_DIALS_MAX; i++) {
+		(void)usleep(1000);
+		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+	}
+	for (int i = 0; i < 50; i++)
+		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+	assert_int_equal(w.server.nconns, UPSTREAM_DIALS_MAX);
+	for (size_t i = 0; i < CROWD; i++)
+		upstream_cancel(crowd.waits[i]);
+	assert_int_equal(upstream_open(w.u), 0);
+	upstream_free(w.u);
+	origin_stop(&w.server);
+	for (int i = 0; i < 10; i++)
+		(void)uv_run(&w.loop, UV_RUN_NOWAIT); /* handles of the first server */
+	origin_start(&w.server, &w.loop, w.tls);
+	PLAY(&w.server, { .text = OK_REPLY });
+	o = opts("https", "127.0.0.1");
+	ask_crowd(&o);
+	wait_for(&crowd.made, CROWD);
+	assert_int_equal(w.server.nconns, CROWD);
+	for (size_t i = 0; i < CROWD; i++)
+		upstream_discard(w.u, crowd.x[i]);
+}
+
+/* One that fails is one wait's fate, not that of all who have not had their turn. */
+static void
+a_crowd_is_refused_one_by_one(void **state)
+{
+	struct upstream_opts o = opts("https", "127.0.0.1");
+
+	(void)state;
+	issue("127.0.0.1", 3600, &w.other_ca, &w.other_key);
+	w.server.ctx = w.tls;
+	ask_crowd(&o);
+	wait_for(&crowd.refused, CROWD);
+	assert_int_equal(w.server.nconns, CROWD);
+}
+
 /* ---- URLs ---- */
 static void
 urls_have_parts(void **state)
@@ -614,6 +694,8 @@ main(void)
 		T(nobody_listens),
 		T(a_wait_is_cancelled),
 		T(connections_are_bounded),
+		T(connections_being_made_are_bounded),
+		T(a_crowd_is_refused_one_by_one),
 		cmocka_unit_test(urls_have_parts),
 	};
 

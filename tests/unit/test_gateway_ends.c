@@ -126,6 +126,9 @@ slow_clients_stop_the_model(void **state)
 	spin(3000);
 	/* What the sockets and buffers take, and no more. */
 	assert_in_range(peers.flooded, 1, 2UL << 20);
+	/* While it lasts, what was sent is not kept. */
+	assert_int_equal(TAILQ_FIRST(&g.active)->turn.body.cap, 0);
+	assert_int_equal(TAILQ_FIRST(&g.active)->turn.body_len, peers.body.len);
 	while (peers.flooded < peers.flood) {
 		size_t before = peers.flooded;
 

@@ -157,8 +157,10 @@ response_piece(struct http_response_parser *p, struct span piece, struct buf *lo
 		if (step.used > piece.len)
 			abort();
 		piece = span_from(piece, step.used);
-		if (step.event == HTTP_EV_HEAD)
+		if (step.event == HTTP_EV_HEAD) {
 			log_response(log, p);
+			http_response_drop_head(p);
+		}
 		if (log_step(log, &step))
 			return step.event == HTTP_EV_MORE;
 		if (step.event == HTTP_EV_END)

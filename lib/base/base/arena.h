@@ -27,7 +27,7 @@ void *arena_array(struct arena *a, size_t count, size_t size); /* overflow-safe 
 /* A copy of `s`; E_NOMEM. */
 MUST_USE struct status arena_copy(struct arena *a, struct span s, struct span *ret);
 void arena_done(struct arena *a);  /* frees all; usable again */
-void arena_reset(struct arena *a); /* keeps the first block for reuse */
+void arena_reset(struct arena *a); /* keeps one small block for reuse */
 void arena_wipe(struct arena *a);  /* overwrites what was handed out, then resets */
 
 #endif

@@ -20,8 +20,10 @@ struct http_step http_response_feed(struct http_response_parser *p, struct span 
 /* The connection ended: END for a body until close, else ERROR (cut off). */
 struct http_step http_response_eof(struct http_response_parser *p);
 
-/* State: from HEAD to http_response_next(). */
+/* State: from HEAD to http_response_next() or http_response_drop_head(). */
 const struct http_response *http_response_get(const struct http_response_parser *p);
+/* State: after HEAD. It is read: wipe it and give its memory back while the body comes. */
+void http_response_drop_head(struct http_response_parser *p);
 /* State: after END. May the connection carry another request? */
 bool http_response_keep_alive(const struct http_response_parser *p);
 /* Before each request. `head` is true when its method is HEAD: no body follows. */
