@@ -20,7 +20,8 @@
 #include <sys/mman.h>
 
 static struct artefact *find(struct executor *ex, uint64_t id, enum tool_part part);
-static struct artefact *artefact_new(struct executor *ex, uint64_t id, enum tool_part part);
+static struct artefact *artefact_new(
+    struct executor *ex, const struct held_grant *g, enum tool_part part);
 static bool is_granted(const struct artefact *a, const uint8_t digest[DIGEST_LEN]);
 static void wait_for(struct artefact *a, struct artefact_wait *w);
 static enum error ask(struct artefact *a, enum tool_part part, link_reply *cb);
@@ -42,18 +43,18 @@ static const size_t len_max[] = {
 
 void
 artefact_get(
-    struct executor *ex, const struct tool_use *use, enum tool_part part, struct artefact_wait *w)
+    struct executor *ex, const struct held_grant *g, enum tool_part part, struct artefact_wait *w)
 {
-	struct artefact *a = find(ex, use->id, part);
+	struct artefact *a = find(ex, g->tool.id, part);
 	enum error error = ERROR_NONE;
 
-	memcpy(w->digest, use->artefact, sizeof(w->digest));
+	memcpy(w->digest, g->tool.artefact, sizeof(w->digest));
 	if (a != NULL && !a->coming && !is_granted(a, w->digest) && a->users == 0) {
 		artefact_free(a); /* the store knows better */
 		a = NULL;
 	}
 	if (a == NULL) {
-		a = artefact_new(ex, use->id, part);
+		a = artefact_new(ex, g, part);
 		if (a == NULL) {
 			w->cb(w->ctx, ERROR_OVERLOADED, NULL);
 			return;
@@ -113,7 +114,7 @@ find(struct executor *ex, uint64_t id, enum tool_part part)
 }
 
 static struct artefact *
-artefact_new(struct executor *ex, uint64_t id, enum tool_part part)
+artefact_new(struct executor *ex, const struct held_grant *g, enum tool_part part)
 {
 	struct artefact *a = ex->tools->nartefacts < ARTEFACTS_HELD_MAX ? calloc(1, sizeof(*a))
 									: NULL;
@@ -121,7 +122,8 @@ artefact_new(struct executor *ex, uint64_t id, enum tool_part part)
 	if (a == NULL)
 		return NULL;
 	a->ex = ex;
-	a->id = id;
+	a->id = g->tool.id;
+	memcpy(a->tenant, g->tenant, sizeof(a->tenant));
 	a->part = (uint8_t)part;
 	a->coming = true;
 	a->fd = -1;
@@ -250,7 +252,7 @@ on_module(struct link *l, struct status st, uint16_t type, const void *msg, void
 		came(a, ERROR_TOOL_INVALID);
 		return;
 	}
-	if (!is_ok(compile_start(a->ex, fd_take(&fd), on_compiled, a, &a->compile)))
+	if (!is_ok(compile_start(a->ex, a->tenant, fd_take(&fd), on_compiled, a, &a->compile)))
 		came(a, ERROR_OVERLOADED);
 }
 

@@ -103,7 +103,7 @@ build_begin(struct run *r)
 	run_drop_body(r);
 	if (up.module.len == 0)
 		hand_over(b);
-	else if (!is_ok(compile_start(r->ex, module, on_compiled, b, &b->compile)))
+	else if (!is_ok(compile_start(r->ex, r->grant.tenant, module, on_compiled, b, &b->compile)))
 		refuse(r, ERROR_OVERLOADED, "");
 }
 

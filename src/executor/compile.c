@@ -5,9 +5,10 @@
  * Runs in: the executor. Trusts: the spawner. What the compiler's process says is judged:
  * its file's length, its line's bytes; that the file is what the module means is its word,
  * which nobody else can check, so it has nothing but that one module.
- * Owns: the files and the pipe of each. Invariants: ES_COMPILES_MAX at once, BUILDS_MAX and the
- * artefacts' own wait; time, CPU and memory are the slot's; a module that breaks its compiler
- * ends that process and is refused.
+ * Owns: the files and the pipe of each. Invariants: ES_COMPILES_MAX at once, of one tenant only
+ * one, so that nobody's bombs hold all; BUILDS_MAX and the artefacts' own wait, and tenants take
+ * turns; time, CPU and memory are the slot's; a module that breaks its compiler ends that process
+ * and is refused.
  * See: wire/executor_spawner.h, WASM_COMPILE.
  */
 #include "tools.h"
@@ -28,6 +29,7 @@
 struct compile {
 	TAILQ_ENTRY(compile) entry; /* waits */
 	struct executor *ex;
+	char tenant[TENANT_MAX + 1];
 	compile_done *cb; /* NULL: nobody wants it any more */
 	void *ctx;
 	uint32_t slot; /* 0: waits */
@@ -46,7 +48,8 @@ static void done(struct compile *c, struct compiled *out);
 static void fail_with(struct compile *c, enum error error);
 
 struct status
-compile_start(struct executor *ex, int module, compile_done *cb, void *ctx, struct compile **ret)
+compile_start(struct executor *ex, const char tenant[TENANT_MAX + 1], int module, compile_done *cb,
+    void *ctx, struct compile **ret)
 {
 	struct compile *c = ex->tools->ncompiles < COMPILES_WAITING_MAX ? calloc(1, sizeof(*c))
 									: NULL;
@@ -58,6 +61,7 @@ compile_start(struct executor *ex, int module, compile_done *cb, void *ctx, stru
 	*c = (struct compile){
 		.ex = ex, .cb = cb, .ctx = ctx, .module = module, .artefact = -1, .line = -1
 	};
+	memcpy(c->tenant, tenant, sizeof(c->tenant));
 	TAILQ_INSERT_TAIL(&ex->tools->compiles, c, entry);
 	ex->tools->ncompiles++;
 	*ret = c;
@@ -81,6 +85,48 @@ compile_cancel(struct compile *c)
 	spawner_send(c->ex, ES_KILL, &m);
 }
 
+static bool
+is_compiling_of(const struct tools *t, const char *tenant)
+{
+	for (uint32_t i = 0; i < ES_COMPILES_MAX; i++) {
+		if (t->compiling[i] != NULL && strcmp(t->compiling[i]->tenant, tenant) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The first that waits, of a tenant that has none at work. */
+static struct compile *
+find_next(struct tools *t)
+{
+	struct compile *c;
+
+	TAILQ_FOREACH(c, &t->compiles, entry)
+	{
+		if (!is_compiling_of(t, c->tenant))
+			return c;
+	}
+	return NULL;
+}
+
+/* The tenant has had its turn: what else it wants comes after the others'. */
+static void
+go_last(struct tools *t, const char *tenant)
+{
+	const struct compile *last = TAILQ_LAST(&t->compiles, compile_queue);
+	struct compile *c, *next;
+	bool more = last != NULL;
+
+	for (c = TAILQ_FIRST(&t->compiles); more; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		more = c != last;
+		if (strcmp(c->tenant, tenant) != 0)
+			continue;
+		TAILQ_REMOVE(&t->compiles, c, entry);
+		TAILQ_INSERT_TAIL(&t->compiles, c, entry);
+	}
+}
+
 /* One that cannot be started is refused, and the next one tried: nobody waits for an end to come.
  */
 static void
@@ -92,7 +138,7 @@ step(struct executor *ex)
 
 	for (uint32_t i = 0; i < ES_COMPILES_MAX; i++) {
 		while (ex->spawner != NULL && t->compiling[i] == NULL && !t->compile_stuck[i] &&
-		       (c = TAILQ_FIRST(&t->compiles)) != NULL) {
+		       (c = find_next(t)) != NULL) {
 			st = start(c, i);
 			if (is_ok(st))
 				break;
@@ -155,6 +201,7 @@ compile_exited(struct executor *ex, const struct es_exited *m)
 	c = t->compiling[index];
 	t->compiling[index] = NULL;
 	t->compile_stuck[index] = m->stuck != 0;
+	go_last(t, c->tenant);
 	judge(c, m, &out);
 	done(c, &out);
 	step(ex);

@@ -50,7 +50,7 @@ tool_begin(struct run *r)
 		return;
 	}
 	daemon_metric_add(METRIC_TOOL_CALLS, 1);
-	artefact_get(r->ex, use, wasm ? PART_ARTEFACT : PART_NATIVE, &call->wait);
+	artefact_get(r->ex, &r->grant, wasm ? PART_ARTEFACT : PART_NATIVE, &call->wait);
 }
 
 void

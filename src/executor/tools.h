@@ -37,6 +37,7 @@ struct artefact {
 	TAILQ_ENTRY(artefact) entry; /* the one used last is first */
 	struct executor *ex;
 	uint64_t id; /* of the version */
+	char tenant[TENANT_MAX + 1];
 	uint8_t part;
 	bool coming; /* from the store, or from the compiler */
 	uint8_t digest[DIGEST_LEN];
@@ -63,7 +64,7 @@ struct artefact_wait {
 
 /* Calls back now or later, once. */
 void artefact_get(
-    struct executor *ex, const struct tool_use *use, enum tool_part part, struct artefact_wait *w);
+    struct executor *ex, const struct held_grant *g, enum tool_part part, struct artefact_wait *w);
 /* The same for one that another engine compiled: `a` is given up for it. */
 void artefact_anew(struct artefact *a, struct artefact_wait *w);
 void artefact_wait_cancel(struct artefact_wait *w);
@@ -80,10 +81,11 @@ struct compiled {
 };
 typedef void compile_done(void *ctx, struct compiled *c);
 struct compile;
+TAILQ_HEAD(compile_queue, compile);
 
 /* Takes `module`, sealed, in any case; calls back later, or from within. E_FULL. */
-MUST_USE struct status compile_start(
-    struct executor *ex, int module, compile_done *cb, void *ctx, struct compile **ret);
+MUST_USE struct status compile_start(struct executor *ex, const char tenant[TENANT_MAX + 1],
+    int module, compile_done *cb, void *ctx, struct compile **ret);
 /* The callback will not run. NULL is fine. */
 void compile_cancel(struct compile *c);
 void compile_exited(struct executor *ex, const struct es_exited *m);
@@ -153,9 +155,9 @@ struct tools {
 	bool stepping;
 	struct compile *compiling[ES_COMPILES_MAX]; /* by slot */
 	bool compile_stuck[ES_COMPILES_MAX];
-	TAILQ_HEAD(, compile) compiles; /* that wait */
-	uint32_t ncompiles;             /* all */
-	struct worker *workers;         /* ES_WORKERS_MAX */
+	struct compile_queue compiles; /* that wait */
+	uint32_t ncompiles;            /* all */
+	struct worker *workers;        /* ES_WORKERS_MAX */
 	struct call_queue waiting;
 	uint32_t nwaiting;
 	uint32_t nbuilds;

@@ -647,9 +647,10 @@ one_tenant_has_its_share_of_builds(void **state)
 	until(call_over(&other));
 	assert_true(other.result);
 	call_done(&other);
-	until(world.compile_starts == BUILDS_PER_TENANT_MAX);
-	for (uint32_t i = 0; i < BUILDS_PER_TENANT_MAX; i++)
-		fake_compile_exit(i, "compiled", ENGINE "\n", 0, ENDED_BY_ITSELF);
+	for (uint32_t i = 1; i <= BUILDS_PER_TENANT_MAX; i++) {
+		until(world.compile_starts == i); /* one after the other: see below */
+		fake_compile_exit(0, "compiled", ENGINE "\n", 0, ENDED_BY_ITSELF);
+	}
 	for (size_t i = 0; i < COUNT(calls); i++) {
 		until(call_over(&calls[i]));
 		assert_true(calls[i].result || i == BUILDS_PER_TENANT_MAX);
@@ -660,6 +661,43 @@ one_tenant_has_its_share_of_builds(void **state)
 	until(call_over(&other));
 	assert_true(other.result);
 	call_done(&other);
+}
+
+/* Its bombs never hold all compilers: another's module does not wait for one of them. */
+static void
+one_tenant_has_one_compiler(void **state)
+{
+	static const char *const tenants[] = { "bomber", "bomber", "one", "one", "other", "other" };
+	/* As they come to an end one by one in slot 1, tenants take turns. */
+	static const uint32_t order[] = { 2, 4, 3, 5 };
+	struct call calls[COUNT(tenants)];
+
+	(void)state;
+	build_open_of(&calls[0], tenants[0], world.module, SPAN_EMPTY);
+	build_open_of(&calls[1], tenants[1], world.module, SPAN_EMPTY);
+	until(world.compile_starts == 1);
+	world_wait(50);
+	assert_int_equal(world.compile_starts, 1); /* though nobody else waits */
+	for (size_t i = 2; i < COUNT(calls); i++) {
+		build_open_of(&calls[i], tenants[i], world.module, SPAN_EMPTY);
+		world_wait(20);
+	}
+	for (size_t i = 0; i < COUNT(order); i++) {
+		until(world.compile_starts == 2 + i);
+		assert_true(world.compiles[0].used && world.compiles[1].used);
+		fake_compile_exit(1, "compiled", ENGINE "\n", 0, ENDED_BY_ITSELF);
+		until(call_over(&calls[order[i]]));
+		assert_true(calls[order[i]].result);
+		call_done(&calls[order[i]]);
+	}
+	assert_false(call_over(&calls[0]) || call_over(&calls[1]));
+	for (uint32_t i = 0; i < 2; i++) {
+		until(world.compile_starts == 5 + i);
+		fake_compile_exit(0, "", "module: it takes too long\n", 1U << 8, ENDED_BY_ITSELF);
+		until(call_over(&calls[i]));
+		assert_true(calls[i].failed && calls[i].f.error == ERROR_TOOL_INVALID);
+		call_done(&calls[i]);
+	}
 }
 
 /* As the executor's own user: root in a container may lack the right. */
@@ -702,10 +740,12 @@ compilers_that_cannot_be_started(void **state)
 	for (uint32_t i = 0; i < ES_COMPILES_MAX; i++)
 		fake_compile_exit(i, "", "not a module\n", 1U << 8, ENDED_BY_ITSELF);
 	for (size_t i = 0; i < COUNT(calls); i++) {
+		bool began = i % BUILDS_PER_TENANT_MAX == 0 && /* one of each tenant */
+			     i < ES_COMPILES_MAX * BUILDS_PER_TENANT_MAX;
+
 		until(call_over(&calls[i]));
 		assert_true(calls[i].failed);
-		assert_int_equal(
-		    calls[i].f.error, i < ES_COMPILES_MAX ? ERROR_TOOL_INVALID : ERROR_OVERLOADED);
+		assert_int_equal(calls[i].f.error, began ? ERROR_TOOL_INVALID : ERROR_OVERLOADED);
 		call_done(&calls[i]);
 	}
 	assert_int_equal(world.compile_starts, ES_COMPILES_MAX);
@@ -1063,6 +1103,7 @@ main(void)
 		T(a_version_is_refused),
 		T(builds_are_bounded),
 		T(one_tenant_has_its_share_of_builds),
+		T(one_tenant_has_one_compiler),
 		T(compilers_that_cannot_be_started),
 		T(the_store_says_no),
 		T(a_native_part_runs_in_a_sandbox),
