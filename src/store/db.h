@@ -25,12 +25,12 @@ struct db;
 
 /*
  * Open or create store.db in the current directory; checks the version and that
- * `kek` opens what is there. Makes the pepper at the first start. `old_kek` is
+ * `root` opens what is there. Makes keys and pepper at the first start. `old_kek` is
  * the key of version 1, for its migration; may be NULL.
- * Owner: db_close(). `kek` is borrowed. E_UNSUPPORTED: another version.
+ * Owner: db_close(). `root` is borrowed. E_UNSUPPORTED: another version.
  */
 MUST_USE struct status db_open(
-    const struct secret *kek, const struct secret *old_kek, struct db **ret);
+    const struct secret *root, const struct secret *old_kek, struct db **ret);
 void db_close(struct db *db);
 
 /* The secret under all key hashes. */
@@ -58,8 +58,8 @@ MUST_USE struct status db_key_revoke(
 MUST_USE struct status db_key_same(struct db *db, const struct as_key *key);
 
 /*
- * The next row after *cursor (0: from the first); E_NOTFOUND at the end. Spans
- * are valid until the next call.
+ * The next row after *cursor (0: from the first); E_NOTFOUND at the end; after E_CORRUPT it
+ * goes on behind the one that does not open. Spans are valid until the next call.
  */
 MUST_USE struct status db_user_next(struct db *db, int64_t *cursor, struct as_user *ret);
 MUST_USE struct status db_key_next(struct db *db, int64_t *cursor, struct as_key *ret);

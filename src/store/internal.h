@@ -16,15 +16,32 @@ enum statement {
 	SQL_BEGIN,
 	SQL_COMMIT,
 	SQL_ROLLBACK,
+	SQL_KEK_ADD,
+	SQL_KEK_GET,
+	SQL_KEK_NEWEST,
+	SQL_TENANT_KEY_ADD,
+	SQL_TENANT_KEY_GET,
+	SQL_TENANT_KEY_NEWEST,
+	SQL_TENANT_KEY_SET,
+	SQL_USER_KEY_ADD,
+	SQL_USER_KEY_GET,
+	SQL_USER_KEY_NEWEST,
+	SQL_USER_KEY_SET,
+	SQL_USER_KEYS_REMOVE,
+	SQL_TENANT_FIND,
 	SQL_TENANT_ADD,
-	SQL_POLICY_ADD,
+	SQL_TENANT_SET,
+	SQL_TENANT_GET,
 	SQL_USER_FIND,
 	SQL_USER_ADD,
 	SQL_USER_SET,
+	SQL_USER_GET,
 	SQL_USER_NEXT,
+	SQL_USER_ERASE,
+	SQL_KEY_IS,
 	SQL_KEY_FIND,
 	SQL_KEY_ADD,
-	SQL_KEY_REVOKE,
+	SQL_KEY_SET,
 	SQL_KEY_USED,
 	SQL_KEY_NEXT,
 	SQL_SECRET_FIND,
@@ -43,6 +60,7 @@ enum statement {
 	SQL_USAGE_NEXT,
 	SQL_TOOL_FIND,
 	SQL_TOOL_ADD,
+	SQL_TOOL_NAME,
 	SQL_TOOL_GET,
 	SQL_TOOL_SET,
 	SQL_TOOL_NEXT,
@@ -75,10 +93,30 @@ struct tools_state {
 	struct tool_shown *shown;
 };
 
+/* Of a user whose row was opened last. */
+struct user_names {
+	int64_t id; /* 0: none */
+	int64_t tenant;
+	char user[USER_MAX + 1];
+};
+
+/* Of users: user.c. */
+struct users_state {
+	struct secret scratch;
+	struct user_names seen;
+	int64_t tenant_id; /* 0: none */
+	char tenant_name[TENANT_MAX + 1];
+};
+
+struct keyring;
+
 struct db {
 	sqlite3 *sql;
 	sqlite3_stmt *st[SQL_COUNT];
-	const struct secret *kek;
+	const struct secret *root; /* over the key-encryption keys */
+	struct keyring *keyring;
+	struct users_state users;
+	struct buf key_plain; /* the API key that was read last */
 	struct tools_state tools;
 };
 
@@ -96,6 +134,7 @@ MUST_USE struct status sql_run(struct db *db, enum statement s);
 /* One row: OK, or E_NOTFOUND. sql_reset() afterwards, when its columns have been read. */
 MUST_USE struct status sql_row(struct db *db, enum statement s);
 void sql_reset(struct db *db, enum statement s);
+void sql_reset_all(struct db *db);
 struct span sql_column(struct db *db, enum statement s, int at);
 /* A blob of exactly `len` bytes, or E_CORRUPT. */
 MUST_USE struct status sql_column_fixed(
@@ -107,14 +146,82 @@ MUST_USE struct status sql_column_u64(struct db *db, enum statement s, int at, u
 MUST_USE struct status db_begin(struct db *db);
 MUST_USE struct status db_end(struct db *db, struct status st);
 
-/* schema.c: create the tables, or bring them to our version. E_UNSUPPORTED. */
-MUST_USE struct status schema_apply(
-    sqlite3 *sql, const struct secret *kek, const struct secret *old_kek);
-/* migrate.c. E_CRYPTO: `old_kek` is not the key of these values. */
+/* Nothing that was deleted stays in the log: a checkpoint, and the log is cut. */
+MUST_USE struct status db_settle(struct db *db);
+/* Secrets of the store itself, of AS_SECRET_LEN bytes, under the key-encryption key. */
+MUST_USE struct status db_secret_find(struct db *db, struct span name, uint8_t *out);
+MUST_USE struct status db_secret_put(struct db *db, struct span name, const uint8_t *value);
+MUST_USE struct status db_secret_make(struct db *db, struct span name, uint8_t *out);
+/* Found, or made in a transaction of its own. */
+MUST_USE struct status db_secret_ensure(struct db *db, struct span name, uint8_t *out);
+
+/*
+ * schema.c: create the tables, or bring them to our version, and prepare the statements.
+ * E_UNSUPPORTED.
+ */
+MUST_USE struct status schema_apply(struct db *db, const struct secret *old_kek);
+/* migrate.c: what SQL cannot do. E_CRYPTO: it is not the key of these values. */
 MUST_USE struct status migrate_rewrap(
     sqlite3 *sql, const struct secret *old_kek, const struct secret *kek);
+MUST_USE struct status migrate_to_5(struct db *db);
 
-/* wrap.c: a secret of AS_SECRET_LEN bytes, sealed for its place: table, row, column. */
+/* keyring.c, for the store itself: keys above those of users. Keys are borrowed as there. */
+MUST_USE struct status keyring_new(struct db *db);
+void keyring_free(struct db *db);
+void keyring_forget(struct db *db);
+MUST_USE struct status keyring_index_key(struct db *db, const uint8_t key[AS_SECRET_LEN]);
+MUST_USE struct status place_aad(const struct place *at, uint64_t version, struct buf *out);
+MUST_USE struct status keyring_sealed_with(const struct data_key *key, const struct place *at,
+    uint64_t version, struct span plain, struct buf *out);
+MUST_USE struct status keyring_opened_with(const struct data_key *key, const struct place *at,
+    uint64_t version, struct span blob, struct buf *out);
+MUST_USE struct status keyring_kek_version(struct db *db, uint64_t *ret);
+MUST_USE struct status keyring_kek_make(struct db *db, uint64_t version);
+MUST_USE struct status keyring_kek_get(struct db *db, uint64_t version, struct data_key *ret);
+MUST_USE struct status keyring_kek_newest(struct db *db, struct data_key *ret);
+MUST_USE struct status keyring_tenant_get(
+    struct db *db, int64_t tenant, uint64_t id, struct data_key *ret);
+MUST_USE struct status keyring_tenant_newest(struct db *db, int64_t tenant, struct data_key *ret);
+/* Within a transaction: one more version; a key that stays, under what is newest now. */
+MUST_USE struct status keyring_tenant_newer(
+    struct db *db, int64_t tenant, uint64_t version, struct data_key *ret);
+MUST_USE struct status keyring_user_newer(struct db *db, int64_t user, struct data_key *ret);
+MUST_USE struct status keyring_tenant_rewrap(
+    struct db *db, int64_t tenant, uint64_t id, uint64_t version);
+MUST_USE struct status keyring_user_rewrap(
+    struct db *db, int64_t user, int64_t tenant, uint64_t id, uint64_t version);
+
+/* user.c. Names are checked by the caller. E_NOTFOUND also for one that was erased. */
+bool text_ok(struct span s, size_t max); /* no NUL, nothing empty */
+MUST_USE struct status users_new(struct db *db);
+void users_free(struct db *db);
+void users_forget(struct db *db);
+MUST_USE struct status tenant_find(struct db *db, struct span name, int64_t *ret);
+/* `id` 0: the next one. Within a transaction. */
+MUST_USE struct status tenant_add(struct db *db, int64_t id, struct span name, int64_t *ret);
+MUST_USE struct status tenant_seal(struct db *db, int64_t id, struct span name);
+/* Spans of names are valid until the next call. */
+MUST_USE struct status tenant_name(struct db *db, int64_t id, struct span *ret);
+MUST_USE struct status user_row_add(struct db *db, int64_t id, int64_t tenant, struct span name,
+    const uint8_t subject_key[AS_SECRET_LEN], int64_t *ret);
+MUST_USE struct status user_find(struct db *db, struct span tenant, struct span user, int64_t *ret);
+MUST_USE struct status user_ensure(struct db *db, struct span tenant, struct span user,
+    int64_t *ret, uint8_t ret_subject_key[AS_SECRET_LEN]);
+MUST_USE struct status user_names(
+    struct db *db, int64_t id, struct span *ret_tenant, struct span *ret_user);
+MUST_USE struct status user_name_hash(struct db *db, struct span name, uint8_t out[DIGEST_LEN]);
+
+/* key.c: `n` 0: the next one. Within a transaction. */
+#define KEY_VALUE_MAX (SCOPES_MAX + 512U)
+MUST_USE struct status key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key);
+
+/* tool_row.c: its keys are secrets of the store; a tool's row, as an older version had it. */
+#define TOOLS_KEY_NAME "tools"
+#define TOOLS_SUM_NAME "tools-sum"
+MUST_USE struct status tool_row_import(
+    struct db *db, uint64_t id, int64_t user, struct span name, uint64_t live, struct span marks);
+
+/* wrap.c: a secret of AS_SECRET_LEN bytes as versions 1 to 4 sealed it. */
 MUST_USE struct status wrap(
     const struct secret *kek, const struct place *at, const uint8_t *plain, struct buf *out);
 MUST_USE struct status unwrap(

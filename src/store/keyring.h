@@ -13,7 +13,9 @@
  * Errors of all: E_CORRUPT, E_CRYPTO (a key or value was changed, swapped, or is of another
  * place or state), E_NOMEM, E_SYS.
  */
-#include <crypto/secret.h>
+#include <crypto/seal.h>
+#include <stddef.h>
+
 #include <wire/limits.h>
 
 #define KEYRING_USERS_MAX 2048 /* data keys in memory; others are unwrapped when needed */

@@ -13,6 +13,7 @@
 #include "internal.h"
 
 #include <base/cleanup.h>
+#include <crypto/hash.h>
 
 struct rewrap {
 	const struct secret *old_kek, *kek;
@@ -94,4 +95,148 @@ migrate_rewrap(sqlite3 *sql, const struct secret *old_kek, const struct secret *
 
 	TRY(rewrap_all(&secrets, sql));
 	return rewrap_all(&users, sql);
+}
+
+/* ---- to version 5: names in clear, and secrets right under the root ---- */
+
+typedef struct status carry_fn(struct db *db, sqlite3_stmt *row);
+
+static struct status
+carry_all(struct db *db, const char *select, carry_fn *carry)
+{
+	sqlite3_stmt *rows = NULL;
+	struct status st = OK;
+	int rc = sqlite3_prepare_v2(db->sql, select, -1, &rows, NULL);
+
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = sqlite3_step(rows);
+		if (rc == SQLITE_ROW)
+			st = carry(db, rows);
+		if (!is_ok(st))
+			break;
+	}
+	(void)sqlite3_finalize(rows);
+	return is_ok(st) ? sql_status(rc, db->sql) : st;
+}
+
+static struct status
+carry_secret(struct db *db, sqlite3_stmt *row)
+{
+	const struct place at = {
+		.table = "secrets", .row = { column(row, 0), SPAN_EMPTY }, .column = "value"
+	};
+	uint8_t plain[AS_SECRET_LEN];
+	struct status st = unwrap(db->root, &at, column(row, 1), plain);
+
+	if (is_ok(st))
+		st = db_secret_put(db, at.row[0], plain);
+	explicit_bzero(plain, sizeof(plain));
+	return st;
+}
+
+static struct status
+carry_tenant(struct db *db, sqlite3_stmt *row)
+{
+	int64_t id = sqlite3_column_int64(row, 0);
+
+	if (!text_ok(column(row, 1), TENANT_MAX))
+		return fail(E_CORRUPT);
+	return tenant_add(db, id, column(row, 1), &id);
+}
+
+static struct status
+carry_user(struct db *db, sqlite3_stmt *row)
+{
+	const struct place at = {
+		.table = "users", .row = { column(row, 2), column(row, 3) }, .column = "subject_key"
+	};
+	int64_t id = sqlite3_column_int64(row, 0);
+	uint8_t plain[AS_SECRET_LEN];
+	struct status st = unwrap(db->root, &at, column(row, 4), plain);
+
+	if (is_ok(st) && !text_ok(at.row[1], USER_MAX))
+		st = fail(E_CORRUPT);
+	if (is_ok(st))
+		st = user_row_add(db, id, sqlite3_column_int64(row, 1), at.row[1], plain, &id);
+	explicit_bzero(plain, sizeof(plain));
+	return st;
+}
+
+static struct status
+carry_key(struct db *db, sqlite3_stmt *row)
+{
+	struct as_key key = { .policy = column(row, 4),
+		.created_s = (uint64_t)sqlite3_column_int64(row, 5),
+		.expires_s = (uint64_t)sqlite3_column_int64(row, 6),
+		.revoked_s = (uint64_t)sqlite3_column_int64(row, 7) };
+	struct span id = column(row, 1), hash = column(row, 2);
+
+	if (id.len != KEY_ID_LEN || hash.len != DIGEST_LEN || !text_ok(key.policy, POLICY_MAX) ||
+	    key.created_s > INT64_MAX || key.expires_s > INT64_MAX || key.revoked_s > INT64_MAX)
+		return fail(E_CORRUPT);
+	memcpy(key.id, id.ptr, KEY_ID_LEN);
+	memcpy(key.hash, hash.ptr, DIGEST_LEN);
+	return key_add(
+	    db, (uint64_t)sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 3), &key);
+}
+
+static struct status
+carry_tool(struct db *db, sqlite3_stmt *row)
+{
+	return tool_row_import(db, (uint64_t)sqlite3_column_int64(row, 0),
+	    sqlite3_column_int64(row, 1), column(row, 2), (uint64_t)sqlite3_column_int64(row, 3),
+	    column(row, 4));
+}
+
+/* Keys that were derived from the root become secrets, so that another root can take its place. */
+static struct status
+keep_derived(struct db *db, struct span name, struct span info)
+{
+	uint8_t key[AS_SECRET_LEN];
+	struct status st = hkdf_sha256(secret_borrow(db->root), SPAN_EMPTY, info, key, sizeof(key));
+
+	if (is_ok(st))
+		st = db_secret_put(db, name, key);
+	explicit_bzero(key, sizeof(key));
+	return st;
+}
+
+static struct status
+make_index_key(struct db *db)
+{
+	uint8_t key[AS_SECRET_LEN];
+	struct status st = db_secret_make(db, SPAN_LIT("index"), key);
+
+	if (is_ok(st))
+		st = keyring_index_key(db, key);
+	explicit_bzero(key, sizeof(key));
+	return st;
+}
+
+struct status
+migrate_to_5(struct db *db)
+{
+	static const struct {
+		const char *select;
+		carry_fn *carry;
+	} tables[] = {
+		{ "SELECT name, value FROM old_secrets", carry_secret },
+		{ "SELECT id, name FROM old_tenants", carry_tenant },
+		{ "SELECT old_users.id, old_users.tenant, old_tenants.name, old_users.name,"
+		  " old_users.subject_key FROM old_users"
+		  " JOIN old_tenants ON old_tenants.id = old_users.tenant",
+		    carry_user },
+		{ "SELECT old_keys.n, old_keys.id, old_keys.hash, old_keys.user, policies.name,"
+		  " old_keys.created_s, old_keys.expires_s, old_keys.revoked_s FROM old_keys"
+		  " JOIN policies ON policies.id = old_keys.policy",
+		    carry_key },
+		{ "SELECT id, user, name, live, marks FROM old_tools", carry_tool },
+	};
+
+	TRY(keep_derived(db, SPAN_LIT(TOOLS_KEY_NAME), SPAN_LIT("sallyport tools v1")));
+	TRY(keep_derived(db, SPAN_LIT(TOOLS_SUM_NAME), SPAN_LIT("sallyport tools sum v1")));
+	TRY(make_index_key(db));
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		TRY(carry_all(db, tables[i].select, tables[i].carry));
+	return OK;
 }

@@ -9,6 +9,9 @@
  */
 #include "internal.h"
 
+#define DB_CLEAN_VERSION 5 /* in user_version: the first without names in clear */
+#define DB_CLEAN_TEXT "5"
+
 static const char pragmas[] =
     "PRAGMA locking_mode=EXCLUSIVE;" /* so that WAL needs no shared memory */
     "PRAGMA temp_store=MEMORY;"
@@ -75,21 +78,67 @@ static const char tables_4[] =
     "ALTER TABLE usage ADD COLUMN reasoning_out INTEGER NOT NULL DEFAULT 0;"
     "UPDATE schema_version SET version = 4;";
 
-/* Version 5: keys of data, marks of users, and what a key may. */
+/*
+ * Version 5: keys over keys (keyring.h), and nothing personal in clear: names are sealed, with
+ * a keyed hash beside for finding. Ids stay what they were; rows are carried over by
+ * migrate_to_5(). A value's version counts the states of its row.
+ */
 static const char tables_5[] =
-    "ALTER TABLE users ADD COLUMN roles INTEGER NOT NULL DEFAULT 1;"
-    "ALTER TABLE users ADD COLUMN state INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE users ADD COLUMN hold INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE keys ADD COLUMN scopes BLOB NOT NULL DEFAULT x'';"
-    "ALTER TABLE keys ADD COLUMN last_used_s INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE keys ADD COLUMN replaces BLOB NOT NULL DEFAULT x'000000000000000000000000';"
+    "ALTER TABLE tenants RENAME TO old_tenants; ALTER TABLE users RENAME TO old_users;"
+    "ALTER TABLE keys RENAME TO old_keys; ALTER TABLE secrets RENAME TO old_secrets;"
+    "ALTER TABLE tools RENAME TO old_tools; DROP INDEX keys_of_user;"
+    "CREATE TABLE keks (version INTEGER PRIMARY KEY, wrapped BLOB NOT NULL) STRICT;"
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, kek INTEGER NOT NULL REFERENCES keks (version),"
+    " value BLOB NOT NULL) STRICT;"
+    "CREATE INDEX secrets_of_kek ON secrets (kek);"
+    "CREATE TABLE tenants (id INTEGER PRIMARY KEY, name_hash BLOB NOT NULL UNIQUE,"
+    " key INTEGER NOT NULL, name BLOB NOT NULL) STRICT;"
+    "CREATE TABLE tenant_keys (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " tenant INTEGER NOT NULL REFERENCES tenants (id), version INTEGER NOT NULL,"
+    " kek INTEGER NOT NULL REFERENCES keks (version), wrapped BLOB NOT NULL,"
+    " UNIQUE (tenant, version)) STRICT;"
+    "CREATE INDEX tenant_keys_of_kek ON tenant_keys (kek);"
+    /* An id never comes again: audit and backups may know it. */
+    "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " tenant INTEGER NOT NULL REFERENCES tenants (id), name_hash BLOB NOT NULL,"
+    " key INTEGER NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL,"
+    " roles INTEGER NOT NULL, state INTEGER NOT NULL, hold INTEGER NOT NULL,"
+    " UNIQUE (tenant, name_hash)) STRICT;"
+    "CREATE INDEX users_of_hash ON users (name_hash);"
+    "CREATE INDEX users_of_key ON users (key);"
+    "CREATE TABLE user_keys (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " user INTEGER NOT NULL REFERENCES users (id), version INTEGER NOT NULL,"
+    " tenant_key INTEGER NOT NULL REFERENCES tenant_keys (id), wrapped BLOB NOT NULL,"
+    " UNIQUE (user, version)) STRICT;"
+    "CREATE INDEX user_keys_of_key ON user_keys (tenant_key);"
+    "CREATE TABLE keys (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
+    " user INTEGER NOT NULL REFERENCES users (id), key INTEGER NOT NULL,"
+    " version INTEGER NOT NULL, pepper INTEGER NOT NULL, value BLOB NOT NULL,"
+    " last_used_s INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX keys_of_user ON keys (user);"
+    "CREATE INDEX keys_of_key ON keys (key);"
+    "CREATE TABLE tools (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " user INTEGER NOT NULL REFERENCES users (id), name_hash BLOB NOT NULL,"
+    " key INTEGER NOT NULL, name BLOB NOT NULL, live INTEGER NOT NULL, marks BLOB NOT NULL,"
+    " UNIQUE (user, name_hash)) STRICT;"
+    "CREATE INDEX tools_of_key ON tools (key);"
     "UPDATE schema_version SET version = 5;";
 
+/* What migrate_to_5() has read. */
+static const char tables_5_end[] =
+    "INSERT INTO sqlite_sequence SELECT 'tools', seq FROM sqlite_sequence"
+    " WHERE name = 'old_tools' AND NOT EXISTS"
+    " (SELECT 1 FROM sqlite_sequence WHERE name = 'tools');"
+    "UPDATE sqlite_sequence SET seq = max(seq, coalesce((SELECT seq FROM sqlite_sequence"
+    " WHERE name = 'old_tools'), 0)) WHERE name = 'tools';"
+    "DROP TABLE old_keys; DROP TABLE old_tools; DROP TABLE old_users; DROP TABLE old_tenants;"
+    "DROP TABLE old_secrets; DROP TABLE policies;";
+
 static struct status
-version_read(sqlite3 *sql, int64_t *ret)
+number_read(sqlite3 *sql, const char *text, int64_t *ret)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(sql, "SELECT version FROM schema_version", -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(sql, text, -1, &st, NULL);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
@@ -97,6 +146,12 @@ version_read(sqlite3 *sql, int64_t *ret)
 		*ret = sqlite3_column_int64(st, 0);
 	(void)sqlite3_finalize(st);
 	return rc == SQLITE_ROW ? OK : rc == SQLITE_DONE ? fail(E_CORRUPT) : sql_status(rc, sql);
+}
+
+static struct status
+version_read(sqlite3 *sql, int64_t *ret)
+{
+	return number_read(sql, "SELECT version FROM schema_version", ret);
 }
 
 /* An empty database, or one with a version to look at? */
@@ -121,41 +176,81 @@ run(sqlite3 *sql, const char *text)
 
 /* Step by step, from any version before. */
 static struct status
-upgrade(sqlite3 *sql, int64_t version, const struct secret *kek, const struct secret *old_kek)
+upgrade_tables(struct db *db, int64_t version, const struct secret *old_kek)
 {
-	if (version < 0 || version > DB_SCHEMA_VERSION || (version == 1 && old_kek == NULL))
-		return fail(E_UNSUPPORTED);
-	if (version == 0)
-		TRY(run(sql, tables));
+	static const char *const steps[] = { tables, tables_2, tables_3, tables_4, tables_5 };
+
 	if (version == 1)
-		TRY(migrate_rewrap(sql, old_kek, kek));
-	if (version < 2)
-		TRY(run(sql, tables_2));
-	if (version < 3)
-		TRY(run(sql, tables_3));
-	if (version < 4)
-		TRY(run(sql, tables_4));
-	return run(sql, tables_5);
+		TRY(migrate_rewrap(db->sql, old_kek, db->root));
+	for (size_t i = (size_t)version; i < sizeof(steps) / sizeof(steps[0]); i++)
+		TRY(run(db->sql, steps[i]));
+	return OK;
+}
+
+/* All tables are there before any row is carried over: statements know all of them. */
+static struct status
+upgrade(struct db *db, int64_t version, const struct secret *old_kek)
+{
+	TRY(upgrade_tables(db, version, old_kek));
+	TRY(sql_prepare(db));
+	if (version >= 5)
+		return OK;
+	TRY(keyring_kek_make(db, 1));
+	if (version > 0)
+		TRY(migrate_to_5(db));
+	sql_reset_all(db);
+	return run(db->sql, tables_5_end);
+}
+
+/* References from other tables are to stay as they are while tables are renamed. */
+static struct status
+upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
+{
+	struct status st;
+
+	TRY(run(db->sql, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON;"));
+	TRY(run(db->sql, "BEGIN IMMEDIATE;"));
+	st = upgrade(db, version, old_kek);
+	if (is_ok(st))
+		st = run(db->sql, "COMMIT;");
+	if (!is_ok(st) && sqlite3_get_autocommit(db->sql) == 0)
+		(void)sqlite3_exec(db->sql, "ROLLBACK;", NULL, NULL, NULL);
+	TRY(st);
+	return run(db->sql, "PRAGMA legacy_alter_table=OFF; PRAGMA foreign_keys=ON;");
+}
+
+/*
+ * Nothing of what an older version had in clear stays in free pages or in the log. Once
+ * done, the file says so; a start that was cut short before that does it again.
+ */
+static struct status
+clean(struct db *db)
+{
+	int64_t cleaned = 0;
+
+	TRY(number_read(db->sql, "PRAGMA user_version", &cleaned));
+	if (cleaned == DB_CLEAN_VERSION)
+		return OK;
+	TRY(run(db->sql, "VACUUM;"));
+	TRY(db_settle(db));
+	return run(db->sql, "PRAGMA user_version=" DB_CLEAN_TEXT ";");
 }
 
 struct status
-schema_apply(sqlite3 *sql, const struct secret *kek, const struct secret *old_kek)
+schema_apply(struct db *db, const struct secret *old_kek)
 {
 	int64_t version = 0;
 	bool exists = false;
-	struct status st;
 
-	TRY(run(sql, pragmas));
-	TRY(has_tables(sql, &exists));
+	TRY(run(db->sql, pragmas));
+	TRY(has_tables(db->sql, &exists));
 	if (exists)
-		TRY(version_read(sql, &version));
+		TRY(version_read(db->sql, &version));
+	if (version < 0 || version > DB_SCHEMA_VERSION || (version == 1 && old_kek == NULL))
+		return fail(E_UNSUPPORTED);
 	if (version == DB_SCHEMA_VERSION)
-		return OK;
-	TRY(run(sql, "BEGIN IMMEDIATE;"));
-	st = upgrade(sql, version, kek, old_kek);
-	if (is_ok(st))
-		st = run(sql, "COMMIT;");
-	if (!is_ok(st) && sqlite3_get_autocommit(sql) == 0)
-		(void)sqlite3_exec(sql, "ROLLBACK;", NULL, NULL, NULL);
-	return st;
+		TRY(sql_prepare(db));
+	else
+		TRY(upgrade_all(db, version, old_kek));
+	return clean(db);
 }

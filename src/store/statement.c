@@ -13,39 +13,55 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_TENANT_ADD] = "INSERT INTO tenants (name) VALUES (?1) ON CONFLICT DO NOTHING",
-	[SQL_POLICY_ADD] = "INSERT INTO policies (name) VALUES (?1) ON CONFLICT DO NOTHING",
-	[SQL_USER_FIND] =
-	    "SELECT users.subject_key FROM users JOIN tenants ON tenants.id = users.tenant"
-	    " WHERE tenants.name = ?1 AND users.name = ?2",
-	[SQL_USER_ADD] = "INSERT INTO users (tenant, name, subject_key)"
-			 " SELECT id, ?2, ?3 FROM tenants WHERE name = ?1",
-	[SQL_USER_SET] = "UPDATE users SET roles = ?3, state = ?4, hold = ?5 WHERE name = ?2"
-			 " AND tenant = (SELECT id FROM tenants WHERE name = ?1)",
-	[SQL_USER_NEXT] = "SELECT users.id, tenants.name, users.name, users.subject_key,"
-			  " users.roles, users.state, users.hold"
-			  " FROM users JOIN tenants ON tenants.id = users.tenant"
-			  " WHERE users.id > ?1 ORDER BY users.id LIMIT 1",
-	[SQL_KEY_FIND] = "SELECT hash FROM keys WHERE id = ?1",
-	[SQL_KEY_ADD] = "INSERT INTO keys (id, hash, user, policy, created_s, expires_s, revoked_s,"
-			" scopes, last_used_s, replaces)"
-			" SELECT ?1, ?2, users.id, policies.id, ?6, ?7, ?8, ?9, 0, ?10"
-			" FROM users JOIN tenants ON tenants.id = users.tenant JOIN policies"
-			" WHERE tenants.name = ?3 AND users.name = ?4 AND policies.name = ?5",
-	[SQL_KEY_REVOKE] =
-	    "UPDATE keys SET revoked_s = CASE revoked_s WHEN 0 THEN ?2 ELSE revoked_s END"
-	    " WHERE id = ?1",
+	[SQL_KEK_ADD] = "INSERT INTO keks (version, wrapped) VALUES (?1, ?2)",
+	[SQL_KEK_GET] = "SELECT wrapped FROM keks WHERE version = ?1",
+	[SQL_KEK_NEWEST] = "SELECT version FROM keks ORDER BY version DESC LIMIT 1",
+	[SQL_TENANT_KEY_ADD] = "INSERT INTO tenant_keys (tenant, version, kek, wrapped)"
+			       " VALUES (?1, ?2, ?3, ?4)",
+	[SQL_TENANT_KEY_GET] = "SELECT id, version, kek, wrapped FROM tenant_keys"
+			       " WHERE id = ?1 AND tenant = ?2",
+	[SQL_TENANT_KEY_NEWEST] = "SELECT id, version, kek, wrapped FROM tenant_keys"
+				  " WHERE tenant = ?1 ORDER BY version DESC LIMIT 1",
+	[SQL_TENANT_KEY_SET] = "UPDATE tenant_keys SET kek = ?2, wrapped = ?3 WHERE id = ?1",
+	[SQL_USER_KEY_ADD] = "INSERT INTO user_keys (user, version, tenant_key, wrapped)"
+			     " VALUES (?1, ?2, ?3, ?4)",
+	[SQL_USER_KEY_GET] = "SELECT user_keys.id, user_keys.version, users.tenant,"
+			     " user_keys.tenant_key, user_keys.wrapped"
+			     " FROM user_keys JOIN users ON users.id = user_keys.user"
+			     " WHERE user_keys.id = ?1 AND user_keys.user = ?2",
+	[SQL_USER_KEY_NEWEST] = "SELECT user_keys.id, user_keys.version, users.tenant,"
+				" user_keys.tenant_key, user_keys.wrapped, users.state"
+				" FROM users LEFT JOIN user_keys ON user_keys.user = users.id"
+				" WHERE users.id = ?1 ORDER BY user_keys.version DESC LIMIT 1",
+	[SQL_USER_KEY_SET] = "UPDATE user_keys SET tenant_key = ?2, wrapped = ?3 WHERE id = ?1",
+	[SQL_USER_KEYS_REMOVE] = "DELETE FROM user_keys WHERE user = ?1",
+	[SQL_TENANT_FIND] = "SELECT id FROM tenants WHERE name_hash = ?1",
+	[SQL_TENANT_ADD] = "INSERT INTO tenants (id, name_hash, key, name) VALUES (?1, ?2, 0, x'')",
+	[SQL_TENANT_SET] = "UPDATE tenants SET key = ?2, name = ?3 WHERE id = ?1",
+	[SQL_TENANT_GET] = "SELECT key, name, name_hash FROM tenants WHERE id = ?1",
+	[SQL_USER_FIND] = "SELECT id FROM users WHERE tenant = ?1 AND name_hash = ?2",
+	[SQL_USER_ADD] = "INSERT INTO users (id, tenant, name_hash, key, version, value, roles,"
+			 " state, hold) VALUES (?1, ?2, ?3, 0, 0, x'', 0, 0, 0)",
+	[SQL_USER_SET] = "UPDATE users SET key = ?2, version = ?3, value = ?4, roles = ?5,"
+			 " state = ?6, hold = ?7 WHERE id = ?1",
+	[SQL_USER_GET] = "SELECT id, tenant, key, version, value, roles, state, hold, name_hash"
+			 " FROM users WHERE id = ?1",
+	[SQL_USER_NEXT] = "SELECT id, tenant, key, version, value, roles, state, hold, name_hash"
+			  " FROM users WHERE id > ?1 ORDER BY id LIMIT 1",
+	/* The name may come again; who had it cannot be asked for any more. */
+	[SQL_USER_ERASE] = "UPDATE users SET name_hash = randomblob(32), key = 0, value = x'',"
+			   " roles = 0, state = 2, hold = 0 WHERE id = ?1",
+	[SQL_KEY_IS] = "SELECT 1 FROM keys WHERE id = ?1",
+	[SQL_KEY_FIND] = "SELECT n, id, user, key, version, pepper, value FROM keys WHERE id = ?1",
+	[SQL_KEY_ADD] = "INSERT INTO keys (n, id, user, key, version, pepper, value, last_used_s)"
+			" VALUES (?1, ?2, ?3, 0, 0, 0, x'', 0)",
+	[SQL_KEY_SET] = "UPDATE keys SET key = ?2, version = ?3, pepper = ?4, value = ?5"
+			" WHERE n = ?1",
 	[SQL_KEY_USED] = "UPDATE keys SET last_used_s = ?2 WHERE id = ?1 AND last_used_s < ?2",
-	[SQL_KEY_NEXT] =
-	    "SELECT keys.n, keys.id, keys.hash, tenants.name, users.name, policies.name,"
-	    " keys.created_s, keys.expires_s, keys.revoked_s, keys.scopes,"
-	    " keys.last_used_s, keys.replaces"
-	    " FROM keys JOIN users ON users.id = keys.user"
-	    " JOIN tenants ON tenants.id = users.tenant"
-	    " JOIN policies ON policies.id = keys.policy"
-	    " WHERE keys.n > ?1 ORDER BY keys.n LIMIT 1",
-	[SQL_SECRET_FIND] = "SELECT value FROM secrets WHERE name = ?1",
-	[SQL_SECRET_ADD] = "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
+	[SQL_KEY_NEXT] = "SELECT n, id, user, key, version, pepper, value, last_used_s FROM keys"
+			 " WHERE n > ?1 ORDER BY n LIMIT 1",
+	[SQL_SECRET_FIND] = "SELECT kek, value FROM secrets WHERE name = ?1",
+	[SQL_SECRET_ADD] = "INSERT INTO secrets (name, kek, value) VALUES (?1, ?2, ?3)",
 	[SQL_DAYS_TRIM] = "DELETE FROM secrets WHERE name GLOB 'day:*' AND name NOT IN"
 			  " (SELECT name FROM secrets WHERE name GLOB 'day:*'"
 			  "  ORDER BY name DESC LIMIT ?1)",
@@ -85,27 +101,21 @@ static const char *const texts[SQL_COUNT] = {
 			  " reasoning_out = reasoning_out + excluded.reasoning_out",
 	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1",
 	[SQL_USAGE_NEXT] =
-	    "SELECT usage.key, keys.id, tenants.name, users.name, usage.model,"
+	    "SELECT usage.key, keys.id, keys.user, usage.model,"
 	    " sum(requests), sum(errors), sum(tokens_in), sum(tokens_out),"
 	    " sum(estimated), sum(estimated_in), sum(estimated_out),"
 	    " sum(cached_in), sum(cache_written_in), sum(reasoning_out)"
 	    " FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
-	    " JOIN tenants ON tenants.id = users.tenant"
 	    " WHERE usage.day >= ?1"
 	    " AND (usage.key > ?2 OR (usage.key = ?2 AND usage.model > ?3))"
-	    " AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name = ?5)"
+	    " AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name_hash = ?5)"
 	    " AND (?6 IS NULL OR usage.model = ?6)"
 	    " GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
-	[SQL_TOOL_FIND] = "SELECT tools.id FROM tools JOIN users ON users.id = tools.user"
-			  " JOIN tenants ON tenants.id = users.tenant"
-			  " WHERE tenants.name = ?1 AND users.name = ?2 AND tools.name = ?3",
-	[SQL_TOOL_ADD] = "INSERT INTO tools (user, name, live, marks)"
-			 " SELECT users.id, ?3, 0, x'' FROM users"
-			 " JOIN tenants ON tenants.id = users.tenant"
-			 " WHERE tenants.name = ?1 AND users.name = ?2",
-	[SQL_TOOL_GET] = "SELECT tenants.name, users.name, tools.name, tools.marks FROM tools"
-			 " JOIN users ON users.id = tools.user"
-			 " JOIN tenants ON tenants.id = users.tenant WHERE tools.id = ?1",
+	[SQL_TOOL_FIND] = "SELECT id FROM tools WHERE user = ?1 AND name_hash = ?2",
+	[SQL_TOOL_ADD] = "INSERT INTO tools (id, user, name_hash, key, name, live, marks)"
+			 " VALUES (?1, ?2, ?3, 0, x'', ?4, ?5)",
+	[SQL_TOOL_NAME] = "UPDATE tools SET key = ?2, name = ?3 WHERE id = ?1",
+	[SQL_TOOL_GET] = "SELECT user, key, name, marks, name_hash FROM tools WHERE id = ?1",
 	[SQL_TOOL_SET] = "UPDATE tools SET marks = ?2, live = ?3 WHERE id = ?1",
 	[SQL_TOOL_NEXT] = "SELECT id FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
 	[SQL_TOOL_MARKS_NEXT] = "SELECT id, marks FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
@@ -215,6 +225,13 @@ sql_reset(struct db *db, enum statement s)
 {
 	(void)sqlite3_reset(db->st[s]);
 	(void)sqlite3_clear_bindings(db->st[s]);
+}
+
+void
+sql_reset_all(struct db *db)
+{
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		sql_reset(db, (enum statement)i);
 }
 
 struct status

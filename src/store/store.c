@@ -220,6 +220,17 @@ on_closed(struct link *l, struct status why, void *ctx)
 
 /* ---- loading ---- */
 
+/* A row that does not open is nobody's: it is left out, loudly, and all others are served. */
+static struct status
+left_out(struct status st, const char *what, uint64_t id)
+{
+	if (st.code != E_CORRUPT)
+		return st;
+	diag(DIAG_ERROR, "%s, row %llu: it does not open, it is left out", what,
+	    (unsigned long long)id);
+	return OK;
+}
+
 static struct status
 send_user(struct peer *p)
 {
@@ -230,7 +241,7 @@ send_user(struct peer *p)
 		st = link_send(p->link, p->load_id, AS_USER, &u);
 	explicit_bzero(u.subject_key, sizeof(u.subject_key));
 	if (st.code != E_NOTFOUND)
-		return st;
+		return left_out(st, "user", (uint64_t)p->cursor);
 	p->stage = LOAD_KEYS;
 	p->cursor = 0;
 	return OK;
@@ -262,7 +273,7 @@ send_key(struct peer *p)
 	if (is_ok(st))
 		return link_send(p->link, p->load_id, AS_KEY, &k);
 	if (st.code != E_NOTFOUND)
-		return st;
+		return left_out(st, "API key", (uint64_t)p->cursor);
 	p->stage = LOAD_TOOLS;
 	p->tools = (struct db_tool_cursor){ 0 };
 	return OK;

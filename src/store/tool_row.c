@@ -16,8 +16,6 @@
 #include <crypto/hash.h>
 #include <crypto/seal.h>
 
-#define KEY_INFO "sallyport tools v1"
-#define SUM_INFO "sallyport tools sum v1"
 #define AAD_MAX 512
 #define ARENA_MAX (64U << 10)
 
@@ -136,16 +134,15 @@ sum_compute(struct db *db, uint8_t out[DIGEST_LEN])
 struct status
 tools_open(struct db *db)
 {
-	uint8_t key[SEAL_KEY_LEN], kept[DIGEST_LEN];
+	uint8_t key[AS_SECRET_LEN], kept[DIGEST_LEN];
 	struct status st;
 
 	db->tools.shown = calloc(1, sizeof(*db->tools.shown));
 	if (db->tools.shown == NULL)
 		return fail(E_NOMEM);
 	TRY(secret_new(SEAL_KEY_LEN, &db->tools.key));
-	TRY(hkdf_sha256(secret_borrow(db->kek), SPAN_EMPTY, SPAN_LIT(KEY_INFO), db->tools.key.ptr,
-	    SEAL_KEY_LEN));
-	st = hkdf_sha256(secret_borrow(db->kek), SPAN_EMPTY, SPAN_LIT(SUM_INFO), key, sizeof(key));
+	TRY(db_secret_ensure(db, SPAN_LIT(TOOLS_KEY_NAME), db->tools.key.ptr));
+	st = db_secret_ensure(db, SPAN_LIT(TOOLS_SUM_NAME), key);
 	if (is_ok(st))
 		st = hmac_key_new(span_of(key, sizeof(key)), &db->tools.sum_key);
 	explicit_bzero(key, sizeof(key));
@@ -207,6 +204,63 @@ marks_aad(const struct tool_row *t, struct buf *out)
 	return buf_put_str(out, "marks");
 }
 
+static struct place
+name_place(uint64_t id, int64_t user, uint8_t numbers[16])
+{
+	return (struct place){ "tools",
+		{ place_number(id, numbers), place_number((uint64_t)user, numbers + 8) }, "name" };
+}
+
+/* Of a name among the user's. */
+static struct status
+name_hash(struct db *db, int64_t user, struct span name, uint8_t out[DIGEST_LEN])
+{
+	auto_buf struct buf text = BUF_INIT(8 + TOOL_MAX);
+	uint8_t number[8];
+
+	TRY(buf_put_span(&text, place_number((uint64_t)user, number)));
+	TRY(buf_put_span(&text, name));
+	return keyring_index(db, "tools.name", buf_span(&text), out);
+}
+
+static struct status
+name_seal(struct db *db, uint64_t id, int64_t user, struct span name)
+{
+	auto_buf struct buf sealed = BUF_INIT(TOOL_MAX + SEAL_OVERHEAD);
+	uint8_t numbers[16];
+	const struct place at = name_place(id, user, numbers);
+	uint64_t key;
+
+	TRY(keyring_value_seal(db, user, &at, 0, name, &key, &sealed));
+	sql_int(db, SQL_TOOL_NAME, 1, id);
+	sql_int(db, SQL_TOOL_NAME, 2, key);
+	sql_blob(db, SQL_TOOL_NAME, 3, buf_span(&sealed));
+	return sql_run(db, SQL_TOOL_NAME);
+}
+
+static struct status
+names_open(struct db *db, struct tool_row *t)
+{
+	auto_buf struct buf name = BUF_INIT(TOOL_MAX);
+	uint8_t numbers[16], hash[DIGEST_LEN];
+	struct span tenant, user;
+	uint64_t user_id, key;
+	struct place at;
+
+	TRY(sql_column_u64(db, SQL_TOOL_GET, 0, &user_id));
+	TRY(sql_column_u64(db, SQL_TOOL_GET, 1, &key));
+	at = name_place(t->id, (int64_t)user_id, numbers);
+	TRY(keyring_value_open(
+	    db, (int64_t)user_id, key, &at, 0, sql_column(db, SQL_TOOL_GET, 2), &name));
+	TRY(name_hash(db, (int64_t)user_id, buf_span(&name), hash));
+	if (!span_eq(sql_column(db, SQL_TOOL_GET, 4), span_of(hash, DIGEST_LEN)))
+		return fail(E_CORRUPT);
+	TRY(span_to_cstr(buf_span(&name), t->name, sizeof(t->name)));
+	TRY(user_names(db, (int64_t)user_id, &tenant, &user));
+	TRY(span_to_cstr(tenant, t->tenant, sizeof(t->tenant)));
+	return span_to_cstr(user, t->user, sizeof(t->user));
+}
+
 struct status
 tool_row_get(struct db *db, uint64_t id, struct tool_row *ret)
 {
@@ -215,11 +269,7 @@ tool_row_get(struct db *db, uint64_t id, struct tool_row *ret)
 	*ret = (struct tool_row){ .id = id };
 	sql_int(db, SQL_TOOL_GET, 1, id);
 	TRY(sql_row(db, SQL_TOOL_GET));
-	st = span_to_cstr(sql_column(db, SQL_TOOL_GET, 0), ret->tenant, sizeof(ret->tenant));
-	if (is_ok(st))
-		st = span_to_cstr(sql_column(db, SQL_TOOL_GET, 1), ret->user, sizeof(ret->user));
-	if (is_ok(st))
-		st = span_to_cstr(sql_column(db, SQL_TOOL_GET, 2), ret->name, sizeof(ret->name));
+	st = names_open(db, ret);
 	if (is_ok(st))
 		st = row_open(db, sql_column(db, SQL_TOOL_GET, 3), ret);
 	sql_reset(db, SQL_TOOL_GET);
@@ -278,40 +328,57 @@ tool_row_put(struct db *db, struct tool_row *t)
 }
 
 static struct status
-row_add(struct db *db, struct span tenant, struct span user, struct span name, struct tool_row *ret)
+row_insert(struct db *db, uint64_t id, int64_t user, struct span name, uint64_t live,
+    struct span marks, uint64_t *ret)
 {
-	*ret = (struct tool_row){ .n = 0 };
-	TRY(span_to_cstr(tenant, ret->tenant, sizeof(ret->tenant)));
-	TRY(span_to_cstr(user, ret->user, sizeof(ret->user)));
-	TRY(span_to_cstr(name, ret->name, sizeof(ret->name)));
-	sql_text(db, SQL_TOOL_ADD, 1, tenant);
-	sql_text(db, SQL_TOOL_ADD, 2, user);
-	sql_text(db, SQL_TOOL_ADD, 3, name);
+	uint8_t hash[DIGEST_LEN];
+
+	TRY(name_hash(db, user, name, hash));
+	if (id != 0)
+		sql_int(db, SQL_TOOL_ADD, 1, id);
+	sql_int(db, SQL_TOOL_ADD, 2, (uint64_t)user);
+	sql_blob(db, SQL_TOOL_ADD, 3, span_of(hash, DIGEST_LEN));
+	sql_int(db, SQL_TOOL_ADD, 4, live);
+	sql_blob(db, SQL_TOOL_ADD, 5, marks.len > 0 ? marks : span_of("", 0));
 	TRY(sql_run(db, SQL_TOOL_ADD));
-	if (sqlite3_changes(db->sql) == 0)
-		return fail(E_NOTFOUND); /* no such user */
-	ret->id = (uint64_t)sqlite3_last_insert_rowid(db->sql);
-	return OK;
+	*ret = (uint64_t)sqlite3_last_insert_rowid(db->sql);
+	return name_seal(db, *ret, user, name);
+}
+
+struct status
+tool_row_import(
+    struct db *db, uint64_t id, int64_t user, struct span name, uint64_t live, struct span marks)
+{
+	return row_insert(db, id, user, name, live, marks, &id);
 }
 
 struct status
 tool_row_ensure(
     struct db *db, struct span tenant, struct span user, struct span name, struct tool_row *ret)
 {
+	uint8_t hash[DIGEST_LEN];
+	int64_t user_id = 0;
 	uint64_t id = 0;
 	struct status st;
 
-	sql_text(db, SQL_TOOL_FIND, 1, tenant);
-	sql_text(db, SQL_TOOL_FIND, 2, user);
-	sql_text(db, SQL_TOOL_FIND, 3, name);
+	TRY(user_find(db, tenant, user, &user_id)); /* E_NOTFOUND: no such user */
+	TRY(name_hash(db, user_id, name, hash));
+	sql_int(db, SQL_TOOL_FIND, 1, (uint64_t)user_id);
+	sql_blob(db, SQL_TOOL_FIND, 2, span_of(hash, DIGEST_LEN));
 	st = sql_row(db, SQL_TOOL_FIND);
-	if (st.code == E_NOTFOUND)
-		return row_add(db, tenant, user, name, ret);
-	TRY(st);
-	st = sql_column_u64(db, SQL_TOOL_FIND, 0, &id);
-	sql_reset(db, SQL_TOOL_FIND);
-	TRY(st);
-	return tool_row_get(db, id, ret);
+	if (is_ok(st)) {
+		st = sql_column_u64(db, SQL_TOOL_FIND, 0, &id);
+		sql_reset(db, SQL_TOOL_FIND);
+		TRY(st);
+		return tool_row_get(db, id, ret);
+	}
+	if (st.code != E_NOTFOUND)
+		return st;
+	*ret = (struct tool_row){ .n = 0 };
+	TRY(span_to_cstr(tenant, ret->tenant, sizeof(ret->tenant)));
+	TRY(span_to_cstr(user, ret->user, sizeof(ret->user)));
+	TRY(span_to_cstr(name, ret->name, sizeof(ret->name)));
+	return row_insert(db, 0, user_id, name, 0, SPAN_EMPTY, &ret->id);
 }
 
 struct tool_entry *

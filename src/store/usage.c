@@ -12,7 +12,7 @@
 /* The first of the counts, in the order of the struct and of the statement. */
 #define COUNTS 10
 #define COUNT_PARAM 4
-#define COUNT_COLUMN 5
+#define COUNT_COLUMN 4
 #define COUNT_MAX (1ULL << 40) /* of one item: sums of a million days still fit */
 
 static struct status
@@ -84,14 +84,7 @@ db_usage_add(struct db *db, const struct as_usage_add *m)
 }
 
 static void
-bind_or_null(struct db *db, int at, struct span s)
-{
-	if (s.len > 0)
-		sql_text(db, SQL_USAGE_NEXT, at, s);
-}
-
-static void
-bind_list(struct db *db, const struct as_usage_list *m)
+bind_list(struct db *db, const struct as_usage_list *m, const uint8_t user_hash[DIGEST_LEN])
 {
 	sql_reset(db, SQL_USAGE_NEXT);
 	sql_int(db, SQL_USAGE_NEXT, 1, m->since_day);
@@ -99,8 +92,10 @@ bind_list(struct db *db, const struct as_usage_list *m)
 	sql_text(db, SQL_USAGE_NEXT, 3, m->after_model.len > 0 ? m->after_model : span_of("", 0));
 	if (m->key.len > 0)
 		sql_blob(db, SQL_USAGE_NEXT, 4, m->key);
-	bind_or_null(db, 5, m->user);
-	bind_or_null(db, 6, m->model);
+	if (m->user.len > 0)
+		sql_blob(db, SQL_USAGE_NEXT, 5, span_of(user_hash, DIGEST_LEN));
+	if (m->model.len > 0)
+		sql_text(db, SQL_USAGE_NEXT, 6, m->model);
 	sql_int(db, SQL_USAGE_NEXT, 7, AS_USAGE_PAGE_MAX);
 }
 
@@ -111,11 +106,18 @@ row_read(struct db *db, struct as_usage_row *r, uint64_t *ret_key)
 		&r->estimated, &r->estimated_in, &r->estimated_out, &r->cached_in,
 		&r->cache_written_in, &r->reasoning_out };
 
+	uint64_t user;
+	struct status st;
+
 	TRY(sql_column_u64(db, SQL_USAGE_NEXT, 0, ret_key));
 	TRY(sql_column_fixed(db, SQL_USAGE_NEXT, 1, r->id, sizeof(r->id)));
-	r->tenant = sql_column(db, SQL_USAGE_NEXT, 2);
-	r->user = sql_column(db, SQL_USAGE_NEXT, 3);
-	r->model = sql_column(db, SQL_USAGE_NEXT, 4);
+	TRY(sql_column_u64(db, SQL_USAGE_NEXT, 2, &user));
+	st = user_names(db, (int64_t)user, &r->tenant, &r->user);
+	if (st.code == E_NOTFOUND) /* the counts stay, and say nothing of anybody */
+		r->tenant = r->user = SPAN_LIT("(erased)");
+	else
+		TRY(st);
+	r->model = sql_column(db, SQL_USAGE_NEXT, 3);
 	for (size_t n = 0; n < COUNTS; n++)
 		TRY(sql_column_u64(db, SQL_USAGE_NEXT, COUNT_COLUMN + (int)n, counts[n]));
 	return OK;
@@ -125,13 +127,15 @@ struct status
 db_usage_list(
     struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next)
 {
+	uint8_t hash[DIGEST_LEN] = { 0 };
 	uint64_t key = 0;
 	struct status st;
 	uint32_t n = 0;
 
 	if (m->after_key > INT64_MAX || (m->key.len != 0 && m->key.len != KEY_ID_LEN))
 		return fail(E_RANGE);
-	bind_list(db, m);
+	TRY(user_name_hash(db, m->user, hash));
+	bind_list(db, m, hash);
 	while (is_ok(st = sql_row(db, SQL_USAGE_NEXT))) {
 		struct as_usage_row r = { 0 };
 

@@ -154,6 +154,8 @@ static void
 only_sealed_at_rest(void **arg)
 {
 	static const char *const files[] = { "store.db", "store.db-wal" };
+	static const char *const words[] = { "tenant0", "user0", "policy1" };
+	struct data_key key;
 	uint8_t subject[AS_SECRET_LEN], pepper[AS_SECRET_LEN];
 	struct db *db = open_ok();
 	size_t seen = 0;
@@ -161,15 +163,20 @@ only_sealed_at_rest(void **arg)
 	(void)arg;
 	assert_is_ok(put(db, 1, subject));
 	assert_is_ok(db_pepper(db, pepper));
+	assert_is_ok(keyring_user_newest(db, 1, &key));
 	for (size_t i = 0; i < COUNT(files); i++) {
 		auto_buf struct buf file = BUF_INIT(1U << 24);
 
 		assert_is_ok(io_read_file(AT_FDCWD, files[i], &file));
 		assert_null(file.len > 0 ? memmem(file.ptr, file.len, subject, 32) : NULL);
 		assert_null(file.len > 0 ? memmem(file.ptr, file.len, pepper, 32) : NULL);
-		seen += file.len > 0 && memmem(file.ptr, file.len, "tenant0", 7) != NULL ? 1 : 0;
+		for (size_t n = 0; n < COUNT(words) && file.len > 0; n++)
+			assert_null(memmem(file.ptr, file.len, words[n], strlen(words[n])));
+		assert_null(
+		    file.len > 0 ? memmem(file.ptr, file.len, key.key->ptr, key.key->len) : NULL);
+		seen += file.len > 0 && memmem(file.ptr, file.len, "0bbbbbbbbbbb", 12) != NULL;
 	}
-	assert_true(seen > 0);
+	assert_true(seen > 0); /* a key's id is in clear */
 	db_close(db);
 }
 

@@ -508,10 +508,12 @@ hostile_edits(void **arg)
 		  " WHERE id = 1",
 		    true, 3 },
 		{ "UPDATE tool_versions SET tool = 2, version = 9 WHERE id = 1", true, 4 },
-		{ "UPDATE tools SET name = 'three' WHERE id = 1", true, 2 },
+		{ "UPDATE tools SET name = (SELECT name FROM tools WHERE id = 2) WHERE id = 1",
+		    true, 2 },
+		{ "UPDATE tools SET name_hash = randomblob(32) WHERE id = 1", true, 2 },
 		{ "UPDATE tools SET user = 2 WHERE id = 2", true, 3 },
-		{ "UPDATE users SET name = 'eve' WHERE id = 2", true, 3 },
-		{ "UPDATE tenants SET name = 'evil'", true, 0 },
+		{ "UPDATE users SET name_hash = randomblob(32) WHERE id = 2", true, 3 },
+		{ "UPDATE tenants SET name_hash = randomblob(32)", true, 0 },
 		/* cut and forged */
 		{ "UPDATE tools SET marks = substr(marks, 1, length(marks) - 1) WHERE id = 1",
 		    false, 0 },
@@ -520,7 +522,8 @@ hostile_edits(void **arg)
 		{ "DELETE FROM tools WHERE id = 9", true, 4 },
 		{ "DELETE FROM tool_sum", false, 0 },
 		{ "UPDATE tool_sum SET value = x'00'", false, 0 },
-		{ "INSERT INTO tools (user, name, live, marks) SELECT user, 'x', 1, marks FROM "
+		{ "INSERT INTO tools (user, name_hash, key, name, live, marks)"
+		  " SELECT user, x'00', key, name, 1, marks FROM "
 		  "tools"
 		  " WHERE id = 1",
 		    false, 0 },

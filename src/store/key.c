@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * key.c: API keys: what a key is and may, sealed under its user's data key.
+ *
+ * Runs in: store. Trusts: nothing that it reads. Owns: the value that was read last.
+ * Invariants: whatever decides about a key (hash, policy, expiry, revocation, scopes) is in
+ * its sealed value; a change seals it as the next version, so that an older value does not
+ * open. Only id, owner and the time of its last use stand in clear.
+ * See: db.h; keyring.h.
+ */
+#include "internal.h"
+
+#include <base/arena.h>
+#include <base/cleanup.h>
+#include <crypto/crypto.h>
+
+#define ARENA_MAX 1024U
+
+struct key_value {
+	uint8_t hash[DIGEST_LEN];
+	struct span policy;
+	uint64_t created_s, expires_s, revoked_s;
+	uint32_t pepper;
+	uint8_t replaces[KEY_ID_LEN];
+	struct span scopes;
+};
+static const struct wire_field key_value_rows[] = {
+	WIRE_FIXED(struct key_value, hash),
+	WIRE_BYTES(struct key_value, policy, 1, POLICY_MAX),
+	WIRE_U64(struct key_value, created_s),
+	WIRE_U64(struct key_value, expires_s),
+	WIRE_U64(struct key_value, revoked_s),
+	WIRE_U32(struct key_value, pepper, UINT32_MAX),
+	WIRE_FIXED(struct key_value, replaces),
+	WIRE_BYTES(struct key_value, scopes, 0, SCOPES_MAX),
+};
+static const struct wire_table key_value_table = WIRE_TABLE(struct key_value, key_value_rows);
+
+/* A key's row, opened: spans lie in db->key_plain, until the next call. */
+struct key_open {
+	uint64_t n, version;
+	int64_t user;
+	uint8_t id[KEY_ID_LEN];
+	struct key_value value;
+};
+
+static struct place
+key_place(const struct key_open *k, uint8_t number[8])
+{
+	return (struct place){ "keys",
+		{ span_of(k->id, KEY_ID_LEN), place_number((uint64_t)k->user, number) }, "value" };
+}
+
+/* The row that `s` has found: n, id, user, key, version, pepper, value. */
+static struct status
+row_open(struct db *db, enum statement s, struct key_open *k)
+{
+	auto_arena struct arena arena = ARENA_INIT(ARENA_MAX);
+	uint64_t user, key, pepper;
+	uint8_t number[8];
+	struct place at;
+	struct status st;
+
+	TRY(sql_column_u64(db, s, 0, &k->n));
+	TRY(sql_column_fixed(db, s, 1, k->id, KEY_ID_LEN));
+	TRY(sql_column_u64(db, s, 2, &user));
+	TRY(sql_column_u64(db, s, 3, &key));
+	TRY(sql_column_u64(db, s, 4, &k->version));
+	TRY(sql_column_u64(db, s, 5, &pepper));
+	k->user = (int64_t)user;
+	at = key_place(k, number);
+	buf_clear(&db->key_plain);
+	TRY(keyring_value_open(
+	    db, k->user, key, &at, k->version, sql_column(db, s, 6), &db->key_plain));
+	st = wire_decode(&key_value_table, buf_span(&db->key_plain), &arena, &k->value);
+	if (!is_ok(st))
+		return st.code == E_NOMEM ? st : fail(E_CORRUPT);
+	return pepper == k->value.pepper ? OK : fail(E_CORRUPT);
+}
+
+static struct status
+row_get(struct db *db, const uint8_t id[KEY_ID_LEN], struct key_open *k)
+{
+	struct status st;
+
+	sql_blob(db, SQL_KEY_FIND, 1, span_of(id, KEY_ID_LEN));
+	TRY(sql_row(db, SQL_KEY_FIND));
+	st = row_open(db, SQL_KEY_FIND, k);
+	sql_reset(db, SQL_KEY_FIND);
+	return st;
+}
+
+static struct status
+row_seal(struct db *db, const struct key_open *k)
+{
+	auto_buf struct buf plain = BUF_INIT(KEY_VALUE_MAX),
+			    sealed = BUF_INIT(KEY_VALUE_MAX + SEAL_OVERHEAD);
+	uint8_t number[8];
+	const struct place at = key_place(k, number);
+	uint64_t key;
+
+	TRY(wire_encode(&key_value_table, &k->value, &plain));
+	TRY(keyring_value_seal(db, k->user, &at, k->version, buf_span(&plain), &key, &sealed));
+	sql_int(db, SQL_KEY_SET, 1, k->n);
+	sql_int(db, SQL_KEY_SET, 2, key);
+	sql_int(db, SQL_KEY_SET, 3, k->version);
+	sql_int(db, SQL_KEY_SET, 4, k->value.pepper);
+	sql_blob(db, SQL_KEY_SET, 5, buf_span(&sealed));
+	return sql_run(db, SQL_KEY_SET);
+}
+
+struct status
+key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key)
+{
+	struct key_open k = { .version = 1,
+		.user = user,
+		.value = { .policy = key->policy,
+		    .created_s = key->created_s,
+		    .expires_s = key->expires_s,
+		    .revoked_s = key->revoked_s,
+		    .pepper = 1,
+		    .scopes = key->scopes } };
+
+	memcpy(k.id, key->id, KEY_ID_LEN);
+	memcpy(k.value.hash, key->hash, DIGEST_LEN);
+	memcpy(k.value.replaces, key->replaces, KEY_ID_LEN);
+	if (n != 0)
+		sql_int(db, SQL_KEY_ADD, 1, n);
+	sql_blob(db, SQL_KEY_ADD, 2, span_of(key->id, KEY_ID_LEN));
+	sql_int(db, SQL_KEY_ADD, 3, (uint64_t)user);
+	TRY(sql_run(db, SQL_KEY_ADD));
+	k.n = (uint64_t)sqlite3_last_insert_rowid(db->sql);
+	if (k.n > DB_KEYS_MAX)
+		return fail(E_FULL);
+	return row_seal(db, &k);
+}
+
+static struct status
+insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LEN])
+{
+	struct status st = db_key_same(db, key);
+	int64_t user = 0;
+
+	if (st.code != E_NOTFOUND)
+		return is_ok(st) ? fail(E_EXISTS) : st;
+	TRY(user_ensure(db, key->tenant, key->user, &user, subject_key));
+	return key_add(db, 0, user, key);
+}
+
+struct status
+db_key_put(struct db *db, const struct as_key *key, uint8_t ret_subject_key[AS_SECRET_LEN])
+{
+	if (!text_ok(key->tenant, TENANT_MAX) || !text_ok(key->user, USER_MAX) ||
+	    !text_ok(key->policy, POLICY_MAX))
+		return fail(E_SYNTAX);
+	if (key->scopes.len > SCOPES_MAX || key->created_s > INT64_MAX ||
+	    key->expires_s > INT64_MAX || key->revoked_s > INT64_MAX)
+		return fail(E_RANGE);
+	TRY(db_begin(db));
+	return db_end(db, insert(db, key, ret_subject_key));
+}
+
+struct status
+db_key_same(struct db *db, const struct as_key *key)
+{
+	struct key_open k = { .n = 0 };
+	struct status st = row_get(db, key->id, &k);
+
+	/* An id is taken for ever, also when its owner was erased. */
+	if (st.code == E_NOTFOUND) {
+		sql_blob(db, SQL_KEY_IS, 1, span_of(key->id, KEY_ID_LEN));
+		st = sql_row(db, SQL_KEY_IS);
+		sql_reset(db, SQL_KEY_IS);
+		return is_ok(st) ? fail(E_EXISTS) : st;
+	}
+	TRY(st);
+	return crypto_eq(span_of(k.value.hash, DIGEST_LEN), span_of(key->hash, DIGEST_LEN))
+		   ? OK
+		   : fail(E_EXISTS);
+}
+
+static struct status
+key_revoke(struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s)
+{
+	struct key_open k = { .n = 0 };
+
+	TRY(row_get(db, id, &k));
+	if (k.value.revoked_s != 0)
+		return OK;
+	k.value.revoked_s = revoked_s;
+	k.version++;
+	return row_seal(db, &k);
+}
+
+struct status
+db_key_revoke(struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s)
+{
+	if (revoked_s == 0 || revoked_s > INT64_MAX)
+		return fail(E_RANGE);
+	TRY(db_begin(db));
+	return db_end(db, key_revoke(db, id, revoked_s));
+}
+
+static struct status
+used(struct db *db, const struct as_key_used *m)
+{
+	const struct as_key_use *uses = m->keys.items;
+
+	for (uint32_t i = 0; i < m->keys.count; i++) {
+		sql_blob(db, SQL_KEY_USED, 1, span_of(uses[i].id, KEY_ID_LEN));
+		sql_int(db, SQL_KEY_USED, 2, uses[i].used_s);
+		TRY(sql_run(db, SQL_KEY_USED));
+	}
+	return OK;
+}
+
+struct status
+db_keys_used(struct db *db, const struct as_key_used *m)
+{
+	TRY(db_begin(db));
+	return db_end(db, used(db, m));
+}
+
+static struct status
+show(struct db *db, struct as_key *ret)
+{
+	struct key_open k = { .n = 0 };
+
+	TRY(row_open(db, SQL_KEY_NEXT, &k));
+	memcpy(ret->id, k.id, KEY_ID_LEN);
+	memcpy(ret->hash, k.value.hash, DIGEST_LEN);
+	memcpy(ret->replaces, k.value.replaces, KEY_ID_LEN);
+	ret->policy = k.value.policy;
+	ret->created_s = k.value.created_s;
+	ret->expires_s = k.value.expires_s;
+	ret->revoked_s = k.value.revoked_s;
+	ret->scopes = k.value.scopes;
+	TRY(sql_column_u64(db, SQL_KEY_NEXT, 7, &ret->last_used_s));
+	return user_names(db, k.user, &ret->tenant, &ret->user);
+}
+
+struct status
+db_key_next(struct db *db, int64_t *cursor, struct as_key *ret)
+{
+	struct status st;
+	uint64_t n;
+
+	do {
+		sql_reset(db, SQL_KEY_NEXT);
+		sql_int(db, SQL_KEY_NEXT, 1, (uint64_t)*cursor);
+		TRY(sql_row(db, SQL_KEY_NEXT));
+		TRY(sql_column_u64(db, SQL_KEY_NEXT, 0, &n));
+		*cursor = (int64_t)n;
+		st = show(db, ret);
+		sql_reset(db, SQL_KEY_NEXT);
+	} while (st.code == E_NOTFOUND); /* its owner was erased */
+	return st.code == E_CRYPTO ? fail(E_CORRUPT) : st;
+}
