@@ -12,6 +12,8 @@
  *	                              record, and how that ended. What it leaves open when it
  *	                              dies the authority ends
  *	SECRET_GET  a call of the broker, answered with its id
+ *	FETCH       a call of the authority, answered with its id: a public document of an identity
+ *	            provider. The broker asks the hosts that its configuration names, no others
  *	ATTEMPTED   for every exchange with a provider that is followed by another
  *	DONE        for every granted call, once, with its last exchange
  */
@@ -31,6 +33,15 @@ enum ab_type {
 	AB_SECRET_GET,      /* B: a secret of the store */
 	AB_SECRET_SEALED,   /* A: same id */
 	AB_SECRET_CHANGED,  /* A: this secret of the store is another now: ask again */
+	AB_FETCH,           /* A: a document of an identity provider is wanted */
+	AB_FETCHED,         /* B: same id */
+};
+
+/* Which one. */
+enum fetch_kind {
+	FETCH_DISCOVERY, /* OpenID Connect Discovery 1.0 */
+	FETCH_KEYS,      /* the JWK Set at `url` */
+	FETCH_KIND_COUNT
 };
 
 /* What is done, and the record that says so. */
@@ -199,6 +210,33 @@ static const struct wire_field ab_secret_sealed_rows[] = {
 	WIRE_BYTES(struct ab_secret_sealed, previous, 0, SECRET_SEALED_MAX),
 };
 
+struct ab_fetch {
+	uint8_t kind;       /* enum fetch_kind */
+	struct span issuer; /* as configured */
+	struct span url;    /* of KEYS: where the discovery document says; else empty */
+};
+static const struct wire_field ab_fetch_rows[] = {
+	WIRE_U8(struct ab_fetch, kind, FETCH_KIND_COUNT - 1),
+	WIRE_BYTES(struct ab_fetch, issuer, 1, ISSUER_MAX),
+	WIRE_BYTES(struct ab_fetch, url, 0, ISSUER_KEYS_URL_MAX),
+};
+
+struct ab_fetched {
+	/*
+	 * enum code. E_OK: the body of a 200. E_NOTFOUND: no such issuer in the broker's
+	 * configuration. E_DENIED: not a place where its keys may be. E_PROTO: another status.
+	 * E_RANGE: too long. Else as fetch.h has it.
+	 */
+	uint16_t code;
+	uint16_t http_status; /* 0: no answer came */
+	struct span body;
+};
+static const struct wire_field ab_fetched_rows[] = {
+	WIRE_U16(struct ab_fetched, code, 64),
+	WIRE_U16(struct ab_fetched, http_status, 999),
+	WIRE_BYTES(struct ab_fetched, body, 0, ISSUER_DOCUMENT_MAX),
+};
+
 static const struct wire_msg ab_msgs[] = {
 	[AB_GRANT] = { "grant", WIRE_A_TO_B, WIRE_TABLE(struct grant, grant_rows) },
 	[AB_TURN_END] = { "turn-end", WIRE_A_TO_B, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
@@ -220,6 +258,8 @@ static const struct wire_msg ab_msgs[] = {
 	    WIRE_TABLE(struct ab_secret_sealed, ab_secret_sealed_rows) },
 	[AB_SECRET_CHANGED] = { "secret-changed", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ab_secret_name, ab_secret_name_rows) },
+	[AB_FETCH] = { "fetch", WIRE_A_TO_B, WIRE_TABLE(struct ab_fetch, ab_fetch_rows) },
+	[AB_FETCHED] = { "fetched", WIRE_B_TO_A, WIRE_TABLE(struct ab_fetched, ab_fetched_rows) },
 };
 static const struct wire_edge ab_edge = WIRE_EDGE("authority-broker", ab_msgs, false);
 

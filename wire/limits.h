@@ -52,6 +52,9 @@
 #define SECRET_LEASE_MAX 128      /* a lease's id, never a token */
 #define SECRET_SEALED_MAX 8192    /* a sealed value */
 #define SECRET_VALUE_MAX 4096     /* in plain: only CLI and broker ever have it */
+#define ISSUER_MAX 255            /* URL of an identity provider */
+#define ISSUER_KEYS_URL_MAX 1024  /* where it says that its keys are */
+#define ISSUER_DOCUMENT_MAX 65536 /* what it says of itself, or its keys */
 #define UPSTREAM_HOST_MAX 255     /* host and port of a provider */
 #define UPSTREAM_ID_MAX 128       /* a provider's own id of a request */
 #define UPSTREAM_ATTEMPTS_MAX 255 /* of one model call */

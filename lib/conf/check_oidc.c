@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 
+#define HOSTS_MAX 8 /* as in the broker */
+
 /* What one issuer's keys are. */
 struct issuer_keys {
 	const char *issuer, *claim_tenant, *tenant, *claim_roles, *policy, *ca_file, *hosts;
@@ -67,9 +69,12 @@ hosts_fault(const struct issuer_keys *k)
 {
 	struct conf_origin o;
 	struct span host;
+	unsigned n = 0;
 	char url[320];
 
 	for (size_t i = 0; conf_list_next(k->hosts, &i, &host);) {
+		if (++n > HOSTS_MAX)
+			return "names more than 8 hosts";
 		if (span_eq_str(host, "*"))
 			return "names each host; \"*\" is not allowed here";
 		if (memchr(host.ptr, '/', host.len) != NULL ||

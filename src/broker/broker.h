@@ -11,6 +11,7 @@
 #include <wire/authority_broker.h>
 #include <wire/gateway_broker.h>
 
+#include "issuer.h"
 #include "provider.h"
 #include "resolve.h"
 
@@ -31,6 +32,7 @@ struct broker {
 	struct resolver *resolver;
 	struct buf system_ca; /* of providers that name no authorities of their own */
 	struct providers providers;
+	struct issuers issuers;
 	struct grants grants;
 	const struct sources *sources; /* of credentials; NULL: none */
 	LIST_HEAD(, credential) credentials;

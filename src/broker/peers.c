@@ -60,6 +60,7 @@ authority_closed(struct link *l, struct status why, void *ctx)
 		return; /* a fresh one is there already */
 	b->authority = NULL;
 	grants_forget_all(&b->grants);
+	issuers_forget(b);
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
 }
 
@@ -67,13 +68,15 @@ static void
 authority_peer(struct broker *b, uint32_t peer_id, int fd)
 {
 	static const struct link_rule rules[] = { { AB_GRANT, 0, on_grant },
-		{ AB_TURN_END, 0, on_turn_end }, { AB_SECRET_CHANGED, 0, on_secret_changed } };
+		{ AB_TURN_END, 0, on_turn_end }, { AB_SECRET_CHANGED, 0, on_secret_changed },
+		{ AB_FETCH, 0, issuers_on_fetch } };
 	static const struct link_ops ops = { rules, sizeof(rules) / sizeof(rules[0]),
 		authority_closed };
 	struct link *old = b->authority;
 
 	b->authority = NULL;
 	grants_forget_all(&b->grants); /* of the one before */
+	issuers_forget(b);
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
 	link_free(old);
 	if (!is_ok(link_new(b->d->loop, fd, &ab_edge, false, &ops, b, &b->authority)))
@@ -161,6 +164,8 @@ broker_init(struct broker *b, struct daemon *d)
 	LIST_INIT(&b->calls);
 	LIST_INIT(&b->credentials);
 	LIST_INIT(&b->providers);
+	LIST_INIT(&b->issuers.items);
+	LIST_INIT(&b->issuers.errands);
 }
 
 /* What is missing or cannot be read is as if it were empty: who needs it says so. */
@@ -193,6 +198,9 @@ broker_configure(struct broker *b)
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "%s: %s", what, status_text(st));
 	loaded = providers_load(b);
+	if (is_ok(st))
+		st = loaded;
+	loaded = issuers_load(b);
 	return is_ok(st) ? loaded : st;
 }
 
@@ -214,6 +222,7 @@ peers_free(struct broker *b)
 {
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
 	providers_free(b);
+	issuers_free(b);
 	leases_free(b);
 	resolver_free(b->resolver);
 	buf_done(&b->system_ca);

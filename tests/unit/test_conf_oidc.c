@@ -97,6 +97,8 @@ faults_are_refused_with_their_line(void **state)
 		{ ONE(IDP TENANT ", jwks_hosts: ['https://k']"),
 		    "line 5: oidc.0.jwks_hosts: expects" },
 		{ ONE(IDP TENANT ", jwks_hosts: ['u@k']"), "line 5: oidc.0.jwks_hosts: expects" },
+		{ ONE(IDP TENANT ", jwks_hosts: [a, b, c, d, e, f, g, h, i]"),
+		    "line 5: oidc.0.jwks_hosts: names more than 8" },
 		{ ONE(IDP TENANT ", jwks_hosts: ['k:0']"), "line 5: oidc.0.jwks_hosts: has no" },
 		{ ONE(IDP TENANT ", jwks_hosts: ['169.254.169.254']"),
 		    "line 5: oidc.0.jwks_hosts: names an address that no" },
