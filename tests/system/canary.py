@@ -9,12 +9,15 @@ import array
 import base64
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import re
 import secrets
 import string
+import subprocess
 import urllib.parse
+import zlib
 
 HALF = 18
 PIECE = 1 << 22
@@ -35,8 +38,11 @@ def base64_forms(data):
 
 def encodings(data):
     """{name: bytes}"""
+    text = data.decode()
     found = {"plain": data, "json": data.replace(b"/", b"\\/"), "hex": data.hex().encode(),
-             "HEX": data.hex().upper().encode(), "utf-16": data.decode().encode("utf-16-le"),
+             "json-ascii": json.dumps(text)[1:-1].encode(),
+             "HEX": data.hex().upper().encode(), "utf-16": text.encode("utf-16-le"),
+             "utf-16-be": text.encode("utf-16-be"), "utf-32": text.encode("utf-32-le"),
              "reversed": data[::-1],
              "url": urllib.parse.quote(data, safe="").encode(),
              "url-all": b"".join(b"%%%02X" % c for c in data),
@@ -52,11 +58,7 @@ class Canary:
         # Each half holds signs that URL encoding changes; a header may carry them all.
         self.halves = [self._half() for _ in range(2)]
         self.value = "sk-canary-" + "".join(self.halves)
-        self.needles = {}
-        for i, half in enumerate(self.halves):
-            for name, form in encodings(half.encode()).items():
-                self.needles.setdefault(form, f"{name} of half {i}")
-        self.longest = max(map(len, self.needles))
+        self.look_for((f"half {i}", half.encode()) for i, half in enumerate(self.halves))
 
     @staticmethod
     def _half():
@@ -64,6 +66,14 @@ class Canary:
         for at, sign in ((5, "+"), (11, "/")):
             text[at] = sign
         return "".join(text)
+
+    def look_for(self, needles):
+        """needles: [(name, bytes)], in every encoding"""
+        self.needles = {}
+        for name, data in needles:
+            for form, text in encodings(data).items():
+                self.needles.setdefault(text, f"{form} of {name}")
+        self.longest = max(map(len, self.needles))
 
     def forms_in(self, data):
         return [name for form, name in self.needles.items() if form in data]
@@ -117,6 +127,40 @@ class Canary:
                     data = region.read(mem, pages)
                     out += [Hit(pid, region, form) for form in self.forms_in(data)]
         return out
+
+
+MAGIC = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]|\x28\xb5\x2f\xfd")
+PACKED_MAX = 1 << 24
+
+
+def unpacked(data):
+    """What of data is packed by gzip, zlib or zstd, plain."""
+    for at in MAGIC.finditer(data):
+        part = data[at.start():]
+        if at[0][0] == 0x28:
+            out = subprocess.run(["zstd", "-dcq"], input=part[:PACKED_MAX], capture_output=True, timeout=60).stdout
+        else:
+            out = b""
+            with contextlib.suppress(zlib.error):
+                unpack = zlib.decompressobj(47)
+                for low in range(0, min(len(part), PACKED_MAX), 64):
+                    out += unpack.decompress(part[low:low + 64], PACKED_MAX)
+        if out:
+            yield out
+
+
+class Plants(Canary):
+    """Many values to look for, each with a name; also in what is packed."""
+
+    def __init__(self, plants):
+        self.look_for((name, text if isinstance(text, bytes) else text.encode()) for name, text in plants.items())
+
+    def in_file(self, path):
+        data = pathlib.Path(path).read_bytes()
+        found = set(self.forms_in(data))
+        for plain in unpacked(data):
+            found.update(f"packed: {form}" for form in self.forms_in(plain))
+        return found
 
 
 @dataclasses.dataclass
