@@ -20,6 +20,8 @@
 #include <crypto/crypto.h>
 #include <keytext/keytext.h>
 
+#include "leak.h"
+#include "pasted.h"
 #include "routes.h"
 #include "sides.h"
 #include "strict.h"
@@ -114,6 +116,8 @@ request_reset(struct request *r)
 	r->route_param = r->query = SPAN_EMPTY;
 	r->tool_version = 0;
 	r->turn.call.anthropic_version = r->turn.call.anthropic_beta = SPAN_EMPTY;
+	r->pasted = false;
+	r->leaked = SPAN_EMPTY;
 	r->param[0] = '\0';
 	r->detail = NULL;
 	r->status = 0;
@@ -410,6 +414,45 @@ take_slashed(struct request *r)
 	return true;
 }
 
+/* Keys of ours are refused; whether credentials of others are, the policy says. */
+static enum error
+check_credentials(struct request *r)
+{
+	struct span body = buf_span(&r->body);
+	uint8_t key[KEYTEXT_LEN];
+	bool leaked = false;
+
+	if (body.len == 0 || r->route->takes_key)
+		return ERROR_NONE;
+	r->pasted = pasted_any(body);
+	if (!is_ok(leak_find(body, key, &leaked)))
+		return ERROR_OVERLOADED;
+	if (!leaked)
+		return ERROR_NONE;
+	return is_ok(arena_copy(&r->arena, span_of(key, sizeof(key)), &r->leaked))
+		   ? ERROR_LEAKED_KEY
+		   : ERROR_OVERLOADED;
+}
+
+static enum error
+check_body(struct request *r)
+{
+	enum error error;
+
+	if (r->route->form)
+		return ERROR_NONE; /* its reader sees to all of it */
+	if (r->route->schema == NULL && r->body.len > 0) {
+		r->detail = "the endpoint takes no body";
+		return ERROR_INVALID_FIELD;
+	}
+	if (r->route->schema == NULL)
+		return ERROR_NONE;
+	if (!media_type_ok(r))
+		return ERROR_MEDIA_TYPE;
+	error = check_json(r);
+	return error == ERROR_NONE ? check_schema(r) : error;
+}
+
 static enum error
 check(struct request *r)
 {
@@ -425,20 +468,9 @@ check(struct request *r)
 	if (!is_ok(arena_copy(&r->arena, route_param(r->route, r->http.path), &r->route_param)))
 		return ERROR_OVERLOADED;
 	error = check_head(r);
-	if (error != ERROR_NONE)
-		return error;
-	if (r->route->form)
-		return ERROR_NONE; /* its reader sees to all of it */
-	if (r->route->schema == NULL && r->body.len > 0) {
-		r->detail = "the endpoint takes no body";
-		return ERROR_INVALID_FIELD;
-	}
-	if (r->route->schema == NULL)
-		return ERROR_NONE;
-	if (!media_type_ok(r))
-		return ERROR_MEDIA_TYPE;
-	error = check_json(r);
-	return error == ERROR_NONE ? check_schema(r) : error;
+	if (error == ERROR_NONE)
+		error = check_credentials(r);
+	return error == ERROR_NONE ? check_body(r) : error;
 }
 
 /* ---- the end ---- */

@@ -36,6 +36,7 @@ struct route {
 	bool (*param_ok)(struct span param);    /* NULL: any */
 	enum error (*query)(struct request *r); /* reads and keeps it; NULL: takes none */
 	bool form;                              /* the body is multipart/form-data */
+	bool takes_key; /* a key's place is in the body: none is looked for */
 };
 
 extern const struct route routes[];

@@ -205,6 +205,8 @@ turn_admit(struct turn *t, enum turn_kind kind)
 	t->state = TURN_ADMIT;
 	memcpy(t->admit.request_id, r->id, REQUEST_ID_LEN);
 	memcpy(t->admit.source, r->address, SOURCE_LEN);
+	if (r->pasted && t->admit.credentials == CREDENTIALS_NONE)
+		t->admit.credentials = CREDENTIALS_FOUND;
 	t->admit.credential = span_of(r->credential, r->credential_len);
 	/* Its answer is waited for as long as the authority may keep the turn: see admit_late(). */
 	if (is_ok(call_authority(t, GA_ADMIT, &t->admit,
@@ -220,7 +222,8 @@ turn_refuse(struct turn *t, enum error error)
 	const struct request *r = t->r;
 
 	t->admit = (struct ga_admit){ .refused = (uint16_t)error,
-		.endpoint = r->route == NULL ? ENDPOINT_OTHER : (uint8_t)r->route->endpoint };
+		.endpoint = r->route == NULL ? ENDPOINT_OTHER : (uint8_t)r->route->endpoint,
+		.leaked = error == ERROR_LEAKED_KEY ? r->leaked : SPAN_EMPTY };
 	turn_admit(t, KIND_PLAIN);
 }
 

@@ -80,6 +80,8 @@ static struct {
 	struct stream *run_stream, *call_stream;
 	size_t flooded;
 	uint8_t digest[DIGEST_LEN]; /* granted last */
+	uint8_t leaked[KEY_TEXT_LEN];
+	size_t leaked_len;
 } peers = { .body = BUF_INIT(16UL << 20) };
 
 static inline void
@@ -150,6 +152,9 @@ on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)ctx;
 	peers.admits++;
 	peers.admit = *(const struct ga_admit *)msg;
+	peers.leaked_len = peers.admit.leaked.len;
+	if (peers.leaked_len > 0)
+		memcpy(peers.leaked, peers.admit.leaked.ptr, peers.leaked_len);
 	memcpy(peers.digest, peers.admit.digest, DIGEST_LEN);
 	peers.admit_id = id;
 	if (!peers.hold_admit)

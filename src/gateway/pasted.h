@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_PASTED_H
+#define GATEWAY_PASTED_H
+
+/*
+ * Credentials of other services in a text, by their known forms; where a form has a checksum,
+ * it must fit. The text may be JSON as it is written: what is found lies within one string of
+ * it, and can be replaced there.
+ */
+#include <base/span.h>
+
+/* Is there one? Time is linear in the text. */
+bool pasted_any(struct span text);
+/*
+ * Append `text` with "[removed: github token]" and the like in the place of each one.
+ * Errors: E_FULL, E_NOMEM.
+ */
+MUST_USE struct status pasted_mask(struct span text, struct buf *out);
+
+#endif
