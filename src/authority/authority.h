@@ -13,6 +13,7 @@
  *	runs.c         what executor and store do within a turn
  *	content.c      operations on what is kept for users, by the store
  *	tools.c …      users' tools: see tools.h
+ *	oidc.c issuers.c   tokens of identity providers, and the keys that verify them
  *	usage.c        what requests have used, on its way to the store
  *	accesses.c     what the broker does with secrets, on record before and after
  *	secrets.c      which secrets the broker reads, and those of the store for it
@@ -28,6 +29,7 @@
 
 #include "failures.h"
 #include "keys.h"
+#include "oidc.h"
 #include "policy.h"
 #include "record.h"
 #include "accesses.h"
@@ -89,6 +91,7 @@ struct authority {
 	struct daemon *d;
 	struct policies policies;
 	struct keys keys;
+	struct oidc *oidc;
 	bool loaded;      /* the store's table is whole */
 	bool load_failed; /* this LOAD had an entry that could not be taken */
 	bool day_asked;

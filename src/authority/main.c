@@ -37,6 +37,7 @@ init(struct daemon *d)
 	TRY(procs_init(a));
 	TRY(usage_init(&a->usage));
 	TRY(tools_init(&a->tools));
+	TRY(oidc_init(a));
 	a->audit_state.proc_seq = a->audit_state.kept_seq = 1;
 	peers_init(a);
 	if (fd < 0)
@@ -54,6 +55,7 @@ on_tick(uv_timer_t *timer)
 	audit_tick(a);
 	accesses_tick(a);
 	admin_tick(a);
+	oidc_tick(a);
 	if (second == a->swept_s)
 		return;
 	a->swept_s = second;
@@ -96,6 +98,7 @@ config(struct daemon *d)
 	policies_done(&a->policies);
 	a->policies = fresh;
 	policy_refs_resolve(&a->keys.refs, &a->policies);
+	oidc_config(a);
 }
 
 static void

@@ -8,7 +8,27 @@
  */
 #include <jwt/jwt.h>
 
+#include "issuers.h"
+#include "oidc_cache.h"
+
+#define OIDC_WAIT_MS 5000 /* for keys, from when they were asked for */
+
 struct authority;
+struct json_writer;
+
+struct oidc {
+	struct issuers issuers;
+	struct oidc_cache cache;
+	struct jwt reader;
+	struct issuer *asked; /* by the last check, which said LATER */
+};
+
+/* State: in init(); a->d->conf is there. E_NOMEM, E_SYS, E_CRYPTO, E_RANGE. */
+MUST_USE struct status oidc_init(struct authority *a);
+void oidc_done(struct authority *a);
+/* a->d->conf is another. */
+void oidc_config(struct authority *a);
+void oidc_tick(struct authority *a);
 
 /* Who a token speaks for, by the issuer's table of claims. */
 struct oidc_identity {
@@ -37,5 +57,9 @@ enum oidc_answer oidc_check(struct authority *a, struct span token, uint64_t now
  * when it is worth asking again: the answer will then not be LATER. E_FULL, E_NOMEM: answer 503.
  */
 MUST_USE struct status oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx);
+/* Who waited with that `ctx` is gone. */
+void oidc_forget(struct authority *a, const void *ctx);
+/* "issuers": […]: which there are, and whether their keys are held. */
+void oidc_put_status(const struct authority *a, struct json_writer *w);
 
 #endif

@@ -146,6 +146,7 @@ status_put(const struct authority *a, struct buf *out)
 	procs_put_status(a, &w);
 	put_connections(c, &w);
 	secrets_put_status(a, &w);
+	oidc_put_status(a, &w);
 	put_engines(c, &w);
 	json_put_end(&w);
 	return json_writer_finish(&w);

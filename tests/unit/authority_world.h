@@ -90,6 +90,12 @@ static struct world {
 	uint32_t tool_puts, tool_gets, tool_rebuilds;
 	struct as_tool tools[8]; /* what a LOAD tells */
 	uint32_t ntools;
+	/* documents of identity providers, as the broker fetches them */
+	enum { FETCHES_ANSWER, FETCHES_FAIL, FETCHES_HOLD } fetch_mode;
+	struct span fetch_discovery, fetch_keys; /* what it answers */
+	uint32_t discoveries, key_fetches;
+	uint64_t fetch_held;
+	char fetch_url[ISSUER_KEYS_URL_MAX + 1];
 	/* usage, as the store counts it */
 	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;
 	uint64_t usage_seq;
@@ -524,6 +530,25 @@ on_fake_closed(struct link *l, struct status why, void *ctx)
 	link_free(l);
 }
 
+UNUSED static void
+on_fetch(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ab_fetch *m = msg;
+	struct ab_fetched r = { .code = E_OK, .http_status = 200 };
+
+	(void)ctx;
+	w.discoveries += m->kind == FETCH_DISCOVERY;
+	w.key_fetches += m->kind == FETCH_KEYS;
+	assert_true(is_ok(span_to_cstr(m->url, w.fetch_url, sizeof(w.fetch_url))));
+	w.fetch_held = id;
+	if (w.fetch_mode == FETCHES_HOLD)
+		return;
+	r.body = m->kind == FETCH_DISCOVERY ? w.fetch_discovery : w.fetch_keys;
+	if (w.fetch_mode == FETCHES_FAIL)
+		r = (struct ab_fetched){ .code = E_CLOSED };
+	assert_true(is_ok(link_send(l, id, AB_FETCHED, &r)));
+}
+
 #define OPS(...)                                                              \
 	{                                                                     \
 		.rules = (const struct link_rule[]){ __VA_ARGS__ },           \
@@ -532,7 +557,8 @@ on_fake_closed(struct link *l, struct status why, void *ctx)
 	}
 static const struct link_ops audit_ops = OPS({ AA_APPEND, 0, on_append });
 static const struct link_ops broker_ops = OPS({ AB_GRANT, 0, on_model_grant },
-    { AB_TURN_END, 0, on_broker_end }, { AB_SECRET_CHANGED, 0, on_secret_changed });
+    { AB_TURN_END, 0, on_broker_end }, { AB_SECRET_CHANGED, 0, on_secret_changed },
+    { AB_FETCH, 0, on_fetch });
 static const struct link_ops executor_ops = OPS(
     { AE_GRANT, 0, on_run_grant }, { AE_TURN_END, 0, on_executor_end });
 static const struct link_ops gateway_ops = OPS({ GA_REVOKE, 0, on_revoke });
@@ -600,6 +626,7 @@ setup(void **state)
 	assert_true(is_ok(procs_init(w.a)));
 	assert_true(is_ok(usage_init(&w.a->usage)));
 	assert_true(is_ok(tools_init(&w.a->tools)));
+	assert_true(is_ok(oidc_init(w.a)));
 	assert_int_equal(uv_timer_init(&w.loop, &w.a->sweep), 0);
 	peers_init(w.a);
 	connect_fake(EDGE_AUTHORITY_AUDIT, 1, &aa_edge, false, &audit_ops, &w.audit);
@@ -650,6 +677,7 @@ teardown(void **state)
 	failures_done(&w.a->failures);
 	sealer_done(&w.a->sealer);
 	tools_done(&w.a->tools);
+	oidc_done(w.a);
 	keys_done(&w.a->keys);
 	policies_done(&w.a->policies);
 	conf_free(w.d.conf);
