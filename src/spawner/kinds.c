@@ -10,6 +10,7 @@
  */
 #include "launcher.h"
 
+#include <base/slice.h>
 #include <wire/limits.h>
 
 #include <sched.h>
@@ -47,6 +48,7 @@ static const struct kind kinds[] = {
 	    .slots = ES_SANDBOXES_MAX,
 	    .nfds = ES_FDS_GVISOR,
 	    .weight = WEIGHT_OF_RUN,
+	    .slice_us = SLICE_DEFAULT,
 	    .argv = gvisor_argv,
 	    .env = gvisor_env,
 	    LIMITS(gvisor_limits) },
@@ -56,6 +58,7 @@ static const struct kind kinds[] = {
 	    .slots = ES_WORKERS_MAX,
 	    .nfds = ES_FDS_WASM_RUN,
 	    .weight = WEIGHT_FULL,
+	    .slice_us = SLICE_GUEST_US, /* until a call takes longer: wasm_run/ticker.c */
 	    .argv = run_argv,
 	    .env = no_env,
 	    LIMITS(run_limits) },
@@ -65,6 +68,7 @@ static const struct kind kinds[] = {
 	    .slots = ES_COMPILES_MAX,
 	    .nfds = ES_FDS_WASM_COMPILE,
 	    .weight = WEIGHT_LOW,
+	    .slice_us = SLICE_DEFAULT,
 	    .argv = compile_argv,
 	    .env = no_env,
 	    LIMITS(compile_limits) },

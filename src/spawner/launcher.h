@@ -109,6 +109,7 @@ struct kind {
 	uint32_t first_slot, slots;
 	size_t nfds; /* with START */
 	enum weight weight;
+	uint32_t slice_us; /* see base/slice.h */
 	const char *const *argv;
 	const char *const *env;
 	const struct child_limit *limits;

@@ -41,7 +41,8 @@ static int once_run(uint64_t time_ms, uint64_t memory_mb, struct span in, struct
 static struct status prepare(void);
 static int complain(const char *what, struct status st);
 
-static const int syscalls[] = { SCMP_SYS(memfd_create), SCMP_SYS(ftruncate), -1 };
+static const int syscalls[] = { SCMP_SYS(memfd_create), SCMP_SYS(ftruncate),
+	SCMP_SYS(sched_setattr), -1 };
 static const struct jail jail = {
 	.name = "wasm-run",
 	.syscalls = syscalls,

@@ -5,8 +5,10 @@
  * Runs in: wasm-run, a thread of its own, made before the jail. Trusts: nothing.
  * Owns: the thread. Invariants: while a call is on, the engine's epoch moves once in
  * WASM_TICK_MS; without one the thread comes to rest after QUIET_TICKS, so that an
- * idle worker wakes nobody; a call right after another costs no system call.
- * See: ticker.h; futex(2).
+ * idle worker wakes nobody; a call right after another costs no system call. A call that
+ * goes on for SLOW_TICKS gives up its short turns until it is over, so that it is not in the
+ * way of those that wake up for a short one.
+ * See: ticker.h; base/slice.h; futex(2).
  */
 #include "ticker.h"
 
@@ -19,9 +21,12 @@
 
 #define STACK_SIZE (64U << 10)
 #define QUIET_TICKS 10 /* goes on ticking for so long after a call */
+#define SLOW_TICKS 2
 
 static void *tick(void *arg);
 static void rest(struct ticker *t);
+static void be_slow(struct ticker *t);
+static void be_prompt(struct ticker *t);
 static void next_tick(struct timespec *at);
 
 struct status
@@ -32,6 +37,7 @@ ticker_start(struct ticker *t, struct wasm_engine *engine)
 	int rc;
 
 	t->engine = engine;
+	t->caller = is_ok(slice_read(&t->slice)) ? gettid() : 0;
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	(void)pthread_attr_init(&attr);
@@ -48,7 +54,10 @@ ticker_start(struct ticker *t, struct wasm_engine *engine)
 void
 ticker_on(struct ticker *t)
 {
-	atomic_store(&t->busy, 1);
+	be_prompt(t);
+	if (++t->calls == 0)
+		t->calls++;
+	atomic_store(&t->busy, t->calls);
 	if (atomic_load(&t->waits) != 0)
 		(void)syscall(SYS_futex, &t->busy, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
@@ -57,6 +66,24 @@ void
 ticker_off(struct ticker *t)
 {
 	atomic_store(&t->busy, 0);
+	be_prompt(t);
+}
+
+/* If the call ends meanwhile, the next one begins with be_prompt(). */
+static void
+be_slow(struct ticker *t)
+{
+	if (t->caller != 0 && is_ok(slice_set(&t->slice, t->caller, SLICE_DEFAULT)))
+		atomic_store(&t->slow, 1);
+}
+
+static void
+be_prompt(struct ticker *t)
+{
+	if (atomic_load(&t->slow) == 0)
+		return;
+	atomic_store(&t->slow, 0);
+	(void)!is_ok(slice_set(&t->slice, 0, SLICE_GUEST_US));
 }
 
 static void *
@@ -64,13 +91,19 @@ tick(void *arg)
 {
 	struct ticker *t = arg;
 	struct timespec at;
-	int quiet = 0;
+	uint32_t call = 0, before;
+	int quiet = 0, on = 0;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &at);
 	for (;;) {
 		next_tick(&at);
 		wasm_engine_tick(t->engine);
-		quiet = atomic_load(&t->busy) != 0 ? 0 : quiet + 1;
+		before = call;
+		call = atomic_load(&t->busy);
+		quiet = call != 0 ? 0 : quiet + 1;
+		on = call != 0 && call == before ? on + 1 : 0;
+		if (on == SLOW_TICKS - 1)
+			be_slow(t);
 		if (quiet < QUIET_TICKS)
 			continue;
 		rest(t);

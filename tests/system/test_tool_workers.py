@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users' tools through the whole service: both sandboxes, the workers' jails, deaths in the middle."""
 
+import ctypes
 import json
 import os
 import pathlib
 import re
 import signal
+import struct
 import threading
 import time
 
 import pytest
 
-from instance import ROOT, running
+from instance import PROCESSES, ROOT, running
+from tools import wat_text
 
 BOUNDARY = "a-boundary-of-no-part"
 ECHO_SCRIPT = b"#!/bin/sh\ncat\n"
@@ -95,6 +98,49 @@ def test_the_worker_as_the_kernel_sees_it(service):
     links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
     assert sum(x.startswith("socket:") for x in links) == 1
     assert not [x for x in links if not re.match(r"(socket|pipe|anon_inode|/dev/null|/memfd)", x)]
+
+
+def slice_us(pid):
+    """How long the kernel lets a turn of its first thread be: sched_getattr(2); 0: this kernel does not tell."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    attr = ctypes.create_string_buffer(56)
+    assert libc.syscall(315, pid, attr, len(attr), 0) == 0, os.strerror(ctypes.get_errno())
+    return struct.unpack_from("<Q", attr, 24)[0] // 1000
+
+
+def test_turns_are_short_for_those_who_wait_and_not_for_those_who_spin(service):
+    """Kernels before 6.12 have one length for all."""
+    tells = tuple(int(x) for x in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 12)
+    until_served(service)
+    of_service = {slice_us(pid) for name in PROCESSES for pid in service.pids(name)}
+    assert of_service == ({100} if tells else {0})
+    thread = threading.Thread(target=lambda: call(service, "spin", timeout=60))
+    spinner, = [p for p in workers(service)]
+    assert slice_us(spinner) == (300 if tells else 0)
+    thread.start()
+    if tells:
+        wait_for(lambda: slice_us(spinner) > 300, 10, "one that spins keeps its short turns")
+        sandboxes = [pid for pid, argv0 in service.descendants().items() if argv0.startswith("runsc")]
+        assert sandboxes and all(slice_us(pid) > 300 for pid in sandboxes)
+    os.kill(spinner, signal.SIGKILL)
+    thread.join(15)
+    until_served(service)
+
+
+SLOW = ('(func (export "_start")', '''(func (export "_start") (local $i i32)
+  (loop $again (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 200000000))))''')
+
+
+def test_a_call_that_took_long_leaves_no_long_turns(service):
+    until_served(service)
+    slow = wat_text((ROOT / "tests/wasm/says_ok.wat").read_text().replace(*SLOW))
+    assert push(service, "slow", module=slow)[0] == 201
+    pid, = workers(service)
+    short = slice_us(pid)
+    for _ in range(3):
+        answer = call(service, "slow")[1]
+        assert answer["status"] == "exit" and answer["duration_ms"] > 20, answer
+        assert workers(service) == [pid] and slice_us(pid) == short
 
 
 @pytest.mark.parametrize("victim, status, said", [

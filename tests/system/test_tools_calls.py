@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import contextlib
 import json
+import os
 import pathlib
 import statistics
 import threading
@@ -215,31 +216,73 @@ def test_name_of_another_tenant_is_another_tool(inst):
 
 # ---- neighbours, and many of them ----
 
-def p50_ms(inst, key, n):
-    return statistics.median(call(inst, "says_ok", key=key)[1] for _ in range(n))
+class Caller:
+    """One client that keeps its connection."""
+
+    def __init__(self, inst, key):
+        self.connection, self.key = inst.connection(), key
+
+    def p50_ms(self, n):
+        return statistics.median(self.call_ms() for _ in range(n))
+
+    def call_ms(self):
+        begun = time.monotonic()
+        self.connection.request("POST", "/v1/tools/says_ok/call", '{"arguments": {}}', {
+            "Authorization": f"Bearer {self.key}", "Content-Type": "application/json"})
+        r = self.connection.getresponse()
+        answer = json.loads(r.read())
+        assert r.status == 200 and answer["output"] == {"ok": True}, answer
+        return (time.monotonic() - begun) * 1000
 
 
-NEIGHBOUR_RATIO = 8
+class Others:
+    """How much of the cores others take than this test and its service."""
+
+    def __init__(self, inst):
+        self.inst, self.before = inst, self.now(inst)
+
+    @staticmethod
+    def now(inst):
+        busy, ours = [int(x) for x in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]], 0
+        for pid in (*inst.descendants(), os.getpid()):
+            with contextlib.suppress(OSError):
+                ours += sum(int((t / "schedstat").read_text().split()[0])
+                            for t in pathlib.Path(f"/proc/{pid}/task").iterdir())
+        return (sum(busy[:8]) - busy[3] - busy[4]) / os.sysconf("SC_CLK_TCK"), ours / 1e9, time.monotonic()
+
+    def share(self):
+        busy, ours, at = (b - a for a, b in zip(self.before, self.now(self.inst)))
+        return max(0, busy - ours) / at / os.cpu_count()
+
+
+NEIGHBOUR_RATIO, NEIGHBOUR_RATIO_IN_A_CROWD = 2, 8
+ROUNDS, ROUNDS_MAX = 5, 20
+OTHERS_MAX = 0.25
 
 
 def test_neighbour_spins_and_allocates(inst):
-    """While one tenant's tools take what they can, on all cores, another's calls are all answered and soon. The best
-    of five rounds counts, each with its own quiet time: what else the machine does comes and goes. That they take
-    twice their quiet time at most is what is aimed at; on two idle cores they take 2 to 4 times."""
+    """While one tenant's tools take what they can, on all cores, another's calls are all answered, and take less than
+    twice their quiet time: the median of five rounds, each with its own quiet time, in which nobody else took much of
+    the machine. Where that never is, nothing can be said of it but that their time stays within reason."""
     quiet_key, loud_key = new_key(inst, "quiet"), new_key(inst, "loud")
     pushed(inst, "says_ok", wat("says_ok"), key=quiet_key, limits={"time_ms": 30000})
     for name in LOUD:
         pushed(inst, name, wat(name), key=loud_key)
-    p50_ms(inst, quiet_key, 20)
-    ends, ratios = collections.Counter(), []
-    while len(ratios) < 5 and (not ratios or min(ratios) >= NEIGHBOUR_RATIO):
-        quiet = p50_ms(inst, quiet_key, 60)
+    caller, ends, rounds = Caller(inst, quiet_key), collections.Counter(), []
+    caller.p50_ms(20)
+    while sum(r[1] < OTHERS_MAX for r in rounds) < ROUNDS and len(rounds) < ROUNDS_MAX:
+        others = Others(inst)
+        quiet = caller.p50_ms(80)
         with loud(inst, loud_key, ends):
-            beside = p50_ms(inst, quiet_key, 60)
-        print(f"p50 quiet {quiet:.2f} ms, beside a loud neighbour {beside:.2f} ms")
-        ratios.append(beside / quiet)
+            beside = caller.p50_ms(120)
+            share = others.share()
+        print(f"p50 quiet {quiet:.2f} ms, beside a loud neighbour {beside:.2f} ms, others took {share:.0%}")
+        rounds.append((beside / quiet, share))
     assert ends["timeout"] > 0 and ends["memory"] > 0
-    assert min(ratios) < NEIGHBOUR_RATIO, ratios
+    calm = [ratio for ratio, share in rounds if share < OTHERS_MAX]
+    if len(calm) == ROUNDS:
+        assert statistics.median(calm) < NEIGHBOUR_RATIO, rounds
+    assert statistics.median(ratio for ratio, _ in rounds) < NEIGHBOUR_RATIO_IN_A_CROWD, rounds
 
 
 LOUD = ("loop", "memory_grow", "memory_fill")

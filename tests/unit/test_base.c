@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <base/arena.h>
@@ -10,6 +12,7 @@
 #include <base/clock.h>
 #include <base/encode.h>
 #include <base/memfd.h>
+#include <base/slice.h>
 #include <base/span.h>
 
 #include <stdio.h>
@@ -211,6 +214,31 @@ memory_files_are_sealed_or_refused(void **state)
 	assert_int_equal(ftruncate(fd, 1), -1);
 }
 
+/* Of its own thread and of another, for whoever may, and nothing else changes by it. */
+static void
+slices_are_a_wish(void **state)
+{
+	const struct sched_param fifo = { .sched_priority = 1 };
+	struct slice s, after;
+
+	(void)state;
+	assert_true(is_ok(slice_read(&s)));
+	assert_true(is_ok(slice_set(&s, 0, SLICE_SHORT_US)));
+	assert_true(is_ok(slice_read(&after)));
+	assert_int_equal(after.policy, s.policy);
+	assert_int_equal(after.nice, s.nice);
+	assert_int_equal(after.flags, s.flags);
+	assert_true(is_ok(slice_set(&s, gettid(), SLICE_DEFAULT)));
+	assert_int_equal(slice_set(&s, INT32_MAX, SLICE_DEFAULT).code, E_SYS);
+	s.nice = after.nice = getpriority(PRIO_PROCESS, 0);
+	if (sched_setscheduler(0, SCHED_FIFO, &fifo) != 0)
+		return;
+	assert_int_equal(slice_read(&s).code, E_UNSUPPORTED);
+	assert_int_equal(s.nice, after.nice); /* untouched */
+	assert_int_equal(
+	    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){ .sched_priority = 0 }), 0);
+}
+
 int
 main(void)
 {
@@ -225,6 +253,7 @@ main(void)
 		cmocka_unit_test(base64url_accepts_one_text_per_value),
 		cmocka_unit_test(utf8_is_repaired_across_any_split),
 		cmocka_unit_test(known_values),
+		cmocka_unit_test(slices_are_a_wish),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
