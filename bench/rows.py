@@ -88,6 +88,8 @@ ROWS = [
         "records/s", least=75_000),
     Row("audit", "audit_p50", "audit: receipt at 1,000/s, p50", "ms"),
     Row("audit", "audit_p99", "audit: receipt at 1,000/s, p99", "ms"),
+    Row("keys", "key_check", "check of an API key, 24,576 keys: p50", "µs", most=3),
+    Row("keys", "key_leak", "the same: difference of means by what is wrong with a key", "%"),
     Row("wasm", "wasm_p50", "tool in WebAssembly, inside its worker: call, p50", "µs", most=10),
     Row("wasm", "wasm_p99", "tool in WebAssembly, inside its worker: call, p99", "µs"),
     Row("wasm", "wasm_rate", "tool in WebAssembly, inside its worker", "calls/s"),
@@ -299,12 +301,29 @@ def audit(b):
     b.put("audit_p99", p99)
 
 
+def keys(b):
+    """The check by itself, a million tries in random order; tests/system/test_key_timing.py bounds the difference."""
+    tool = b.build / "tests" / "key-timing"
+    if not tool.is_file():
+        raise NotMeasured("the build has no tests")
+    took, leak = [], []
+    for _ in range(ROUNDS):
+        b.need(10)
+        kinds = b.tool(tool)
+        means = [k["mean"] for name, k in kinds.items() if name not in ("good", "revoked")]
+        took.append(kinds["good"]["p50"] / 1000)
+        leak.append(100 * (max(means) - min(means)) / min(means))
+    b.put("key_check", took, "with the clock's own cost")
+    b.put("key_leak", leak, "unknown id, early, late, whole mismatch")
+
+
 def in_empty_folder(b, mode, seconds):
     with tempfile.TemporaryDirectory(prefix="sp-") as folder:
         return b.tool("audit_speed", folder, mode, seconds)
 
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
-          "paced": paced, "tool": tool_calls.tool_calls, "audit": audit, "wasm": wasm_tools.wasm,
+          "paced": paced, "tool": tool_calls.tool_calls, "audit": audit, "keys": keys,
+          "wasm": wasm_tools.wasm,
           "proxied": passthrough.proxied,
           "proxy_paced": passthrough.paced_proxied, "streams": passthrough.open_streams}
