@@ -17,8 +17,8 @@
 #define KEY_CRC_LEN 6
 #define KEY_TEXT_LEN (3 + KEY_ID_LEN + 1 + KEY_SECRET_LEN + KEY_CRC_LEN)
 
-#define CREDENTIAL_MAX 256
-#define SCOPE_MAX 4096 /* of a key or a session: JSON, or words */
+#define CREDENTIAL_MAX 8192 /* a key's text, or a signed token */
+#define SCOPE_MAX 4096      /* of a key or a session: JSON, or words */
 #define ADMIN_PATH_MAX 512
 #define ADMIN_REQUEST_MAX (64U << 10)
 #define ADMIN_ANSWER_MAX (768U << 10)

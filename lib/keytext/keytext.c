@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keytext.c: form, checksum and creation of API keys.
+ * keytext.c: form, checksum and creation of API keys; the form of signed tokens.
  *
  * Runs in: gateway, authority, CLI. Trusts: nothing. Owns: nothing.
  * Invariants: a created key passes keytext_ok(); digits are drawn without
@@ -21,6 +21,7 @@
 _Static_assert(KEYTEXT_LEN == 65, "a key has 65 bytes");
 
 static bool is_base62(struct span s);
+static bool is_base62_digit(uint8_t c);
 static struct status random_digits(uint8_t *out, size_t len);
 
 bool
@@ -50,6 +51,25 @@ keytext_id_ok(struct span id)
 	return id.len == KEYTEXT_ID_LEN && is_base62(id);
 }
 
+bool
+keytext_is_token(struct span text)
+{
+	size_t part_len = 0, dots = 0;
+
+	if (text.len > KEYTEXT_TOKEN_MAX)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.ptr[i];
+
+		if (c == '.' && (part_len == 0 || ++dots > 2))
+			return false;
+		if (c != '.' && c != '-' && c != '_' && !is_base62_digit(c))
+			return false;
+		part_len = c == '.' ? 0 : part_len + 1;
+	}
+	return dots == 2 && part_len > 0;
+}
+
 struct status
 keytext_create(uint8_t out[KEYTEXT_LEN])
 {
@@ -65,12 +85,16 @@ keytext_create(uint8_t out[KEYTEXT_LEN])
 }
 
 static bool
+is_base62_digit(uint8_t c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool
 is_base62(struct span s)
 {
 	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.ptr[i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')))
+		if (!is_base62_digit(s.ptr[i]))
 			return false;
 	}
 	return true;

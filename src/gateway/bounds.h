@@ -37,6 +37,7 @@
 #define TOOL_CHECK_STEPS_MAX 4000000     /* of one check against a user's schema */
 #define TOOLS_AT_ONCE_MAX 8              /* calls of users' tools that one answer has run at once */
 #define TOOL_BUILD_MS_MAX 60000          /* compiling an upload, beside RUN_GRACE_MS */
+#define CREDENTIAL_KEPT_MAX 256          /* room that an idle connection keeps for one */
 #define REQUESTS_SPARE_MAX 64            /* request objects kept for the next connection */
 
 #endif

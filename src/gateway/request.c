@@ -46,6 +46,7 @@ request_new(struct gateway *g)
 	r->g = g;
 	r->style = &style_openai;
 	r->arena = ARENA_INIT(REQUEST_ARENA_MAX);
+	r->credential = BUF_INIT(CREDENTIAL_MAX);
 	turn_init(&r->turn, r);
 	return r;
 }
@@ -64,6 +65,7 @@ release(struct request *r)
 	turn_free(&r->turn);
 	buf_done(&r->body);
 	buf_done(&r->upstream);
+	buf_done(&r->credential);
 	arena_done(&r->arena);
 	free(r);
 }
@@ -99,6 +101,18 @@ drop_bodies(struct request *r)
 	r->room = 0;
 }
 
+/* A key's room stays for the next one, a token's does not. */
+static void
+forget_credential(struct request *r)
+{
+	if (r->credential.len > 0)
+		explicit_bzero(r->credential.ptr, r->credential.len);
+	buf_clear(&r->credential);
+	if (r->credential.cap > CREDENTIAL_KEPT_MAX)
+		buf_done(&r->credential);
+	r->key_ok = false;
+}
+
 void
 request_reset(struct request *r)
 {
@@ -106,9 +120,7 @@ request_reset(struct request *r)
 	turn_reset(&r->turn);
 	drop_bodies(r);
 	arena_reset(&r->arena);
-	explicit_bzero(r->credential, r->credential_len);
-	r->credential_len = 0;
-	r->key_ok = false;
+	forget_credential(r);
 	r->http = (struct http_request){ .method = SPAN_EMPTY };
 	r->source = NULL;
 	r->style = &style_openai;
@@ -153,11 +165,9 @@ take_credential(struct request *r)
 		value = auth;
 	else if (is_ok(has_auth) && !crypto_eq(auth, value))
 		return;
-	if (value.len == 0 || value.len > CREDENTIAL_MAX)
+	if (value.len == 0 || !is_ok(buf_put_span(&r->credential, value)))
 		return;
-	memcpy(r->credential, value.ptr, value.len);
-	r->credential_len = value.len;
-	r->key_ok = keytext_ok(value);
+	r->key_ok = keytext_ok(value) || keytext_is_token(value);
 }
 
 void
@@ -217,7 +227,7 @@ refuse_key(struct request *r)
 void
 request_check(struct request *r)
 {
-	struct ga_check m = { .credential = span_of(r->credential, r->credential_len) };
+	struct ga_check m = { .credential = buf_span(&r->credential) };
 
 	activate(r);
 	r->close = true; /* unless the key is good, the body is never read */
@@ -267,8 +277,7 @@ make_room(struct request *r, uint64_t need)
 	uint64_t room = 2 * r->room > BUDGET_STEP_MIN ? 2 * r->room : BUDGET_STEP_MIN;
 
 	if (r->room == 0)
-		TRY(budget_own(
-		    b, &r->charge, span_of(r->credential, r->credential_len), r->address));
+		TRY(budget_own(b, &r->charge, buf_span(&r->credential), r->address));
 	room = room > most ? most : room;
 	if (room < need || !is_ok(budget_charge(b, &r->charge, room - r->room))) {
 		TRY(budget_charge(b, &r->charge, need - r->room));

@@ -49,10 +49,9 @@ struct request {
 	char id_text[37];
 	uint64_t began_ns;
 	uint8_t address[SOURCE_LEN];
-	struct source *source; /* not after the client has left */
-	uint8_t credential[CREDENTIAL_MAX];
-	size_t credential_len;
-	bool key_ok;              /* form and checksum */
+	struct source *source;    /* not after the client has left */
+	struct buf credential;    /* wiped after use */
+	bool key_ok;              /* a key's form and checksum, or a token's form */
 	struct http_request http; /* borrowed; not after the client has left */
 	struct buf body;
 	uint64_t room; /* for the body, charged to the budget, bytes */

@@ -207,7 +207,7 @@ turn_admit(struct turn *t, enum turn_kind kind)
 	memcpy(t->admit.source, r->address, SOURCE_LEN);
 	if (r->pasted && t->admit.credentials == CREDENTIALS_NONE)
 		t->admit.credentials = CREDENTIALS_FOUND;
-	t->admit.credential = span_of(r->credential, r->credential_len);
+	t->admit.credential = buf_span(&r->credential);
 	/* Its answer is waited for as long as the authority may keep the turn: see admit_late(). */
 	if (is_ok(call_authority(t, GA_ADMIT, &t->admit,
 		g->timeouts.len_ms[TIMEOUT_TURN] + CALL_TIMEOUT_MS, on_admitted)))

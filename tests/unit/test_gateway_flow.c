@@ -496,6 +496,39 @@ bodies_wait_for_the_key(void **state)
 }
 
 /* A malformed key is refused without a look-up, but recorded, whether its body is here or not. */
+/* The form of a token is enough to ask; whether it is good the authority says. */
+static void
+tokens_go_to_the_authority(void **state)
+{
+	static char text[CREDENTIAL_MAX + 512], token[CREDENTIAL_MAX + 2];
+
+	(void)state;
+	for (size_t len = CREDENTIAL_MAX - 1; len <= CREDENTIAL_MAX + 1; len++) {
+		bool taken = len <= CREDENTIAL_MAX;
+		struct client c;
+
+		memset(token, 'A', len);
+		token[len] = '\0';
+		token[20] = token[40] = '.';
+		(void)snprintf(text, sizeof(text),
+		    "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+		    "%s\r\n\r\n",
+		    token);
+		peers.admit_error = taken ? ERROR_NONE : ERROR_INVALID_KEY;
+		client_open(&c);
+		client_send(&c, text);
+		wait_for(&c, taken ? "HTTP/1.1 200 " : "HTTP/1.1 401 ");
+		assert_int_equal(peers.admit.credential.len, taken ? len : 0);
+		if (taken) { /* the next one on the connection has none of it */
+			peers.admit_error = ERROR_INVALID_KEY;
+			client_send(&c, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+			wait_for(&c, "HTTP/1.1 401 ");
+			assert_int_equal(peers.admit.credential.len, 0);
+		}
+		client_close(&c);
+	}
+}
+
 static void
 malformed_keys_wait_for_no_body(void **state)
 {
@@ -554,6 +587,7 @@ main(void)
 		FLOW(embeds),
 		FLOW(responses_with_steps),
 		FLOW(responses_fail_in_their_words),
+		FLOW(tokens_go_to_the_authority),      /* before the flood of the next */
 		FLOW(malformed_keys_wait_for_no_body), /* before the flood of the next */
 		FLOW(one_401_for_all),
 		FLOW(bad_requests_are_told_to_valid_keys),

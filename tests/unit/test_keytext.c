@@ -39,6 +39,24 @@ test_every_changed_byte_is_seen(void **state)
 }
 
 static void
+test_tokens_are_known_by_their_form(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d",
+		"a.b.c.", "a.b.c=", "a.b.c d", "a.b+.c", "a.b/.c", "a.b.c\n", "a.b.\xc3\xa9",
+		"sp_abcDEF012xyz_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg0EtCAP" };
+	static char longest[KEYTEXT_TOKEN_MAX + 1];
+
+	(void)state;
+	assert_true(keytext_is_token(SPAN_LIT("eyJhbGciOiJub25lIn0.e30.-_Az09")));
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_false(keytext_is_token(span_str(bad[i])));
+	memset(longest, 'a', sizeof(longest));
+	longest[1] = longest[3] = '.';
+	assert_true(keytext_is_token(span_of(longest, KEYTEXT_TOKEN_MAX)));
+	assert_false(keytext_is_token(span_of(longest, KEYTEXT_TOKEN_MAX + 1)));
+}
+
+static void
 test_created(void **state)
 {
 	uint8_t a[KEYTEXT_LEN], b[KEYTEXT_LEN];
@@ -75,6 +93,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_every_changed_byte_is_seen),
+		cmocka_unit_test(test_tokens_are_known_by_their_form),
 		cmocka_unit_test(test_created),
 		cmocka_unit_test(test_id_ok),
 	};

@@ -3,7 +3,8 @@
 #define KEYTEXT_KEYTEXT_H
 
 /*
- * The text of an API key: "sp_" id "_" secret crc, 65 bytes.
+ * The texts that clients authenticate with: signed tokens, known here by their form only, and API
+ * keys: "sp_" id "_" secret crc, 65 bytes.
  *	id      12 base62 digits, public, the index of the key table
  *	secret  43 base62 digits, 256 bits of getrandom(2)
  *	crc     6 base62 digits: CRC-32 (IEEE) of all 59 bytes before it
@@ -25,6 +26,12 @@ bool keytext_ok(struct span text);
 struct span keytext_id(struct span text);
 /* True for KEYTEXT_ID_LEN base62 digits. */
 bool keytext_id_ok(struct span id);
+/*
+ * True for the form of a signed token (RFC 7515 §7.1): three parts of base64url between dots,
+ * within KEYTEXT_TOKEN_MAX. Who verifies it decides all else.
+ */
+#define KEYTEXT_TOKEN_MAX 8192
+bool keytext_is_token(struct span text);
 /*
  * A new key, every digit uniform. Owner: the caller wipes `out`. No NUL is added.
  * Errors: E_SYS (getrandom).
