@@ -24,6 +24,7 @@ enum ae_type {
 	AE_ARTEFACT_GET, /* B: a part of a version */
 	AE_ARTEFACT,     /* A: same id; 1 descriptor when error is NONE */
 	AE_REBUILT,      /* B: compiled anew by another engine, 1 descriptor; answered by KEPT */
+	AE_GONE,         /* A: a version that was removed and that no call holds any more */
 };
 
 struct ae_built {
@@ -112,6 +113,13 @@ static const struct wire_field ae_done_rows[] = {
 	WIRE_U32(struct ae_done, duration_ms, UINT32_MAX),
 };
 
+struct ae_gone {
+	uint64_t id;
+};
+static const struct wire_field ae_gone_rows[] = {
+	WIRE_U64(struct ae_gone, id),
+};
+
 static const struct wire_msg ae_msgs[] = {
 	[AE_GRANT] = { "grant", WIRE_A_TO_B, WIRE_TABLE(struct grant, grant_rows) },
 	[AE_TURN_END] = { "turn-end", WIRE_A_TO_B, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
@@ -124,6 +132,7 @@ static const struct wire_msg ae_msgs[] = {
 	[AE_ARTEFACT] = { "artefact", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ae_artefact, ae_artefact_rows) },
 	[AE_REBUILT] = { "rebuilt", WIRE_B_TO_A, WIRE_TABLE(struct ae_rebuilt, ae_rebuilt_rows) },
+	[AE_GONE] = { "gone", WIRE_A_TO_B, WIRE_TABLE(struct ae_gone, ae_gone_rows) },
 };
 static const struct wire_edge ae_edge = WIRE_EDGE("authority-executor", ae_msgs, false);
 

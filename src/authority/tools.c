@@ -190,6 +190,18 @@ forget_id(struct tools *ts, const struct tool_version *v)
 	memmove(&ts->by_id[at], &ts->by_id[at + 1], (ts->n - at) * sizeof(struct tool_version *));
 }
 
+/* Out of its tool, and no call holds it: whoever keeps parts of it need not any more. */
+static void
+version_over(struct authority *a, struct tool_version *v)
+{
+	const struct ae_gone m = { v->id };
+
+	if (a->executor.link != NULL && !is_ok(link_send(a->executor.link, 0, AE_GONE, &m)))
+		diag(DIAG_WARN, "the executor was not told of a version that is gone");
+	forget_id(&a->tools, v);
+	tool_version_free(v);
+}
+
 void
 tools_hold(struct tool_version *v)
 {
@@ -200,10 +212,8 @@ void
 tools_release(struct authority *a, struct tool_version *v)
 {
 	assert(v->calls > 0);
-	if (--v->calls > 0 || v->tool != NULL)
-		return;
-	forget_id(&a->tools, v);
-	tool_version_free(v);
+	if (--v->calls == 0 && v->tool == NULL)
+		version_over(a, v);
 }
 
 /* ---- tools ---- */
@@ -349,10 +359,8 @@ version_unlink(struct authority *a, struct tool_version *v)
 		t->current = t->n > 0 ? t->versions[t->n - 1] : NULL;
 	v->tool = NULL;
 	tool_gone_if_empty(t);
-	if (v->calls == 0) {
-		forget_id(&a->tools, v);
-		tool_version_free(v);
-	}
+	if (v->calls == 0)
+		version_over(a, v);
 	daemon_metric_set(METRIC_TOOL_VERSIONS, a->tools.n);
 }
 

@@ -32,6 +32,7 @@ static void on_module(struct link *l, struct status st, uint16_t type, const voi
 static void on_compiled(void *ctx, struct compiled *c);
 static void tell_store(const struct artefact *a);
 static void came(struct artefact *a, enum error error);
+static bool free_if_gone(struct artefact *a);
 static void artefact_free(struct artefact *a);
 static void trim(struct executor *ex);
 
@@ -94,10 +95,39 @@ artefact_wait_cancel(struct artefact_wait *w)
 void
 artefact_put(struct artefact *a)
 {
+	struct executor *ex;
+
 	if (a == NULL)
 		return;
+	ex = a->ex;
 	a->users--;
-	trim(a->ex);
+	(void)free_if_gone(a);
+	trim(ex);
+}
+
+void
+artefacts_gone(struct executor *ex, uint64_t id)
+{
+	struct artefact *a, *next;
+
+	for (a = TAILQ_FIRST(&ex->tools->artefacts); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, entry);
+		if (a->id != id)
+			continue;
+		a->gone = true;
+		(void)free_if_gone(a);
+	}
+	trim(ex);
+}
+
+static bool
+free_if_gone(struct artefact *a)
+{
+	if (!a->gone || a->users > 0 || a->coming)
+		return false;
+	workers_unload(a->ex, a->tenant, a->digest);
+	artefact_free(a);
+	return true;
 }
 
 static struct artefact *
@@ -329,7 +359,7 @@ came(struct artefact *a, enum error error)
 		w->cb(w->ctx, his, his == ERROR_NONE ? a : NULL);
 	}
 	a->users--;
-	if (error != ERROR_NONE && a->users == 0 && !a->coming)
+	if (!free_if_gone(a) && error != ERROR_NONE && a->users == 0 && !a->coming)
 		artefact_free(a);
 	trim(ex);
 }

@@ -40,6 +40,7 @@ struct artefact {
 	char tenant[TENANT_MAX + 1];
 	uint8_t part;
 	bool coming; /* from the store, or from the compiler */
+	bool gone;   /* its version was removed: kept for as long as it is used */
 	uint8_t digest[DIGEST_LEN];
 	uint8_t granted[DIGEST_LEN]; /* what grants call it: before it was compiled anew */
 	char engine[TOOL_ENGINE_MAX + 1];
@@ -69,6 +70,8 @@ void artefact_get(
 void artefact_anew(struct artefact *a, struct artefact_wait *w);
 void artefact_wait_cancel(struct artefact_wait *w);
 void artefact_put(struct artefact *a);
+/* The version was removed: what is kept of it goes, in workers as well. */
+void artefacts_gone(struct executor *ex, uint64_t id);
 
 /* ---- compile.c: the compiler, a process a module ---- */
 struct compiled {
@@ -105,6 +108,8 @@ void worker_forget(struct tool_call *call);
 void worker_exited(struct executor *ex, const struct es_exited *m);
 void workers_spawner(struct executor *ex, bool there);
 void workers_step(struct executor *ex);
+/* None of the tenant's holds that module any more, or only as long as it runs it. */
+void workers_unload(struct executor *ex, const char *tenant, const uint8_t digest[DIGEST_LEN]);
 bool workers_of_turn(const struct executor *ex, uint64_t turn);
 const char *worker_engine(const struct worker *w);
 uint32_t worker_number(const struct worker *w);

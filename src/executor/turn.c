@@ -13,12 +13,14 @@
 
 static void on_grant(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_turn_end(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_gone(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_authority_closed(struct link *l, struct status why, void *ctx);
 static void end_turn(struct executor *ex, uint64_t turn, enum error error, bool all);
 
 static const struct link_rule rules[] = {
 	{ AE_GRANT, 0, on_grant },
 	{ AE_TURN_END, 0, on_turn_end },
+	{ AE_GONE, 0, on_gone },
 };
 static const struct link_ops authority_ops = { rules, sizeof(rules) / sizeof(rules[0]),
 	on_authority_closed };
@@ -83,6 +85,15 @@ on_turn_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 	grants_forget_turn(&ex->grants, m->turn);
 	end_turn(ex, m->turn, ERROR_CANCELLED, false);
 	turn_check(ex);
+}
+
+static void
+on_gone(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ae_gone *m = msg;
+
+	(void)l, (void)id;
+	artefacts_gone(ctx, m->id);
 }
 
 static void

@@ -28,6 +28,7 @@ static void on_result(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 static void on_timer(uv_timer_t *t);
 static void set_timer(struct worker *w, uint64_t ms);
+static void forget_module(struct worker *w, struct worker_module *module);
 static struct worker_module *find_module(struct worker *w, const uint8_t digest[DIGEST_LEN]);
 static void load(struct worker *w, const struct artefact *a);
 static void call_it(struct worker *w, struct worker_module *m);
@@ -211,7 +212,6 @@ static void
 make_room(struct worker *w)
 {
 	struct worker_module *oldest = &w->modules[0];
-	struct ew_module m;
 
 	if (w->nmodules < EW_MODULES_MAX)
 		return;
@@ -219,10 +219,27 @@ make_room(struct worker *w)
 		if (w->modules[i].used_ns < oldest->used_ns)
 			oldest = &w->modules[i];
 	}
-	m.module = oldest->number;
+	forget_module(w, oldest);
+}
+
+/* It reads that once its call is over. */
+static void
+forget_module(struct worker *w, struct worker_module *module)
+{
+	const struct ew_module m = { module->number };
+
 	if (!is_ok(link_send(w->link, 0, EW_UNLOAD, &m)))
 		diag(DIAG_WARN, "worker %u: its link is full", worker_number(w));
-	*oldest = w->modules[--w->nmodules];
+	*module = w->modules[--w->nmodules];
+}
+
+void
+worker_unload(struct worker *w, const uint8_t digest[DIGEST_LEN])
+{
+	struct worker_module *module = find_module(w, digest);
+
+	if (module != NULL && w->link != NULL && w->state <= WORKER_BUSY)
+		forget_module(w, module);
 }
 
 static void

@@ -46,6 +46,8 @@ void worker_init(struct executor *ex, uint32_t index);
 bool worker_start(struct worker *w, const char tenant[TENANT_MAX + 1]);
 /* IDLE only: it is the call's. */
 void worker_take(struct worker *w, struct tool_call *call);
+/* What runs of it runs on. */
+void worker_unload(struct worker *w, const uint8_t digest[DIGEST_LEN]);
 bool worker_knows(const struct worker *w, const uint8_t digest[DIGEST_LEN]);
 /* Nobody waits for what it does; it may end it by itself, but soon. */
 void worker_abandon(struct worker *w);

@@ -313,6 +313,15 @@ workers_spawner(struct executor *ex, bool there)
 	workers_step(ex);
 }
 
+void
+workers_unload(struct executor *ex, const char *tenant, const uint8_t digest[DIGEST_LEN])
+{
+	for (uint32_t i = 0; i < ES_WORKERS_MAX; i++) {
+		if (strcmp(ex->tools->workers[i].tenant, tenant) == 0)
+			worker_unload(&ex->tools->workers[i], digest);
+	}
+}
+
 bool
 workers_of_turn(const struct executor *ex, uint64_t turn)
 {

@@ -71,6 +71,8 @@ static struct world {
 	char whose[TENANT_MAX + USER_MAX + 2]; /* the content's: tenant/user */
 	struct grant grants[16];               /* of the executor, the newest ones */
 	uint32_t model_grants, run_grants, content_grants, broker_ends, executor_ends, store_ends;
+	uint32_t gones; /* versions that the executor was told are gone */
+	uint64_t gone;
 	bool mute; /* broker, executor and store do not answer TURN_END */
 	uint32_t revokes;
 	uint16_t revoke_error;
@@ -200,6 +202,14 @@ on_broker_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 	w.broker_ends++;
 	if (!w.mute)
 		assert_true(is_ok(link_send(l, id, AB_TURN_ENDED, msg)));
+}
+
+UNUSED static void
+on_gone(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	w.gones++;
+	w.gone = ((const struct ae_gone *)msg)->id;
 }
 
 UNUSED static void
@@ -560,7 +570,7 @@ static const struct link_ops broker_ops = OPS({ AB_GRANT, 0, on_model_grant },
     { AB_TURN_END, 0, on_broker_end }, { AB_SECRET_CHANGED, 0, on_secret_changed },
     { AB_FETCH, 0, on_fetch });
 static const struct link_ops executor_ops = OPS(
-    { AE_GRANT, 0, on_run_grant }, { AE_TURN_END, 0, on_executor_end });
+    { AE_GRANT, 0, on_run_grant }, { AE_TURN_END, 0, on_executor_end }, { AE_GONE, 0, on_gone });
 static const struct link_ops gateway_ops = OPS({ GA_REVOKE, 0, on_revoke });
 static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put },

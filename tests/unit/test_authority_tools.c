@@ -727,10 +727,16 @@ test_steps_refused(void **state)
 	assert_int_equal(step_tool(turn, "two", 4)->error, ERROR_AUDIT_UNAVAILABLE);
 	w.audit_mode = AUDIT_TAKES;
 	tools_removed(w.a, tools_by_id(&w.a->tools, 2), true);
+	tools_removed(w.a, tools_by_id(&w.a->tools, 1), true);
+	spin();
+	assert_int_equal(w.gones, 1);
+	assert_int_equal(w.gone, 2); /* a call holds the other */
 	assert_int_equal(step_tool(turn, "two", 4)->error, ERROR_TOOL_NOT_FOUND);
 	assert_int_equal(w.run_grants, 1);
 	r = settle(turn, ERROR_CANCELLED); /* the one that runs is ended */
 	assert_true(r->come);
+	assert_int_equal(w.gones, 2);
+	assert_int_equal(w.gone, 1);
 	assert_int_equal(w.executor_ends, 1);
 	assert_balanced();
 }
@@ -869,6 +875,8 @@ test_changes(void **state)
 	spin();
 	assert_int_equal(r->error, ERROR_REVOKED);
 	assert_string_equal(ask(0, ENDPOINT_TOOL_LIST, "", 0)->names, "one:2m ");
+	assert_int_equal(w.gones, 1);
+	assert_int_equal(w.gone, 1);
 	/* The store goes away meanwhile. */
 	w.tool_mode = TOOLS_HOLD;
 	m.tool_version = 0;

@@ -1020,6 +1020,54 @@ a_worker_full_of_modules(void **state)
 	assert_int_equal(world.starts, 1);
 }
 
+/* A version that was removed leaves nothing behind, here and in workers; a call of it runs on. */
+static void
+a_version_that_is_gone(void **state)
+{
+	const struct ae_gone gone = { 6000 };
+	struct grant g = tool_grant();
+	struct call c;
+
+	(void)state;
+	g.tenant = SPAN_LIT("gone");
+	g.tool.id = 6000;
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	call_done(&c);
+	g = tool_grant();
+	g.tenant = SPAN_LIT("gone");
+	g.tool.id = 6000;
+	g.tool.time_ms = 30000;
+	world.manner = LATE;
+	world.manners = 1;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(c.sandbox[0] != '\0');
+	must(link_send(world.authority, 0, AE_GONE, &gone));
+	world_wait(50);
+	assert_int_equal(world.unloads, 0);
+	for (size_t i = 0; i < ES_WORKERS_MAX; i++) {
+		if (world.workers[i].used && world.workers[i].silent_id != 0)
+			answer(&world.workers[i], world.workers[i].silent_id,
+			    (struct ew_result){ .status = RUN_EXIT });
+	}
+	until(call_over(&c));
+	assert_true(c.result);
+	call_done(&c);
+	until(world.unloads == 1);
+	assert_int_equal(world.gets, 1);
+	/* Twice, or of one that nobody knows: nothing. */
+	must(link_send(world.authority, 0, AE_GONE, &gone));
+	g = tool_grant();
+	g.tenant = SPAN_LIT("gone");
+	g.tool.id = 6000;
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	assert_int_equal(world.gets, 2);
+	call_done(&c);
+	must(link_send(world.authority, 0, AE_GONE, &gone));
+	until(world.unloads == 2);
+}
+
 /* Nothing grows: descriptors, nor memory. */
 static void
 many_calls(void **state)
@@ -1111,6 +1159,7 @@ main(void)
 		T(no_slot_is_free),
 		T(without_an_authority),
 		T(a_worker_full_of_modules),
+		T(a_version_that_is_gone),
 		T(many_calls),
 		T(more_parts_than_there_is_room_for),
 	};
