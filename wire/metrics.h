@@ -72,6 +72,7 @@ enum metric {
 	METRIC_AUDIT_SIZE,
 	METRIC_AUDIT_REFUSED,
 	METRIC_STORE_CHANGES,
+	METRIC_CONTENT_OPERATIONS,
 	METRIC_COUNT,
 };
 
@@ -194,6 +195,8 @@ static const struct {
 	[METRIC_AUDIT_SIZE] = { "audit_size", "gauge", "Records in the log.", OWNER(AUDIT) },
 	[METRIC_AUDIT_REFUSED] = { "audit_refused_total", "counter", "Appends refused.",
 	    OWNER(AUDIT) },
+	[METRIC_CONTENT_OPERATIONS] = { "content_operations_total", "counter",
+	    "Operations done on what is kept for users.", OWNER(STORE) },
 	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed.",
 	    OWNER(STORE) },
 };

@@ -21,12 +21,11 @@ static const uint16_t due[ENDPOINT_COUNT][CONTENT_KIND_COUNT] = {
 	    [CONTENT_RESPONSE] = OP(LOAD),
 	},
 	[ENDPOINT_CONVERSATIONS] = {
-	    [CONTENT_CONVERSATION] = OP(CREATE) | OP(READ) | OP(LIST) | OP(UPDATE) | OP(DELETE),
+	    [CONTENT_CONVERSATION] = OP(CREATE) | OP(READ) | OP(UPDATE) | OP(DELETE),
 	    [CONTENT_ITEM] = OP(CREATE) | OP(READ) | OP(LIST) | OP(DELETE),
 	},
 	[ENDPOINT_STORED_RESPONSES] = {
 	    [CONTENT_RESPONSE] = OP(READ) | OP(LIST) | OP(DELETE),
-	    [CONTENT_ITEM] = OP(LIST),
 	},
 	[ENDPOINT_FILES] = {
 	    [CONTENT_FILE] = OP(CREATE) | OP(READ) | OP(LIST) | OP(DELETE) | OP(BODY),
@@ -40,12 +39,11 @@ is_of_content(uint8_t endpoint)
 	       endpoint == ENDPOINT_FILES;
 }
 
-/* Lists are of several objects; the ids of new items are in the request. */
+/* A list of items, and new ones, name their conversation or response. */
 static bool
 names_object(const struct ga_admit *m)
 {
-	return m->content_op != CONTENT_LIST &&
-	       (m->content_kind != CONTENT_ITEM || m->content_op != CONTENT_CREATE);
+	return m->content_op != CONTENT_LIST || m->content_kind != CONTENT_FILE;
 }
 
 bool

@@ -86,6 +86,7 @@ db_open(const struct secret *root, const struct secret *old_kek, struct db **ret
 		return fail(E_NOMEM);
 	db->root = root;
 	db->key_plain = BUF_INIT(KEY_VALUE_MAX);
+	db->content.user_bytes_max = DB_CONTENT_BYTES;
 	st = open_all(db, old_kek);
 	if (!is_ok(st)) {
 		db_close(db);

@@ -11,7 +11,7 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 5
+#define DB_SCHEMA_VERSION 6
 #define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000 /* rows */
@@ -19,7 +19,8 @@
 #define DB_TOOL_NAMES_MAX 1024         /* of one user, those that were removed included */
 #define DB_TOOL_BYTES_MAX (256U << 20) /* of one user: all parts of all versions */
 #define DB_TOOL_VERSIONS_ALL_MAX 16384
-#define DB_USAGE_DAYS 400 /* kept; older ones go */
+#define DB_USAGE_DAYS 400             /* kept; older ones go */
+#define DB_CONTENT_BYTES (1ULL << 30) /* of one user, where nothing else is configured */
 
 struct db;
 

@@ -78,6 +78,39 @@ enum statement {
 	SQL_CHUNK_ADD,
 	SQL_CHUNK_GET,
 	SQL_CHUNKS_REMOVE,
+	SQL_CONTENT_USER,
+	SQL_ROW_LAST,
+	SQL_USE_GET,
+	SQL_USE_SET,
+	SQL_OBJECT_ADD,
+	SQL_OBJECT_FIND,
+	SQL_OBJECT_GET,
+	SQL_OBJECT_SET,
+	SQL_OBJECT_NEXT,
+	SQL_OBJECT_BEFORE,
+	SQL_OBJECT_HIDE,
+	SQL_OBJECT_REMOVE,
+	SQL_ITEM_ADD,
+	SQL_ITEM_FIND_OF_RESPONSE,
+	SQL_ITEM_FIND_OF_CONVERSATION,
+	SQL_ITEM_NEXT_OF_RESPONSE,
+	SQL_ITEM_NEXT_OF_CONVERSATION,
+	SQL_ITEM_BEFORE_OF_RESPONSE,
+	SQL_ITEM_BEFORE_OF_CONVERSATION,
+	SQL_ITEMS_COUNT_OF_RESPONSE,
+	SQL_ITEMS_COUNT_OF_CONVERSATION,
+	SQL_ITEM_HIDE,
+	SQL_ITEM_LEAVE,
+	SQL_ITEM_REMOVE,
+	SQL_ITEMS_SUM_OF_RESPONSE,
+	SQL_ITEMS_SUM_OF_CONVERSATION,
+	SQL_ITEMS_REMOVE_OF_RESPONSE,
+	SQL_ITEMS_REMOVE_OF_CONVERSATION,
+	SQL_ITEMS_LEAVE_RESPONSE,
+	SQL_ITEMS_LEAVE_CONVERSATION,
+	SQL_FILE_CHUNK_ADD,
+	SQL_FILE_CHUNK_GET,
+	SQL_FILE_CHUNKS_REMOVE,
 	SQL_COUNT
 };
 
@@ -108,6 +141,11 @@ struct users_state {
 	char tenant_name[TENANT_MAX + 1];
 };
 
+/* Of what is kept for users: content.h. */
+struct content_state {
+	uint64_t user_bytes_max; /* of one user */
+};
+
 struct keyring;
 
 struct db {
@@ -118,6 +156,7 @@ struct db {
 	struct users_state users;
 	struct buf key_plain; /* the API key that was read last */
 	struct tools_state tools;
+	struct content_state content;
 };
 
 /* What SQLite says, as a status. */

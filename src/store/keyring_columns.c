@@ -13,5 +13,8 @@ const struct keyring_column keyring_columns[] = {
 	KEYRING_COLUMN("users", "id", "tenant", "version", "key", "value"),
 	KEYRING_COLUMN("keys", "id", "user", "version", "key", "value"),
 	KEYRING_COLUMN("tools", "id", "user", "0", "key", "name"),
+	KEYRING_COLUMN("objects", "id", "user", "version", "key", "value"),
+	KEYRING_COLUMN("items", "id", "user", "0", "key", "value"),
+	KEYRING_COLUMN("chunks", "file", "n", "0", "key", "value"),
 };
 const size_t keyring_columns_n = sizeof(keyring_columns) / sizeof(keyring_columns[0]);

@@ -124,6 +124,37 @@ static const char tables_5[] =
     "CREATE INDEX tools_of_key ON tools (key);"
     "UPDATE schema_version SET version = 5;";
 
+/*
+ * Version 6: what is kept for users (content.h). Numbers of rows never come again: what is
+ * sealed is sealed for its row.
+ */
+static const char tables_6[] =
+    "CREATE TABLE objects (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " user INTEGER NOT NULL REFERENCES users (id), kind INTEGER NOT NULL, hash BLOB NOT NULL,"
+    " tag BLOB NOT NULL, created_s INTEGER NOT NULL, updated_s INTEGER NOT NULL,"
+    " expires_s INTEGER NOT NULL, size INTEGER NOT NULL, hidden INTEGER NOT NULL DEFAULT 0,"
+    " key INTEGER NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL,"
+    " UNIQUE (user, hash)) STRICT;"
+    "CREATE INDEX objects_of_kind ON objects (user, kind, id);"
+    "CREATE INDEX objects_of_key ON objects (key);"
+    "CREATE INDEX objects_of_age ON objects (kind, updated_s);"
+    "CREATE INDEX objects_expiring ON objects (expires_s) WHERE expires_s > 0;"
+    "CREATE INDEX objects_hidden ON objects (id) WHERE hidden = 1;"
+    "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " user INTEGER NOT NULL REFERENCES users (id), response INTEGER, conversation INTEGER,"
+    " hash BLOB NOT NULL, output INTEGER NOT NULL, hidden INTEGER NOT NULL DEFAULT 0,"
+    " size INTEGER NOT NULL, key INTEGER NOT NULL, value BLOB NOT NULL) STRICT;"
+    "CREATE INDEX items_of_response ON items (response) WHERE response IS NOT NULL;"
+    "CREATE INDEX items_of_conversation ON items (conversation) WHERE conversation IS NOT NULL;"
+    "CREATE INDEX items_of_key ON items (key);"
+    "CREATE INDEX items_hidden ON items (id) WHERE hidden = 1;"
+    "CREATE TABLE chunks (file INTEGER NOT NULL, n INTEGER NOT NULL, key INTEGER NOT NULL,"
+    " value BLOB NOT NULL, PRIMARY KEY (file, n)) STRICT;"
+    "CREATE INDEX chunks_of_key ON chunks (key);"
+    "CREATE TABLE content_use (user INTEGER PRIMARY KEY, objects INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL) STRICT;"
+    "UPDATE schema_version SET version = 6;";
+
 /* What migrate_to_5() has read. */
 static const char tables_5_end[] =
     "INSERT INTO sqlite_sequence SELECT 'tools', seq FROM sqlite_sequence"
@@ -178,7 +209,8 @@ run(sqlite3 *sql, const char *text)
 static struct status
 upgrade_tables(struct db *db, int64_t version, const struct secret *old_kek)
 {
-	static const char *const steps[] = { tables, tables_2, tables_3, tables_4, tables_5 };
+	static const char *const steps[] = { tables, tables_2, tables_3, tables_4, tables_5,
+		tables_6 };
 
 	if (version == 1)
 		TRY(migrate_rewrap(db->sql, old_kek, db->root));

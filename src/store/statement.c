@@ -9,6 +9,13 @@
  */
 #include "internal.h"
 
+#define OBJECT                                                                                   \
+	"SELECT id, key, version, kind, created_s, updated_s, expires_s, size, hash, tag, value" \
+	" FROM objects WHERE user = ?1"
+#define ITEM                                                                     \
+	"SELECT id, key, response, conversation, output, hash, value FROM items" \
+	" WHERE user = ?1"
+
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
@@ -141,6 +148,72 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_CHUNK_GET] = "SELECT value FROM tool_chunks"
 			  " WHERE version = ?1 AND part = ?2 AND n = ?3",
 	[SQL_CHUNKS_REMOVE] = "DELETE FROM tool_chunks WHERE version = ?1 AND part = ?2",
+	/* ---- what is kept for users ---- */
+	[SQL_CONTENT_USER] = "SELECT state, hold FROM users WHERE id = ?1",
+	[SQL_ROW_LAST] = "SELECT seq FROM sqlite_sequence WHERE name = ?1",
+	[SQL_USE_GET] = "SELECT objects, bytes FROM content_use WHERE user = ?1",
+	[SQL_USE_SET] = "INSERT INTO content_use (user, objects, bytes) VALUES (?1, ?2, ?3)"
+			" ON CONFLICT (user) DO UPDATE SET objects = ?2, bytes = ?3",
+	[SQL_OBJECT_ADD] =
+	    "INSERT INTO objects (id, user, kind, hash, tag, created_s, updated_s, expires_s, size,"
+	    " key, version, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[SQL_OBJECT_FIND] = OBJECT " AND hash = ?2 AND hidden = 0"
+				   " AND (expires_s = 0 OR expires_s > ?3)",
+	[SQL_OBJECT_GET] = OBJECT " AND id = ?2 AND hidden = 0",
+	[SQL_OBJECT_SET] = "UPDATE objects SET updated_s = ?3, size = ?4, key = ?5, version = ?6,"
+			   " value = ?7 WHERE id = ?1 AND user = ?2",
+	[SQL_OBJECT_NEXT] = OBJECT
+	" AND kind = ?2 AND id > ?3"
+	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND (?5 IS NULL OR tag = ?5)"
+	" ORDER BY id LIMIT 1",
+	[SQL_OBJECT_BEFORE] = OBJECT
+	" AND kind = ?2 AND id < ?3"
+	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND (?5 IS NULL OR tag = ?5)"
+	" ORDER BY id DESC LIMIT 1",
+	[SQL_OBJECT_HIDE] = "UPDATE objects SET hidden = 1 WHERE id = ?1 AND user = ?2",
+	[SQL_OBJECT_REMOVE] = "DELETE FROM objects WHERE id = ?1 AND user = ?2",
+	[SQL_ITEM_ADD] =
+	    "INSERT INTO items (id, user, response, conversation, hash, output, size, key, value)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[SQL_ITEM_FIND_OF_RESPONSE] = ITEM " AND response = ?2 AND hash = ?3 LIMIT 1",
+	[SQL_ITEM_FIND_OF_CONVERSATION] = ITEM
+	" AND conversation = ?2 AND hash = ?3 AND hidden = 0 LIMIT 1",
+	[SQL_ITEM_NEXT_OF_RESPONSE] = ITEM
+	" AND response = ?2 AND id > ?3 AND (?4 IS NULL OR output = ?4)"
+	" ORDER BY id LIMIT 1",
+	[SQL_ITEM_NEXT_OF_CONVERSATION] = ITEM
+	" AND conversation = ?2 AND id > ?3 AND hidden = 0"
+	" AND (?4 IS NULL OR output = ?4) ORDER BY id LIMIT 1",
+	[SQL_ITEM_BEFORE_OF_RESPONSE] = ITEM
+	" AND response = ?2 AND id < ?3 AND (?4 IS NULL OR output = ?4)"
+	" ORDER BY id DESC LIMIT 1",
+	[SQL_ITEM_BEFORE_OF_CONVERSATION] = ITEM
+	" AND conversation = ?2 AND id < ?3 AND hidden = 0"
+	" AND (?4 IS NULL OR output = ?4) ORDER BY id DESC LIMIT 1",
+	[SQL_ITEMS_COUNT_OF_RESPONSE] =
+	    "SELECT count(*) FROM items WHERE user = ?1 AND response = ?2",
+	[SQL_ITEMS_COUNT_OF_CONVERSATION] =
+	    "SELECT count(*) FROM items WHERE user = ?1 AND conversation = ?2 AND hidden = 0",
+	[SQL_ITEM_HIDE] = "UPDATE items SET hidden = 1 WHERE id = ?1 AND user = ?2",
+	[SQL_ITEM_LEAVE] = "UPDATE items SET conversation = NULL WHERE id = ?1 AND user = ?2",
+	[SQL_ITEM_REMOVE] = "DELETE FROM items WHERE id = ?1 AND user = ?2"
+			    " AND response IS NULL AND conversation IS NULL",
+	[SQL_ITEMS_SUM_OF_RESPONSE] = "SELECT coalesce(sum(size), 0) FROM items"
+				      " WHERE user = ?1 AND response = ?2 AND conversation IS NULL",
+	[SQL_ITEMS_SUM_OF_CONVERSATION] =
+	    "SELECT coalesce(sum(size), 0) FROM items"
+	    " WHERE user = ?1 AND conversation = ?2 AND response IS NULL",
+	[SQL_ITEMS_REMOVE_OF_RESPONSE] =
+	    "DELETE FROM items WHERE user = ?1 AND response = ?2 AND conversation IS NULL",
+	[SQL_ITEMS_REMOVE_OF_CONVERSATION] =
+	    "DELETE FROM items WHERE user = ?1 AND conversation = ?2 AND response IS NULL",
+	[SQL_ITEMS_LEAVE_RESPONSE] =
+	    "UPDATE items SET response = NULL WHERE user = ?1 AND response = ?2",
+	[SQL_ITEMS_LEAVE_CONVERSATION] =
+	    "UPDATE items SET conversation = NULL WHERE user = ?1 AND conversation = ?2",
+	[SQL_FILE_CHUNK_ADD] = "INSERT INTO chunks (file, n, key, value) VALUES (?1, ?2, ?3, ?4)",
+	[SQL_FILE_CHUNK_GET] = "SELECT key, value FROM chunks WHERE file = ?1 AND n = ?2",
+	[SQL_FILE_CHUNKS_REMOVE] = "DELETE FROM chunks WHERE file = ?1",
 };
 
 static const struct {

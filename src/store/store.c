@@ -24,7 +24,7 @@
 #include <crypto/file_secret.h>
 #include <crypto/hash.h>
 
-#include "db.h"
+#include "content_stream.h"
 #include "first_key.h"
 #include "requests.h"
 
@@ -85,6 +85,8 @@ static const struct link_rule rules[] = {
 	{ AS_TOOL_REBUILT, 0, requests_on_tool_rebuilt },
 	{ AS_TOOL_MARK, 0, requests_on_tool_mark },
 	{ AS_TOOL_REMOVE, 0, requests_on_tool_remove },
+	{ AS_GRANT, 0, content_on_grant },
+	{ AS_TURN_END, 0, content_on_turn_end },
 };
 static const struct link_ops link_ops = {
 	.rules = rules,
@@ -154,6 +156,7 @@ store_start(struct daemon *d)
 		    "the tools in the database were changed by others: none is used or taken");
 	requests_init(self.db);
 	tool_requests_init(self.db);
+	content_streams_init(d, self.db);
 	return OK;
 }
 
@@ -174,8 +177,8 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 	struct status st;
 
 	(void)index;
-	if (edge == EDGE_GATEWAY_STORE) { /* nothing is kept for users yet */
-		(void)close(fd);
+	if (edge == EDGE_GATEWAY_STORE) {
+		content_gateway_connect(peer_id, fd);
 		return;
 	}
 	assert(edge == EDGE_AUTHORITY_STORE);
@@ -195,6 +198,7 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 	p->tick.data = p;
 	TAILQ_INSERT_TAIL(&self.peers, p, next);
 	self.npeers++;
+	content_authority_connect(p->link);
 }
 
 static void
@@ -214,6 +218,7 @@ on_closed(struct link *l, struct status why, void *ctx)
 	}
 	TAILQ_REMOVE(&self.peers, p, next);
 	self.npeers--;
+	content_authority_closed(l);
 	link_free(l);
 	uv_close((uv_handle_t *)&p->tick, on_tick_closed);
 }
