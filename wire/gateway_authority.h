@@ -68,6 +68,7 @@ struct ga_admit {
 	uint32_t model_off;         /* and where its JSON text is in what goes to the broker */
 	struct span language;       /* execute */
 	uint8_t tools;              /* enum ga_tools that the request names */
+	uint8_t attached;           /* those of them that its policy was said to attach */
 	uint32_t tokens_in;         /* an estimate */
 	uint32_t size_bytes;        /* prompt or code */
 	uint32_t body_len;          /* what goes to broker or executor */
@@ -100,6 +101,7 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_U32(struct ga_admit, model_off, BODY_MAX),
 	WIRE_BYTES(struct ga_admit, language, 0, LANGUAGE_MAX),
 	WIRE_U8(struct ga_admit, tools, 255),
+	WIRE_U8(struct ga_admit, attached, 255),
 	WIRE_U32(struct ga_admit, tokens_in, UINT32_MAX),
 	WIRE_U32(struct ga_admit, size_bytes, BODY_MAX),
 	WIRE_U32(struct ga_admit, body_len, RUN_BLOB_MAX),
@@ -145,8 +147,9 @@ static const struct wire_table ga_tool_table = WIRE_TABLE(struct ga_tool, ga_too
 
 struct ga_admitted {
 	uint16_t error; /* ERROR_NONE: go */
-	uint8_t attach; /* enum ga_tools that the policy attaches and the request lacks: nothing
-			   was admitted or recorded; send ADMIT again with them in the body */
+	uint8_t attach; /* enum ga_tools that the policy attaches and the client does not name:
+			   when they are not those of the request's `attached`, nothing was
+			   admitted or recorded; send ADMIT again with them in the body */
 	uint64_t turn;  /* 0 when the request ended here (models list, any error) */
 	uint8_t grant[GRANT_LEN]; /* for broker (chat), executor (execute) or store (content) */
 	uint32_t limit;           /* x-ratelimit-limit-requests */

@@ -432,7 +432,8 @@ admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 	struct authority *a = gw->a;
 	const struct policy *p = key->policy->now;
 	const struct permit may = key_permit(key);
-	uint8_t attach = permit_tools(&may, p->attach & (uint8_t)~m->tools);
+	uint8_t named = m->tools & (uint8_t)~m->attached; /* by the client itself */
+	uint8_t attach = permit_tools(&may, p->attach & (uint8_t)~named);
 	struct tool_version *v = NULL;
 	struct status st = OK;
 	bool again = false;
@@ -444,7 +445,7 @@ admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 		a->policies.user_limits, now_ms(a)))
 		return false;
 	if (endpoint_rows[m->endpoint].takes_tools) {
-		again = attach != 0 || m->catalog != tools_catalog(a, key);
+		again = attach != m->attached || m->catalog != tools_catalog(a, key);
 		if (again)
 			st = tools_send_offer(a, gw->link, id, key, attach);
 	} else if (m->endpoint == ENDPOINT_TOOL_CALL && m->catalog != tools_catalog(a, key)) {

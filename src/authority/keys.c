@@ -148,6 +148,7 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 	}
 	scope_free(key->scope);
 	key->scope = scope;
+	key->changes++;
 	key->user = u;
 	key->policy = policy;
 	memcpy(key->hash, m->hash, sizeof(key->hash));

@@ -45,6 +45,7 @@ struct key {
 	struct user *user;
 	struct policy_ref *policy;
 	struct scope *scope; /* NULL: all that its policy allows */
+	uint32_t changes;    /* of these two, how often */
 	struct key *parent;  /* of a session: the key that it narrows; else NULL */
 	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
 	uint64_t last_used_s;                     /* 0: never */

@@ -550,6 +550,14 @@ tools_limits(const struct authority *a, struct span name, uint8_t parts, struct 
 		.output_kb = rule->output_kb };
 }
 
+/* Another number for each other pair, as good as surely. */
+static uint64_t
+mixed(uint64_t a, uint64_t b)
+{
+	a = (a ^ b) * 0x9e3779b97f4a7c15;
+	return a ^ a >> 29;
+}
+
 uint64_t
 tools_catalog(struct authority *a, const struct key *key)
 {
@@ -568,7 +576,10 @@ tools_catalog(struct authority *a, const struct key *key)
 	      (permit_has(&may, LIST_TOOLS, span_str(t->name)) && tools_is_shared_with(a, key, t));
 	if (!any)
 		return 0;
-	state = tenant->generation ^ (uint64_t)a->d->generation << 40;
+	state = mixed(tenant->generation, a->d->generation);
+	state = mixed(state, key->changes);
+	if (key->parent != NULL)
+		state = mixed(state, key->parent->changes);
 	return state != 0 ? state : 1;
 }
 

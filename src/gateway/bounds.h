@@ -34,10 +34,12 @@
 #define READMITTED_MAX 4               /* times that tools may change while a request is admitted */
 #define TOOL_DEFS_MAX 64               /* tools whose compiled schemas are kept */
 #define TOOL_DEFS_BYTES_MAX (16UL << 20) /* and what they may take together */
-#define TOOL_CHECK_STEPS_MAX 4000000     /* of one check against a user's schema */
-#define TOOLS_AT_ONCE_MAX 8              /* calls of users' tools that one answer has run at once */
-#define TOOL_BUILD_MS_MAX 60000          /* compiling an upload, beside RUN_GRACE_MS */
-#define CREDENTIAL_KEPT_MAX 256          /* room that an idle connection keeps for one */
-#define REQUESTS_SPARE_MAX 64            /* request objects kept for the next connection */
+#define TOOL_SETS_MAX 256               /* answers of the authority about keys' tools, remembered */
+#define TOOL_SETS_BYTES_MAX (8UL << 20) /* and what they may take together */
+#define TOOL_CHECK_STEPS_MAX 4000000    /* of one check against a user's schema */
+#define TOOLS_AT_ONCE_MAX 8             /* calls of users' tools that one answer has run at once */
+#define TOOL_BUILD_MS_MAX 60000         /* compiling an upload, beside RUN_GRACE_MS */
+#define CREDENTIAL_KEPT_MAX 256         /* room that an idle connection keeps for one */
+#define REQUESTS_SPARE_MAX 64           /* request objects kept for the next connection */
 
 #endif

@@ -17,6 +17,7 @@
 #include "source.h"
 #include "timeout.h"
 #include "tool_def.h"
+#include "tool_set.h"
 
 #define ROUTES_MAX 32
 #define MODELS_MAX 1024
@@ -69,6 +70,7 @@ struct gateway {
 	size_t nmodels;
 	uint64_t turn_output_max; /* bytes */
 	struct tool_defs tool_defs;
+	struct tool_sets tool_sets;
 
 	/* loop hooks */
 	uv_prepare_t prepare;

@@ -62,6 +62,7 @@ admit(struct turn *t)
 	t->admit.model = t->prompt->model;
 	t->admit.model_off = t->model_off;
 	t->admit.tools = t->answer.calls.interpreter ? TOOL_CODE_INTERPRETER : 0;
+	t->admit.attached = t->attach ? TOOL_CODE_INTERPRETER : 0;
 	t->admit.catalog = t->offers.catalog;
 	t->admit.tokens_in = answer_estimate(t->body_len);
 	t->admit.size_bytes = t->body_len;
@@ -110,44 +111,63 @@ read_prompt(struct turn *t)
 	return check_model(r, p);
 }
 
+/*
+ * Our tool, where the policy attaches it, and users' tools into the body that is made next.
+ * State: the client's body lies parsed in g->doc. E_SYNTAX: it clashes; E_FULL, E_NOMEM.
+ */
+static struct status
+add_tools(struct turn *t)
+{
+	t->attach = t->tool_set != NULL && t->tool_set->attach != 0;
+	if (t->attach && (t->prompt->interpreter || !t->prompt->attachable))
+		return fail(E_SYNTAX);
+	t->answer.calls.interpreter = t->attach || t->prompt->interpreter;
+	return tool_offer_all(t);
+}
+
+/* What is known since an earlier request; where it does not fit, the authority is asked first. */
+static void
+guess_tools(struct turn *t)
+{
+	if (!endpoint_rows[t->r->route->endpoint].takes_tools ||
+	    !turn_guess_tools(t, SPAN_EMPTY, t->prompt->interpreter) || is_ok(add_tools(t)))
+		return;
+	turn_drop_tools(t);
+	(void)is_ok(add_tools(t)); /* none */
+}
+
 void
 loop_run(struct request *r)
 {
-	enum error error = read_prompt(&r->turn);
+	struct turn *t = &r->turn;
+	enum error error = read_prompt(t);
 
-	if (error == ERROR_NONE)
-		admit(&r->turn);
-	else
-		turn_refuse(&r->turn, error);
-}
-
-static enum error
-attach(struct turn *t)
-{
-	if (t->answer.calls.interpreter || !t->prompt->attachable) {
-		t->r->detail = "clashes with the tool that the policy of this key adds";
-		return t->attach ? ERROR_INTERNAL : ERROR_INVALID_FIELD;
+	if (error != ERROR_NONE) {
+		turn_refuse(t, error);
+		return;
 	}
-	t->attach = true;
-	t->answer.ours = t->answer.calls.interpreter = true;
-	return ERROR_NONE;
+	guess_tools(t);
+	admit(t);
 }
 
 /* The policy wants our tool in it, or users' tools: the same request again, with them. */
 void
 loop_admit_again(struct turn *t)
 {
-	enum error error = t->admitted.attach != 0 ? attach(t) : ERROR_NONE;
-	struct status st = OK;
+	/* The client's body once more: the worker's document has served others since. */
+	struct status st = json_parse(&t->r->g->doc, t->prompt->body);
 
-	if (error == ERROR_NONE && t->offers.catalog != t->admit.catalog)
-		st = tool_offer_all(t);
-	if (!is_ok(st))
-		error = st.code == E_FULL ? ERROR_BODY_TOO_LARGE : ERROR_OVERLOADED;
-	if (error != ERROR_NONE)
-		turn_refuse(t, error);
-	else
+	if (is_ok(st))
+		st = add_tools(t);
+	if (is_ok(st)) {
 		admit(t);
+		return;
+	}
+	if (st.code == E_SYNTAX)
+		t->r->detail = "clashes with the tool that the policy of this key adds";
+	turn_refuse(t, st.code == E_SYNTAX ? ERROR_INVALID_FIELD
+		       : st.code == E_FULL ? ERROR_BODY_TOO_LARGE
+					   : ERROR_OVERLOADED);
 }
 
 /* ---- one model call ---- */

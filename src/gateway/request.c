@@ -97,6 +97,7 @@ drop_bodies(struct request *r)
 	clear_buf(&r->turn.run.request);
 	clear_buf(&r->turn.run.files);
 	sides_free(&r->turn);
+	turn_drop_tools(&r->turn);
 	budget_release(&r->g->bodies, &r->charge);
 	r->room = 0;
 }

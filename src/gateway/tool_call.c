@@ -5,10 +5,10 @@
  * Runs in: gateway. Trusts: the authority for which version the key may call; nothing of
  * arguments and output.
  * Owns: nothing; the call lies in the turn's run.
- * Invariants: the first ADMIT asks for the schema and admits nothing; the arguments conform
- * to it before the second one, which names the catalog that it was of; what was hashed for the
- * authority is what is sent; the result leaves after GA_SETTLED only.
- * See: turn_table.c, KIND_CALL; tool_result.c.
+ * Invariants: an ADMIT names the catalog of the schema that the arguments conform to; without
+ * one it asks for it and admits nothing; arguments are refused by a schema of this request only;
+ * what was hashed for the authority is what is sent; the result leaves after GA_SETTLED only. See:
+ * turn_table.c, KIND_CALL; tool_result.c.
  */
 #include <stdio.h>
 
@@ -18,6 +18,7 @@
 #include "routes.h"
 #include "tool_result.h"
 
+static void guess(struct turn *t);
 static void on_failed(struct run *run, enum error error, uint32_t retry_after_ms, void *ctx);
 
 static const struct run_ops run_ops = { tool_run_started, tool_run_output, tool_run_done, on_failed,
@@ -41,6 +42,7 @@ tool_call_run(struct request *r)
 	t->admit.endpoint = ENDPOINT_TOOL_CALL;
 	t->admit.tool_name = r->route_param;
 	t->admit.tool_version = (uint32_t)v;
+	guess(t);
 	turn_admit(t, KIND_CALL);
 }
 
@@ -73,24 +75,46 @@ check(struct turn *t)
 	return blame(r, &fault);
 }
 
-void
-tool_call_again(struct turn *t)
+/* What is to be admitted. */
+static enum error
+prepare(struct turn *t)
 {
 	const struct tool_request req = { .arguments = t->arguments };
 	enum error error = check(t);
 
 	if (error == ERROR_NONE && !is_ok(run_prepare_tool(&t->run, &req, t->digest)))
 		error = ERROR_OVERLOADED;
-	if (error != ERROR_NONE) {
-		turn_refuse(t, error);
-		return;
-	}
+	if (error != ERROR_NONE)
+		return error;
 	t->run_ms = tool_run_ms(t->r->g, &t->offers.items[0]);
 	t->admit.catalog = t->offers.catalog;
 	t->admit.size_bytes = (uint32_t)t->arguments.len;
 	t->admit.body_len = (uint32_t)t->run.request.len;
 	memcpy(t->admit.digest, t->digest, DIGEST_LEN);
-	turn_admit(t, KIND_CALL);
+	return ERROR_NONE;
+}
+
+/* By the schema of an earlier request, if there is one that the arguments conform to. */
+static void
+guess(struct turn *t)
+{
+	if (!turn_guess_tools(t, t->admit.tool_name, t->admit.tool_version) ||
+	    prepare(t) == ERROR_NONE)
+		return;
+	turn_drop_tools(t);
+	t->r->param[0] = '\0';
+	t->r->detail = NULL;
+}
+
+void
+tool_call_again(struct turn *t)
+{
+	enum error error = prepare(t);
+
+	if (error == ERROR_NONE)
+		turn_admit(t, KIND_CALL);
+	else
+		turn_refuse(t, error);
 }
 
 void

@@ -74,8 +74,6 @@ put_all(struct turn *t)
 	struct gateway *g = t->r->g;
 	size_t n = 0;
 
-	/* The client's body once more: the worker's document has served others since. */
-	TRY(json_parse(&g->doc, t->prompt->body));
 	t->offered.items = arena_array(&t->r->arena, all->count, sizeof(*all->items));
 	if (t->offered.items == NULL)
 		return fail(E_NOMEM);

@@ -8,6 +8,7 @@
 
 /*
  * Choose among t->offers: t->offered, t->tools and t->answer know them afterwards.
+ * State: the client's body lies parsed in the worker's document.
  * E_FULL (their texts are too long), E_NOMEM.
  */
 MUST_USE struct status tool_offer_all(struct turn *t);

@@ -53,14 +53,12 @@ turn_reset(struct turn *t)
 	buf_clear(&t->more);
 	buf_clear(&t->tools);
 	buf_clear(&t->upstream);
-	t->offered = (struct tool_offers){ NULL, 0, 0 };
-	t->step_tool = NULL;
 	t->misfit = NULL;
 	t->body.max = BODY_MAX;
 	t->more.max = BODY_MAX;
 	t->upstream.max = UPSTREAM_ERROR_MAX;
 	t->admit = (struct ga_admit){ 0 };
-	t->offers = (struct tool_offers){ NULL, 0, 0 };
+	turn_drop_tools(t);
 	t->readmitted = 0;
 	t->arguments = SPAN_EMPTY;
 	t->sandbox = 0;
@@ -77,6 +75,7 @@ turn_free(struct turn *t)
 	answer_done(&t->answer);
 	run_free(&t->run);
 	sides_free(t);
+	turn_drop_tools(t);
 }
 
 void
@@ -246,6 +245,57 @@ keep_admitted(struct turn *t, const struct ga_admitted *m)
 	r->retry_after_ms = m->retry_after_ms;
 }
 
+/* ---- what is known of the key's tools ---- */
+
+static struct tool_set_key
+tools_key(const struct turn *t, struct span name, uint32_t version)
+{
+	return (struct tool_set_key){ buf_span(&t->r->credential), name, version };
+}
+
+static void
+use_tools(struct turn *t, struct tool_set *s)
+{
+	turn_drop_tools(t);
+	t->tool_set = s;
+	t->offers = s->offers;
+}
+
+void
+turn_drop_tools(struct turn *t)
+{
+	tool_set_release(t->tool_set);
+	t->tool_set = NULL;
+	t->offers = t->offered = (struct tool_offers){ NULL, 0, 0 };
+	t->step_tool = NULL;
+}
+
+bool
+turn_guess_tools(struct turn *t, struct span name, uint32_t version)
+{
+	const struct tool_set_key k = tools_key(t, name, version);
+	struct tool_set *s = tool_sets_find(&t->r->g->tool_sets, &k);
+
+	if (s != NULL)
+		use_tools(t, s);
+	return s != NULL;
+}
+
+/* As the authority tells it now; kept for the key's next request. */
+static struct status
+take_tools(struct turn *t, const struct ga_admitted *m)
+{
+	uint32_t named = t->admit.tools & ~(uint32_t)t->admit.attached;
+	const struct tool_set_key k = tools_key(
+	    t, t->admit.tool_name, t->kind == KIND_CALL ? t->admit.tool_version : named);
+	struct tool_set *s;
+
+	TRY(tool_set_new(m, &s));
+	use_tools(t, s);
+	tool_sets_keep(&t->r->g->tool_sets, &k, s);
+	return OK;
+}
+
 /* Nothing was admitted: the policy adds a tool, users' tools changed, or the client is gone. */
 static void
 admit_again(struct turn *t, const struct ga_admitted *m)
@@ -256,10 +306,9 @@ admit_again(struct turn *t, const struct ga_admitted *m)
 		error = ERROR_INTERNAL;
 	if (error == ERROR_NONE && t->readmitted++ == READMITTED_MAX)
 		error = ERROR_UNAVAILABLE; /* they change without end */
-	if (error == ERROR_NONE && m->attach == 0 && m->catalog == t->offers.catalog)
+	if (error == ERROR_NONE && m->attach == t->admit.attached && m->catalog == t->admit.catalog)
 		error = ERROR_INTERNAL;
-	if (error == ERROR_NONE && m->catalog != t->offers.catalog &&
-	    !is_ok(tool_offers_take(&t->offers, m, &t->r->arena)))
+	if (error == ERROR_NONE && !is_ok(take_tools(t, m)))
 		error = ERROR_OVERLOADED;
 	if (error != ERROR_NONE)
 		end_with(t, error);

@@ -13,7 +13,7 @@
 #include "call.h"
 #include "run.h"
 #include "timeout.h"
-#include "tool_def.h"
+#include "tool_set.h"
 
 enum turn_state {
 	TURN_IDLE,
@@ -87,10 +87,11 @@ struct turn {
 	size_t answer_len; /* of this model call, bytes */
 
 	/* that, and a call of a tool */
-	struct tool_offers offers;
-	uint32_t readmitted;   /* how often */
-	struct span arguments; /* of a call, in the request's body */
-	uint8_t sandbox;       /* of a tool that is uploaded: enum tool_sandbox, 0: not told */
+	struct tool_set *tool_set; /* NULL: nothing is known of the key's tools */
+	struct tool_offers offers; /* of that */
+	uint32_t readmitted;       /* how often */
+	struct span arguments;     /* of a call, in the request's body */
+	uint8_t sandbox;           /* of a tool that is uploaded: enum tool_sandbox, 0: not told */
 
 	/* that and execute */
 	bool stream; /* the client wants events */
@@ -111,6 +112,13 @@ void turn_admit(struct turn *t, enum turn_kind kind);
 /* Tell the authority of a request that is bad in itself, then answer with its error. */
 void turn_refuse(struct turn *t, enum error error);
 void turn_event(struct turn *t, enum turn_event event);
+/*
+ * Take what is known of its key's tools since an earlier request. A call: by name and version; else
+ * with the bits of enum ga_tools that the client names. False: nothing is known.
+ */
+bool turn_guess_tools(struct turn *t, struct span name, uint32_t version);
+/* Of tools it knows nothing any more. */
+void turn_drop_tools(struct turn *t);
 void turn_fail(struct turn *t, enum error error);
 void turn_writable(struct turn *t);
 /* The authority ended it. */

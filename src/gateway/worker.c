@@ -102,6 +102,7 @@ worker_prepare(struct daemon *d)
 	TAILQ_INIT(&g->dirty);
 	TAILQ_INIT(&g->active);
 	TAILQ_INIT(&g->spare);
+	tool_sets_init(&g->tool_sets);
 	TRY(json_init(&g->doc, &JSON_STRICT));
 	TRY(json_init(&g->answer_doc, &answer_json_opts));
 	return compile_schemas(g);

@@ -108,8 +108,8 @@ admit_tools(struct ga_admitted *m)
 {
 	uint8_t e = peers.admit.endpoint;
 	bool told = e >= ENDPOINT_TOOL_LIST && e <= ENDPOINT_TOOL_CURRENT;
-	bool asks = (e == ENDPOINT_TOOL_CALL || endpoint_rows[e].takes_tools) &&
-		    peers.admit.catalog != peers.catalog && m->error == 0;
+	bool asks = (e == ENDPOINT_TOOL_CALL || endpoint_rows[e].takes_tools) && m->error == 0 &&
+		    (peers.admit.catalog != peers.catalog || m->attach != peers.admit.attached);
 
 	if (told || asks)
 		m->turn = 0;
@@ -137,10 +137,10 @@ admit_now(struct link *l, uint64_t id)
 		m.error = peers.admit.refused;
 	if (m.error != 0 || peers.admit.endpoint == ENDPOINT_MODELS)
 		m.turn = 0;
-	if (peers.attach != 0 && peers.admit.tools == 0) {
-		m.attach = peers.attach;
-		m.turn = 0;
-		peers.attached++;
+	if (endpoint_rows[peers.admit.endpoint].takes_tools && m.error == 0) {
+		m.attach = peers.attach & (uint8_t) ~(peers.admit.tools & ~peers.admit.attached);
+		peers.attached += m.attach != peers.admit.attached;
+		m.turn = m.attach != peers.admit.attached ? 0 : m.turn;
 	}
 	admit_tools(&m);
 	reply(l, id, GA_ADMITTED, &m);
@@ -599,6 +599,7 @@ fresh(void **state)
 	peers.authority = l[0];
 	peers.broker = l[1];
 	peers.executor = l[2];
+	tool_sets_free(&g.tool_sets);
 	return 0;
 }
 

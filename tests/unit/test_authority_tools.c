@@ -606,6 +606,9 @@ test_catalog(void **state)
 	assert_int_equal(chat(0, before)->admitted.turn, 0);
 	w.d.generation++;
 	assert_true(tools_catalog(w.a, w.key[0]) != r->admitted.catalog);
+	before = tools_catalog(w.a, w.key[0]);
+	w.key[0]->changes++; /* what the key may see */
+	assert_true(tools_catalog(w.a, w.key[0]) != before);
 	/* Code: its time is lowered. */
 	r = admit(ENDPOINT_EXECUTE);
 	assert_int_equal(w.run_grant.kind, GRANT_RUN);

@@ -228,11 +228,32 @@ test_attached_tools(void **state)
 	assert_int_equal(r->admitted.attach, TOOL_CODE_INTERPRETER);
 	assert_int_equal(r->admitted.turn, 0);
 	assert_int_equal(w.nrecs, 0);
-	m.tools = TOOL_CODE_INTERPRETER;
+	m.tools = m.attached = TOOL_CODE_INTERPRETER;
 	r = call(w.gw, GA_ADMIT, &m);
 	assert_int_equal(r->admitted.attach, 0);
 	model_done();
 	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
+	m.attached = 0; /* the client names it itself */
+	r = call(w.gw, GA_ADMIT, &m);
+	assert_int_equal(r->admitted.attach, 0);
+	model_done();
+	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
+}
+
+/* The policy does not attach what a gateway remembers of it. */
+static void
+test_tools_not_attached_any_more(void **state)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	struct reply *r;
+
+	(void)state;
+	m.tools = m.attached = TOOL_CODE_INTERPRETER;
+	r = call(w.gw, GA_ADMIT, &m);
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(r->admitted.turn, 0);
+	assert_int_equal(r->admitted.attach, 0);
+	assert_int_equal(w.nrecs, 0);
 }
 
 static void
@@ -414,6 +435,7 @@ main(void)
 		T(test_attempts),
 		T(test_answers_without_a_turn),
 		T(test_attached_tools),
+		T(test_tools_not_attached_any_more),
 		T(test_limits_across_gateways),
 		T(test_steps_are_bounded),
 		T(test_lies),
