@@ -276,6 +276,12 @@ oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx)
 	return i == NULL ? fail(E_CLOSED) : issuer_wait(i, ready, ctx);
 }
 
+bool
+oidc_is_awaited(const struct authority *a)
+{
+	return a->oidc->asked != NULL;
+}
+
 void
 oidc_forget(struct authority *a, const void *ctx)
 {

@@ -57,6 +57,8 @@ enum oidc_answer oidc_check(struct authority *a, struct span token, uint64_t now
  * when it is worth asking again: the answer will then not be LATER. E_FULL, E_NOMEM: answer 503.
  */
 MUST_USE struct status oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx);
+/* Did the last oidc_check() say LATER, and nobody has waited for it yet? */
+bool oidc_is_awaited(const struct authority *a);
 /* Who waited with that `ctx` is gone. */
 void oidc_forget(struct authority *a, const void *ctx);
 /* "issuers": […]: which there are, and whether their keys are held. */

@@ -22,6 +22,7 @@ static const char oidc_yaml[] =
 #include <wire/role.h>
 
 #include "jwt_world.h"
+#include "later.h"
 
 #define NOW 1800000000ULL
 #define A "\"iss\":\"https://a.example\",\"aud\":\"sallyport\",\"exp\":1800000300"
@@ -169,6 +170,55 @@ a_token_that_comes_first_waits_for_keys(void **state)
 	assert_int_equal(woken, 2);
 	assert_int_equal(i->nwaiters, 0);
 	assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_OK);
+}
+
+static struct {
+	unsigned n;
+	struct gateway *gw;
+	uint64_t id;
+	char credential[64];
+	uint8_t request;
+} heard;
+
+static void
+hear(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ga_check *m = msg;
+
+	heard.n++;
+	heard.gw = ctx;
+	heard.id = id;
+	heard.request = m->request_id[0];
+	assert_ptr_equal(l, heard.gw->link);
+	assert_true(is_ok(span_to_cstr(m->credential, heard.credential, sizeof(heard.credential))));
+}
+
+/* A gateway's call is heard again when keys are there; not if the gateway is another by then. */
+static void
+calls_are_kept_for_later(void **state)
+{
+	struct gateway *gw = &w.a->gateways[0];
+	struct ga_check m = { .credential = SPAN_LIT("a.b.c"), .request_id = { 9 } };
+
+	(void)state;
+	(void)only("a");
+	memset(&heard, 0, sizeof(heard));
+	assert_false(later(gw, GA_CHECK, 77, &m, hear)); /* nothing is awaited */
+	w.fetch_mode = FETCHES_HOLD;
+	for (unsigned n = 0; n < 2; n++) {
+		assert_int_equal(check(&old, "{" A "}"), OIDC_LATER);
+		assert_true(later(gw, GA_CHECK, 77 + n, &m, hear));
+		assert_false(later(gw, GA_CHECK, 77 + n, &m, hear)); /* once */
+		if (n == 0)
+			gw->peer_id++;
+	}
+	spin();
+	cut(&w.broker);
+	assert_int_equal(heard.n, 1);
+	assert_int_equal(heard.id, 78);
+	assert_ptr_equal(heard.gw, gw);
+	assert_string_equal(heard.credential, "a.b.c");
+	assert_int_equal(heard.request, 9);
 }
 
 static void
@@ -626,6 +676,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_come_in_the_background),
 		TEST(a_token_that_comes_first_waits_for_keys),
+		TEST(calls_are_kept_for_later),
 		TEST(nobody_waits_longer_than_five_seconds),
 		TEST(those_who_wait_are_counted),
 		TEST(keys_roll_over),
