@@ -102,6 +102,7 @@ struct as_key {
 	struct span scopes;           /* empty: all that its policy allows */
 	uint64_t last_used_s;         /* 0: never; PUT: 0 */
 	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
+	uint64_t old_expires_s;       /* PUT, with `replaces`: that one ends then, if not before */
 };
 static const struct wire_field as_key_rows[] = {
 	WIRE_FIXED(struct as_key, id),
@@ -115,6 +116,7 @@ static const struct wire_field as_key_rows[] = {
 	WIRE_BYTES(struct as_key, scopes, 0, SCOPES_MAX),
 	WIRE_U64(struct as_key, last_used_s),
 	WIRE_FIXED(struct as_key, replaces),
+	WIRE_U64(struct as_key, old_expires_s),
 };
 
 struct as_key_use {
@@ -287,7 +289,8 @@ struct as_usage_list {
 	uint32_t since_day;
 	uint64_t after_key; /* 0: the first page */
 	struct span after_model;
-	struct span key; /* empty: any; so are user and model */
+	struct span tenant; /* empty: any; so are key, user and model */
+	struct span key;
 	struct span user;
 	struct span model;
 };
@@ -295,6 +298,7 @@ static const struct wire_field as_usage_list_rows[] = {
 	WIRE_U32(struct as_usage_list, since_day, UINT32_MAX),
 	WIRE_U64(struct as_usage_list, after_key),
 	WIRE_BYTES(struct as_usage_list, after_model, 0, MODEL_MAX),
+	WIRE_BYTES(struct as_usage_list, tenant, 0, TENANT_MAX),
 	WIRE_BYTES(struct as_usage_list, key, 0, KEY_ID_LEN),
 	WIRE_BYTES(struct as_usage_list, user, 0, USER_MAX),
 	WIRE_BYTES(struct as_usage_list, model, 0, MODEL_MAX),

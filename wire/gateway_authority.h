@@ -30,6 +30,7 @@ enum ga_type {
 	GA_ADMINED,   /* B: same id: it is durable, or why it was not done */
 	GA_TOKEN,     /* A: exchange a credential for a session token */
 	GA_TOKENED,   /* B: same id */
+	GA_TYPES,
 };
 
 /* In one answer: what is offered, or a page of a list; their manifests fit a message. */

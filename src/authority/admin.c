@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * admin.c: acts of operators, step by step: record the intent, act, record the
- * outcome, answer.
+ * admin.c: the life of an act of administration: record the intent, act, record the outcome,
+ * answer.
  *
- * Runs in: authority. Trusts: whoever may open the management socket (checked
- * in management.c). Owns: the acts that are under way, and for as long as a
- * creation lasts the new key's text.
- * Invariants: no effect without a durable intent; a key's text is answered
- * once, after everything is durable, and wiped; revocation answers when nothing
- * of the key runs any more, or after ADMIN_TURNS_WAIT_MS.
- * See: admin.h, management.c.
+ * Runs in: authority. Trusts: whoever came through a door (management.c, admin_door.c).
+ * Owns: the acts that are under way.
+ * Invariants: no effect without a durable intent, no answer before its outcome is durable; what
+ * ends turns answers when nothing of theirs runs any more, or after ADMIN_TURNS_WAIT_MS.
+ * See: admin.h, admin_call.h; admin_keys.c, admin_users.c and others for the acts.
  */
 #include "admin_op.h"
 
@@ -18,61 +16,58 @@
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <json/write.h>
-#include <keytext/keytext.h>
 
 static struct admin_op ops[ADMIN_OPS_MAX];
 static uint32_t busy;
 
-static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
-static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
 static void put_reload(struct admin_op *op, struct batch *b, const struct record_who *who);
-static void put_list(struct admin_op *op, struct batch *b, const struct record_who *who);
-static struct status put_created_body(struct admin_op *op, struct json_writer *w);
-static struct status put_revoked_body(struct admin_op *op, struct json_writer *w);
+static void put_read(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_reload_body(struct admin_op *op, struct json_writer *w);
 
-static const struct admin_kind create_kind = { put_created, put_created_body, false,
-	ADMIN_WAIT_MS };
-static const struct admin_kind revoke_kind = { put_revoked, put_revoked_body, false,
-	ADMIN_WAIT_MS };
 static const struct admin_kind reload_kind = { put_reload, put_reload_body, false, RELOAD_WAIT_MS };
-static const struct admin_kind list_kind = { put_list, NULL, true, ADMIN_WAIT_MS };
+static const struct admin_kind read_kind = { put_read, NULL, true, ADMIN_WAIT_MS };
 static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
-	[OP_CREATE] = &create_kind,
-	[OP_REVOKE] = &revoke_kind,
+	[OP_CREATE] = &admin_key_create_kind,
+	[OP_REVOKE] = &admin_key_revoke_kind,
 	[OP_RELOAD] = &reload_kind,
-	[OP_LIST] = &list_kind,
+	[OP_READ] = &read_kind,
+	[OP_USER] = &admin_user_kind,
 	[OP_SECRET_SET] = &admin_secret_set_kind,
 	[OP_SECRET_REMOVE] = &admin_secret_remove_kind,
 	[OP_SECRET_LIST] = &admin_secret_list_kind,
 	[OP_USAGE] = &admin_usage_kind,
 	[OP_TOOL_MARK] = &admin_tool_mark_kind,
 	[OP_TOOL_LIST] = &admin_tool_list_kind,
+	[OP_APPROVAL] = &admin_approval_kind,
 };
 
-static void on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
-static void on_created(struct authority *a, void *ctx, enum code code, const struct as_done *m);
-static void on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
-static void on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done *m);
 static void on_reload_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_reloaded(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
-static void on_listed(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_read(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq);
 
 struct status
-admin_op_new(struct authority *a, enum op_kind kind, uint32_t uid, admin_reply *reply, void *ctx,
-    struct admin_op **ret)
+admin_op_new(const struct admin_call *c, enum op_kind kind, struct admin_op **ret)
 {
 	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
 		struct admin_op *op = &ops[i];
 
 		if (op->a != NULL)
 			continue;
-		*op = (struct admin_op){ .kind = kind, .uid = uid, .reply = reply, .ctx = ctx };
-		TRY(uuid7(op->request_id));
-		op->a = a;
-		op->deadline_ms = now_ms(a) + kinds[kind]->wait_ms;
+		*op = (struct admin_op){ .kind = kind,
+			.uid = c->uid,
+			.by = c->by == NULL ? NULL : key_root(c->by),
+			.reply = c->reply,
+			.ctx = c->ctx,
+			.approved = c->approved };
+		if (c->request_id != NULL)
+			memcpy(op->request_id, c->request_id, REQUEST_ID_LEN);
+		else
+			TRY(uuid7(op->request_id));
+		TRY(span_to_cstr(c->source, op->source, sizeof(op->source)));
+		op->a = c->a;
+		op->deadline_ms = now_ms(c->a) + kinds[kind]->wait_ms;
 		busy++;
 		*ret = op;
 		return OK;
@@ -109,94 +104,49 @@ admin_abandon(struct admin_op *op)
 /* ---- begin ---- */
 
 struct status
-admin_create_key(struct authority *a, uint32_t uid, const struct admin_key *k, admin_reply *reply,
-    void *ctx, struct admin_op **ret)
+admin_reload(const struct admin_call *c)
+{
+	struct admin_op *op = NULL;
+
+	TRY(admin_op_new(c, OP_RELOAD, &op));
+	return admin_op_begin(op, on_reload_intent, c->op);
+}
+
+struct status
+admin_read_new(
+    const struct admin_call *c, const char *operation, admin_make *make, struct admin_op **ret)
 {
 	struct admin_op *op = NULL;
 	struct status st;
 
-	TRY(admin_op_new(a, OP_CREATE, uid, reply, ctx, &op));
-	st = span_to_cstr(k->tenant, op->tenant, sizeof(op->tenant));
-	if (is_ok(st))
-		st = span_to_cstr(k->user, op->user, sizeof(op->user));
-	if (is_ok(st))
-		st = span_to_cstr(k->policy, op->policy, sizeof(op->policy));
-	if (is_ok(st))
-		st = keys_tenant_pseudonym(&a->keys, k->tenant, op->tenant_hex);
-	if (is_ok(st))
-		st = keytext_create(op->text);
-	if (is_ok(st))
-		st = keys_hash(&a->keys, span_of(op->text, sizeof(op->text)), op->hash);
+	TRY(admin_op_new(c, OP_READ, &op));
+	op->operation = operation;
+	op->make = make;
+	op->body = BUF_INIT(ADMIN_BODY_MAX);
+	st = span_to_cstr(c->tenant, op->tenant, sizeof(op->tenant));
 	if (!is_ok(st)) {
 		admin_op_free(op);
 		return st;
 	}
-	memcpy(op->id, keytext_id(span_of(op->text, sizeof(op->text))).ptr, sizeof(op->id));
-	op->created_s = now_real_s();
-	op->expires_s = k->lifetime_s == 0 ? 0 : op->created_s + k->lifetime_s;
-	return admin_op_begin(op, on_create_intent, ret);
+	*ret = op;
+	return OK;
 }
 
 struct status
-admin_revoke_key(struct authority *a, uint32_t uid, struct span id, admin_reply *reply, void *ctx,
-    struct admin_op **ret)
+admin_read_begin(const struct admin_call *c, struct admin_op *op)
 {
-	struct admin_op *op = NULL;
-
-	if (keys_find(&a->keys, id) == NULL)
-		return fail(E_NOTFOUND);
-	TRY(admin_op_new(a, OP_REVOKE, uid, reply, ctx, &op));
-	memcpy(op->id, id.ptr, sizeof(op->id));
-	return admin_op_begin(op, on_revoke_intent, ret);
-}
-
-struct status
-admin_reload(
-    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret)
-{
-	struct admin_op *op = NULL;
-
-	TRY(admin_op_new(a, OP_RELOAD, uid, reply, ctx, &op));
-	return admin_op_begin(op, on_reload_intent, ret);
-}
-
-struct status
-admin_list_keys(
-    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret)
-{
-	struct admin_op *op = NULL;
-
-	TRY(admin_op_new(a, OP_LIST, uid, reply, ctx, &op));
-	return admin_op_begin(op, on_listed, ret);
+	return admin_op_begin(op, on_read, c->op);
 }
 
 /* ---- records ---- */
 
-static void
-put_created(struct admin_op *op, struct batch *b, const struct record_who *who)
+void
+admin_put_by(const struct admin_op *op, struct batch *b)
 {
-	struct span id = span_of(op->id, sizeof(op->id));
-
-	struct record_who of_key = *who;
-
-	of_key.key = keys_find(&op->a->keys, id); /* once it is there */
-	(void)batch_add(b, EVENT_KEY_CREATED, &of_key, "key", id);
-	batch_str(b, id);
-	batch_str(b, span_of(op->tenant_hex, sizeof(op->tenant_hex)));
-	batch_text(b, op->policy);
-	batch_u64(b, op->uid);
-}
-
-static void
-put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who)
-{
-	struct span id = span_of(op->id, sizeof(op->id));
-	struct record_who of_key = *who;
-
-	of_key.key = keys_find(&op->a->keys, id);
-	(void)batch_add(b, EVENT_KEY_REVOKED, &of_key, "key", id);
-	batch_str(b, id);
-	batch_u64(b, op->uid);
+	if (op->by != NULL)
+		batch_null(b);
+	else
+		batch_u64(b, op->uid);
 }
 
 static void
@@ -204,21 +154,23 @@ put_reload(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("config"));
 	batch_text(b, "reload");
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void
-put_list(struct admin_op *op, struct batch *b, const struct record_who *who)
+put_read(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
-	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("keys"));
-	batch_text(b, "keys.list");
-	batch_u64(b, op->uid);
+	(void)batch_add(b, EVENT_ADMIN, who, "admin", span_str(op->operation));
+	batch_text(b, op->operation);
+	admin_put_by(op, b);
 }
 
 static void
 put_record(struct admin_op *op, struct batch *b)
 {
 	const struct record_who who = { .request_id = op->request_id,
+		.key = op->by,
+		.source = span_str(op->source),
 		.config = op->a->d->generation };
 
 	kinds[op->kind]->put_record(op, b, &who);
@@ -283,30 +235,6 @@ admin_put_error(struct buf *out, const char *code, const char *message)
 }
 
 static struct status
-put_created_body(struct admin_op *op, struct json_writer *w)
-{
-	json_put_key(w, "key");
-	json_put_str(w, span_of(op->text, sizeof(op->text)));
-	json_put_key(w, "expires_s");
-	json_put_u64(w, op->expires_s);
-	json_put_key(w, "id");
-	json_put_str(w, span_of(op->id, sizeof(op->id)));
-	return OK;
-}
-
-static struct status
-put_revoked_body(struct admin_op *op, struct json_writer *w)
-{
-	json_put_key(w, "id");
-	json_put_str(w, span_of(op->id, sizeof(op->id)));
-	json_put_key(w, "revoked_s");
-	json_put_u64(w, op->revoked_s);
-	json_put_key(w, "turns");
-	json_put_u64(w, op->turns);
-	return OK;
-}
-
-static struct status
 put_reload_body(struct admin_op *op, struct json_writer *w)
 {
 	json_put_key(w, "generation");
@@ -321,7 +249,7 @@ put_answer(struct admin_op *op, struct buf *out)
 
 	if (op->error != NULL)
 		return admin_put_error(out, op->error, op->message);
-	if (kinds[op->kind]->put_body == NULL)
+	if (op->made || kinds[op->kind]->put_body == NULL)
 		return buf_put_span(out, buf_span(&op->body));
 	json_put_object(&w);
 	TRY(kinds[op->kind]->put_body(op, &w));
@@ -356,6 +284,13 @@ admin_op_answer(struct admin_op *op, uint16_t http, const char *error, const cha
 }
 
 void
+admin_op_answer_body(struct admin_op *op, uint16_t http)
+{
+	op->made = true;
+	admin_op_answer(op, http, NULL, NULL);
+}
+
+void
 admin_op_fail_audit(struct admin_op *op)
 {
 	admin_op_answer(op, 503, "audit_unavailable", error_rows[ERROR_AUDIT_UNAVAILABLE].message);
@@ -375,78 +310,10 @@ on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	admin_op_free(op);
 }
 
-/* ---- create ---- */
+/* ---- turns that an act ends ---- */
 
 static void
-on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
-{
-	struct admin_op *op = ctx;
-	struct as_key m = { .tenant = span_str(op->tenant),
-		.user = span_str(op->user),
-		.policy = span_str(op->policy),
-		.created_s = op->created_s,
-		.expires_s = op->expires_s };
-
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	memcpy(m.id, op->id, sizeof(m.id));
-	memcpy(m.hash, op->hash, sizeof(m.hash));
-	if (!is_ok(store_put_key(a, &m, on_created, op)))
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
-}
-
-static void
-on_created(struct authority *a, void *ctx, enum code code, const struct as_done *m)
-{
-	struct admin_op *op = ctx;
-	struct as_key k = { .tenant = span_str(op->tenant),
-		.user = span_str(op->user),
-		.policy = span_str(op->policy),
-		.created_s = op->created_s,
-		.expires_s = op->expires_s };
-	struct status st;
-
-	if (code != E_OK) {
-		admin_op_finish(op, 503, "store_unavailable", "The store did not take the key.");
-		return;
-	}
-	memcpy(k.id, op->id, sizeof(k.id));
-	memcpy(k.hash, op->hash, sizeof(k.hash));
-	st = keys_put_user(&a->keys, k.tenant, k.user, m->subject_key, NULL);
-	if (is_ok(st))
-		st = keys_put(&a->keys, &a->policies, &k, NULL);
-	if (is_ok(st))
-		admin_op_finish(op, 201, NULL, NULL);
-	else
-		admin_op_finish(
-		    op, 500, "internal_error", "The key is stored but could not be loaded.");
-}
-
-/* ---- revoke ---- */
-
-static void
-on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
-{
-	struct admin_op *op = ctx;
-	struct as_key_revoke m = { .revoked_s = now_real_s() };
-
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	op->revoked_s = m.revoked_s;
-	memcpy(m.id, op->id, sizeof(m.id));
-	if (!is_ok(store_revoke_key(a, &m, on_revoked, op)))
-		admin_op_finish(
-		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
-}
-
-static void
-revoke_check_done(struct admin_op *op)
+turns_check_over(struct admin_op *op)
 {
 	if (op->turns_left > 0 || op->turns_until_ms == 0)
 		return;
@@ -454,22 +321,11 @@ revoke_check_done(struct admin_op *op)
 	admin_op_finish(op, 200, NULL, NULL);
 }
 
-static void
-on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done *m)
+void
+admin_end_turns(struct admin_op *op, struct key *key)
 {
-	struct admin_op *op = ctx;
-	struct key *key = keys_find(&a->keys, span_of(op->id, sizeof(op->id)));
 	struct turn *t, *next;
 
-	(void)m;
-	if (key == NULL || (code != E_OK && code != E_EXISTS)) {
-		admin_op_finish(op, 503, "store_unavailable",
-		    "The store did not confirm; the key may still be valid.");
-		return;
-	}
-	if (key->revoked_s == 0)
-		key->revoked_s = op->revoked_s;
-	op->revoked_s = key->revoked_s;
 	for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
 		next = LIST_NEXT(t, of_key);
 		if (t->waiter == NULL) {
@@ -479,8 +335,13 @@ on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done 
 		}
 		turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
 	}
-	op->turns_until_ms = now_ms(a) + ADMIN_TURNS_WAIT_MS;
-	revoke_check_done(op);
+}
+
+void
+admin_finish_after_turns(struct admin_op *op)
+{
+	op->turns_until_ms = now_ms(op->a) + ADMIN_TURNS_WAIT_MS;
+	turns_check_over(op);
 }
 
 void
@@ -492,7 +353,7 @@ admin_turn_over(struct turn *t)
 	if (op == NULL)
 		return;
 	op->turns_left--;
-	revoke_check_done(op);
+	turns_check_over(op);
 }
 
 /* The turns' own waits are over by then; what is left is told by its records. */
@@ -509,7 +370,7 @@ forget_turns(struct admin_op *op)
 	op->turns_left = 0;
 }
 
-/* ---- reload, list ---- */
+/* ---- reload, read ---- */
 
 static void
 on_reload_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
@@ -549,16 +410,17 @@ on_reloaded(struct link *l, struct status st, uint16_t type, const void *msg, vo
 }
 
 static void
-on_listed(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_read(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
 	struct admin_op *op = ctx;
 
 	(void)a, (void)seq;
-	if (!is_ok(st)) {
+	if (!is_ok(st))
 		admin_op_fail_audit(op);
-		return;
-	}
-	admin_op_answer(op, 200, NULL, NULL);
+	else if (is_ok(op->make(op, &op->body)))
+		admin_op_answer(op, 200, NULL, NULL);
+	else
+		admin_op_answer(op, 500, "internal_error", "The answer could not be made.");
 }
 
 void
@@ -572,7 +434,7 @@ admin_tick(struct authority *a)
 			continue;
 		if (op->turns_until_ms != 0 && now_ms(a) >= op->turns_until_ms) {
 			forget_turns(op);
-			revoke_check_done(op);
+			turns_check_over(op);
 			continue;
 		}
 		if (reply == NULL || now_ms(a) < op->deadline_ms)

@@ -15,6 +15,7 @@
 #define ADMIN_TURNS_WAIT_MS 2000
 
 struct authority;
+struct admin_call;
 struct admin_op;
 
 /* `body` is JSON; it may hold a key: the receiver wipes what it copies. */
@@ -24,40 +25,34 @@ struct admin_key {
 	struct span tenant; /* names as in names_ok() */
 	struct span user;
 	struct span policy;
-	uint64_t lifetime_s; /* 0: for ever */
+	uint64_t lifetime_s;    /* 0: for ever, */
+	uint64_t expires_s;     /* unless this says when */
+	struct span scopes;     /* JSON as scope_parse() has taken it; empty: none */
+	struct span replaces;   /* id of the key that it is to replace; empty: none */
+	uint64_t old_expires_s; /* when that one ends */
 };
 
 /* Errors: E_FULL (too many acts at once), E_CLOSED (no audit), E_SYS, E_NOMEM. */
-MUST_USE struct status admin_create_key(struct authority *a, uint32_t uid,
-    const struct admin_key *k, admin_reply *reply, void *ctx, struct admin_op **ret);
-MUST_USE struct status admin_revoke_key(struct authority *a, uint32_t uid, struct span id,
-    admin_reply *reply, void *ctx, struct admin_op **ret);
-MUST_USE struct status admin_reload(
-    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
-/* Records that the keys are listed; the reply has status 200 and no body. */
-MUST_USE struct status admin_list_keys(
-    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_create_key(const struct admin_call *c, const struct admin_key *k);
+MUST_USE struct status admin_revoke_key(const struct admin_call *c, struct span id);
+MUST_USE struct status admin_reload(const struct admin_call *c);
 /* A value that the CLI sealed for the broker. */
 struct admin_secret {
 	struct span name;
 	struct span sealed;
 	bool rotate; /* it exists, and its version stays as the previous one */
 };
-MUST_USE struct status admin_set_secret(struct authority *a, uint32_t uid,
-    const struct admin_secret *s, admin_reply *reply, void *ctx, struct admin_op **ret);
-MUST_USE struct status admin_remove_secret(struct authority *a, uint32_t uid, struct span name,
-    admin_reply *reply, void *ctx, struct admin_op **ret);
-MUST_USE struct status admin_list_secrets(
-    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_set_secret(const struct admin_call *c, const struct admin_secret *s);
+MUST_USE struct status admin_remove_secret(const struct admin_call *c, struct span name);
+MUST_USE struct status admin_list_secrets(const struct admin_call *c);
 /* Which sums are wanted; empty: any. */
 struct admin_usage {
 	uint64_t since_s; /* Unix time; whole days are summed */
-	struct span key, user, model;
+	struct span tenant, key, user, model;
 	uint64_t after_key; /* of the page before; 0: the first page */
 	struct span after_model;
 };
-MUST_USE struct status admin_read_usage(struct authority *a, uint32_t uid,
-    const struct admin_usage *f, admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_read_usage(const struct admin_call *c, const struct admin_usage *f);
 /* A user's tool; version 0: the current one, or that which is allowed. */
 #define ADMIN_TOOL_TAKEN \
 	"Another tool of that name is allowed in the tenant already, or too many tools are."
@@ -67,11 +62,9 @@ struct admin_tool {
 	bool allowed; /* to others than its owner, from now on, or not any more */
 };
 /* E_NOTFOUND; E_EXISTS: ADMIN_TOOL_TAKEN. */
-MUST_USE struct status admin_mark_tool(struct authority *a, uint32_t uid,
-    const struct admin_tool *m, admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_mark_tool(const struct admin_call *c, const struct admin_tool *m);
 /* A page of the versions of all tenants, behind that id. */
-MUST_USE struct status admin_list_tools(struct authority *a, uint32_t uid, uint64_t after,
-    admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_list_tools(const struct admin_call *c, uint64_t after);
 /* The operator is gone: the act goes on, nobody is told. */
 void admin_abandon(struct admin_op *op);
 void admin_tick(struct authority *a);

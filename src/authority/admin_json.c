@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * admin_json.c: bodies of the management socket, both ways.
+ * admin_json.c: bodies of acts of administration, both ways.
  *
  * Runs in: authority. Trusts: nothing. Owns: nothing.
  * Invariants: exactly the named members, each of its type and within its limit;
@@ -13,8 +13,6 @@
 #include <base/encode.h>
 #include <json/json.h>
 #include <json/write.h>
-
-#define LIFETIME_S_MAX (100ULL * 366 * 86400)
 
 bool
 admin_name_ok(struct span name)
@@ -57,41 +55,6 @@ read_name(const struct json_doc *d, uint32_t tok, struct arena *arena, struct sp
 	return OK;
 }
 
-static struct status
-read_member(
-    const struct json_doc *d, const struct json_iter *it, struct arena *arena, struct admin_key *k)
-{
-	const struct {
-		const char *name;
-		struct span *to;
-	} names[] = { { "tenant", &k->tenant }, { "user", &k->user }, { "policy", &k->policy } };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (json_str_eq_str(d, it->key, names[i].name))
-			return read_name(d, it->val, arena, names[i].to);
-	}
-	if (json_str_eq_str(d, it->key, "expires_s"))
-		return json_u64(d, it->val, LIFETIME_S_MAX, &k->lifetime_s);
-	return fail(E_NOTFOUND);
-}
-
-struct status
-admin_parse_key(struct span body, struct arena *arena, struct admin_key *ret)
-{
-	struct admin_key k = { .policy = SPAN_LIT("default") };
-	auto_json struct json_doc d = { 0 };
-	struct json_iter it;
-
-	TRY(parse_object(&d, body));
-	for (it = json_iter(&d, 0); json_next(&it);)
-		TRY(read_member(&d, &it, arena, &k));
-	if (k.tenant.len == 0 || k.user.len == 0)
-		return fail(E_NOTFOUND);
-	/* Names are views of the body or lie in the arena, not in the document. */
-	*ret = k;
-	return OK;
-}
-
 struct status
 admin_parse_secret(struct span body, struct buf *sealed, bool *ret_rotate)
 {
@@ -113,49 +76,6 @@ admin_parse_secret(struct span body, struct buf *sealed, bool *ret_rotate)
 	if (text.len == 0)
 		return fail(E_NOTFOUND);
 	return base64_decode(text, sealed);
-}
-
-static struct status
-read_filter(const struct json_doc *d, const struct json_iter *it, struct arena *arena,
-    struct admin_usage *f)
-{
-	const struct {
-		const char *name;
-		struct span *to;
-		size_t max;
-	} names[] = { { "key", &f->key, KEY_ID_LEN }, { "user", &f->user, USER_MAX },
-		{ "model", &f->model, MODEL_MAX }, { "after_model", &f->after_model, MODEL_MAX } };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!json_str_eq_str(d, it->key, names[i].name))
-			continue;
-		TRY(json_str(d, it->val, arena, names[i].to));
-		return names[i].to->len <= names[i].max ? OK : fail(E_RANGE);
-	}
-	if (json_str_eq_str(d, it->key, "since_s"))
-		return json_u64(d, it->val, INT64_MAX, &f->since_s);
-	if (json_str_eq_str(d, it->key, "after_key"))
-		return json_u64(d, it->val, INT64_MAX, &f->after_key);
-	return fail(E_NOTFOUND);
-}
-
-struct status
-admin_parse_usage(struct span body, struct arena *arena, struct admin_usage *ret)
-{
-	auto_json struct json_doc d = { 0 };
-	struct admin_usage f = { 0 };
-	struct json_iter it;
-
-	*ret = f;
-	if (body.len == 0)
-		return OK;
-	TRY(parse_object(&d, body));
-	for (it = json_iter(&d, 0); json_next(&it);)
-		TRY(read_filter(&d, &it, arena, &f));
-	if (f.key.len != 0 && f.key.len != KEY_ID_LEN)
-		return fail(E_RANGE);
-	*ret = f;
-	return OK;
 }
 
 static struct status
@@ -199,24 +119,6 @@ admin_parse_tool(struct span body, struct arena *arena, struct admin_tool *ret)
 }
 
 struct status
-admin_parse_after(struct span body, uint64_t *ret)
-{
-	auto_json struct json_doc d = { 0 };
-	struct json_iter it;
-
-	*ret = 0;
-	if (body.len == 0)
-		return OK;
-	TRY(parse_object(&d, body));
-	for (it = json_iter(&d, 0); json_next(&it);) {
-		if (!json_str_eq_str(&d, it.key, "after"))
-			return fail(E_NOTFOUND);
-		TRY(json_u64(&d, it.val, INT64_MAX, ret));
-	}
-	return OK;
-}
-
-struct status
 admin_put_key(const struct key *key, struct buf *out)
 {
 	struct json_writer w = json_writer(out);
@@ -224,7 +126,7 @@ admin_put_key(const struct key *key, struct buf *out)
 		const char *name;
 		uint64_t value;
 	} times[] = { { "created_s", key->created_s }, { "expires_s", key->expires_s },
-		{ "revoked_s", key->revoked_s } };
+		{ "revoked_s", key->revoked_s }, { "last_used_s", key->last_used_s } };
 
 	json_put_object(&w);
 	json_put_key(&w, "id");
@@ -239,6 +141,16 @@ admin_put_key(const struct key *key, struct buf *out)
 		json_put_key(&w, times[i].name);
 		json_put_u64(&w, times[i].value);
 	}
+	json_put_key(&w, "scopes");
+	if (key->scope != NULL)
+		json_put_raw(&w, scope_text(key->scope));
+	else
+		json_put_null(&w);
+	json_put_key(&w, "replaces");
+	if (key->replaces[0] != 0)
+		json_put_str(&w, span_of(key->replaces, sizeof(key->replaces)));
+	else
+		json_put_null(&w);
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }

@@ -8,22 +8,27 @@
  */
 #include <base/span.h>
 
-#include "admin.h"
+#include "admin_call.h"
 #include "authority.h"
 
-#define ADMIN_BODY_MAX (128U << 10) /* of an answer made ahead */
+#define ADMIN_BODY_MAX ADMIN_ANSWER_MAX /* of an answer made ahead */
+
+struct admin_op;
+typedef struct status admin_make(struct admin_op *op, struct buf *out);
 
 enum op_kind {
 	OP_CREATE = 1,
 	OP_REVOKE,
 	OP_RELOAD,
-	OP_LIST,
+	OP_READ,
 	OP_SECRET_SET,
 	OP_SECRET_REMOVE,
 	OP_SECRET_LIST,
 	OP_USAGE,
 	OP_TOOL_MARK,
 	OP_TOOL_LIST,
+	OP_USER,
+	OP_APPROVAL,
 	OP_KIND_COUNT
 };
 
@@ -31,7 +36,10 @@ struct admin_op {
 	struct authority *a; /* NULL: the slot is free */
 	enum op_kind kind;
 	uint32_t uid;
-	admin_reply *reply; /* NULL: nobody waits any more */
+	struct key *by;                   /* a person; NULL: an operator, `uid` */
+	char source[SOURCE_TEXT_MAX + 1]; /* a person's, sealed */
+	bool approved;                    /* by a second person */
+	admin_reply *reply;               /* NULL: nobody waits any more */
 	void *ctx;
 	uint64_t deadline_ms;
 	uint8_t request_id[REQUEST_ID_LEN];
@@ -42,15 +50,26 @@ struct admin_op {
 	char tenant_hex[2 * SUBJECT_LEN]; /* OP_CREATE: its pseudonym */
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	uint64_t created_s, expires_s, revoked_s;
-	uint32_t turns, turns_left; /* OP_REVOKE: those it ended, those still ending */
-	uint64_t turns_until_ms;    /* 0: not waiting */
+	uint8_t replaces[KEY_ID_LEN]; /* OP_CREATE: zeroes: none */
+	uint64_t old_expires_s;       /* and when that one ends */
+	uint32_t turns, turns_left;   /* those it ended, those still ending */
+	uint64_t turns_until_ms;      /* 0: not waiting */
 	char name[SECRET_NAME_MAX + 1], reference[SECRET_NAME_MAX + 8];
 	bool rotate;
 	uint64_t version, previous_version; /* OP_SECRET_SET, once it is set */
-	struct buf sealed;                  /* OP_SECRET_SET: what is to be stored */
-	struct buf body;                    /* the answer, where it was made ahead */
-	uint32_t since_day;                 /* OP_USAGE: its filter; `tenant` is the key's id */
-	uint64_t after_key;                 /* OP_USAGE, OP_TOOL_LIST */
+	struct buf sealed;          /* OP_SECRET_SET: what is to be stored; OP_CREATE: scopes */
+	const char *operation;      /* OP_READ, OP_APPROVAL: what it is called on record */
+	admin_make *make;           /* OP_READ: makes the answer, once it is on record */
+	uint32_t limit;             /* OP_READ: entries of the page */
+	char after[USER_MAX + 1];   /* OP_READ: where it begins */
+	uint8_t roles, state, hold; /* OP_USER: from now on */
+	const char *change, *value; /* OP_USER: on record */
+	char value_text[64];
+	struct approval *approval; /* OP_APPROVAL */
+	struct buf body;           /* the answer, where it was made ahead */
+	bool made;                 /* it was, though its kind has put_body() */
+	uint32_t since_day;        /* OP_USAGE: its filter; `name` is the key's id */
+	uint64_t after_key;        /* OP_USAGE, OP_TOOL_LIST */
 	char model[MODEL_MAX + 1], after_model[MODEL_MAX + 1];
 	struct tool_version *tool;    /* OP_TOOL_MARK: held */
 	struct tenant_tools *sharing; /* it waits for the store */
@@ -73,8 +92,8 @@ struct admin_kind {
 };
 
 /* E_FULL, E_SYS. The act's own members are filled in afterwards. */
-MUST_USE struct status admin_op_new(struct authority *a, enum op_kind kind, uint32_t uid,
-    admin_reply *reply, void *ctx, struct admin_op **ret);
+MUST_USE struct status admin_op_new(
+    const struct admin_call *c, enum op_kind kind, struct admin_op **ret);
 void admin_op_free(struct admin_op *op);
 /* Record it; `done` runs with the intent's seq. Frees the act when it fails. */
 MUST_USE struct status admin_op_begin(
@@ -83,11 +102,24 @@ MUST_USE struct status admin_op_begin(
 void admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message);
 /* The same for an act of one record: answer now. */
 void admin_op_answer(struct admin_op *op, uint16_t http, const char *error, const char *message);
+/* The same; op->body is the answer. */
+void admin_op_answer_body(struct admin_op *op, uint16_t http);
 /* Its record could not be written: nothing was done. */
 void admin_op_fail_audit(struct admin_op *op);
 
-/* admin_secret.c, admin_usage.c, admin_tool.c */
-extern const struct admin_kind admin_secret_set_kind, admin_secret_remove_kind,
-    admin_secret_list_kind, admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind;
+/* Who did it, as the last value of a record. */
+void admin_put_by(const struct admin_op *op, struct batch *b);
+/* A read: `make` fills the answer. Its own members are filled in between the two. */
+MUST_USE struct status admin_read_new(
+    const struct admin_call *c, const char *operation, admin_make *make, struct admin_op **ret);
+MUST_USE struct status admin_read_begin(const struct admin_call *c, struct admin_op *op);
+/* End all turns of the key; the act answers when nothing of them runs any more. */
+void admin_end_turns(struct admin_op *op, struct key *key);
+void admin_finish_after_turns(struct admin_op *op);
+
+/* admin_keys.c, admin_users.c, admin_secret.c, admin_usage.c, admin_tool.c, approvals.c */
+extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, admin_user_kind,
+    admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,
+    admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind;
 
 #endif

@@ -56,13 +56,12 @@ take_name(struct admin_op *op, struct span name)
 /* ---- set, rotate ---- */
 
 struct status
-admin_set_secret(struct authority *a, uint32_t uid, const struct admin_secret *s,
-    admin_reply *reply, void *ctx, struct admin_op **ret)
+admin_set_secret(const struct admin_call *c, const struct admin_secret *s)
 {
 	struct admin_op *op = NULL;
 	struct status st;
 
-	TRY(admin_op_new(a, OP_SECRET_SET, uid, reply, ctx, &op));
+	TRY(admin_op_new(c, OP_SECRET_SET, &op));
 	op->sealed = BUF_INIT(SECRET_SEALED_MAX);
 	op->rotate = s->rotate;
 	st = take_name(op, s->name);
@@ -72,7 +71,7 @@ admin_set_secret(struct authority *a, uint32_t uid, const struct admin_secret *s
 		admin_op_free(op);
 		return st;
 	}
-	return admin_op_begin(op, on_set_intent, ret);
+	return admin_op_begin(op, on_set_intent, c->op);
 }
 
 static void
@@ -82,7 +81,7 @@ put_set(struct admin_op *op, struct batch *b, const struct record_who *who)
 	batch_text(b, op->reference);
 	batch_u64_if(b, op->version);
 	batch_bool(b, op->rotate);
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void
@@ -136,19 +135,18 @@ const struct admin_kind admin_secret_set_kind = { put_set, put_set_body, false, 
 /* ---- remove ---- */
 
 struct status
-admin_remove_secret(struct authority *a, uint32_t uid, struct span name, admin_reply *reply,
-    void *ctx, struct admin_op **ret)
+admin_remove_secret(const struct admin_call *c, struct span name)
 {
 	struct admin_op *op = NULL;
 	struct status st;
 
-	TRY(admin_op_new(a, OP_SECRET_REMOVE, uid, reply, ctx, &op));
+	TRY(admin_op_new(c, OP_SECRET_REMOVE, &op));
 	st = take_name(op, name);
 	if (!is_ok(st)) {
 		admin_op_free(op);
 		return st;
 	}
-	return admin_op_begin(op, on_remove_intent, ret);
+	return admin_op_begin(op, on_remove_intent, c->op);
 }
 
 static void
@@ -156,7 +154,7 @@ put_removed(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	(void)batch_add(b, EVENT_SECRET_REMOVED, who, "secret", span_str(op->reference));
 	batch_text(b, op->reference);
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void
@@ -202,14 +200,13 @@ const struct admin_kind admin_secret_remove_kind = { put_removed, put_removed_bo
 /* ---- list ---- */
 
 struct status
-admin_list_secrets(
-    struct authority *a, uint32_t uid, admin_reply *reply, void *ctx, struct admin_op **ret)
+admin_list_secrets(const struct admin_call *c)
 {
 	struct admin_op *op = NULL;
 
-	TRY(admin_op_new(a, OP_SECRET_LIST, uid, reply, ctx, &op));
+	TRY(admin_op_new(c, OP_SECRET_LIST, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
-	return admin_op_begin(op, on_list_record, ret);
+	return admin_op_begin(op, on_list_record, c->op);
 }
 
 static void
@@ -217,7 +214,7 @@ put_list(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("secrets"));
 	batch_text(b, "secrets.list");
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void

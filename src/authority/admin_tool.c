@@ -57,17 +57,16 @@ may_share(const struct tool *t)
 }
 
 struct status
-admin_mark_tool(struct authority *a, uint32_t uid, const struct admin_tool *m, admin_reply *reply,
-    void *ctx, struct admin_op **ret)
+admin_mark_tool(const struct admin_call *c, const struct admin_tool *m)
 {
-	struct tool_version *v = version_of(a, m);
+	struct tool_version *v = version_of(c->a, m);
 	struct admin_op *op = NULL;
 
 	if (v == NULL)
 		return fail(E_NOTFOUND);
 	if (m->allowed && !may_share(v->tool))
 		return fail(E_EXISTS);
-	TRY(admin_op_new(a, OP_TOOL_MARK, uid, reply, ctx, &op));
+	TRY(admin_op_new(c, OP_TOOL_MARK, &op));
 	op->tool = v;
 	tools_hold(v);
 	op->allowed = m->allowed;
@@ -75,7 +74,7 @@ admin_mark_tool(struct authority *a, uint32_t uid, const struct admin_tool *m, a
 	op->subject = v->tool->user->subject;
 	memcpy(op->hash, v->digest, sizeof(op->hash));
 	memcpy(op->name, v->tool->name, sizeof(v->tool->name));
-	return admin_op_begin(op, on_intent, ret);
+	return admin_op_begin(op, on_intent, c->op);
 }
 
 static void
@@ -88,7 +87,7 @@ put_mark(struct admin_op *op, struct batch *b, const struct record_who *who)
 	batch_u64(b, op->version);
 	batch_digest(b, op->hash);
 	batch_text(b, op->allowed ? "allowed" : "disallowed");
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void
@@ -173,15 +172,14 @@ const struct admin_kind admin_tool_mark_kind = { put_mark, put_mark_body, false,
 /* ---- list ---- */
 
 struct status
-admin_list_tools(struct authority *a, uint32_t uid, uint64_t after, admin_reply *reply, void *ctx,
-    struct admin_op **ret)
+admin_list_tools(const struct admin_call *c, uint64_t after)
 {
 	struct admin_op *op = NULL;
 
-	TRY(admin_op_new(a, OP_TOOL_LIST, uid, reply, ctx, &op));
+	TRY(admin_op_new(c, OP_TOOL_LIST, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	op->after_key = after;
-	return admin_op_begin(op, on_list_record, ret);
+	return admin_op_begin(op, on_list_record, c->op);
 }
 
 static void
@@ -189,7 +187,7 @@ put_list(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("tools"));
 	batch_text(b, "tools.list");
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void

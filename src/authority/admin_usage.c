@@ -21,26 +21,26 @@ take_filter(struct admin_op *op, const struct admin_usage *f)
 							: (uint32_t)(f->since_s / 86400);
 	op->after_key = f->after_key;
 	TRY(span_to_cstr(f->after_model, op->after_model, sizeof(op->after_model)));
-	TRY(span_to_cstr(f->key, op->tenant, sizeof(op->tenant)));
+	TRY(span_to_cstr(f->tenant, op->tenant, sizeof(op->tenant)));
+	TRY(span_to_cstr(f->key, op->name, sizeof(op->name)));
 	TRY(span_to_cstr(f->user, op->user, sizeof(op->user)));
 	return span_to_cstr(f->model, op->model, sizeof(op->model));
 }
 
 struct status
-admin_read_usage(struct authority *a, uint32_t uid, const struct admin_usage *f, admin_reply *reply,
-    void *ctx, struct admin_op **ret)
+admin_read_usage(const struct admin_call *c, const struct admin_usage *f)
 {
 	struct admin_op *op = NULL;
 	struct status st;
 
-	TRY(admin_op_new(a, OP_USAGE, uid, reply, ctx, &op));
+	TRY(admin_op_new(c, OP_USAGE, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	st = take_filter(op, f);
 	if (!is_ok(st)) {
 		admin_op_free(op);
 		return st;
 	}
-	return admin_op_begin(op, on_record, ret);
+	return admin_op_begin(op, on_record, c->op);
 }
 
 static void
@@ -48,7 +48,7 @@ put_read(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	(void)batch_add(b, EVENT_ADMIN, who, "admin", SPAN_LIT("usage"));
 	batch_text(b, "usage.read");
-	batch_u64(b, op->uid);
+	admin_put_by(op, b);
 }
 
 static void
@@ -58,7 +58,8 @@ on_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	const struct as_usage_list m = { .since_day = op->since_day,
 		.after_key = op->after_key,
 		.after_model = span_str(op->after_model),
-		.key = span_str(op->tenant),
+		.tenant = span_str(op->tenant),
+		.key = span_str(op->name),
 		.user = span_str(op->user),
 		.model = span_str(op->model) };
 

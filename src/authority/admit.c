@@ -17,14 +17,12 @@
 
 #include "roles.h"
 
-static void refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id,
-    const uint8_t *source, const uint8_t *request_id);
 static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key);
 static void send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error);
 
 /* Nothing is decided while the table or the log is missing. */
-static enum error
-not_now(const struct authority *a)
+enum error
+admit_not_now(const struct authority *a)
 {
 	if (!audit_is_up(a))
 		return ERROR_AUDIT_UNAVAILABLE;
@@ -36,13 +34,16 @@ admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct gateway *gw = ctx;
 	const struct ga_check *m = msg;
-	enum error error = not_now(gw->a);
+	enum error error = admit_not_now(gw->a);
+	struct key *key = NULL;
 
 	(void)l;
-	if (error != ERROR_NONE || keys_check(&gw->a->keys, m->credential, now_real_s()) != NULL)
+	if (error == ERROR_NONE)
+		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
+	if (error != ERROR_INVALID_KEY)
 		send_error(gw, GA_CHECKED, id, error);
 	else
-		refuse_unknown(gw, GA_CHECKED, id, m->source, m->request_id);
+		admit_refuse_unknown(gw, GA_CHECKED, id, m->source, m->request_id);
 }
 
 void
@@ -50,19 +51,18 @@ admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct gateway *gw = ctx;
 	const struct ga_admit *m = msg;
-	enum error error = not_now(gw->a);
-	struct key *key;
+	enum error error = admit_not_now(gw->a);
+	struct key *key = NULL;
 
 	(void)l;
-	if (error != ERROR_NONE) {
-		send_error(gw, GA_ADMITTED, id, error);
-		return;
-	}
-	key = keys_check(&gw->a->keys, m->credential, now_real_s());
-	if (key == NULL)
-		refuse_unknown(gw, GA_ADMITTED, id, m->source, m->request_id);
-	else
+	if (error == ERROR_NONE)
+		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
+	if (error == ERROR_NONE)
 		admit_known(gw, id, m, key);
+	else if (error == ERROR_INVALID_KEY)
+		admit_refuse_unknown(gw, GA_ADMITTED, id, m->source, m->request_id);
+	else
+		send_error(gw, GA_ADMITTED, id, error);
 }
 
 /* An answer without a turn. */
@@ -72,8 +72,15 @@ send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error erro
 	const struct ga_checked checked = { .error = (uint16_t)error };
 	const struct ga_admitted admitted = { .error = (uint16_t)error,
 		.retry_after_ms = error_rows[error].http == 503 ? RETRY_MS : 0 };
-	struct status st = link_send(gw->link, id, reply_type,
-	    reply_type == GA_CHECKED ? (const void *)&checked : (const void *)&admitted);
+	const struct ga_admined admined = { .error = (uint16_t)error,
+		.retry_after_ms = admitted.retry_after_ms };
+	const struct ga_tokened tokened = { .error = (uint16_t)error,
+		.retry_after_ms = admitted.retry_after_ms };
+	const void *const answers[GA_TYPES] = { [GA_CHECKED] = &checked,
+		[GA_ADMITTED] = &admitted,
+		[GA_ADMINED] = &admined,
+		[GA_TOKENED] = &tokened };
+	struct status st = link_send(gw->link, id, reply_type, answers[reply_type]);
 
 	if (!is_ok(st))
 		gateway_drop(gw, status_text(st));
@@ -92,8 +99,8 @@ put_authentication(
 	batch_bool(b, success);
 }
 
-static void
-refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const uint8_t *source,
+void
+admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const uint8_t *source,
     const uint8_t *request_id)
 {
 	struct authority *a = gw->a;

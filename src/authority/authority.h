@@ -34,6 +34,7 @@
 #include "record.h"
 #include "accesses.h"
 #include "secrets.h"
+#include "principal.h"
 #include "tools.h"
 #include "turn.h"
 #include "usage.h"
@@ -105,6 +106,7 @@ struct authority {
 	struct accesses accesses;
 	struct tools tools;
 	struct usage usage;
+	struct key_uses uses;
 	struct management *management;
 	struct procs *procs;
 	uv_timer_t tick, sweep;
@@ -160,6 +162,11 @@ MUST_USE struct status store_ask(struct authority *a, uint16_t type, const void 
     uint16_t reply_type, store_reply *done, void *ctx);
 
 /* ---- admit.c ---- */
+/* Nothing is decided while the table or the log is missing. */
+enum error admit_not_now(const struct authority *a);
+/* A credential that is none: on record, or counted, and answered with that type. */
+void admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id,
+    const uint8_t *source, const uint8_t *request_id);
 void admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx);
 void admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx);
 void admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx);

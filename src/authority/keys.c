@@ -28,6 +28,7 @@ static struct status user_set_key(
     struct keys *k, struct user *u, const uint8_t subject_key[AS_SECRET_LEN]);
 static struct status key_new(struct keys *k, const uint8_t id[KEY_ID_LEN], struct key **ret);
 static struct status key_pseudonym(struct key *key);
+static void replace(const struct keys *k, struct key *key, uint64_t old_expires_s);
 static struct span user_bytes(struct span tenant, struct span name, uint8_t out[USER_BYTES_MAX]);
 
 struct status
@@ -159,10 +160,24 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 	if (m->last_used_s > key->last_used_s)
 		key->last_used_s = m->last_used_s;
 	memcpy(key->replaces, m->replaces, sizeof(key->replaces));
+	replace(k, key, m->old_expires_s);
 	key->load = k->load;
 	if (ret != NULL)
 		*ret = key;
 	return key_pseudonym(key);
+}
+
+/* The key that this one replaces knows it, and ends when that was said to. */
+static void
+replace(const struct keys *k, struct key *key, uint64_t old_expires_s)
+{
+	struct key *old = keys_find(k, span_of(key->replaces, sizeof(key->replaces)));
+
+	if (old == NULL || old->user != key->user)
+		return;
+	old->replaced_by = key;
+	if (old_expires_s != 0 && (old->expires_s == 0 || old_expires_s < old->expires_s))
+		old->expires_s = old_expires_s;
 }
 
 struct key *
@@ -384,7 +399,7 @@ key_new(struct keys *k, const uint8_t id[KEY_ID_LEN], struct key **ret)
 	memcpy(key->id, id, KEY_ID_LEN);
 	LIST_INIT(&key->turns);
 	TRY(table_put(&k->by_id, span_of(key->id, KEY_ID_LEN), key));
-	k->nkeys++;
+	key->index = (uint32_t)k->nkeys++;
 	*ret = key;
 	return OK;
 }

@@ -50,7 +50,10 @@ struct key {
 	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
 	uint64_t last_used_s;                     /* 0: never */
 	bool used;                                /* since the store was told: see key_uses.c */
-	uint8_t replaces[KEY_ID_LEN];             /* zeroes: none */
+	SLIST_ENTRY(key) next_used;
+	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
+	struct key *replaced_by;      /* NULL: none */
+	uint32_t index;               /* keys_at() */
 	struct holder holder;
 	LIST_HEAD(key_turns, turn) turns;
 	uint32_t load; /* the last LOAD that named it */

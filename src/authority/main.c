@@ -16,7 +16,7 @@
 #include <crypto/crypto.h>
 #include <seccomp.h>
 
-#include "admin.h"
+#include "admin_call.h"
 
 static struct authority self;
 
@@ -62,6 +62,8 @@ on_tick(uv_timer_t *timer)
 	admit_tick(a);
 	store_tick(a);
 	usage_tick(a);
+	key_uses_tick(a);
+	approvals_tick(a);
 	management_tick(a);
 	keys_sweep(&a->keys, now_ms(a));
 }

@@ -19,10 +19,6 @@
 #include <base/clock.h>
 #include <http/write.h>
 
-#include "admin_json.h"
-
-#define LIST_CHUNK_KEYS 256
-
 static void on_acceptable(uv_poll_t *handle, int status, int events);
 static void on_ready(uv_poll_t *handle, int status, int events);
 static void conn_process(struct conn *c);
@@ -78,8 +74,7 @@ management_tick(struct authority *a)
 	for (size_t i = 0; i < CONNS_MAX; i++) {
 		struct conn *c = &m->conns[i];
 
-		if ((c->state == CONN_READING || c->state == CONN_LISTING) &&
-		    now_ms(a) >= c->active_ms + IDLE_MS)
+		if (c->state == CONN_READING && now_ms(a) >= c->active_ms + IDLE_MS)
 			conn_close(c);
 	}
 }
@@ -319,62 +314,6 @@ conn_on_reply(void *ctx, uint16_t http, struct span body)
 }
 
 static void
-list_put(struct conn *c, struct buf *text)
-{
-	const struct keys *k = &c->a->keys;
-	struct status st = c->list_at == 0 ? buf_put_str(text, "{\"keys\":[") : OK;
-	size_t end = c->list_at + LIST_CHUNK_KEYS;
-
-	for (; is_ok(st) && c->list_at < k->nkeys && c->list_at < end; c->list_at++) {
-		if (c->list_at > 0)
-			st = buf_put_u8(text, ',');
-		if (is_ok(st))
-			st = admin_put_key(keys_at(k, c->list_at), text);
-	}
-	if (is_ok(st) && c->list_at >= k->nkeys)
-		st = buf_put_str(text, "]}");
-	if (is_ok(st))
-		st = http_put_chunk(&c->out, buf_span(text));
-	if (is_ok(st) && c->list_at >= k->nkeys)
-		st = http_put_chunk_end(&c->out);
-	if (!is_ok(st))
-		conn_close(c);
-}
-
-/* A part of the list each time the socket has taken the last one. */
-static void
-list_more(struct conn *c)
-{
-	auto_buf struct buf text = BUF_INIT(512U * LIST_CHUNK_KEYS);
-
-	list_put(c, &text);
-	if (c->state == CONN_LISTING && c->list_at >= c->a->keys.nkeys)
-		request_over(c);
-}
-
-void
-conn_on_list(void *ctx, uint16_t http, struct span body)
-{
-	struct conn *c = ctx;
-
-	if (http != 200) {
-		conn_on_reply(ctx, http, body);
-		return;
-	}
-	c->op = NULL;
-	c->state = CONN_LISTING;
-	c->list_at = 0;
-	if (!is_ok(put_head(c, 200, JSON_TYPE)) || !is_ok(http_put_chunked(&c->out)) ||
-	    !is_ok(http_put_end(&c->out))) {
-		conn_close(c);
-		return;
-	}
-	list_more(c);
-	conn_flush(c);
-	conn_poll(c);
-}
-
-static void
 conn_flush(struct conn *c)
 {
 	while (c->state != CONN_CLOSING && c->out_off < c->out.len) {
@@ -394,9 +333,7 @@ conn_flush(struct conn *c)
 		explicit_bzero(c->out.ptr, c->out.len);
 		buf_clear(&c->out);
 		c->out_off = 0;
-		if (c->state == CONN_LISTING)
-			list_more(c);
-		else if (c->last)
+		if (c->last)
 			conn_close(c);
 	}
 }

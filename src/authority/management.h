@@ -9,14 +9,14 @@
 #include "authority.h"
 
 #define CONNS_MAX 64
-#define BODY_LEN_MAX 8192
+#define BODY_LEN_MAX 16384
 #define IN_MAX 16384
 #define OUT_MAX (8U << 20)
 #define IDLE_MS 60000
 #define JSON_TYPE "application/json"
 #define METRICS_TYPE "text/plain; version=0.0.4"
 
-enum conn_state { CONN_FREE, CONN_READING, CONN_BUSY, CONN_LISTING, CONN_CLOSING };
+enum conn_state { CONN_FREE, CONN_READING, CONN_BUSY, CONN_CLOSING };
 
 struct conn {
 	struct authority *a;
@@ -28,7 +28,6 @@ struct conn {
 	size_t out_off;
 	bool last; /* close when `out` is written */
 	struct admin_op *op;
-	size_t list_at;
 	uint64_t active_ms;
 	uint32_t uid;
 };
@@ -49,8 +48,7 @@ void conn_route(struct conn *c);
 void conn_answer(struct conn *c, uint16_t http, const char *type, struct span body);
 void conn_answer_error(struct conn *c, uint16_t http, const char *code, const char *message);
 void conn_close(struct conn *c);
-/* admin_reply: of an act; of the list of keys. */
+/* admin_reply: of an act. */
 void conn_on_reply(void *ctx, uint16_t http, struct span body);
-void conn_on_list(void *ctx, uint16_t http, struct span body);
 
 #endif

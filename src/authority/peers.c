@@ -13,6 +13,8 @@
 #include <assert.h>
 #include <unistd.h>
 
+#include "admin_door.h"
+
 #define LINK_LIVE 1U /* as link_new() leaves it */
 #define LINK_DEAD 2U
 
@@ -27,6 +29,7 @@ static const struct link_rule gateway_rules[] = {
 	{ GA_STEP, LINK_LIVE, step_on_step },
 	{ GA_SETTLE, LINK_LIVE, settle_on_settle },
 	{ GA_FAILURES, LINK_LIVE, admit_on_failures },
+	{ GA_ADMIN, LINK_LIVE, admin_door_on_admin },
 };
 static const struct link_rule broker_rules[] = {
 	{ AB_DONE, 0, step_on_model_done },
@@ -142,6 +145,7 @@ gateway_gone(struct gateway *gw)
 		return;
 	gw->link = NULL;
 	procs_gone(gw->a, gw->peer_id);
+	admin_door_gateway_gone(gw);
 	while ((t = TAILQ_FIRST(&gw->turns)) != NULL) {
 		TAILQ_REMOVE(&gw->turns, t, of_gateway);
 		gw->nturns--;

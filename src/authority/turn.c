@@ -330,6 +330,12 @@ turn_answer(struct turn *t, enum error error)
 		st = answer_admitted(t, error);
 	else if (t->reply_type == GA_GRANTED)
 		st = answer_granted(t, error);
+	else if (t->reply_type == GA_ADMINED)
+		st = link_send(t->gw->link, t->reply_id, GA_ADMINED,
+		    &(struct ga_admined){ .error = (uint16_t)error });
+	else if (t->reply_type == GA_TOKENED)
+		st = link_send(t->gw->link, t->reply_id, GA_TOKENED,
+		    &(struct ga_tokened){ .error = (uint16_t)error });
 	else /* CHECKED and SETTLED have the same one field */
 		st = link_send(t->gw->link, t->reply_id, t->reply_type, &plain);
 	t->reply_type = 0;

@@ -30,16 +30,45 @@ const struct command commands[] = {
 	    "show the processes and the state of the running service", cmd_status },
 	{ "config check", "FILE", 1, 1, 0, 0, "check a configuration file", cmd_config_check },
 	{ "key create", "", 0, 0,
-	    OPT(OPT_CONFIG) | OPT(OPT_TENANT) | OPT(OPT_USER) | OPT(OPT_POLICY) | OPT(OPT_EXPIRES),
+	    OPT(OPT_CONFIG) | OPT(OPT_TENANT) | OPT(OPT_USER) | OPT(OPT_POLICY) | OPT(OPT_EXPIRES) |
+		OPT(OPT_SCOPE_ENDPOINTS) | OPT(OPT_SCOPE_MODELS) | OPT(OPT_SCOPE_TOOLS) |
+		OPT(OPT_SCOPE_LANGUAGES) | OPT(OPT_NETWORK),
 	    OPT(OPT_TENANT) | OPT(OPT_USER), "create an API key and print it, this once",
 	    cmd_key_create },
 	{ "key list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0, "list the API keys",
 	    cmd_key_list },
+	{ "key rotate", "ID", 1, 1, OPT(OPT_CONFIG) | OPT(OPT_OVERLAP), 0,
+	    "create the key that replaces it, with the same rights, and print it, this once",
+	    cmd_key_rotate },
 	{ "key revoke", "ID", 1, 1, OPT(OPT_CONFIG), 0,
 	    "revoke an API key; what runs under it has ended when this returns", cmd_key_revoke },
+	{ "user list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON) | OPT(OPT_TENANT), 0,
+	    "list the users", cmd_user_list },
+	{ "user create", "TENANT/USER", 1, 1, OPT(OPT_CONFIG) | OPT(OPT_ROLES), 0,
+	    "create a user, with roles (user)", cmd_user_create },
+	{ "user set", "TENANT/USER", 1, 1, OPT(OPT_CONFIG) | OPT(OPT_ROLES), OPT(OPT_ROLES),
+	    "give a user these roles, and no others", cmd_user_set },
+	{ "user disable", "TENANT/USER", 1, 1, OPT(OPT_CONFIG), 0,
+	    "refuse a user; what runs has ended when this returns", cmd_user_disable },
+	{ "user enable", "TENANT/USER", 1, 1, OPT(OPT_CONFIG), 0, "take that back",
+	    cmd_user_enable },
+	{ "user hold", "TENANT/USER", 1, 1, OPT(OPT_CONFIG), 0,
+	    "put a legal hold on a user: nothing is erased or aged out", cmd_user_hold },
+	{ "user release", "TENANT/USER", 1, 1, OPT(OPT_CONFIG), 0,
+	    "lift the hold; another person must approve", cmd_user_release },
+	{ "tenant list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0, "list the tenants",
+	    cmd_tenant_list },
+	{ "policy list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0, "list the policies",
+	    cmd_policy_list },
+	{ "approval list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
+	    "list acts that wait for a second person", cmd_approval_list },
+	{ "approval approve", "ID", 1, 1, OPT(OPT_CONFIG), 0, "have such an act done",
+	    cmd_approval_approve },
+	{ "approval refuse", "ID", 1, 1, OPT(OPT_CONFIG), 0, "have it not done",
+	    cmd_approval_refuse },
 	{ "usage", "", 0, 0,
-	    OPT(OPT_CONFIG) | OPT(OPT_JSON) | OPT(OPT_KEY) | OPT(OPT_USER) | OPT(OPT_MODEL) |
-		OPT(OPT_SINCE),
+	    OPT(OPT_CONFIG) | OPT(OPT_TENANT) | OPT(OPT_JSON) | OPT(OPT_KEY) | OPT(OPT_USER) |
+		OPT(OPT_MODEL) | OPT(OPT_SINCE),
 	    0, "show requests and tokens by key, user and model", cmd_usage },
 	{ "secret set", "NAME", 1, 1, OPT(OPT_CONFIG), 0,
 	    "keep a provider's credential for file:NAME, read from standard input",
@@ -83,7 +112,7 @@ usage(FILE *to)
 {
 	(void)fprintf(to, "usage: sallyport COMMAND …\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
-		(void)fprintf(to, "  %-14s %s\n", c->name, c->summary);
+		(void)fprintf(to, "  %-16s %s\n", c->name, c->summary);
 	(void)fprintf(to,
 	    "\n  --help        this, or after a command: its options\n"
 	    "  --version     the version\n\n"
@@ -101,7 +130,7 @@ group_usage(const char *word, FILE *to)
 		if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
 			continue;
 		if (to != NULL)
-			(void)fprintf(to, "  %-14s %s\n", c->name, c->summary);
+			(void)fprintf(to, "  %-16s %s\n", c->name, c->summary);
 		n++;
 	}
 	return n;

@@ -5,8 +5,8 @@
  * Runs in: CLI, as root. Trusts: whoever owns the socket, which lies in a root-only folder; its
  * answers are parsed strictly all the same.
  * Owns: nothing.
- * Invariants: a key is printed once, to standard output, and kept nowhere.
- * See: src/authority/routes.c; docs/sallyport.1.
+ * Invariants: rows are printed as they come: memory does not grow with their number.
+ * See: src/authority/admin_routes.c; keys.c, identity.c; docs/sallyport.1.
  */
 #include "operate.h"
 
@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
-#include <json/write.h>
-#include <keytext/keytext.h>
 
 #define MANAGEMENT_TIMEOUT_MS 60000
+#define TARGET_MAX 1024
+#define PAGES_MAX 1000000
 #define EXPIRES_S_MAX (100ULL * 365 * 86400)
 
 void
@@ -184,7 +184,7 @@ int
 cmd_reload(const struct invocation *inv)
 {
 	auto_state struct state s = STATE_NONE;
-	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/reload" } };
+	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/v1/reload" } };
 
 	if (!state_open_option(inv, &s) || !certificate_ok(&s) || !operate("reload", &s, &r))
 		return EXIT_FAILED;
@@ -192,7 +192,7 @@ cmd_reload(const struct invocation *inv)
 	return EXIT_DONE;
 }
 
-/* ---- keys ---- */
+/* ---- shared ---- */
 
 /* "90s", "15m", "12h", "30d" in seconds. */
 bool
@@ -217,56 +217,6 @@ parse_duration(const char *text, uint64_t *ret_s)
 	return false;
 }
 
-static struct status
-put_key_request(const struct invocation *inv, uint64_t expires_s, struct buf *out)
-{
-	static const struct {
-		const char *name;
-		enum option_id id;
-	} rows[] = { { "tenant", OPT_TENANT }, { "user", OPT_USER }, { "policy", OPT_POLICY } };
-	struct json_writer w = json_writer(out);
-
-	json_put_object(&w);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (inv->options[rows[i].id] == NULL)
-			continue;
-		json_put_key(&w, rows[i].name);
-		json_put_text(&w, inv->options[rows[i].id]);
-	}
-	if (expires_s > 0) {
-		json_put_key(&w, "expires_s");
-		json_put_u64(&w, expires_s);
-	}
-	json_put_end(&w);
-	return json_writer_finish(&w);
-}
-
-int
-cmd_key_create(const struct invocation *inv)
-{
-	auto_state struct state s = STATE_NONE;
-	auto_buf struct buf body = BUF_INIT(8192);
-	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/keys" } };
-	uint64_t expires_s = 0;
-	struct span key;
-
-	if (inv->options[OPT_EXPIRES] != NULL &&
-	    !parse_duration(inv->options[OPT_EXPIRES], &expires_s)) {
-		(void)cli_error(inv->options[OPT_EXPIRES], "expects a time such as 12h or 30d");
-		return EXIT_USAGE;
-	}
-	if (!is_ok(put_key_request(inv, expires_s, &body)))
-		return cli_error("key create", "a name is too long");
-	r.x.body = buf_span(&body);
-	if (!state_open_option(inv, &s) || !operate("key create", &s, &r))
-		return EXIT_FAILED;
-	key = json_bytes(&r.d, json_get_str(&r.d, 0, "key"));
-	if (key.len != KEYTEXT_LEN + 2 || !keytext_ok(span_of(key.ptr + 1, KEYTEXT_LEN)))
-		return cli_error("key create", "the service did not answer with a key");
-	(void)printf("%.*s\n", KEYTEXT_LEN, (const char *)key.ptr + 1);
-	return EXIT_DONE;
-}
-
 void
 print_time(const struct json_doc *d, uint32_t object, const char *member)
 {
@@ -283,48 +233,56 @@ print_time(const struct json_doc *d, uint32_t object, const char *member)
 	(void)printf(" %-17s", text);
 }
 
-int
-cmd_key_list(const struct invocation *inv)
+bool
+operate_pages(const struct invocation *inv, const struct state *s, const char *base,
+    const char *array, void (*print)(const struct json_doc *d, uint32_t row))
 {
-	static const char *const cells[] = { "tenant", "user", "policy" };
-	auto_state struct state s = STATE_NONE;
-	auto_reply struct reply r = { .x = { .method = "GET", .target = "/admin/keys" } };
-	struct json_iter it;
+	bool json = inv->options[OPT_JSON] != NULL, first = true, more = true;
+	char target[TARGET_MAX], next[256] = "";
 
-	if (!state_open_option(inv, &s) || !operate("key list", &s, &r))
-		return EXIT_FAILED;
-	if (inv->options[OPT_JSON] != NULL)
-		return print_raw(&r);
-	(void)printf("%-12s %-16s %-16s %-16s %-17s %-17s %s\n", "id", "tenant", "user", "policy",
-	    "created", "expires", "revoked");
-	for (it = json_iter(&r.d, json_get_str(&r.d, 0, "keys")); json_next(&it);) {
-		print_cell(&r.d, it.val, "id", 12);
-		for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
-			(void)putchar(' ');
-			print_cell(&r.d, it.val, cells[i], 16);
+	if (json)
+		(void)printf("{\"%s\":[", array);
+	for (int i = 0; more && i < PAGES_MAX; i++) {
+		auto_arena struct arena a = ARENA_INIT(4096);
+		auto_reply struct reply r = { .x = { .method = "GET", .target = target } };
+		struct json_iter it;
+		struct span text;
+
+		(void)snprintf(target, sizeof(target), "%s%s%s%s", base,
+		    next[0] == '\0'             ? ""
+		    : strchr(base, '?') != NULL ? "&"
+						: "?",
+		    next[0] == '\0' ? "" : "after=", next);
+		if (!operate(inv->command->name, s, &r))
+			return false;
+		for (it = json_iter(&r.d, json_get_str(&r.d, 0, array)); json_next(&it);) {
+			text = json_bytes(&r.d, it.val);
+			if (json)
+				(void)printf("%s%.*s", first ? "" : ",", SPAN_FMT(text));
+			else
+				print(&r.d, it.val);
+			first = false;
 		}
-		print_time(&r.d, it.val, "created_s");
-		print_time(&r.d, it.val, "expires_s");
-		print_time(&r.d, it.val, "revoked_s");
-		(void)putchar('\n');
+		more = is_ok(json_str(&r.d, json_get_str(&r.d, 0, "next"), &a, &text)) &&
+		       is_ok(span_to_cstr(text, next, sizeof(next)));
 	}
-	return EXIT_DONE;
+	if (json)
+		(void)printf("]}\n");
+	return true;
 }
 
-int
-cmd_key_revoke(const struct invocation *inv)
+bool
+operate_waits(const struct reply *r, const char *what)
 {
-	auto_state struct state s = STATE_NONE;
-	char target[64];
-	auto_reply struct reply r = { .x = { .method = "DELETE", .target = target } };
+	auto_arena struct arena a = ARENA_INIT(4096);
+	uint32_t approval = json_get_str(&r->d, 0, "approval");
+	struct span id;
 
-	if (!keytext_id_ok(span_str(inv->args[0]))) {
-		(void)cli_error(inv->args[0], "is not the id of a key");
-		return EXIT_USAGE;
-	}
-	(void)snprintf(target, sizeof(target), "/admin/keys/%s", inv->args[0]);
-	if (!state_open_option(inv, &s) || !operate("key revoke", &s, &r))
-		return EXIT_FAILED;
-	(void)fprintf(stderr, "sallyport: %s: revoked\n", inv->args[0]);
-	return EXIT_DONE;
+	if (r->x.status != 202 ||
+	    !is_ok(json_str(&r->d, json_get_str(&r->d, approval, "id"), &a, &id)))
+		return false;
+	(void)fprintf(stderr,
+	    "sallyport: %s: waits for another person: sallyport approval approve %.*s\n", what,
+	    SPAN_FMT(id));
+	return true;
 }

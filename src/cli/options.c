@@ -37,6 +37,14 @@ static const struct {
 	[OPT_MODULE] = { "module", 'M', "FILE", "the module, if it is not the only *.wasm there" },
 	[OPT_NATIVE] = { "native", 'N', "FILE",
 	    "the script or binary, if it is not `native` there" },
+	[OPT_OVERLAP] = { "overlap", 'o', "TIME",
+	    "how long the old key goes on: 12h, 7d, 0 (24h)" },
+	[OPT_ROLES] = { "roles", 'R', "A,B", "user, service, auditor, administrator, owner" },
+	[OPT_SCOPE_ENDPOINTS] = { "scope-endpoints", 'E', "A,B", "only these endpoints" },
+	[OPT_SCOPE_MODELS] = { "scope-models", 'D', "A,B", "only these models" },
+	[OPT_SCOPE_TOOLS] = { "scope-tools", 'O', "A,B", "only these tools" },
+	[OPT_SCOPE_LANGUAGES] = { "scope-languages", 'G', "A,B", "only these languages" },
+	[OPT_NETWORK] = { "network", 'n', "CIDR,…", "only from these networks" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 
@@ -85,7 +93,7 @@ options_help(const struct command *c, FILE *to)
 	(void)fprintf(to, "%s%s\n\n%s\n\n", c->args[0] != '\0' ? " " : "", c->args, c->summary);
 	for (size_t i = 0; i < OPT_COUNT; i++) {
 		if (takes(c, i))
-			(void)fprintf(to, "  -%c, --%-9s %-10s %s\n", rows[i].letter, rows[i].name,
+			(void)fprintf(to, "  -%c, --%-15s %-10s %s\n", rows[i].letter, rows[i].name,
 			    rows[i].arg != NULL ? rows[i].arg : "", rows[i].help);
 	}
 }

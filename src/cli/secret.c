@@ -157,7 +157,7 @@ put_request(const struct state *s, const char *name, const struct secret *value,
 
 /* ---- commands ---- */
 
-/* "/admin/secrets/NAME", or EXIT_USAGE after a message. */
+/* "/admin/v1/secrets/NAME", or EXIT_USAGE after a message. */
 static int
 target_of(const char *name, char target[TARGET_MAX])
 {
@@ -166,7 +166,7 @@ target_of(const char *name, char target[TARGET_MAX])
 		    name, "is no name: 1 to %d of A-Z a-z 0-9 _ . -", FILE_SECRET_NAME_MAX);
 		return EXIT_USAGE;
 	}
-	(void)snprintf(target, TARGET_MAX, "/admin/secrets/%s", name);
+	(void)snprintf(target, TARGET_MAX, "/admin/v1/secrets/%s", name);
 	return EXIT_DONE;
 }
 
@@ -215,7 +215,7 @@ int
 cmd_secret_list(const struct invocation *inv)
 {
 	auto_state struct state s = STATE_NONE;
-	auto_reply struct reply r = { .x = { .method = "GET", .target = "/admin/secrets" } };
+	auto_reply struct reply r = { .x = { .method = "GET", .target = "/admin/v1/secrets" } };
 	struct json_iter it;
 
 	if (!state_open_option(inv, &s) || !operate("secret list", &s, &r))

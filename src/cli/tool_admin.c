@@ -73,7 +73,7 @@ mark(const struct invocation *inv, bool allowed)
 	const char *path = inv->args[0];
 	auto_state struct state s = STATE_NONE;
 	auto_buf struct buf body = BUF_INIT(REQUEST_MAX);
-	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/tools/mark" } };
+	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/v1/tools/mark" } };
 	struct span parts[3];
 	uint64_t version = 0;
 	struct status st;
@@ -164,13 +164,12 @@ print_rows(const struct json_doc *d, bool json, bool *first)
 static bool
 page(const struct invocation *inv, const struct state *s, uint64_t *after, bool json, bool *first)
 {
-	auto_buf struct buf body = BUF_INIT(REQUEST_MAX);
-	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/tools/list" } };
+	char target[64];
+	auto_reply struct reply r = { .x = { .method = "GET", .target = target } };
 	uint64_t next = 0;
 
-	if (!is_ok(buf_printf(&body, "{\"after\":%llu}", (unsigned long long)*after)))
-		return false;
-	r.x.body = buf_span(&body);
+	(void)snprintf(
+	    target, sizeof(target), "/admin/v1/tools?after=%llu", (unsigned long long)*after);
 	if (!operate(inv->command->name, s, &r))
 		return false;
 	print_rows(&r.d, json, first);

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include <base/cleanup.h>
-#include <json/write.h>
 #include <keytext/keytext.h>
 #include <wire/limits.h>
 
@@ -35,29 +34,23 @@ static const struct {
 };
 #define FILTERS (sizeof(filters) / sizeof(filters[0]))
 
+/* With its NUL; what the service could take for another name or value is refused by it. */
 static struct status
-put_request(
-    const struct invocation *inv, uint64_t since_s, const struct cursor *at, struct buf *out)
+put_target(const struct invocation *inv, uint64_t since_s, const struct cursor *at, struct buf *out)
 {
-	struct json_writer w = json_writer(out);
-
-	json_put_object(&w);
-	json_put_key(&w, "since_s");
-	json_put_u64(&w, since_s);
+	TRY(buf_printf(out, "/admin/v1/usage?since_s=%llu", (unsigned long long)since_s));
+	if (inv->options[OPT_TENANT] != NULL)
+		TRY(buf_printf(out, "&tenant=%s", inv->options[OPT_TENANT]));
 	for (size_t i = 0; i < FILTERS; i++) {
-		if (inv->options[filters[i].id] == NULL)
-			continue;
-		json_put_key(&w, filters[i].name);
-		json_put_text(&w, inv->options[filters[i].id]);
+		if (inv->options[filters[i].id] != NULL)
+			TRY(buf_printf(
+			    out, "&%s=%s", filters[i].name, inv->options[filters[i].id]));
 	}
-	if (at->key > 0) {
-		json_put_key(&w, "after_key");
-		json_put_u64(&w, at->key);
-		json_put_key(&w, "after_model");
-		json_put_text(&w, at->model);
-	}
-	json_put_end(&w);
-	return json_writer_finish(&w);
+	if (at->key > 0)
+		TRY(buf_printf(out, "&after_key=%llu", (unsigned long long)at->key));
+	if (at->key > 0 && at->model[0] != '\0')
+		TRY(buf_printf(out, "&after_model=%s", at->model));
+	return buf_put_u8(out, '\0');
 }
 
 static void
@@ -139,11 +132,11 @@ static struct status
 page(const struct invocation *inv, const struct state *s, uint64_t since_s, struct cursor *at,
     bool *first)
 {
-	auto_buf struct buf body = BUF_INIT(REQUEST_MAX);
-	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/usage" } };
+	auto_buf struct buf target = BUF_INIT(REQUEST_MAX);
+	auto_reply struct reply r = { .x = { .method = "GET" } };
 
-	TRY(put_request(inv, since_s, at, &body));
-	r.x.body = buf_span(&body);
+	TRY(put_target(inv, since_s, at, &target));
+	r.x.target = (const char *)target.ptr;
 	if (!operate("usage", s, &r))
 		return fail(E_SYS);
 	print_rows(&r.d, inv->options[OPT_JSON] != NULL, first);

@@ -135,6 +135,24 @@ key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key)
 	return row_seal(db, &k);
 }
 
+/* The older key ends when it was said to: with the new one, or neither of it happens. */
+static struct status
+key_replace(struct db *db, int64_t user, const struct as_key *key)
+{
+	struct key_open k = { .n = 0 };
+
+	if (key->old_expires_s == 0)
+		return OK;
+	TRY(row_get(db, key->replaces, &k));
+	if (k.user != user)
+		return fail(E_NOTFOUND);
+	if (k.value.expires_s != 0 && k.value.expires_s <= key->old_expires_s)
+		return OK;
+	k.value.expires_s = key->old_expires_s;
+	k.version++;
+	return row_seal(db, &k);
+}
+
 static struct status
 insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LEN])
 {
@@ -144,7 +162,8 @@ insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LE
 	if (st.code != E_NOTFOUND)
 		return is_ok(st) ? fail(E_EXISTS) : st;
 	TRY(user_ensure(db, key->tenant, key->user, &user, subject_key));
-	return key_add(db, 0, user, key);
+	TRY(key_add(db, 0, user, key));
+	return key_replace(db, user, key);
 }
 
 struct status
@@ -154,7 +173,8 @@ db_key_put(struct db *db, const struct as_key *key, uint8_t ret_subject_key[AS_S
 	    !text_ok(key->policy, POLICY_MAX))
 		return fail(E_SYNTAX);
 	if (key->scopes.len > SCOPES_MAX || key->created_s > INT64_MAX ||
-	    key->expires_s > INT64_MAX || key->revoked_s > INT64_MAX)
+	    key->expires_s > INT64_MAX || key->revoked_s > INT64_MAX ||
+	    key->old_expires_s > INT64_MAX)
 		return fail(E_RANGE);
 	TRY(db_begin(db));
 	return db_end(db, insert(db, key, ret_subject_key));

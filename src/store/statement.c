@@ -116,7 +116,7 @@ static const char *const texts[SQL_COUNT] = {
 	    " WHERE usage.day >= ?1"
 	    " AND (usage.key > ?2 OR (usage.key = ?2 AND usage.model > ?3))"
 	    " AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name_hash = ?5)"
-	    " AND (?6 IS NULL OR usage.model = ?6)"
+	    " AND (?6 IS NULL OR usage.model = ?6) AND (?8 IS NULL OR users.tenant = ?8)"
 	    " GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
 	[SQL_TOOL_FIND] = "SELECT id FROM tools WHERE user = ?1 AND name_hash = ?2",
 	[SQL_TOOL_ADD] = "INSERT INTO tools (id, user, name_hash, key, name, live, marks)"

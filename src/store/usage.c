@@ -84,7 +84,8 @@ db_usage_add(struct db *db, const struct as_usage_add *m)
 }
 
 static void
-bind_list(struct db *db, const struct as_usage_list *m, const uint8_t user_hash[DIGEST_LEN])
+bind_list(struct db *db, const struct as_usage_list *m, int64_t tenant,
+    const uint8_t user_hash[DIGEST_LEN])
 {
 	sql_reset(db, SQL_USAGE_NEXT);
 	sql_int(db, SQL_USAGE_NEXT, 1, m->since_day);
@@ -97,6 +98,8 @@ bind_list(struct db *db, const struct as_usage_list *m, const uint8_t user_hash[
 	if (m->model.len > 0)
 		sql_text(db, SQL_USAGE_NEXT, 6, m->model);
 	sql_int(db, SQL_USAGE_NEXT, 7, AS_USAGE_PAGE_MAX);
+	if (m->tenant.len > 0)
+		sql_int(db, SQL_USAGE_NEXT, 8, (uint64_t)tenant);
 }
 
 static struct status
@@ -128,6 +131,7 @@ db_usage_list(
     struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next)
 {
 	uint8_t hash[DIGEST_LEN] = { 0 };
+	int64_t tenant = 0;
 	uint64_t key = 0;
 	struct status st;
 	uint32_t n = 0;
@@ -135,7 +139,15 @@ db_usage_list(
 	if (m->after_key > INT64_MAX || (m->key.len != 0 && m->key.len != KEY_ID_LEN))
 		return fail(E_RANGE);
 	TRY(user_name_hash(db, m->user, hash));
-	bind_list(db, m, hash);
+	if (m->tenant.len > 0) {
+		st = tenant_find(db, m->tenant, &tenant);
+		if (st.code == E_NOTFOUND) {
+			*ret_next = 0;
+			return OK;
+		}
+		TRY(st);
+	}
+	bind_list(db, m, tenant, hash);
 	while (is_ok(st = sql_row(db, SQL_USAGE_NEXT))) {
 		struct as_usage_row r = { 0 };
 

@@ -65,7 +65,7 @@ def test_ready_means_that_sandboxes_are_warm(make_instance):
 
 
 def test_a_key_expires(service):
-    status, body = service.management("POST", "/admin/keys", {"tenant": "acme", "user": "kim", "expires_s": 2})
+    status, body = service.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "kim", "expires_s": 2})
     key = json.loads(body)["key"]
     assert status == 201
     assert service.request("GET", "/v1/models", key=key)[0] == 200
@@ -74,10 +74,10 @@ def test_a_key_expires(service):
 
 
 def test_acts_of_operators_are_recorded_before_and_after(service):
-    _, body = service.management("POST", "/admin/keys", {"tenant": "acme", "user": "lee"})
+    _, body = service.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "lee"})
     made = json.loads(body)
-    assert service.management("DELETE", f"/admin/keys/{made['id']}")[0] == 200
-    assert service.management("POST", "/admin/reload")[0] == 200
+    assert service.management("DELETE", f"/admin/v1/keys/{made['id']}")[0] == 200
+    assert service.management("POST", "/admin/v1/reload")[0] == 200
     service.wait_ready()
     records = service.records()
     for kind in ("KeyCreated", "KeyRevoked"):

@@ -350,7 +350,7 @@ def test_limits_of_a_source_are_shared_by_workers(make_instance):
 def test_slow_large_bodies_of_one_key_refuse_nobody_else(make_instance):
     inst = make_instance(edit=lambda text: text + "\nworkers: 1\nlimits: { body_bytes: 1048576, "
                          "bodies_total_bytes: 16777216 }\n")
-    other = json.loads(inst.management("POST", "/admin/keys", {"tenant": "t2", "user": "u2"})[1])["key"]
+    other = json.loads(inst.management("POST", "/admin/v1/keys", {"tenant": "t2", "user": "u2"})[1])["key"]
 
     def fits(size):
         content = "x" * size
@@ -591,7 +591,7 @@ def test_policy_attaches_the_tool(make_instance):
 # ---- keys ----
 
 def test_revocation_ends_open_streams(service, raw):
-    made = service.management("POST", "/admin/keys", {"tenant": "t", "user": "gone"})
+    made = service.management("POST", "/admin/v1/keys", {"tenant": "t", "user": "gone"})
     assert made[0] in (200, 201), made
     key = json.loads(made[1])["key"]
     r = raw()
@@ -599,7 +599,7 @@ def test_revocation_ends_open_streams(service, raw):
         {"language": "python", "code": "import time\nprint('x', flush=True)\ntime.sleep(20)", "stream": True}),
         key=key)
     r.read_until(b'"x\\n"')
-    gone = service.management("DELETE", "/admin/keys/" + key.split("_")[1])
+    gone = service.management("DELETE", "/admin/v1/keys/" + key.split("_")[1])
     assert gone[0] in (200, 204), gone
     began = time.monotonic()
     r.read_until(b"key_revoked")

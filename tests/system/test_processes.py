@@ -294,7 +294,7 @@ def test_reload_refuses_what_cannot_change():
     with running() as inst:
         good = inst.conf.read_text()
         inst.conf.write_text(good.replace("management.sock", "other.sock"))
-        status, body = inst.management("POST", "/admin/reload")
+        status, body = inst.management("POST", "/admin/v1/reload")
         assert status >= 400 and b"management_socket" in body, (status, body)
         inst.conf.write_text(good)
         assert inst.operate("reload").returncode == 0

@@ -106,7 +106,7 @@ def test_operators_see_all(inst, owner):
     for args, rc in ((("acme/ann",), 2), (("acme/ann/echo", "0"), 2), (("acme/ann/echo", "9"), 1),
                      (("acme/ann/none",), 1), (("nobody/ann/echo",), 1)):
         assert inst.operate("tool", "allow", *args, check=False).returncode == rc, args
-    status, _ = inst.management("POST", "/admin/tools/mark", {"tenant": "acme"})
+    status, _ = inst.management("POST", "/admin/v1/tools/mark", {"tenant": "acme"})
     assert status == 400
 
 

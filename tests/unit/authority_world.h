@@ -20,7 +20,7 @@
 #include <crypto/crypto.h>
 #include <keytext/keytext.h>
 
-#include "admin.h"
+#include "admin_call.h"
 #include "authority.h"
 
 #define RECS_MAX 512

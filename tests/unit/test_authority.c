@@ -599,40 +599,6 @@ test_sealed_source_is_cached(void **state)
 	sealer_done(&s);
 }
 
-static const struct {
-	const char *body;
-	uint16_t code;
-} bodies[] = {
-	{ "{\"tenant\":\"t\",\"user\":\"u\"}", E_OK },
-	{ "{\"tenant\":\"t\",\"user\":\"u@x.org\",\"policy\":\"p\",\"expires_s\":60}", E_OK },
-	{ "{\"tenant\":\"t\"}", E_NOTFOUND },
-	{ "{\"tenant\":\"t\",\"user\":\"u\",\"role\":\"x\"}", E_NOTFOUND },
-	{ "{\"tenant\":\"t\",\"user\":\"u\",\"User\":\"x\"}", E_EXISTS },
-	{ "{\"tenant\":\"t\",\"user\":\"u\",\"user\":\"x\"}", E_EXISTS },
-	{ "{\"tenant\":\"t\",\"user\":\"a\\nb\"}", E_RANGE },
-	{ "{\"tenant\":\"\",\"user\":\"a\"}", E_RANGE },
-	{ "{\"tenant\":5,\"user\":\"a\"}", E_SYNTAX },
-	{ "{\"tenant\":\"t\",\"user\":\"u\",\"expires_s\":-1}", E_RANGE },
-	{ "{\"tenant\":\"t\",\"user\":\"u\",\"expires_s\":\"60\"}", E_SYNTAX },
-	{ "[]", E_SYNTAX },
-	{ "", E_SYNTAX },
-};
-
-static void
-test_admin_bodies(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < COUNT(bodies); i++) {
-		struct arena arena = ARENA_INIT(4096);
-		struct admin_key k;
-		struct status st = admin_parse_key(span_str(bodies[i].body), &arena, &k);
-
-		if (st.code != bodies[i].code)
-			die("%s: %u", bodies[i].body, st.code);
-		arena_done(&arena);
-	}
-}
-
 static int
 setup(void **state)
 {
@@ -658,7 +624,6 @@ main(void)
 		cmocka_unit_test(test_failures_flood),
 		cmocka_unit_test(test_failures_sources),
 		cmocka_unit_test(test_sealed_source_is_cached),
-		cmocka_unit_test(test_admin_bodies),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -208,10 +208,14 @@ test_revocation(void **state)
 	(void)state;
 	assert_int_equal(run->error, ERROR_NONE);
 	assert_int_equal(
-	    admin_revoke_key(w.a, 0, SPAN_LIT("000000000000"), on_admin, NULL, &op).code,
+	    admin_revoke_key(
+		&(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op },
+		SPAN_LIT("000000000000"))
+		.code,
 	    E_NOTFOUND);
 	assert_true(is_ok(admin_revoke_key(
-	    w.a, 0, keytext_id(span_of(w.text[0], KEYTEXT_LEN)), on_admin, NULL, &op)));
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op },
+	    keytext_id(span_of(w.text[0], KEYTEXT_LEN)))));
 	spin();
 	assert_int_equal(w.admin_http, 200);
 	assert_int_equal(w.store_changes, 1);
@@ -233,7 +237,8 @@ test_revocation_without_answers(void **state)
 	(void)admit(ENDPOINT_CHAT);
 	w.mute = true;
 	assert_true(is_ok(admin_revoke_key(
-	    w.a, 0, keytext_id(span_of(w.text[0], KEYTEXT_LEN)), on_admin, NULL, &op)));
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op },
+	    keytext_id(span_of(w.text[0], KEYTEXT_LEN)))));
 	spin();
 	assert_int_equal(w.admin_http, 0);
 	cut(&w.broker); /* now the last acknowledgement fails */
@@ -251,7 +256,8 @@ test_created_key_works(void **state)
 	struct admin_op *op = NULL;
 
 	(void)state;
-	assert_true(is_ok(admin_create_key(w.a, 0, &k, on_admin, NULL, &op)));
+	assert_true(is_ok(admin_create_key(
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op }, &k)));
 	spin();
 	assert_int_equal(w.admin_http, 201);
 	assert_int_equal(w.a->keys.nkeys, 3);

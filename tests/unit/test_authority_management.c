@@ -179,17 +179,17 @@ test_refusals(void **state)
 		int http;
 	} rows[] = {
 		{ "GET", "/", "", 404 },
-		{ "GET", "/admin/keys/", "", 405 },
-		{ "DELETE", "/admin/keys", "", 405 },
-		{ "DELETE", "/admin/keys/short", "", 404 },
-		{ "DELETE", "/admin/keys/0000000000zz", "", 404 },
+		{ "GET", "/admin/v1/keys/", "", 404 },
+		{ "DELETE", "/admin/v1/keys", "", 405 },
+		{ "DELETE", "/admin/v1/keys/short", "", 404 },
+		{ "DELETE", "/admin/v1/keys/0000000000zz", "", 404 },
 		{ "POST", "/healthz", "", 405 },
 		{ "GET", "/healthz?x=1", "", 400 },
-		{ "POST", "/admin/keys", "", 400 },
-		{ "POST", "/admin/keys", "{\"tenant\":\"t\"}", 400 },
-		{ "POST", "/admin/keys", "{\"tenant\":\"t\",\"user\":\"u\",\"policy\":\"nope\"}",
+		{ "POST", "/admin/v1/keys", "", 400 },
+		{ "POST", "/admin/v1/keys", "{\"tenant\":\"t\"}", 400 },
+		{ "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\",\"policy\":\"nope\"}",
 		    400 },
-		{ "POST", "/admin/reload", "{}", 400 },
+		{ "POST", "/admin/v1/reload", "{}", 400 },
 		{ "BAD METHOD", "/", "", 400 },
 	};
 
@@ -211,17 +211,18 @@ test_life_of_a_key(void **state)
 	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
 
 	(void)state;
-	assert_int_equal(ask("POST", "/admin/keys", "{\"tenant\":\"acme\",\"user\":\"bob\"}"), 201);
+	assert_int_equal(
+	    ask("POST", "/admin/v1/keys", "{\"tenant\":\"acme\",\"user\":\"bob\"}"), 201);
 	member("key", key, sizeof(key));
 	member("id", id, sizeof(id));
 	assert_true(keytext_ok(span_str(key)));
 	m.credential = span_str(key);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
-	assert_int_equal(ask("GET", "/admin/keys", ""), 200);
+	assert_int_equal(ask("GET", "/admin/v1/keys", ""), 200);
 	assert_non_null(
 	    strstr(answer, "\"tenant\":\"acme\",\"user\":\"bob\",\"policy\":\"default\""));
 	assert_null(strstr(answer, key));
-	(void)snprintf(path, sizeof(path), "/admin/keys/%s", id);
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%s", id);
 	assert_int_equal(ask("DELETE", path, ""), 200);
 	member("id", id2, sizeof(id2));
 	assert_string_equal(id, id2);
@@ -242,7 +243,7 @@ test_records_have_no_names(void **state)
 		const char *body = i == 2 ? "{\"tenant\":\"zeus\",\"user\":\"bob\"}"
 					  : "{\"tenant\":\"acme\",\"user\":\"bob\"}";
 
-		assert_int_equal(ask("POST", "/admin/keys", body), 201);
+		assert_int_equal(ask("POST", "/admin/v1/keys", body), 201);
 		at = strstr(w.recs[2 * i].text, "tenant=");
 		assert_non_null(at);
 		assert_int_equal(strcspn(at + 7, " "), 32);
@@ -268,12 +269,14 @@ test_no_audit_no_act(void **state)
 {
 	(void)state;
 	cut(&w.audit);
-	assert_int_equal(ask("POST", "/admin/keys", "{\"tenant\":\"acme\",\"user\":\"bob\"}"), 503);
-	assert_int_equal(ask("GET", "/admin/keys", ""), 503);
+	assert_int_equal(
+	    ask("POST", "/admin/v1/keys", "{\"tenant\":\"acme\",\"user\":\"bob\"}"), 503);
+	assert_int_equal(ask("GET", "/admin/v1/keys", ""), 503);
 	assert_int_equal(w.store_changes, 0);
 	connect_fake(EDGE_AUTHORITY_AUDIT, 21, &aa_edge, false, &audit_ops, &w.audit);
 	w.audit_mode = AUDIT_REFUSES;
-	assert_int_equal(ask("POST", "/admin/keys", "{\"tenant\":\"acme\",\"user\":\"bob\"}"), 503);
+	assert_int_equal(
+	    ask("POST", "/admin/v1/keys", "{\"tenant\":\"acme\",\"user\":\"bob\"}"), 503);
 	assert_int_equal(w.store_changes, 0);
 }
 
@@ -283,6 +286,7 @@ test_long_list_and_pipelining(void **state)
 	auto_fd int fd = dial();
 	uint8_t subject[32] = { 1 };
 	size_t found = 0;
+	char text[128];
 
 	(void)state;
 	assert_true(is_ok(keys_put_user(&w.a->keys, SPAN_LIT("m"), SPAN_LIT("n"), subject, NULL)));
@@ -295,13 +299,24 @@ test_long_list_and_pipelining(void **state)
 			k.id[j] = (uint8_t)('0' + n % 10);
 		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, NULL)));
 	}
-	assert_int_equal(ask_on(fd, "GET /admin/keys HTTP/1.1\r\nHost: l\r\n\r\n"
+	for (int page = 0; page < 7; page++) {
+		char path[64] = "/admin/v1/keys", next[32];
+
+		if (page > 0) {
+			member("next", next, sizeof(next));
+			(void)snprintf(path, sizeof(path), "/admin/v1/keys?after=%s", next);
+		}
+		(void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: l\r\n\r\n", path);
+		assert_int_equal(ask_on(fd, text), 200);
+		for (const char *at = answer; (at = strstr(at, "\"id\":\"")) != NULL; at++)
+			found++;
+	}
+	assert_int_equal(found, 3002);
+	assert_non_null(strstr(answer, "\"next\":null}"));
+	assert_int_equal(ask_on(fd, "GET /admin/v1/keys?limit=2 HTTP/1.1\r\nHost: l\r\n\r\n"
 				    "GET /healthz HTTP/1.1\r\nHost: l\r\n\r\n"),
 	    200);
-	for (const char *at = answer; (at = strstr(at, "\"id\":\"")) != NULL; at++)
-		found++;
-	assert_int_equal(found, 3002);
-	assert_non_null(strstr(answer, "]}\r\n0\r\n\r\nHTTP/1.1 200 OK"));
+	assert_non_null(strstr(answer, "\"}HTTP/1.1 200 OK"));
 }
 
 /* An operator that leaves in the middle takes nothing with him. */
@@ -309,7 +324,7 @@ static void
 test_operator_leaves(void **state)
 {
 	int fd = dial();
-	const char *text = "POST /admin/keys HTTP/1.1\r\nHost: l\r\nContent-Length: 27\r\n\r\n"
+	const char *text = "POST /admin/v1/keys HTTP/1.1\r\nHost: l\r\nContent-Length: 27\r\n\r\n"
 			   "{\"tenant\":\"t\",\"user\":\"u\"   }";
 
 	(void)state;

@@ -287,7 +287,8 @@ set(bool rotate)
 	struct admin_op *op = NULL;
 
 	http = 0;
-	assert_true(is_ok(admin_set_secret(w.a, 7, &s, on_act, NULL, &op)));
+	assert_true(is_ok(admin_set_secret(
+	    &(struct admin_call){ .a = w.a, .uid = 7, .reply = on_act, .op = &op }, &s)));
 	spin();
 }
 
@@ -314,10 +315,12 @@ test_set_rotate_remove(void **state)
 	assert_int_equal(r.code, E_OK);
 	assert_string_equal(r.version, "2");
 	assert_string_equal(r.sealed, "SEALED");
-	assert_true(is_ok(admin_list_secrets(w.a, 7, on_act, NULL, &op)));
+	assert_true(is_ok(admin_list_secrets(
+	    &(struct admin_call){ .a = w.a, .uid = 7, .reply = on_act, .op = &op })));
 	spin();
 	assert_non_null(strstr(body, "{\"name\":\"openai\",\"version\":2,"));
-	assert_true(is_ok(admin_remove_secret(w.a, 7, name.name, on_act, NULL, &op)));
+	assert_true(is_ok(admin_remove_secret(
+	    &(struct admin_call){ .a = w.a, .uid = 7, .reply = on_act, .op = &op }, name.name)));
 	spin();
 	assert_int_equal(http, 200);
 	assert_int_equal(w.secrets_changed, 3);
@@ -342,7 +345,8 @@ test_store_or_audit_away(void **state)
 	assert_int_equal(ask(AB_SECRET_GET, &name).code, E_CLOSED);
 	set(false);
 	assert_int_equal(http, 503);
-	assert_true(is_ok(admin_list_secrets(w.a, 7, on_act, NULL, &op)));
+	assert_true(is_ok(admin_list_secrets(
+	    &(struct admin_call){ .a = w.a, .uid = 7, .reply = on_act, .op = &op })));
 	spin();
 	assert_int_equal(http, 503);
 	w.audit_mode = AUDIT_REFUSES;

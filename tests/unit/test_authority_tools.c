@@ -1210,7 +1210,8 @@ mark(const char *tenant, const char *user, const char *name, uint32_t number, bo
 	struct status st;
 
 	memset(&answered, 0, sizeof(answered));
-	st = admin_mark_tool(w.a, 0, &m, on_admin, NULL, &op);
+	st = admin_mark_tool(
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op }, &m);
 	spin();
 	return st;
 }
@@ -1265,7 +1266,8 @@ test_admin(void **state)
 	assert_non_null(tools_by_id(&w.a->tools, 3)->tool->allowed);
 	w.audit_mode = AUDIT_TAKES;
 	assert_balanced();
-	assert_true(is_ok(admin_list_tools(w.a, 0, 2, on_admin, NULL, &op)));
+	assert_true(is_ok(admin_list_tools(
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op }, 2)));
 	spin();
 	assert_int_equal(answered.http, 200);
 	assert_non_null(strstr(answered.body,
@@ -1289,14 +1291,17 @@ test_admin_races(void **state)
 	(void)state;
 	load(&one);
 	load(&theirs);
-	assert_true(is_ok(admin_mark_tool(w.a, 0, &a, on_admin, NULL, &op)));
-	assert_true(is_ok(admin_mark_tool(w.a, 0, &b, on_admin, NULL, &op)));
+	assert_true(is_ok(admin_mark_tool(
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op }, &a)));
+	assert_true(is_ok(admin_mark_tool(
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op }, &b)));
 	spin();
 	assert_int_equal((tools_by_id(&w.a->tools, 1)->tool->allowed != NULL) +
 			     (tools_by_id(&w.a->tools, 3)->tool->allowed != NULL),
 	    1);
 	assert_true(is_ok(mark("t", "u", "one", 0, false)));
-	assert_true(is_ok(admin_mark_tool(w.a, 0, &a, on_admin, NULL, &op)));
+	assert_true(is_ok(admin_mark_tool(
+	    &(struct admin_call){ .a = w.a, .uid = 0, .reply = on_admin, .op = &op }, &a)));
 	tools_removed(w.a, tools_by_id(&w.a->tools, 1), true);
 	memset(&answered, 0, sizeof(answered));
 	spin();

@@ -155,7 +155,8 @@ test_page(void **state)
 
 	(void)state;
 	chat(1, 1, false, ERROR_NONE);
-	assert_true(is_ok(admin_read_usage(w.a, 7, &f, on_act, NULL, &op)));
+	assert_true(is_ok(admin_read_usage(
+	    &(struct admin_call){ .a = w.a, .uid = 7, .reply = on_act, .op = &op }, &f)));
 	spin();
 	assert_int_equal(http, 200);
 	assert_int_equal(w.usage.requests, 1); /* what was pending went first */

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin_door.c: acts of administration that a person asks for through a gateway.
+ *
+ * Runs in: authority. Trusts: the gateway only for what a client on it could have said itself;
+ * the credential decides who asks. Owns: the requests that wait for their act.
+ * Invariants: a request counts against its key's limits like any other; who asked is on record
+ * before anything else is, and what was refused is on record before it is said.
+ * See: admin_call.h, roles.c; admit.c for all other requests.
+ */
+#include "admin_door.h"
+
+#include <base/cleanup.h>
+
+#include "admin_call.h"
+#include "authority.h"
+
+struct visit {
+	struct gateway *gw; /* NULL: the place is free, or the gateway is gone */
+	bool used;
+	uint64_t id; /* of GA_ADMIN */
+	struct admin_op *op;
+	uint16_t http; /* a refusal, once it is on record */
+	const char *code, *message;
+};
+static struct visit visits[ADMIN_OPS_MAX];
+
+static void
+send_answer(struct gateway *gw, uint64_t id, const struct ga_admined *m)
+{
+	struct status st;
+
+	if (gw == NULL || gw->link == NULL || gw->dropped)
+		return;
+	st = link_send(gw->link, id, GA_ADMINED, m);
+	if (!is_ok(st))
+		gateway_drop(gw, status_text(st));
+}
+
+static void
+send_error(struct gateway *gw, uint64_t id, enum error error)
+{
+	send_answer(gw, id,
+	    &(struct ga_admined){ .error = (uint16_t)error,
+		.retry_after_ms = error_rows[error].http == 503 ? RETRY_MS : 0 });
+}
+
+static struct visit *
+visit_new(struct gateway *gw, uint64_t id)
+{
+	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+		if (visits[i].used)
+			continue;
+		visits[i] = (struct visit){ .gw = gw, .used = true, .id = id };
+		return &visits[i];
+	}
+	return NULL;
+}
+
+void
+admin_door_gateway_gone(struct gateway *gw)
+{
+	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+		if (visits[i].used && visits[i].gw == gw)
+			visits[i].gw = NULL;
+	}
+}
+
+/* ---- answers ---- */
+
+static void
+on_reply(void *ctx, uint16_t http, struct span body)
+{
+	struct visit *v = ctx;
+
+	send_answer(v->gw, v->id, &(struct ga_admined){ .status = http, .body = body });
+	*v = (struct visit){ .used = false };
+}
+
+static void
+on_refused(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	auto_buf struct buf body = BUF_INIT(4096);
+	struct visit *v = ctx;
+
+	(void)a, (void)seq;
+	if (is_ok(st) && is_ok(admin_put_error(&body, v->code, v->message))) {
+		on_reply(v, v->http, buf_span(&body));
+		return;
+	}
+	send_error(v->gw, v->id, ERROR_AUDIT_UNAVAILABLE);
+	*v = (struct visit){ .used = false };
+}
+
+/* ---- records ---- */
+
+static void
+put_authentication(struct batch *b, const struct record_who *who)
+{
+	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", SPAN_LIT("admin"));
+	batch_text(b, principal_method(who->key));
+	batch_bool(b, true);
+}
+
+/* What was asked for, by its name in the table: never the caller's own words. */
+static void
+put_refusal(struct batch *b, const struct record_who *who, const struct admin_call *c)
+{
+	const char *operation = c->route == NULL ? "none" : action_name(c->route->action);
+
+	(void)batch_add(b, EVENT_ADMIN, who, "admin", span_str(operation));
+	batch_outcome(b, c->http == 403 ? AUDIT_DENIED : AUDIT_FAILURE, AUDIT_CAUSE_NONE);
+	batch_text(b, operation);
+	batch_null(b);
+}
+
+static void
+on_authenticated(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	(void)a, (void)ctx, (void)seq, (void)st; /* the act's own record follows, or fails, too */
+}
+
+static void
+refuse(struct visit *v, const struct admin_call *c, const struct record_who *who)
+{
+	struct batch b = { .n = 0 };
+
+	v->http = c->http;
+	v->code = c->code;
+	v->message = c->message;
+	put_refusal(&b, who, c);
+	if (!is_ok(audit_append(c->a, &b, on_refused, v)))
+		on_refused(c->a, v, fail(E_CLOSED), 0);
+}
+
+/* ---- requests ---- */
+
+static enum error
+count(struct authority *a, struct key *key)
+{
+	const struct policy *p = key->policy->now;
+	struct verdict verdict;
+
+	limits_take(&key_root(key)->holder, p != NULL ? p->limits : a->policies.user_limits,
+	    &key->user->holder, a->policies.user_limits, now_ms(a), &verdict);
+	return verdict.error;
+}
+
+static void
+visit_begin(struct visit *v, struct authority *a, const struct ga_admin *m, struct key *key)
+{
+	struct record_who who = {
+		.request_id = m->request_id, .key = key, .config = a->d->generation
+	};
+	const struct permit may = key_permit(key);
+	struct batch b = { .n = 0 };
+	struct admin_call c = { .a = a,
+		.by = key,
+		.request_id = m->request_id,
+		.reply = on_reply,
+		.ctx = v,
+		.op = &v->op,
+		.method = m->method,
+		.path = m->path,
+		.query = m->query,
+		.body = m->body };
+	enum error error = count(a, key);
+	struct status st = sealer_source(&a->sealer, key->user, m->source, &who.source);
+
+	if (error == ERROR_NONE && !permit_has(&may, LIST_ENDPOINTS, SPAN_LIT("admin")))
+		error = ERROR_DENIED;
+	c.source = who.source;
+	put_authentication(&b, &who);
+	if (!is_ok(st) || !is_ok(audit_append(a, &b, on_authenticated, NULL))) {
+		on_refused(a, v, fail(E_CLOSED), 0);
+		return;
+	}
+	if (error != ERROR_NONE)
+		st = admin_refuse(
+		    &c, error_rows[error].http, error_rows[error].code, error_rows[error].message);
+	else
+		st = admin_dispatch(&c);
+	if (!is_ok(st))
+		refuse(v, &c, &who);
+}
+
+void
+admin_door_on_admin(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct gateway *gw = ctx;
+	const struct ga_admin *m = msg;
+	struct key *key = NULL;
+	struct visit *v;
+	enum error error = admit_not_now(gw->a);
+
+	(void)l;
+	if (error == ERROR_NONE)
+		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
+	if (error == ERROR_INVALID_KEY) {
+		admit_refuse_unknown(gw, GA_ADMINED, id, m->source, m->request_id);
+		return;
+	}
+	v = error == ERROR_NONE ? visit_new(gw, id) : NULL;
+	if (v != NULL)
+		visit_begin(v, gw->a, m, key);
+	else
+		send_error(gw, id, error != ERROR_NONE ? error : ERROR_OVERLOADED);
+}

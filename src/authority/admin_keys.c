@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin_keys.c: API keys: create, rotate, list, revoke.
+ *
+ * Runs in: authority. Trusts: nothing of a request; its door about who asks.
+ * Owns: for as long as a creation lasts, the new key's text.
+ * Invariants: a key's text is answered once, after everything is durable, and wiped; nobody
+ * gets the key of a person but that person and an operator; no credential makes a key that may
+ * more than itself.
+ * See: admin_call.h, keys.h.
+ */
+#include "admin_op.h"
+
+#include <stdio.h>
+
+#include <base/cleanup.h>
+#include <json/write.h>
+#include <keytext/keytext.h>
+
+#include "admin_json.h"
+
+#define OVERLAP_S_DEFAULT 86400
+#define ROW_MAX (2 * SCOPES_MAX + 1024)
+
+static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
+static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
+static struct status put_created_body(struct admin_op *op, struct json_writer *w);
+static struct status put_revoked_body(struct admin_op *op, struct json_writer *w);
+static void on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_created(struct authority *a, void *ctx, enum code code, const struct as_done *m);
+static void on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done *m);
+
+const struct admin_kind admin_key_create_kind = { put_created, put_created_body, false,
+	ADMIN_WAIT_MS };
+const struct admin_kind admin_key_revoke_kind = { put_revoked, put_revoked_body, false,
+	ADMIN_WAIT_MS };
+
+/* ---- the acts ---- */
+
+static struct status
+take_key(struct admin_op *op, const struct admin_key *k)
+{
+	struct keys *keys = &op->a->keys;
+
+	TRY(span_to_cstr(k->tenant, op->tenant, sizeof(op->tenant)));
+	TRY(span_to_cstr(k->user, op->user, sizeof(op->user)));
+	TRY(span_to_cstr(k->policy, op->policy, sizeof(op->policy)));
+	TRY(keys_tenant_pseudonym(keys, k->tenant, op->tenant_hex));
+	op->sealed = BUF_INIT(SCOPES_MAX);
+	TRY(buf_put_span(&op->sealed, k->scopes));
+	if (k->replaces.len == KEY_ID_LEN)
+		memcpy(op->replaces, k->replaces.ptr, KEY_ID_LEN);
+	op->old_expires_s = k->old_expires_s;
+	TRY(keytext_create(op->text));
+	TRY(keys_hash(keys, span_of(op->text, sizeof(op->text)), op->hash));
+	memcpy(op->id, keytext_id(span_of(op->text, sizeof(op->text))).ptr, sizeof(op->id));
+	op->created_s = now_real_s();
+	op->expires_s = k->lifetime_s == 0 ? k->expires_s : op->created_s + k->lifetime_s;
+	return OK;
+}
+
+struct status
+admin_create_key(const struct admin_call *c, const struct admin_key *k)
+{
+	struct admin_op *op = NULL;
+	struct status st;
+
+	TRY(admin_op_new(c, OP_CREATE, &op));
+	st = take_key(op, k);
+	if (!is_ok(st)) {
+		admin_op_free(op);
+		return st;
+	}
+	return admin_op_begin(op, on_create_intent, c->op);
+}
+
+struct status
+admin_revoke_key(const struct admin_call *c, struct span id)
+{
+	struct admin_op *op = NULL;
+
+	if (keys_find(&c->a->keys, id) == NULL)
+		return fail(E_NOTFOUND);
+	TRY(admin_op_new(c, OP_REVOKE, &op));
+	memcpy(op->id, id.ptr, sizeof(op->id));
+	return admin_op_begin(op, on_revoke_intent, c->op);
+}
+
+/* ---- records and answers ---- */
+
+static void
+put_created(struct admin_op *op, struct batch *b, const struct record_who *who)
+{
+	struct span id = span_of(op->id, sizeof(op->id));
+	struct record_who of_key = *who;
+
+	if (op->by == NULL)
+		of_key.key = keys_find(&op->a->keys, id); /* once it is there */
+	(void)batch_add(b, EVENT_KEY_CREATED, &of_key, "key", id);
+	batch_str(b, id);
+	batch_str(b, span_of(op->tenant_hex, sizeof(op->tenant_hex)));
+	batch_text(b, op->policy);
+	admin_put_by(op, b);
+}
+
+static void
+put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who)
+{
+	struct span id = span_of(op->id, sizeof(op->id));
+	struct record_who of_key = *who;
+
+	if (op->by == NULL)
+		of_key.key = keys_find(&op->a->keys, id);
+	(void)batch_add(b, EVENT_KEY_REVOKED, &of_key, "key", id);
+	batch_str(b, id);
+	admin_put_by(op, b);
+}
+
+static struct status
+put_created_body(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "key");
+	json_put_str(w, span_of(op->text, sizeof(op->text)));
+	json_put_key(w, "expires_s");
+	json_put_u64(w, op->expires_s);
+	json_put_key(w, "id");
+	json_put_str(w, span_of(op->id, sizeof(op->id)));
+	if (op->replaces[0] != 0) {
+		json_put_key(w, "replaces");
+		json_put_str(w, span_of(op->replaces, sizeof(op->replaces)));
+		json_put_key(w, "replaced_expires_s");
+		json_put_u64(w, op->old_expires_s);
+	}
+	return OK;
+}
+
+static struct status
+put_revoked_body(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "id");
+	json_put_str(w, span_of(op->id, sizeof(op->id)));
+	json_put_key(w, "revoked_s");
+	json_put_u64(w, op->revoked_s);
+	json_put_key(w, "turns");
+	json_put_u64(w, op->turns);
+	return OK;
+}
+
+/* ---- create ---- */
+
+static struct as_key
+key_of(const struct admin_op *op)
+{
+	struct as_key m = { .tenant = span_str(op->tenant),
+		.user = span_str(op->user),
+		.policy = span_str(op->policy),
+		.created_s = op->created_s,
+		.expires_s = op->expires_s,
+		.scopes = buf_span(&op->sealed),
+		.old_expires_s = op->old_expires_s };
+
+	memcpy(m.id, op->id, sizeof(m.id));
+	memcpy(m.hash, op->hash, sizeof(m.hash));
+	memcpy(m.replaces, op->replaces, sizeof(m.replaces));
+	return m;
+}
+
+static void
+on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct admin_op *op = ctx;
+	struct as_key m = key_of(op);
+
+	if (!is_ok(st)) {
+		admin_op_fail_audit(op);
+		return;
+	}
+	op->intent_seq = seq;
+	if (!is_ok(store_put_key(a, &m, on_created, op)))
+		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+}
+
+static void
+on_created(struct authority *a, void *ctx, enum code code, const struct as_done *m)
+{
+	struct admin_op *op = ctx;
+	struct as_key k = key_of(op);
+	struct status st;
+
+	if (code == E_NOTFOUND) {
+		admin_op_finish(op, 404, "not_found", "There is no such object.");
+		return;
+	}
+	if (code != E_OK) {
+		admin_op_finish(op, 503, "store_unavailable", "The store did not take the key.");
+		return;
+	}
+	st = keys_put_user(&a->keys, k.tenant, k.user, m->subject_key, NULL);
+	if (is_ok(st))
+		st = keys_put(&a->keys, &a->policies, &k, NULL);
+	if (is_ok(st))
+		admin_op_finish(op, 201, NULL, NULL);
+	else
+		admin_op_finish(
+		    op, 500, "internal_error", "The key is stored but could not be loaded.");
+}
+
+/* ---- revoke ---- */
+
+static void
+on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct admin_op *op = ctx;
+	struct as_key_revoke m = { .revoked_s = now_real_s() };
+
+	if (!is_ok(st)) {
+		admin_op_fail_audit(op);
+		return;
+	}
+	op->intent_seq = seq;
+	op->revoked_s = m.revoked_s;
+	memcpy(m.id, op->id, sizeof(m.id));
+	if (!is_ok(store_revoke_key(a, &m, on_revoked, op)))
+		admin_op_finish(
+		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+}
+
+static void
+on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done *m)
+{
+	struct admin_op *op = ctx;
+	struct key *key = keys_find(&a->keys, span_of(op->id, sizeof(op->id)));
+
+	(void)m;
+	if (key == NULL || (code != E_OK && code != E_EXISTS)) {
+		admin_op_finish(op, 503, "store_unavailable",
+		    "The store did not confirm; the key may still be valid.");
+		return;
+	}
+	if (key->revoked_s == 0)
+		key->revoked_s = op->revoked_s;
+	op->revoked_s = key->revoked_s;
+	admin_end_turns(op, key);
+	admin_finish_after_turns(op);
+}
+
+/* ---- whose keys ---- */
+
+static bool
+is_live(const struct key *key)
+{
+	return key != NULL && key->revoked_s == 0 &&
+	       (key->expires_s == 0 || now_real_s() < key->expires_s);
+}
+
+/* A key that the caller may know of; NULL: none. */
+static struct key *
+known_key(const struct admin_call *c, struct span id)
+{
+	struct key *key = keytext_id_ok(id) ? keys_find(&c->a->keys, id) : NULL;
+
+	if (key == NULL || c->by == NULL)
+		return key;
+	if (!span_eq(key->user->tenant, c->tenant))
+		return NULL;
+	return key->user == c->by->user || admin_has(c, ACTION_KEY_READ) ? key : NULL;
+}
+
+/* Whoever gets the text of a key can be its user: that is for the user, and for services. */
+static struct status
+may_get_key_of(struct admin_call *c, const struct user *user)
+{
+	if (c->by == NULL || user == c->by->user)
+		return OK;
+	TRY(admin_may(c, ACTION_KEY_CREATE));
+	if (user != NULL && user->roles == ROLE_SERVICE)
+		return OK;
+	return admin_refuse(c, 403, "role",
+	    "Keys of people are made by themselves, or by an operator of the machine.");
+}
+
+static bool
+is_narrow(const struct key *key)
+{
+	return key->scope != NULL || (key->parent != NULL && key->parent->scope != NULL);
+}
+
+/* ---- requests ---- */
+
+static struct status
+read_scopes(struct admin_call *c, struct span *ret)
+{
+	uint32_t tok = json_get_str(c->doc, 0, "scopes");
+	struct scope *scope = NULL;
+
+	*ret = SPAN_EMPTY;
+	if (tok == JSON_NONE)
+		return OK;
+	*ret = json_bytes(c->doc, tok);
+	if (!is_ok(scope_parse(*ret, &scope)))
+		return admin_refuse(c, 400, "invalid_scopes",
+		    "Scopes are lists of names: \"endpoints\", \"models\", \"tools\", "
+		    "\"languages\", "
+		    "and \"networks\".");
+	scope_free(scope);
+	return OK;
+}
+
+/* What a person leaves out is as its own credential has it. */
+static struct status
+narrow_to_caller(struct admin_call *c, struct admin_key *k)
+{
+	const struct key *root = key_root(c->by);
+	uint64_t now = now_real_s();
+
+	if (is_narrow(c->by))
+		return admin_refuse(c, 403, "denied", "A narrowed credential makes no keys.");
+	if (!span_eq_str(k->policy, root->policy->name))
+		TRY(admin_may(c, ACTION_KEY_CREATE));
+	if (root->expires_s != 0 && (k->lifetime_s == 0 || now + k->lifetime_s > root->expires_s)) {
+		k->lifetime_s = 0;
+		k->expires_s = root->expires_s;
+	}
+	return OK;
+}
+
+static struct status
+read_key(struct admin_call *c, struct admin_key *k)
+{
+	struct span tenant;
+
+	TRY(admin_text(c, "tenant", &tenant));
+	TRY(admin_text(c, "user", &k->user));
+	TRY(admin_text(c, "policy", &k->policy));
+	if (json_get_str(c->doc, 0, "expires_s") != JSON_NONE)
+		TRY(json_u64(c->doc, json_get_str(c->doc, 0, "expires_s"), INT32_MAX * 2ULL,
+		    &k->lifetime_s));
+	TRY(read_scopes(c, &k->scopes));
+	k->tenant = c->by == NULL ? tenant : c->tenant;
+	if (c->by != NULL && tenant.len > 0 && !span_eq(tenant, c->tenant))
+		return admin_refuse_not_found(c);
+	if (k->user.len == 0 && c->by != NULL)
+		k->user = c->by->user->name;
+	if (k->policy.len == 0)
+		k->policy = c->by != NULL ? span_str(c->by->policy->name) : SPAN_LIT("default");
+	if (k->tenant.len == 0 || k->user.len == 0)
+		return admin_refuse(c, 400, "invalid_request", c->route->wanted);
+	return OK;
+}
+
+struct status
+keys_create(struct admin_call *c)
+{
+	struct admin_key k = { .lifetime_s = 0 };
+	struct user *user;
+
+	TRY(read_key(c, &k));
+	user = keys_find_user(&c->a->keys, k.tenant, k.user);
+	if (user != NULL && user->state == USER_ERASED)
+		user = NULL;
+	if (c->by != NULL) {
+		if (user == NULL)
+			return admin_refuse_not_found(c);
+		TRY(may_get_key_of(c, user));
+		TRY(narrow_to_caller(c, &k));
+	}
+	if (policies_find(&c->a->policies, k.policy) == NULL)
+		return admin_refuse(c, 400, "unknown_policy", "There is no policy of that name.");
+	return admin_create_key(c, &k);
+}
+
+/* Two live keys of one chain at most: the one that goes, the one that comes. */
+static struct status
+may_rotate(struct admin_call *c, const struct key *key)
+{
+	if (!is_live(key) || key->user->state != USER_ACTIVE)
+		return admin_refuse(c, 409, "not_live", "The key is not valid any more.");
+	if (is_live(key->replaced_by) ||
+	    is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
+		return admin_refuse(c, 409, "two_live_keys",
+		    "This key and the one that it came from, or went to, are both valid.");
+	if (c->by != NULL && is_narrow(c->by) && key != key_root(c->by))
+		return admin_refuse(
+		    c, 403, "denied", "A narrowed credential rotates no other key.");
+	return OK;
+}
+
+struct status
+keys_rotate(struct admin_call *c)
+{
+	struct key *key = known_key(c, c->param);
+	uint32_t tok = json_get_str(c->doc, 0, "overlap_s");
+	uint64_t now = now_real_s(), overlap_s = OVERLAP_S_DEFAULT;
+	struct admin_key k;
+
+	if (key == NULL)
+		return admin_refuse_not_found(c);
+	TRY(may_get_key_of(c, key->user));
+	TRY(may_rotate(c, key));
+	if (tok != JSON_NONE)
+		TRY(json_u64(c->doc, tok, UINT32_MAX, &overlap_s));
+	k = (struct admin_key){ .tenant = key->user->tenant,
+		.user = key->user->name,
+		.policy = span_str(key->policy->name),
+		.expires_s = key->expires_s,
+		.scopes = scope_text(key->scope),
+		.replaces = span_of(key->id, KEY_ID_LEN),
+		.old_expires_s = now + overlap_s };
+	if (key->expires_s != 0 && key->expires_s < k.old_expires_s)
+		k.old_expires_s = key->expires_s;
+	return admin_create_key(c, &k);
+}
+
+struct status
+keys_revoke(struct admin_call *c)
+{
+	struct key *key = known_key(c, c->param);
+
+	if (key == NULL)
+		return admin_refuse_not_found(c);
+	if (c->by != NULL && key->user != c->by->user)
+		TRY(admin_may(c, ACTION_KEY_REVOKE));
+	if (c->by != NULL && is_narrow(c->by) && key != key_root(c->by))
+		return admin_refuse(
+		    c, 403, "denied", "A narrowed credential revokes no other key.");
+	return admin_revoke_key(c, c->param);
+}
+
+/* ---- the list ---- */
+
+static bool
+is_listed(const struct admin_op *op, const struct key *key)
+{
+	return (op->tenant[0] == '\0' || span_eq_str(key->user->tenant, op->tenant)) &&
+	       (op->user[0] == '\0' || span_eq_str(key->user->name, op->user)) &&
+	       key->user->state != USER_ERASED;
+}
+
+static struct status
+make_list(struct admin_op *op, struct buf *out)
+{
+	const struct keys *keys = &op->a->keys;
+	const struct key *last = NULL;
+	size_t i = (size_t)op->after_key;
+	uint32_t n = 0;
+
+	TRY(buf_put_str(out, "{\"keys\":["));
+	for (; i < keys->nkeys && n < op->limit && out->len < ADMIN_BODY_MAX - ROW_MAX; i++) {
+		const struct key *key = keys_at(keys, i);
+
+		if (!is_listed(op, key))
+			continue;
+		if (n++ > 0)
+			TRY(buf_put_u8(out, ','));
+		TRY(admin_put_key(key, out));
+		last = key;
+	}
+	while (i < keys->nkeys && !is_listed(op, keys_at(keys, i)))
+		i++;
+	if (i == keys->nkeys || last == NULL)
+		return buf_put_str(out, "],\"next\":null}");
+	TRY(buf_put_str(out, "],\"next\":\""));
+	TRY(buf_put(out, last->id, KEY_ID_LEN));
+	return buf_put_str(out, "\"}");
+}
+
+struct status
+keys_list(struct admin_call *c)
+{
+	struct span after = admin_query(c, "after"), user = admin_query(c, "user");
+	const struct key *behind = NULL;
+	struct admin_op *op = NULL;
+	uint32_t limit = 0;
+
+	TRY(admin_query_limit(c, &limit));
+	if (!admin_has(c, ACTION_KEY_READ)) {
+		if (user.len > 0 && !span_eq(user, c->by->user->name))
+			return admin_refuse_not_found(c);
+		user = c->by->user->name;
+	}
+	if (user.len > USER_MAX)
+		return admin_refuse_not_found(c);
+	if (after.len > 0 && (behind = known_key(c, after)) == NULL)
+		return admin_refuse_not_found(c);
+	TRY(admin_read_new(c, "keys.list", make_list, &op));
+	op->limit = limit;
+	op->after_key = behind == NULL ? 0 : behind->index + 1;
+	memcpy(op->user, user.ptr != NULL ? user.ptr : (const uint8_t *)"", user.len);
+	return admin_read_begin(c, op);
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin_routes.c: the table of /admin/v1, for both doors, and what every act of it goes through.
+ *
+ * Runs in: authority. Trusts: nothing of the request; who asks is known from the door.
+ * Owns: nothing but the compiled schemas.
+ * Invariants: what is not in the table does not exist; a person's tenant is its own, and any
+ * other id is none; a role is checked before a body is looked at.
+ * See: admin_call.h, roles.c; docs/api.md.
+ */
+#include "admin_call.h"
+
+#include <assert.h>
+
+#include <base/cleanup.h>
+#include <json/schema.h>
+
+#include "authority.h"
+
+#define NAME                                                     \
+	"{\"type\":\"string\",\"minLength\":1,\"maxLength\":64," \
+	"\"pattern\":\"^[A-Za-z0-9_.@+-]+$\"}"
+#define OBJECT(required, properties)                                                       \
+	"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[" required "]," \
+	"\"properties\":{" properties "}}"
+#define ROLES_SCHEMA                                                                    \
+	"{\"type\":\"array\",\"maxItems\":5,\"items\":{\"enum\":[\"user\",\"service\"," \
+	"\"auditor\","                                                                  \
+	"\"administrator\",\"owner\"]}}"
+#define TIME_SCHEMA "{\"type\":\"integer\",\"minimum\":1,\"maximum\":3162240000}"
+#define KEY_SCHEMA                                                          \
+	OBJECT("", "\"tenant\":" NAME ",\"user\":" NAME ",\"policy\":" NAME \
+		   ",\"expires_s\":" TIME_SCHEMA ",\"scopes\":{\"type\":\"object\"}")
+#define ROTATE_SCHEMA \
+	OBJECT("", "\"overlap_s\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":2592000}")
+#define USER_SCHEMA \
+	OBJECT("\"user\"", "\"tenant\":" NAME ",\"user\":" NAME ",\"roles\":" ROLES_SCHEMA)
+#define CHANGE_SCHEMA                                                              \
+	"{\"type\":\"object\",\"additionalProperties\":false,\"minProperties\":1," \
+	"\"maxProperties\":1,\"properties\":{\"roles\":" ROLES_SCHEMA              \
+	",\"state\":{\"enum\":[\"active\",\"disabled\"]},\"hold\":{\"type\":\"boolean\"}}}"
+#define DECISION_SCHEMA OBJECT("\"decision\"", "\"decision\":{\"enum\":[\"approve\",\"refuse\"]}")
+#define SECRET_SCHEMA                                                                \
+	OBJECT("\"sealed\"",                                                         \
+	    "\"sealed\":{\"type\":\"string\",\"minLength\":1},\"rotate\":{\"type\":" \
+	    "\"boolean\"}")
+#define MARK_SCHEMA                                                                     \
+	OBJECT("\"tenant\",\"user\",\"name\",\"allowed\"",                              \
+	    "\"tenant\":" NAME ",\"user\":" NAME ",\"name\":" NAME                      \
+	    ",\"version\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295}," \
+	    "\"allowed\":{\"type\":\"boolean\"}")
+
+const struct admin_route admin_routes[] = {
+	{ "GET", "/admin/v1/tenants", DOOR_BOTH, ACTION_TENANT_READ, "", NULL, false, tenants_list,
+	    NULL },
+	{ "GET", "/admin/v1/users", DOOR_BOTH, ACTION_USER_READ, "tenant after limit ", NULL, false,
+	    users_list, NULL },
+	{ "POST", "/admin/v1/users", DOOR_BOTH, ACTION_USER_CHANGE, "", USER_SCHEMA, false,
+	    users_create, "Wanted: {\"tenant\"?, \"user\", \"roles\"?: [role…]}" },
+	{ "GET", "/admin/v1/users/{}", DOOR_BOTH, ACTION_USER_READ, "tenant ", NULL, false,
+	    users_get, NULL },
+	{ "PATCH", "/admin/v1/users/{}", DOOR_BOTH, ACTION_USER_CHANGE, "tenant ", CHANGE_SCHEMA,
+	    false, users_change, "Wanted: one of \"roles\", \"state\", \"hold\"" },
+	{ "GET", "/admin/v1/keys", DOOR_BOTH, ACTION_KEY_OWN, "tenant user after limit ", NULL,
+	    false, keys_list, NULL },
+	{ "POST", "/admin/v1/keys", DOOR_BOTH, ACTION_KEY_OWN, "", KEY_SCHEMA, false, keys_create,
+	    "Wanted: {\"tenant\"?, \"user\"?, \"policy\"?, \"expires_s\"?, \"scopes\"?}; names of "
+	    "1 "
+	    "to 64 of A-Z a-z 0-9 _ . - @ +" },
+	{ "POST", "/admin/v1/keys/{}/rotate", DOOR_BOTH, ACTION_KEY_OWN, "", ROTATE_SCHEMA, true,
+	    keys_rotate, "Wanted: {\"overlap_s\"?: at most 2592000}" },
+	{ "DELETE", "/admin/v1/keys/{}", DOOR_BOTH, ACTION_KEY_OWN, "", NULL, false, keys_revoke,
+	    NULL },
+	{ "GET", "/admin/v1/policies", DOOR_BOTH, ACTION_POLICY_READ, "", NULL, false,
+	    policies_list, NULL },
+	{ "GET", "/admin/v1/usage", DOOR_BOTH, ACTION_USAGE_READ,
+	    "tenant since_s key user model after_key after_model ", NULL, false, usage_read, NULL },
+	{ "GET", "/admin/v1/approvals", DOOR_BOTH, ACTION_APPROVAL_READ, "", NULL, false,
+	    approvals_list, NULL },
+	{ "POST", "/admin/v1/approvals/{}", DOOR_BOTH, ACTION_APPROVAL_READ, "", DECISION_SCHEMA,
+	    false, approvals_decide, "Wanted: {\"decision\": \"approve\" or \"refuse\"}" },
+	{ "POST", "/admin/v1/reload", DOOR_OPERATOR, ACTION_NONE, "", NULL, false, operator_reload,
+	    NULL, true },
+	{ "GET", "/admin/v1/secrets", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
+	    operator_secret_list, NULL, true },
+	{ "PUT", "/admin/v1/secrets/{}", DOOR_OPERATOR, ACTION_NONE, "", SECRET_SCHEMA, false,
+	    operator_secret_set, "Wanted: {\"sealed\": base64, \"rotate\"?: boolean}", true },
+	{ "DELETE", "/admin/v1/secrets/{}", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
+	    operator_secret_remove, NULL, true },
+	{ "GET", "/admin/v1/tools", DOOR_OPERATOR, ACTION_NONE, "after ", NULL, false,
+	    operator_tool_list, NULL },
+	{ "POST", "/admin/v1/tools/mark", DOOR_OPERATOR, ACTION_NONE, "", MARK_SCHEMA, false,
+	    operator_tool_mark,
+	    "Wanted: {\"tenant\", \"user\", \"name\", \"version\"?, \"allowed\": boolean}" },
+};
+const size_t admin_routes_count = sizeof(admin_routes) / sizeof(admin_routes[0]);
+#define ROUTES (sizeof(admin_routes) / sizeof(admin_routes[0]))
+
+static struct arena schema_arena = ARENA_INIT(1U << 20);
+static const struct schema *schemas[ROUTES];
+
+/* ---- refusals ---- */
+
+struct status
+admin_refuse(struct admin_call *c, uint16_t http, const char *code, const char *message)
+{
+	c->http = http;
+	c->code = code;
+	c->message = message;
+	return fail(E_DENIED);
+}
+
+struct status
+admin_refuse_not_found(struct admin_call *c)
+{
+	return admin_refuse(c, 404, "not_found", "There is no such object.");
+}
+
+bool
+admin_has(const struct admin_call *c, enum action action)
+{
+	return c->by == NULL || roles_allow(c->by->user->roles, action);
+}
+
+struct status
+admin_may(struct admin_call *c, enum action action)
+{
+	const struct error_row *row = &error_rows[ERROR_ROLE];
+
+	return admin_has(c, action) ? OK : admin_refuse(c, row->http, row->code, row->message);
+}
+
+/* ---- the path ---- */
+
+static bool
+fits(const char *pattern, struct span path, struct span *ret_param)
+{
+	const char *hole = strstr(pattern, "{}");
+	size_t before = hole == NULL ? 0 : (size_t)(hole - pattern);
+	struct span after = hole == NULL ? SPAN_EMPTY : span_str(hole + 2);
+
+	*ret_param = SPAN_EMPTY;
+	if (hole == NULL)
+		return span_eq_str(path, pattern);
+	if (path.len <= before + after.len || !span_starts(path, span_of(pattern, before)))
+		return false;
+	*ret_param = span_of(path.ptr + before, path.len - before - after.len);
+	return memchr(ret_param->ptr, '/', ret_param->len) == NULL &&
+	       span_eq(span_from(path, before + ret_param->len), after);
+}
+
+static struct status
+find_route(struct admin_call *c)
+{
+	uint8_t door = c->by == NULL ? DOOR_OPERATOR : DOOR_PERSON;
+	bool path = false;
+
+	for (size_t i = 0; i < ROUTES; i++) {
+		struct span param;
+
+		if ((admin_routes[i].doors & door) == 0 ||
+		    !fits(admin_routes[i].path, c->path, &param))
+			continue;
+		path = true;
+		if (!span_eq_str(c->method, admin_routes[i].method))
+			continue;
+		c->route = &admin_routes[i];
+		c->param = param;
+		return OK;
+	}
+	if (path)
+		return admin_refuse(c, 405, "method_not_allowed", "Not with this method.");
+	return admin_refuse(c, 404, "not_found", "There is no such path.");
+}
+
+/* ---- the query ---- */
+
+struct span
+admin_query(const struct admin_call *c, const char *name)
+{
+	for (size_t i = 0; i < c->npairs; i++) {
+		if (span_eq_str(c->pairs[i].name, name))
+			return c->pairs[i].value;
+	}
+	return SPAN_EMPTY;
+}
+
+static bool
+takes(const struct admin_route *route, struct span name)
+{
+	struct span names = span_str(route->query);
+
+	while (names.len > 0) {
+		size_t len = strcspn((const char *)names.ptr, " ");
+
+		if (span_eq(span_of(names.ptr, len), name))
+			return true;
+		names = span_from(names, len + 1);
+	}
+	return false;
+}
+
+/* Ids and names need no percent-encoding, so that there is none. */
+static bool
+is_plain(struct span value)
+{
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.ptr[i] <= ' ' || value.ptr[i] >= 0x7f || value.ptr[i] == '%')
+			return false;
+	}
+	return value.len > 0;
+}
+
+static struct status
+read_query(struct admin_call *c)
+{
+	struct span rest = c->query;
+
+	c->npairs = 0;
+	while (rest.len > 0) {
+		const uint8_t *end = memchr(rest.ptr, '&', rest.len);
+		size_t len = end == NULL ? rest.len : (size_t)(end - rest.ptr);
+		const uint8_t *eq = memchr(rest.ptr, '=', len);
+		struct span name, value;
+
+		if (eq == NULL || c->npairs == ADMIN_QUERY_PAIRS_MAX || len + 1 == rest.len)
+			return admin_refuse(c, 400, "invalid_request", "The query is not valid.");
+		name = span_of(rest.ptr, (size_t)(eq - rest.ptr));
+		value = span_of(eq + 1, len - name.len - 1);
+		if (!takes(c->route, name) || !is_plain(value))
+			return admin_refuse(c, 400, "invalid_request", "The query is not valid.");
+		for (size_t i = 0; i < c->npairs; i++) {
+			if (span_eq(c->pairs[i].name, name))
+				return admin_refuse(
+				    c, 400, "invalid_request", "The query is not valid.");
+		}
+		c->pairs[c->npairs].name = name;
+		c->pairs[c->npairs++].value = value;
+		rest = end == NULL ? SPAN_EMPTY : span_from(rest, len + 1);
+	}
+	return OK;
+}
+
+struct status
+admin_query_limit(struct admin_call *c, uint32_t *ret)
+{
+	struct span text = admin_query(c, "limit");
+	uint64_t n = ADMIN_PAGE_MAX;
+
+	if (text.len > 0 && (!is_ok(span_u64(text, ADMIN_PAGE_MAX, &n)) || n == 0))
+		return admin_refuse(c, 400, "invalid_request", "limit is a number from 1 to 500.");
+	*ret = (uint32_t)n;
+	return OK;
+}
+
+/* A person's own; of an operator the one that is named. */
+static struct status
+read_tenant(struct admin_call *c)
+{
+	struct span named = admin_query(c, "tenant");
+
+	if (named.len > 0 && !admin_name_ok(named))
+		return admin_refuse_not_found(c);
+	c->tenant = c->by == NULL ? named : c->by->user->tenant;
+	if (c->by != NULL && named.len > 0 && !span_eq(named, c->tenant))
+		return admin_refuse_not_found(c);
+	return OK;
+}
+
+/* ---- the body ---- */
+
+static struct status
+schema_of(const struct admin_route *route, const struct schema **ret)
+{
+	const struct schema **place = &schemas[route - admin_routes];
+	struct schema_fault fault;
+
+	if (*place == NULL)
+		TRY(schema_compile(span_str(route->schema), &schema_arena, place, &fault));
+	*ret = *place;
+	return OK;
+}
+
+static struct status
+read_body(struct admin_call *c, struct json_doc *d)
+{
+	const struct json_opts opts = { .depth_max = 6,
+		.tokens_max = 4096,
+		.refuse_duplicates = true,
+		.refuse_surrogates = true,
+		.refuse_nul = true };
+	const struct schema *schema = NULL;
+	struct schema_fault fault;
+
+	c->doc = d;
+	TRY(json_init(d, &opts));
+	if (c->route->schema == NULL && c->body.len > 0)
+		return admin_refuse(c, 400, "invalid_request", "No body is wanted.");
+	if (c->route->schema == NULL)
+		return OK;
+	TRY(schema_of(c->route, &schema));
+	if (!is_ok(json_parse(
+		d, c->body.len == 0 && c->route->body_optional ? SPAN_LIT("{}") : c->body)) ||
+	    !is_ok(schema_validate(schema, d, 0, &fault)))
+		return admin_refuse(c, 400, "invalid_request", c->route->wanted);
+	return OK;
+}
+
+struct status
+admin_text(struct admin_call *c, const char *member, struct span *ret)
+{
+	uint32_t tok = json_get_str(c->doc, 0, member);
+
+	*ret = SPAN_EMPTY;
+	return tok == JSON_NONE ? OK : json_str(c->doc, tok, c->arena, ret);
+}
+
+/* ---- all together ---- */
+
+/* What a failure of ours is to the caller. */
+static void
+explain(struct admin_call *c, struct status st)
+{
+	if (is_ok(st) || c->http != 0)
+		return;
+	if (st.code == E_NOTFOUND)
+		(void)!is_ok(admin_refuse_not_found(c));
+	else if (st.code == E_FULL)
+		(void)!is_ok(admin_refuse(c, 503, "overloaded", "Too many acts at once."));
+	else if (st.code == E_CLOSED)
+		(void)!is_ok(admin_refuse(c, 503, "audit_unavailable",
+		    "The audit log cannot be written, so nothing is done."));
+	else
+		(void)!is_ok(admin_refuse(c, 500, "internal_error", "The act could not be begun."));
+}
+
+static struct status
+begin(struct admin_call *c)
+{
+	auto_arena struct arena arena = ARENA_INIT(64U << 10);
+	auto_json struct json_doc d = { 0 };
+	struct status st;
+
+	TRY(find_route(c));
+	if (!c->a->loaded && !c->route->without_table)
+		return admin_refuse(c, 503, "unavailable", "The key table is not loaded.");
+	TRY(admin_may(c, c->route->action));
+	TRY(read_query(c));
+	TRY(read_tenant(c));
+	TRY(read_body(c, &d));
+	c->arena = &arena;
+	st = c->route->fn(c);
+	c->arena = NULL;
+	c->doc = NULL;
+	return st;
+}
+
+struct status
+admin_dispatch(struct admin_call *c)
+{
+	struct status st;
+
+	c->http = 0;
+	st = begin(c);
+	assert(is_ok(st) || st.code != E_DENIED || c->http != 0);
+	explain(c, st);
+	return st;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * approvals.c: acts that need two people.
+ *
+ * Runs in: authority. Trusts: nothing of a request; its door about who asks.
+ * Owns: the acts that wait for a second person, as they were asked for.
+ * Invariants: who asked never decides; who decides has the right to the act; what was decided
+ * or has lapsed is done once or not at all; each step is on record. They do not outlive the
+ * process: then they have lapsed, too.
+ * See: admin_call.h, roles.c (which acts).
+ */
+#include "admin_op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <base/encode.h>
+#include <base/rand.h>
+#include <json/write.h>
+
+#define APPROVALS_MAX 64
+#define APPROVALS_TENANT_MAX 16 /* about one tenant */
+#define APPROVAL_TTL_MS 3600000
+#define ID_LEN 16
+
+enum approval_state { FREE, WAITING, DECIDING };
+
+struct approval {
+	enum approval_state state;
+	char id[2 * ID_LEN + 1];
+	enum action action;
+	struct key *by; /* who asked; NULL: the operator `uid` */
+	uint32_t uid;
+	char tenant[TENANT_MAX + 1]; /* that it is about */
+	struct buf request;          /* method, path, query and body */
+	size_t method_len, path_len, query_len;
+	char source[SOURCE_TEXT_MAX + 1];
+	uint64_t until_ms, expires_s;
+};
+
+static struct approval approvals[APPROVALS_MAX];
+
+static void put_record(struct admin_op *op, struct batch *b, const struct record_who *who);
+static struct status put_asked(struct admin_op *op, struct json_writer *w);
+static void on_asked(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_result(void *ctx, uint16_t http, struct span body);
+
+const struct admin_kind admin_approval_kind = { put_record, put_asked, true, ADMIN_WAIT_MS };
+
+static void
+release(struct approval *p)
+{
+	if (p->request.ptr != NULL)
+		explicit_bzero(p->request.ptr, p->request.cap);
+	buf_done(&p->request);
+	*p = (struct approval){ .state = FREE };
+}
+
+/* Operators see all of them, a person those that are about its tenant. */
+static bool
+is_seen(const struct approval *p, const struct key *by)
+{
+	return p->state != FREE && (by == NULL || span_eq_str(by->user->tenant, p->tenant));
+}
+
+static bool
+is_same_person(const struct approval *p, const struct admin_call *c)
+{
+	if (p->by == NULL || c->by == NULL)
+		return p->by == NULL && c->by == NULL && p->uid == c->uid;
+	return p->by->user == c->by->user;
+}
+
+/* ---- asking ---- */
+
+static struct status
+free_place(const struct admin_call *c, struct approval **ret)
+{
+	size_t n = 0;
+
+	*ret = NULL;
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		if (approvals[i].state == FREE)
+			*ret = &approvals[i];
+		else
+			n += span_eq_str(c->tenant, approvals[i].tenant);
+	}
+	return *ret != NULL && n < APPROVALS_TENANT_MAX ? OK : fail(E_FULL);
+}
+
+static struct status
+fill(struct approval *p, const struct admin_call *c, enum action action)
+{
+	uint8_t id[ID_LEN];
+
+	*p = (struct approval){ .state = WAITING,
+		.action = action,
+		.by = c->by == NULL ? NULL : key_root(c->by),
+		.uid = c->uid,
+		.request = BUF_INIT(2 * ADMIN_PATH_MAX + ADMIN_REQUEST_MAX + 16),
+		.method_len = c->method.len,
+		.path_len = c->path.len,
+		.query_len = c->query.len,
+		.until_ms = now_ms(c->a) + APPROVAL_TTL_MS,
+		.expires_s = now_real_s() + APPROVAL_TTL_MS / 1000 };
+	TRY(rand_bytes(id, sizeof(id)));
+	hex_encode(span_of(id, sizeof(id)), p->id);
+	TRY(span_to_cstr(c->tenant, p->tenant, sizeof(p->tenant)));
+	TRY(span_to_cstr(c->source, p->source, sizeof(p->source)));
+	TRY(buf_put_span(&p->request, c->method));
+	TRY(buf_put_span(&p->request, c->path));
+	TRY(buf_put_span(&p->request, c->query));
+	return buf_put_span(&p->request, c->body);
+}
+
+static struct status
+begin_record(struct admin_call *c, struct approval *p, const char *state, append_done *done)
+{
+	struct admin_op *op = NULL;
+
+	TRY(admin_op_new(c, OP_APPROVAL, &op));
+	op->approval = p;
+	op->operation = action_name(p->action);
+	op->value = state;
+	(void)snprintf(op->value_text, sizeof(op->value_text), "%s", p->id);
+	return admin_op_begin(op, done, c->op);
+}
+
+struct status
+approval_ask(struct admin_call *c, enum action action)
+{
+	struct approval *p = NULL;
+	struct status st;
+
+	TRY(free_place(c, &p));
+	st = fill(p, c, action);
+	if (is_ok(st))
+		st = begin_record(c, p, "asked", on_asked);
+	if (!is_ok(st))
+		release(p);
+	return st;
+}
+
+static void
+put_record(struct admin_op *op, struct batch *b, const struct record_who *who)
+{
+	(void)batch_add(b, EVENT_APPROVAL, who, "approval", span_str(op->value_text));
+	if (strcmp(op->value, "refused") == 0)
+		batch_outcome(b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
+	batch_text(b, op->value_text);
+	batch_text(b, op->operation);
+	batch_text(b, op->value);
+}
+
+static struct status
+put_members(const struct approval *p, struct json_writer *w)
+{
+	struct span request = buf_span(&p->request);
+
+	json_put_key(w, "id");
+	json_put_text(w, p->id);
+	json_put_key(w, "operation");
+	json_put_text(w, action_name(p->action));
+	json_put_key(w, "method");
+	json_put_str(w, span_of(request.ptr, p->method_len));
+	json_put_key(w, "path");
+	json_put_str(w, span_of(request.ptr + p->method_len, p->path_len));
+	json_put_key(w, "by");
+	if (p->by != NULL)
+		json_put_str(w, p->by->user->name);
+	else
+		json_put_text(w, "operator");
+	json_put_key(w, "expires_s");
+	json_put_u64(w, p->expires_s);
+	return OK;
+}
+
+static struct status
+put_asked(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "approval");
+	json_put_object(w);
+	TRY(put_members(op->approval, w));
+	json_put_end(w);
+	return OK;
+}
+
+static void
+on_asked(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct admin_op *op = ctx;
+
+	(void)a, (void)seq;
+	if (!is_ok(st)) {
+		release(op->approval);
+		admin_op_fail_audit(op);
+		return;
+	}
+	admin_op_answer(op, 202, NULL, NULL);
+}
+
+/* ---- the list ---- */
+
+static struct status
+make_list(struct admin_op *op, struct buf *out)
+{
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	json_put_key(&w, "approvals");
+	json_put_array(&w);
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		if (!is_seen(&approvals[i], op->by))
+			continue;
+		json_put_object(&w);
+		TRY(put_members(&approvals[i], &w));
+		json_put_end(&w);
+	}
+	json_put_end(&w);
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+struct status
+approvals_list(struct admin_call *c)
+{
+	struct admin_op *op = NULL;
+
+	TRY(admin_read_new(c, "approvals.list", make_list, &op));
+	return admin_read_begin(c, op);
+}
+
+/* ---- deciding ---- */
+
+struct status
+approvals_decide(struct admin_call *c)
+{
+	bool approve = json_str_eq_str(c->doc, json_get_str(c->doc, 0, "decision"), "approve");
+	struct approval *p = NULL;
+	struct status st;
+
+	for (size_t i = 0; i < APPROVALS_MAX && p == NULL; i++) {
+		if (is_seen(&approvals[i], c->by) && span_eq_str(c->param, approvals[i].id))
+			p = &approvals[i];
+	}
+	if (p == NULL || p->state != WAITING || now_ms(c->a) >= p->until_ms)
+		return admin_refuse_not_found(c);
+	TRY(admin_may(c, p->action));
+	if (approve && is_same_person(p, c))
+		return admin_refuse(
+		    c, 403, "same_person", "Another person must approve what you have asked for.");
+	p->state = DECIDING;
+	st = begin_record(c, p, approve ? "approved" : "refused", on_decided);
+	if (!is_ok(st))
+		p->state = WAITING;
+	return st;
+}
+
+/* Whoever asked is still who it was, and may still do it. */
+static bool
+still_may(const struct approval *p)
+{
+	const struct key *by = p->by;
+
+	return by == NULL || (by->revoked_s == 0 && by->user->state == USER_ACTIVE &&
+				 (by->expires_s == 0 || now_real_s() < by->expires_s) &&
+				 roles_allow(by->user->roles, p->action));
+}
+
+/* The act of who asked, on record as theirs, answered to who approved. */
+static struct status
+run(struct admin_op *op, struct approval *p, struct admin_op **act, struct admin_call *c)
+{
+	struct span all = buf_span(&p->request);
+	struct span path = span_from(all, p->method_len);
+	struct span query = span_from(path, p->path_len);
+
+	*c = (struct admin_call){ .a = op->a,
+		.uid = p->uid,
+		.by = p->by,
+		.source = span_str(p->source),
+		.reply = on_result,
+		.ctx = op,
+		.op = act,
+		.method = span_of(all.ptr, p->method_len),
+		.path = span_of(path.ptr, p->path_len),
+		.query = span_of(query.ptr, p->query_len),
+		.body = span_from(query, p->query_len),
+		.approved = true };
+	if (p->by != NULL)
+		c->request_id = op->request_id;
+	return admin_dispatch(c);
+}
+
+static void
+on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct admin_op *op = ctx, *act = NULL;
+	struct approval *p = op->approval;
+	struct admin_call c;
+
+	(void)a, (void)seq;
+	if (!is_ok(st)) {
+		p->state = WAITING;
+		admin_op_fail_audit(op);
+		return;
+	}
+	op->body = BUF_INIT(ADMIN_BODY_MAX);
+	if (strcmp(op->value, "refused") == 0) {
+		on_result(op, 0, SPAN_EMPTY);
+		release(p);
+		return;
+	}
+	if (!still_may(p))
+		admin_op_answer(op, 409, "not_allowed", "Who asked may not do that any more.");
+	else if (!is_ok(run(op, p, &act, &c)))
+		admin_op_answer(op, c.http, c.code, c.message);
+	release(p);
+}
+
+static struct status
+put_result(struct admin_op *op, uint16_t http, struct span body, struct buf *out)
+{
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	json_put_key(&w, "id");
+	json_put_text(&w, op->value_text);
+	json_put_key(&w, "state");
+	json_put_text(&w, op->value);
+	if (http != 0) {
+		json_put_key(&w, "status");
+		json_put_u64(&w, http);
+		json_put_key(&w, "result");
+		json_put_raw(&w, body);
+	}
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+static void
+on_result(void *ctx, uint16_t http, struct span body)
+{
+	struct admin_op *op = ctx;
+
+	if (is_ok(put_result(op, http, body, &op->body)))
+		admin_op_answer_body(op, 200);
+	else
+		admin_op_answer(op, 500, "internal_error", "The answer could not be made.");
+}
+
+/* ---- lapsing ---- */
+
+static void
+on_lapsed(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	(void)a, (void)ctx, (void)seq;
+	if (!is_ok(st))
+		diag(DIAG_WARN, "an approval lapsed, and the audit log does not say so");
+}
+
+void
+approvals_tick(struct authority *a)
+{
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		struct approval *p = &approvals[i];
+		struct record_who who = { .key = p->by, .config = a->d->generation };
+		struct batch b = { .n = 0 };
+
+		if (p->state != WAITING || now_ms(a) < p->until_ms || !audit_is_writable(a))
+			continue;
+		(void)batch_add(&b, EVENT_APPROVAL, &who, "approval", span_str(p->id));
+		batch_outcome(&b, AUDIT_FAILURE, AUDIT_TIMEOUT);
+		batch_text(&b, p->id);
+		batch_text(&b, action_name(p->action));
+		batch_text(&b, "lapsed");
+		if (is_ok(audit_append(a, &b, on_lapsed, NULL)))
+			release(p);
+	}
+}

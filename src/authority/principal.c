@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * principal.c: from a bearer credential to whom it stands for.
+ *
+ * Runs in: authority. Trusts: nothing in the credential. Owns: nothing.
+ * Invariants: a key that is used from a network which its scope does not have looks like no
+ * key at all; so does one whose user is disabled.
+ * See: keys.c for API keys, sessions.c for tokens of ours, oidc.h for those of others.
+ */
+#include "principal.h"
+
+#include "authority.h"
+
+enum error
+principal_find(struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN],
+    uint64_t now_s, struct key **ret)
+{
+	struct key *key = keys_check(&a->keys, credential, now_s);
+
+	if (key == NULL || !scope_is_from(key->scope, source))
+		return ERROR_INVALID_KEY;
+	key_uses_note(a, key_root(key), now_s);
+	*ret = key;
+	return ERROR_NONE;
+}
+
+const char *
+principal_method(const struct key *key)
+{
+	(void)key;
+	return "api_key";
+}

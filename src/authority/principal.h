@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_PRINCIPAL_H
+#define AUTHORITY_PRINCIPAL_H
+
+/*
+ * Whose credential is this? Every kind of it (the text of an API key, a session token of
+ * ours, a token of the house's identity provider) ends here, as one struct key.
+ */
+#include <sys/queue.h>
+
+#include <base/span.h>
+#include <wire/errors.h>
+#include <wire/limits.h>
+
+struct authority;
+struct key;
+
+/*
+ * ERROR_NONE: *ret is valid now, for a request from `source`. ERROR_INVALID_KEY: it is none,
+ * and why is nobody's business. ERROR_UNAVAILABLE: that cannot be said now.
+ */
+enum error principal_find(struct authority *a, struct span credential,
+    const uint8_t source[SOURCE_LEN], uint64_t now_s, struct key **ret);
+/* How a principal of this kind has shown who it is, for its Authentication record. */
+const char *principal_method(const struct key *key);
+
+/* ---- key_uses.c: when keys were used last, on its way to the store ---- */
+struct key_uses {
+	SLIST_HEAD(key_use_list, key) keys; /* used since the store was told */
+	bool waiting;                       /* for the store's answer */
+	uint64_t flushed_ms;
+};
+void key_uses_note(struct authority *a, struct key *key, uint64_t now_s);
+void key_uses_tick(struct authority *a);
+
+#endif

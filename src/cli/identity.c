@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity.c: `sallyport user|tenant|policy|approval`.
+ *
+ * Runs in: CLI, as root. Trusts: the service's answers no further than their form.
+ * Owns: nothing. Invariants: a name becomes a part of a path only when it is one.
+ * See: src/authority/admin_users.c, approvals.c; docs/sallyport.1.
+ */
+#include "operate.h"
+
+#include <base/cleanup.h>
+#include <json/write.h>
+
+#define TARGET_MAX 512
+#define NAME_MAX_LEN 64
+
+static bool
+name_ok(const char *text, size_t len)
+{
+	static const char set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				  "_.-@+";
+
+	return len >= 1 && len <= NAME_MAX_LEN && strspn(text, set) >= len;
+}
+
+/* TENANT/USER as the path of the user. */
+static bool
+user_target(const char *who, const char *below, char ret[TARGET_MAX])
+{
+	size_t len = strcspn(who, "/");
+
+	if (who[len] != '/' || !name_ok(who, len) ||
+	    !name_ok(who + len + 1, strlen(who + len + 1))) {
+		(void)cli_error(who, "is not TENANT/USER");
+		return false;
+	}
+	(void)snprintf(ret, TARGET_MAX, "/admin/v1/users/%s%s?tenant=%.*s", who + len + 1, below,
+	    (int)len, who);
+	return true;
+}
+
+/* ---- lists ---- */
+
+static void
+print_user(const struct json_doc *d, uint32_t row)
+{
+	print_cell(d, row, "tenant", 16);
+	(void)putchar(' ');
+	print_cell(d, row, "id", 24);
+	(void)putchar(' ');
+	print_cell(d, row, "state", 8);
+	(void)putchar(' ');
+	print_cell(d, row, "hold", 5);
+	(void)putchar(' ');
+	print_cell(d, row, "roles", 0);
+	(void)putchar('\n');
+}
+
+static void
+print_tenant(const struct json_doc *d, uint32_t row)
+{
+	print_cell(d, row, "id", 16);
+	(void)putchar(' ');
+	print_cell(d, row, "users", 8);
+	(void)putchar(' ');
+	print_cell(d, row, "keys", 8);
+	(void)putchar('\n');
+}
+
+static void
+print_policy(const struct json_doc *d, uint32_t row)
+{
+	static const char *const lists[] = { "endpoints", "models", "tools", "languages" };
+
+	print_cell(d, row, "id", 16);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		(void)printf(" %s=", lists[i]);
+		print_cell(d, row, lists[i], 0);
+	}
+	(void)putchar('\n');
+}
+
+static void
+print_approval(const struct json_doc *d, uint32_t row)
+{
+	print_cell(d, row, "id", 32);
+	(void)putchar(' ');
+	print_cell(d, row, "operation", 16);
+	(void)putchar(' ');
+	print_cell(d, row, "by", 16);
+	print_time(d, row, "expires_s");
+	(void)putchar(' ');
+	print_cell(d, row, "path", 0);
+	(void)putchar('\n');
+}
+
+static int
+list(const struct invocation *inv, const char *array, const char *head,
+    void (*print)(const struct json_doc *d, uint32_t row))
+{
+	const char *tenant = inv->options[OPT_TENANT];
+	auto_state struct state s = STATE_NONE;
+	char base[TARGET_MAX];
+
+	if (tenant != NULL && !name_ok(tenant, strlen(tenant))) {
+		(void)cli_error(tenant, "is not the name of a tenant");
+		return EXIT_USAGE;
+	}
+	(void)snprintf(base, sizeof(base), "/admin/v1/%s%s%s", array,
+	    tenant != NULL ? "?tenant=" : "", tenant != NULL ? tenant : "");
+	if (!state_open_option(inv, &s))
+		return EXIT_FAILED;
+	if (inv->options[OPT_JSON] == NULL)
+		(void)printf("%s\n", head);
+	return operate_pages(inv, &s, base, array, print) ? EXIT_DONE : EXIT_FAILED;
+}
+
+int
+cmd_user_list(const struct invocation *inv)
+{
+	return list(inv, "users", "tenant           user                     state    hold  roles",
+	    print_user);
+}
+
+int
+cmd_tenant_list(const struct invocation *inv)
+{
+	return list(inv, "tenants", "tenant           users    keys", print_tenant);
+}
+
+int
+cmd_policy_list(const struct invocation *inv)
+{
+	return list(inv, "policies", "policy", print_policy);
+}
+
+int
+cmd_approval_list(const struct invocation *inv)
+{
+	return list(inv, "approvals",
+	    "approval                         operation        by                expires"
+	    "           path",
+	    print_approval);
+}
+
+/* ---- users ---- */
+
+/* "user,auditor" as a list; the service knows which roles there are. */
+static void
+put_roles(struct json_writer *w, const char *text)
+{
+	json_put_key(w, "roles");
+	json_put_array(w);
+	while (*text != '\0') {
+		size_t len = strcspn(text, ",");
+
+		json_put_str(w, span_of(text, len));
+		text += len + (text[len] == ',');
+	}
+	json_put_end(w);
+}
+
+int
+cmd_user_create(const struct invocation *inv)
+{
+	auto_state struct state s = STATE_NONE;
+	auto_buf struct buf body = BUF_INIT(4096);
+	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/v1/users" } };
+	struct json_writer w = json_writer(&body);
+	char target[TARGET_MAX];
+	size_t len = strcspn(inv->args[0], "/");
+
+	if (!user_target(inv->args[0], "", target))
+		return EXIT_USAGE;
+	json_put_object(&w);
+	json_put_key(&w, "tenant");
+	json_put_str(&w, span_of(inv->args[0], len));
+	json_put_key(&w, "user");
+	json_put_text(&w, inv->args[0] + len + 1);
+	if (inv->options[OPT_ROLES] != NULL)
+		put_roles(&w, inv->options[OPT_ROLES]);
+	json_put_end(&w);
+	if (!is_ok(json_writer_finish(&w)))
+		return cli_error("user create", "a name is too long");
+	r.x.body = buf_span(&body);
+	if (!state_open_option(inv, &s) || !operate("user create", &s, &r))
+		return EXIT_FAILED;
+	(void)fprintf(stderr, "sallyport: %s: created\n", inv->args[0]);
+	return EXIT_DONE;
+}
+
+static int
+change(const struct invocation *inv, struct span body, const char *done)
+{
+	auto_state struct state s = STATE_NONE;
+	char target[TARGET_MAX];
+	auto_reply struct reply r = { .x = { .method = "PATCH", .target = target, .body = body } };
+
+	if (!user_target(inv->args[0], "", target))
+		return EXIT_USAGE;
+	if (!state_open_option(inv, &s) || !operate(inv->command->name, &s, &r))
+		return EXIT_FAILED;
+	if (!operate_waits(&r, inv->command->name))
+		(void)fprintf(stderr, "sallyport: %s: %s\n", inv->args[0], done);
+	return EXIT_DONE;
+}
+
+int
+cmd_user_set(const struct invocation *inv)
+{
+	auto_buf struct buf body = BUF_INIT(4096);
+	struct json_writer w = json_writer(&body);
+
+	json_put_object(&w);
+	put_roles(&w, inv->options[OPT_ROLES]);
+	json_put_end(&w);
+	if (!is_ok(json_writer_finish(&w)))
+		return cli_error("user set", "too many roles");
+	return change(inv, buf_span(&body), "changed");
+}
+
+int
+cmd_user_disable(const struct invocation *inv)
+{
+	return change(inv, SPAN_LIT("{\"state\":\"disabled\"}"), "disabled; nothing runs any more");
+}
+
+int
+cmd_user_enable(const struct invocation *inv)
+{
+	return change(inv, SPAN_LIT("{\"state\":\"active\"}"), "enabled");
+}
+
+int
+cmd_user_hold(const struct invocation *inv)
+{
+	return change(inv, SPAN_LIT("{\"hold\":true}"), "held: nothing is erased or aged out");
+}
+
+int
+cmd_user_release(const struct invocation *inv)
+{
+	return change(inv, SPAN_LIT("{\"hold\":false}"), "held no more");
+}
+
+/* ---- approvals ---- */
+
+static int
+decide(const struct invocation *inv, struct span body)
+{
+	auto_state struct state s = STATE_NONE;
+	char target[TARGET_MAX];
+	auto_reply struct reply r = { .x = { .method = "POST", .target = target, .body = body } };
+
+	if (!name_ok(inv->args[0], strlen(inv->args[0]))) {
+		(void)cli_error(inv->args[0], "is not the id of an approval");
+		return EXIT_USAGE;
+	}
+	(void)snprintf(target, sizeof(target), "/admin/v1/approvals/%s", inv->args[0]);
+	if (!state_open_option(inv, &s) || !operate(inv->command->name, &s, &r))
+		return EXIT_FAILED;
+	return print_raw(&r);
+}
+
+int
+cmd_approval_approve(const struct invocation *inv)
+{
+	return decide(inv, SPAN_LIT("{\"decision\":\"approve\"}"));
+}
+
+int
+cmd_approval_refuse(const struct invocation *inv)
+{
+	return decide(inv, SPAN_LIT("{\"decision\":\"refuse\"}"));
+}
