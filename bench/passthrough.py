@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from service import (ROOT, NotMeasured, cpu_by_process, cpu_ns, cpu_spent, family, instance, median, metrics,
+from service import (ROOT, NotMeasured, by_process_note, cpu_by_process, cpu_ns, cpu_spent, family, instance, median, metrics,
                      pin, pss_bytes, service, write_request)
 
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
@@ -154,11 +154,6 @@ def proxy(inst, upstream, ca, cores):
         p.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             p.wait(5)
-
-
-def by_process_note(shares, count):
-    parts = sorted(((ns / 1000 / count, name) for name, ns in shares.items()), reverse=True)
-    return ", ".join(f"{name} {us:.1f}" for us, name in parts if us >= 0.1)
 
 
 def spoken(inst):

@@ -6,10 +6,11 @@ import os
 import tempfile
 import time
 
+import h2_chat
 import passthrough
 import tool_calls
 import wasm_tools
-from service import (NotMeasured, Stepper, cpu_by_process, cpu_ns, cpu_spent, family, median,
+from service import (NotMeasured, Stepper, by_process_note, cpu_by_process, cpu_ns, cpu_spent, family, median,
                      nginx, pin, pss_bytes, service, wait_full, write_request)
 
 ROUNDS = 3
@@ -71,6 +72,9 @@ ROWS = [
     Row("chat", "nginx_rate", "nginx on that core, same bytes over TLS 1.3", "requests/s"),
     Row("chat", "nginx_cpu", "nginx on that core: CPU a request", "µs"),
     Row("chat", "chat_ratio", "chat on demo: share of nginx's rate", "", least=1 / 7),
+    Row("h2", "h2_cpu", "chat on demo over HTTP/2: CPU of all our processes a request, one core, saturated", "µs",
+        most=80),
+    Row("h2", "h2_rate", "chat on demo over HTTP/2: all our processes on one core", "requests/s"),
     Row("paced", "paced_cpu", f"chat on demo at {PACED_RATE}/s: CPU of all our processes a request", "µs"),
     Row("paced", "paced_p50", f"chat on demo at {PACED_RATE}/s: p50", "ms"),
     Row("paced", "paced_p99", f"chat on demo at {PACED_RATE}/s: p99", "ms"),
@@ -214,11 +218,6 @@ def half_rate(b, inst, request, rate):
     b.put("half_p90", p90, note)
 
 
-def by_process_note(shares, count):
-    parts = sorted(((ns / 1000 / count, name) for name, ns in shares.items()), reverse=True)
-    return ", ".join(f"{name} {us:.1f}" for us, name in parts if us >= 0.1)
-
-
 def chat(b):
     """Ours and nginx in turns on one core, the load client on the other."""
     if os.cpu_count() < 2:
@@ -323,7 +322,7 @@ def in_empty_folder(b, mode, seconds):
 
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
-          "paced": paced, "tool": tool_calls.tool_calls, "audit": audit, "keys": keys,
+          "h2": h2_chat.chat, "paced": paced, "tool": tool_calls.tool_calls, "audit": audit, "keys": keys,
           "wasm": wasm_tools.wasm,
           "proxied": passthrough.proxied,
           "proxy_paced": passthrough.paced_proxied, "streams": passthrough.open_streams}

@@ -21,7 +21,7 @@ import rows
 import wasm_tools
 from service import Bench, NotMeasured, ROOT, compile_tools, median
 
-SECONDS = 700
+SECONDS = 900
 
 
 def machine():

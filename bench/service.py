@@ -100,6 +100,11 @@ def cpu_by_process(inst, before, after):
     return out
 
 
+def by_process_note(shares, count):
+    parts = sorted(((ns / 1000 / count, name) for name, ns in shares.items()), reverse=True)
+    return ", ".join(f"{name} {us:.1f}" for us, name in parts if us >= 0.1)
+
+
 def pss_bytes(pids):
     total = 0
     for pid in pids:

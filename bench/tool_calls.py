@@ -82,7 +82,8 @@ def tool_calls(b):
             rate.append(r["issued"] / SATURATE_S)
             theirs.append(python(b, inst))
         workers = [pid for pid, argv0 in inst.descendants().items() if argv0.rpartition("/")[2] == "wasm-run"]
-        b.put("tool_p50", p50, f"{ROUNDS}×{r['n']} calls, C, {size / 1000:.0f} kB module, TLS kept alive")
+        b.put("tool_p50", p50, f"{ROUNDS}×{r['n']} calls, C, {size / 1000:.0f} kB module, TLS kept alive, the tool "
+              "known to the gateway (cached: one ADMIT)")
         b.put("tool_p99", p99)
         b.put("tool_beyond", beyond, f"at {RATE}/s; raw ones at the same pace, before and after each round")
         b.put("tool_rate", rate, f"{CONNECTIONS} connections, one tenant: one call at a time")
