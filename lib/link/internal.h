@@ -121,6 +121,14 @@ void link_calls_close(struct link *l);
 /* Bytes that were sent or dispatched; wiped where the edge carries secrets. */
 void link_drop(const struct link *l, struct buf *b, size_t n);
 void link_fail(struct link *l, struct status why);
+/* The peer is gone; with these it had not read everything. */
+static inline struct status
+link_closed(struct status st)
+{
+	const bool unread = st.code == E_SYS && (st.err == ECONNRESET || st.err == EPIPE);
+
+	return (struct status){ .code = E_CLOSED, .err = unread ? st.err : 0 };
+}
 uint64_t link_new_id(struct link *l);
 
 /* stream.c */

@@ -46,7 +46,7 @@ link_read_some(struct link *l, bool drain)
 		if (st.code == E_AGAIN)
 			return;
 		if (!is_ok(st)) {
-			link_fail(l, st.code == E_EOF || st.code == E_SYS ? fail(E_CLOSED) : st);
+			link_fail(l, st.code == E_EOF || st.code == E_SYS ? link_closed(st) : st);
 			return;
 		}
 		got = l->in.len - got;

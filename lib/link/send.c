@@ -182,7 +182,7 @@ link_flush(struct link *l)
 	queue_compact(l);
 	if (!is_ok(st) && st.code != E_AGAIN) {
 		link_fail(l, st.code == E_SYS && (st.err == EPIPE || st.err == ECONNRESET)
-				 ? fail(E_CLOSED)
+				 ? link_closed(st)
 				 : st);
 		return;
 	}

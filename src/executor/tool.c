@@ -148,7 +148,9 @@ tool_not_loaded(struct tool_call *call, enum code code)
 void
 tool_started(const struct tool_call *call)
 {
-	run_started(call->run, "wasm:%u", worker_number(call->worker));
+	/* A second worker's: the first had not begun. */
+	if (call->run->state != RUN_GOING)
+		run_started(call->run, "wasm:%u", worker_number(call->worker));
 }
 
 void

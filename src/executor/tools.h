@@ -125,7 +125,7 @@ struct tool_call {
 	struct worker *worker;
 	uint64_t deadline_ns; /* queued */
 	bool anew;            /* was compiled anew for it, once */
-	bool again;           /* a full worker was replaced for it, once */
+	bool again;           /* a full or dead worker was replaced for it, once */
 	/* gVisor */
 	struct buf code;
 	struct run_file file;

@@ -6,7 +6,8 @@
  * was not asked for, is too long or makes no sense ends it, and so does time.
  * Owns: our end of its link.
  * Invariants: one question at a time; a call is answered once, when the worker answered, when
- * its time is over, or when the worker is no more; what a worker was told or holds is one
+ * its time is over, or when the worker is no more, which another one makes good where this one
+ * had not read the call; what a worker was told or holds is one
  * tenant's. A slot is used again only after EXITED.
  * See: wire/executor_wasm.h, workers.c.
  */
@@ -228,6 +229,7 @@ forget_module(struct worker *w, struct worker_module *module)
 {
 	const struct ew_module m = { module->number };
 
+	w->more_sent = true;
 	if (!is_ok(link_send(w->link, 0, EW_UNLOAD, &m)))
 		diag(DIAG_WARN, "worker %u: its link is full", worker_number(w));
 	*module = w->modules[--w->nmodules];
@@ -281,6 +283,7 @@ ask(struct worker *w, enum worker_asked what, uint16_t type, const void *msg, co
 	struct status st;
 
 	w->asked = what;
+	w->more_sent = false;
 	w->id += 2; /* ours are odd */
 	st = link_send_fds(w->link, w->id, type, msg, fd, fd != NULL);
 	if (!is_ok(st))
@@ -415,6 +418,7 @@ on_closed(struct link *l, struct status why, void *ctx)
 	if (w->state == WORKER_STARTING)
 		return; /* its time, or EXITED */
 	w->state = WORKER_DYING;
+	w->unread = why.err != 0 && !w->more_sent;
 	set_timer(w, EXIT_WAIT_MS);
 }
 
@@ -466,7 +470,7 @@ answer_gone(struct worker *w, bool memory)
 {
 	const struct ew_result m = { .status = memory ? RUN_MEMORY : RUN_TRAP,
 		.trap = memory ? SPAN_EMPTY : SPAN_LIT(DIED) };
-	const bool called = w->asked == ASKED_CALL;
+	const bool called = w->asked == ASKED_CALL && !w->unread;
 	struct tool_call *call = let_go(w);
 
 	if (call == NULL)
@@ -518,7 +522,7 @@ reset(struct worker *w, bool stuck)
 	w->next_module = 0;
 	w->turn = 0;
 	w->asked = ASKED_NOTHING;
-	w->killed_late = false;
+	w->killed_late = w->unread = w->more_sent = false;
 	w->tenant[0] = w->engine[0] = '\0';
 	w->state = stuck ? WORKER_STUCK : WORKER_FREE;
 }

@@ -38,6 +38,8 @@ struct worker {
 	struct worker_module loading;
 	uint64_t id; /* of the last question */
 	uint64_t used_ns;
+	bool unread;      /* … and had not read what it was asked: it began with nothing */
+	bool more_sent;   /* since it was asked: what it has not read may be that */
 	bool killed_late; /* DYING: it closed its link, and did not end by itself */
 	uv_timer_t timer;
 };

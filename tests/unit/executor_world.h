@@ -78,6 +78,8 @@ static struct {
 	enum manner manner;
 	unsigned manners; /* how many times */
 	struct fake_worker workers[ES_WORKERS_MAX];
+	bool keep_fd;
+	int kept_fd;
 	struct fake_compile compiles[ES_COMPILES_MAX];
 	struct fake_sandbox sandboxes[8];
 	unsigned starts, compile_starts, kills, unloads;
@@ -321,6 +323,8 @@ start_worker(uint32_t slot, int fd)
 		(void)close(fd);
 		return;
 	}
+	if (world.keep_fd) /* its end stays open, read or not, until the test closes it */
+		world.kept_fd = dup(fd);
 	must(link_new(&world.loop, fd, &ew_edge, false, &worker_link_ops, w, &w->link));
 	must(link_send(w->link, 0, EW_READY, &ready));
 }

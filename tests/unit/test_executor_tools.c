@@ -40,6 +40,16 @@ a_call(void **state)
 }
 
 static void
+end_workers(void)
+{
+	for (size_t n = 0; n < ES_WORKERS_MAX; n++) {
+		if (world.workers[n].used)
+			fake_exit(world.workers[n].slot, ENDED_BY_ITSELF, 0);
+	}
+	world_wait(20);
+}
+
+static void
 ends_are_exact(void **state)
 {
 	static const struct {
@@ -68,12 +78,7 @@ ends_are_exact(void **state)
 		struct grant g = tool_grant();
 		struct call c;
 
-		/* A worker that has not loaded it yet. */
-		for (size_t n = 0; n < ES_WORKERS_MAX; n++) {
-			if (world.workers[n].used)
-				fake_exit(world.workers[n].slot, ENDED_BY_ITSELF, 0);
-		}
-		world_wait(20);
+		end_workers(); /* for one that has not loaded it yet */
 		(void)world_reset(NULL);
 		world.manner = rows[i].manner;
 		world.manners = 1;
@@ -98,6 +103,89 @@ ends_are_exact(void **state)
 		}
 		call_done(&c);
 	}
+}
+
+/* Of a worker that nobody else uses; its end stays open in `kept_fd`. */
+static struct fake_worker *
+new_worker(const char *tenant, uint64_t id)
+{
+	struct fake_worker *w = NULL;
+	struct grant g = tool_grant();
+	struct call c;
+
+	world.keep_fd = true;
+	g.tenant = span_str(tenant);
+	g.tool.id = id;
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	call_done(&c);
+	world.keep_fd = false;
+	for (size_t i = 0; i < ES_WORKERS_MAX; i++) {
+		if (world.workers[i].used && world.workers[i].calls == 1)
+			w = &world.workers[i];
+	}
+	assert_non_null(w);
+	return w;
+}
+
+/* It died before it read the call: another worker gets it, once, and nobody notices. */
+static void
+a_worker_that_died_before(void **state)
+{
+	const struct ae_gone other = { 7001 };
+	struct fake_worker *w;
+	struct grant g;
+	struct call c;
+
+	(void)state;
+	for (int send_fails = 0; send_fails < 2; send_fails++) {
+		w = new_worker(send_fails ? "early" : "earlier", 7000);
+		must(kill(world.p.pid, send_fails ? SIGSTOP : 0) == 0 ? OK : fail_errno());
+		link_free(w->link);
+		w->link = NULL;
+		g = tool_grant();
+		g.tenant = send_fails ? SPAN_LIT("early") : SPAN_LIT("earlier");
+		g.tool.id = 7000;
+		call_open(&c, &g, SPAN_LIT("{\"a\":2}"));
+		if (!send_fails)
+			until(c.sandbox[0] != '\0');
+		world_wait(50);
+		(void)close(world.kept_fd);
+		must(kill(world.p.pid, SIGCONT) == 0 ? OK : fail_errno());
+		until(call_over(&c));
+		assert_true(c.result && c.r.status == RUN_EXIT && says(&c.out, "{\"a\":2}"));
+		call_done(&c);
+	}
+	/* It had read the call; what it had not read is something else. */
+	w = new_worker("late", 7000);
+	g = tool_grant();
+	g.tenant = SPAN_LIT("late");
+	g.tool.id = 7001;
+	world.artefact = SPAN_LIT("another");
+	g.tool.artefact[0] = 0;
+	must(sha256(world.artefact, g.tool.artefact));
+	call_once(&c, &g, "{}");
+	assert_true(c.result);
+	call_done(&c);
+	world.artefact = SPAN_LIT("compiled");
+	g = tool_grant();
+	g.tenant = SPAN_LIT("late");
+	g.tool.id = 7000;
+	g.tool.time_ms = 30000;
+	world.manner = SILENT;
+	world.manners = 1;
+	call_open(&c, &g, SPAN_LIT("{}"));
+	until(w->calls == 3);
+	link_free(w->link);
+	w->link = NULL;
+	must(link_send(world.authority, 0, AE_GONE, &other));
+	world_wait(50);
+	(void)close(world.kept_fd);
+	until(call_over(&c));
+	assert_true(c.result && c.r.status == RUN_TRAP);
+	assert_string_equal(c.text, "trap: worker died");
+	call_done(&c);
+	end_workers();
 }
 
 static void
@@ -1134,6 +1222,7 @@ main(void)
 		T(scripts),
 		T(a_call),
 		T(ends_are_exact),
+		T(a_worker_that_died_before),
 		T(an_answer_too_many_ends_the_worker),
 		T(one_that_does_not_start),
 		T(forged_parts),

@@ -35,7 +35,10 @@ struct link_rule {
 struct link_ops {
 	const struct link_rule *rules;
 	size_t nrules;
-	/* Called once, from the loop; the owner then calls link_free(). */
+	/*
+	 * Called once, from the loop; the owner then calls link_free(). E_CLOSED with an err:
+	 * the peer is gone, and has not read all that was sent (unix(7), ECONNRESET; EPIPE).
+	 */
 	void (*on_closed)(struct link *l, struct status why, void *ctx);
 };
 
