@@ -201,6 +201,8 @@ bool procs_pools_ready(const struct authority *a);
 MUST_USE struct status procs_put_metrics(const struct authority *a, struct buf *out);
 struct json_writer;
 void procs_put_status(const struct authority *a, struct json_writer *w);
+/* Processes that run users' modules, as the executor counts them. */
+void procs_put_workers(const struct authority *a, struct json_writer *w);
 /* True: ready. Appends {"ready":…,"missing":[…]}. */
 bool status_put_ready(const struct authority *a, struct buf *out, struct status *st);
 MUST_USE struct status status_put(const struct authority *a, struct buf *out);

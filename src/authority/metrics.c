@@ -85,17 +85,41 @@ procs_gone(struct authority *a, uint32_t peer_id)
 	}
 }
 
-bool
-procs_pools_ready(const struct authority *a)
+/* 0 where it is away. */
+static uint64_t
+of_executor(const struct authority *a, enum metric metric)
 {
 	for (size_t i = 0; i < a->procs->n; i++) {
 		const struct proc_entry *e = &a->procs->items[i];
 
 		if (e->m.proc == PROC_EXECUTOR && e->up && e->page != NULL)
-			return __atomic_load_n(
-				   &e->page->values[METRIC_POOLS_READY], __ATOMIC_RELAXED) != 0;
+			return __atomic_load_n(&e->page->values[metric], __ATOMIC_RELAXED);
 	}
-	return false;
+	return 0;
+}
+
+bool
+procs_pools_ready(const struct authority *a)
+{
+	return of_executor(a, METRIC_POOLS_READY) != 0;
+}
+
+void
+procs_put_workers(const struct authority *a, struct json_writer *w)
+{
+	static const struct {
+		const char *key;
+		enum metric metric;
+	} rows[] = { { "live", METRIC_WORKERS }, { "tenants", METRIC_WORKER_TENANTS },
+		{ "most_of_one_tenant", METRIC_WORKERS_OF_ONE },
+		{ "calls_waiting", METRIC_TOOL_CALLS_QUEUED } };
+
+	json_put_object(w);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_put_key(w, rows[i].key);
+		json_put_u64(w, of_executor(a, rows[i].metric));
+	}
+	json_put_end(w);
 }
 
 static struct status

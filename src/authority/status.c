@@ -142,6 +142,8 @@ status_put(const struct authority *a, struct buf *out)
 	json_put_u64(&w, a->turns.n);
 	json_put_key(&w, "keys");
 	json_put_u64(&w, a->keys.nkeys);
+	json_put_key(&w, "wasm_workers");
+	procs_put_workers(a, &w);
 	json_put_key(&w, "processes");
 	procs_put_status(a, &w);
 	put_connections(c, &w);

@@ -150,6 +150,25 @@ print_engines(const struct json_doc *d)
 	}
 }
 
+/* Processes that run users' modules. */
+static void
+print_workers(const struct json_doc *d)
+{
+	static const struct {
+		const char *key, *text;
+	} rows[] = { { "live", "" }, { "tenants", ", of tenants: " },
+		{ "most_of_one_tenant", ", most of one: " },
+		{ "calls_waiting", ", calls waiting: " } };
+	uint32_t workers = json_get_str(d, 0, "wasm_workers");
+
+	(void)printf("%-13s", "wasm workers");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		(void)printf("%s", rows[i].text);
+		print_cell(d, workers, rows[i].key, 0);
+	}
+	(void)putchar('\n');
+}
+
 int
 cmd_status(const struct invocation *inv)
 {
@@ -169,6 +188,7 @@ cmd_status(const struct invocation *inv)
 		print_cell(&r.d, 0, keys[i], 0);
 		(void)putchar('\n');
 	}
+	print_workers(&r.d);
 	print_list(&r.d, "missing", "missing");
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");

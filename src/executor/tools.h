@@ -163,6 +163,7 @@ struct tools {
 	struct compile_queue compiles; /* that wait */
 	uint32_t ncompiles;            /* all */
 	struct worker *workers;        /* ES_WORKERS_MAX */
+	uint32_t changes, counted;     /* of those that live, for the metrics */
 	struct call_queue waiting;
 	uint32_t nwaiting;
 	uint32_t nbuilds;

@@ -91,6 +91,7 @@ worker_start(struct worker *w, const char tenant[TENANT_MAX + 1])
 		return false;
 	}
 	w->state = WORKER_STARTING;
+	w->ex->tools->changes++;
 	memcpy(w->tenant, tenant, sizeof(w->tenant));
 	set_timer(w, WORKER_START_MS);
 	daemon_metric_add(METRIC_WORKERS_STARTED, 1);
@@ -378,6 +379,7 @@ worker_end(struct worker *w)
 	if (w->state < WORKER_STARTING || w->state > WORKER_BUSY)
 		return;
 	w->state = WORKER_DYING;
+	w->ex->tools->changes++;
 	(void)uv_timer_stop(&w->timer);
 	link_free(w->link);
 	w->link = NULL;
@@ -418,6 +420,7 @@ on_closed(struct link *l, struct status why, void *ctx)
 	if (w->state == WORKER_STARTING)
 		return; /* its time, or EXITED */
 	w->state = WORKER_DYING;
+	w->ex->tools->changes++;
 	w->unread = why.err != 0 && !w->more_sent;
 	set_timer(w, EXIT_WAIT_MS);
 }
@@ -525,4 +528,5 @@ reset(struct worker *w, bool stuck)
 	w->killed_late = w->unread = w->more_sent = false;
 	w->tenant[0] = w->engine[0] = '\0';
 	w->state = stuck ? WORKER_STUCK : WORKER_FREE;
+	w->ex->tools->changes++;
 }

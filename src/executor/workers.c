@@ -57,6 +57,12 @@ tools_configure(struct executor *ex)
 	workers_step(ex);
 }
 
+static bool
+lives(const struct worker *w)
+{
+	return w->state >= WORKER_STARTING && w->state <= WORKER_BUSY;
+}
+
 /* How many there are that can still do something; of `tenant`, where it is not NULL. */
 static uint32_t
 living(const struct executor *ex, const char *tenant)
@@ -66,10 +72,33 @@ living(const struct executor *ex, const char *tenant)
 	for (uint32_t i = 0; i < ES_WORKERS_MAX; i++) {
 		const struct worker *w = &ex->tools->workers[i];
 
-		n += w->state >= WORKER_STARTING && w->state <= WORKER_BUSY &&
-		     (tenant == NULL || strcmp(w->tenant, tenant) == 0);
+		n += lives(w) && (tenant == NULL || strcmp(w->tenant, tenant) == 0);
 	}
 	return n;
+}
+
+/* For operators: how many live, of how many tenants, and how many the greediest has. */
+static void
+count_living(const struct executor *ex)
+{
+	const struct worker *all = ex->tools->workers;
+	uint32_t tenants = 0, most = 0;
+
+	for (uint32_t i = 0; i < ES_WORKERS_MAX; i++) {
+		uint32_t before = 0, n = 0;
+
+		for (uint32_t k = 0; lives(&all[i]) && k < ES_WORKERS_MAX; k++) {
+			bool same = lives(&all[k]) && strcmp(all[k].tenant, all[i].tenant) == 0;
+
+			n += same;
+			before += same && k < i;
+		}
+		tenants += n > 0 && before == 0;
+		most = n > most ? n : most;
+	}
+	daemon_metric_set(METRIC_WORKERS, living(ex, NULL));
+	daemon_metric_set(METRIC_WORKER_TENANTS, tenants);
+	daemon_metric_set(METRIC_WORKERS_OF_ONE, most);
 }
 
 static uint32_t
@@ -158,7 +187,9 @@ workers_step(struct executor *ex)
 	} while (call != NULL);
 	t->stepping = false;
 	end_idle(ex);
-	daemon_metric_set(METRIC_WORKERS, living(ex, NULL));
+	if (ex->tools->counted != ex->tools->changes)
+		count_living(ex);
+	ex->tools->counted = ex->tools->changes;
 	daemon_metric_set(METRIC_TOOL_CALLS_QUEUED, t->nwaiting);
 	if (!uv_is_active((uv_handle_t *)&t->tick) && (t->nwaiting > 0 || living(ex, NULL) > 0))
 		(void)uv_timer_start(&t->tick, on_tick, WORKERS_TICK_MS, 0);

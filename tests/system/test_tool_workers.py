@@ -100,6 +100,15 @@ def test_the_worker_as_the_kernel_sees_it(service):
     assert not [x for x in links if not re.match(r"(socket|pipe|anon_inode|/dev/null|/memfd)", x)]
 
 
+def test_status_shows_them(service):
+    until_served(service)
+    shown = json.loads(service.operate("status", "--json").stdout)["wasm_workers"]
+    assert shown == {"live": len(workers(service)), "tenants": 1, "most_of_one_tenant": len(workers(service)),
+                     "calls_waiting": 0}
+    assert re.search(r"^wasm workers +[1-9][0-9]*, of tenants: 1, most of one: [1-9][0-9]*, calls waiting: 0$",
+                     service.operate("status").stdout, re.M)
+
+
 def slice_us(pid):
     """How long the kernel lets a turn of its first thread be: sched_getattr(2); 0: this kernel does not tell."""
     libc = ctypes.CDLL(None, use_errno=True)

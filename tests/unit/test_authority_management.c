@@ -143,9 +143,13 @@ static void
 test_status_and_metrics(void **state)
 {
 	struct metrics_page *page = add_page(PROC_BROKER, 2);
+	struct metrics_page *executor = add_page(PROC_EXECUTOR, 3);
 
 	(void)state;
 	page->values[METRIC_MODEL_CALLS] = 42;
+	executor->values[METRIC_WORKERS] = 3;
+	executor->values[METRIC_WORKER_TENANTS] = executor->values[METRIC_WORKERS_OF_ONE] = 2;
+	executor->values[METRIC_TOOL_CALLS_QUEUED] = 1;
 	assert_int_equal(ask("GET", "/metrics", ""), 200);
 	assert_non_null(
 	    strstr(answer, "\nsallyport_model_calls_total{process=\"broker\",index=\"0\"} 42\n"));
@@ -156,6 +160,9 @@ test_status_and_metrics(void **state)
 	assert_non_null(
 	    strstr(answer, "{\"name\":\"broker\",\"index\":0,\"pid\":77,\"uid\":9,\"up\":false}"));
 	assert_non_null(strstr(answer, "\"manifest\":\"/x/manifest\""));
+	assert_non_null(strstr(answer, "\"wasm_workers\":{\"live\":3,\"tenants\":2,"
+				       "\"most_of_one_tenant\":2,\"calls_waiting\":1}"));
+	(void)munmap(executor, METRICS_PAGE_LEN);
 	assert_non_null(strstr(answer, "\"providers_without_credential\":[\"d\"]"));
 	(void)munmap(page, METRICS_PAGE_LEN);
 }

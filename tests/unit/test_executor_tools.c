@@ -463,6 +463,9 @@ tenants_are_apart(void **state)
 	world_wait(IDLE_S * 1000 + 600);
 	for (size_t w = 0; w < ES_WORKERS_MAX; w++)
 		assert_false(world.workers[w].used);
+	assert_int_equal(world.metrics->values[METRIC_WORKERS], 0);
+	assert_int_equal(world.metrics->values[METRIC_WORKER_TENANTS], 0);
+	assert_int_equal(world.metrics->values[METRIC_WORKERS_OF_ONE], 0);
 }
 
 static void
@@ -483,6 +486,8 @@ one_tenant_has_its_share_of_workers(void **state)
 	until(world.starts > 0);
 	world_wait(100); /* half of their time */
 	assert_int_equal(world.starts, WORKERS / 4);
+	assert_int_equal(world.metrics->values[METRIC_WORKERS_OF_ONE], WORKERS / 4);
+	assert_true(world.metrics->values[METRIC_WORKER_TENANTS] >= 1);
 	for (size_t i = 0; i < COUNT(calls); i++) {
 		until(call_over(&calls[i]));
 		assert_int_equal(calls[i].r.status, RUN_TIMEOUT);
