@@ -135,7 +135,7 @@ succeeded(struct issuer *i)
 	i->failures = 0;
 	i->why = NULL;
 	i->keys_ms = now;
-	i->next_ms = now + ISSUER_AGAIN_MS;
+	i->next_ms = i->for_token ? now + ISSUER_AGAIN_MS : now;
 	i->refresh_ms = now + ISSUER_REFRESH_MS;
 	over(i);
 }
@@ -203,6 +203,7 @@ static void
 start(struct issuer *i, bool refresh)
 {
 	i->flying = true;
+	i->for_token = !refresh && i->keys != NULL;
 	i->began_ms = now_ms(i->a);
 	begin(i, refresh || i->keys_url[0] == '\0' ? FETCH_DISCOVERY : FETCH_KEYS);
 }

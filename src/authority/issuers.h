@@ -48,7 +48,7 @@ struct issuer {
 	uint64_t epoch;   /* another one whenever they are others */
 	char keys_url[ISSUER_KEYS_URL_MAX + 1];
 	/* the fetch */
-	bool flying;
+	bool flying, for_token; /* for a key that is not known; else in the background */
 	enum fetch_kind stage;
 	uint64_t call;
 	uint64_t began_ms, next_ms, refresh_ms;

@@ -6,6 +6,8 @@
 //   {"do": "roll", "keep": bool}     a new signing key; with `keep` the old one stays published
 //   {"do": "sign", "claims", "header"}   a token by the current key, whatever it says
 //   {"do": "mode", "mode": "good" | "fail" | "hang" | "redirect" | "huge" | "evil"}   how documents are answered
+//   {"do": "raw", "payload"}         the same with any payload; "stranger": by a key that is in no document
+//   {"do": "hide"}                   a new signing key that is not published yet; "modulus", "pem": of the public key
 //   {"do": "counts"}                 requests for the two documents since the start
 
 import { createRequire } from "node:module";
@@ -90,6 +92,28 @@ const commands = {
     const { kid, alg } = state.keys[0];
     const signer = await jose.importJWK(state.keys[0], alg);
     return { token: await new jose.SignJWT(claims).setProtectedHeader({ alg, kid, typ: "JWT", ...header }).sign(signer) };
+  },
+  async raw({ payload }) {
+    const { kid, alg } = state.keys[0];
+    const signer = await jose.importJWK(state.keys[0], alg);
+    return { token: await new jose.CompactSign(Buffer.from(payload)).setProtectedHeader({ alg, kid }).sign(signer) };
+  },
+  async stranger({ claims, how }) {
+    const pair = await jose.generateKeyPair("ES256", { extractable: true });
+    const jwk = { ...(await jose.exportJWK(pair.publicKey)), kid: state.keys[0].kid };
+    const header = { alg: "ES256", kid: jwk.kid, ...(how === "jwk" ? { jwk } : { jku: `${issuer}/evil`, x5u: `${issuer}/evil` }) };
+    return { token: await new jose.SignJWT(claims).setProtectedHeader(header).sign(pair.privateKey) };
+  },
+  async modulus() {
+    return { n: state.keys[0].n };
+  },
+  async pem() {
+    const { d, p, q, dp, dq, qi, ...rest } = state.keys[0];
+    return { pem: await jose.exportSPKI(await jose.importJWK(rest, rest.alg, { extractable: true })) };
+  },
+  async hide() { // a new key that is published nowhere yet
+    state.keys = [await newKey("ES256"), ...state.keys];
+    return {};
   },
   async mode({ mode }) {
     state.mode = mode;
