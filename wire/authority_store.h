@@ -55,6 +55,10 @@ enum as_type {
 	AS_CONTENT_DONE,  /* B: how a granted operation ended, before the gateway hears it */
 	AS_TURN_END,      /* A: forget the turn's grants, end its operations */
 	AS_TURN_ENDED,    /* B: same id */
+	AS_KEK_ROTATE,    /* A: begin a rotation of keys; answered by KEK */
+	AS_KEK_STATUS,    /* A */
+	AS_KEK,           /* B: same id: how far it is */
+	AS_ROTATED,       /* B: a rotation that the store began by itself */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -441,6 +445,50 @@ static const struct wire_field as_tool_remove_rows[] = {
 	WIRE_U8(struct as_tool_remove, all, 1),
 };
 
+enum as_rotation { AS_ROTATE_NONE, AS_ROTATE_KEK, AS_ROTATE_DATA, AS_ROTATE_LAST = AS_ROTATE_DATA };
+struct as_kek_rotate {
+	uint8_t what; /* enum as_rotation */
+};
+static const struct wire_field as_kek_rotate_rows[] = {
+	WIRE_U8(struct as_kek_rotate, what, AS_ROTATE_LAST),
+};
+
+struct as_kek {
+	uint16_t code;      /* E_EXISTS: a rotation is under way, E_RANGE (what), E_SYS … */
+	uint8_t under_way;  /* enum as_rotation */
+	uint64_t version;   /* of the newest key-encryption key */
+	uint64_t versions;  /* of it that are kept */
+	uint64_t kek_left;  /* keys and secrets under older ones */
+	uint64_t data_left; /* keys of users that are to be replaced or deleted */
+	uint64_t tenant_left;
+	uint64_t unopened; /* values that do not open: the key that they need stays */
+	uint64_t kek_started_s, kek_ended_s; /* of the last one of each kind; 0: never, not yet */
+	uint64_t data_started_s, data_ended_s;
+};
+static const struct wire_field as_kek_rows[] = {
+	WIRE_U16(struct as_kek, code, 64),
+	WIRE_U8(struct as_kek, under_way, AS_ROTATE_LAST),
+	WIRE_U64(struct as_kek, version),
+	WIRE_U64(struct as_kek, versions),
+	WIRE_U64(struct as_kek, kek_left),
+	WIRE_U64(struct as_kek, data_left),
+	WIRE_U64(struct as_kek, tenant_left),
+	WIRE_U64(struct as_kek, unopened),
+	WIRE_U64(struct as_kek, kek_started_s),
+	WIRE_U64(struct as_kek, kek_ended_s),
+	WIRE_U64(struct as_kek, data_started_s),
+	WIRE_U64(struct as_kek, data_ended_s),
+};
+
+struct as_rotated {
+	uint8_t what;
+	uint64_t version; /* of the key-encryption key */
+};
+static const struct wire_field as_rotated_rows[] = {
+	WIRE_U8(struct as_rotated, what, AS_ROTATE_LAST),
+	WIRE_U64(struct as_rotated, version),
+};
+
 /* For every grant of content that was used, one way or the other. */
 struct as_content_done {
 	uint8_t grant[GRANT_LEN];
@@ -504,6 +552,11 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_content_done, as_content_done_rows) },
 	[AS_TURN_END] = { "turn-end", WIRE_A_TO_B, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
 	[AS_TURN_ENDED] = { "turn-ended", WIRE_B_TO_A, WIRE_TABLE(struct turn_ref, turn_ref_rows) },
+	[AS_KEK_ROTATE] = { "kek-rotate", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_kek_rotate, as_kek_rotate_rows) },
+	[AS_KEK_STATUS] = { "kek-status", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AS_KEK] = { "kek", WIRE_B_TO_A, WIRE_TABLE(struct as_kek, as_kek_rows) },
+	[AS_ROTATED] = { "rotated", WIRE_B_TO_A, WIRE_TABLE(struct as_rotated, as_rotated_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

@@ -73,6 +73,7 @@ open_all(struct db *db, const struct secret *old_kek)
 	TRY(schema_apply(db, old_kek));
 	TRY(root_check(db));
 	TRY(index_open(db));
+	TRY(rotation_open(db));
 	return tools_open(db);
 }
 
@@ -101,6 +102,7 @@ db_close(struct db *db)
 {
 	if (db == NULL)
 		return;
+	rotation_close(db);
 	sql_finish(db);
 	tools_close(db);
 	keyring_free(db);
@@ -175,8 +177,8 @@ db_secret_find(struct db *db, struct span name, uint8_t *out)
 	return plain.len == AS_SECRET_LEN ? OK : fail(E_CORRUPT);
 }
 
-struct status
-db_secret_put(struct db *db, struct span name, const uint8_t *value)
+static struct status
+secret_seal(struct db *db, enum statement s, struct span name, const uint8_t *value)
 {
 	auto_buf struct buf sealed = BUF_INIT(WRAPPED_MAX);
 	const struct place at = secret_place(name);
@@ -184,10 +186,28 @@ db_secret_put(struct db *db, struct span name, const uint8_t *value)
 
 	TRY(keyring_kek_newest(db, &kek));
 	TRY(keyring_sealed_with(&kek, &at, kek.id, span_of(value, AS_SECRET_LEN), &sealed));
-	sql_text(db, SQL_SECRET_ADD, 1, name);
-	sql_int(db, SQL_SECRET_ADD, 2, kek.id);
-	sql_blob(db, SQL_SECRET_ADD, 3, buf_span(&sealed));
-	return sql_run(db, SQL_SECRET_ADD);
+	sql_text(db, s, 1, name);
+	sql_int(db, s, 2, kek.id);
+	sql_blob(db, s, 3, buf_span(&sealed));
+	return sql_run(db, s);
+}
+
+struct status
+db_secret_put(struct db *db, struct span name, const uint8_t *value)
+{
+	return secret_seal(db, SQL_SECRET_ADD, name, value);
+}
+
+struct status
+db_secret_rewrap(struct db *db, struct span name)
+{
+	uint8_t value[AS_SECRET_LEN];
+	struct status st = db_secret_find(db, name, value);
+
+	if (is_ok(st))
+		st = secret_seal(db, SQL_SECRET_SET, name, value);
+	explicit_bzero(value, sizeof(value));
+	return st;
 }
 
 struct status

@@ -28,6 +28,24 @@ enum statement {
 	SQL_USER_KEY_NEWEST,
 	SQL_USER_KEY_SET,
 	SQL_USER_KEYS_REMOVE,
+	SQL_ROTATION_GET,
+	SQL_ROTATION_BEGIN,
+	SQL_ROTATION_END,
+	SQL_ROTATION_MARKS,
+	SQL_OLD_TENANT_WRAP,
+	SQL_OLD_SECRET,
+	SQL_SECRET_SET,
+	SQL_KEKS_RETIRE,
+	SQL_TENANT_AFTER,
+	SQL_USER_AFTER,
+	SQL_OLD_USER_KEY,
+	SQL_USER_KEY_REMOVE,
+	SQL_OLD_USER_WRAP,
+	SQL_TENANT_KEYS_RETIRE,
+	SQL_COUNT_KEKS,
+	SQL_COUNT_KEK_LEFT,
+	SQL_COUNT_USER_LEFT,
+	SQL_COUNT_TENANT_LEFT,
 	SQL_TENANT_FIND,
 	SQL_TENANT_ADD,
 	SQL_TENANT_SET,
@@ -148,6 +166,16 @@ struct content_state {
 
 struct keyring;
 
+/* The rotation that is under way, as far as this process knows: rotate.c. */
+struct rotation {
+	uint64_t what;                   /* enum as_rotation */
+	uint64_t tenant_mark, user_mark; /* keys up to these ids are old */
+	unsigned stage;
+	uint64_t cursor;
+	uint64_t unopened;
+	sqlite3_stmt **columns; /* two for each of keyring_columns */
+};
+
 struct db {
 	sqlite3 *sql;
 	sqlite3_stmt *st[SQL_COUNT];
@@ -155,6 +183,7 @@ struct db {
 	struct keyring *keyring;
 	struct users_state users;
 	struct buf key_plain; /* the API key that was read last */
+	struct rotation rotation;
 	struct tools_state tools;
 	struct content_state content;
 };
@@ -191,6 +220,8 @@ MUST_USE struct status db_settle(struct db *db);
 MUST_USE struct status db_secret_find(struct db *db, struct span name, uint8_t *out);
 MUST_USE struct status db_secret_put(struct db *db, struct span name, const uint8_t *value);
 MUST_USE struct status db_secret_make(struct db *db, struct span name, uint8_t *out);
+/* The same secret, under the newest key-encryption key. */
+MUST_USE struct status db_secret_rewrap(struct db *db, struct span name);
 /* Found, or made in a transaction of its own. */
 MUST_USE struct status db_secret_ensure(struct db *db, struct span name, uint8_t *out);
 
@@ -229,6 +260,8 @@ MUST_USE struct status keyring_tenant_rewrap(
     struct db *db, int64_t tenant, uint64_t id, uint64_t version);
 MUST_USE struct status keyring_user_rewrap(
     struct db *db, int64_t user, int64_t tenant, uint64_t id, uint64_t version);
+/* Out of memory: its row is about to go. */
+void keyring_user_drop(struct db *db, uint64_t id);
 
 /* user.c. Names are checked by the caller. E_NOTFOUND also for one that was erased. */
 bool text_ok(struct span s, size_t max); /* no NUL, nothing empty */
@@ -249,6 +282,10 @@ MUST_USE struct status user_ensure(struct db *db, struct span tenant, struct spa
 MUST_USE struct status user_names(
     struct db *db, int64_t id, struct span *ret_tenant, struct span *ret_user);
 MUST_USE struct status user_name_hash(struct db *db, struct span name, uint8_t out[DIGEST_LEN]);
+
+/* rotate.c: what was under way goes on. */
+MUST_USE struct status rotation_open(struct db *db);
+void rotation_close(struct db *db);
 
 /* key.c: `n` 0: the next one. Within a transaction. */
 #define KEY_VALUE_MAX (SCOPES_MAX + 512U)

@@ -470,6 +470,12 @@ keyring_user_rewrap(struct db *db, int64_t user, int64_t tenant, uint64_t id, ui
 	return sql_run(db, SQL_USER_KEY_SET);
 }
 
+void
+keyring_user_drop(struct db *db, uint64_t id)
+{
+	key_cache_drop(db->keyring->users, id);
+}
+
 /* ---- erasure ---- */
 
 static struct status

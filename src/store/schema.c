@@ -122,6 +122,8 @@ static const char tables_5[] =
     " key INTEGER NOT NULL, name BLOB NOT NULL, live INTEGER NOT NULL, marks BLOB NOT NULL,"
     " UNIQUE (user, name_hash)) STRICT;"
     "CREATE INDEX tools_of_key ON tools (key);"
+    "CREATE TABLE rotations (what INTEGER PRIMARY KEY, started_s INTEGER NOT NULL,"
+    " ended_s INTEGER NOT NULL, tenant_mark INTEGER NOT NULL, user_mark INTEGER NOT NULL) STRICT;"
     "UPDATE schema_version SET version = 5;";
 
 /*

@@ -42,6 +42,45 @@ static const char *const texts[SQL_COUNT] = {
 				" WHERE users.id = ?1 ORDER BY user_keys.version DESC LIMIT 1",
 	[SQL_USER_KEY_SET] = "UPDATE user_keys SET tenant_key = ?2, wrapped = ?3 WHERE id = ?1",
 	[SQL_USER_KEYS_REMOVE] = "DELETE FROM user_keys WHERE user = ?1",
+	[SQL_ROTATION_GET] = "SELECT started_s, ended_s, tenant_mark, user_mark FROM rotations"
+			     " WHERE what = ?1",
+	[SQL_ROTATION_BEGIN] = "INSERT INTO rotations (what, started_s, ended_s, tenant_mark,"
+			       " user_mark) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (what)"
+			       " DO UPDATE SET started_s = ?2, ended_s = ?3, tenant_mark = ?4,"
+			       " user_mark = ?5",
+	[SQL_ROTATION_END] = "UPDATE rotations SET ended_s = ?2 WHERE what = ?1",
+	[SQL_ROTATION_MARKS] = "SELECT (SELECT coalesce(max(id), 0) FROM tenant_keys),"
+			       " (SELECT coalesce(max(id), 0) FROM user_keys)",
+	[SQL_OLD_TENANT_WRAP] = "SELECT id, tenant, version FROM tenant_keys"
+				" WHERE kek < ?1 AND id > ?2 ORDER BY id LIMIT 1",
+	[SQL_OLD_SECRET] = "SELECT name FROM secrets WHERE kek < ?1 LIMIT 1",
+	[SQL_SECRET_SET] = "UPDATE secrets SET kek = ?2, value = ?3 WHERE name = ?1",
+	[SQL_KEKS_RETIRE] = "DELETE FROM keks WHERE version < ?1 AND NOT EXISTS"
+			    " (SELECT 1 FROM tenant_keys WHERE kek = keks.version)"
+			    " AND NOT EXISTS (SELECT 1 FROM secrets WHERE kek = keks.version)",
+	[SQL_TENANT_AFTER] = "SELECT id, (SELECT max(version) FROM tenant_keys"
+			     " WHERE tenant = tenants.id), (SELECT max(id) FROM tenant_keys"
+			     " WHERE tenant = tenants.id)"
+			     " FROM tenants WHERE id > ?1 ORDER BY id LIMIT 1",
+	[SQL_USER_AFTER] = "SELECT id, (SELECT max(id) FROM user_keys WHERE user = users.id)"
+			   " FROM users WHERE id > ?1 AND state < 2 ORDER BY id LIMIT 1",
+	[SQL_OLD_USER_KEY] = "SELECT id, user FROM user_keys WHERE id > ?1 AND id <= ?2"
+			     " ORDER BY id LIMIT 1",
+	[SQL_USER_KEY_REMOVE] = "DELETE FROM user_keys WHERE id = ?1",
+	[SQL_OLD_USER_WRAP] = "SELECT user_keys.id, user_keys.user, user_keys.version,"
+			      " users.tenant FROM user_keys"
+			      " JOIN users ON users.id = user_keys.user"
+			      " WHERE user_keys.tenant_key <= ?1 AND user_keys.id > ?2"
+			      " ORDER BY user_keys.id LIMIT 1",
+	[SQL_TENANT_KEYS_RETIRE] = "DELETE FROM tenant_keys WHERE id <= ?1 AND NOT EXISTS"
+				   " (SELECT 1 FROM user_keys WHERE tenant_key = tenant_keys.id)"
+				   " AND NOT EXISTS"
+				   " (SELECT 1 FROM tenants WHERE key = tenant_keys.id)",
+	[SQL_COUNT_KEKS] = "SELECT count(*) FROM keks",
+	[SQL_COUNT_KEK_LEFT] = "SELECT (SELECT count(*) FROM tenant_keys WHERE kek < ?1)"
+			       " + (SELECT count(*) FROM secrets WHERE kek < ?1)",
+	[SQL_COUNT_USER_LEFT] = "SELECT count(*) FROM user_keys WHERE id <= ?1",
+	[SQL_COUNT_TENANT_LEFT] = "SELECT count(*) FROM tenant_keys WHERE id <= ?1",
 	[SQL_TENANT_FIND] = "SELECT id FROM tenants WHERE name_hash = ?1",
 	[SQL_TENANT_ADD] = "INSERT INTO tenants (id, name_hash, key, name) VALUES (?1, ?2, 0, x'')",
 	[SQL_TENANT_SET] = "UPDATE tenants SET key = ?2, name = ?3 WHERE id = ?1",

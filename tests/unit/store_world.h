@@ -92,6 +92,24 @@ open_ok(void)
 	return db;
 }
 
+/* A root that a child process can make again: the parent's pages are empty there. */
+static void UNUSED
+kek_known(void)
+{
+	secret_done(&kek);
+	assert_is_ok(secret_new(32, &kek));
+	memset(kek.ptr, 5, 32);
+}
+
+static void UNUSED
+kek_child(void)
+{
+	kek = SECRET_NONE;
+	if (!is_ok(secret_new(32, &kek)))
+		_exit(6);
+	memset(kek.ptr, 5, 32);
+}
+
 /* Key number n of user n / 2 of tenant n / 4. */
 static struct as_key UNUSED
 key_of(unsigned n, char names[3][24])

@@ -439,11 +439,7 @@ run_killed(unsigned at, enum crash_mode mode, struct acks *acks)
 	if (pid == 0) {
 		(void)close(fds[0]);
 		ack_pipe = fds[1];
-		/* The parent's pages are empty in a child, or not there. */
-		kek = SECRET_NONE;
-		if (!is_ok(secret_new(32, &kek)))
-			_exit(6);
-		memset(kek.ptr, 5, 32);
+		kek_child();
 		crash.calls = 0;
 		crash.at = at;
 		crash.mode = mode;
@@ -486,9 +482,7 @@ static void
 every_call(void **arg)
 {
 	(void)arg;
-	secret_done(&kek);
-	assert_is_ok(secret_new(32, &kek));
-	memset(kek.ptr, 5, 32);
+	kek_known();
 	for (int mode = 0; mode < CRASH_MODES; mode++) {
 		bool died = true;
 		unsigned at;

@@ -280,10 +280,7 @@ open_killed(unsigned at, enum crash_mode mode)
 	if (pid == 0) {
 		struct db *db = NULL;
 
-		kek = SECRET_NONE; /* the parent's pages are empty in a child */
-		if (!is_ok(secret_new(32, &kek)))
-			_exit(6);
-		memset(kek.ptr, 5, 32);
+		kek_child();
 		crash.calls = 0;
 		crash.at = at;
 		crash.mode = mode;
@@ -302,9 +299,7 @@ open_killed(unsigned at, enum crash_mode mode)
 static void
 killed_at_every_call(void **arg)
 {
-	secret_done(&kek);
-	assert_is_ok(secret_new(32, &kek));
-	memset(kek.ptr, 5, 32);
+	kek_known();
 	for (int mode = 0; mode < CRASH_MODES; mode++) {
 		bool died = true;
 		unsigned at;

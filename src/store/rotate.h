@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_ROTATE_H
+#define STORE_ROTATE_H
+
+/*
+ * Rotation of keys. What is new is written with the newest version from the moment that a
+ * rotation begins; what is old is carried over in small steps, each a transaction of its
+ * own, and goes on after a restart. An old version is deleted when nothing needs it.
+ *	kek   a new key-encryption key; tenants' keys and the store's secrets are wrapped anew
+ *	data  new keys for every tenant and user; every value is sealed anew
+ * One rotation at a time.
+ */
+#include "db.h"
+
+#define ROTATE_STEPS_MAX 64 /* of one transaction */
+#define ROTATE_DAYS_MAX 3650
+
+/* E_EXISTS: a rotation is under way. */
+MUST_USE struct status db_rotate(struct db *db, enum as_rotation what, uint64_t now_s);
+/*
+ * Begin what is due: each kind, when its last one began `days` ago; 0: never. The first
+ * time counts from now. *ret_began: AS_ROTATE_NONE: nothing was due.
+ */
+MUST_USE struct status db_rotate_due(
+    struct db *db, uint64_t now_s, uint32_t days, enum as_rotation *ret_began);
+/* Carry over for about `budget_ns`. *ret_more: there is more to do. E_NOTFOUND: nothing is. */
+MUST_USE struct status db_rotate_step(
+    struct db *db, uint64_t now_s, uint64_t budget_ns, bool *ret_more);
+MUST_USE struct status db_rotate_status(struct db *db, struct as_kek *ret);
+
+#endif
