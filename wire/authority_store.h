@@ -58,7 +58,6 @@ enum as_type {
 	AS_KEK_ROTATE,    /* A: begin a rotation of keys; answered by KEK */
 	AS_KEK_STATUS,    /* A */
 	AS_KEK,           /* B: same id: how far it is */
-	AS_ROTATED,       /* B: a rotation that the store began by itself */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -480,15 +479,6 @@ static const struct wire_field as_kek_rows[] = {
 	WIRE_U64(struct as_kek, data_ended_s),
 };
 
-struct as_rotated {
-	uint8_t what;
-	uint64_t version; /* of the key-encryption key */
-};
-static const struct wire_field as_rotated_rows[] = {
-	WIRE_U8(struct as_rotated, what, AS_ROTATE_LAST),
-	WIRE_U64(struct as_rotated, version),
-};
-
 /* For every grant of content that was used, one way or the other. */
 struct as_content_done {
 	uint8_t grant[GRANT_LEN];
@@ -556,7 +546,6 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_kek_rotate, as_kek_rotate_rows) },
 	[AS_KEK_STATUS] = { "kek-status", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_KEK] = { "kek", WIRE_B_TO_A, WIRE_TABLE(struct as_kek, as_kek_rows) },
-	[AS_ROTATED] = { "rotated", WIRE_B_TO_A, WIRE_TABLE(struct as_rotated, as_rotated_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

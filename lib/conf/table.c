@@ -50,6 +50,9 @@ const struct conf_row conf_rows[] = {
 	PATH("engines.image", NULL, "The sandbox image (EROFS). Needed where there is a sandbox."),
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
 
+	NUMBER("store.rotate_days", 0, 3650, "90",
+	    "Keys of what is stored are replaced by new ones that often, days; 0: only on demand."),
+
 	LIST("policies.NAME.endpoints",
 	    "chat|models|execute|responses|embeddings|messages|count_tokens|tools|tool_call|"
 	    "conversations|stored_responses|files",

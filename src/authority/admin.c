@@ -38,6 +38,8 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_USAGE] = &admin_usage_kind,
 	[OP_TOOL_MARK] = &admin_tool_mark_kind,
 	[OP_TOOL_LIST] = &admin_tool_list_kind,
+	[OP_KEK_ROTATE] = &admin_kek_rotate_kind,
+	[OP_KEK_STATUS] = &admin_kek_status_kind,
 	[OP_APPROVAL] = &admin_approval_kind,
 };
 

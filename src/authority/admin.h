@@ -8,6 +8,7 @@
  */
 #include <base/span.h>
 #include <base/status.h>
+#include <wire/authority_store.h>
 #include <wire/limits.h>
 
 #define ADMIN_OPS_MAX 64
@@ -65,6 +66,12 @@ struct admin_tool {
 MUST_USE struct status admin_mark_tool(const struct admin_call *c, const struct admin_tool *m);
 /* A page of the versions of all tenants, behind that id. */
 MUST_USE struct status admin_list_tools(const struct admin_call *c, uint64_t after);
+/* Keys of what is stored: begin a rotation; how far it is. */
+MUST_USE struct status admin_rotate_keys(
+    const struct admin_call *c, enum as_rotation what, bool scheduled);
+MUST_USE struct status admin_show_keys(const struct admin_call *c);
+/* Begins what is due. */
+void kek_tick(struct authority *a);
 /* The operator is gone: the act goes on, nobody is told. */
 void admin_abandon(struct admin_op *op);
 void admin_tick(struct authority *a);

@@ -29,6 +29,8 @@ enum op_kind {
 	OP_TOOL_LIST,
 	OP_USER,
 	OP_APPROVAL,
+	OP_KEK_ROTATE,
+	OP_KEK_STATUS,
 	OP_KIND_COUNT
 };
 
@@ -75,6 +77,8 @@ struct admin_op {
 	struct tenant_tools *sharing; /* it waits for the store */
 	const uint8_t *subject;       /* of its owner */
 	bool allowed;
+	enum as_rotation rotation; /* OP_KEK_ROTATE */
+	bool scheduled;
 	uint16_t http; /* the answer, once it is known */
 	const char *error;
 	char message[1025];
@@ -120,6 +124,7 @@ void admin_finish_after_turns(struct admin_op *op);
 /* admin_keys.c, admin_users.c, admin_secret.c, admin_usage.c, admin_tool.c, approvals.c */
 extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, admin_user_kind,
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,
-    admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind;
+    admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind, admin_kek_rotate_kind,
+    admin_kek_status_kind;
 
 #endif

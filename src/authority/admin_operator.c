@@ -20,6 +20,24 @@ operator_reload(struct admin_call *c)
 	return admin_reload(c);
 }
 
+struct status
+operator_kek_show(struct admin_call *c)
+{
+	return admin_show_keys(c);
+}
+
+struct status
+operator_kek_rotate(struct admin_call *c)
+{
+	return admin_rotate_keys(c, AS_ROTATE_KEK, false);
+}
+
+struct status
+operator_kek_rotate_data(struct admin_call *c)
+{
+	return admin_rotate_keys(c, AS_ROTATE_DATA, false);
+}
+
 static struct status
 check_secret_name(struct admin_call *c)
 {

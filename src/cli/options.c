@@ -45,6 +45,7 @@ static const struct {
 	[OPT_SCOPE_TOOLS] = { "scope-tools", 'O', "A,B", "only these tools" },
 	[OPT_SCOPE_LANGUAGES] = { "scope-languages", 'G', "A,B", "only these languages" },
 	[OPT_NETWORK] = { "network", 'n', "CIDR,…", "only from these networks" },
+	[OPT_DATA] = { "data", 'd', NULL, "keys of tenants and users" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

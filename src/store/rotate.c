@@ -17,7 +17,6 @@
 #include "internal.h"
 
 #define VALUE_MAX (SEAL_PLAIN_LEN_MAX + SEAL_OVERHEAD)
-#define DAY_S 86400ULL
 
 /* One step. E_NOTFOUND: this stage has nothing left. */
 typedef struct status step_fn(struct db *db);
@@ -397,29 +396,27 @@ db_rotate(struct db *db, enum as_rotation what, uint64_t now_s)
 	return OK;
 }
 
-struct status
-db_rotate_due(struct db *db, uint64_t now_s, uint32_t days, enum as_rotation *ret_began)
+static struct status
+baseline(struct db *db, uint64_t now_s)
 {
 	static const uint64_t none[2];
 
-	*ret_began = AS_ROTATE_NONE;
-	if (days == 0 || days > ROTATE_DAYS_MAX || db->rotation.what != AS_ROTATE_NONE)
-		return OK;
 	for (enum as_rotation what = AS_ROTATE_KEK; what <= AS_ROTATE_LAST; what++) {
 		uint64_t row[4];
 		struct status st = rotation_get(db, what, row);
 
-		if (st.code == E_NOTFOUND) {
-			TRY(rotation_write(db, what, now_s, now_s, none));
-			continue;
-		}
+		if (st.code == E_NOTFOUND)
+			st = rotation_write(db, what, now_s, now_s, none);
 		TRY(st);
-		if (now_s < row[0] || now_s - row[0] < days * DAY_S)
-			continue;
-		*ret_began = what;
-		return db_rotate(db, what, now_s);
 	}
 	return OK;
+}
+
+struct status
+db_rotate_baseline(struct db *db, uint64_t now_s)
+{
+	TRY(db_begin(db));
+	return db_end(db, baseline(db, now_s));
 }
 
 /* One step of the stage that it is at; the next stage, when that has nothing left. */

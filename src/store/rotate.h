@@ -13,16 +13,11 @@
 #include "db.h"
 
 #define ROTATE_STEPS_MAX 64 /* of one transaction */
-#define ROTATE_DAYS_MAX 3650
 
 /* E_EXISTS: a rotation is under way. */
 MUST_USE struct status db_rotate(struct db *db, enum as_rotation what, uint64_t now_s);
-/*
- * Begin what is due: each kind, when its last one began `days` ago; 0: never. The first
- * time counts from now. *ret_began: AS_ROTATE_NONE: nothing was due.
- */
-MUST_USE struct status db_rotate_due(
-    struct db *db, uint64_t now_s, uint32_t days, enum as_rotation *ret_began);
+/* The time from which the next rotation is due counts from now, where there was none ever. */
+MUST_USE struct status db_rotate_baseline(struct db *db, uint64_t now_s);
 /* Carry over for about `budget_ns`. *ret_more: there is more to do. E_NOTFOUND: nothing is. */
 MUST_USE struct status db_rotate_step(
     struct db *db, uint64_t now_s, uint64_t budget_ns, bool *ret_more);

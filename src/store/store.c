@@ -85,6 +85,8 @@ static const struct link_rule rules[] = {
 	{ AS_TOOL_REBUILT, 0, requests_on_tool_rebuilt },
 	{ AS_TOOL_MARK, 0, requests_on_tool_mark },
 	{ AS_TOOL_REMOVE, 0, requests_on_tool_remove },
+	{ AS_KEK_ROTATE, 0, requests_on_kek_rotate },
+	{ AS_KEK_STATUS, 0, requests_on_kek_status },
 	{ AS_GRANT, 0, content_on_grant },
 	{ AS_TURN_END, 0, content_on_turn_end },
 };
@@ -156,6 +158,7 @@ store_start(struct daemon *d)
 		    "the tools in the database were changed by others: none is used or taken");
 	requests_init(self.db);
 	tool_requests_init(self.db);
+	TRY(rotate_requests_init(d, self.db));
 	content_streams_init(d, self.db);
 	return OK;
 }

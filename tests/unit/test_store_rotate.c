@@ -243,30 +243,21 @@ what_does_not_open_stops_nothing(void **arg)
 	}
 }
 
+/* What is due is counted from the first start, and then from the last rotation. */
 static void
-when_due(void **arg)
+counted_from(void **arg)
 {
 	struct db *db = with_keys();
-	enum as_rotation began;
 
 	(void)arg;
-	assert_is_ok(db_rotate_due(db, NOW, 0, &began));
-	assert_int_equal(began, AS_ROTATE_NONE);
-	assert_is_ok(db_rotate_due(db, NOW, 90, &began)); /* counts from here */
-	assert_is_ok(db_rotate_due(db, NOW + 90 * DAY_S - 1, 90, &began));
-	assert_int_equal(began, AS_ROTATE_NONE);
-	assert_is_ok(db_rotate_due(db, NOW - 400 * DAY_S, 90, &began)); /* a clock that jumped */
-	assert_int_equal(began, AS_ROTATE_NONE);
-	assert_is_ok(db_rotate_due(db, NOW + 90 * DAY_S, 90, &began));
-	assert_int_equal(began, AS_ROTATE_KEK);
-	assert_is_ok(db_rotate_due(db, NOW + 90 * DAY_S, 90, &began)); /* under way */
-	assert_int_equal(began, AS_ROTATE_NONE);
-	(void)finish(db);
-	assert_is_ok(db_rotate_due(db, NOW + 90 * DAY_S, 90, &began));
-	assert_int_equal(began, AS_ROTATE_DATA);
-	(void)finish(db);
-	assert_is_ok(db_rotate_due(db, NOW + 91 * DAY_S, 90, &began));
-	assert_int_equal(began, AS_ROTATE_NONE);
+	assert_int_equal(status_of(db).kek_started_s, 0);
+	assert_is_ok(db_rotate_baseline(db, NOW));
+	assert_is_ok(db_rotate_baseline(db, NOW + 5));
+	assert_int_equal(status_of(db).kek_started_s, NOW);
+	assert_int_equal(status_of(db).data_started_s, NOW);
+	assert_int_equal(status_of(db).under_way, AS_ROTATE_NONE);
+	assert_is_ok(db_rotate(db, AS_ROTATE_KEK, NOW + 7));
+	assert_int_equal(status_of(db).kek_started_s, NOW + 7);
 	db_close(db);
 }
 
@@ -360,7 +351,7 @@ main(void)
 		cmocka_unit_test_setup(data, fresh),
 		cmocka_unit_test_setup(nothing_old_is_left, fresh),
 		cmocka_unit_test_setup(what_does_not_open_stops_nothing, fresh),
-		cmocka_unit_test_setup(when_due, fresh),
+		cmocka_unit_test_setup(counted_from, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),
 		cmocka_unit_test_setup(killed_at_every_call, fresh),
 	};

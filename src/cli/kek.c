@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kek.c: `sallyport kek`: rotation of the keys of what is stored.
+ *
+ * Runs in: CLI, as root. Trusts: the service's answers no further than their form.
+ * Owns: nothing. Invariants: none.
+ * See: src/authority/admin_kek.c.
+ */
+#include "operate.h"
+
+static void
+print_line(const struct json_doc *d, const char *key, const char *label)
+{
+	(void)printf("%-22s ", label);
+	print_cell(d, 0, key, 0);
+	(void)putchar('\n');
+}
+
+static void
+print_when(const struct json_doc *d, const char *key, const char *label)
+{
+	(void)printf("%-22s ", label);
+	print_time(d, 0, key);
+	(void)putchar('\n');
+}
+
+static int
+show(const struct invocation *inv, const struct reply *r)
+{
+	const struct json_doc *d = &r->d;
+
+	if (inv->options[OPT_JSON] != NULL)
+		return print_raw(r);
+	print_line(d, "under_way", "under way");
+	print_line(d, "version", "version");
+	print_line(d, "versions", "versions kept");
+	print_line(d, "kek_left", "under older versions");
+	print_line(d, "tenant_keys_left", "old keys of tenants");
+	print_line(d, "user_keys_left", "old keys of users");
+	print_line(d, "unopened", "do not open");
+	print_when(d, "kek_started_s", "last rotation");
+	print_when(d, "kek_ended_s", "  ended");
+	print_when(d, "data_started_s", "last rotation, data");
+	print_when(d, "data_ended_s", "  ended");
+	return EXIT_DONE;
+}
+
+static int
+ask(const struct invocation *inv, const char *method, const char *target)
+{
+	auto_reply struct reply r = { .x = { .method = method, .target = target } };
+	auto_state struct state s = STATE_NONE;
+
+	if (!state_open_option(inv, &s) || !operate("kek", &s, &r))
+		return EXIT_FAILED;
+	return show(inv, &r);
+}
+
+int
+cmd_kek_rotate(const struct invocation *inv)
+{
+	return ask(
+	    inv, "POST", inv->options[OPT_DATA] != NULL ? "/admin/v1/kek/data" : "/admin/v1/kek");
+}
+
+int
+cmd_kek_status(const struct invocation *inv)
+{
+	return ask(inv, "GET", "/admin/v1/kek");
+}
