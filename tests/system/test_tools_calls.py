@@ -16,7 +16,7 @@ import pytest
 from instance import running
 from test_tools_hostile import MADE, REFUSED, wat_multi
 from test_wasi_suite import SUITE_MODULES
-from tools import EXAMPLES, Example, wat
+from tools import EXAMPLES, WAT, Example, wat, wat_text
 
 BOUNDARY = "tool-push-boundary"
 TIME_MS = 200
@@ -25,6 +25,7 @@ CONF = """
 tools:
   units-in-gvisor: { sandbox: gvisor }
   with-files: { capabilities: [files] }
+  memory_fill_512: { limits: { memory_mb: 600 } }
 """
 
 
@@ -160,6 +161,25 @@ def test_harm(inst, name):
     assert [r["phase"] for r in last] == ["intent", "outcome"]
     assert last[1]["intent_seq"] == last[0]["seq"]
     assert last[1]["event"]["sandbox_type"] == "wasm"
+
+
+DEADLINE_SLACK_MS = 20  # on a quiet machine
+
+
+@pytest.mark.parametrize("name", ("loop", "loop_start", "memory_fill", "memory_fill_512"))
+def test_deadline_holds(inst, name):
+    """What takes its time in one instruction, too: the median of seven calls, of up to five tries."""
+    fill_512 = (WAT / "memory_fill.wat").read_text().replace("256)", "8192)").replace("16777216", "536870912")
+    module = wat_text(fill_512) if name == "memory_fill_512" else wat(name)
+    pushed(inst, name, module, limits={"time_ms": TIME_MS, "memory_mb": 600, "output_kb": 64})
+    medians = []
+    while len(medians) < 5 and (not medians or medians[-1] >= TIME_MS + DEADLINE_SLACK_MS):
+        answers = [call(inst, name)[0] for _ in range(7)]
+        assert {a["status"] for a in answers} == {"timeout"}, answers
+        assert all(TIME_MS - 1 <= a["duration_ms"] < TIME_MS + LATE_MS for a in answers), answers
+        medians.append(statistics.median(a["duration_ms"] for a in answers))
+    print(name, medians)
+    assert medians[-1] < TIME_MS + DEADLINE_SLACK_MS, medians
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

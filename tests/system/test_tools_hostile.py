@@ -83,9 +83,13 @@ def test_end(name):
 
 
 def test_deadline_holds():
-    """The best of 40 shows what is promised, the worst what a loaded machine makes of it."""
-    times = sorted(e.elapsed_ms for e in guests([wat("loop")], "-t", "50", "-n", "40"))
-    assert 49 <= times[0] < 50 + SLACK_MS and times[-1] < 50 + LOADED_MS, times
+    """The median of 20 shows what is promised; what else a machine does comes and goes, so there are five tries."""
+    medians = []
+    while len(medians) < 5 and (not medians or medians[-1] >= 50 + SLACK_MS):
+        times = sorted(e.elapsed_ms for e in guests([wat("loop")], "-t", "50", "-n", "20"))
+        assert times[0] >= 49 and times[-1] < 50 + LOADED_MS, times
+        medians.append(times[10])
+    assert medians[-1] < 50 + SLACK_MS, medians
 
 
 def test_secret_is_gone_for_the_next_tool():
