@@ -174,6 +174,35 @@ def routes():
     return [line.split("\t") for line in out.splitlines()]
 
 
+@dataclasses.dataclass
+class AdminRoute:
+    method: str
+    path: str
+    door: str
+    action: str
+    query: list
+    schema: object
+
+
+def admin_routes():
+    """The authority's table of /admin/v1."""
+    out = subprocess.run([BUILD / "tests/admin-routes-dump"], check=True, text=True, capture_output=True,
+                         timeout=20).stdout
+    rows = [line.split("\t") for line in out.splitlines()]
+    return [AdminRoute(method, path, door, action, query.split(), None if schema == "-" else json.loads(schema))
+            for method, path, door, action, query, schema in rows]
+
+
+def inlined(document, value):
+    """Without references, and without what only people read."""
+    value = resolve(document, value)
+    if isinstance(value, list):
+        return [inlined(document, v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: inlined(document, v) for k, v in value.items() if k not in ("description", "examples")}
+
+
 def error_codes():
     """{code} of wire/errors.h"""
     text = (ROOT / "wire/errors.h").read_text()

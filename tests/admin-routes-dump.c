@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin-routes-dump: the routes of /admin/v1, one a line with tabs between: method, path, whose
+ * door, action, names of the query, schema of the body ("-": none). For
+ * tests/system/test_openapi.py.
+ */
+#include <admin_call.h>
+#include <stdio.h>
+
+int
+main(void)
+{
+	static const char *const doors[] = { "none", "operator", "person", "both" };
+
+	for (size_t i = 0; i < admin_routes_count; i++) {
+		const struct admin_route *r = &admin_routes[i];
+
+		printf("%s\t%s\t%s\t%s\t%s\t%s\n", r->method, r->path, doors[r->doors],
+		    action_name(r->action), r->query, r->schema == NULL ? "-" : r->schema);
+	}
+	return 0;
+}
