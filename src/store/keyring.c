@@ -509,7 +509,7 @@ struct status
 keyring_value_seal(struct db *db, int64_t user, const struct place *at, uint64_t version,
     struct span plain, uint64_t *ret_key_id, struct buf *out)
 {
-	struct data_key key;
+	struct data_key key = { 0 };
 
 	TRY(keyring_user_newest(db, user, &key));
 	TRY(seal_in_place(key.key, at, version, plain, out));
@@ -528,7 +528,7 @@ struct status
 keyring_value_open(struct db *db, int64_t user, uint64_t key_id, const struct place *at,
     uint64_t version, struct span blob, struct buf *out)
 {
-	struct data_key key;
+	struct data_key key = { 0 };
 
 	TRY(keyring_user_get(db, user, key_id, &key));
 	return changed(open_in_place(key.key, at, version, blob, out));

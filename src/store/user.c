@@ -101,7 +101,7 @@ tenant_seal(struct db *db, int64_t id, struct span name)
 	auto_buf struct buf sealed = BUF_INIT(TENANT_MAX + SEAL_OVERHEAD);
 	uint8_t number[8];
 	const struct place at = tenant_place(id, number);
-	struct data_key key;
+	struct data_key key = { 0 };
 
 	TRY(keyring_tenant_newest(db, id, &key));
 	TRY(keyring_sealed_with(&key, &at, 0, name, &sealed));
@@ -131,7 +131,7 @@ tenant_row_open(struct db *db, int64_t id)
 	auto_buf struct buf name = BUF_INIT(TENANT_MAX);
 	uint8_t hash[DIGEST_LEN], number[8];
 	const struct place at = tenant_place(id, number);
-	struct data_key key;
+	struct data_key key = { 0 };
 	uint64_t key_id;
 
 	TRY(sql_column_u64(db, SQL_TENANT_GET, 0, &key_id));
