@@ -46,6 +46,8 @@ put_roles(struct json_writer *w, uint8_t roles)
 static void
 put_members(struct json_writer *w, const struct user *u)
 {
+	char subject[2 * SUBJECT_LEN];
+
 	json_put_key(w, "id");
 	json_put_str(w, u->name);
 	json_put_key(w, "tenant");
@@ -56,6 +58,9 @@ put_members(struct json_writer *w, const struct user *u)
 	json_put_text(w, u->state == USER_ACTIVE ? "active" : "disabled");
 	json_put_key(w, "hold");
 	json_put_bool(w, u->hold != 0);
+	hex_encode(span_of(u->subject, SUBJECT_LEN), subject);
+	json_put_key(w, "subject"); /* what the audit log calls them */
+	json_put_str(w, span_of(subject, sizeof(subject)));
 }
 
 static struct status

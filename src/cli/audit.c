@@ -3,7 +3,7 @@
  * audit.c: `sallyport audit tail` and `audit verify`, also while the service is stopped.
  *
  * Runs in: CLI, as root. Trusts: nothing in the log.
- * Owns: nothing. It only reads.
+ * Owns: nothing. It only reads, and with --names asks the service.
  * See: auditlog/auditlog.h; docs/audit-format.md.
  */
 #include "cli.h"
@@ -15,6 +15,8 @@
 
 #include <auditlog/auditlog.h>
 #include <base/cleanup.h>
+
+#include "names.h"
 
 #define TAIL_RECORDS 20
 #define TAIL_WAIT_US 100000
@@ -85,6 +87,21 @@ wanted(struct span line, const char *request)
 	       (auditlog_member(line, "request_id", &id) && span_eq_str(id, request));
 }
 
+/* The record, whole; with --names a last member that says who it was. */
+static bool
+print(struct span line)
+{
+	struct span subject;
+	const char *who = auditlog_member(line, "subject", &subject) ? names_find(subject) : NULL;
+	char member[NAMES_WHO_MAX + 16];
+
+	if (who == NULL)
+		return term_put(stdout, line) && term_put(stdout, SPAN_LIT("\n"));
+	(void)snprintf(member, sizeof(member), ",\"who\":\"%s\"}\n", who);
+	return term_put(stdout, span_of(line.ptr, line.len - 1)) &&
+	       term_put(stdout, span_str(member));
+}
+
 static int
 tail(struct auditlog_reader *r, const char *request, bool follow)
 {
@@ -101,11 +118,19 @@ tail(struct auditlog_reader *r, const char *request, bool follow)
 			(void)cli_error("audit", "a line is too long: see audit verify");
 		} else if (!is_ok(st)) {
 			return cli_status("audit", st);
-		} else if (wanted(line, request) &&
-			   (!term_put(stdout, line) || !term_put(stdout, SPAN_LIT("\n")))) {
+		} else if (wanted(line, request) && !print(line)) {
 			return EXIT_FAILED; /* the reader has left */
 		}
 	}
+}
+
+/* Of a running service; the log itself is read without one. */
+static bool
+load_names(const struct invocation *inv)
+{
+	auto_state struct state s = STATE_NONE;
+
+	return state_open_option(inv, &s) && names_load(inv, &s);
 }
 
 int
@@ -123,6 +148,8 @@ cmd_audit_tail(const struct invocation *inv)
 		return EXIT_FAILED;
 	if (fd < 0)
 		return cli_status("audit", fail_errno());
+	if (inv->options[OPT_NAMES] != NULL && !load_names(inv))
+		return EXIT_FAILED;
 	st = auditlog_open(fd, &r);
 	if (is_ok(st) && request == NULL)
 		st = auditlog_seek_last(r, TAIL_RECORDS);

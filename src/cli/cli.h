@@ -45,6 +45,7 @@ enum option_id {
 	OPT_SCOPE_LANGUAGES,
 	OPT_NETWORK,
 	OPT_DATA,
+	OPT_NAMES,
 	OPT_HELP,
 	OPT_COUNT,
 };

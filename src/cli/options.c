@@ -46,6 +46,7 @@ static const struct {
 	[OPT_SCOPE_LANGUAGES] = { "scope-languages", 'G', "A,B", "only these languages" },
 	[OPT_NETWORK] = { "network", 'n', "CIDR,…", "only from these networks" },
 	[OPT_DATA] = { "data", 'd', NULL, "keys of tenants and users" },
+	[OPT_NAMES] = { "names", 'w', NULL, "say who it was, as the running service knows" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

@@ -11,6 +11,7 @@ What may be there in clear:
 
 import base64
 import gzip
+import json
 import secrets
 import shutil
 import signal
@@ -211,3 +212,19 @@ def test_the_log_names_nobody(house):
     lines = subprocess.run([house.inst.build / "sallyport", "audit", "tail", "-c", house.inst.conf], text=True,
                            capture_output=True, timeout=60, check=True).stdout
     assert plants.forms_in(lines.encode()) == []
+
+
+def test_an_operator_learns_who_it_was(house):
+    """From the running service, on record; the records stay what they are."""
+    house.ok("GET", "/v1/tools", key=house.mine)
+    house.ok("GET", "/v1/models", wanted=(401,), key="nobody")
+    lines = house.inst.operate("audit", "tail", "--names").stdout.splitlines()
+    who = f"{house.plants['tenant']}/{house.plants['user']}"
+    named = [json.loads(line) for line in lines]
+    assert who in [r.get("who") for r in named]
+    assert any("subject" not in r and "who" not in r for r in named)
+    plain = {json.dumps(r) for r in house.inst.records()}
+    for r in named:
+        r.pop("who", None)
+        assert json.dumps(r) in plain
+    assert house.inst.records()[-1]["event"]["operation"] == "users.list"
