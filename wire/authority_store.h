@@ -21,6 +21,7 @@
 #define AS_USAGE_BATCH_MAX 128 /* items of one batch */
 #define AS_USED_BATCH_MAX 256  /* keys of one batch */
 #define AS_USAGE_PAGE_MAX 128  /* rows of one page */
+#define AS_EXPORT_PAGE_MAX (512U << 10)
 
 enum as_type {
 	AS_LOAD = 1,
@@ -58,6 +59,11 @@ enum as_type {
 	AS_KEK_ROTATE,    /* A: begin a rotation of keys; answered by KEK */
 	AS_KEK_STATUS,    /* A */
 	AS_KEK,           /* B: same id: how far it is */
+	AS_USER_ERASE,    /* A: destroy a user's keys; the rest goes in the background */
+	AS_ERASED,        /* B: same id */
+	AS_USER_EXPORT,   /* A: what is kept of a user, a page of it */
+	AS_EXPORTED,      /* B: same id */
+	AS_RETENTION,     /* B: what was deleted for its age; no id */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -495,6 +501,76 @@ static const struct wire_field as_content_done_rows[] = {
 	WIRE_U32(struct as_content_done, items, UINT32_MAX),
 };
 
+struct as_user_ref {
+	struct span tenant;
+	struct span user;
+};
+static const struct wire_field as_user_ref_rows[] = {
+	WIRE_BYTES(struct as_user_ref, tenant, 1, TENANT_MAX),
+	WIRE_BYTES(struct as_user_ref, user, 1, USER_MAX),
+};
+
+struct as_erased {
+	uint16_t code; /* E_NOTFOUND; E_DENIED: a legal hold */
+	uint64_t rows; /* that nobody can read any more */
+};
+static const struct wire_field as_erased_rows[] = {
+	WIRE_U16(struct as_erased, code, 64),
+	WIRE_U64(struct as_erased, rows),
+};
+
+/* Where the next page begins; all zero: the first. Whoever asks takes it from the answer. */
+struct as_export {
+	struct span tenant;
+	struct span user;
+	uint8_t stage;
+	uint64_t row;
+	uint32_t offset;
+};
+static const struct wire_field as_export_rows[] = {
+	WIRE_BYTES(struct as_export, tenant, 1, TENANT_MAX),
+	WIRE_BYTES(struct as_export, user, 1, USER_MAX),
+	WIRE_U8(struct as_export, stage, 255),
+	WIRE_U64(struct as_export, row),
+	WIRE_U32(struct as_export, offset, UINT32_MAX),
+};
+
+/* All pages, one behind the other, are JSON objects with an LF behind each (docs/privacy.md). */
+struct as_exported {
+	uint16_t code; /* E_NOTFOUND; E_AGAIN: what it stood at is gone, begin anew */
+	uint8_t more;
+	uint8_t stage; /* of the next page, as are row and offset */
+	uint64_t row;
+	uint32_t offset;
+	struct span page;
+};
+static const struct wire_field as_exported_rows[] = {
+	WIRE_U16(struct as_exported, code, 64),
+	WIRE_U8(struct as_exported, more, 1),
+	WIRE_U8(struct as_exported, stage, 255),
+	WIRE_U64(struct as_exported, row),
+	WIRE_U32(struct as_exported, offset, UINT32_MAX),
+	WIRE_BYTES(struct as_exported, page, 0, AS_EXPORT_PAGE_MAX),
+};
+
+enum as_retained {
+	RETAINED_CONVERSATIONS,
+	RETAINED_RESPONSES,
+	RETAINED_FILES,
+	RETAINED_USAGE,
+	RETAINED_COUNT
+};
+struct as_retention {
+	uint8_t kind; /* enum as_retained */
+	uint64_t rows;
+	uint32_t days; /* that they are kept; 0: files that ended by themselves */
+};
+static const struct wire_field as_retention_rows[] = {
+	WIRE_U8(struct as_retention, kind, RETAINED_COUNT - 1),
+	WIRE_U64(struct as_retention, rows),
+	WIRE_U32(struct as_retention, days, UINT32_MAX),
+};
+
 static const struct wire_msg as_msgs[] = {
 	[AS_LOAD] = { "load", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_USER] = { "user", WIRE_B_TO_A, WIRE_TABLE(struct as_user, as_user_rows) },
@@ -546,6 +622,15 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_kek_rotate, as_kek_rotate_rows) },
 	[AS_KEK_STATUS] = { "kek-status", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_KEK] = { "kek", WIRE_B_TO_A, WIRE_TABLE(struct as_kek, as_kek_rows) },
+	[AS_USER_ERASE] = { "user-erase", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_user_ref, as_user_ref_rows) },
+	[AS_ERASED] = { "erased", WIRE_B_TO_A, WIRE_TABLE(struct as_erased, as_erased_rows) },
+	[AS_USER_EXPORT] = { "user-export", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_export, as_export_rows) },
+	[AS_EXPORTED] = { "exported", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_exported, as_exported_rows) },
+	[AS_RETENTION] = { "retention", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_retention, as_retention_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

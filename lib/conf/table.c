@@ -276,6 +276,14 @@ const struct conf_row conf_rows[] = {
 	    "Requests a minute of one user, over all keys."),
 	NUMBER("limits.user_concurrent", 1, 65536, "128",
 	    "Requests at once of one user, over all keys."),
+	NUMBER("store.user_mb", 1, 1048576, "1024", "What is kept for one user at most, MiB."),
+	NUMBER("retention.conversations_days", 0, 36500, "0",
+	    "Days that a conversation is kept after its last change; 0: for ever."),
+	NUMBER("retention.responses_days", 0, 36500, "30",
+	    "Days that a stored response is kept; 0: for ever."),
+	NUMBER("retention.files_days", 0, 36500, "0", "Days that a file is kept; 0: for ever."),
+	NUMBER("retention.usage_days", 0, 36500, "400",
+	    "Days that counts of usage are kept; 0: for ever."),
 };
 const size_t conf_row_count = sizeof(conf_rows) / sizeof(conf_rows[0]);
 

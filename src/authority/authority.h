@@ -183,6 +183,8 @@ void step_on_broker_gone(struct authority *a);
 /* content.c */
 void content_on_done(struct link *l, uint64_t id, const void *msg, void *ctx);
 void content_on_store_gone(struct authority *a);
+/* privacy.c; its other functions: privacy.h */
+void privacy_on_retention(struct link *l, uint64_t id, const void *msg, void *ctx);
 
 /* ---- grants.c ---- */
 /* A fresh grant for the turn, written to the process that will act. */

@@ -17,7 +17,8 @@
 #include <base/clock.h>
 
 _Static_assert(offsetof(struct as_secret, code) == 0 && offsetof(struct as_secrets, code) == 0 &&
-		   offsetof(struct as_usage, code) == 0 && offsetof(struct as_done, code) == 0,
+		   offsetof(struct as_usage, code) == 0 && offsetof(struct as_erased, code) == 0 &&
+		   offsetof(struct as_exported, code) == 0 && offsetof(struct as_done, code) == 0,
     "an answer begins with its code");
 
 struct change {
@@ -38,6 +39,7 @@ static const struct link_rule rules[] = {
 	{ AS_TOOL, 0, on_tool },
 	{ AS_LOADED, 0, on_loaded },
 	{ AS_CONTENT_DONE, 0, content_on_done },
+	{ AS_RETENTION, 0, privacy_on_retention },
 };
 const struct link_ops store_link_ops = { .rules = rules,
 	.nrules = sizeof(rules) / sizeof(rules[0]) };

@@ -88,6 +88,7 @@ db_open(const struct secret *root, const struct secret *old_kek, struct db **ret
 	db->root = root;
 	db->key_plain = BUF_INIT(KEY_VALUE_MAX);
 	db->content.user_bytes_max = DB_CONTENT_BYTES;
+	db->content.days[RETAINED_USAGE] = DB_USAGE_DAYS;
 	st = open_all(db, old_kek);
 	if (!is_ok(st)) {
 		db_close(db);

@@ -129,6 +129,16 @@ enum statement {
 	SQL_FILE_CHUNK_ADD,
 	SQL_FILE_CHUNK_GET,
 	SQL_FILE_CHUNKS_REMOVE,
+	SQL_KEYS_OF_USER,
+	SQL_KEYS_REMOVE,
+	SQL_USAGE_REMOVE,
+	SQL_TOOL_OF_USER,
+	SQL_ROWS_OF_USER,
+	SQL_SWEEP_ERASED,
+	SQL_SWEEP_HIDDEN,
+	SQL_SWEEP_EXPIRED,
+	SQL_SWEEP_AGED,
+	SQL_SWEEP_ITEM,
 	SQL_COUNT
 };
 
@@ -161,7 +171,10 @@ struct users_state {
 
 /* Of what is kept for users: content.h. */
 struct content_state {
-	uint64_t user_bytes_max; /* of one user */
+	uint64_t user_bytes_max;       /* of one user */
+	uint32_t days[RETAINED_COUNT]; /* 0: for ever */
+	uint64_t gone[RETAINED_COUNT]; /* for their age, and nobody has heard of it yet */
+	uint64_t ended;                /* files that ended by themselves, the same */
 };
 
 struct keyring;

@@ -153,6 +153,7 @@ static const char tables_6[] =
     "CREATE TABLE chunks (file INTEGER NOT NULL, n INTEGER NOT NULL, key INTEGER NOT NULL,"
     " value BLOB NOT NULL, PRIMARY KEY (file, n)) STRICT;"
     "CREATE INDEX chunks_of_key ON chunks (key);"
+    "CREATE INDEX users_erased ON users (id) WHERE state = 2;"
     "CREATE TABLE content_use (user INTEGER PRIMARY KEY, objects INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL) STRICT;"
     "UPDATE schema_version SET version = 6;";

@@ -145,7 +145,9 @@ static const char *const texts[SQL_COUNT] = {
 			  " cached_in = cached_in + excluded.cached_in,"
 			  " cache_written_in = cache_written_in + excluded.cache_written_in,"
 			  " reasoning_out = reasoning_out + excluded.reasoning_out",
-	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1",
+	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM keys"
+			   " JOIN users ON users.id = keys.user"
+			   " WHERE keys.n = usage.key AND users.hold = 1)",
 	[SQL_USAGE_NEXT] =
 	    "SELECT usage.key, keys.id, keys.user, usage.model,"
 	    " sum(requests), sum(errors), sum(tokens_in), sum(tokens_out),"
@@ -234,7 +236,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ITEMS_COUNT_OF_CONVERSATION] =
 	    "SELECT count(*) FROM items WHERE user = ?1 AND conversation = ?2 AND hidden = 0",
 	[SQL_ITEM_HIDE] = "UPDATE items SET hidden = 1 WHERE id = ?1 AND user = ?2",
-	[SQL_ITEM_LEAVE] = "UPDATE items SET conversation = NULL WHERE id = ?1 AND user = ?2",
+	[SQL_ITEM_LEAVE] = "UPDATE items SET conversation = NULL, hidden = 0"
+			   " WHERE id = ?1 AND user = ?2",
 	[SQL_ITEM_REMOVE] = "DELETE FROM items WHERE id = ?1 AND user = ?2"
 			    " AND response IS NULL AND conversation IS NULL",
 	[SQL_ITEMS_SUM_OF_RESPONSE] = "SELECT coalesce(sum(size), 0) FROM items"
@@ -253,6 +256,36 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_FILE_CHUNK_ADD] = "INSERT INTO chunks (file, n, key, value) VALUES (?1, ?2, ?3, ?4)",
 	[SQL_FILE_CHUNK_GET] = "SELECT key, value FROM chunks WHERE file = ?1 AND n = ?2",
 	[SQL_FILE_CHUNKS_REMOVE] = "DELETE FROM chunks WHERE file = ?1",
+	/* ---- who is erased, and what goes for its age ---- */
+	[SQL_KEYS_OF_USER] = "SELECT n FROM keys WHERE user = ?1 AND n > ?2 ORDER BY n LIMIT 1",
+	[SQL_KEYS_REMOVE] = "DELETE FROM keys WHERE user = ?1",
+	[SQL_USAGE_REMOVE] = "DELETE FROM usage WHERE key IN (SELECT n FROM keys WHERE user = ?1)",
+	[SQL_TOOL_OF_USER] = "SELECT id FROM tools WHERE user = ?1 AND id > ?2 ORDER BY id LIMIT 1",
+	[SQL_ROWS_OF_USER] = "SELECT (SELECT count(*) FROM objects WHERE user = ?1)"
+			     " + (SELECT count(*) FROM keys WHERE user = ?1)"
+			     " + (SELECT count(*) FROM tools WHERE user = ?1)",
+	[SQL_SWEEP_ERASED] =
+	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM users"
+	    " CROSS JOIN objects ON objects.user = users.id"
+	    " WHERE users.state = 2 AND users.id >= ?1 LIMIT 1",
+	[SQL_SWEEP_HIDDEN] =
+	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM objects"
+	    " CROSS JOIN users ON users.id = objects.user"
+	    " WHERE objects.hidden = 1 AND objects.id > ?1 AND users.hold = 0"
+	    " ORDER BY objects.id LIMIT 1",
+	[SQL_SWEEP_EXPIRED] =
+	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM objects"
+	    " CROSS JOIN users ON users.id = objects.user"
+	    " WHERE objects.expires_s > 0 AND objects.expires_s <= ?1 AND users.hold = 0 LIMIT 1",
+	[SQL_SWEEP_AGED] =
+	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM objects"
+	    " CROSS JOIN users ON users.id = objects.user"
+	    " WHERE objects.kind = ?1 AND objects.updated_s < ?2 AND users.hold = 0"
+	    " ORDER BY objects.updated_s LIMIT 1",
+	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size FROM items"
+			   " CROSS JOIN users ON users.id = items.user"
+			   " WHERE items.hidden = 1 AND items.id > ?1 AND users.hold = 0"
+			   " ORDER BY items.id LIMIT 1",
 };
 
 static const struct {

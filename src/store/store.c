@@ -26,6 +26,7 @@
 
 #include "content_stream.h"
 #include "first_key.h"
+#include "privacy.h"
 #include "requests.h"
 
 #define KEK_INFO "sallyport store v2"
@@ -89,6 +90,8 @@ static const struct link_rule rules[] = {
 	{ AS_KEK_STATUS, 0, requests_on_kek_status },
 	{ AS_GRANT, 0, content_on_grant },
 	{ AS_TURN_END, 0, content_on_turn_end },
+	{ AS_USER_ERASE, 0, privacy_on_erase },
+	{ AS_USER_EXPORT, 0, privacy_on_export },
 };
 static const struct link_ops link_ops = {
 	.rules = rules,
@@ -160,6 +163,7 @@ store_start(struct daemon *d)
 	tool_requests_init(self.db);
 	TRY(rotate_requests_init(d, self.db));
 	content_streams_init(d, self.db);
+	privacy_start(d, self.db);
 	return OK;
 }
 
@@ -202,6 +206,7 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 	TAILQ_INSERT_TAIL(&self.peers, p, next);
 	self.npeers++;
 	content_authority_connect(p->link);
+	privacy_authority(p->link);
 }
 
 static void
@@ -222,6 +227,7 @@ on_closed(struct link *l, struct status why, void *ctx)
 	TAILQ_REMOVE(&self.peers, p, next);
 	self.npeers--;
 	content_authority_closed(l);
+	privacy_authority_closed(l);
 	link_free(l);
 	uv_close((uv_handle_t *)&p->tick, on_tick_closed);
 }
@@ -421,9 +427,16 @@ on_day(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 static void
+store_config(struct daemon *d)
+{
+	privacy_configure(d);
+}
+
+static void
 store_stop(struct daemon *d)
 {
 	(void)d;
+	privacy_stop();
 	db_close(self.db);
 	self.db = NULL;
 	secret_done(&self.kek);
@@ -435,5 +448,6 @@ const struct daemon_ops store_ops = {
 	.init = store_init,
 	.start = store_start,
 	.peer = store_peer,
+	.config = store_config,
 	.stop = store_stop,
 };

@@ -56,14 +56,15 @@ static struct status
 batch_add(struct db *db, const struct as_usage_add *m)
 {
 	const struct as_usage_item *items = m->items.items;
-	uint32_t newest = 0;
+	uint32_t newest = 0, days = db->content.days[RETAINED_USAGE];
 
 	for (uint32_t i = 0; i < m->items.count; i++) {
 		TRY(item_add(db, &items[i]));
 		newest = items[i].day > newest ? items[i].day : newest;
 	}
-	sql_int(db, SQL_USAGE_TRIM, 1, newest > DB_USAGE_DAYS ? newest - DB_USAGE_DAYS : 0);
+	sql_int(db, SQL_USAGE_TRIM, 1, days > 0 && newest > days ? newest - days : 0);
 	TRY(sql_run(db, SQL_USAGE_TRIM));
+	db->content.gone[RETAINED_USAGE] += (uint64_t)sqlite3_changes(db->sql);
 	sql_blob(db, SQL_BATCH_SET, 1, span_of(m->epoch, AS_EPOCH_LEN));
 	sql_int(db, SQL_BATCH_SET, 2, m->seq);
 	return sql_run(db, SQL_BATCH_SET);

@@ -20,7 +20,7 @@ static const char *const conf_broker[] = { "providers", "models", "limits", "vau
 static const char *const conf_executor[] = { "sandboxes", "wasm", "limits", NULL };
 static const char *const conf_spawner[] = { "sandboxes", "engines", NULL };
 static const char *const conf_audit[] = { "audit", NULL };
-static const char *const conf_store[] = { "store", NULL };
+static const char *const conf_store[] = { "store", "retention", NULL };
 static const char *const conf_demo[] = { "models", NULL };
 
 static const char *const fds_none[] = { NULL };

@@ -23,7 +23,7 @@ static struct {
 	uint64_t now_s;
 } got = { .now_s = NOW };
 
-static struct db *UNUSED
+UNUSED static struct db *
 with_users(void)
 {
 	uint8_t subject[AS_SECRET_LEN];
@@ -34,7 +34,7 @@ with_users(void)
 	return db;
 }
 
-static struct status UNUSED
+UNUSED static struct status
 ask(struct db *db, const struct who *w, uint8_t op, uint8_t kind, const char *target,
     const struct content_request *req)
 {
@@ -53,7 +53,7 @@ ask(struct db *db, const struct who *w, uint8_t op, uint8_t kind, const char *ta
 }
 
 /* The texts of the items of the answer, '|' between. */
-static const char *UNUSED
+UNUSED static const char *
 said(void)
 {
 	static char text[8192];
@@ -67,7 +67,7 @@ said(void)
 	return text;
 }
 
-static const char *UNUSED
+UNUSED static const char *
 objects(void)
 {
 	static char text[8192];
@@ -86,7 +86,7 @@ struct words {
 	struct content_item items[64];
 	char id[64][8], json[64][8];
 };
-static struct wire_list UNUSED
+UNUSED static struct wire_list
 words(struct words *w, const char *letters)
 {
 	uint32_t n = 0;
@@ -100,7 +100,7 @@ words(struct words *w, const char *letters)
 	return (struct wire_list){ w->items, n };
 }
 
-static struct status UNUSED
+UNUSED static struct status
 create_conversation(struct db *db, const struct who *w, const char *id, const char *letters)
 {
 	struct words room;
@@ -110,7 +110,7 @@ create_conversation(struct db *db, const struct who *w, const char *id, const ch
 	return ask(db, w, CONTENT_CREATE, CONTENT_CONVERSATION, id, &req);
 }
 
-static struct status UNUSED
+UNUSED static struct status
 save(struct db *db, const struct who *w, const char *id, const char *previous, const char *parent,
     const char *letters)
 {
@@ -123,7 +123,7 @@ save(struct db *db, const struct who *w, const char *id, const char *previous, c
 	return ask(db, w, CONTENT_SAVE, CONTENT_RESPONSE, id, &req);
 }
 
-static const char *UNUSED
+UNUSED static const char *
 load(struct db *db, const struct who *w, uint8_t kind, const char *id)
 {
 	struct status st = ask(db, w, CONTENT_LOAD, kind, id, NULL);
@@ -131,7 +131,7 @@ load(struct db *db, const struct who *w, uint8_t kind, const char *id)
 	return is_ok(st) ? said() : status_text(st);
 }
 
-static struct status UNUSED
+UNUSED static struct status
 create_file(struct db *db, const struct who *w, const char *id, struct span body, const char *tag)
 {
 	const struct content_request req = {
@@ -141,7 +141,7 @@ create_file(struct db *db, const struct who *w, const char *id, struct span body
 	return ask(db, w, CONTENT_CREATE, CONTENT_FILE, id, &req);
 }
 
-static void UNUSED
+UNUSED static void
 sql(struct db *db, const char *text)
 {
 	sql_reset_all(db);
@@ -149,7 +149,7 @@ sql(struct db *db, const char *text)
 		test_fail("%s: %s", text, sqlite3_errmsg(db->sql));
 }
 
-static int64_t UNUSED
+UNUSED static int64_t
 number(struct db *db, const char *text)
 {
 	sqlite3_stmt *st = NULL;

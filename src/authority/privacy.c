@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * privacy.c: persons erased and exported, by the store; and what it deleted for its age.
+ *
+ * Runs in: authority. Trusts: the store. Owns: nothing.
+ * Invariants: who is erased is refused from the moment that the store has said so; the tables
+ * are then loaded anew, without that user.
+ * See: privacy.h; src/store/privacy.h.
+ */
+#include "privacy.h"
+
+#include <stdlib.h>
+
+#include "authority.h"
+
+struct act {
+	privacy_erased *erased;
+	privacy_page *page;
+	void *ctx;
+	char tenant[TENANT_MAX + 1], user[USER_MAX + 1];
+};
+
+static void
+turns_end(struct authority *a, const struct user *u)
+{
+	for (size_t i = 0; i < a->keys.nkeys; i++) {
+		struct key *key = keys_at(&a->keys, i);
+		struct turn *t, *next;
+
+		if (key->user != u)
+			continue;
+		for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
+			next = LIST_NEXT(t, of_key);
+			turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
+		}
+	}
+}
+
+static void
+forget(struct authority *a, const struct act *act)
+{
+	struct user *u = keys_find_user(&a->keys, span_str(act->tenant), span_str(act->user));
+
+	if (u == NULL)
+		return;
+	user_set_marks(u, u->roles, USER_ERASED, 0);
+	turns_end(a, u);
+	if (a->store.link != NULL)
+		store_on_link(a);
+}
+
+static void
+on_erased(struct authority *a, void *ctx, enum code code, const void *msg)
+{
+	const struct as_erased *m = msg;
+	struct act *act = ctx;
+
+	if (code == E_OK)
+		forget(a, act);
+	act->erased(a, act->ctx, code, m == NULL ? 0 : m->rows);
+	free(act);
+}
+
+struct status
+privacy_erase(
+    struct authority *a, struct span tenant, struct span user, privacy_erased *done, void *ctx)
+{
+	const struct as_user_ref m = { .tenant = tenant, .user = user };
+	struct act *act = calloc(1, sizeof(*act));
+	struct status st;
+
+	if (act == NULL)
+		return fail(E_NOMEM);
+	act->erased = done;
+	act->ctx = ctx;
+	st = span_to_cstr(tenant, act->tenant, sizeof(act->tenant));
+	if (is_ok(st))
+		st = span_to_cstr(user, act->user, sizeof(act->user));
+	if (is_ok(st))
+		st = store_ask(a, AS_USER_ERASE, &m, AS_ERASED, on_erased, act);
+	if (!is_ok(st))
+		free(act);
+	return st;
+}
+
+static void
+on_exported(struct authority *a, void *ctx, enum code code, const void *msg)
+{
+	struct act *act = ctx;
+
+	act->page(a, act->ctx, code, code == E_OK ? msg : NULL);
+	free(act);
+}
+
+struct status
+privacy_export(struct authority *a, const struct as_export *m, privacy_page *done, void *ctx)
+{
+	struct act *act = calloc(1, sizeof(*act));
+	struct status st;
+
+	if (act == NULL)
+		return fail(E_NOMEM);
+	act->page = done;
+	act->ctx = ctx;
+	st = store_ask(a, AS_USER_EXPORT, m, AS_EXPORTED, on_exported, act);
+	if (!is_ok(st))
+		free(act);
+	return st;
+}
+
+/* ---- retention ---- */
+
+static void
+on_recorded(struct authority *a, void *ctx, struct status st, uint64_t first_seq)
+{
+	(void)a, (void)ctx, (void)first_seq;
+	if (!is_ok(st))
+		diag(DIAG_WARN, "what was deleted for its age is not on record: %s",
+		    status_text(st));
+}
+
+void
+privacy_on_retention(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	static const char *const names[RETAINED_COUNT] = { "conversations", "responses", "files",
+		"usage" };
+	const struct as_retention *m = msg;
+	struct authority *a = ((struct peer *)ctx)->a;
+	const struct record_who who = { .config = a->d->generation };
+	struct batch b = { .n = 0 };
+	struct status st;
+
+	(void)l, (void)id;
+	(void)batch_add(&b, EVENT_RETENTION, &who, "content", span_str(names[m->kind]));
+	batch_text(&b, names[m->kind]);
+	batch_u64(&b, m->rows);
+	batch_u64(&b, m->days);
+	st = audit_append(a, &b, on_recorded, NULL);
+	if (!is_ok(st))
+		on_recorded(a, NULL, st, 0);
+}

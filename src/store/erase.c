@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * erase.c: nothing of a person can be read any more.
+ *
+ * Runs in: store, jailed. Trusts: the authority that it may be done. Owns: nothing.
+ * Invariants: what is not under the user's data keys (tools' parts, counts) is gone before
+ * they are; a store that dies in between does the rest when it is asked again.
+ * See: privacy.h, keyring.h.
+ */
+#include "privacy.h"
+
+static struct status
+look(struct db *db, int64_t user, uint64_t *ret_rows)
+{
+	uint64_t state = 0, hold = 0;
+	struct status st;
+
+	sql_int(db, SQL_CONTENT_USER, 1, (uint64_t)user);
+	TRY(sql_row(db, SQL_CONTENT_USER));
+	st = sql_column_u64(db, SQL_CONTENT_USER, 0, &state);
+	if (is_ok(st))
+		st = sql_column_u64(db, SQL_CONTENT_USER, 1, &hold);
+	sql_reset(db, SQL_CONTENT_USER);
+	TRY(st);
+	if (state == USER_ERASED)
+		return fail(E_NOTFOUND);
+	if (hold != 0)
+		return fail(E_DENIED);
+	sql_int(db, SQL_ROWS_OF_USER, 1, (uint64_t)user);
+	TRY(sql_row(db, SQL_ROWS_OF_USER));
+	st = sql_column_u64(db, SQL_ROWS_OF_USER, 0, ret_rows);
+	sql_reset(db, SQL_ROWS_OF_USER);
+	return st;
+}
+
+/* Their parts lie under a key of the store. */
+static struct status
+tools_erase(struct db *db, int64_t user)
+{
+	uint64_t id = 0;
+
+	for (;;) {
+		struct db_tool_cursor c;
+		struct as_tool t;
+		struct status st;
+
+		sql_int(db, SQL_TOOL_OF_USER, 1, (uint64_t)user);
+		sql_int(db, SQL_TOOL_OF_USER, 2, id);
+		st = sql_row(db, SQL_TOOL_OF_USER);
+		if (st.code == E_NOTFOUND)
+			return OK;
+		TRY(st);
+		st = sql_column_u64(db, SQL_TOOL_OF_USER, 0, &id);
+		sql_reset(db, SQL_TOOL_OF_USER);
+		TRY(st);
+		c = (struct db_tool_cursor){ .tool = id - 1 };
+		st = db_tool_next(db, &c, &t);
+		if (is_ok(st) && c.tool == id) {
+			const struct as_tool_remove m = { .id = t.id, .all = 1 };
+
+			st = db_tool_remove(db, &m);
+		}
+		if (!is_ok(st) && st.code != E_NOTFOUND)
+			return st;
+	}
+}
+
+static struct status
+counts_erase(struct db *db, int64_t user)
+{
+	static const enum statement all[] = { SQL_USAGE_REMOVE, SQL_KEYS_REMOVE };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		sql_int(db, all[i], 1, (uint64_t)user);
+		TRY(sql_run(db, all[i]));
+	}
+	return OK;
+}
+
+struct status
+db_user_erase(struct db *db, struct span tenant, struct span user, uint64_t *ret_rows)
+{
+	int64_t id = 0;
+
+	TRY(user_find(db, tenant, user, &id));
+	TRY(look(db, id, ret_rows));
+	TRY(tools_erase(db, id));
+	sql_reset_all(db);
+	TRY(db_begin(db));
+	TRY(db_end(db, counts_erase(db, id)));
+	return keyring_user_destroy(db, id);
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * export.c: all that is kept of a person, as JSON, a line for each thing.
+ *
+ * Runs in: store, jailed. Trusts: nothing that it reads; texts that are no JSON are given as
+ * strings. Owns: one line at a time.
+ * Invariants: a line is made anew for each page that has a part of it, and the same each time:
+ * what it is made of is not changed in place but for a conversation's (then: E_AGAIN, or a
+ * line that does not parse).
+ * See: privacy.h; docs/privacy.md.
+ */
+#include "privacy.h"
+
+#include <base/cleanup.h>
+#include <base/encode.h>
+#include <json/json.h>
+#include <json/write.h>
+
+#define LINE_MAX_BYTES (24U << 20)
+
+struct export
+{
+	struct db *db;
+	const struct as_export *m;
+	int64_t user;
+	struct content c;
+	struct json_doc doc;
+	struct json_writer w;
+};
+
+typedef struct status stage_fn(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_user(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_key(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_conversation(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_response(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_file(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_tool(struct export *x, uint64_t after, uint64_t *ret_row);
+static struct status put_usage(struct export *x, uint64_t after, uint64_t *ret_row);
+
+/* Each writes the thing behind row `after`; E_NOTFOUND: there is none. */
+static stage_fn *const stages[] = { put_user, put_key, put_conversation, put_response, put_file,
+	put_tool, put_usage };
+#define STAGES (sizeof(stages) / sizeof(stages[0]))
+
+/* ---- members ---- */
+
+static void
+member(struct export *x, const char *key, struct span text)
+{
+	json_put_key(&x->w, key);
+	json_put_str(&x->w, text);
+}
+
+static void
+number(struct export *x, const char *key, uint64_t v)
+{
+	json_put_key(&x->w, key);
+	json_put_u64(&x->w, v);
+}
+
+/* JSON as it is; what is none, as a string. */
+static void
+value(struct export *x, struct span text)
+{
+	if (is_ok(json_parse(&x->doc, text)))
+		json_put_raw(&x->w, text);
+	else
+		json_put_str(&x->w, text);
+}
+
+static struct status
+base64(struct export *x, const char *key, struct span bytes)
+{
+	auto_buf struct buf text = BUF_INIT(LINE_MAX_BYTES);
+
+	TRY(base64_encode(bytes, &text));
+	member(x, key, buf_span(&text));
+	return OK;
+}
+
+static void
+digest(struct export *x, const char *key, const uint8_t bytes[DIGEST_LEN])
+{
+	char hex[2 * DIGEST_LEN];
+
+	hex_encode(span_of(bytes, DIGEST_LEN), hex);
+	member(x, key, span_of(hex, sizeof(hex)));
+}
+
+/* ---- the person, keys, counts ---- */
+
+static struct status
+put_user(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	if (after > 0)
+		return fail(E_NOTFOUND);
+	*ret_row = 1;
+	member(x, "type", SPAN_LIT("user"));
+	member(x, "tenant", x->m->tenant);
+	member(x, "user", x->m->user);
+	return OK;
+}
+
+static struct status
+row_after(struct db *db, enum statement s, int64_t user, uint64_t after, uint64_t *ret_row)
+{
+	struct status st;
+
+	sql_int(db, s, 1, (uint64_t)user);
+	sql_int(db, s, 2, after);
+	TRY(sql_row(db, s));
+	st = sql_column_u64(db, s, 0, ret_row);
+	sql_reset(db, s);
+	return st;
+}
+
+static struct status
+put_key(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct as_key k = { .created_s = 0 };
+	int64_t cursor;
+
+	TRY(row_after(x->db, SQL_KEYS_OF_USER, x->user, after, ret_row));
+	cursor = (int64_t)*ret_row - 1;
+	TRY(db_key_next(x->db, &cursor, &k));
+	if (cursor != (int64_t)*ret_row)
+		return fail(E_CORRUPT);
+	member(x, "type", SPAN_LIT("api_key"));
+	member(x, "id", span_of(k.id, KEY_ID_LEN));
+	member(x, "policy", k.policy);
+	member(x, "scopes", k.scopes);
+	number(x, "created_at", k.created_s);
+	number(x, "expires_at", k.expires_s);
+	number(x, "revoked_at", k.revoked_s);
+	number(x, "last_used_at", k.last_used_s);
+	return OK;
+}
+
+static struct status
+usage_row(void *ctx, const struct as_usage_row *r)
+{
+	struct export *x = ctx;
+
+	if (!span_eq(r->tenant, x->m->tenant) || !span_eq(r->user, x->m->user))
+		return OK;
+	json_put_object(&x->w);
+	member(x, "key", span_of(r->id, KEY_ID_LEN));
+	member(x, "model", r->model);
+	number(x, "requests", r->requests);
+	number(x, "errors", r->errors);
+	number(x, "tokens_in", r->tokens_in);
+	number(x, "tokens_out", r->tokens_out);
+	number(x, "estimated_in", r->estimated_in);
+	number(x, "estimated_out", r->estimated_out);
+	json_put_end(&x->w);
+	return OK;
+}
+
+/* A page of usage, and the model that it ends with. */
+struct usage_page {
+	struct export *x;
+	char model[MODEL_MAX + 1];
+};
+
+static struct status
+usage_page_row(void *ctx, const struct as_usage_row *r)
+{
+	struct usage_page *p = ctx;
+
+	TRY(span_to_cstr(r->model, p->model, sizeof(p->model)));
+	return usage_row(p->x, r);
+}
+
+static struct status
+put_usage(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct usage_page page = { .x = x };
+	struct as_usage_list m = { .user = x->m->user };
+	char model[MODEL_MAX + 1];
+
+	if (after > 0)
+		return fail(E_NOTFOUND);
+	*ret_row = 1;
+	member(x, "type", SPAN_LIT("usage"));
+	json_put_key(&x->w, "rows");
+	json_put_array(&x->w);
+	do {
+		TRY(db_usage_list(x->db, &m, usage_page_row, &page, &m.after_key));
+		memcpy(model, page.model, sizeof(model));
+		m.after_model = span_str(model);
+	} while (m.after_key != 0);
+	json_put_end(&x->w);
+	return OK;
+}
+
+/* ---- conversations, responses, files ---- */
+
+static struct status
+object_after(struct export *x, uint8_t kind, uint64_t after, struct object *ret)
+{
+	arena_reset(x->c.arena);
+	return object_next(&x->c, kind, SPAN_EMPTY, after, ret);
+}
+
+static void
+put_object(struct export *x, const struct object *o)
+{
+	member(x, "type", span_str(content_kind_names[o->kind]));
+	member(x, "id", o->public_id);
+	number(x, "created_at", o->created_s);
+	number(x, "updated_at", o->updated_s);
+	if (o->expires_s > 0)
+		number(x, "expires_at", o->expires_s);
+	json_put_key(&x->w, "object");
+	value(x, o->meta);
+}
+
+static struct status
+put_items(struct export *x, const struct object *o, const char *key, uint8_t output)
+{
+	struct item_room room;
+
+	TRY(item_room_new(&x->c, CONTENT_ITEMS_MAX, &room));
+	room.bytes_max = CONTENT_ARENA_MAX;
+	TRY(items_all(&x->c, o, output, &room));
+	json_put_key(&x->w, key);
+	json_put_array(&x->w);
+	for (uint32_t i = 0; i < room.n; i++)
+		value(x, room.items[i].json);
+	json_put_end(&x->w);
+	return OK;
+}
+
+static struct status
+put_conversation(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct object o;
+
+	TRY(object_after(x, CONTENT_CONVERSATION, after, &o));
+	*ret_row = (uint64_t)o.id;
+	put_object(x, &o);
+	return put_items(x, &o, "items", 2);
+}
+
+static struct status
+put_response(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct object o;
+
+	TRY(object_after(x, CONTENT_RESPONSE, after, &o));
+	*ret_row = (uint64_t)o.id;
+	put_object(x, &o);
+	TRY(put_items(x, &o, "input", 0));
+	return put_items(x, &o, "output", 1);
+}
+
+static struct status
+put_file(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct span bytes;
+	struct object o;
+
+	TRY(object_after(x, CONTENT_FILE, after, &o));
+	*ret_row = (uint64_t)o.id;
+	put_object(x, &o);
+	member(x, "purpose", o.tag);
+	TRY(file_read(&x->c, &o, &bytes));
+	return base64(x, "content_base64", bytes);
+}
+
+/* ---- tools ---- */
+
+static void
+put_version(struct export *x, const struct as_tool *t)
+{
+	json_put_object(&x->w);
+	number(x, "version", t->version);
+	json_put_key(&x->w, "current");
+	json_put_bool(&x->w, t->current != 0);
+	json_put_key(&x->w, "allowed");
+	json_put_bool(&x->w, t->allowed != 0);
+	number(x, "created_at", t->created_s);
+	digest(x, "sha256", t->digest);
+	json_put_key(&x->w, "manifest");
+	value(x, t->manifest);
+	json_put_end(&x->w);
+}
+
+static struct status
+put_tool(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct db_tool_cursor c = { 0 };
+	bool named = false;
+	struct as_tool t;
+	struct status st;
+
+	TRY(row_after(x->db, SQL_TOOL_OF_USER, x->user, after, ret_row));
+	member(x, "type", SPAN_LIT("tool"));
+	c.tool = *ret_row - 1;
+	while (is_ok(st = db_tool_next(x->db, &c, &t)) && c.tool == *ret_row) {
+		if (!named) {
+			member(x, "name", t.name);
+			json_put_key(&x->w, "versions");
+			json_put_array(&x->w);
+		}
+		named = true;
+		put_version(x, &t);
+	}
+	if (named)
+		json_put_end(&x->w);
+	return is_ok(st) || st.code == E_NOTFOUND ? OK : st;
+}
+
+/* ---- lines and pages ---- */
+
+static struct status
+line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, struct buf *line)
+{
+	buf_clear(line);
+	x->w = json_writer(line);
+	json_put_object(&x->w);
+	TRY(stages[stage](x, after, ret_row));
+	json_put_end(&x->w);
+	TRY(json_writer_finish(&x->w));
+	return buf_put_u8(line, '\n');
+}
+
+/* The line that the cursor stands in, or the next one. E_NOTFOUND: this stage is over. */
+static struct status
+line_at(struct export *x, struct as_exported *at, struct buf *line)
+{
+	uint64_t row = 0;
+	struct status st;
+
+	if (at->offset == 0) {
+		TRY(line_make(x, at->stage, at->row, &row, line));
+		at->row = row;
+		return OK;
+	}
+	if (at->row == 0)
+		return fail(E_RANGE);
+	st = line_make(x, at->stage, at->row - 1, &row, line);
+	if (st.code == E_NOTFOUND)
+		return fail(E_AGAIN);
+	TRY(st);
+	return row == at->row && at->offset < line->len ? OK : fail(E_AGAIN);
+}
+
+static struct status
+pages_fill(struct export *x, struct buf *page, struct as_exported *at)
+{
+	auto_buf struct buf line = BUF_INIT(LINE_MAX_BYTES);
+
+	while (at->stage < STAGES && page->len < page->max) {
+		size_t room = page->max - page->len;
+		struct status st = line_at(x, at, &line);
+		struct span left;
+
+		if (st.code == E_NOTFOUND) {
+			at->stage++;
+			at->row = 0;
+			continue;
+		}
+		TRY(st);
+		left = span_from(buf_span(&line), at->offset);
+		TRY(buf_put(page, left.ptr, left.len < room ? left.len : room));
+		at->offset = left.len <= room ? 0 : at->offset + (uint32_t)room;
+	}
+	at->more = at->stage < STAGES;
+	return OK;
+}
+
+struct status
+db_user_export(struct db *db, const struct as_export *m, struct buf *page, struct as_exported *ret)
+{
+	static const struct content_request none;
+	static const struct json_opts opts = { .size_max = CONTENT_ITEM_MAX };
+	const struct content_call call = { .req = &none };
+	auto_arena struct arena arena = ARENA_INIT(CONTENT_ARENA_MAX);
+	struct export x = { .db = db, .m = m };
+	struct status st;
+
+	TRY(user_find(db, m->tenant, m->user, &x.user));
+	x.c = (struct content){ .db = db, .call = &call, .arena = &arena, .user = x.user };
+	*ret = (struct as_exported){ .stage = m->stage, .row = m->row, .offset = m->offset };
+	TRY(json_init(&x.doc, &opts));
+	st = pages_fill(&x, page, ret);
+	json_done(&x.doc);
+	return st;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_PRIVACY_H
+#define STORE_PRIVACY_H
+
+/*
+ * Persons: what is kept of one, given out or destroyed; and what goes for its age.
+ */
+#include <daemon/daemon.h>
+
+#include "content.h"
+
+#define SWEEP_OBJECTS_MAX 32 /* in one transaction */
+#define SWEEP_BUSY_MS 20     /* between two steps while there is something to do */
+#define SWEEP_IDLE_MS 60000
+
+/* ---- erase.c ---- */
+/*
+ * All that is kept of a user: tools go, keys and usage go, and all data keys are destroyed, so
+ * that what is left says nothing; sweeps take it away. Durable when it returns.
+ * E_NOTFOUND; E_DENIED: a legal hold. *ret_rows: of objects, keys and tools.
+ */
+MUST_USE struct status db_user_erase(
+    struct db *db, struct span tenant, struct span user, uint64_t *ret_rows);
+
+/* ---- export.c ---- */
+/*
+ * A page of all that is kept of a user, from `m` on; `page` is empty, and as long as it may
+ * become. E_NOTFOUND; E_AGAIN: what `m` stood at is gone.
+ */
+MUST_USE struct status db_user_export(
+    struct db *db, const struct as_export *m, struct buf *page, struct as_exported *ret);
+
+/* ---- sweep.c ---- */
+/*
+ * One step: up to SWEEP_OBJECTS_MAX rows that nobody may see any more, or that are older than
+ * they are kept, in one transaction. *ret_more: there may be more.
+ */
+MUST_USE struct status db_sweep(struct db *db, uint64_t now_s, bool *ret_more);
+
+/* ---- privacy_requests.c: in the store process ---- */
+void privacy_start(struct daemon *d, struct db *db);
+void privacy_configure(struct daemon *d);
+void privacy_stop(void);
+void privacy_authority(struct link *l);
+void privacy_authority_closed(struct link *l);
+void privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx);
+void privacy_on_export(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * privacy_requests.c: the authority's requests about persons, and the timer of sweeps.
+ *
+ * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
+ * Owns: the timer. Invariants: an answer leaves after the commit; the authority hears of what
+ * went for its age once a pass is over, and again later where it was away.
+ * See: privacy.h, wire/authority_store.h.
+ */
+#include "privacy.h"
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+
+static struct {
+	struct db *db;
+	struct link *authority; /* NULL: away */
+	uv_timer_t timer;
+	bool started;
+} self;
+
+static void on_timer(uv_timer_t *t);
+
+void
+privacy_configure(struct daemon *d)
+{
+	static const char *const keys[RETAINED_COUNT] = { "retention.conversations_days",
+		"retention.responses_days", "retention.files_days", "retention.usage_days" };
+
+	if (self.db == NULL)
+		return;
+	self.db->content.user_bytes_max = conf_u64(d->conf, "store.user_mb") << 20;
+	for (size_t i = 0; i < RETAINED_COUNT; i++)
+		self.db->content.days[i] = (uint32_t)conf_u64(d->conf, keys[i]);
+}
+
+void
+privacy_start(struct daemon *d, struct db *db)
+{
+	self.db = db;
+	privacy_configure(d);
+	(void)uv_timer_init(d->loop, &self.timer);
+	(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
+	self.started = true;
+}
+
+void
+privacy_stop(void)
+{
+	if (self.started)
+		(void)uv_timer_stop(&self.timer);
+	self.db = NULL;
+}
+
+void
+privacy_authority(struct link *l)
+{
+	self.authority = l;
+}
+
+void
+privacy_authority_closed(struct link *l)
+{
+	if (self.authority == l)
+		self.authority = NULL;
+}
+
+static void
+tell(uint8_t kind, uint32_t days, uint64_t *rows)
+{
+	const struct as_retention m = { .kind = kind, .rows = *rows, .days = days };
+
+	if (*rows > 0 && self.authority != NULL &&
+	    is_ok(link_send(self.authority, 0, AS_RETENTION, &m)))
+		*rows = 0;
+}
+
+static void
+on_timer(uv_timer_t *t)
+{
+	bool more = false;
+	struct status st = db_sweep(self.db, clock_real_ns() / NS_PER_S, &more);
+
+	if (!is_ok(st))
+		diag(DIAG_WARN, "what is too old could not be deleted: %s", status_text(st));
+	for (uint8_t i = 0; i < RETAINED_COUNT && !more; i++)
+		tell(i, self.db->content.days[i], &self.db->content.gone[i]);
+	if (!more)
+		tell(RETAINED_FILES, 0, &self.db->content.ended);
+	(void)uv_timer_start(t, on_timer, is_ok(st) && more ? SWEEP_BUSY_MS : SWEEP_IDLE_MS, 0);
+}
+
+static void
+sweep_soon(void)
+{
+	(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
+}
+
+void
+privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_user_ref *m = msg;
+	struct as_erased r = { .rows = 0 };
+	struct status st = db_user_erase(self.db, m->tenant, m->user, &r.rows);
+
+	(void)ctx;
+	r.code = st.code;
+	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
+	if (!is_ok(st) && st.code != E_NOTFOUND && st.code != E_DENIED)
+		diag(DIAG_ERROR, "a user could not be erased: %s", status_text(st));
+	if (!is_ok(link_send(l, id, AS_ERASED, &r)))
+		diag(DIAG_WARN, "the authority does not read its answers");
+	sweep_soon();
+}
+
+void
+privacy_on_export(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	auto_buf struct buf page = BUF_INIT(AS_EXPORT_PAGE_MAX);
+	struct as_exported r = { .more = 0 };
+	struct status st = db_user_export(self.db, msg, &page, &r);
+
+	(void)ctx;
+	if (!is_ok(st))
+		r = (struct as_exported){ .more = 0 };
+	else
+		r.page = buf_span(&page);
+	r.code = st.code;
+	if (!is_ok(st) && st.code != E_NOTFOUND && st.code != E_AGAIN)
+		diag(DIAG_ERROR, "a user could not be exported: %s", status_text(st));
+	if (!is_ok(link_send(l, id, AS_EXPORTED, &r)))
+		diag(DIAG_WARN, "the authority does not read its answers");
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A person in the database: exported whole, in pages of any size; erased, so that nothing
+ * can be read and the rows go; held, so that nothing does; and what is too old goes.
+ */
+#include "content_world.h"
+
+#include <json/json.h>
+
+#include <privacy.h>
+
+static struct status
+page_of(struct db *db, struct as_export *m, size_t max, struct buf *all, bool *ret_more)
+{
+	auto_buf struct buf page = BUF_INIT(max);
+	struct as_exported r;
+
+	TRY(db_user_export(db, m, &page, &r));
+	assert_true(page.len <= max);
+	m->stage = r.stage;
+	m->row = r.row;
+	m->offset = r.offset;
+	*ret_more = r.more != 0;
+	return buf_put_span(all, buf_span(&page));
+}
+
+static void
+export_all(struct db *db, const struct who *w, size_t max, struct buf *all)
+{
+	struct as_export m = { .tenant = span_str(w->tenant), .user = span_str(w->user) };
+	bool more = true;
+
+	while (more)
+		assert_is_ok(page_of(db, &m, max, all, &more));
+}
+
+static void
+fill(struct db *db, const struct who *w)
+{
+	uint8_t bytes[3000];
+
+	memset(bytes, 0xc3, sizeof(bytes));
+	assert_is_ok(create_conversation(db, w, "conv_1", "ab"));
+	assert_is_ok(save(db, w, "resp_1", "", "conv_1", "cD"));
+	assert_is_ok(save(db, w, "resp_2", "resp_1", "", "eF"));
+	assert_is_ok(create_file(db, w, "file_1", span_of(bytes, sizeof(bytes)), "user_data"));
+}
+
+static void
+assert_lines(struct span all, unsigned want)
+{
+	struct json_doc doc = { 0 };
+	unsigned n = 0;
+
+	assert_is_ok(json_init(&doc, &JSON_STRICT));
+	while (all.len > 0) {
+		const uint8_t *end = memchr(all.ptr, '\n', all.len);
+
+		assert_non_null(end);
+		assert_is_ok(json_parse(&doc, span_of(all.ptr, (size_t)(end - all.ptr))));
+		all = span_from(all, (size_t)(end - all.ptr) + 1);
+		n++;
+	}
+	json_done(&doc);
+	assert_int_equal(n, want);
+}
+
+static bool
+has(const struct buf *b, const char *text)
+{
+	return memmem(b->ptr, b->len, text, strlen(text)) != NULL;
+}
+
+static void
+exported(void **arg)
+{
+	auto_buf struct buf whole = BUF_INIT(1U << 20), other = BUF_INIT(1U << 20);
+	struct db *db = with_users();
+
+	(void)arg;
+	fill(db, &ann);
+	assert_is_ok(create_conversation(db, &bob, "conv_BOB", "z"));
+	export_all(db, &ann, AS_EXPORT_PAGE_MAX, &whole);
+	/* user, key, conversation, two responses, file, usage */
+	assert_lines(buf_span(&whole), 7);
+	assert_true(has(&whole, "{\"type\":\"user\",\"tenant\":\"tenant0\",\"user\":\"user0\"}\n"));
+	assert_true(has(&whole, "\"object\":{\"m\":1},\"items\":[\"a\",\"b\",\"c\",\"D\"]}"));
+	assert_true(has(&whole, "\"input\":[\"e\"],\"output\":[\"F\"]}"));
+	assert_true(has(&whole, "\"purpose\":\"user_data\",\"content_base64\":\"w8PD"));
+	assert_true(has(&whole, "\"type\":\"api_key\",\"id\":\"0aaaaaaaaaaa\""));
+	assert_false(has(&whole, "BOB"));
+	/* However it is cut. */
+	for (size_t max = 7; max < 3000; max += 97) {
+		buf_clear(&other);
+		export_all(db, &ann, max, &other);
+		assert_true(span_eq(buf_span(&whole), buf_span(&other)));
+	}
+	db_close(db);
+}
+
+static void
+exports_that_are_wrong(void **arg)
+{
+	auto_buf struct buf all = BUF_INIT(1U << 20);
+	struct as_export m = { .tenant = SPAN_LIT("tenant0"), .user = SPAN_LIT("nobody") };
+	struct db *db = with_users();
+	bool more;
+
+	(void)arg;
+	assert_int_equal(page_of(db, &m, 100, &all, &more).code, E_NOTFOUND);
+	fill(db, &ann);
+	m.user = SPAN_LIT("user0");
+	m.stage = 255;
+	assert_is_ok(page_of(db, &m, 100, &all, &more));
+	assert_false(more);
+	assert_int_equal(all.len, 0);
+	m = (struct as_export){ m.tenant, m.user, 2, 1, UINT32_MAX };
+	assert_int_equal(page_of(db, &m, 100, &all, &more).code, E_AGAIN);
+	m = (struct as_export){ m.tenant, m.user, 2, 0, 5 };
+	assert_int_equal(page_of(db, &m, 100, &all, &more).code, E_RANGE);
+	/* What it stands in goes. */
+	m = (struct as_export){ m.tenant, m.user, 4, 4, 5 };
+	assert_is_ok(page_of(db, &m, 100, &all, &more));
+	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_FILE, "file_1", NULL));
+	assert_int_equal(page_of(db, &m, 100, &all, &more).code, E_AGAIN);
+	/* What is no JSON is a string. */
+	buf_clear(&all);
+	assert_is_ok(ask(db, &ann, CONTENT_UPDATE, CONTENT_CONVERSATION, "conv_1",
+	    &(struct content_request){ .meta = SPAN_LIT("{\"no\": json\n") }));
+	export_all(db, &ann, AS_EXPORT_PAGE_MAX, &all);
+	assert_true(has(&all, "\"object\":\"{\\\"no\\\": json\\n\""));
+	assert_lines(buf_span(&all), 6);
+	db_close(db);
+}
+
+static void
+sweep_all(struct db *db)
+{
+	bool more = true;
+
+	while (more)
+		assert_is_ok(db_sweep(db, got.now_s, &more));
+}
+
+static void
+erased(void **arg)
+{
+	auto_buf struct buf all = BUF_INIT(1U << 20);
+	uint8_t subject[AS_SECRET_LEN];
+	uint64_t rows = 0;
+	struct db *db = with_users();
+
+	(void)arg;
+	fill(db, &ann);
+	fill(db, &bob);
+	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
+	assert_int_equal(rows, 5);
+	/* At once. */
+	assert_int_equal(
+	    ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_1", NULL).code, E_NOTFOUND);
+	assert_int_equal(save(db, &ann, "resp_9", "", "", "x").code, E_NOTFOUND);
+	assert_int_equal(
+	    db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_NOTFOUND);
+	assert_int_equal(number(db, "SELECT count(*) FROM user_keys WHERE user = 1"), 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM keys WHERE user = 1"), 0);
+	/* In the background. */
+	assert_true(number(db, "SELECT count(*) FROM objects WHERE user = 1") > 0);
+	sweep_all(db);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects WHERE user = 1"), 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM items WHERE user = 1"), 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM chunks"), 1);
+	/* Nobody else is touched. */
+	assert_string_equal(load(db, &bob, CONTENT_RESPONSE, "resp_2"), "\"c\"|\"D\"|\"e\"|\"F\"");
+	db_close(db);
+	db = open_ok();
+	assert_int_equal(
+	    ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_1", NULL).code, E_NOTFOUND);
+	/* Who comes under that name again is not let in by the old row. */
+	(void)!is_ok(put(db, 1, subject));
+	assert_int_equal(
+	    ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_1", NULL).code, E_NOTFOUND);
+	export_all(db, &bob, AS_EXPORT_PAGE_MAX, &all);
+	assert_lines(buf_span(&all), 7);
+	assert_int_equal(
+	    db_user_erase(db, SPAN_LIT("t"), SPAN_LIT("nobody"), &rows).code, E_NOTFOUND);
+	db_close(db);
+}
+
+static void
+set_hold(struct db *db, uint8_t hold)
+{
+	const struct as_user_put m = { SPAN_LIT("tenant0"), SPAN_LIT("user0"), ROLE_USER,
+		USER_ACTIVE, hold };
+	uint8_t subject[AS_SECRET_LEN];
+
+	assert_is_ok(db_user_put(db, &m, subject));
+}
+
+static void
+held(void **arg)
+{
+	struct content_request in = { .parent = SPAN_LIT("conv_1") };
+	struct db *db = with_users();
+	uint64_t rows;
+
+	(void)arg;
+	fill(db, &ann);
+	set_hold(db, 1);
+	assert_int_equal(
+	    db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_DENIED);
+	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_ITEM, "i_a", &in));
+	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_ITEM, "i_c", &in));
+	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_FILE, "file_1", NULL));
+	db->content.days[RETAINED_RESPONSES] = db->content.days[RETAINED_CONVERSATIONS] = 1;
+	got.now_s = NOW + 10 * DAY_S;
+	sweep_all(db);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 4);
+	assert_int_equal(number(db, "SELECT count(*) FROM items"), 6);
+	/* Lifted: what was hidden goes, and what is too old. */
+	set_hold(db, 0);
+	db->content.days[RETAINED_RESPONSES] = db->content.days[RETAINED_CONVERSATIONS] = 0;
+	sweep_all(db);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 3);
+	assert_int_equal(number(db, "SELECT count(*) FROM chunks"), 0);
+	assert_string_equal(load(db, &ann, CONTENT_CONVERSATION, "conv_1"), "\"b\"|\"D\"");
+	/* The response that it was said in has it still. */
+	assert_string_equal(load(db, &ann, CONTENT_RESPONSE, "resp_1"), "\"c\"|\"D\"");
+	assert_int_equal(number(db, "SELECT count(*) FROM items"), 5);
+	got.now_s = NOW;
+	db_close(db);
+}
+
+static void
+aged(void **arg)
+{
+	const struct content_request ends = { .meta = SPAN_LIT("{}"), .expires_s = 3600 };
+	struct db *db = with_users();
+
+	(void)arg;
+	fill(db, &ann);
+	assert_is_ok(ask(db, &ann, CONTENT_CREATE, CONTENT_FILE, "file_2", &ends));
+	db->content.days[RETAINED_CONVERSATIONS] = 0;
+	db->content.days[RETAINED_RESPONSES] = 30;
+	db->content.days[RETAINED_FILES] = 40;
+	got.now_s = NOW + 3599;
+	sweep_all(db);
+	assert_int_equal(db->content.ended, 0);
+	got.now_s = NOW + 30 * DAY_S;
+	assert_is_ok(save(db, &ann, "resp_new", "", "", "x"));
+	sweep_all(db);
+	assert_int_equal(db->content.ended, 1);
+	assert_int_equal(db->content.gone[RETAINED_RESPONSES], 0);
+	got.now_s += 1;
+	sweep_all(db);
+	assert_int_equal(db->content.gone[RETAINED_RESPONSES], 2);
+	assert_int_equal(db->content.gone[RETAINED_FILES], 0);
+	assert_is_ok(ask(db, &ann, CONTENT_READ, CONTENT_RESPONSE, "resp_new", NULL));
+	assert_string_equal(
+	    load(db, &ann, CONTENT_CONVERSATION, "conv_1"), "\"a\"|\"b\"|\"c\"|\"D\"");
+	got.now_s = NOW + 4000 * DAY_S;
+	sweep_all(db);
+	assert_int_equal(db->content.gone[RETAINED_FILES], 1);
+	assert_int_equal(db->content.gone[RETAINED_CONVERSATIONS], 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 1);
+	assert_int_equal(number(db, "SELECT objects FROM content_use"), 1);
+	got.now_s = NOW;
+	db_close(db);
+}
+
+/* Many: in steps, each of which is bounded. */
+static void
+steps(void **arg)
+{
+	struct db *db = with_users();
+	unsigned n = 0;
+	bool more = true;
+	char id[16];
+
+	(void)arg;
+	for (unsigned i = 0; i < 3 * SWEEP_OBJECTS_MAX + 1; i++) {
+		(void)snprintf(id, sizeof(id), "resp_%u", i);
+		assert_is_ok(save(db, &ann, id, "", "", "ab"));
+	}
+	db->content.days[RETAINED_RESPONSES] = 1;
+	for (; more; n++) {
+		int64_t before = number(db, "SELECT count(*) FROM objects");
+
+		assert_is_ok(db_sweep(db, NOW + 5 * DAY_S, &more));
+		assert_true(
+		    before - number(db, "SELECT count(*) FROM objects") <= SWEEP_OBJECTS_MAX);
+	}
+	assert_int_equal(n, 4);
+	assert_int_equal(number(db, "SELECT count(*) FROM items"), 0);
+	db_close(db);
+}
+
+#define T(f) cmocka_unit_test_setup(f, fresh)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { T(exported), T(exports_that_are_wrong), T(erased),
+		T(held), T(aged), T(steps) };
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
