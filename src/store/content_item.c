@@ -180,8 +180,7 @@ item_room_new(struct content *c, uint32_t max, struct item_room *ret)
 
 /* The next one of `of` behind (before) row `at`. E_NOTFOUND at the end. */
 static struct status
-item_next(struct content *c, const struct object *of, uint8_t output, bool back, int64_t at,
-    struct item *ret)
+item_next(struct content *c, const struct object *of, bool back, int64_t at, struct item *ret)
 {
 	static const enum statement by[2][2] = {
 		{ SQL_ITEM_NEXT_OF_CONVERSATION, SQL_ITEM_BEFORE_OF_CONVERSATION },
@@ -192,8 +191,6 @@ item_next(struct content *c, const struct object *of, uint8_t output, bool back,
 	sql_int(c->db, s, 1, (uint64_t)c->user);
 	sql_int(c->db, s, 2, (uint64_t)of->id);
 	sql_int(c->db, s, 3, back && at == 0 ? INT64_MAX : (uint64_t)at);
-	if (output < 2)
-		sql_int(c->db, s, 4, output);
 	TRY(sql_row(c->db, s));
 	return row_take(c, s, ret);
 }
@@ -209,6 +206,13 @@ room_take(struct item_room *room, const struct content_item *i)
 	room->bytes += len;
 	room->items[room->n++] = *i;
 	return OK;
+}
+
+/* What its value says: what stands beside it may be anybody's word. */
+static bool
+is_wanted(const struct item *i, uint8_t output)
+{
+	return output > 1 || i->shown.output == output;
 }
 
 /* One that was taken away behind our back is missed. */
@@ -236,8 +240,10 @@ items_all(struct content *c, const struct object *of, uint8_t output, struct ite
 	struct status st;
 
 	TRY(items_check(c, of));
-	while (is_ok(st = item_next(c, of, output, false, i.id, &i)))
-		TRY(room_take(room, &i.shown));
+	while (is_ok(st = item_next(c, of, false, i.id, &i))) {
+		if (is_wanted(&i, output))
+			TRY(room_take(room, &i.shown));
+	}
 	return st.code == E_NOTFOUND ? OK : st;
 }
 
@@ -253,7 +259,9 @@ items_page(struct content *c, const struct object *of, uint8_t output, struct it
 	if (c->call->req->after.len > 0)
 		TRY(item_find(c, of, c->call->req->after, &i));
 	*ret_more = false;
-	while (is_ok(st = item_next(c, of, output, back, i.id, &i))) {
+	while (is_ok(st = item_next(c, of, back, i.id, &i))) {
+		if (!is_wanted(&i, output))
+			continue;
 		*ret_more = !is_ok(room_take(room, &i.shown));
 		if (*ret_more && room->n == 0)
 			return fail(E_RANGE);

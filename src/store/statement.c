@@ -219,18 +219,14 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ITEM_FIND_OF_RESPONSE] = ITEM " AND response = ?2 AND hash = ?3 LIMIT 1",
 	[SQL_ITEM_FIND_OF_CONVERSATION] = ITEM
 	" AND conversation = ?2 AND hash = ?3 AND hidden = 0 LIMIT 1",
-	[SQL_ITEM_NEXT_OF_RESPONSE] = ITEM
-	" AND response = ?2 AND id > ?3 AND (?4 IS NULL OR output = ?4)"
-	" ORDER BY id LIMIT 1",
-	[SQL_ITEM_NEXT_OF_CONVERSATION] = ITEM
-	" AND conversation = ?2 AND id > ?3 AND hidden = 0"
-	" AND (?4 IS NULL OR output = ?4) ORDER BY id LIMIT 1",
-	[SQL_ITEM_BEFORE_OF_RESPONSE] = ITEM
-	" AND response = ?2 AND id < ?3 AND (?4 IS NULL OR output = ?4)"
-	" ORDER BY id DESC LIMIT 1",
-	[SQL_ITEM_BEFORE_OF_CONVERSATION] = ITEM
-	" AND conversation = ?2 AND id < ?3 AND hidden = 0"
-	" AND (?4 IS NULL OR output = ?4) ORDER BY id DESC LIMIT 1",
+	[SQL_ITEM_NEXT_OF_RESPONSE] = ITEM " AND response = ?2 AND id > ?3"
+					   " ORDER BY id LIMIT 1",
+	[SQL_ITEM_NEXT_OF_CONVERSATION] = ITEM " AND conversation = ?2 AND id > ?3 AND hidden = 0"
+					       " ORDER BY id LIMIT 1",
+	[SQL_ITEM_BEFORE_OF_RESPONSE] = ITEM " AND response = ?2 AND id < ?3"
+					     " ORDER BY id DESC LIMIT 1",
+	[SQL_ITEM_BEFORE_OF_CONVERSATION] = ITEM " AND conversation = ?2 AND id < ?3 AND hidden = 0"
+						 " ORDER BY id DESC LIMIT 1",
 	[SQL_ITEMS_COUNT_OF_RESPONSE] =
 	    "SELECT count(*) FROM items WHERE user = ?1 AND response = ?2",
 	[SQL_ITEMS_COUNT_OF_CONVERSATION] =
