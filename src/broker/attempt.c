@@ -447,16 +447,16 @@ on_exchange_failed(void *ctx, enum error why, enum exchange_fault fault)
 {
 	struct call *c = ctx;
 	bool silent = exchange_bytes_in(c->exchange) == 0;
+	bool anew = fault == EXCHANGE_STALE && c->stale < CALL_STALE_MAX;
+	bool blames = !anew && exchange_blames(c->exchange);
 
 	attempt_drop_exchange(c);
-	if (fault == EXCHANGE_STALE &&
-	    c->stale < CALL_STALE_MAX) { /* that says nothing of the provider */
+	if (anew) { /* that says nothing of the provider */
 		c->stale++;
 		acquire(c);
 		return;
 	}
-	/* However many calls a connection carried, it broke once. */
-	attempt_outcome(c, fault == EXCHANGE_SHARED ? OUTCOME_UNKNOWN : OUTCOME_BAD);
+	attempt_outcome(c, blames ? OUTCOME_BAD : OUTCOME_UNKNOWN);
 	if (silent && why == ERROR_UPSTREAM)
 		why = call_provider(c)->row->gone;
 	if (why == ERROR_UPSTREAM_TIMEOUT)

@@ -507,7 +507,15 @@ bytes_out(const struct exchange *x)
 	return ((const struct conn *)x)->bytes_out;
 }
 
-static const struct exchange_kind conn_kind = { start, resume, bytes_in, bytes_out };
+/* It is the only one. */
+static bool
+blames(struct exchange *x)
+{
+	(void)x;
+	return true;
+}
+
+static const struct exchange_kind conn_kind = { start, resume, bytes_in, bytes_out, blames };
 
 struct exchange *
 conn_exchange(struct conn *c)

@@ -52,8 +52,6 @@ enum exchange_fault {
 	 * kept connection had ended, or it refused the stream unseen.
 	 */
 	EXCHANGE_STALE,
-	/* Its connection broke, which was told already by another exchange on it. */
-	EXCHANGE_SHARED,
 };
 
 struct exchange_ops {
@@ -79,6 +77,7 @@ struct exchange_kind {
 	void (*resume)(struct exchange *x);
 	uint64_t (*bytes_in)(const struct exchange *x);
 	uint64_t (*bytes_out)(const struct exchange *x);
+	bool (*blames)(struct exchange *x);
 };
 
 /* The first member of what carries it. */
@@ -112,6 +111,16 @@ static inline void
 exchange_resume(struct exchange *x)
 {
 	x->kind->resume(x);
+}
+
+/*
+ * State: in on_failed. Does it say something against the other side? A connection that breaks or
+ * goes away is one fault, however many exchanges it carried: this is true for the first that asks.
+ */
+static inline bool
+exchange_blames(struct exchange *x)
+{
+	return x->kind->blames(x);
 }
 
 /* Bytes of this exchange, head and framing included. */

@@ -361,8 +361,7 @@ h2_stream_lost(struct h2_stream *s, enum error why)
 	if (h2_stream_waits(s) && !s->complete && !s->failed) {
 		s->failed = true;
 		s->why = why;
-		s->fault = stale ? EXCHANGE_STALE : s->h->told ? EXCHANGE_SHARED : EXCHANGE_BROKE;
-		s->h->told = s->h->told || !stale;
+		s->fault = stale ? EXCHANGE_STALE : EXCHANGE_BROKE;
 	}
 	conclude(s);
 	unpin(s);
@@ -529,4 +528,16 @@ bytes_out(const struct exchange *x)
 	return ((const struct h2_stream *)x)->bytes_out;
 }
 
-static const struct exchange_kind h2_kind = { start, resume, bytes_in, bytes_out };
+static bool
+blames(struct exchange *x)
+{
+	struct h2_conn *h = ((struct h2_stream *)x)->h;
+	bool first = !h->blamed;
+
+	if (!h->going && !h->closed)
+		return true; /* its own fault */
+	h->blamed = true;
+	return first;
+}
+
+static const struct exchange_kind h2_kind = { start, resume, bytes_in, bytes_out, blames };

@@ -94,7 +94,7 @@ struct h2_conn {
 	bool calm;    /* there was a flood */
 	bool busy;    /* in nghttp2, or in a callback from there */
 	bool closed, gone;
-	bool told; /* an exchange was, that it broke */
+	bool blamed; /* that it ends: see exchange_blames() */
 	bool pinged;
 	uint64_t heard, heard_ms; /* bytes that came; when the last did */
 	uint64_t pinged_heard;

@@ -23,7 +23,6 @@ from upstreams import entry, models_at
 
 PLAIN = {"model": "gpt", "messages": [{"role": "user", "content": "Hi."}]}
 MANY = 60
-BREAKER_S = 31  # open, at most
 FRAMES = {"settings": b"\0\0\0\4\0\0\0\0\0", "ping": b"\0\0\x08\6\0\0\0\0\0" + bytes(8),
           "pong": b"\0\0\x08\6\1\0\0\0\0" + bytes(8), "priority": b"\0\0\5\2\0\0\0\0\x63" + bytes(5),
           "windows": b"\0\0\4\x08\0\0\0\0\0\0\0\0\1"}
@@ -227,8 +226,8 @@ def noded(authority, tmp_path):
 
 
 def test_another_server(noded):
-    """Node's: answers before the request has come whole, trailers, sessions that end, under load; not one call is
-    lost in one of three rounds: sessions that break at once may open the breaker, which is right, but says nothing here."""
+    """Node's: answers before the request has come whole, trailers, sessions that end, under load; not one call is lost,
+    though every fourth ends its session, and what that one had not begun with is refused."""
     words = ["stream", "whole", "last", "early " + "x" * 200000]
 
     def ask(i):
@@ -239,14 +238,8 @@ def test_another_server(noded):
                                   a["choices"][0]["message"]["content"] == word.split(" ")[0])
         return None if good else (i, word[:6], status, a)
 
-    for _ in range(3):
-        with concurrent.futures.ThreadPoolExecutor(24) as pool:
-            bad = [b for b in pool.map(ask, range(400)) if b]
-        if not bad:
-            return
-        assert all(status in (200, 503) for _, _, status, _ in bad), bad
-        time.sleep(BREAKER_S)
-    assert bad == []
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        assert [b for b in pool.map(ask, range(400)) if b] == []
     assert metric(noded, "upstream_http2_connections_total") > 2
     assert metric(noded, "upstream_http2_floods_total") == 0
 

@@ -162,7 +162,7 @@ on_failed(void *ctx, enum error why, enum exchange_fault fault)
 	x->fails++;
 	x->why = why;
 	x->stale = fault == EXCHANGE_STALE;
-	x->shared = fault == EXCHANGE_SHARED;
+	x->shared = !exchange_blames(x->x);
 	upstream_discard(w.u, x->x);
 	x->x = NULL;
 }
@@ -696,6 +696,47 @@ a_connection_breaks_once(void **state)
 }
 
 static void
+goaway_tenth(struct h2o_conn *c, int32_t id)
+{
+	if (id == 19)
+		assert_int_equal(nghttp2_submit_goaway(
+				     c->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0),
+		    0);
+}
+
+/* The same where it goes away and refuses them all. */
+static void
+a_connection_goes_away_once(void **state)
+{
+	unsigned stale = 0, shared = 0;
+
+	(void)state;
+	w.o.on_request = goaway_tenth;
+	ask_many(10);
+	UNTIL(w.xs[0].fails == 1 && w.xs[9].fails == 1);
+	for (size_t i = 0; i < 10; i++) {
+		stale += w.xs[i].stale;
+		shared += w.xs[i].shared;
+	}
+	assert_int_equal(stale, 10);
+	assert_int_equal(shared, 9);
+}
+
+/* Who resets one stream after the other fails each time. */
+static void
+resets_of_streams_count_each(void **state)
+{
+	(void)state;
+	w.o.on_request = resets;
+	code = NGHTTP2_INTERNAL_ERROR;
+	ask_many(10);
+	UNTIL(w.xs[0].fails == 1 && w.xs[9].fails == 1);
+	for (size_t i = 0; i < 10; i++)
+		assert_false(w.xs[i].shared);
+	assert_int_equal(w.o.nconns, 1);
+}
+
+static void
 a_connection_that_ended_is_stale(void **state)
 {
 	struct x *x;
@@ -1147,6 +1188,8 @@ main(void)
 		T(refused_streams_are_stale),
 		T(a_reset_in_the_middle),
 		T(a_connection_breaks_once),
+		T(a_connection_goes_away_once),
+		T(resets_of_streams_count_each),
 		T(a_connection_that_ended_is_stale),
 		T(a_cancelled_exchange_is_reset_at_once),
 		T(an_early_answer_ends_the_request),
