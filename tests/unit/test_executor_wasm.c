@@ -188,12 +188,38 @@ what_is_no_module(void **state)
 	}
 }
 
+static double
+cpu_us(pid_t pid)
+{
+	auto_buf struct buf text = BUF_INIT(4096);
+	char path[64];
+	uint64_t ns = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+	must(io_read_file(AT_FDCWD, path, &text));
+	must(span_u64(
+	    span_of(text.ptr, (size_t)((uint8_t *)memchr(text.ptr, ' ', text.len) - text.ptr)),
+	    UINT64_MAX, &ns));
+	return (double)ns / 1000;
+}
+
+static double
+cpu_us_of(const pid_t *pids, size_t n)
+{
+	double us = 0;
+
+	for (size_t i = 0; i < n; i++)
+		us += cpu_us(pids[i]);
+	return us;
+}
+
 static void
 a_killed_worker(void **state)
 {
 	struct grant g;
 	struct call c;
 	pid_t pids[64];
+	double before;
 	size_t n;
 
 	(void)state;
@@ -206,6 +232,8 @@ a_killed_worker(void **state)
 	until(c.sandbox[0] != '\0');
 	n = workers(pids, COUNT(pids));
 	assert_true(n > 0);
+	before = cpu_us_of(pids, n); /* one that had not read it yet would be replaced */
+	until(cpu_us_of(pids, n) > before + 20000);
 	for (size_t i = 0; i < n; i++)
 		(void)kill(pids[i], SIGKILL);
 	until(call_over(&c));
@@ -275,21 +303,6 @@ neighbours(void **state)
 		until(call_over(&spin[i]));
 		call_done(&spin[i]);
 	}
-}
-
-static double
-cpu_us(pid_t pid)
-{
-	auto_buf struct buf text = BUF_INIT(4096);
-	char path[64];
-	uint64_t ns = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
-	must(io_read_file(AT_FDCWD, path, &text));
-	must(span_u64(
-	    span_of(text.ptr, (size_t)((uint8_t *)memchr(text.ptr, ' ', text.len) - text.ptr)),
-	    UINT64_MAX, &ns));
-	return (double)ns / 1000;
 }
 
 static long
