@@ -70,7 +70,7 @@ static void
 admission(struct audit_rec recs[2], uint64_t proc_seq)
 {
 	static const struct audit_value who[] = { { AUDIT_V_STR, 0, SPAN_LIT("api_key") },
-		{ AUDIT_V_BOOL, 1, SPAN_EMPTY } };
+		{ AUDIT_V_BOOL, 1, SPAN_EMPTY }, { AUDIT_V_NULL, 0, SPAN_EMPTY } };
 	static const struct audit_value prompt[] = { { AUDIT_V_STR, 0, SPAN_LIT("demo") },
 		{ AUDIT_V_U64, 12, SPAN_EMPTY }, { AUDIT_V_BOOL, 1, SPAN_EMPTY },
 		{ AUDIT_V_U64, 90, SPAN_EMPTY },
@@ -80,7 +80,7 @@ admission(struct audit_rec recs[2], uint64_t proc_seq)
 
 	recs[0] = (struct audit_rec){ IDENTITY, .event = EVENT_AUTHENTICATION,
 		.outcome = AUDIT_SUCCESS, .resource = SPAN_LIT("endpoint:chat"),
-		.proc_seq = proc_seq, .values = { who, 2 } };
+		.proc_seq = proc_seq, .values = { who, 3 } };
 	recs[1] = (struct audit_rec){ IDENTITY, .event = EVENT_PROMPT_SUBMITTED,
 		.phase = AUDIT_PHASE_INTENT, .resource = SPAN_LIT("model:demo"),
 		.proc_seq = proc_seq + 1, .values = { prompt, 5 } };

@@ -84,7 +84,7 @@ struct audit_event_row {
 
 static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_AUTHENTICATION] = { "Authentication", "authenticate",
-	    { { "method", AUDIT_V_STR }, { "success", AUDIT_V_BOOL } } },
+	    { { "method", AUDIT_V_STR }, { "success", AUDIT_V_BOOL }, { "reason", AUDIT_V_STR } } },
 	[EVENT_AUTHENTICATION_FAILURES] = { "AuthenticationFailures", "authenticate",
 	    { { "method", AUDIT_V_STR }, { "count", AUDIT_V_U64 }, { "window_ms", AUDIT_V_U64 } } },
 	[EVENT_PROMPT_SUBMITTED] = { "PromptSubmitted", "model.call",

@@ -22,7 +22,8 @@
 
 static const char *const fault_names[JWT_FAULT_COUNT] = { "none", "size", "format", "header",
 	"critical", "algorithm", "type", "key", "signature", "claims", "issuer", "audience",
-	"expired", "no_expiry", "future", "age", "mapping", "roles", "keys_away", "internal" };
+	"expired", "no_expiry", "future", "age", "mapping", "roles", "revoked", "keys_away",
+	"internal" };
 
 const char *
 jwt_fault_name(enum jwt_fault fault)

@@ -14,6 +14,7 @@
 
 #include "admin_call.h"
 #include "authority.h"
+#include "later.h"
 
 struct visit {
 	struct gateway *gw; /* NULL: the place is free, or the gateway is gone */
@@ -100,6 +101,7 @@ put_authentication(struct batch *b, const struct record_who *who)
 	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", SPAN_LIT("admin"));
 	batch_text(b, principal_method(who->key));
 	batch_bool(b, true);
+	batch_null(b);
 }
 
 /* What was asked for, by its name in the table: never the caller's own words. */
@@ -196,6 +198,8 @@ admin_door_on_admin(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l;
 	if (error == ERROR_NONE)
 		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
+	if (error == ERROR_UNAVAILABLE && later(gw, GA_ADMIN, id, m, admin_door_on_admin))
+		return;
 	if (error == ERROR_INVALID_KEY) {
 		admit_refuse_unknown(gw, GA_ADMINED, id, m->source, m->request_id);
 		return;

@@ -125,7 +125,7 @@ admin_refuse_not_found(struct admin_call *c)
 bool
 admin_has(const struct admin_call *c, enum action action)
 {
-	return c->by == NULL || roles_allow(c->by->user->roles, action);
+	return c->by == NULL || roles_allow(key_roles(c->by), action);
 }
 
 struct status

@@ -15,6 +15,7 @@
 
 #include <base/clock.h>
 
+#include "later.h"
 #include "roles.h"
 
 static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key);
@@ -40,6 +41,8 @@ admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l;
 	if (error == ERROR_NONE)
 		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
+	if (error == ERROR_UNAVAILABLE && later(gw, GA_CHECK, id, m, admit_on_check))
+		return;
 	if (error != ERROR_INVALID_KEY)
 		send_error(gw, GA_CHECKED, id, error);
 	else
@@ -57,6 +60,8 @@ admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l;
 	if (error == ERROR_NONE)
 		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
+	if (error == ERROR_UNAVAILABLE && later(gw, GA_ADMIT, id, m, admit_on_admit))
+		return;
 	if (error == ERROR_NONE)
 		admit_known(gw, id, m, key);
 	else if (error == ERROR_INVALID_KEY)
@@ -89,14 +94,26 @@ send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error erro
 /* ---- authentication failures ---- */
 
 static void
-put_authentication(
-    struct batch *b, const struct record_who *who, const char *endpoint, bool success)
+put_authentication(struct batch *b, const struct record_who *who, const char *endpoint)
 {
 	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", span_str(endpoint));
-	if (!success)
-		batch_outcome(b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
-	batch_text(b, "api_key");
-	batch_bool(b, success);
+	batch_text(b, principal_method(who->key));
+	batch_bool(b, true);
+	batch_null(b);
+}
+
+/* Why it was no key is nobody's business; what was wrong with a token is told. */
+static void
+put_failure(struct batch *b, const struct record_who *who, enum jwt_fault fault)
+{
+	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", SPAN_LIT("none"));
+	batch_outcome(b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
+	batch_text(b, fault == JWT_FAULT_NONE ? "api_key" : "oidc");
+	batch_bool(b, false);
+	if (fault == JWT_FAULT_NONE)
+		batch_null(b);
+	else
+		batch_text(b, jwt_fault_name(fault));
 }
 
 void
@@ -127,7 +144,7 @@ admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const
 	t->error = ERROR_INVALID_KEY;
 	st = turn_who(t, &who);
 	if (is_ok(st)) {
-		put_authentication(&b, &who, "none", false);
+		put_failure(&b, &who, a->oidc->fault);
 		st = turn_append_batch(t, &b, APPEND_ANSWER);
 	}
 	if (!is_ok(st)) {
@@ -187,7 +204,7 @@ admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx)
 		return;
 	if (audit_is_writable(a) && a->loaded &&
 	    is_ok(sealer_source(&a->sealer, NULL, m->source, &who.source))) {
-		put_authentication(&b, &who, "none", false);
+		put_failure(&b, &who, JWT_FAULT_NONE);
 		if (is_ok(audit_append(a, &b, counted_done, (void *)(uintptr_t)1)))
 			return;
 	}
@@ -337,7 +354,7 @@ decide(struct turn *t, const struct ga_admit *m)
 	if (m->refused != ERROR_NONE)
 		return (enum error)m->refused;
 	if (m->endpoint < ENDPOINT_OTHER &&
-	    !roles_allow(t->key->user->roles, action_of_endpoint(m->endpoint)))
+	    !roles_allow(key_roles(t->key), action_of_endpoint(m->endpoint)))
 		return ERROR_ROLE;
 	error = policy_decide(&a->policies, &may, &d);
 	if (error == ERROR_NONE)
@@ -410,7 +427,7 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	struct record_who who;
 
 	TRY(turn_who(t, &who));
-	put_authentication(&b, &who, endpoint_name(m->endpoint), true);
+	put_authentication(&b, &who, endpoint_name(m->endpoint));
 	if (t->error != ERROR_NONE) {
 		turn_put_error(&b, &who, t->error, endpoint, "endpoint");
 		return turn_append_batch(t, &b, APPEND_ANSWER);
@@ -447,7 +464,7 @@ admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 
 	/* Who is over a limit hears that, on record, and costs no answer with tools. */
 	if (!permit_has(&may, LIST_ENDPOINTS, span_str(endpoint_rows[m->endpoint].name)) ||
-	    !roles_allow(key->user->roles, action_of_endpoint(m->endpoint)) ||
+	    !roles_allow(key_roles(key), action_of_endpoint(m->endpoint)) ||
 	    limits_full(&key_root(key)->holder, p->limits, &key->user->holder,
 		a->policies.user_limits, now_ms(a)))
 		return false;

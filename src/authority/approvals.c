@@ -265,7 +265,7 @@ still_may(const struct approval *p)
 
 	return by == NULL || (by->revoked_s == 0 && by->user->state == USER_ACTIVE &&
 				 (by->expires_s == 0 || now_real_s() < by->expires_s) &&
-				 roles_allow(by->user->roles, p->action));
+				 roles_allow(key_roles(by), p->action));
 }
 
 /* The act of who asked, on record as theirs, answered to who approved. */

@@ -14,6 +14,7 @@
  *	content.c      operations on what is kept for users, by the store
  *	tools.c …      users' tools: see tools.h
  *	oidc.c issuers.c   tokens of identity providers, and the keys that verify them
+ *	people.c       who comes with one
  *	usage.c        what requests have used, on its way to the store
  *	accesses.c     what the broker does with secrets, on record before and after
  *	secrets.c      which secrets the broker reads, and those of the store for it
@@ -30,6 +31,7 @@
 #include "failures.h"
 #include "keys.h"
 #include "oidc.h"
+#include "people.h"
 #include "policy.h"
 #include "record.h"
 #include "accesses.h"
@@ -93,6 +95,7 @@ struct authority {
 	struct policies policies;
 	struct keys keys;
 	struct oidc *oidc;
+	struct people people;
 	bool loaded;      /* the store's table is whole */
 	bool load_failed; /* this LOAD had an entry that could not be taken */
 	bool day_asked;

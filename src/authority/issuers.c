@@ -20,60 +20,6 @@ static void begin(struct issuer *i, enum fetch_kind kind);
 static void on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void over(struct issuer *i);
 
-/* ---- waiting ---- */
-
-struct status
-issuer_wait(struct issuer *i, void (*ready)(void *ctx), void *ctx)
-{
-	struct issuer_waiter *w;
-
-	if (i->nwaiters == ISSUER_WAITERS_MAX)
-		return fail(E_FULL);
-	w = malloc(sizeof(*w));
-	if (w == NULL)
-		return fail(E_NOMEM);
-	*w = (struct issuer_waiter){ .ready = ready, .ctx = ctx };
-	TAILQ_INSERT_TAIL(&i->waiters, w, entry);
-	i->nwaiters++;
-	return OK;
-}
-
-static void
-wake(struct issuer *i)
-{
-	while (!TAILQ_EMPTY(&i->waiters)) {
-		struct issuer_waiter *w = TAILQ_FIRST(&i->waiters);
-		struct issuer_waiter was = *w;
-
-		TAILQ_REMOVE(&i->waiters, w, entry);
-		i->nwaiters--;
-		free(w);
-		was.ready(was.ctx);
-	}
-}
-
-static void
-forget_waiter(struct issuer *i, const void *ctx)
-{
-	struct issuer_waiter *w, *next;
-
-	for (w = TAILQ_FIRST(&i->waiters); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (w->ctx != ctx)
-			continue;
-		TAILQ_REMOVE(&i->waiters, w, entry);
-		i->nwaiters--;
-		free(w);
-	}
-}
-
-void
-issuers_forget_waiter(struct issuers *is, const void *ctx)
-{
-	for (size_t n = 0; n < is->count; n++)
-		forget_waiter(is->items[n], ctx);
-}
-
 /* ---- keys ---- */
 
 static void
@@ -145,7 +91,7 @@ over(struct issuer *i)
 {
 	i->flying = false;
 	i->call = 0;
-	wake(i);
+	waiters_wake(&i->waiters);
 }
 
 static void
@@ -224,7 +170,7 @@ tick(struct issuer *i)
 	uint64_t now = now_ms(i->a);
 
 	if (i->flying && now >= i->began_ms + OIDC_WAIT_MS)
-		wake(i);
+		waiters_wake(&i->waiters);
 	if (i->keys != NULL && now >= i->keys_ms + ISSUER_KEYS_AGE_MAX_MS) {
 		diag(DIAG_ERROR, "oidc.%u: its keys were not seen for a day: dropped", i->index);
 		set_keys(i, NULL);
@@ -258,7 +204,7 @@ destroy(struct issuer *i)
 	if (i->call != 0 && i->a->broker.link != NULL)
 		link_call_cancel(i->a->broker.link, i->call);
 	i->flying = false;
-	wake(i);
+	waiters_wake(&i->waiters);
 	jwks_free(i->keys);
 	free(i);
 }
@@ -339,7 +285,7 @@ add(struct authority *a, struct issuers *is, const char *url, const uint8_t prin
 	if (i == NULL)
 		return fail(E_NOMEM);
 	i->a = a;
-	TAILQ_INIT(&i->waiters);
+	waiters_init(&i->waiters);
 	memcpy(i->print, print, sizeof(i->print));
 	is->items[is->count++] = i;
 	*ret = i;

@@ -10,11 +10,11 @@
  *	at once		for a token of a key that is not known, once a minute at most
  *	after failures	again in 1 s, 2 s … 60 s; what is held is used for a day at most
  */
-#include <sys/queue.h>
-
 #include <crypto/hash.h>
 #include <jwt/jwt.h>
 #include <wire/authority_broker.h>
+
+#include "waiters.h"
 
 #define ISSUERS_MAX 16
 #define ISSUER_REFRESH_MS 3600000ULL
@@ -22,16 +22,8 @@
 #define ISSUER_BACKOFF_MIN_MS 1000ULL
 #define ISSUER_KEYS_AGE_MAX_MS 86400000ULL
 #define ISSUER_FETCH_MS 12000 /* for the broker's answer */
-#define ISSUER_WAITERS_MAX 1024
 
 struct authority;
-
-struct issuer_waiter {
-	TAILQ_ENTRY(issuer_waiter) entry;
-	void (*ready)(void *ctx);
-	void *ctx;
-};
-TAILQ_HEAD(issuer_waiters, issuer_waiter);
 
 struct issuer {
 	struct authority *a;
@@ -53,9 +45,8 @@ struct issuer {
 	uint64_t call;
 	uint64_t began_ms, next_ms, refresh_ms;
 	unsigned failures;
-	const char *why; /* of the last failure */
-	struct issuer_waiters waiters;
-	unsigned nwaiters;
+	const char *why;        /* of the last failure */
+	struct waiters waiters; /* each is told when it is over, or OIDC_WAIT_MS after it began */
 };
 
 struct issuers {
@@ -79,10 +70,6 @@ struct issuer *issuers_find(const struct issuers *is, struct span url);
  * asked for, and are worth waiting for.
  */
 bool issuer_fetch(struct issuer *i);
-/* `ready` comes once: when the fetch is over, or OIDC_WAIT_MS after it began. E_FULL, E_NOMEM. */
-MUST_USE struct status issuer_wait(struct issuer *i, void (*ready)(void *ctx), void *ctx);
-void issuers_forget_waiter(struct issuers *is, const void *ctx);
-
 /*
  * Pure: where a discovery document says that the keys are. E_SYNTAX: no such document; E_DENIED: of
  * another issuer; E_RANGE, E_EXISTS (a member twice), E_NOMEM.

@@ -261,6 +261,14 @@ key_root(struct key *key)
 	return key->parent == NULL ? key : key->parent;
 }
 
+uint8_t
+key_roles(const struct key *key)
+{
+	const struct key *root = key->parent == NULL ? key : key->parent;
+
+	return root->has_roles ? root->roles : root->user->roles;
+}
+
 void
 keys_load_begin(struct keys *k)
 {

@@ -45,6 +45,8 @@ struct key {
 	struct user *user;
 	struct policy_ref *policy;
 	struct scope *scope; /* NULL: all that its policy allows */
+	bool has_roles;      /* it came with a token, which says what roles: people.h */
+	uint8_t roles;       /* then; else they are its user's */
 	uint32_t changes;    /* of these two, how often */
 	struct key *parent;  /* of a session: the key that it narrows; else NULL */
 	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
@@ -107,6 +109,8 @@ MUST_USE struct status keys_tenant_pseudonym(
 /* What may be done with it, and whose limits and usage count. */
 struct permit key_permit(const struct key *key);
 struct key *key_root(struct key *key);
+/* Bits of enum role by which it acts. */
+uint8_t key_roles(const struct key *key);
 /* Around a LOAD: keys that it did not name are revoked, users erased. */
 void keys_load_begin(struct keys *k);
 void keys_load_end(struct keys *k, uint64_t now_s);

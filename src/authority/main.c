@@ -123,6 +123,7 @@ stop(struct daemon *d)
 
 	management_done(a);
 	/* The table of tools stays: the loop turns once more, and an answer may name a version. */
+	people_done(a);
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
 	usage_done(&a->usage);

@@ -52,7 +52,7 @@ oidc_config(struct authority *a)
 	struct status st;
 
 	oidc_cache_clear(&a->oidc->cache); /* names and roles may come from other claims now */
-	a->oidc->asked = NULL;
+	a->oidc->awaited = NULL;
 	st = issuers_load(a, &a->oidc->issuers);
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "oidc: %s: no token is accepted", status_text(st));
@@ -206,7 +206,7 @@ static enum oidc_answer
 ask_for_keys(struct authority *a, struct issuer *i, enum jwt_fault *ret_fault)
 {
 	if (issuer_fetch(i)) {
-		a->oidc->asked = i;
+		a->oidc->awaited = &i->waiters;
 		return OIDC_LATER;
 	}
 	*ret_fault = JWT_FAULT_KEYS_AWAY;
@@ -252,7 +252,7 @@ oidc_check(struct authority *a, struct span token, uint64_t now_s, struct oidc_i
 	const struct oidc_entry *known;
 	uint8_t hash[SHA256_LEN];
 
-	a->oidc->asked = NULL;
+	a->oidc->awaited = NULL;
 	*ret_fault = JWT_FAULT_NONE;
 	if (a->oidc->issuers.count == 0)
 		return bad(JWT_FAULT_ISSUER, ret_fault);
@@ -270,22 +270,16 @@ oidc_check(struct authority *a, struct span token, uint64_t now_s, struct oidc_i
 struct status
 oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx)
 {
-	struct issuer *i = a->oidc->asked;
+	struct waiters *w = a->oidc->awaited;
 
-	a->oidc->asked = NULL;
-	return i == NULL ? fail(E_CLOSED) : issuer_wait(i, ready, ctx);
+	a->oidc->awaited = NULL;
+	return w == NULL ? fail(E_CLOSED) : waiters_add(w, OIDC_WAITERS_MAX, ready, ctx);
 }
 
 bool
 oidc_is_awaited(const struct authority *a)
 {
-	return a->oidc->asked != NULL;
-}
-
-void
-oidc_forget(struct authority *a, const void *ctx)
-{
-	issuers_forget_waiter(&a->oidc->issuers, ctx);
+	return a->oidc->awaited != NULL;
 }
 
 /* ---- for operators ---- */

@@ -11,7 +11,8 @@
 #include "issuers.h"
 #include "oidc_cache.h"
 
-#define OIDC_WAIT_MS 5000 /* for keys, from when they were asked for */
+#define OIDC_WAIT_MS 5000     /* for keys, from when they were asked for */
+#define OIDC_WAITERS_MAX 1024 /* for the keys of one issuer */
 
 struct authority;
 struct json_writer;
@@ -20,7 +21,8 @@ struct oidc {
 	struct issuers issuers;
 	struct oidc_cache cache;
 	struct jwt reader;
-	struct issuer *asked; /* by the last check, which said LATER */
+	struct waiters *awaited; /* what the last check said LATER for; NULL: nothing */
+	enum jwt_fault fault; /* why the last credential was no token; NONE: it was none of ours */
 };
 
 /* State: in init(); a->d->conf is there. E_NOMEM, E_SYS, E_CRYPTO, E_RANGE. */
@@ -59,8 +61,6 @@ enum oidc_answer oidc_check(struct authority *a, struct span token, uint64_t now
 MUST_USE struct status oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx);
 /* Did the last oidc_check() say LATER, and nobody has waited for it yet? */
 bool oidc_is_awaited(const struct authority *a);
-/* Who waited with that `ctx` is gone. */
-void oidc_forget(struct authority *a, const void *ctx);
 /* "issuers": […]: which there are, and whether their keys are held. */
 void oidc_put_status(const struct authority *a, struct json_writer *w);
 

@@ -9,14 +9,26 @@
  */
 #include "principal.h"
 
+#include <keytext/keytext.h>
+
 #include "authority.h"
 
 enum error
 principal_find(struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN],
     uint64_t now_s, struct key **ret)
 {
-	struct key *key = keys_check(&a->keys, credential, now_s);
+	struct key *key = NULL;
+	enum error error;
 
+	a->oidc->awaited = NULL;
+	a->oidc->fault = JWT_FAULT_NONE;
+	if (keytext_is_token(credential)) {
+		error = people_find(a, credential, now_s, &key);
+		if (error != ERROR_NONE)
+			return error;
+	} else {
+		key = keys_check(&a->keys, credential, now_s);
+	}
 	if (key == NULL || !scope_is_from(key->scope, source))
 		return ERROR_INVALID_KEY;
 	key_uses_note(a, key_root(key), now_s);
@@ -27,6 +39,7 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 const char *
 principal_method(const struct key *key)
 {
-	(void)key;
-	return "api_key";
+	const struct key *root = key->parent == NULL ? key : key->parent;
+
+	return root->has_roles ? "oidc" : "api_key";
 }

@@ -122,11 +122,11 @@ static void
 refused_at_the_door(void **arg)
 {
 	struct audit_value v[] = { { AUDIT_V_STR, 0, SPAN_LIT("api_key") },
-		{ AUDIT_V_BOOL, 1, SPAN_EMPTY } };
+		{ AUDIT_V_BOOL, 1, SPAN_EMPTY }, { AUDIT_V_NULL, 0, SPAN_EMPTY } };
 	const struct audit_rec good = { .event = EVENT_AUTHENTICATION,
 		.outcome = AUDIT_SUCCESS,
 		.proc_seq = 1,
-		.values = { v, 2 } };
+		.values = { v, 3 } };
 	struct audit_rec r = good;
 	uint8_t text[10 + KEYTEXT_LEN];
 

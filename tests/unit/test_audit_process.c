@@ -92,7 +92,7 @@ audit_up(struct process *p, uint32_t peer_id)
 }
 
 static const struct audit_value method_ok[] = { { AUDIT_V_STR, 0, SPAN_EMPTY },
-	{ AUDIT_V_BOOL, 1, SPAN_EMPTY } };
+	{ AUDIT_V_BOOL, 1, SPAN_EMPTY }, { AUDIT_V_NULL, 0, SPAN_EMPTY } };
 static const struct audit_value prompt[] = { { AUDIT_V_STR, 0, SPAN_EMPTY },
 	{ AUDIT_V_U64, 12, SPAN_EMPTY }, { AUDIT_V_BOOL, 1, SPAN_EMPTY },
 	{ AUDIT_V_U64, 420, SPAN_EMPTY }, { AUDIT_V_STR, 0, SPAN_EMPTY } };
@@ -102,9 +102,9 @@ static uint64_t proc_seq;
 static struct status
 send_batch(struct process *p, const char *model)
 {
-	struct audit_value auth[2], values[5];
+	struct audit_value auth[3], values[5];
 	struct audit_rec recs[2] = {
-		{ .event = EVENT_AUTHENTICATION, .outcome = AUDIT_SUCCESS, .values = { auth, 2 } },
+		{ .event = EVENT_AUTHENTICATION, .outcome = AUDIT_SUCCESS, .values = { auth, 3 } },
 		{ .event = EVENT_PROMPT_SUBMITTED,
 		    .phase = AUDIT_PHASE_INTENT,
 		    .values = { values, 5 } }

@@ -159,7 +159,7 @@ a_token_that_comes_first_waits_for_keys(void **state)
 	assert_true(is_ok(oidc_wait(w.a, ready, NULL)));
 	assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_LATER);
 	assert_true(is_ok(oidc_wait(w.a, ready, &token)));
-	oidc_forget(w.a, &token);
+	waiters_forget(&i->waiters, &token);
 	spin();
 	assert_int_equal(w.discoveries, 1); /* one flight for all */
 	assert_int_equal(woken, 0);
@@ -168,7 +168,7 @@ a_token_that_comes_first_waits_for_keys(void **state)
 	assert_true(is_ok(link_send(w.broker, w.fetch_held, AB_FETCHED, &m)));
 	spin();
 	assert_int_equal(woken, 2);
-	assert_int_equal(i->nwaiters, 0);
+	assert_int_equal(i->waiters.n, 0);
 	assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_OK);
 }
 
@@ -244,9 +244,9 @@ those_who_wait_are_counted(void **state)
 {
 	(void)state;
 	w.fetch_mode = FETCHES_HOLD;
-	for (unsigned n = 0; n <= ISSUER_WAITERS_MAX; n++) {
+	for (unsigned n = 0; n <= OIDC_WAITERS_MAX; n++) {
 		assert_int_equal(check(&old, "{" A "}"), OIDC_LATER);
-		assert_true(is_ok(oidc_wait(w.a, ready, NULL)) == (n < ISSUER_WAITERS_MAX));
+		assert_true(is_ok(oidc_wait(w.a, ready, NULL)) == (n < OIDC_WAITERS_MAX));
 	}
 }
 

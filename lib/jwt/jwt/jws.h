@@ -36,6 +36,7 @@ enum jwt_fault {
 	JWT_FAULT_AGE,       /* lives longer than the issuer's entry allows */
 	JWT_FAULT_MAPPING,   /* no tenant, user or policy that we could take */
 	JWT_FAULT_ROLES,     /* too many, too long, not strings */
+	JWT_FAULT_REVOKED,   /* good, but its person was shut out here */
 	JWT_FAULT_KEYS_AWAY, /* the issuer's keys could not be fetched */
 	JWT_FAULT_INTERNAL,  /* memory */
 	JWT_FAULT_COUNT,

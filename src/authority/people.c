@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * people.c: from an identity that an issuer vouches for to the key that it acts by.
+ *
+ * Runs in: authority. Trusts: oidc_check() for who it is.
+ * Owns: arrivals, while they last.
+ * Invariants: nobody acts before the intent to let them in is on record and their key is durable;
+ * a key that was revoked, or whose user is disabled, is not made anew; a key answers for the user
+ * that the token names, or for nobody.
+ * See: people.h, oidc.h, keys.c; admin_keys.c, which makes keys with a text.
+ */
+#include "people.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <base/encode.h>
+#include <base/rand.h>
+
+#include "authority.h"
+
+struct arrival {
+	LIST_ENTRY(arrival) entry;
+	struct authority *a;
+	uint8_t id[KEY_ID_LEN];
+	uint8_t hash[DIGEST_LEN]; /* random: the hash of no text */
+	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
+	char tenant_hex[2 * SUBJECT_LEN];
+	uint64_t created_s, intent_seq;
+	struct waiters waiters;
+};
+
+static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_kept(struct authority *a, void *ctx, enum code code, const struct as_done *m);
+
+/* ---- which key ---- */
+
+/* Twelve digits: 71 bits of a hash; the user is compared, too. */
+static struct status
+id_of(const struct oidc_identity *who, uint8_t out[KEY_ID_LEN])
+{
+	const struct span zero = SPAN_LIT("\0");
+	const struct span parts[] = { SPAN_LIT("person"), span_str(who->issuer), zero, who->tenant,
+		zero, who->user, zero, who->policy, zero, span_of(&who->roles, 1) };
+	uint8_t hash[SHA256_LEN];
+	uint64_t halves[2];
+
+	TRY(sha256_parts(parts, sizeof(parts) / sizeof(parts[0]), hash));
+	memcpy(halves, hash, sizeof(halves));
+	base62_u64(halves[0], (char *)out, KEY_ID_LEN / 2);
+	base62_u64(halves[1], (char *)out + KEY_ID_LEN / 2, KEY_ID_LEN / 2);
+	return OK;
+}
+
+static bool
+is_of(const struct key *key, const struct oidc_identity *who)
+{
+	return span_eq(key->user->tenant, who->tenant) && span_eq(key->user->name, who->user);
+}
+
+/* ---- the first time ---- */
+
+static struct as_key
+key_of(const struct arrival *n)
+{
+	struct as_key m = { .tenant = span_str(n->tenant),
+		.user = span_str(n->user),
+		.policy = span_str(n->policy),
+		.created_s = n->created_s };
+
+	memcpy(m.id, n->id, sizeof(m.id));
+	memcpy(m.hash, n->hash, sizeof(m.hash));
+	return m;
+}
+
+static void
+put_record(const struct arrival *n, struct batch *b)
+{
+	const struct span id = span_of(n->id, sizeof(n->id));
+	const struct record_who who = { .key = keys_find(&n->a->keys, id),
+		.config = n->a->d->generation };
+
+	(void)batch_add(b, EVENT_KEY_CREATED, &who, "key", id);
+	batch_str(b, id);
+	batch_str(b, span_of(n->tenant_hex, sizeof(n->tenant_hex)));
+	batch_text(b, n->policy);
+	batch_null(b);
+}
+
+static void
+over(struct arrival *n, bool kept)
+{
+	struct people *p = &n->a->people;
+
+	LIST_REMOVE(n, entry);
+	p->narrivals--;
+	if (!kept)
+		p->not_before_ms = now_ms(n->a) + PEOPLE_RETRY_MS;
+	waiters_wake(&n->waiters);
+	free(n);
+}
+
+static void
+on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	(void)a, (void)ctx, (void)seq;
+	if (!is_ok(st)) /* the audit process closes the intent itself */
+		diag(DIAG_WARN, "a first sign-in was not closed in the log: %s", status_text(st));
+}
+
+static void
+finish(struct arrival *n, bool kept)
+{
+	struct batch b = { .n = 0 };
+
+	put_record(n, &b);
+	batch_closes(&b, n->intent_seq);
+	batch_outcome(&b, kept ? AUDIT_SUCCESS : AUDIT_FAILURE, AUDIT_CAUSE_NONE);
+	on_outcome(n->a, NULL, audit_append(n->a, &b, on_outcome, NULL), 0);
+	over(n, kept);
+}
+
+static void
+on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct arrival *n = ctx;
+	struct as_key m = key_of(n);
+
+	n->intent_seq = seq;
+	if (!is_ok(st))
+		over(n, false);
+	else if (!is_ok(store_put_key(a, &m, on_kept, n)))
+		finish(n, false);
+}
+
+static void
+on_kept(struct authority *a, void *ctx, enum code code, const struct as_done *m)
+{
+	struct arrival *n = ctx;
+	struct as_key k = key_of(n);
+	struct status st = code == E_OK ? OK : fail(code);
+
+	if (is_ok(st))
+		st = keys_put_user(&a->keys, k.tenant, k.user, m->subject_key, NULL);
+	if (is_ok(st))
+		st = keys_put(&a->keys, &a->policies, &k, NULL);
+	if (!is_ok(st))
+		diag(DIAG_WARN, "a first sign-in could not be kept: %s", status_text(st));
+	finish(n, is_ok(st));
+}
+
+static struct arrival *
+arriving(const struct people *p, const uint8_t id[KEY_ID_LEN])
+{
+	struct arrival *n;
+
+	LIST_FOREACH(n, &p->arrivals, entry)
+	{
+		if (memcmp(n->id, id, KEY_ID_LEN) == 0)
+			return n;
+	}
+	return NULL;
+}
+
+static struct status
+fill(struct arrival *n, const struct oidc_identity *who, uint64_t now_s)
+{
+	n->created_s = now_s;
+	waiters_init(&n->waiters);
+	TRY(rand_bytes(n->hash, sizeof(n->hash)));
+	TRY(span_to_cstr(who->tenant, n->tenant, sizeof(n->tenant)));
+	TRY(span_to_cstr(who->user, n->user, sizeof(n->user)));
+	TRY(span_to_cstr(who->policy, n->policy, sizeof(n->policy)));
+	return keys_tenant_pseudonym(&n->a->keys, who->tenant, n->tenant_hex);
+}
+
+static struct arrival *
+begin(struct authority *a, const struct oidc_identity *who, const uint8_t id[KEY_ID_LEN],
+    uint64_t now_s)
+{
+	struct people *p = &a->people;
+	struct batch b = { .n = 0 };
+	struct arrival *n;
+
+	if (p->narrivals == PEOPLE_ARRIVING_MAX || a->store.link == NULL)
+		return NULL;
+	n = calloc(1, sizeof(*n));
+	if (n == NULL)
+		return NULL;
+	n->a = a;
+	memcpy(n->id, id, sizeof(n->id));
+	if (is_ok(fill(n, who, now_s))) {
+		put_record(n, &b);
+		batch_intent(&b);
+		if (is_ok(audit_append(a, &b, on_intent, n))) {
+			LIST_INSERT_HEAD(&p->arrivals, n, entry);
+			p->narrivals++;
+			return n;
+		}
+	}
+	free(n);
+	return NULL;
+}
+
+/* Let them in, if it is time; whoever asks meanwhile waits for the same. */
+static enum error
+introduce(struct authority *a, const struct oidc_identity *who, const uint8_t id[KEY_ID_LEN],
+    uint64_t now_s)
+{
+	struct arrival *n = arriving(&a->people, id);
+
+	if (n == NULL && now_ms(a) >= a->people.not_before_ms)
+		n = begin(a, who, id, now_s);
+	if (n != NULL)
+		a->oidc->awaited = &n->waiters;
+	return ERROR_UNAVAILABLE;
+}
+
+static enum error
+key_for(struct authority *a, const struct oidc_identity *who, uint64_t now_s, struct key **ret)
+{
+	uint8_t id[KEY_ID_LEN];
+	struct key *key;
+
+	if (!is_ok(id_of(who, id)))
+		return ERROR_UNAVAILABLE;
+	key = keys_find(&a->keys, span_of(id, sizeof(id)));
+	if (key == NULL)
+		return introduce(a, who, id, now_s);
+	a->oidc->fault = JWT_FAULT_REVOKED;
+	if (key->revoked_s != 0 || key->user->state != USER_ACTIVE || !is_of(key, who))
+		return ERROR_INVALID_KEY;
+	a->oidc->fault = JWT_FAULT_NONE;
+	key->has_roles = true;
+	key->roles = who->roles;
+	*ret = key;
+	return ERROR_NONE;
+}
+
+enum error
+people_find(struct authority *a, struct span token, uint64_t now_s, struct key **ret)
+{
+	struct oidc_identity who;
+
+	switch (oidc_check(a, token, now_s, &who, &a->oidc->fault)) {
+	case OIDC_OK:
+		return key_for(a, &who, now_s, ret);
+	case OIDC_BAD:
+		return ERROR_INVALID_KEY;
+	case OIDC_LATER:
+	case OIDC_UNAVAILABLE:
+	default:
+		return ERROR_UNAVAILABLE;
+	}
+}
+
+void
+people_done(struct authority *a)
+{
+	while (!LIST_EMPTY(&a->people.arrivals)) {
+		struct arrival *n = LIST_FIRST(&a->people.arrivals);
+
+		LIST_REMOVE(n, entry);
+		free(n);
+	}
+	a->people.narrivals = 0;
+}

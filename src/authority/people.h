@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTHORITY_PEOPLE_H
+#define AUTHORITY_PEOPLE_H
+
+/*
+ * People who come with a token of an identity provider, as keys of their users.
+ *
+ * Who comes for the first time gets a key on record and in the store, with tenant and user
+ * where they are missing: a key without a text, whose id is made of issuer, tenant, user, policy
+ * and roles. So limits, usage and revocation are those of keys; the roles are the token's.
+ */
+#include <sys/queue.h>
+
+#include <base/span.h>
+#include <wire/errors.h>
+#include <wire/limits.h>
+
+#define PEOPLE_ARRIVING_MAX 256 /* at once */
+#define PEOPLE_RETRY_MS 1000    /* after one could not be kept */
+
+struct arrival;
+struct authority;
+struct key;
+
+struct people {
+	LIST_HEAD(, arrival) arrivals;
+	unsigned narrivals;
+	uint64_t not_before_ms;
+};
+
+/*
+ * ERROR_NONE: *ret is whose token this is. ERROR_INVALID_KEY: nobody's, see a->oidc->fault.
+ * ERROR_UNAVAILABLE: not now; it may be awaited: see later.h.
+ */
+enum error people_find(struct authority *a, struct span token, uint64_t now_s, struct key **ret);
+/* Nobody is told any more. */
+void people_done(struct authority *a);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_authority_people.c: people who come with a token: the first time, again, with other roles,
+ * shut out, and while store or log are away.
+ */
+static const char people_yaml[] =
+    "policies:\n"
+    "  default: { endpoints: '*', models: '*' }\n"
+    "  helped: { endpoints: '*', models: '*' }\n"
+    "providers: { d: { kind: demo } }\n"
+    "models: { alpha: [ { provider: d, model: a } ] }\n"
+    "oidc:\n"
+    "- { issuer: 'https://a.example', audience: sallyport, tenant_fixed: acme,\n"
+    "    claims: { roles: roles, policy: pol } }\n";
+#define WORLD_YAML people_yaml
+#include "authority_world.h"
+
+#include <time.h>
+
+#include <wire/role.h>
+
+#include "jwt_world.h"
+
+static struct signer signer;
+static struct buf keys, token;
+
+static int
+begin(void **state)
+{
+	static const struct span discovery = SPAN_LIT(
+	    "{\"issuer\":\"https://a.example\",\"jwks_uri\":\"https://a.example/keys\"}");
+
+	if (setup(state) != 0)
+		return -1;
+	signer = signer_new("EdDSA", "k");
+	keys = token = BUF_INIT(JWKS_LEN_MAX);
+	signers_put_jwks(&signer, 1, &keys);
+	w.fetch_discovery = discovery;
+	w.fetch_keys = buf_span(&keys);
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	cut(&w.gw); /* its turns end with it */
+	people_done(w.a);
+	EVP_PKEY_free(signer.pkey);
+	buf_done(&keys);
+	buf_done(&token);
+	return teardown(state);
+}
+
+/* What a gateway asks with a token of ann's; `more` are claims behind a comma. */
+static struct ga_admit
+asking(const char *sub, const char *more)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	char claims[512];
+
+	(void)snprintf(claims, sizeof(claims),
+	    "{\"iss\":\"https://a.example\",\"aud\":\"sallyport\",\"sub\":\"%s\",\"exp\":%lld%s}",
+	    sub, (long long)time(NULL) + 300, more);
+	buf_clear(&token);
+	signer_put(&signer, claims, &token);
+	m.credential = buf_span(&token);
+	m.tools = 0;
+	return m;
+}
+
+static struct reply *
+come(const char *sub, const char *more)
+{
+	const struct ga_admit m = asking(sub, more);
+
+	return call(w.gw, GA_ADMIT, &m);
+}
+
+#define USER ",\"roles\":[\"user\"]"
+
+static size_t
+count(enum audit_event event)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w.nrecs; i++)
+		n += w.recs[i].event == event;
+	return n;
+}
+
+static struct user *
+user_named(const char *name)
+{
+	return keys_find_user(&w.a->keys, SPAN_LIT("acme"), span_str(name));
+}
+
+static void
+the_first_time_is_on_record(void **state)
+{
+	struct reply *r = come("ann", USER);
+
+	(void)state;
+	assert_true(r->come && r->error == ERROR_NONE && r->admitted.turn != 0);
+	assert_int_equal(w.recs[0].event, EVENT_KEY_CREATED);
+	assert_int_equal(w.recs[0].phase, AUDIT_PHASE_INTENT);
+	assert_true(w.recs[0].anonymous);
+	assert_null(strstr(w.recs[0].text, "ann"));
+	assert_int_equal(w.recs[1].event, EVENT_KEY_CREATED);
+	assert_int_equal(w.recs[1].phase, AUDIT_PHASE_OUTCOME);
+	assert_int_equal(w.recs[1].outcome, AUDIT_SUCCESS);
+	assert_int_equal(w.recs[1].intent_seq, w.recs[0].seq);
+	assert_false(w.recs[1].anonymous);
+	assert_int_equal(w.recs[2].event, EVENT_AUTHENTICATION);
+	assert_string_equal(w.recs[2].text, "method=oidc success=1 ");
+	assert_non_null(user_named("ann"));
+	assert_int_equal(w.store_changes, 1);
+	/* Again: nothing is made anew. */
+	r = come("ann", USER);
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(count(EVENT_KEY_CREATED), 2);
+	assert_int_equal(count(EVENT_AUTHENTICATION), 2);
+}
+
+static void
+all_who_come_at_once_wait_for_one_key(void **state)
+{
+	const struct ga_admit m = asking("ann", USER);
+	struct reply *r[3];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(r); i++) {
+		r[i] = &replies[nreplies++];
+		assert_true(is_ok(link_call(w.gw, GA_ADMIT, &m, 60000, on_reply, r[i], NULL)));
+	}
+	spin();
+	for (size_t i = 0; i < COUNT(r); i++)
+		assert_true(r[i]->come && r[i]->error == ERROR_NONE);
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(w.discoveries, 1);
+	assert_int_equal(w.a->people.narrivals, 0);
+}
+
+static void
+roles_are_those_of_the_token(void **state)
+{
+	struct key *key;
+	struct turn *t;
+
+	(void)state;
+	assert_int_equal(come("ann", ",\"roles\":[\"auditor\"]")->error, ERROR_ROLE);
+	assert_int_equal(come("ann", "")->error, ERROR_ROLE);
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"owner\"]")->error, ERROR_NONE);
+	t = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
+	key = t->key;
+	assert_int_equal(key_roles(key), ROLE_USER | ROLE_OWNER);
+	assert_ptr_equal(key->user, user_named("ann"));
+	assert_int_equal(user_named("ann")->roles, ROLE_USER); /* what is kept grants nothing */
+	assert_int_equal(w.store_changes, 4);
+}
+
+static void
+policies_are_those_of_the_token(void **state)
+{
+	struct turn *t;
+
+	(void)state;
+	assert_int_equal(come("ann", USER ",\"pol\":\"helped\"")->error, ERROR_NONE);
+	t = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
+	assert_string_equal(t->key->policy->name, "helped");
+	assert_int_equal(come("ann", USER ",\"pol\":\"nowhere\"")->error, ERROR_DENIED);
+}
+
+static void
+who_is_shut_out_stays_out(void **state)
+{
+	struct key *key;
+
+	(void)state;
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	key = TAILQ_FIRST(&w.a->gateways[0].turns)->key;
+	key->revoked_s = 1;
+	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
+	assert_string_equal(w.recs[w.nrecs - 1].text, "method=oidc success=0 reason=revoked ");
+	key->revoked_s = 0;
+	user_named("ann")->state = USER_DISABLED;
+	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.store_changes, 1);
+}
+
+static void
+what_is_wrong_is_recorded_and_not_told(void **state)
+{
+	struct ga_admit m = asking("ann", ",\"nbf\":9999999999");
+	struct reply *r = call(w.gw, GA_ADMIT, &m);
+
+	(void)state;
+	assert_int_equal(r->error, ERROR_INVALID_KEY);
+	assert_string_equal(w.recs[0].text, "method=oidc success=0 reason=future ");
+	m.credential = SPAN_LIT("sp_x");
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_string_equal(w.recs[1].text, "method=api_key success=0 ");
+}
+
+static void
+nobody_new_without_a_store(void **state)
+{
+	(void)state;
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	cut(&w.store);
+	assert_int_equal(come("bob", USER)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE); /* who is known goes on */
+	assert_null(user_named("bob"));
+}
+
+static void
+nobody_new_without_a_log(void **state)
+{
+	struct ga_admit m = asking("ann", USER);
+
+	(void)state;
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(come("ann", USER)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(w.store_changes, 0);
+	assert_null(user_named("ann"));
+	/* Not at each request, either. */
+	w.audit_mode = AUDIT_TAKES;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_UNAVAILABLE);
+	w.a->people.not_before_ms = 0;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+}
+
+static void
+a_body_is_waited_for_only_from_somebody(void **state)
+{
+	const struct ga_admit m = asking("ann", USER);
+	const struct ga_check check = { .credential = m.credential };
+
+	(void)state;
+	assert_int_equal(call(w.gw, GA_CHECK, &check)->error, ERROR_NONE);
+	assert_int_equal(w.store_changes, 1);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(the_first_time_is_on_record),
+		TEST(all_who_come_at_once_wait_for_one_key),
+		TEST(roles_are_those_of_the_token),
+		TEST(policies_are_those_of_the_token),
+		TEST(who_is_shut_out_stays_out),
+		TEST(what_is_wrong_is_recorded_and_not_told),
+		TEST(nobody_new_without_a_store),
+		TEST(nobody_new_without_a_log),
+		TEST(a_body_is_waited_for_only_from_somebody),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
