@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 
+import content
 import h2_chat
 import passthrough
 import tool_calls
@@ -86,6 +87,13 @@ ROWS = [
     Row("tool", "tool_rate", "calls of a user's tool, saturated", "calls/s"),
     Row("tool", "tool_idle", "memory of an idle tenant's worker", "MB"),
     Row("tool", "tool_python", "the same work by execute in a warm Python in gVisor: p50", "ms"),
+    Row("content", "content_save", "a stored turn: save, sealed and durable, p50", "ms", most=1),
+    Row("content", "content_load", "a stored turn: load its conversation, p50", "ms", most=1),
+    Row("content", "content_seal", "files: sealing, one core", "GB/s", least=1),
+    Row("content", "content_open", "files: opening, one core", "GB/s", least=1),
+    Row("content", "content_list", "many stored turns: list a conversation, p50", "ms"),
+    Row("content", "content_erase", "many stored turns: erase one person", "ms", most=1000),
+    Row("content", "content_rewrap", "many stored turns: sealed anew under new keys", "values/s"),
     Row("audit", "audit_bare", "audit: durable records, batched, bare writer", "records/s",
         least=200_000),
     Row("audit", "audit_link", "audit: durable records, batched, through the link, real mix",
@@ -323,6 +331,6 @@ def in_empty_folder(b, mode, seconds):
 
 GROUPS = {"idle": idle, "execute": execute, "pandas": pandas, "burst": burst, "chat": chat,
           "h2": h2_chat.chat, "paced": paced, "tool": tool_calls.tool_calls, "audit": audit, "keys": keys,
-          "wasm": wasm_tools.wasm,
+          "content": content.content, "wasm": wasm_tools.wasm,
           "proxied": passthrough.proxied,
           "proxy_paced": passthrough.paced_proxied, "streams": passthrough.open_streams}

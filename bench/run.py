@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a built service: a table on standard output, and bench/RESULTS.md.
 
-usage: run.py [--build DIR] [--only GROUP[,GROUP]] [--results FILE] [--seconds N]
+usage: run.py [--build DIR] [--only GROUP[,GROUP]] [--results FILE] [--seconds N] [--turns N]
 """
 
 import argparse
@@ -133,6 +133,7 @@ def arguments():
     p.add_argument("--only", default=",".join(rows.GROUPS), help="groups: " + " ".join(rows.GROUPS))
     p.add_argument("--results", type=pathlib.Path, help="default: bench/RESULTS.md if all groups run")
     p.add_argument("--seconds", type=int, default=SECONDS, help="for all of it")
+    p.add_argument("--turns", type=int, default=20000, help="stored, for the group content; a million takes minutes")
     args = p.parse_args()
     unknown = set(args.only.split(",")) - set(rows.GROUPS)
     if unknown:
@@ -151,6 +152,7 @@ def main():
     compile_tools(build, build / "bench")
     wasm_tools.compile_worker(build, build / "bench")
     bench = Bench(build / "bench", build, time.monotonic() + args.seconds)
+    bench.turns = args.turns
     why = {g: run_group(bench, g) for g in groups}
     about += f"; load average {load_before:.1f} before"
     table = [(row.name, *cells(row, bench.results.get(row.key), why[row.group]))

@@ -98,6 +98,9 @@ static struct world {
 	uint32_t discoveries, key_fetches;
 	uint64_t fetch_held;
 	char fetch_url[ISSUER_KEYS_URL_MAX + 1];
+	/* persons */
+	uint32_t user_erases;
+	enum code erase_code; /* 0: done; then t/u is not in a LOAD */
 	/* usage, as the store counts it */
 	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;
 	uint64_t usage_seq;
@@ -242,6 +245,31 @@ on_store_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 UNUSED static void
+on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct as_erased m = { .code = (uint16_t)(w.erase_code != 0 ? w.erase_code : E_OK),
+		.rows = w.erase_code != 0 ? 0 : 42 };
+
+	(void)msg, (void)ctx;
+	w.user_erases++;
+	assert_true(is_ok(link_send(l, id, AS_ERASED, &m)));
+}
+
+UNUSED static void
+on_user_export(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_export *m = msg;
+	struct as_exported r = { .code = (uint16_t)(w.erase_code != 0 ? w.erase_code : E_OK),
+		.more = 1 };
+	char page[32];
+
+	(void)ctx;
+	(void)snprintf(page, sizeof(page), "{\"row\":%llu}\n", (unsigned long long)m->row);
+	r.page = span_str(page);
+	assert_true(is_ok(link_send(l, id, AS_EXPORTED, &r)));
+}
+
+UNUSED static void
 on_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct wire_none none = { 0 };
@@ -307,13 +335,15 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 		.subject_key = { 3 },
 		.roles = ROLE_USER };
 	struct as_loaded loaded = { .pepper = { 5 } };
+	bool gone = w.user_erases > 0 && w.erase_code == 0;
 	struct hmac_key *h = NULL;
 
 	(void)msg, (void)ctx;
 	memcpy(loaded.day, "2026-01-31", AS_DAY_LEN);
-	assert_true(is_ok(link_send(l, id, AS_USER, &u)));
+	if (!gone)
+		assert_true(is_ok(link_send(l, id, AS_USER, &u)));
 	assert_true(is_ok(hmac_key_new(span_of(loaded.pepper, sizeof(loaded.pepper)), &h)));
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = gone ? 2 : 0; i < 2; i++) {
 		struct as_key k = { .tenant = u.tenant,
 			.user = u.user,
 			.policy = i == 0 ? SPAN_LIT("default") : SPAN_LIT("helped") };
@@ -580,7 +610,8 @@ static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_TOOL_PUT, 0, on_store_tool_put }, { AS_TOOL_GET, 0, on_store_tool_get },
     { AS_TOOL_REBUILT, 0, on_store_tool_rebuilt }, { AS_TOOL_MARK, 0, on_store_tool_mark },
     { AS_TOOL_REMOVE, 0, on_store_tool_remove }, { AS_GRANT, 0, on_content_grant },
-    { AS_TURN_END, 0, on_store_end });
+    { AS_TURN_END, 0, on_store_end }, { AS_USER_ERASE, 0, on_user_erase },
+    { AS_USER_EXPORT, 0, on_user_export });
 
 UNUSED static void
 spin(void)

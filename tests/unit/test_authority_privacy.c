@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Persons at the authority: who is erased is let in no more, at once, and its turns end; what
+ * the store refused, or did not answer, changes nothing; pages of an export; what went for its
+ * age is on record.
+ */
+#define WORLD_KEYS 4
+#include "authority_world.h"
+
+#include "privacy.h"
+
+static struct {
+	unsigned erased, pages;
+	enum code code;
+	uint64_t rows;
+	char page[64];
+	bool more;
+} got;
+
+static void
+on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows)
+{
+	(void)a, (void)ctx;
+	got.erased++;
+	got.code = code;
+	got.rows = rows;
+}
+
+static void
+on_page(struct authority *a, void *ctx, enum code code, const struct as_exported *page)
+{
+	(void)a, (void)ctx;
+	got.pages++;
+	got.code = code;
+	got.more = page != NULL && page->more;
+	(void)snprintf(got.page, sizeof(got.page), "%.*s",
+	    SPAN_FMT(page == NULL ? SPAN_LIT("none") : page->page));
+}
+
+static void
+erase(void)
+{
+	assert_true(is_ok(privacy_erase(w.a, SPAN_LIT("t"), SPAN_LIT("u"), on_erased, NULL)));
+	spin();
+}
+
+static void
+test_erased(void **state)
+{
+	struct reply *r = admit(ENDPOINT_CHAT);
+	uint64_t turn = r->admitted.turn;
+
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	erase();
+	assert_int_equal(got.erased, 1);
+	assert_int_equal(got.code, E_OK);
+	assert_int_equal(got.rows, 42);
+	assert_int_equal(w.user_erases, 1);
+	/* Its turn is over; its keys are none; nobody else's are touched. */
+	assert_int_equal(w.revokes, 1);
+	assert_null(turn_find(w.a, turn));
+	assert_int_equal(admit(ENDPOINT_CHAT)->error, ERROR_INVALID_KEY);
+	assert_non_null(keys_check(&w.a->keys, span_of(w.text[2], KEYTEXT_LEN), now_real_s()));
+	assert_balanced();
+}
+
+static void
+test_not_erased(void **state)
+{
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	w.erase_code = E_DENIED;
+	erase();
+	assert_int_equal(got.code, E_DENIED);
+	assert_non_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
+	cut(&w.store);
+	assert_int_equal(
+	    privacy_erase(w.a, SPAN_LIT("t"), SPAN_LIT("u"), on_erased, NULL).code, E_CLOSED);
+	assert_int_equal(got.erased, 1);
+}
+
+static void
+test_exported(void **state)
+{
+	const struct as_export m = { .tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .row = 7 };
+
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	assert_true(is_ok(privacy_export(w.a, &m, on_page, NULL)));
+	spin();
+	assert_int_equal(got.pages, 1);
+	assert_string_equal(got.page, "{\"row\":7}\n");
+	assert_true(got.more);
+	w.erase_code = E_AGAIN;
+	assert_true(is_ok(privacy_export(w.a, &m, on_page, NULL)));
+	spin();
+	assert_int_equal(got.code, E_AGAIN);
+	assert_string_equal(got.page, "none");
+}
+
+static void
+test_retention(void **state)
+{
+	const struct as_retention m = { .kind = RETAINED_RESPONSES, .rows = 12, .days = 30 };
+
+	(void)state;
+	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &m)));
+	spin();
+	EVENTS(EVENT_RETENTION);
+	assert_string_equal(w.recs[0].text, "kind=responses rows=12 days=30 ");
+	assert_string_equal(w.recs[0].resource, "content:responses");
+	/* Without a log it is only said to the operator. */
+	cut(&w.audit);
+	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &m)));
+	spin();
+	assert_int_equal(w.nrecs, 1);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { T(test_erased), T(test_not_erased), T(test_exported),
+		T(test_retention) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
