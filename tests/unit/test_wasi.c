@@ -253,6 +253,25 @@ test_clocks_and_randomness(void **state)
 	assert_int_equal(CALL("sched_yield", 0), WASI_OK);
 }
 
+/* One call does not go on and on. */
+static void
+test_much_randomness(void **state)
+{
+	const struct wasi_call *get = wasi_named("random_get");
+	uint64_t args[WASI_PARAMS_MAX] = { 0, WASI_RANDOM_MAX + 1 };
+	uint8_t *large = calloc(1, WASI_RANDOM_MAX + 1);
+	const struct wasi_memory m = { large, WASI_RANDOM_MAX + 1 };
+
+	(void)state;
+	given((struct wasi_given){ 0 });
+	assert_non_null(large);
+	assert_int_equal(get->fn(&ctx, m, args), WASI_EINVAL);
+	assert_int_equal(large[0] | large[1] | large[2] | large[3], 0);
+	args[1] = WASI_RANDOM_MAX;
+	assert_int_equal(get->fn(&ctx, m, args), WASI_OK);
+	free(large);
+}
+
 static void
 test_not_offered(void **state)
 {
@@ -602,6 +621,7 @@ test_rights(void **state)
 	assert_int_equal(
 	    CALL("path_open", dir, 0, PATH, 1, WASI_TRUNC, 0, 0, 0, RESULT), WASI_ENOTCAPABLE);
 	assert_int_equal(CALL("fd_fdstat_set_rights", dir, RIGHTS_ALL, 0), WASI_ENOTCAPABLE);
+	assert_int_equal(CALL("fd_fdstat_set_rights", dir, 0, RIGHTS_ALL), WASI_ENOTCAPABLE);
 	assert_int_equal(CALL("fd_fdstat_set_rights", dir, 0, 0), WASI_OK);
 	assert_int_equal(CALL("path_open", dir, 0, PATH, 1, 0, 0, 0, 0, RESULT), WASI_ENOTCAPABLE);
 	assert_int_equal(CALL("path_open", dir, 2, PATH, 1, 0, 0, 0, 0, RESULT), WASI_EINVAL);
@@ -657,6 +677,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_output_cap, begin, end),
 		cmocka_unit_test_setup_teardown(test_exit, begin, end),
 		cmocka_unit_test_setup_teardown(test_clocks_and_randomness, begin, end),
+		cmocka_unit_test_setup_teardown(test_much_randomness, begin, end),
 		cmocka_unit_test_setup_teardown(test_not_offered, begin, end),
 		cmocka_unit_test_setup_teardown(test_vectors, begin, end),
 		cmocka_unit_test_setup_teardown(test_wild_arguments, begin, end),
