@@ -8,6 +8,7 @@
 #include <base/encode.h>
 #include <base/io.h>
 #include <base/rand.h>
+#include <conf/conf.h>
 #include <daemon/daemon.h>
 #include <keytext/keytext.h>
 #include <wire/authority_audit.h>
@@ -318,14 +319,28 @@ static const struct link_ops as_ops = { as_rules, COUNT(as_rules), on_peer_close
 static void
 store_up(struct process *p, int dir)
 {
+	static const char *const keys[] = { "store", "retention", NULL };
+	static const char yaml[] =
+	    "policies: { default: { endpoints: \"*\", models: \"*\", tools: \"*\", "
+	    "languages: \"*\" } }\n"
+	    "engines: { runsc: /bin/true, image: /bin/true, manifest: /bin/true }\n"
+	    "sandboxes: { sh: { pool: 1 } }\n";
 	auto_fd int key = file_with("master.key", KEY_HEX);
+	auto_buf struct buf slice = BUF_INIT(65536);
+	char error[CONF_ERROR_MAX];
+	struct conf *conf = NULL;
 
 	memset(&got, 0, sizeof(got));
+	assert_is_ok(conf_parse(SPAN_LIT(yaml), &conf, error));
+	assert_is_ok(conf_slice(conf, keys, &slice));
+	conf_free(conf);
+	process_config = buf_span(&slice);
 	process_start(p, &loop, "store");
 	process_send_fd(p, "store-dir", dir);
 	process_send_fd(p, "master-key", key);
 	process_peer(p, EDGE_AUTHORITY_STORE, &as_edge, 4, &as_ops);
 	process_go(p);
+	process_config = SPAN_EMPTY;
 }
 
 static void
