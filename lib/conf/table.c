@@ -50,6 +50,8 @@ const struct conf_row conf_rows[] = {
 	PATH("engines.image", NULL, "The sandbox image (EROFS). Needed where there is a sandbox."),
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
 
+	SWITCH("store.responses", "true",
+	    "Keep responses, as requests ask or do not forbid; `false`: none, whatever they ask."),
 	NUMBER("store.rotate_days", 0, 3650, "90",
 	    "Keys of what is stored are replaced by new ones that often, days; 0: only on demand."),
 
@@ -63,6 +65,10 @@ const struct conf_row conf_rows[] = {
 	LIST("policies.NAME.languages", "python|javascript|sh", "Languages that a key may run."),
 	LIST("policies.NAME.attach", "code_interpreter",
 	    "Tools given to the model even when the request names none."),
+	{ "policies.NAME.credentials", CONF_ENUM, 0, 0, "mask", false, "keep|mask|refuse",
+	    "Credentials of other services in content, by their known forms. `mask`: what is kept "
+	    "for a user has `[removed: …]` in their place, a file with one is refused; what only "
+	    "passes through stays as it is. `refuse`: a request with one is refused." },
 	NUMBER("policies.NAME.requests_per_min", 1, 1000000000, "6000",
 	    "Requests a minute of one key."),
 	NUMBER("policies.NAME.concurrent", 1, 65536, "64", "Requests at once of one key."),
@@ -246,6 +252,9 @@ const struct conf_row conf_rows[] = {
 	NUMBER("wasm.workers", 1, CONF_WORKERS_MAX, "16",
 	    "Processes at once that run users' tools in WebAssembly, each for one tenant."),
 	NUMBER("wasm.idle_s", 1, 3600, "60", "An idle one ends after so many seconds."),
+
+	SWITCH("keys.revoke_leaked", "false",
+	    "Revoke a key that stands in the body of a request; it is recorded in any case."),
 
 	NUMBER("limits.connections", 1, 1000000, "4096", "Open connections of one worker."),
 	NUMBER("limits.connections_per_source", 1, 1000000, "1024",

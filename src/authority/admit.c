@@ -359,6 +359,8 @@ decide(struct turn *t, const struct ga_admit *m)
 	error = policy_decide(&a->policies, &may, &d);
 	if (error == ERROR_NONE)
 		error = decide_tool(t, m);
+	if (error == ERROR_NONE)
+		error = keeping_decide(t, m);
 	if (error == ERROR_NONE && m->content_op != 0)
 		error = decide_content(t, m);
 	if (error != ERROR_NONE)
@@ -423,6 +425,7 @@ static struct status
 admit_append(struct turn *t, const struct ga_admit *m)
 {
 	struct span endpoint = span_str(endpoint_name(m->endpoint));
+	const struct key *leaked = leaked_key(t->a, m);
 	struct batch b = { .n = 0 };
 	struct record_who who;
 
@@ -430,7 +433,12 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	put_authentication(&b, &who, endpoint_name(m->endpoint));
 	if (t->error != ERROR_NONE) {
 		turn_put_error(&b, &who, t->error, endpoint, "endpoint");
-		return turn_append_batch(t, &b, APPEND_ANSWER);
+		if (leaked != NULL)
+			leak_put(&b, &who, leaked);
+		TRY(turn_append_batch(t, &b, APPEND_ANSWER));
+		if (leaked != NULL)
+			leak_revoke(t->a, leaked);
+		return OK;
 	}
 	if (is_answered_here(m->endpoint)) {
 		put_returned(&b, &who, endpoint);
@@ -476,6 +484,9 @@ admit_again(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 		again = tools_find(a, key, m->tool_name, m->tool_version, &v) == ERROR_NONE;
 		if (again)
 			st = tools_send_one(a, gw->link, id, key, v);
+	} else if (keeping_asks_anew(p, m)) {
+		again = true;
+		st = link_send(gw->link, id, GA_ADMITTED, &(struct ga_admitted){ .mask = 1 });
 	}
 	if (!is_ok(st))
 		gateway_drop(gw, status_text(st));

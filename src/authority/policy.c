@@ -54,6 +54,8 @@ policies_load(const struct conf *conf, struct policies *ret)
 	p.turn_steps = (uint32_t)conf_u64(conf, "limits.turn_steps");
 	p.turn_s = (uint32_t)conf_u64(conf, "limits.turn_s");
 	p.auth_failures_per_s = (uint32_t)conf_u64(conf, "limits.auth_failures_per_s");
+	p.keeps_responses = conf_bool(conf, "store.responses");
+	p.revokes_leaked = conf_bool(conf, "keys.revoke_leaked");
 	*ret = p;
 	return OK;
 }
@@ -84,6 +86,15 @@ tool_bits(const struct name_set *s)
 	return bits;
 }
 
+/* Masked, where nothing is said. */
+static enum policy_credentials
+credentials_of(const char *word)
+{
+	if (word != NULL && strcmp(word, "keep") == 0)
+		return POLICY_KEEPS;
+	return word != NULL && strcmp(word, "refuse") == 0 ? POLICY_REFUSES : POLICY_MASKS;
+}
+
 static struct status
 policy_load(const struct conf *conf, struct span name, struct policy *p)
 {
@@ -102,6 +113,7 @@ policy_load(const struct conf *conf, struct span name, struct policy *p)
 	TRY(name_set_parse(conf_strf(conf, "policies.%s.attach", p->name), &attach));
 	p->attach = tool_bits(&attach) & tool_bits(&p->lists[LIST_TOOLS]);
 	name_set_done(&attach);
+	p->credentials = credentials_of(conf_strf(conf, "policies.%s.credentials", p->name));
 	p->limits.per_min = (uint32_t)conf_u64f(conf, "policies.%s.requests_per_min", p->name);
 	p->limits.concurrent = (uint32_t)conf_u64f(conf, "policies.%s.concurrent", p->name);
 	return OK;

@@ -18,8 +18,12 @@
 #define POLICY_REFS_MAX 4096 /* different names of policies among all keys */
 #define MODELS_TEXT_MAX (64U << 10)
 
+/* What becomes of others' credentials in content. */
+enum policy_credentials { POLICY_KEEPS, POLICY_MASKS, POLICY_REFUSES };
+
 struct policy {
 	char name[POLICY_MAX + 1];
+	enum policy_credentials credentials;
 	struct name_set lists[LIST_COUNT];
 	uint8_t attach; /* enum ga_tools */
 	struct limit_set limits;
@@ -35,6 +39,7 @@ struct policies {
 	uint32_t turn_steps;
 	uint32_t turn_s;
 	uint32_t auth_failures_per_s;
+	bool keeps_responses, revokes_leaked;
 };
 
 /* A key's policy by name; survives a reload of the configuration. */

@@ -255,9 +255,9 @@ static bool
 step_is_due(const struct turn *t, const struct ga_step *m)
 {
 	if (m->kind == STEP_CONTENT)
-		return t->endpoint == ENDPOINT_RESPONSES && m->refused == ERROR_NONE &&
-		       m->content_op == CONTENT_SAVE && m->content_kind == CONTENT_RESPONSE &&
-		       m->content_id.len > 0 && content_id_ok(m->content_id);
+		return t->keeps && m->refused == ERROR_NONE && m->content_op == CONTENT_SAVE &&
+		       m->content_kind == CONTENT_RESPONSE && m->content_id.len > 0 &&
+		       content_id_ok(m->content_id);
 	return endpoint_rows[t->endpoint].takes_tools &&
 	       (m->kind == STEP_RUN || m->kind == STEP_TOOL ||
 		   (m->kind == STEP_MODEL && m->refused == ERROR_NONE));

@@ -268,7 +268,9 @@ answer_admitted(struct turn *t, enum error error)
 		.remaining = t->verdict.remaining,
 		.reset_ms = t->verdict.reset_ms,
 		.retry_after_ms = t->verdict.retry_after_ms,
-		.steps_max = t->a->policies.turn_steps };
+		.steps_max = t->a->policies.turn_steps,
+		.store = t->keeps,
+		.mask = t->masks };
 
 	if (error_rows[error].http == 503)
 		m.retry_after_ms = RETRY_MS;

@@ -192,6 +192,7 @@ struct turn {
 	struct run run;               /* code; or what the request is for */
 	struct parallel *parallel;    /* calls of tools within the turn; NULL: none yet */
 	struct step step;
+	bool keeps, masks;     /* its response is kept; without credentials of others */
 	bool loads;            /* began with LOAD: its first model call is a step, too */
 	uint32_t runs, models; /* steps taken */
 	uint32_t saves;
@@ -270,6 +271,16 @@ bool turn_runs_open_of(const struct turn *t, bool content);
 struct span turn_resource(const struct turn *t, const char **ret_kind);
 /* The number of the model call that comes next, from 1. */
 uint32_t turn_model_number(const struct turn *t);
+/* ---- keeping.c ---- */
+/* Is the response kept, and may the body hold what it does? Into t->keeps and t->masks. */
+enum error keeping_decide(struct turn *t, const struct ga_admit *m);
+/* What is to be kept must come without credentials of others. */
+bool keeping_asks_anew(const struct policy *p, const struct ga_admit *m);
+/* The key that stands in a body, if it is a good one; NULL: none. */
+const struct key *leaked_key(const struct authority *a, const struct ga_admit *m);
+void leak_put(struct batch *b, const struct record_who *who, const struct key *key);
+/* Where the configuration says so. */
+void leak_revoke(struct authority *a, const struct key *key);
 /* ---- content.c ---- */
 /* May this operation be asked for at this endpoint? False: the gateway breaks the protocol. */
 bool content_is_due(const struct ga_admit *m);

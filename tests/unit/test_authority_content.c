@@ -11,13 +11,15 @@ static const char content_yaml[] =
     "policies:\n"
     "  default: { endpoints: '*', models: '*', tools: '*', languages: '*',\n"
     "             requests_per_min: 1000, concurrent: 50 }\n"
-    "  helped: { endpoints: [responses, files], models: '*', tools: '*', languages: [python] }\n"
+    "  helped: { endpoints: [responses, files], models: '*', tools: '*', languages: [python],\n"
+    "            credentials: refuse }\n"
     "providers: { d: { kind: openai, base_url: 'http://127.0.0.1:1/v1', credential: none,\n"
     "                  allow_plain_loopback: true } }\n"
     "models: { alpha: [ { provider: d, model: a } ] }\n"
     "sandboxes: { python: { pool: 1 } }\n"
     "engines: { runsc: /x/runsc, image: /x/image, manifest: /x/manifest }\n"
-    "limits: { turn_steps: 2 }\n";
+    "limits: { turn_steps: 2 }\n"
+    "keys: { revoke_leaked: true }\n";
 
 #include "authority_world.h"
 
@@ -33,6 +35,7 @@ content_msg(size_t key, uint8_t endpoint, uint8_t op, uint8_t kind, const char *
 	m.content_op = op;
 	m.content_kind = kind;
 	m.content_id = span_str(id);
+	m.store = endpoint == ENDPOINT_RESPONSES ? STORE_DEFAULT : STORE_NO;
 	return m;
 }
 
@@ -293,6 +296,7 @@ test_save_alone(void **state)
 
 	(void)state;
 	m.tools = 0;
+	m.store = STORE_DEFAULT;
 	turn = call(w.gw, GA_ADMIT, &m)->admitted.turn;
 	assert_int_equal(w.model_grants, 1);
 	model_done();
@@ -333,6 +337,7 @@ test_saves_that_are_not_due(void **state)
 		struct ga_admit m = admit_msg(i < COUNT(bad) ? ENDPOINT_RESPONSES : ENDPOINT_CHAT);
 		struct ga_step s = bad[i % COUNT(bad)];
 
+		m.store = STORE_DEFAULT;
 		if (w.gw == NULL)
 			connect_fake(
 			    EDGE_GATEWAY_AUTHORITY, 20 + i, &ga_edge, true, &gateway_ops, &w.gw);
@@ -463,6 +468,108 @@ test_no_grant_without_receipt(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- what may be kept ---- */
+
+static struct reply *
+respond(size_t key, uint8_t store, uint8_t credentials)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_RESPONSES);
+
+	m.credential = span_of(w.text[key], KEYTEXT_LEN);
+	m.tools = 0;
+	m.store = store;
+	m.credentials = credentials;
+	return call(w.gw, GA_ADMIT, &m);
+}
+
+static void
+test_who_may_keep(void **state)
+{
+	struct reply *r = respond(0, STORE_ASKED, CREDENTIALS_FOUND);
+
+	(void)state;
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(r->admitted.store, 1);
+	assert_int_equal(r->admitted.mask, 1);
+	model_done();
+	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
+	r = respond(0, STORE_NO, CREDENTIALS_NONE);
+	assert_int_equal(r->admitted.store, 0);
+	model_done();
+	/* A gateway that keeps it all the same. */
+	(void)step_save(r->admitted.turn, "resp_1");
+	assert_true(w.gw_closed);
+	connect_fake(EDGE_GATEWAY_AUTHORITY, 61, &ga_edge, true, &gateway_ops, &w.gw);
+	spin();
+	/* `helped` may not see responses again: nothing is kept for it. */
+	r = respond(1, STORE_DEFAULT, CREDENTIALS_NONE);
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(r->admitted.store, 0);
+	model_done();
+	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
+	assert_int_equal(respond(1, STORE_ASKED, CREDENTIALS_NONE)->error, ERROR_DENIED);
+	assert_int_equal(
+	    respond(1, STORE_DEFAULT, CREDENTIALS_FOUND)->error, ERROR_CREDENTIAL_IN_CONTENT);
+	assert_balanced();
+}
+
+static void
+test_masked_before_it_is_kept(void **state)
+{
+	struct ga_admit m = content_msg(
+	    0, ENDPOINT_CONVERSATIONS, CONTENT_CREATE, CONTENT_CONVERSATION, "conv_1");
+	struct reply *r;
+
+	(void)state;
+	m.credentials = CREDENTIALS_FOUND;
+	r = call(w.gw, GA_ADMIT, &m);
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(r->admitted.turn, 0);
+	assert_int_equal(r->admitted.mask, 1);
+	assert_int_equal(w.nrecs, 0);
+	m.credentials = CREDENTIALS_MASKED;
+	r = call(w.gw, GA_ADMIT, &m);
+	assert_true(r->admitted.turn != 0);
+	content_done(ERROR_NONE);
+	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
+	assert_balanced();
+}
+
+/* ---- keys that leaked ---- */
+
+static struct reply *
+leak(struct span text)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_RESPONSES);
+
+	m.refused = ERROR_LEAKED_KEY;
+	m.leaked = text;
+	return call(w.gw, GA_ADMIT, &m);
+}
+
+static void
+test_a_key_that_leaked(void **state)
+{
+	uint8_t other[KEYTEXT_LEN];
+	char text[KEYTEXT_LEN];
+
+	(void)state;
+	/* Of the right form, and nobody's; the id of a key with another secret. */
+	assert_int_equal(keytext_create(other).code, E_OK);
+	assert_int_equal(leak(span_of(other, sizeof(other)))->error, ERROR_LEAKED_KEY);
+	assert_int_equal(leak(SPAN_EMPTY)->error, ERROR_LEAKED_KEY);
+	assert_int_equal(w.store_changes, 0);
+	for (uint32_t i = 0; i < w.nrecs; i++)
+		assert_true(w.recs[i].event != EVENT_KEY_LEAKED);
+	/* Another's. */
+	memcpy(text, w.text[1], sizeof(text));
+	assert_int_equal(leak(span_of(text, sizeof(text)))->error, ERROR_LEAKED_KEY);
+	spin();
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(respond(1, STORE_NO, CREDENTIALS_NONE)->error, ERROR_INVALID_KEY);
+	assert_balanced();
+}
+
 int
 main(void)
 {
@@ -481,6 +588,9 @@ main(void)
 		T(test_gateway_dies),
 		T(test_key_revoked),
 		T(test_no_grant_without_receipt),
+		T(test_who_may_keep),
+		T(test_masked_before_it_is_kept),
+		T(test_a_key_that_leaked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
