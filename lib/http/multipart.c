@@ -28,14 +28,19 @@ struct form {
 	const struct multipart_part *part;
 };
 
+/* Of one part. */
+struct names {
+	struct span part, file;
+};
+
 static struct status read_boundary(struct form *f, struct span type);
 static struct status next_param(struct span *rest, struct span *ret_name, struct span *ret_value);
 static struct status to_first(struct form *f);
 static struct status behind_delimiter(struct form *f, bool *ret_last);
 static struct status read_part(struct form *f);
 static struct status read_head(struct form *f, struct multipart_part **ret);
-static struct status read_field(struct form *f, struct span line, struct span *ret_name);
-static struct status read_disposition(struct form *f, struct span value, struct span *ret_name);
+static struct status read_field(struct form *f, struct span line, struct names *ret);
+static struct status read_disposition(struct form *f, struct span value, struct names *ret);
 static struct span trim(struct span s);
 
 static struct status
@@ -71,7 +76,7 @@ multipart_read(struct span type, struct span body, struct multipart_part *parts,
 	assert(nparts <= MULTIPART_PARTS_MAX);
 	for (size_t i = 0; i < nparts; i++) {
 		parts[i].seen = false;
-		parts[i].body = SPAN_EMPTY;
+		parts[i].body = parts[i].filename = SPAN_EMPTY;
 	}
 	st = read_form(&f, type);
 	*ret_why = f.why;
@@ -260,7 +265,7 @@ read_part(struct form *f)
 static struct status
 read_head(struct form *f, struct multipart_part **ret)
 {
-	struct span name = SPAN_EMPTY;
+	struct names names = { SPAN_EMPTY, SPAN_EMPTY };
 	size_t left = MULTIPART_HEAD_MAX;
 
 	for (size_t i = 0; i <= MULTIPART_HEAD_FIELDS_MAX; i++) {
@@ -274,15 +279,17 @@ read_head(struct form *f, struct multipart_part **ret)
 		f->rest = span_from(f->rest, line.len + 2);
 		left -= line.len + 2;
 		if (line.len > 0) {
-			TRY(read_field(f, line, &name));
+			TRY(read_field(f, line, &names));
 			continue;
 		}
-		if (name.ptr == NULL)
+		if (names.part.ptr == NULL)
 			return because(f, E_SYNTAX, "a part has no name");
 		for (size_t k = 0; k < f->nparts; k++) {
-			if (!span_eq_str(name, f->parts[k].name))
+			if (!span_eq_str(names.part, f->parts[k].name))
 				continue;
 			*ret = &f->parts[k];
+			if (!(*ret)->seen)
+				(*ret)->filename = names.file;
 			return OK;
 		}
 		return because(f, E_NOTFOUND, "a part has a name that is not known");
@@ -291,7 +298,7 @@ read_head(struct form *f, struct multipart_part **ret)
 }
 
 static struct status
-read_field(struct form *f, struct span line, struct span *ret_name)
+read_field(struct form *f, struct span line, struct names *ret)
 {
 	static const struct span nested = { (const uint8_t *)"multipart/", 10 };
 	const uint8_t *colon = memchr(line.ptr, ':', line.len);
@@ -310,7 +317,7 @@ read_field(struct form *f, struct span line, struct span *ret_name)
 		return because(f, E_SYNTAX, "a part's header field is none");
 	value = trim(span_from(line, name.len + 1));
 	if (span_eq_nocase(name, SPAN_LIT("content-disposition")))
-		return read_disposition(f, value, ret_name);
+		return read_disposition(f, value, ret);
 	if (span_eq_nocase(name, SPAN_LIT("content-transfer-encoding")) &&
 	    !span_eq_nocase(value, SPAN_LIT("binary")))
 		return because(f, E_SYNTAX, "a part is encoded");
@@ -322,25 +329,30 @@ read_field(struct form *f, struct span line, struct span *ret_name)
 	return OK;
 }
 
-/* form-data; name="manifest", and a file's name, which tells us nothing. */
+/* form-data; name="manifest", and a file's name. */
 static struct status
-read_disposition(struct form *f, struct span value, struct span *ret_name)
+read_disposition(struct form *f, struct span value, struct names *ret)
 {
 	static const struct span kind = { (const uint8_t *)"form-data", 9 };
 	struct span rest = span_from(value, kind.len), name, text;
 
-	if (ret_name->ptr != NULL)
+	if (ret->part.ptr != NULL)
 		return because(f, E_EXISTS, "a part has two names");
 	if (value.len < kind.len || !span_eq_nocase(span_of(value.ptr, kind.len), kind))
 		return because(f, E_SYNTAX, "a part is not of a form");
 	while (trim(rest).len > 0) {
 		if (!is_ok(next_param(&rest, &name, &text)))
 			return because(f, E_SYNTAX, "a part's disposition has bad parameters");
+		if (span_eq_nocase(name, SPAN_LIT("filename"))) {
+			if (ret->file.ptr != NULL)
+				return because(f, E_EXISTS, "a part has two names");
+			ret->file = text;
+		}
 		if (!span_eq_nocase(name, SPAN_LIT("name")))
 			continue;
-		if (ret_name->ptr != NULL)
+		if (ret->part.ptr != NULL)
 			return because(f, E_EXISTS, "a part has two names");
-		*ret_name = text;
+		ret->part = text;
 	}
 	return OK;
 }

@@ -15,7 +15,7 @@
 #include <base/clock.h>
 #include <keytext/keytext.h>
 
-#include "admin.h"
+#include "admin_call.h"
 
 enum error
 keeping_decide(struct turn *t, const struct ga_admit *m)
@@ -74,12 +74,14 @@ void
 leak_revoke(struct authority *a, const struct key *key)
 {
 	struct admin_op *op = NULL;
+	const struct admin_call call = {
+		.a = a, .uid = (uint32_t)getuid(), .reply = heard, .op = &op
+	};
 	struct status st;
 
 	if (!a->policies.revokes_leaked)
 		return;
-	st = admin_revoke_key(
-	    a, (uint32_t)getuid(), span_of(key->id, KEY_ID_LEN), heard, NULL, &op);
+	st = admin_revoke_key(&call, span_of(key->id, KEY_ID_LEN));
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "a leaked key could not be revoked: %s", status_text(st));
 }

@@ -298,7 +298,7 @@ answer_next_held(struct span *rest, struct span *ret_name, struct span *ret_json
 bool
 answer_is_verbatim(const struct answer *a)
 {
-	return !a->prompt->stream && !a->ours && a->step == 0;
+	return !a->prompt->stream && !a->ours && !a->prompt->told && a->step == 0;
 }
 
 struct status

@@ -16,6 +16,7 @@
 #include <wire/errors.h>
 
 struct answer;
+struct content_item;
 struct dialect;
 struct json_writer;
 struct manifest;
@@ -40,13 +41,19 @@ struct prompt {
 	bool interpreter;       /* it names our tool */
 	bool attachable;        /* the policy's tool could be added */
 	bool offerable;         /* and users' tools */
+	/* What is kept. All empty where a dialect knows nothing of it. */
+	uint8_t store;            /* enum content_store */
+	struct span previous;     /* the response that it goes on from, in the arena */
+	struct span conversation; /* the same */
+	bool told;                /* tell() was: answers are not verbatim */
 };
 
 /* What is added to the client's bytes, beyond what the dialect does to all of them. */
 struct edits {
 	bool attach;      /* our tool, though the client did not name it */
 	struct span more; /* what put_calls and put_result wrote of earlier steps; empty at first */
-	struct span tools; /* users' tools, as put_tool wrote them, with commas between */
+	struct span before; /* items of put_history; empty: none */
+	struct span tools;  /* users' tools, as put_tool wrote them, with commas between */
 };
 
 enum step_event { STEP_STARTED, STEP_STDOUT, STEP_STDERR, STEP_RESULT };
@@ -85,6 +92,17 @@ struct dialect {
 	 */
 	struct status (*write)(const struct prompt *p, const struct edits *e, struct buf *out,
 	    uint32_t *ret_model_off);
+
+	/*
+	 * Where the dialect knows of kept responses, else NULL. The items that are kept, as the
+	 * provider takes them, with commas between (E_FULL, E_NOMEM, E_SYNTAX); what all answers
+	 * tell of keeping this one: `id` is its name, empty: it is not kept; the response object
+	 * as its client will see it, at the end of the turn.
+	 */
+	struct status (*put_history)(struct json_doc *d, const struct content_item *items,
+	    uint32_t count, struct arena *a, struct span *ret);
+	struct status (*tell)(struct prompt *p, struct arena *a, struct span id);
+	struct status (*final)(struct answer *a, struct buf *out);
 
 	/* One user's tool as a function in the list of tools; NULL: none are offered. */
 	void (*put_tool)(const struct manifest *m, struct json_writer *w);

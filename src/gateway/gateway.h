@@ -19,7 +19,7 @@
 #include "tool_def.h"
 #include "tool_set.h"
 
-#define ROUTES_MAX 32
+#define ROUTES_MAX 64
 #define MODELS_MAX 1024
 
 struct conn;

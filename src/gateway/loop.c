@@ -11,6 +11,8 @@
 #include <base/cleanup.h>
 #include <crypto/hash.h>
 
+#include "history.h"
+#include "keep.h"
 #include "request.h"
 #include "routes.h"
 #include "step.h"
@@ -39,9 +41,10 @@ emit(void *ctx, struct span name, struct span json)
 static struct status
 write_body(struct turn *t)
 {
-	const struct edits e = {
-		.attach = t->attach, .tools = buf_span(&t->tools), .more = buf_span(&t->more)
-	};
+	const struct edits e = { .attach = t->attach,
+		.before = history_before(t),
+		.tools = buf_span(&t->tools),
+		.more = buf_span(&t->more) };
 
 	buf_clear(&t->body);
 	TRY(t->answer.dialect->write(t->prompt, &e, &t->body, &t->model_off));
@@ -54,6 +57,9 @@ admit(struct turn *t)
 {
 	struct status st = write_body(t);
 
+	t->admit.body_len = t->body_len;
+	if (is_ok(st) && history_loads(t))
+		st = history_ask(t);
 	if (!is_ok(st)) {
 		turn_refuse(t, st.code == E_FULL ? ERROR_BODY_TOO_LARGE : ERROR_INTERNAL);
 		return;
@@ -66,7 +72,7 @@ admit(struct turn *t)
 	t->admit.catalog = t->offers.catalog;
 	t->admit.tokens_in = answer_estimate(t->body_len);
 	t->admit.size_bytes = t->body_len;
-	t->admit.body_len = t->body_len;
+	t->admit.store = t->prompt->store;
 	memcpy(t->admit.digest, t->digest, DIGEST_LEN);
 	turn_admit(t, KIND_MODEL);
 }
@@ -300,7 +306,7 @@ on_done(struct call *c, void *ctx)
 		return;
 	}
 	if (next == ANSWER_FINAL) {
-		turn_event(t, TURN_ANSWERED);
+		turn_event(t, history_saves(t) ? TURN_NEXT_SAVE : TURN_ANSWERED);
 		return;
 	}
 	t->next_call = 0;
@@ -313,13 +319,11 @@ on_done(struct call *c, void *ctx)
 
 /* ---- the next one ---- */
 
-void
-loop_grant_model(struct turn *t)
+static void
+grant_model(struct turn *t)
 {
 	struct ga_step step = { .turn = t->id, .kind = STEP_MODEL };
 
-	answer_again(&t->answer);
-	t->call.have_head = false;
 	if (!is_ok(write_body(t))) {
 		turn_fail(t, ERROR_TURN_LIMIT);
 		return;
@@ -328,6 +332,22 @@ loop_grant_model(struct turn *t)
 	step.model_off = t->model_off;
 	memcpy(step.digest, t->digest, DIGEST_LEN);
 	turn_step(t, &step);
+}
+
+void
+loop_grant_model(struct turn *t)
+{
+	answer_again(&t->answer);
+	t->call.have_head = false;
+	grant_model(t);
+}
+
+/* The first one, once what was before it is there. */
+void
+history_grant_model(struct turn *t)
+{
+	t->r->detail = "the turn and what was before it are larger than a request may be";
+	grant_model(t);
 }
 
 /* ---- the end ---- */

@@ -20,6 +20,7 @@
 #include <crypto/crypto.h>
 #include <keytext/keytext.h>
 
+#include "keep.h"
 #include "leak.h"
 #include "pasted.h"
 #include "routes.h"
@@ -98,6 +99,7 @@ drop_bodies(struct request *r)
 	clear_buf(&r->turn.run.files);
 	sides_free(&r->turn);
 	turn_drop_tools(&r->turn);
+	keep_free(&r->turn);
 	budget_release(&r->g->bodies, &r->charge);
 	r->room = 0;
 }
@@ -126,7 +128,8 @@ request_reset(struct request *r)
 	r->source = NULL;
 	r->style = &style_openai;
 	r->route = NULL;
-	r->route_param = r->query = SPAN_EMPTY;
+	r->route_param = r->route_param2 = r->query = SPAN_EMPTY;
+	r->page = NULL;
 	r->tool_version = 0;
 	r->turn.call.anthropic_version = r->turn.call.anthropic_beta = SPAN_EMPTY;
 	r->pasted = false;
@@ -269,6 +272,16 @@ on_checked(struct link *l, struct status st, uint16_t type, const void *msg, voi
 
 /* ---- the body ---- */
 
+struct status
+request_charge(struct request *r, uint64_t more)
+{
+	struct budget *b = &r->g->bodies;
+
+	if (r->charge.owners[SHARE_KEY] == NULL)
+		TRY(budget_own(b, &r->charge, buf_span(&r->credential), r->address));
+	return budget_charge(b, &r->charge, more);
+}
+
 /* Double the room, within what was announced; if that is too much, what is needed now. */
 static struct status
 make_room(struct request *r, uint64_t need)
@@ -390,7 +403,13 @@ check_head(struct request *r)
 {
 	enum error error = ERROR_NONE;
 
-	if (r->route->param_ok != NULL && !r->route->param_ok(r->route_param)) {
+	/* What no object can be called is the id of none. */
+	if (r->route->kept != NULL &&
+	    ((r->route_param.ptr != NULL && !r->route->param_ok(r->route_param)) ||
+		(r->route_param2.ptr != NULL && !keep_id_ok(r->route_param2))))
+		return ERROR_CONTENT_NOT_FOUND;
+	if (r->route->kept == NULL && r->route->param_ok != NULL &&
+	    !r->route->param_ok(r->route_param)) {
 		r->detail = "the path has no name of a tool";
 		return ERROR_INVALID_FIELD;
 	}
@@ -422,6 +441,20 @@ take_slashed(struct request *r)
 		return false;
 	r->http.path = path;
 	return true;
+}
+
+static struct status
+take_params(struct request *r)
+{
+	struct span params[ROUTE_PARAMS_MAX];
+	struct span *const kept[ROUTE_PARAMS_MAX] = { &r->route_param, &r->route_param2 };
+
+	route_params(r->route, r->http.path, params);
+	for (size_t i = 0; i < ROUTE_PARAMS_MAX; i++) {
+		if (params[i].ptr != NULL)
+			TRY(arena_copy(&r->arena, params[i], kept[i]));
+	}
+	return OK;
 }
 
 /* Keys of ours are refused; whether credentials of others are, the policy says. */
@@ -475,7 +508,7 @@ check(struct request *r)
 	error = route_find(r->http.method, r->http.path, &r->route);
 	if (error != ERROR_NONE)
 		return error;
-	if (!is_ok(arena_copy(&r->arena, route_param(r->route, r->http.path), &r->route_param)))
+	if (!is_ok(take_params(r)))
 		return ERROR_OVERLOADED;
 	error = check_head(r);
 	if (error == ERROR_NONE)

@@ -18,6 +18,7 @@
 #define REPLY_FIELDS_MAX 16
 #define REPLY_TEXT_MAX 512
 
+struct page;
 struct route;
 
 struct reply_head {
@@ -62,6 +63,8 @@ struct request {
 	const struct style *style; /* of its errors and heads */
 	const struct route *route;
 	struct span route_param; /* of the path, in the arena */
+	struct span route_param2;
+	const struct page *page; /* that the query names, in the arena; NULL: none */
 	struct span query;       /* that its style reads, in the arena */
 	uint32_t tool_version;   /* that the query names; 0: none */
 	bool pasted;             /* credentials of others are in the body */
@@ -92,6 +95,8 @@ void request_begin(struct request *r, const struct http_request *http, struct so
 void request_check(struct request *r);
 /* One more piece of the body. E_FULL: the worker's budget, or a share of it. */
 MUST_USE struct status request_body(struct request *r, struct span piece);
+/* What is kept for it beside its body, against the same shares. E_FULL. */
+MUST_USE struct status request_charge(struct request *r, uint64_t more);
 /* The request is complete: answer it, now or later. */
 void request_run(struct request *r);
 /* The client has left; `r` belongs to nobody but the worker now. */
@@ -112,6 +117,7 @@ void request_over(struct request *r);
 
 /* ---- answers (respond.c, error.c) ---- */
 void reply_json(struct request *r, uint16_t status, struct span body);
+void reply_body(struct request *r, uint16_t status, const char *type, struct span body);
 void reply_stream(struct request *r); /* the head of an event stream */
 void reply_event(struct request *r, struct span name, struct span json);
 void reply_end(struct request *r);

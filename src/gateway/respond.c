@@ -121,15 +121,21 @@ send_head(struct request *r, const struct reply_head *h)
 }
 
 void
-reply_json(struct request *r, uint16_t status, struct span body)
+reply_body(struct request *r, uint16_t status, const char *type, struct span body)
 {
-	const struct reply_head h = { status, "application/json", false, body.len };
+	const struct reply_head h = { status, type, false, body.len };
 
 	if (r->reply == NULL)
 		return;
 	send_head(r, &h);
 	r->reply->data(r, body);
 	r->reply->end(r);
+}
+
+void
+reply_json(struct request *r, uint16_t status, struct span body)
+{
+	reply_body(r, status, "application/json", body);
 }
 
 void

@@ -4,23 +4,34 @@
  *
  * Runs in: gateway. Trusts: nothing but that the body conforms to schema/responses.json.
  * Owns: nothing; parts are borrowed from the body.
- * Invariants: the provider gets the client's bytes but for the edits below: model, store,
- * tools, tool_choice, include, input; it is never asked to keep anything.
+ * Invariants: the provider gets the client's bytes but for the edits below: model, store, what
+ * was before, tools, tool_choice, include, input; it is never asked to keep anything.
  * See: docs/api.md, "Responses"; responses_input.c for earlier runs in the input.
  */
 #include "responses.h"
 
 #include <base/cleanup.h>
+#include <wire/content.h>
 #include <wire/limits.h>
+
+#include "keep.h"
 
 #define OUR_TOOL                                                                                \
 	"{\"type\":\"function\",\"name\":\"" TOOL_NAME "\",\"description\":\"" TOOL_DESCRIPTION \
 	"\",\"parameters\":" TOOL_PARAMETERS ",\"strict\":false}"
 #define OUR_CHOICE "{\"type\":\"function\",\"name\":\"" TOOL_NAME "\"}"
+/* What is kept of a request; the response comes on top. */
+#define STORE_BODY_MAX (CONTENT_BLOB_MAX / 2)
+#define STORE_AROUND_MAX (CONTENT_META_MAX / 2) /* all but its input */
+#define STORE_ITEM_MAX (CONTENT_ITEM_MAX - 4096)
+#define STORE_ITEMS_MAX (CONTENT_ITEMS_MAX - RESPONSES_ITEMS_MAX - 1)
 #define OUTPUTS "code_interpreter_call.outputs"
 #define SEALED "reasoning.encrypted_content"
 
-static struct status read_state(const struct json_doc *d, struct fault *fault);
+static struct status read_refused(const struct json_doc *d, struct fault *fault);
+static struct status read_before(
+    const struct json_doc *d, struct responses *c, struct arena *a, struct fault *fault);
+static struct status read_store(const struct json_doc *d, struct responses *c, struct fault *fault);
 static struct status read_tools(
     const struct json_doc *d, struct responses *c, uint32_t tools, struct fault *fault);
 static void read_choice(const struct json_doc *d, struct responses *c, uint32_t choice);
@@ -49,7 +60,8 @@ responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, s
 
 	if (c == NULL)
 		return fail(E_NOMEM);
-	TRY(read_state(d, fault));
+	TRY(read_refused(d, fault));
+	TRY(read_before(d, c, a, fault));
 	c->p.body = json_bytes(d, 0);
 	TRY(json_str(d, model, a, &c->p.model));
 	c->p.model_part = json_bytes(d, model);
@@ -60,37 +72,125 @@ responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, s
 	c->include_part = part(d, json_get_str(d, 0, "include"));
 	TRY(read_include(d, a, json_get_str(d, 0, "include"), c));
 	TRY(read_input(d, a, c));
+	TRY(read_store(d, c, fault));
 	*ret = &c->p;
 	return OK;
 }
 
-/* What would need something that is kept, here or at the provider. */
+/* ---- what is kept ---- */
+
+/* What would need something that nobody here has. */
 static struct status
-read_state(const struct json_doc *d, struct fault *fault)
+read_refused(const struct json_doc *d, struct fault *fault)
 {
-	static const struct {
-		const char *name;
-		bool flag; /* false is fine */
-		const char *why;
-	} rows[] = {
-		{ "store", true, "must be false or absent: answers are not stored here" },
-		{ "background", true, "must be false or absent: answers are not stored here" },
-		{ "previous_response_id", false,
-		    "is not served: nothing is stored here, send the earlier items in `input`" },
-		{ "conversation", false,
-		    "is not served: nothing is stored here, send the earlier items in `input`" },
-		{ "prompt", false, "is not served: what is asked must be in the request" },
-	};
+	uint32_t background = json_get_str(d, 0, "background"),
+		 prompt = json_get_str(d, 0, "prompt");
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint32_t tok = json_get_str(d, 0, rows[i].name);
-		enum json_type type = json_type(d, tok);
+	if (json_type(d, background) == JSON_TRUE)
+		return blame(
+		    fault, "must be false or absent: answers are given at once", background);
+	if (json_type(d, prompt) == JSON_OBJECT)
+		return blame(fault, "is not served: what is asked must be in the request", prompt);
+	return OK;
+}
 
-		if (type == JSON_ABSENT || type == JSON_NULL)
-			continue;
-		if (!rows[i].flag || type == JSON_TRUE)
-			return blame(fault, rows[i].why, tok);
+/* A name of something that is kept; what has another form is nobody's. */
+static struct status
+read_id(const struct json_doc *d, uint32_t tok, const char *prefix, struct arena *a,
+    struct fault *fault, struct span *ret)
+{
+	TRY(json_str(d, tok, a, ret));
+	if (keep_id_ok(*ret) && span_starts(*ret, span_str(prefix)))
+		return OK;
+	*fault = (struct fault){ ERROR_CONTENT_NOT_FOUND, "no object has such an id", tok };
+	return fail(E_SYNTAX);
+}
+
+/* The member with what separates it from the others. */
+static void
+drop_member(const struct json_doc *d, uint32_t value, struct responses *c)
+{
+	struct json_iter it = json_iter(d, 0);
+	const uint8_t *before = NULL, *from = NULL, *to = NULL;
+
+	while (json_next(&it) && to == NULL) {
+		struct span bytes = json_bytes(d, it.val);
+
+		if (from != NULL)
+			to = json_bytes(d, it.key).ptr;
+		else if (it.val == value)
+			from = json_bytes(d, it.key).ptr;
+		else
+			before = bytes.ptr + bytes.len;
 	}
+	if (from == NULL)
+		return;
+	if (to == NULL) { /* it is the last one: the comma before it goes */
+		struct span bytes = json_bytes(d, value);
+
+		from = before;
+		to = bytes.ptr + bytes.len;
+	}
+	c->drop_part = span_of(from, (size_t)(to - from));
+}
+
+static struct status
+read_before(const struct json_doc *d, struct responses *c, struct arena *a, struct fault *fault)
+{
+	uint32_t previous = json_get_str(d, 0, "previous_response_id");
+	uint32_t conversation = json_get_str(d, 0, "conversation"), id = conversation;
+
+	if (json_type(d, previous) == JSON_STRING) {
+		if (json_type(d, conversation) != JSON_ABSENT &&
+		    json_type(d, conversation) != JSON_NULL)
+			return blame(
+			    fault, "cannot be there beside previous_response_id", conversation);
+		drop_member(d, previous, c);
+		return read_id(d, previous, "resp_", a, fault, &c->p.previous);
+	}
+	if (json_type(d, conversation) == JSON_OBJECT)
+		id = json_get_str(d, conversation, "id");
+	if (json_type(d, id) != JSON_STRING)
+		return OK;
+	drop_member(d, conversation, c);
+	return read_id(d, id, "conv_", a, fault, &c->p.conversation);
+}
+
+/* Why the request is too large for what it asks for to be kept; NULL: it is not. */
+static const char *
+too_large(const struct json_doc *d, const struct responses *c)
+{
+	uint32_t input = json_get_str(d, 0, "input");
+	struct json_iter it = json_iter(d, input);
+
+	if (c->p.body.len > STORE_BODY_MAX || c->p.body.len - c->input_part.len > STORE_AROUND_MAX)
+		return "must be false: the request is too large to be kept";
+	if (json_size(d, input) > STORE_ITEMS_MAX)
+		return "must be false: the request has too many items to be kept";
+	while (json_next(&it)) {
+		if (json_bytes(d, it.val).len > STORE_ITEM_MAX)
+			return "must be false: an item of the request is too large to be kept";
+	}
+	return NULL;
+}
+
+/* Absent means true at OpenAI; here where the key may, and where it fits. */
+static struct status
+read_store(const struct json_doc *d, struct responses *c, struct fault *fault)
+{
+	uint32_t store = json_get_str(d, 0, "store");
+	const char *why = too_large(d, c);
+
+	if (json_type(d, store) == JSON_TRUE)
+		c->p.store = STORE_ASKED;
+	else
+		c->p.store = json_type(d, store) == JSON_FALSE ? STORE_NO : STORE_DEFAULT;
+	if (why != NULL && (c->p.store == STORE_ASKED || c->p.conversation.len > 0))
+		return blame(fault, why, store);
+	if (why != NULL)
+		c->p.store = STORE_NO;
+	if (c->p.store == STORE_NO && c->p.conversation.len > 0)
+		return blame(fault, "cannot be false: the conversation goes on with it", store);
 	return OK;
 }
 
@@ -316,22 +416,27 @@ edit_include(const struct responses *c, bool steps, struct buf *tmp, struct spli
 
 /* A text becomes a list when there is more to say. */
 static struct status
-edit_input(const struct responses *c, struct span more, struct buf *tmp, struct splices *s)
+edit_input(const struct responses *c, const struct edits *e, struct buf *tmp, struct splices *s)
 {
 	struct span list = c->input_new.ptr != NULL ? c->input_new : c->input_part;
+	struct span more = e->more;
+	bool own = c->input_text || !c->input_empty;
 
-	if (more.len == 0 && c->input_new.ptr == NULL)
+	if (e->before.len + more.len == 0 && c->input_new.ptr == NULL)
 		return OK;
+	TRY(buf_put_u8(tmp, '['));
+	TRY(buf_put_span(tmp, e->before));
+	if (e->before.len > 0 && own)
+		TRY(buf_put_u8(tmp, ','));
 	if (c->input_text) {
-		TRY(buf_put_str(tmp, "[{\"role\":\"user\",\"content\":"));
+		TRY(buf_put_str(tmp, "{\"role\":\"user\",\"content\":"));
 		TRY(buf_put_span(tmp, c->input_part));
 		TRY(buf_put_str(tmp, "}"));
-	} else if (more.len == 0) {
-		return splice_part(s, c->p.body, c->input_part, list);
-	} else {
-		TRY(buf_put(tmp, list.ptr, list.len - 1));
-		more = c->input_empty ? span_from(more, 1) : more;
+	} else if (own) {
+		TRY(buf_put(tmp, list.ptr + 1, list.len - 2));
 	}
+	if (e->before.len == 0 && !own)
+		more = span_from(more, 1); /* its comma */
 	TRY(buf_put_span(tmp, more));
 	TRY(buf_put_u8(tmp, ']'));
 	return splice_part(s, c->p.body, c->input_part, buf_span(tmp));
@@ -350,12 +455,14 @@ responses_write(
 
 	s.count = 0;
 	TRY(edit_store(c, &s));
+	if (c->drop_part.ptr != NULL)
+		TRY(splice_part(&s, p->body, c->drop_part, SPAN_EMPTY));
 	TRY(edit_tools(c, e, &tools, &s));
 	TRY(splice_model(p, &alias, &s));
 	TRY(edit_choice(c, e->more.len > 0, &s));
 	TRY(edit_include(c, e->attach || e->tools.len > 0 || p->interpreter, &member, &s));
-	TRY(edit_input(c, e->more, &input, &s));
-	TRY(buf_reserve(out, p->body.len + e->more.len + e->tools.len + 1024));
+	TRY(edit_input(c, e, &input, &s));
+	TRY(buf_reserve(out, p->body.len + e->before.len + e->more.len + e->tools.len + 1024));
 	TRY(splices_put(&s, p->body, out));
 	*ret_model_off = (uint32_t)(before + splices_map(&s, p->body, p->model_part));
 	return OK;
@@ -368,6 +475,9 @@ const struct dialect dialect_responses = {
 	.error_event = "error",
 	.read = responses_read,
 	.write = responses_write,
+	.put_history = responses_put_history,
+	.tell = responses_tell,
+	.final = responses_final,
 	.put_tool = put_tool,
 	.start = responses_start,
 	.again = responses_again,

@@ -3,7 +3,7 @@
 #define GATEWAY_RESPONSES_H
 
 /*
- * OpenAI's responses, without state: nothing is kept from one request to the next.
+ * OpenAI's responses. Providers are asked to keep nothing: what is kept, the store has.
  */
 #include <json/write.h>
 
@@ -15,6 +15,9 @@
 #define RESPONSES_ID_MAX 512                 /* bytes of "id", "created_at", "model" as written */
 #define RESPONSES_LOGS_ID "exec_"            /* how the id of a run begins */
 #define RESPONSES_SERVER "sallyport"         /* server_label of calls of users' tools */
+
+/* Members of a response object that say what is kept of it. */
+enum responses_told { TOLD_ID, TOLD_STORE, TOLD_PREVIOUS, TOLD_CONVERSATION, TOLD_COUNT };
 
 /* ---- the request ---- */
 struct responses {
@@ -29,6 +32,12 @@ struct responses {
 	struct span include_sealed; /* with our tool in play: asks for reasoning that can go back */
 	bool input_text, input_empty, tools_empty;
 	struct span tools_shown, choice_shown; /* what the answer says of them: the client's own */
+	struct span drop_part; /* a member that says what was before: the provider knows nothing */
+	struct {
+		const char *name;   /* NULL: the provider's own word stays */
+		struct span value;  /* JSON */
+		struct span member; /* the same with its name and a comma */
+	} told[TOLD_COUNT];
 };
 
 static inline const struct responses *
@@ -47,6 +56,22 @@ MUST_USE struct status responses_write(
  */
 MUST_USE struct status responses_input(
     const struct json_doc *d, uint32_t input, struct arena *a, struct span *ret_new);
+
+/* One of them, or a call of a user's tool; and what it becomes: two items with a comma between. */
+bool responses_is_run(const struct json_doc *d, uint32_t item);
+MUST_USE struct status responses_put_run(const struct json_doc *d, uint32_t item, const char *mark,
+    uint32_t index, struct arena *a, struct buf *out);
+/* responses_history.c: see dialect.h */
+MUST_USE struct status responses_put_history(struct json_doc *d, const struct content_item *items,
+    uint32_t count, struct arena *a, struct span *ret);
+MUST_USE struct status responses_tell(struct prompt *p, struct arena *a, struct span id);
+MUST_USE struct status responses_edit_told(
+    const struct answer *a, uint32_t response, struct splices *s);
+/* Reasoning that its provider did not seal, or show, cannot be given back to it. */
+bool responses_goes_back(const struct json_doc *d, uint32_t item);
+/* An item without its id. */
+MUST_USE struct status responses_put_plain(
+    const struct json_doc *d, uint32_t item, struct buf *out);
 
 /* ---- the answer ---- */
 
@@ -85,6 +110,7 @@ MUST_USE struct status responses_event(struct answer *a, struct span name);
 /* responses_final.c */
 MUST_USE struct status responses_whole(struct answer *a);
 MUST_USE struct status responses_release(struct answer *a, struct buf *out);
+MUST_USE struct status responses_final(struct answer *a, struct buf *out);
 /* A response object of a->doc that the client sees: remember the first, edit the later ones. */
 MUST_USE struct status responses_keep_head(struct answer *a, uint32_t response);
 MUST_USE struct status responses_read_usage(struct answer *a, uint32_t response);

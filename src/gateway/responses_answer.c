@@ -128,7 +128,7 @@ pass_on(struct answer *a, struct span name, struct splices *s)
 	struct responses_answer *own = responses_own(a);
 	struct places p;
 
-	if (!a->ours) {
+	if (!a->ours && s->count == 0) {
 		own->sequence++;
 		return answer_show(a, name, json_bytes(a->doc, 0));
 	}
@@ -152,6 +152,7 @@ on_begin(struct answer *a, struct span name)
 		return OK; /* the client's response has begun */
 	TRY(responses_keep_head(a, response));
 	TRY(responses_edit_tools(a, response, &s));
+	TRY(responses_edit_told(a, response, &s));
 	return pass_on(a, name, &s);
 }
 

@@ -82,9 +82,8 @@ responses_check(const struct json_doc *d, uint32_t response)
 	return OK;
 }
 
-/* Reasoning that its provider did not seal, or show, cannot be given back to it. */
-static bool
-goes_back(const struct json_doc *d, uint32_t item)
+bool
+responses_goes_back(const struct json_doc *d, uint32_t item)
 {
 	if (!json_str_eq_str(d, json_get_str(d, item, "type"), "reasoning"))
 		return true;
@@ -100,7 +99,7 @@ responses_keep_item(struct answer *a, uint32_t item, bool *ret_ours)
 
 	*ret_ours = responses_item_ours(a, item);
 	TRY(keep_call(a, item));
-	if (goes_back(a->doc, item)) {
+	if (responses_goes_back(a->doc, item)) {
 		TRY(buf_put_u8(&own->back, ','));
 		TRY(buf_put_span(&own->back, json));
 	} else {
@@ -241,9 +240,11 @@ edit_response(const struct answer *a, uint32_t response, struct sums *t, struct 
 
 	TRY(responses_edit_tools(a, response, s));
 	TRY(edit_output(a, response, s));
+	TRY(responses_edit_told(a, response, s));
 	if (a->step == 0)
 		return OK;
-	TRY(edit(a, response, "id", buf_span(&own->id), s));
+	if (responses_of(a->prompt)->told[TOLD_ID].name == NULL)
+		TRY(edit(a, response, "id", buf_span(&own->id), s));
 	TRY(edit(a, response, "created_at", buf_span(&own->created), s));
 	TRY(edit(a, response, "model", buf_span(&own->model), s));
 	return edit_usage(a, response, t, s);
@@ -259,7 +260,7 @@ release_event(struct answer *a, struct span name, struct span json)
 	struct sums t;
 	char sequence[24];
 
-	if (!a->ours)
+	if (!a->ours && !a->prompt->told)
 		return answer_show(a, name, json);
 	s.count = 0;
 	TRY(json_parse(a->doc, json));
@@ -287,4 +288,30 @@ responses_release(struct answer *a, struct buf *out)
 	TRY(json_parse(a->doc, buf_span(&a->whole)));
 	TRY(edit_response(a, 0, &t, &s));
 	return splices_put(&s, a->doc->src, out);
+}
+
+/* Of the last event, or the whole answer; what is released later is the same. */
+struct status
+responses_final(struct answer *a, struct buf *out)
+{
+	struct span rest = buf_span(&a->held), text = buf_span(&a->whole), name;
+	uint32_t response = 0;
+	struct splices s;
+	struct sums t;
+
+	s.count = 0;
+	if (!a->prompt->stream) {
+		TRY(json_parse(a->doc, text));
+		TRY(edit_response(a, 0, &t, &s));
+		return splices_put(&s, a->doc->src, out);
+	}
+	while (answer_next_held(&rest, &name, &text))
+		;
+	TRY(json_parse(a->doc, text));
+	response = json_get_str(a->doc, 0, "response");
+	TRY(edit_response(a, response, &t, &s));
+	buf_clear(&a->scratch);
+	TRY(splices_put(&s, a->doc->src, &a->scratch));
+	TRY(json_parse(a->doc, buf_span(&a->scratch)));
+	return buf_put_span(out, json_bytes(a->doc, json_get_str(a->doc, 0, "response")));
 }

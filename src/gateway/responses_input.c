@@ -31,13 +31,19 @@ is_tool(const struct json_doc *d, uint32_t item)
 	       json_type(d, json_get_str(d, item, "arguments")) == JSON_STRING;
 }
 
+bool
+responses_is_run(const struct json_doc *d, uint32_t item)
+{
+	return is_run(d, item) || is_tool(d, item);
+}
+
 static bool
 has_runs(const struct json_doc *d, uint32_t input)
 {
 	struct json_iter it = json_iter(d, input);
 
 	while (json_next(&it)) {
-		if (is_run(d, it.val) || is_tool(d, it.val))
+		if (responses_is_run(d, it.val))
 			return true;
 	}
 	return false;
@@ -118,15 +124,29 @@ put_call(
 	return OK;
 }
 
-/* Ids of calls have at most 64 bytes at OpenAI; the number tells runs without one apart. */
+/* Ids of calls have at most 64 bytes at OpenAI; mark and number tell runs without one apart. */
 static struct status
-put_run(
-    const struct json_doc *d, uint32_t item, uint32_t index, struct arena *a, struct json_writer *w)
+put_run(const struct json_doc *d, uint32_t item, const char *mark, uint32_t index, struct arena *a,
+    struct json_writer *w)
 {
 	auto_buf struct buf id = BUF_INIT(64);
 
-	TRY(buf_printf(&id, "call_sallyport_%u", index));
+	TRY(buf_printf(&id, "call_sallyport_%s%u", mark, index));
 	return put_call(d, item, buf_span(&id), a, w);
+}
+
+struct status
+responses_put_run(const struct json_doc *d, uint32_t item, const char *mark, uint32_t index,
+    struct arena *a, struct buf *out)
+{
+	auto_buf struct buf list = BUF_INIT(out->max);
+	struct json_writer w = json_writer(&list);
+
+	json_put_array(&w);
+	TRY(put_run(d, item, mark, index, a, &w));
+	json_put_end(&w);
+	TRY(json_writer_finish(&w));
+	return buf_put(out, list.ptr + 1, list.len - 2);
 }
 
 struct status
@@ -141,8 +161,8 @@ responses_input(const struct json_doc *d, uint32_t input, struct arena *a, struc
 		return OK;
 	json_put_array(&w);
 	while (json_next(&it)) {
-		if (is_run(d, it.val) || is_tool(d, it.val))
-			TRY(put_run(d, it.val, it.index, a, &w));
+		if (responses_is_run(d, it.val))
+			TRY(put_run(d, it.val, "", it.index, a, &w));
 		else
 			json_put_raw(&w, json_bytes(d, it.val));
 	}

@@ -303,8 +303,8 @@ show_end(struct answer *a, const struct step *s, struct span item)
 /* ---- what the model is told ---- */
 
 /* Ids tie an item to reasoning; without that they say nothing. */
-static struct status
-put_plain(const struct json_doc *d, uint32_t item, struct buf *out)
+struct status
+responses_put_plain(const struct json_doc *d, uint32_t item, struct buf *out)
 {
 	struct json_iter it = json_iter(d, item);
 	struct json_writer w = json_writer(out);
@@ -335,7 +335,7 @@ put_unsigned(const struct answer *a, struct buf *out)
 	it = json_iter(a->doc, 0);
 	while (json_next(&it)) {
 		TRY(buf_put_u8(out, ','));
-		TRY(put_plain(a->doc, it.val, out));
+		TRY(responses_put_plain(a->doc, it.val, out));
 	}
 	return OK;
 }

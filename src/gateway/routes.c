@@ -10,10 +10,20 @@
  */
 #include "routes.h"
 
+#include <assert.h>
+
 #include <manifest/manifest.h>
 
 #include "dialect.h"
+#include "query.h"
 #include "style.h"
+
+/* What is kept: one operation at the store, then the answer. */
+#define KEPT(m, p, e, run_, kept_, schema_, ...)                                                  \
+	{                                                                                         \
+		.method = m, .path = p, .endpoint = ENDPOINT_##e, .schema = schema_, .run = run_, \
+		.kept = kept_, ##__VA_ARGS__                                                      \
+	}
 
 const struct route routes[] = {
 	{ "POST", "/v1/chat/completions", ENDPOINT_CHAT, &schema_chat, &dialect_chat, loop_run },
@@ -40,44 +50,97 @@ const struct route routes[] = {
 	    tools_current_run, tools_current_told, manifest_name_ok },
 	{ "POST", "/v1/tools/{}/call", ENDPOINT_TOOL_CALL, &schema_tool_call, NULL, tool_call_run,
 	    .param_ok = manifest_name_ok },
+	KEPT("POST", "/v1/conversations", CONVERSATIONS, conversations_create_run,
+	    conversations_told, &schema_conversation),
+	KEPT("GET", "/v1/conversations/{}", CONVERSATIONS, conversations_get_run,
+	    conversations_told, NULL, .param_ok = conversations_id_ok),
+	KEPT("POST", "/v1/conversations/{}", CONVERSATIONS, conversations_update_run,
+	    conversations_told, &schema_conversation_update, .param_ok = conversations_id_ok),
+	KEPT("DELETE", "/v1/conversations/{}", CONVERSATIONS, conversations_delete_run,
+	    conversations_deleted_told, NULL, .param_ok = conversations_id_ok),
+	KEPT("POST", "/v1/conversations/{}/items", CONVERSATIONS, items_create_run,
+	    items_created_told, &schema_items, .param_ok = conversations_id_ok,
+	    .query = query_include),
+	KEPT("GET", "/v1/conversations/{}/items", CONVERSATIONS, items_list_run, items_told, NULL,
+	    .param_ok = conversations_id_ok, .query = query_items),
+	KEPT("GET", "/v1/conversations/{}/items/{}", CONVERSATIONS, items_get_run, items_one_told,
+	    NULL, .param_ok = conversations_id_ok, .query = query_include),
+	KEPT("DELETE", "/v1/conversations/{}/items/{}", CONVERSATIONS, items_delete_run,
+	    conversations_told, NULL, .param_ok = conversations_id_ok),
+	KEPT("GET", "/v1/responses/{}", STORED_RESPONSES, stored_get_run, stored_told, NULL,
+	    .param_ok = stored_id_ok, .query = query_include),
+	KEPT("DELETE", "/v1/responses/{}", STORED_RESPONSES, stored_delete_run, stored_deleted_told,
+	    NULL, .param_ok = stored_id_ok),
+	KEPT("GET", "/v1/responses/{}/input_items", STORED_RESPONSES, stored_input_run, items_told,
+	    NULL, .param_ok = stored_id_ok, .query = query_items),
+	KEPT("POST", "/v1/files", FILES, files_create_run, files_told, NULL, .form = true),
+	KEPT(
+	    "GET", "/v1/files", FILES, files_list_run, files_list_told, NULL, .query = query_files),
+	KEPT(
+	    "GET", "/v1/files/{}", FILES, files_get_run, files_told, NULL, .param_ok = files_id_ok),
+	KEPT("GET", "/v1/files/{}/content", FILES, files_body_run, files_body_told, NULL,
+	    .param_ok = files_id_ok),
+	KEPT("DELETE", "/v1/files/{}", FILES, files_delete_run, files_deleted_told, NULL,
+	    .param_ok = files_id_ok),
 };
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
 
-/* What stands for the "{}" of a pattern: one segment, not empty. */
-static struct span
-segment(const char *pattern, const char *hole, struct span path)
+/* One segment for each "{}" of the pattern, not empty. */
+static bool
+match(const char *pattern, struct span path, struct span params[ROUTE_PARAMS_MAX])
 {
-	size_t before = (size_t)(hole - pattern), after = strlen(hole + 2);
-	struct span s;
+	size_t n = 0;
 
-	if (path.len <= before + after || !span_starts(path, span_of(pattern, before)))
-		return SPAN_EMPTY;
-	s = span_of(path.ptr + before, path.len - before - after);
-	if (memchr(s.ptr, '/', s.len) != NULL ||
-	    !span_eq(span_from(path, before + s.len), span_of(hole + 2, after)))
-		return SPAN_EMPTY;
-	return s;
+	for (;;) {
+		const char *hole = strstr(pattern, "{}");
+		size_t len = hole == NULL ? strlen(pattern) : (size_t)(hole - pattern);
+		const uint8_t *slash;
+
+		if (!span_starts(path, span_of(pattern, len)))
+			return false;
+		path = span_from(path, len);
+		if (hole == NULL)
+			return path.len == 0;
+		slash = path.len == 0 ? NULL : memchr(path.ptr, '/', path.len);
+		assert(n < ROUTE_PARAMS_MAX);
+		params[n] = span_of(
+		    path.ptr, slash == NULL ? path.len : (size_t)(slash - path.ptr));
+		if (params[n].len == 0)
+			return false;
+		path = span_from(path, params[n++].len);
+		pattern = hole + 2;
+	}
+}
+
+bool
+route_params(const struct route *route, struct span path, struct span params[ROUTE_PARAMS_MAX])
+{
+	size_t len = strlen(route->path);
+
+	for (size_t i = 0; i < ROUTE_PARAMS_MAX; i++)
+		params[i] = SPAN_EMPTY;
+	if (route->path[len - 1] != '/')
+		return match(route->path, path, params);
+	if (!span_starts(path, span_of(route->path, len)) || path.len == len)
+		return false;
+	params[0] = span_from(path, len);
+	return true;
 }
 
 struct span
 route_param(const struct route *route, struct span path)
 {
-	size_t len = strlen(route->path);
-	const char *hole = strstr(route->path, "{}");
+	struct span params[ROUTE_PARAMS_MAX];
 
-	if (hole != NULL)
-		return segment(route->path, hole, path);
-	if (route->path[len - 1] != '/')
-		return SPAN_EMPTY;
-	return span_starts(path, span_of(route->path, len)) ? span_from(path, len) : SPAN_EMPTY;
+	return route_params(route, path, params) ? params[0] : SPAN_EMPTY;
 }
 
 static bool
 fits(const struct route *route, struct span path)
 {
-	if (strstr(route->path, "{}") != NULL || path.len == 0 || path.ptr[path.len - 1] == '/')
-		return route_param(route, path).len > 0;
-	return span_eq_str(path, route->path) || route_param(route, path).len > 0;
+	struct span params[ROUTE_PARAMS_MAX];
+
+	return route_params(route, path, params);
 }
 
 enum error

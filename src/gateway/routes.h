@@ -8,6 +8,9 @@
 #include <base/span.h>
 #include <wire/gateway_authority.h>
 
+#define ROUTE_PARAMS_MAX 2
+
+struct content_answer;
 struct dialect;
 struct request;
 struct turn;
@@ -18,6 +21,9 @@ extern const struct span schema_execute;
 extern const struct span schema_responses;
 extern const struct span schema_messages;
 extern const struct span schema_count_tokens;
+extern const struct span schema_conversation;
+extern const struct span schema_conversation_update;
+extern const struct span schema_items;
 extern const struct span schema_tool_call;
 extern const struct span schema_tool_current;
 extern const struct span schema_openapi; /* docs/openapi.yaml, as JSON */
@@ -37,6 +43,8 @@ struct route {
 	enum error (*query)(struct request *r); /* reads and keeps it; NULL: takes none */
 	bool form;                              /* the body is multipart/form-data */
 	bool takes_key; /* a key's place is in the body: none is looked for */
+	/* Of what is kept: the store has done it: answer. NULL: it is another kind of route. */
+	void (*kept)(struct turn *t, const struct content_answer *a);
 };
 
 extern const struct route routes[];
@@ -50,6 +58,9 @@ enum error route_find(struct span method, struct span path, const struct route *
 
 /* What the path has for the parameter of its route; empty: it takes none. */
 struct span route_param(const struct route *route, struct span path);
+/* All of them, in their order; those that there are not: ptr NULL. Does the path fit at all? */
+bool route_params(
+    const struct route *route, struct span path, struct span params[ROUTE_PARAMS_MAX]);
 
 /* loop.c, execute.c, models.c, openapi.c */
 void loop_run(struct request *r);
@@ -72,5 +83,39 @@ enum error tools_query_version(struct request *r);
 enum error tools_query_after(struct request *r);
 void tool_push_run(struct request *r);
 void tool_call_run(struct request *r);
+
+/* conversations.c, stored.c, files.c */
+void conversations_create_run(struct request *r);
+void conversations_get_run(struct request *r);
+void conversations_update_run(struct request *r);
+void conversations_delete_run(struct request *r);
+void items_create_run(struct request *r);
+void items_list_run(struct request *r);
+void items_get_run(struct request *r);
+void items_delete_run(struct request *r);
+void stored_get_run(struct request *r);
+void stored_delete_run(struct request *r);
+void stored_input_run(struct request *r);
+void files_create_run(struct request *r);
+void files_list_run(struct request *r);
+void files_get_run(struct request *r);
+void files_body_run(struct request *r);
+void files_delete_run(struct request *r);
+void conversations_told(struct turn *t, const struct content_answer *a);
+void conversations_deleted_told(struct turn *t, const struct content_answer *a);
+void items_told(struct turn *t, const struct content_answer *a);
+void items_created_told(struct turn *t, const struct content_answer *a);
+void items_one_told(struct turn *t, const struct content_answer *a);
+void stored_told(struct turn *t, const struct content_answer *a);
+void stored_deleted_told(struct turn *t, const struct content_answer *a);
+void files_told(struct turn *t, const struct content_answer *a);
+void files_list_told(struct turn *t, const struct content_answer *a);
+void files_body_told(struct turn *t, const struct content_answer *a);
+void files_deleted_told(struct turn *t, const struct content_answer *a);
+bool conversations_id_ok(struct span id);
+bool stored_id_ok(struct span id);
+bool files_id_ok(struct span id);
+/* A file's name as it is kept: one segment, printable. */
+MUST_USE struct status files_clean_name(struct span name, struct buf *out);
 
 #endif

@@ -13,6 +13,8 @@
 
 #include <assert.h>
 
+#include "history.h"
+#include "keep.h"
 #include "request.h"
 #include "routes.h"
 #include "sides.h"
@@ -40,6 +42,7 @@ void
 turn_reset(struct turn *t)
 {
 	assert(t->state == TURN_IDLE && t->call.stream == NULL && t->run.stream == NULL);
+	keep_free(t);
 	t->error = ERROR_NONE;
 	t->id = t->call_id = 0;
 	t->revoked = t->attach = t->stream = false;
@@ -74,6 +77,7 @@ turn_free(struct turn *t)
 	buf_done(&t->upstream);
 	answer_done(&t->answer);
 	run_free(&t->run);
+	keep_free(t);
 	sides_free(t);
 	turn_drop_tools(t);
 }
@@ -296,6 +300,15 @@ take_tools(struct turn *t, const struct ga_admitted *m)
 	return OK;
 }
 
+/* Is there a reason to? */
+static bool
+asks_anew(const struct turn *t, const struct ga_admitted *m)
+{
+	if (t->kind == KIND_CONTENT)
+		return m->mask != 0 && t->admit.credentials == CREDENTIALS_FOUND;
+	return m->attach != t->admit.attached || m->catalog != t->admit.catalog;
+}
+
 /* Nothing was admitted: the policy adds a tool, users' tools changed, or the client is gone. */
 static void
 admit_again(struct turn *t, const struct ga_admitted *m)
@@ -306,9 +319,9 @@ admit_again(struct turn *t, const struct ga_admitted *m)
 		error = ERROR_INTERNAL;
 	if (error == ERROR_NONE && t->readmitted++ == READMITTED_MAX)
 		error = ERROR_UNAVAILABLE; /* they change without end */
-	if (error == ERROR_NONE && m->attach == t->admit.attached && m->catalog == t->admit.catalog)
+	if (error == ERROR_NONE && !asks_anew(t, m))
 		error = ERROR_INTERNAL;
-	if (error == ERROR_NONE && !is_ok(take_tools(t, m)))
+	if (error == ERROR_NONE && t->kind != KIND_CONTENT && !is_ok(take_tools(t, m)))
 		error = ERROR_OVERLOADED;
 	if (error != ERROR_NONE)
 		end_with(t, error);
@@ -345,7 +358,12 @@ on_admitted(struct link *l, struct status st, uint16_t type, const void *msg, vo
 		return;
 	}
 	timeout_set(&t->r->g->timeouts, &t->timer, TIMEOUT_TURN, gateway_now(t->r->g));
-	turn_event(t, t->error == ERROR_NONE ? TURN_GO : TURN_FAIL);
+	if (t->kind == KIND_MODEL && t->error == ERROR_NONE)
+		t->error = history_begin(t);
+	if (t->error != ERROR_NONE)
+		turn_event(t, TURN_FAIL);
+	else
+		turn_event(t, t->admit.content_op == CONTENT_LOAD ? TURN_NEXT_LOAD : TURN_GO);
 }
 
 /* ---- further effects ---- */
@@ -391,6 +409,7 @@ stop_effects(struct turn *t)
 	call_cancel(&t->call);
 	run_cancel(&t->run);
 	sides_cancel(t);
+	keep_cancel(t);
 	turn_run_ended(t);
 	timeout_clear(&t->r->g->timeouts, &t->timer);
 }
@@ -461,6 +480,7 @@ static void (*const finish[KIND_COUNT])(struct turn *t) = {
 	[KIND_EXECUTE] = execute_finish,
 	[KIND_PUSH] = tool_push_finish,
 	[KIND_CALL] = tool_call_finish,
+	[KIND_CONTENT] = keep_finish,
 };
 
 /* Action of TURN_IDLE. */

@@ -23,6 +23,9 @@ enum turn_state {
 	TURN_RUN,         /* the sandbox runs */
 	TURN_TOOLS,       /* several calls of users' tools run */
 	TURN_GRANT_MODEL, /* asked for the next model call */
+	TURN_LOAD,        /* the store reads what the turn goes on from */
+	TURN_GRANT_SAVE,  /* asked for the response to be kept */
+	TURN_SAVE,        /* the store keeps it */
 	TURN_SETTLE,      /* waiting for the durable end */
 	TURN_STATES,
 };
@@ -33,14 +36,25 @@ enum turn_event {
 	TURN_ANSWERED,   /* the model's answer is the last, or the run is all there is */
 	TURN_NEXT_RUN,   /* a call of ours is next */
 	TURN_NEXT_TOOLS, /* several calls of users' tools are next */
-	TURN_NEXT_MODEL, /* all calls were run */
+	TURN_NEXT_MODEL, /* all calls were run, or what was before is there */
+	TURN_NEXT_LOAD,  /* admitted, and something was before */
+	TURN_NEXT_SAVE,  /* the last answer is there, and is to be kept */
 	TURN_SETTLED,
 	TURN_FAIL, /* t->error says why */
 	TURN_EVENTS,
 };
 
-enum turn_kind { KIND_MODEL, KIND_EXECUTE, KIND_PUSH, KIND_CALL, KIND_PLAIN, KIND_COUNT };
+enum turn_kind {
+	KIND_MODEL,
+	KIND_EXECUTE,
+	KIND_PUSH,
+	KIND_CALL,
+	KIND_CONTENT,
+	KIND_PLAIN,
+	KIND_COUNT
+};
 
+struct keep;
 struct request;
 struct sides;
 struct turn;
@@ -65,9 +79,9 @@ struct turn {
 	uint8_t grant[GRANT_LEN];
 
 	/* a request to a model */
-	const struct prompt *prompt; /* in the request's arena; NULL: not read */
-	uint32_t model_off;          /* in body */
-	struct buf body;             /* the provider's, until it is sent */
+	struct prompt *prompt; /* in the request's arena; NULL: not read */
+	uint32_t model_off;    /* in body */
+	struct buf body;       /* the provider's, until it is sent */
 	uint32_t body_len;
 	struct buf more; /* of the steps so far, for the next body */
 	struct answer answer;
@@ -100,6 +114,8 @@ struct turn {
 	uint64_t run_ms; /* its own limit */
 	uint8_t digest[DIGEST_LEN];
 	char run_id[64];
+
+	struct keep *keep; /* what is kept for its user; NULL: nothing yet */
 };
 
 extern const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS];
@@ -153,6 +169,15 @@ void tool_push_finish(struct turn *t);
 void tool_call_again(struct turn *t);
 void tool_call_start(struct turn *t);
 void tool_call_finish(struct turn *t);
+/* keep.c: actions of KIND_CONTENT */
+void keep_again(struct turn *t);
+void keep_start(struct turn *t);
+void keep_finish(struct turn *t);
+/* history.c: actions of KIND_MODEL */
+void history_load(struct turn *t);
+void history_grant_model(struct turn *t);
+void history_grant_save(struct turn *t);
+void history_save(struct turn *t);
 /* execute.c: actions of KIND_EXECUTE */
 void execute_start(struct turn *t);
 void execute_finish(struct turn *t);

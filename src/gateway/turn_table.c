@@ -23,11 +23,17 @@ const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
 	[KIND_MODEL] = {
 		[TURN_ADMIT] = {
 			[TURN_GO] = TO(TURN_MODEL, loop_ask),
+			[TURN_NEXT_LOAD] = TO(TURN_LOAD, history_load),
 			[TURN_ATTACH] = TO(TURN_ADMIT, loop_admit_again),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_LOAD] = {
+			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, history_grant_model),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_MODEL] = {
 			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
+			[TURN_NEXT_SAVE] = TO(TURN_GRANT_SAVE, history_grant_save),
 			[TURN_NEXT_RUN] = TO(TURN_GRANT_RUN, step_grant),
 			[TURN_NEXT_TOOLS] = TO(TURN_TOOLS, sides_start),
 			[TURN_NEXT_MODEL] = TO(TURN_GRANT_MODEL, loop_grant_model),
@@ -54,6 +60,14 @@ const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
 		},
 		[TURN_GRANT_MODEL] = {
 			[TURN_GO] = TO(TURN_MODEL, loop_ask),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_GRANT_SAVE] = {
+			[TURN_GO] = TO(TURN_SAVE, history_save),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SAVE] = {
+			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_SETTLE] = SETTLED_OR_FAILED,
@@ -84,6 +98,18 @@ const struct turn_move turn_moves[KIND_COUNT][TURN_STATES][TURN_EVENTS] = {
 		[TURN_ADMIT] = {
 			[TURN_GO] = TO(TURN_RUN, tool_call_start),
 			[TURN_ATTACH] = TO(TURN_ADMIT, tool_call_again),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_RUN] = {
+			[TURN_ANSWERED] = TO(TURN_SETTLE, turn_settle),
+			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
+		},
+		[TURN_SETTLE] = SETTLED_OR_FAILED,
+	},
+	[KIND_CONTENT] = {
+		[TURN_ADMIT] = {
+			[TURN_GO] = TO(TURN_RUN, keep_start),
+			[TURN_ATTACH] = TO(TURN_ADMIT, keep_again),
 			[TURN_FAIL] = TO(TURN_SETTLE, turn_settle),
 		},
 		[TURN_RUN] = {

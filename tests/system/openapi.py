@@ -13,7 +13,7 @@ DOCUMENT = BUILD / "src/gateway/openapi.json"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 HOLE = re.compile(r"\{(\w+)\}")
 # What a text must be where a pattern says so and nothing shorter fits.
-PATTERNS = ("a", "A", "0", "a" * 8, "python", "sp_", "file", "0" * 12, "A" * 12, "custom", "127.0.0.0/8")
+PATTERNS = ("a", "A", "0", "a" * 8, "python", "sp_", "file", "resp_" + "0" * 48, "conv_" + "0" * 48, "file-" + "0" * 48, "0" * 12, "A" * 12, "custom", "127.0.0.0/8")
 
 
 def load():

@@ -21,7 +21,9 @@ WORD = string.ascii_lowercase + string.digits
 PEOPLE = {"owner": ("acme", "alice"), "user": ("acme", "bob"), "tenant": ("zeus", "alice")}
 
 # Paths whose parameter is nobody's: names from the configuration.
-NOBODYS = {"/v1/models/{id}": "models are the configuration's"}
+NOBODYS = {"/v1/models/{id}": "models are the configuration's",
+           "/v1/responses/{response_id}": "they need a model: test_conversations.py",
+           "/v1/responses/{response_id}/input_items": "the same"}
 
 
 def word():
@@ -63,6 +65,21 @@ def a_tool(world, who):
     return {"name": name}
 
 
+def a_conversation(world, who):
+    text = world.word(who)
+    answer = world.made(who, "POST", "/v1/conversations", {
+        "metadata": {"topic": text}, "items": [{"role": "user", "content": text}]})
+    items = world.ask(who, "GET", f"/v1/conversations/{answer['id']}/items")[1]
+    return {"conversation_id": answer["id"], "item_id": items["data"][0]["id"]}
+
+
+def a_file(world, who):
+    text = world.word(who)
+    body = (f'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
+            f'--b\r\ncontent-disposition: form-data; name="file"; filename="{text}.txt"\r\n\r\n{text}\r\n--b--\r\n')
+    return {"file_id": world.made(who, "POST", "/v1/files", body.encode(), FORM)["id"]}
+
+
 @dataclasses.dataclass
 class Family:
     prefix: str
@@ -72,6 +89,8 @@ class Family:
 
 FAMILIES = [
     Family("/v1/tools/{name}", a_tool, "/v1/tools/{name}"),
+    Family("/v1/conversations/{conversation_id}", a_conversation, "/v1/conversations/{conversation_id}"),
+    Family("/v1/files/{file_id}", a_file, "/v1/files/{file_id}"),
 ]
 
 

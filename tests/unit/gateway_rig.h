@@ -4,7 +4,7 @@
 
 /*
  * A whole worker of the gateway on its loop: a TLS client on one side; authority,
- * broker and executor played by the test on the others, over real links.
+ * broker, executor and store played by the test on the others, over real links.
  */
 #include "unit.h"
 
@@ -24,6 +24,7 @@
 #include <keytext/keytext.h>
 #include <wire/gateway_broker.h>
 #include <wire/gateway_executor.h>
+#include <wire/gateway_store.h>
 #include <worker.h>
 
 #define WAIT_MS 5000
@@ -45,7 +46,7 @@ struct model_script {
 };
 
 static struct {
-	struct link *authority, *broker, *executor;
+	struct link *authority, *broker, *executor, *store;
 	/* what to say */
 	enum error check_error, admit_error, run_error;
 	uint8_t attach;
@@ -65,7 +66,16 @@ static struct {
 	bool hold_run, hold_settle, hold_admit, hold_check;
 	struct span long_text; /* the whole answer of a model, as its stream takes it */
 	size_t flood;          /* bytes of content that the model streams */
+	const struct content_answer *contents; /* of the store, one an operation; NULL: empty */
+	enum error content_error;
+	bool may_store, mask, hold_content;
+	bool mask_again; /* asks for what is to be kept without credentials */
 	/* what was seen */
+	int contents_done, contents_cancelled, steps_content;
+	struct ga_step content_step;
+	char content_id[CONTENT_ID_MAX + 1]; /* admitted, or of the last step */
+	struct buf content;                  /* encoded, of the last operation */
+	struct stream *content_stream;
 	int checks, admits, attached, offered, steps_run, steps_tool, steps_model, settles;
 	int steps_refused; /* by the gateway, told to be put on record */
 	int failures, revoked;
@@ -82,7 +92,7 @@ static struct {
 	uint8_t digest[DIGEST_LEN]; /* granted last */
 	uint8_t leaked[KEY_TEXT_LEN];
 	size_t leaked_len;
-} peers = { .body = BUF_INIT(16UL << 20) };
+} peers = { .body = BUF_INIT(16UL << 20), .content = BUF_INIT(16UL << 20) };
 
 static inline void
 reply(struct link *l, uint64_t id, uint16_t type, const void *msg)
@@ -143,6 +153,12 @@ admit_now(struct link *l, uint64_t id)
 		m.turn = m.attach != peers.admit.attached ? 0 : m.turn;
 	}
 	admit_tools(&m);
+	m.store = m.turn != 0 && peers.may_store && peers.admit.store != STORE_NO;
+	m.mask = peers.mask;
+	if (peers.mask_again && peers.admit.credentials == CREDENTIALS_FOUND && m.error == 0) {
+		m.mask = 1;
+		m.turn = 0;
+	}
 	reply(l, id, GA_ADMITTED, &m);
 }
 
@@ -152,6 +168,8 @@ on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)ctx;
 	peers.admits++;
 	peers.admit = *(const struct ga_admit *)msg;
+	assert_true(is_ok(
+	    span_to_cstr(peers.admit.content_id, peers.content_id, sizeof(peers.content_id))));
 	peers.leaked_len = peers.admit.leaked.len;
 	if (peers.leaked_len > 0)
 		memcpy(peers.leaked, peers.admit.leaked.ptr, peers.leaked_len);
@@ -180,6 +198,11 @@ on_step(struct link *l, uint64_t id, const void *msg, void *ctx)
 	} else if (s->kind == STEP_TOOL) {
 		peers.steps_tool++;
 		m.error = (uint16_t)peers.step_error;
+	} else if (s->kind == STEP_CONTENT) {
+		peers.steps_content++;
+		peers.content_step = *s;
+		assert_true(
+		    is_ok(span_to_cstr(s->content_id, peers.content_id, sizeof(peers.content_id))));
 	} else {
 		peers.steps_model++;
 	}
@@ -405,6 +428,68 @@ on_run(struct link *l, uint64_t id, const void *msg, void *ctx)
 	    stream_accept(l, id, &executor_stream, NULL, &peers.run_stream).code, E_OK);
 }
 
+/* -- store -- */
+
+static inline void
+content_data(struct stream *s, uint8_t channel, struct span data, void *ctx)
+{
+	(void)ctx;
+	assert_int_equal(channel, 0);
+	assert_int_equal(buf_put_span(&peers.content, data).code, E_OK);
+	stream_consumed(s, data.len);
+}
+
+static inline void
+content_end(struct stream *s, void *ctx)
+{
+	static const struct content_answer none = { .more = 0 };
+	const struct content_answer *a = peers.contents != NULL
+					     ? &peers.contents[peers.contents_done]
+					     : &none;
+	const struct gs_failed failed = { .error = (uint16_t)peers.content_error };
+	struct gs_result result = { .answer_len = 0 };
+	struct buf out = BUF_INIT(16UL << 20);
+	size_t taken = 0;
+
+	(void)ctx;
+	check_digest(buf_span(&peers.content));
+	peers.contents_done++;
+	if (peers.hold_content)
+		return;
+	if (peers.content_error != ERROR_NONE) {
+		assert_int_equal(stream_send(s, GS_FAILED, &failed).code, E_OK);
+		return;
+	}
+	assert_int_equal(wire_encode(&content_answer_table, a, &out).code, E_OK);
+	assert_int_equal(stream_write(s, 0, buf_span(&out), &taken).code, E_OK);
+	assert_int_equal(taken, out.len);
+	result.answer_len = (uint32_t)out.len;
+	buf_done(&out);
+	assert_int_equal(stream_send(s, GS_RESULT, &result).code, E_OK);
+	stream_end(s);
+}
+
+static inline void
+content_closed(struct stream *s, struct status why, void *ctx)
+{
+	(void)s, (void)ctx;
+	peers.contents_cancelled += why.code == E_CLOSED;
+	peers.content_stream = NULL;
+}
+
+static const struct stream_ops store_stream = {
+	.on_data = content_data, .on_end = content_end, .on_closed = content_closed
+};
+
+static inline void
+on_content(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)msg, (void)ctx;
+	buf_clear(&peers.content);
+	assert_int_equal(
+	    stream_accept(l, id, &store_stream, NULL, &peers.content_stream).code, E_OK);
+}
+
 static inline void
 peer_closed(struct link *l, struct status why, void *ctx)
 {
@@ -423,6 +508,7 @@ static const struct link_rule authority_rules[] = {
 };
 static const struct link_rule broker_rules[] = { { GB_OPEN, 0, on_call } };
 static const struct link_rule executor_rules[] = { { GE_OPEN, 0, on_run } };
+static const struct link_rule store_rules[] = { { GS_OPEN, 0, on_content } };
 
 static inline void
 peer_up(enum edge edge)
@@ -431,10 +517,12 @@ peer_up(enum edge edge)
 		{ authority_rules, COUNT(authority_rules), peer_closed },
 		{ broker_rules, COUNT(broker_rules), peer_closed },
 		{ executor_rules, COUNT(executor_rules), peer_closed },
+		{ store_rules, COUNT(store_rules), peer_closed },
 	};
-	static const struct wire_edge *const edges[] = { &ga_edge, &gb_edge, &ge_edge };
-	struct link **const mine[] = { &peers.authority, &peers.broker, &peers.executor };
-	int i = edge == EDGE_GATEWAY_AUTHORITY ? 0 : edge == EDGE_GATEWAY_BROKER ? 1 : 2;
+	static const struct wire_edge *const edges[] = { &ga_edge, &gb_edge, &ge_edge, &gs_edge };
+	struct link **const mine[] = { &peers.authority, &peers.broker, &peers.executor,
+		&peers.store };
+	int i = (int)edge - EDGE_GATEWAY_AUTHORITY;
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
@@ -590,8 +678,8 @@ request(struct client *c, const char *method, const char *path, const char *k, c
 static inline int
 fresh(void **state)
 {
-	struct buf body = peers.body;
-	struct link *l[3] = { peers.authority, peers.broker, peers.executor };
+	struct buf body = peers.body, content = peers.content;
+	struct link *l[4] = { peers.authority, peers.broker, peers.executor, peers.store };
 
 	(void)state;
 	memset(&peers, 0, sizeof(peers));
@@ -600,6 +688,8 @@ fresh(void **state)
 	peers.broker = l[1];
 	peers.executor = l[2];
 	tool_sets_free(&g.tool_sets);
+	peers.store = l[3];
+	peers.content = content;
 	return 0;
 }
 
@@ -615,6 +705,7 @@ clean(void **state)
 	assert_int_equal(g.bodies.owners, 0);
 	assert_null(peers.run_stream);
 	assert_null(peers.call_stream);
+	assert_null(peers.content_stream);
 	return 0;
 }
 
@@ -671,6 +762,7 @@ start(void **state)
 	peer_up(EDGE_GATEWAY_AUTHORITY);
 	peer_up(EDGE_GATEWAY_BROKER);
 	peer_up(EDGE_GATEWAY_EXECUTOR);
+	peer_up(EDGE_GATEWAY_STORE);
 	return 0;
 }
 

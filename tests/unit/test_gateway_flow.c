@@ -286,9 +286,9 @@ bad_requests_are_told_to_valid_keys(void **state)
 		    "\"param\":\"/files/0/content_base64\"" },
 		{ "GET", "/v1/models", "x", "takes no body" },
 		{ "POST", "/v1/models/demo", "", "\"code\":\"method_not_allowed\"" },
-		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"store\":true}",
-		    "answers are not stored here.\",\"type\":\"invalid_request_error\",\"param\":"
-		    "\"/store\"" },
+		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"background\":true}",
+		    "answers are given at once.\",\"type\":\"invalid_request_error\",\"param\":"
+		    "\"/background\"" },
 		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"Store\":true}",
 		    "\"param\":\"/Store\"" },
 		{ "POST", "/v1/responses", "{" OAI ",\"input\":\"a\",\"api_key\":\"x\"}",

@@ -7,6 +7,7 @@
 #include <answer.h>
 #include <json/schema.h>
 #include <responses.h>
+#include <wire/gateway_store.h>
 #include <routes.h>
 
 static struct json_doc doc, check;
@@ -159,11 +160,20 @@ refuses_state_and_clashes(void **state)
 {
 	static const struct {
 		const char *rest, *pointer;
+		enum error error;
 	} rows[] = {
-		{ "\"store\":true", "/store" },
 		{ "\"background\":true", "/background" },
-		{ "\"previous_response_id\":\"resp_1\"", "/previous_response_id" },
-		{ "\"conversation\":{\"id\":\"c\"}", "/conversation" },
+		{ "\"previous_response_id\":\"../x\"", "/previous_response_id",
+		    ERROR_CONTENT_NOT_FOUND },
+		{ "\"previous_response_id\":\"conv_1\"", "/previous_response_id",
+		    ERROR_CONTENT_NOT_FOUND },
+		{ "\"previous_response_id\":\"\"", "/previous_response_id",
+		    ERROR_CONTENT_NOT_FOUND },
+		{ "\"conversation\":{\"id\":\"c\"}", "/conversation/id", ERROR_CONTENT_NOT_FOUND },
+		{ "\"conversation\":\"resp_1\"", "/conversation", ERROR_CONTENT_NOT_FOUND },
+		{ "\"previous_response_id\":\"resp_1\",\"conversation\":\"conv_1\"",
+		    "/conversation" },
+		{ "\"store\":false,\"conversation\":\"conv_1\"", "/store" },
 		{ "\"prompt\":{\"id\":\"p\"}", "/prompt" },
 		{ "\"tools\":[" OURS "," OURS "]", "/tools/1" },
 		{ "\"tools\":[" OURS ",{\"type\":\"function\",\"name\":\"code_interpreter\"}]",
@@ -174,8 +184,11 @@ refuses_state_and_clashes(void **state)
 		  "\"file_ids\":[\"f\"]}}]",
 		    "/tools/0/container/file_ids" },
 	};
-	static const char *const fine[] = { "\"store\":false", "\"store\":null",
-		"\"background\":false", "\"previous_response_id\":null", "\"conversation\":null",
+	static const char *const fine[] = { "\"store\":false", "\"store\":null", "\"store\":true",
+		"\"previous_response_id\":\"resp_1\"", "\"conversation\":\"conv_1\"",
+		"\"conversation\":{\"id\":\"conv_1\"},\"previous_response_id\":null",
+		"\"store\":false,\"previous_response_id\":\"resp_1\"", "\"background\":false",
+		"\"previous_response_id\":null", "\"conversation\":null",
 		"\"tools\":[{\"type\":\"code_interpreter\"}]" };
 	char body[512];
 
@@ -188,7 +201,8 @@ refuses_state_and_clashes(void **state)
 		(void)snprintf(
 		    body, sizeof(body), "{\"model\":\"m\",\"input\":\"x\",%s}", rows[i].rest);
 		assert_int_equal(read_body(body, &prompt, &fault), E_SYNTAX);
-		assert_int_equal(fault.error, ERROR_INVALID_FIELD);
+		assert_int_equal(
+		    fault.error, rows[i].error != ERROR_NONE ? rows[i].error : ERROR_INVALID_FIELD);
 		assert_int_equal(json_pointer(&doc, fault.tok, &p).code, E_OK);
 		assert_true(span_eq_str(buf_span(&p), rows[i].pointer));
 		buf_done(&p);
@@ -202,12 +216,95 @@ refuses_state_and_clashes(void **state)
 	}
 }
 
+/* ---- what was before ---- */
+
+static void
+goes_on(void **state)
+{
+	static const struct {
+		const char *body, *before, *more, *want;
+	} rows[] = {
+		{ "{\"previous_response_id\":\"resp_1\",\"model\":\"m\",\"input\":\"x\"}",
+		    "{\"a\":1}", "",
+		    "{\"store\":false,\"model\":\"m\",\"input\":[{\"a\":1},{\"role\":\"user\","
+		    "\"content\":\"x\"}]}" },
+		{ "{\"model\":\"m\",\"store\":true,\"input\":[{\"b\":2}],\"conversation\":{\"id\":"
+		  "\"conv_1\"}}",
+		    "{\"a\":1}", ",{\"c\":3}",
+		    "{\"model\":\"m\",\"store\":false,\"input\":[{\"a\":1},{\"b\":2},{\"c\":3}]}" },
+		{ "{\"model\":\"m\", \"conversation\":\"conv_1\" , \"input\":[ ]}", "{\"a\":1}",
+		    ",{\"c\":3}",
+		    "{\"store\":false,\"model\":\"m\", \"input\":[{\"a\":1},{\"c\":3}]}" },
+		{ "{\"model\":\"m\",\"input\":[],\"previous_response_id\":\"resp_1\"}", "", "",
+		    "{\"store\":false,\"model\":\"m\",\"input\":[]}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct edits e = { .before = span_str(rows[i].before),
+			.more = span_str(rows[i].more) };
+		struct buf out = BUF_INIT(1U << 20);
+		struct prompt *prompt = NULL;
+		struct fault fault;
+		uint32_t off;
+
+		assert_int_equal(read_body(rows[i].body, &prompt, &fault), E_OK);
+		assert_int_equal(responses_write(prompt, &e, &out, &off).code, E_OK);
+		assert_int_equal(buf_put_u8(&out, 0).code, E_OK);
+		assert_string_equal((const char *)out.ptr, rows[i].want);
+		assert_memory_equal(out.ptr + off, "\"m\"", 3);
+		buf_done(&out);
+	}
+}
+
+static void
+history_for_the_provider(void **state)
+{
+	static const struct content_item sealed[] = {
+		{ SPAN_LIT("msg_1"), 0,
+		    SPAN_LIT("{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"user\"}") },
+		{ SPAN_LIT("rs_1"), 1,
+		    SPAN_LIT(
+			"{\"id\":\"rs_1\",\"type\":\"reasoning\",\"encrypted_content\":\"e\"}") },
+		{ SPAN_LIT("fc_1"), 1,
+		    SPAN_LIT("{\"id\":\"fc_1\",\"type\":\"function_call\",\"call_id\":\"c\"}") },
+	};
+	static const struct content_item unsealed[] = {
+		{ SPAN_LIT("rs_1"), 1, SPAN_LIT("{\"id\":\"rs_1\",\"type\":\"reasoning\"}") },
+		{ SPAN_LIT("fc_1"), 1,
+		    SPAN_LIT("{\"id\":\"fc_1\",\"type\":\"function_call\",\"call_id\":\"c\"}") },
+		{ SPAN_LIT("ci_1"), 1,
+		    SPAN_LIT(
+			"{\"id\":\"ci_1\",\"type\":\"code_interpreter_call\",\"code\":\"1\"}") },
+	};
+	struct arena a = ARENA_INIT(1U << 20);
+	struct span got;
+
+	(void)state;
+	assert_int_equal(responses_put_history(&doc, sealed, 3, &a, &got).code, E_OK);
+	assert_true(
+	    span_eq_str(got, "{\"type\":\"message\",\"role\":\"user\"},"
+			     "{\"id\":\"rs_1\",\"type\":\"reasoning\",\"encrypted_content\":\"e\"},"
+			     "{\"id\":\"fc_1\",\"type\":\"function_call\",\"call_id\":\"c\"}"));
+	assert_int_equal(responses_put_history(&doc, unsealed, 3, &a, &got).code, E_OK);
+	assert_true(span_starts(got,
+	    SPAN_LIT("{\"type\":\"function_call\",\"call_id\":\"c\"},{\"type\":\"function_call\","
+		     "\"call_id\":\"call_sallyport_h2\",\"name\":\"code_interpreter\"")));
+	assert_non_null(memmem(got.ptr, got.len, "\"function_call_output\"", 22));
+	assert_null(memmem(got.ptr, got.len, "\"id\"", 4));
+	assert_int_equal(responses_put_history(&doc, NULL, 0, &a, &got).code, E_OK);
+	assert_int_equal(got.len, 0);
+	arena_done(&a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(edits),
 		cmocka_unit_test(refuses_state_and_clashes),
+		cmocka_unit_test(goes_on),
+		cmocka_unit_test(history_for_the_provider),
 	};
 	struct arena schemas = ARENA_INIT(8UL << 20);
 

@@ -19,9 +19,10 @@
 /* One part that may come, and what came. */
 struct multipart_part {
 	const char *name;
-	size_t max;       /* bytes */
-	bool seen;        /* out */
-	struct span body; /* out: lies within the form's body */
+	size_t max;           /* bytes */
+	bool seen;            /* out */
+	struct span filename; /* out: as the form says it, trust nothing; ptr NULL: it is no file */
+	struct span body;     /* out: lies within the form's body */
 };
 
 /* Is it multipart/form-data at all? Its parameters may be wrong all the same. */
