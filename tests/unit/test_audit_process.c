@@ -331,7 +331,7 @@ store_up(struct process *p, int dir)
 	struct conf *conf = NULL;
 
 	memset(&got, 0, sizeof(got));
-	assert_is_ok(conf_parse(SPAN_LIT(yaml), &conf, error));
+	assert_is_ok(conf_parse(span_str(yaml), &conf, error));
 	assert_is_ok(conf_slice(conf, keys, &slice));
 	conf_free(conf);
 	process_config = buf_span(&slice);
