@@ -105,6 +105,21 @@ class House:
         assert answer["output"]["a"] == self.plants["argument"]
         self.ok("DELETE", "/v1/tools/plain?version=1", key=self.mine)
 
+    def kept(self):
+        message = {"type": "message", "role": "user", "content": self.plant("what was said")}
+        conv = self.ok("POST", "/v1/conversations", {
+            "metadata": {self.plant("metadata's key"): self.plant("metadata")}, "items": [message]}, key=self.mine)["id"]
+        self.ok("POST", f"/v1/conversations/{conv}/items", {"items": [
+            {**message, "content": self.plant("what was said next")}]}, key=self.mine)
+        gone = self.ok("POST", "/v1/conversations", {"items": [
+            {**message, "content": self.plant("what was deleted")}]}, key=self.mine)["id"]
+        self.ok("DELETE", f"/v1/conversations/{gone}", key=self.mine)
+        parts = {'purpose"': b"user_data", f'file"; filename="{self.plant("name of a file")}"': (
+            self.plant("in a file") + " and much that is easily packed" * 10000).encode()}
+        body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s\r\n\r\n%s\r\n' % (n.encode(), v)
+                        for n, v in parts.items()) + b"--b--\r\n"
+        self.ok("POST", "/v1/files", body, headers=FORM, key=self.mine)
+
     def bad_requests(self):
         """What is refused leaves no more behind."""
         self.ok("GET", f"/v1/tools/{self.plant('tool that is none')}", wanted=(404,), key=self.mine)
@@ -116,7 +131,7 @@ class House:
 
 
 def planted(house):
-    for act in (house.people, house.secrets, house.prompts, house.code, house.tools, house.bad_requests):
+    for act in (house.people, house.secrets, house.prompts, house.code, house.tools, house.kept, house.bad_requests):
         act()
 
 
