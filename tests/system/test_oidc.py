@@ -233,3 +233,22 @@ def test_a_reload_forgets_an_issuer(house, idp):
     house.edit(with_issuer(idp))
     house.operate("reload")
     wait_for(lambda: chat(house, token)[0] == 200)
+
+
+def test_people_are_known_like_any_other(house, idp):
+    """Roles are the token's; the log says what was wrong and names nobody; a revoked person stays out."""
+    assert chat(house, idp.sign(claims_of(idp, sub="carol")))[0] == 200
+    assert chat(house, idp.sign(claims_of(idp, sub="carol", groups=["/nobody"])))[0] == 403
+    assert chat(house, idp.sign(claims_of(idp, sub="carol", exp=1)))[0] == 401
+    records = house.records()
+    methods = [(r["event"]["success"], r["event"].get("reason")) for r in records
+               if r["event"]["type"] == "Authentication" and r["event"]["method"] == "oidc"]
+    assert (True, None) in methods and (False, "expired") in methods
+    assert [r["phase"] for r in records if r["event"]["type"] == "KeyCreated"][-4:] == ["intent", "outcome"] * 2
+    assert "carol" not in json.dumps(records)
+    keys = [k for k in json.loads(house.operate("key", "list", "--json").stdout)["keys"] if k["user"] == "carol"]
+    assert len(keys) == 2 and {k["tenant"] for k in keys} == {"acme"}
+    for k in keys:
+        house.operate("key", "revoke", k["id"])
+    assert chat(house, idp.sign(claims_of(idp, sub="carol")))[0] == 401
+    assert chat(house, idp.sign(claims_of(idp, sub="ann")))[0] == 200
