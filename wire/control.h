@@ -22,20 +22,21 @@ enum ctl_type {
 	CTL_FILES_AGAIN, /* B: open those that others rotate once more: FILE…, and then … */
 	CTL_FILES_SENT,  /* A: … that was all (same id) */
 	CTL_PEER,        /* A: one end of a fresh link (one descriptor) */
-	CTL_METRICS,   /* A, to authority: another process's counters (one read-only descriptor) */
-	CTL_CERT,      /* A, to gateway: public certificate chain and key, PEM */
-	CTL_GO,        /* A: that was all; enter the jail */
-	CTL_READY,     /* B: jailed and serving */
-	CTL_CONFIG,    /* A: a new generation of the slice */
-	CTL_DRAIN,     /* A: finish what runs, take nothing new, exit 0 */
-	CTL_RECORD,    /* A, to audit: an event of processes or configuration */
-	CTL_RECORDED,  /* B, audit: it is durable */
-	CTL_HEAD,      /* B, audit: a signed head, to be kept outside its reach */
-	CTL_HEAD_KEPT, /* A, to audit: the head is on disk (same id) */
-	CTL_RELOAD,    /* B, authority: an operator asks for a reload */
-	CTL_RELOADED,  /* A: how it ended (same id) */
-	CTL_PING,      /* A: are you alive? */
-	CTL_PONG,      /* B */
+	CTL_METRICS,    /* A, to authority: another process's counters (one read-only descriptor) */
+	CTL_CERT,       /* A, to gateway: public certificate chain and key, PEM */
+	CTL_GO,         /* A: that was all; enter the jail */
+	CTL_READY,      /* B: jailed and serving */
+	CTL_CONFIG,     /* A: a new generation of the slice */
+	CTL_DRAIN,      /* A: finish what runs, take nothing new, exit 0 */
+	CTL_RECORD,     /* A, to audit: an event of processes or configuration */
+	CTL_RECORDED,   /* B, audit: it is durable */
+	CTL_HEAD,       /* B, audit: a signed head, to be kept outside its reach */
+	CTL_HEAD_KEPT,  /* A, to audit: the head is on disk (same id) */
+	CTL_GENERATION, /* B, store: its database's generation, to be kept outside its reach */
+	CTL_RELOAD,     /* B, authority: an operator asks for a reload */
+	CTL_RELOADED,   /* A: how it ended (same id) */
+	CTL_PING,       /* A: are you alive? */
+	CTL_PONG,       /* B */
 };
 
 struct ctl_hello {
@@ -154,6 +155,13 @@ static const struct wire_field ctl_head_rows[] = {
 	WIRE_BYTES(struct ctl_head, note, 1, 2048),
 };
 
+struct ctl_generation {
+	uint64_t generation;
+};
+static const struct wire_field ctl_generation_rows[] = {
+	WIRE_U64(struct ctl_generation, generation),
+};
+
 struct ctl_reloaded {
 	uint8_t ok;
 	uint32_t generation;
@@ -185,6 +193,8 @@ static const struct wire_msg ctl_msgs[] = {
 	    WIRE_TABLE(struct ctl_recorded, ctl_recorded_rows) },
 	[CTL_HEAD] = { "head", WIRE_B_TO_A, WIRE_TABLE(struct ctl_head, ctl_head_rows) },
 	[CTL_HEAD_KEPT] = { "head-kept", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[CTL_GENERATION] = { "generation", WIRE_B_TO_A,
+	    WIRE_TABLE(struct ctl_generation, ctl_generation_rows) },
 	[CTL_RELOAD] = { "reload", WIRE_B_TO_A, WIRE_TABLE_NONE },
 	[CTL_RELOADED] = { "reloaded", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_reloaded, ctl_reloaded_rows) },

@@ -200,6 +200,12 @@ db_secret_put(struct db *db, struct span name, const uint8_t *value)
 }
 
 struct status
+db_secret_set(struct db *db, struct span name, const uint8_t *value)
+{
+	return secret_seal(db, SQL_SECRET_SET, name, value);
+}
+
+struct status
 db_secret_rewrap(struct db *db, struct span name)
 {
 	uint8_t value[AS_SECRET_LEN];

@@ -34,6 +34,14 @@ MUST_USE struct status db_open(
     const struct secret *root, const struct secret *old_kek, struct db **ret);
 void db_close(struct db *db);
 
+/*
+ * The next generation of the database, for somebody outside to keep: an older database
+ * that was put back has a smaller one. Sealed like a secret: it cannot be made up.
+ */
+MUST_USE struct status db_generation_next(struct db *db, uint64_t *ret);
+/* Has anything been changed since the last generation? */
+bool db_changed(const struct db *db);
+
 /* The secret under all key hashes. */
 MUST_USE struct status db_pepper(struct db *db, uint8_t out[AS_SECRET_LEN]);
 /*

@@ -197,6 +197,7 @@ struct db {
 	struct users_state users;
 	struct buf key_plain; /* the API key that was read last */
 	struct rotation rotation;
+	int changes; /* at the last generation */
 	struct tools_state tools;
 	struct content_state content;
 };
@@ -235,6 +236,8 @@ MUST_USE struct status db_secret_put(struct db *db, struct span name, const uint
 MUST_USE struct status db_secret_make(struct db *db, struct span name, uint8_t *out);
 /* The same secret, under the newest key-encryption key. */
 MUST_USE struct status db_secret_rewrap(struct db *db, struct span name);
+/* Another value in its place. Within a transaction. */
+MUST_USE struct status db_secret_set(struct db *db, struct span name, const uint8_t *value);
 /* Found, or made in a transaction of its own. */
 MUST_USE struct status db_secret_ensure(struct db *db, struct span name, uint8_t *out);
 

@@ -33,6 +33,7 @@
 #define PEERS_MAX 16
 #define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
 #define LOAD_TICK_MS 1
+#define GENERATION_MS 60000 /* an older database is told from ours within that time */
 
 enum load_stage { LOAD_IDLE, LOAD_USERS, LOAD_KEYS, LOAD_TOOLS };
 
@@ -52,6 +53,7 @@ static struct {
 	struct db *db;
 	TAILQ_HEAD(, peer) peers;
 	uint32_t npeers;
+	uv_timer_t generation;
 } self = { .peers = TAILQ_HEAD_INITIALIZER(self.peers) };
 
 static void on_load(struct link *l, uint64_t id, const void *msg, void *ctx);
@@ -140,6 +142,37 @@ now_s(void)
 	return clock_real_ns() / NS_PER_S;
 }
 
+/* The supervisor keeps it where we cannot write. */
+static void
+generation_tell(void)
+{
+	struct ctl_generation m = { 0 };
+	struct status st = db_generation_next(self.db, &m.generation);
+
+	if (is_ok(st))
+		st = link_send(self.d->control, 0, CTL_GENERATION, &m);
+	if (!is_ok(st))
+		diag(DIAG_WARN, "the generation of the database: %s", status_text(st));
+}
+
+static void
+on_generation(uv_timer_t *t)
+{
+	(void)t;
+	if (db_changed(self.db))
+		generation_tell();
+}
+
+static struct status
+generation_start(struct daemon *d)
+{
+	generation_tell();
+	if (uv_timer_init(d->loop, &self.generation) != 0 ||
+	    uv_timer_start(&self.generation, on_generation, GENERATION_MS, GENERATION_MS) != 0)
+		return fail(E_NOMEM);
+	return OK;
+}
+
 static struct status
 store_start(struct daemon *d)
 {
@@ -162,6 +195,7 @@ store_start(struct daemon *d)
 	requests_init(self.db);
 	tool_requests_init(self.db);
 	TRY(rotate_requests_init(d, self.db));
+	TRY(generation_start(d));
 	content_streams_init(d, self.db);
 	privacy_start(d, self.db);
 	return OK;
@@ -435,8 +469,11 @@ store_config(struct daemon *d)
 static void
 store_stop(struct daemon *d)
 {
-	(void)d;
 	privacy_stop();
+	if (self.db != NULL) {
+		generation_tell();
+		link_flush(d->control);
+	}
 	db_close(self.db);
 	self.db = NULL;
 	secret_done(&self.kek);

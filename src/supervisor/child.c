@@ -26,6 +26,7 @@
 static void on_hello(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_ready(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_head(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_generation(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_pong(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_files_again(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_reload(struct link *l, uint64_t id, const void *msg, void *ctx);
@@ -38,6 +39,7 @@ static const struct link_rule control_rules[] = {
 	{ CTL_HELLO, 0, on_hello },
 	{ CTL_READY, 0, on_ready },
 	{ CTL_HEAD, 0, on_head },
+	{ CTL_GENERATION, 0, on_generation },
 	{ CTL_RELOAD, 0, on_reload },
 	{ CTL_RECORDED, 0, record_on_recorded },
 	{ CTL_PONG, 0, on_pong },
@@ -302,6 +304,31 @@ on_head(struct link *l, uint64_t id, const void *msg, void *ctx)
 	} else if (!is_ok(st)) {
 		diag(DIAG_ERROR, "audit.head: %s", status_text(st));
 	}
+}
+
+/* A database behind the generation that was kept is an older one, put back: on record, once. */
+static void
+on_generation(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ctl_generation *m = msg;
+	struct child *c = ctx;
+	uint64_t kept = 0;
+	struct status st = c->proc == PROC_STORE
+			       ? instance_keep_generation(c->sv, m->generation, &kept)
+			       : fail(E_PROTO);
+
+	(void)l, (void)id;
+	if (!is_ok(st)) {
+		diag(DIAG_ERROR, "store.generation: %s", status_text(st));
+		return;
+	}
+	if (m->generation >= kept)
+		return;
+	diag(DIAG_ERROR,
+	    "the database of the store is an older one: generation %llu, not %llu; keys that "
+	    "were revoked and people that were erased since may be back",
+	    (unsigned long long)m->generation, (unsigned long long)kept);
+	record_store_rolled_back(c->sv, m->generation, kept);
 }
 
 static void

@@ -113,6 +113,16 @@ record_config(struct supervisor *sv, struct span text)
 	record_flush(sv);
 }
 
+void
+record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected)
+{
+	struct pending_record *p = record_new(sv, EVENT_STORE_ROLLED_BACK, AUDIT_FAILURE);
+
+	add_number(p, generation);
+	add_number(p, expected);
+	record_flush(sv);
+}
+
 /* Ids of the A end are odd (lib/link); this one names the record. */
 static uint64_t
 record_id(const struct pending_record *p)

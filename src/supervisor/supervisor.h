@@ -120,6 +120,9 @@ MUST_USE struct status instance_read_cert(
 int instance_fd(const struct supervisor *sv, const char *name);
 MUST_USE struct status instance_keep_head(
     const struct supervisor *sv, uint64_t size, struct span note);
+/* What was kept before goes to *ret_kept; from now on it is this one. */
+MUST_USE struct status instance_keep_generation(
+    const struct supervisor *sv, uint64_t generation, uint64_t *ret_kept);
 /* Read and check the configuration file; on failure `error` says why. */
 MUST_USE struct status instance_read_conf(
     const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX]);
@@ -153,6 +156,7 @@ void reload_progress(struct supervisor *sv);
 /* record.c: events of processes and configuration for the audit log. */
 void record_process(struct supervisor *sv, const struct child *c, bool started, int wait_status);
 void record_config(struct supervisor *sv, struct span text);
+void record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected);
 void record_flush(struct supervisor *sv);
 void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx);
 

@@ -366,6 +366,141 @@ older_values(void **arg)
 	db_close(db);
 }
 
+/* ---- one bit of every field ---- */
+
+#define RECORDS_MAX 16
+struct shown {
+	unsigned n;
+	char records[RECORDS_MAX][400];
+};
+
+static void
+show_all(struct db *db, struct shown *out)
+{
+	uint8_t pepper[AS_SECRET_LEN];
+	struct status st;
+	int64_t cursor = 0;
+	struct as_user u;
+	struct as_key k;
+
+	out->n = 0;
+	while ((st = db_user_next(db, &cursor, &u)).code == E_CORRUPT || is_ok(st)) {
+		if (is_ok(st) && out->n < RECORDS_MAX)
+			(void)snprintf(out->records[out->n++], 400, "%.*s/%.*s %d %d %d %02x",
+			    SPAN_FMT(u.tenant), SPAN_FMT(u.user), u.roles, u.state, u.hold,
+			    u.subject_key[0]);
+	}
+	cursor = 0;
+	while ((st = db_key_next(db, &cursor, &k)).code == E_CORRUPT || is_ok(st)) {
+		if (is_ok(st) && out->n < RECORDS_MAX)
+			(void)snprintf(out->records[out->n++], 400,
+			    "%.12s %.*s/%.*s %.*s %llu %llu %llu %02x %.*s %.12s", k.id,
+			    SPAN_FMT(k.tenant), SPAN_FMT(k.user), SPAN_FMT(k.policy),
+			    (unsigned long long)k.created_s, (unsigned long long)k.expires_s,
+			    (unsigned long long)k.revoked_s, k.hash[0], SPAN_FMT(k.scopes),
+			    k.replaces);
+	}
+	if (is_ok(db_pepper(db, pepper)) && out->n < RECORDS_MAX)
+		(void)snprintf(
+		    out->records[out->n++], 400, "pepper %02x%02x", pepper[0], pepper[31]);
+}
+
+static void
+assert_subset(const struct shown *of, const struct shown *s, const char *what)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		bool known = false;
+
+		for (unsigned j = 0; j < of->n; j++)
+			known |= strcmp(s->records[i], of->records[j]) == 0;
+		if (!known)
+			test_fail("%s: %s", what, s->records[i]);
+	}
+}
+
+static void
+flip_blob(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	int len = sqlite3_value_bytes(args[0]), at = sqlite3_value_int(args[1]);
+	uint8_t copy[1024];
+
+	(void)n;
+	if (len > 0 && len <= (int)sizeof(copy)) {
+		memcpy(copy, sqlite3_value_blob(args[0]), (size_t)len);
+		copy[at % len] ^= (uint8_t)(1U << at % 8);
+	}
+	sqlite3_result_blob(ctx, copy, len, SQLITE_TRANSIENT);
+}
+
+/* A blob with one bit of byte `at` flipped; a number with a low or a high one. */
+static void
+flip(const char *table, const char *column, int64_t at)
+{
+	sqlite3 *sql = NULL;
+	char text[256];
+
+	(void)snprintf(text, sizeof(text),
+	    "UPDATE %s SET %s = CASE typeof(%s) WHEN 'integer' THEN"
+	    " (%s | %lld) - (%s & %lld) ELSE CAST(flip(%s, %lld) AS BLOB) END"
+	    " WHERE rowid = (SELECT min(rowid) FROM %s)",
+	    table, column, column, column, at == 0 ? 1LL : 1LL << 20, column,
+	    at == 0 ? 1LL : 1LL << 20, column, (long long)at, table);
+	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_create_function(sql, "flip", 2, SQLITE_UTF8, NULL, flip_blob, NULL, NULL),
+	    SQLITE_OK);
+	(void)sqlite3_exec(sql, text, NULL, NULL, NULL); /* a rule of the table may refuse it */
+	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
+}
+
+/* Whatever field is changed, nothing comes out that was not put in. */
+static void
+every_field(void **arg)
+{
+	static const struct {
+		const char *table, *columns[10];
+	} tables[] = {
+		{ "keks", { "version", "wrapped" } },
+		{ "secrets", { "kek", "value" } },
+		{ "tenants", { "id", "name_hash", "key", "name" } },
+		{ "tenant_keys", { "id", "tenant", "version", "kek", "wrapped" } },
+		{ "users", { "id", "tenant", "name_hash", "key", "version", "value", "roles",
+			       "state", "hold" } },
+		{ "user_keys", { "id", "user", "version", "tenant_key", "wrapped" } },
+		{ "keys", { "n", "id", "user", "key", "version", "pepper", "value" } },
+	};
+	auto_buf struct buf file = BUF_INIT(1U << 24);
+	struct db *db = with_users(3);
+	struct shown was, is;
+	unsigned refused = 0;
+
+	(void)arg;
+	show_all(db, &was);
+	assert_int_equal(was.n, 7);
+	db_close(db);
+	assert_is_ok(io_read_file(AT_FDCWD, "store.db", &file));
+	for (size_t t = 0; t < COUNT(tables); t++) {
+		for (size_t c = 0; c < 10 && tables[t].columns[c] != NULL; c++) {
+			for (int64_t at = 0; at < 150; at += 7) {
+				dir_clear();
+				assert_is_ok(
+				    io_replace_file(here, "store.db", buf_span(&file), 0600));
+				flip(tables[t].table, tables[t].columns[c], at);
+				db = NULL;
+				if (!is_ok(db_open(&kek, NULL, &db))) {
+					refused++;
+					continue;
+				}
+				show_all(db, &is);
+				assert_subset(&was, &is, tables[t].columns[c]);
+				refused += is.n < was.n ? 1 : 0;
+				db_close(db);
+			}
+		}
+	}
+	assert_true(refused > 200);
+}
+
 int
 main(void)
 {
@@ -377,6 +512,7 @@ main(void)
 		cmocka_unit_test_setup(a_name_comes_again, fresh),
 		cmocka_unit_test_setup(hostile_edits, fresh),
 		cmocka_unit_test_setup(older_values, fresh),
+		cmocka_unit_test_setup(every_field, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

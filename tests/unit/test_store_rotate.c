@@ -261,6 +261,39 @@ counted_from(void **arg)
 	db_close(db);
 }
 
+/* It only grows, also over a rotation; what is put back is behind. */
+static void
+generation_grows(void **arg)
+{
+	auto_buf struct buf file = BUF_INIT(1U << 24);
+	struct db *db = with_keys();
+	uint8_t subject[AS_SECRET_LEN];
+	uint64_t first, n = 0;
+
+	(void)arg;
+	assert_is_ok(db_generation_next(db, &first));
+	assert_false(db_changed(db));
+	db_close(db);
+	assert_is_ok(io_read_file(AT_FDCWD, "store.db", &file));
+	db = open_ok();
+	assert_is_ok(put(db, 10, subject));
+	assert_true(db_changed(db));
+	assert_is_ok(db_generation_next(db, &n));
+	assert_int_equal(n, first + 1);
+	assert_is_ok(db_rotate(db, AS_ROTATE_KEK, NOW));
+	for (bool more = true; more;)
+		assert_is_ok(db_rotate_step(db, NOW, 0, &more));
+	assert_is_ok(db_generation_next(db, &n));
+	assert_int_equal(n, first + 2);
+	db_close(db);
+	dir_clear();
+	assert_is_ok(io_replace_file(here, "store.db", buf_span(&file), 0600));
+	db = open_ok();
+	assert_is_ok(db_generation_next(db, &n));
+	assert_int_equal(n, first + 1); /* and first + 2 was kept */
+	db_close(db);
+}
+
 static void
 full_disk(void **arg)
 {
@@ -352,6 +385,7 @@ main(void)
 		cmocka_unit_test_setup(nothing_old_is_left, fresh),
 		cmocka_unit_test_setup(what_does_not_open_stops_nothing, fresh),
 		cmocka_unit_test_setup(counted_from, fresh),
+		cmocka_unit_test_setup(generation_grows, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),
 		cmocka_unit_test_setup(killed_at_every_call, fresh),
 	};
