@@ -94,11 +94,18 @@ process_on_gone(struct link *l, struct status why, void *ctx)
 	link_free(l);
 }
 
+static inline void
+process_on_generation(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)msg, (void)ctx;
+}
+
 static const struct link_rule process_rules[] = {
 	{ CTL_HELLO, 0, process_on_hello },
 	{ CTL_READY, 0, process_on_ready },
 	{ CTL_RECORDED, 0, process_on_recorded },
 	{ CTL_HEAD, 0, process_on_head },
+	{ CTL_GENERATION, 0, process_on_generation },
 };
 static const struct link_ops process_ops = { process_rules, COUNT(process_rules), process_on_gone };
 

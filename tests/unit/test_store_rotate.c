@@ -355,7 +355,7 @@ killed_at_every_call(void **arg)
 		bool died = true;
 		unsigned at;
 
-		for (at = 1; died; at += 3) {
+		for (at = 1 + (unsigned)mode; died; at += 5) {
 			struct db *db;
 
 			dir_clear();
