@@ -64,6 +64,9 @@ enum as_type {
 	AS_USER_EXPORT,   /* A: what is kept of a user, a page of it */
 	AS_EXPORTED,      /* B: same id */
 	AS_RETENTION,     /* B: what was deleted for its age; no id */
+	AS_BACKUP,        /* A: begin a backup; answered by BACKUP_STATE */
+	AS_BACKUP_STATUS, /* A */
+	AS_BACKUP_STATE,  /* B: same id */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -485,6 +488,22 @@ static const struct wire_field as_kek_rows[] = {
 	WIRE_U64(struct as_kek, data_ended_s),
 };
 
+struct as_backup_state {
+	uint16_t code; /* E_EXISTS: one is under way, E_NOTFOUND: none yet, E_AGAIN, E_SYS … */
+	uint8_t under_way;
+	uint64_t done_bytes, all_bytes;
+	uint64_t generation; /* of the database in it */
+	uint64_t created_s;
+};
+static const struct wire_field as_backup_state_rows[] = {
+	WIRE_U16(struct as_backup_state, code, 64),
+	WIRE_U8(struct as_backup_state, under_way, 1),
+	WIRE_U64(struct as_backup_state, done_bytes),
+	WIRE_U64(struct as_backup_state, all_bytes),
+	WIRE_U64(struct as_backup_state, generation),
+	WIRE_U64(struct as_backup_state, created_s),
+};
+
 /* For every grant of content that was used, one way or the other. */
 struct as_content_done {
 	uint8_t grant[GRANT_LEN];
@@ -631,6 +650,10 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_exported, as_exported_rows) },
 	[AS_RETENTION] = { "retention", WIRE_B_TO_A,
 	    WIRE_TABLE(struct as_retention, as_retention_rows) },
+	[AS_BACKUP] = { "backup", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AS_BACKUP_STATUS] = { "backup-status", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AS_BACKUP_STATE] = { "backup-state", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_backup_state, as_backup_state_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },
 };
 static const struct wire_edge as_edge = { .name = "authority-store",

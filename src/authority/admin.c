@@ -40,6 +40,8 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_TOOL_LIST] = &admin_tool_list_kind,
 	[OP_KEK_ROTATE] = &admin_kek_rotate_kind,
 	[OP_KEK_STATUS] = &admin_kek_status_kind,
+	[OP_BACKUP] = &admin_backup_kind,
+	[OP_BACKUP_SHOW] = &admin_backup_show_kind,
 	[OP_APPROVAL] = &admin_approval_kind,
 };
 

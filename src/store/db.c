@@ -9,6 +9,7 @@
  * a failed change leaves nothing.
  * See: db.h; schema.c; keyring.c; user.c; key.c.
  */
+#include "backup.h"
 #include "tool.h"
 
 #include <assert.h>
@@ -103,6 +104,7 @@ db_close(struct db *db)
 {
 	if (db == NULL)
 		return;
+	db_backup_abort(db);
 	rotation_close(db);
 	sql_finish(db);
 	tools_close(db);
@@ -143,9 +145,10 @@ db_end(struct db *db, struct status st)
 struct status
 db_settle(struct db *db)
 {
-	int rc = sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-
-	return sql_status(rc, db->sql);
+	db_backup_abort(db); /* it reads the file that is about to change */
+	return sql_status(
+	    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+	    db->sql);
 }
 
 /* ---- secrets ---- */

@@ -178,6 +178,7 @@ struct content_state {
 };
 
 struct keyring;
+struct backup;
 
 /* The rotation that is under way, as far as this process knows: rotate.c. */
 struct rotation {
@@ -198,6 +199,8 @@ struct db {
 	struct buf key_plain; /* the API key that was read last */
 	struct rotation rotation;
 	int changes; /* at the last generation */
+	struct backup *backup;
+	struct as_backup_state backup_state;
 	struct tools_state tools;
 	struct content_state content;
 };

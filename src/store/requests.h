@@ -25,8 +25,12 @@ void requests_on_tool_get(struct link *l, uint64_t id, const void *msg, void *ct
 void requests_on_tool_rebuilt(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_tool_mark(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_tool_remove(struct link *l, uint64_t id, const void *msg, void *ctx);
-/* rotate_requests.c */
+/* backup_requests.c */
 struct daemon;
+MUST_USE struct status backup_requests_init(struct daemon *d, struct db *db);
+void requests_on_backup(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_backup_status(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* rotate_requests.c */
 MUST_USE struct status rotate_requests_init(struct daemon *d, struct db *db);
 void requests_on_kek_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_kek_status(struct link *l, uint64_t id, const void *msg, void *ctx);

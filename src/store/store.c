@@ -20,16 +20,15 @@
 #include <unistd.h>
 
 #include <base/clock.h>
+#include <crypto/backup.h>
 #include <crypto/crypto.h>
 #include <crypto/file_secret.h>
-#include <crypto/hash.h>
 
 #include "content_stream.h"
 #include "first_key.h"
 #include "privacy.h"
 #include "requests.h"
 
-#define KEK_INFO "sallyport store v2"
 #define PEERS_MAX 16
 #define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
 #define LOAD_TICK_MS 1
@@ -90,6 +89,8 @@ static const struct link_rule rules[] = {
 	{ AS_TOOL_REMOVE, 0, requests_on_tool_remove },
 	{ AS_KEK_ROTATE, 0, requests_on_kek_rotate },
 	{ AS_KEK_STATUS, 0, requests_on_kek_status },
+	{ AS_BACKUP, 0, requests_on_backup },
+	{ AS_BACKUP_STATUS, 0, requests_on_backup_status },
 	{ AS_GRANT, 0, content_on_grant },
 	{ AS_TURN_END, 0, content_on_turn_end },
 	{ AS_USER_ERASE, 0, privacy_on_erase },
@@ -111,9 +112,7 @@ static struct status
 keys_read(int fd)
 {
 	TRY(master_key_read(fd, &self.master));
-	TRY(secret_new(SEAL_KEY_LEN, &self.kek));
-	return hkdf_sha256(secret_borrow(&self.master), SPAN_EMPTY, SPAN_LIT(KEK_INFO),
-	    self.kek.ptr, self.kek.len);
+	return store_root_key(&self.master, &self.kek);
 }
 
 static struct status
@@ -195,6 +194,7 @@ store_start(struct daemon *d)
 	requests_init(self.db);
 	tool_requests_init(self.db);
 	TRY(rotate_requests_init(d, self.db));
+	TRY(backup_requests_init(d, self.db));
 	TRY(generation_start(d));
 	content_streams_init(d, self.db);
 	privacy_start(d, self.db);

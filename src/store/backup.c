@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backup.c: a sealed copy of the database, made in small steps while it is in use.
+ *
+ * Runs in: store. Trusts: SQLite not to touch the file of a database in WAL mode but at a
+ * checkpoint. Owns: the copy and its stream, until it is whole.
+ * Invariants: no checkpoint runs while the copy is made, or the copy ends; a copy
+ * without its last chunk is none.
+ * See: backup.h; crypto/backup.h; https://www.sqlite.org/wal.html.
+ */
+#include "backup.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
+#include <base/io.h>
+#include <crypto/backup.h>
+
+#include "internal.h"
+
+#define CHECKPOINT_PAGES 1000 /* SQLite's own default */
+
+struct backup {
+	struct seal_stream *stream;
+	int fd;
+	struct backup_head head;
+	uint64_t at; /* bytes of head and database that are in it */
+	struct buf chunk, sealed;
+};
+
+void
+db_backup_abort(struct db *db)
+{
+	struct backup *b = db->backup;
+
+	if (b == NULL)
+		return;
+	(void)sqlite3_wal_autocheckpoint(db->sql, CHECKPOINT_PAGES);
+	seal_stream_free(b->stream);
+	if (b->fd >= 0)
+		(void)close(b->fd);
+	(void)unlink(BACKUP_FILE);
+	buf_done(&b->chunk);
+	buf_done(&b->sealed);
+	free(b);
+	db->backup = NULL;
+	db->backup_state.under_way = 0;
+	db->backup_state.code = E_AGAIN;
+}
+
+static struct status
+db_file(struct db *db, sqlite3_file **ret)
+{
+	int rc = sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_FILE_POINTER, ret);
+
+	return rc == SQLITE_OK && *ret != NULL && (*ret)->pMethods != NULL ? OK : fail(E_SYS);
+}
+
+static struct status
+begin(struct db *db, struct backup *b, uint64_t now_s)
+{
+	auto_secret struct secret key = SECRET_NONE;
+	sqlite3_file *file = NULL;
+	sqlite3_int64 len = 0;
+
+	TRY(db_generation_next(db, &b->head.generation));
+	sql_reset_all(db); /* a read that is open would keep the log */
+	TRY(db_settle(db));
+	(void)sqlite3_wal_autocheckpoint(db->sql, 0);
+	TRY(db_file(db, &file));
+	if (file->pMethods->xFileSize(file, &len) != SQLITE_OK || len <= 0)
+		return fail(E_SYS);
+	b->head.db_len = (uint64_t)len;
+	b->head.created_s = now_s;
+	TRY(backup_key(db->root, &key));
+	TRY(seal_stream_new(&key, BACKUP_AAD, &b->stream));
+	(void)unlink(BACKUP_FILE);
+	b->fd = open(BACKUP_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (b->fd < 0)
+		return fail_errno();
+	return io_write_all(b->fd, seal_stream_head(b->stream));
+}
+
+struct status
+db_backup(struct db *db, uint64_t now_s)
+{
+	struct backup *b;
+	struct status st;
+
+	if (db->backup != NULL)
+		return fail(E_EXISTS);
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return fail(E_NOMEM);
+	b->fd = -1;
+	b->chunk = BUF_INIT(SEAL_CHUNK_LEN);
+	b->sealed = BUF_INIT(SEAL_CHUNK_LEN + SEAL_TAG_LEN);
+	st = begin(db, b, now_s);
+	db->backup = b;
+	if (!is_ok(st)) {
+		db_backup_abort(db);
+		db->backup_state.code = st.code;
+		return st;
+	}
+	db->backup_state = (struct as_backup_state){ .code = E_OK,
+		.under_way = 1,
+		.all_bytes = BACKUP_HEAD_LEN + b->head.db_len,
+		.generation = b->head.generation,
+		.created_s = now_s };
+	return OK;
+}
+
+/* The next piece of head and database into b->chunk. */
+static struct status
+chunk_fill(struct db *db, struct backup *b)
+{
+	uint64_t all = BACKUP_HEAD_LEN + b->head.db_len;
+	size_t want = all - b->at < SEAL_CHUNK_LEN ? (size_t)(all - b->at) : SEAL_CHUNK_LEN;
+	sqlite3_file *file = NULL;
+	size_t head = 0;
+
+	buf_clear(&b->chunk);
+	TRY(buf_reserve(&b->chunk, SEAL_CHUNK_LEN));
+	if (b->at == 0) {
+		backup_head_put(&b->head, b->chunk.ptr);
+		head = BACKUP_HEAD_LEN;
+	}
+	TRY(db_file(db, &file));
+	if (file->pMethods->xRead(file, b->chunk.ptr + head, (int)(want - head),
+		(sqlite3_int64)(b->at + head - BACKUP_HEAD_LEN)) != SQLITE_OK)
+		return (struct status){ E_SYS, EIO };
+	b->chunk.len = want;
+	return OK;
+}
+
+static struct status
+finish(struct db *db, struct backup *b)
+{
+	if (fsync(b->fd) < 0)
+		return fail_errno();
+	(void)sqlite3_wal_autocheckpoint(db->sql, CHECKPOINT_PAGES);
+	seal_stream_free(b->stream);
+	(void)close(b->fd);
+	buf_done(&b->chunk);
+	buf_done(&b->sealed);
+	free(b);
+	db->backup = NULL;
+	db->backup_state.under_way = 0;
+	return OK;
+}
+
+static struct status
+step(struct db *db, struct backup *b)
+{
+	bool last;
+
+	TRY(chunk_fill(db, b));
+	last = b->at + b->chunk.len == BACKUP_HEAD_LEN + b->head.db_len;
+	buf_clear(&b->sealed);
+	TRY(seal_stream_put(b->stream, buf_span(&b->chunk), last, &b->sealed));
+	TRY(io_write_all(b->fd, buf_span(&b->sealed)));
+	b->at += b->chunk.len;
+	db->backup_state.done_bytes = b->at;
+	return last ? finish(db, b) : OK;
+}
+
+struct status
+db_backup_step(struct db *db)
+{
+	struct status st;
+
+	if (db->backup == NULL)
+		return db->backup_state.code == E_OK || db->backup_state.code == 0
+			   ? fail(E_NOTFOUND)
+			   : fail((enum code)db->backup_state.code);
+	st = step(db, db->backup);
+	if (!is_ok(st)) {
+		db_backup_abort(db);
+		db->backup_state.code = st.code;
+	}
+	return st;
+}
+
+void
+db_backup_state(const struct db *db, struct as_backup_state *ret)
+{
+	*ret = db->backup_state;
+	if (ret->code == 0)
+		ret->code = E_NOTFOUND; /* none since the start */
+}

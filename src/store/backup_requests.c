@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backup_requests.c: backups that the authority asks for, and their timer.
+ *
+ * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
+ * Owns: the timer. Invariants: a turn of the loop copies one chunk.
+ * See: backup.h.
+ */
+#include "requests.h"
+
+#include <base/clock.h>
+#include <daemon/daemon.h>
+
+#include "backup.h"
+
+static struct db *db;
+static uv_timer_t timer;
+
+static void
+on_timer(uv_timer_t *t)
+{
+	struct as_backup_state s;
+	struct status st = db_backup_step(db);
+
+	db_backup_state(db, &s);
+	if (!is_ok(st))
+		diag(DIAG_ERROR, "the backup ended before it was whole: %s", status_text(st));
+	if (!s.under_way)
+		(void)uv_timer_stop(t);
+	if (is_ok(st) && !s.under_way)
+		diag(DIAG_INFO, "backup of generation %llu, %llu bytes",
+		    (unsigned long long)s.generation, (unsigned long long)s.done_bytes);
+}
+
+struct status
+backup_requests_init(struct daemon *d, struct db *with)
+{
+	db = with;
+	return uv_timer_init(d->loop, &timer) == 0 ? OK : fail(E_NOMEM);
+}
+
+static void
+reply(struct link *l, uint64_t id, const struct as_backup_state *m)
+{
+	if (!is_ok(link_send(l, id, AS_BACKUP_STATE, m)))
+		diag(DIAG_WARN, "the authority does not read its answers");
+}
+
+void
+requests_on_backup(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct as_backup_state m = { 0 };
+	struct status st = db_backup(db, clock_real_ns() / NS_PER_S);
+
+	(void)msg, (void)ctx;
+	db_backup_state(db, &m);
+	if (is_ok(st))
+		(void)uv_timer_start(&timer, on_timer, 0, 1);
+	else
+		m.code = st.code;
+	reply(l, id, &m);
+}
+
+void
+requests_on_backup_status(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct as_backup_state m;
+
+	(void)msg, (void)ctx;
+	db_backup_state(db, &m);
+	reply(l, id, &m);
+}
