@@ -316,25 +316,6 @@ static const struct link_rule as_rules[] = {
 };
 static const struct link_ops as_ops = { as_rules, COUNT(as_rules), on_peer_closed };
 
-/* What the store reads of a configuration that says nothing of it. */
-static struct span
-store_slice(void)
-{
-	static struct buf slice;
-	static const char *const keys[] = { "store", "retention", NULL };
-	char error[CONF_ERROR_MAX] = "";
-	struct conf *conf = NULL;
-
-	assert_is_ok(conf_parse(SPAN_LIT("policies: { default: { endpoints: \"*\", models: \"*\","
-					 " tools: \"*\", languages: \"*\" } }\n"),
-	    &conf, error));
-	buf_done(&slice);
-	slice = BUF_INIT(CONF_SLICE_MAX);
-	assert_is_ok(conf_slice(conf, keys, &slice));
-	conf_free(conf);
-	return buf_span(&slice);
-}
-
 static void
 store_up(struct process *p, int dir)
 {
@@ -349,7 +330,6 @@ store_up(struct process *p, int dir)
 	char error[CONF_ERROR_MAX];
 	struct conf *conf = NULL;
 
-	process_config = store_slice();
 	memset(&got, 0, sizeof(got));
 	assert_is_ok(conf_parse(span_str(yaml), &conf, error));
 	assert_is_ok(conf_slice(conf, keys, &slice));
