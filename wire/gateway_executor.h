@@ -98,10 +98,12 @@ static const struct wire_table tool_request_table = WIRE_TABLE(
 struct ge_open {
 	uint8_t grant[GRANT_LEN];
 	uint32_t body_len;
+	uint8_t late; /* STARTED may come with the result: nobody is shown that it began */
 };
 static const struct wire_field ge_open_rows[] = {
 	WIRE_FIXED(struct ge_open, grant),
 	WIRE_U32(struct ge_open, body_len, RUN_BLOB_MAX),
+	WIRE_U8(struct ge_open, late, 1),
 };
 
 struct ge_started {

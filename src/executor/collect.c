@@ -90,6 +90,7 @@ on_open(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (r == NULL)
 		return; /* the link cancels the stream; the grant's turn ends by time */
 	r->body = BUF_INIT(m->body_len);
+	r->late = m->late != 0;
 	if (st.code != E_NOTFOUND || !is_ready(ex))
 		take_grant(r, st, &grant);
 	else if (!is_ok(

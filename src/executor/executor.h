@@ -128,6 +128,7 @@ struct run {
 	struct grant_wait *grant_wait; /* it is on its way */
 	size_t unconsumed;             /* of the body, before it came: no credit was given back */
 	bool ended;                    /* the whole body is here */
+	bool late;                     /* STARTED may come with the result */
 	struct buf body;
 	size_t body_reserved; /* of bodies_total: what has come of the body */
 	struct arena arena;
@@ -235,7 +236,8 @@ void run_drop_body(struct run *r);
 /* ---- run.c ---- */
 void run_in_sandbox(struct run *r);               /* r->req and r->language are set */
 void run_begin(struct run *r, struct sandbox *s); /* a sandbox is there */
-void run_started(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void run_started(struct run *r);                  /* its time runs */
+void run_tell_where(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* All that is sent lies in `pending` and `errors`. What it ran in goes. */
 void run_result(struct run *r, struct run_outcome outcome);
 void run_refuse(struct run *r, enum error error, uint32_t retry_after_ms);

@@ -75,7 +75,14 @@ lease(struct sandbox *s, struct run *r)
 }
 
 void
-run_started(struct run *r, const char *fmt, ...)
+run_started(struct run *r)
+{
+	r->state = RUN_GOING;
+	r->started_ns = clock_mono_ns();
+}
+
+void
+run_tell_where(struct run *r, const char *fmt, ...)
 {
 	struct ge_started m;
 	char name[64];
@@ -86,8 +93,6 @@ run_started(struct run *r, const char *fmt, ...)
 	n = vsnprintf(name, sizeof(name), fmt, ap);
 	va_end(ap);
 	m.sandbox = span_of(name, n < (int)sizeof(name) ? (size_t)n : sizeof(name) - 1);
-	r->state = RUN_GOING;
-	r->started_ns = clock_mono_ns();
 	/* A full link fails by itself, and its streams with it. */
 	(void)!is_ok(stream_send(r->stream, GE_STARTED, &m));
 }
@@ -140,7 +145,8 @@ run_begin(struct run *r, struct sandbox *s)
 	/* The frames are written or copied: the request is not needed any more. */
 	arena_done(&r->arena);
 	buf_done(&r->body);
-	run_started(r, "gvisor:%s-%u", r->language->name, s->slot);
+	run_started(r);
+	run_tell_where(r, "gvisor:%s-%u", r->language->name, s->slot);
 	sandbox_watch(s, CHANNEL_OUT, UV_READABLE);
 	sandbox_watch(s, CHANNEL_ERR, UV_READABLE);
 }

@@ -145,12 +145,16 @@ tool_not_loaded(struct tool_call *call, enum code code)
 	tool_refuse(call, ERROR_TOOL_INVALID, "tool: damaged");
 }
 
+/* Whom nobody shows that it began is not woken for that, while the worker works. */
 void
-tool_started(const struct tool_call *call)
+tool_started(struct tool_call *call)
 {
-	/* A second worker's: the first had not begun. */
-	if (call->run->state != RUN_GOING)
-		run_started(call->run, "wasm:%u", worker_number(call->worker));
+	call->number = worker_number(call->worker);
+	if (call->run->state == RUN_GOING)
+		return; /* a second worker's: the first had not begun */
+	run_started(call->run);
+	if (!call->run->late)
+		run_tell_where(call->run, "wasm:%u", call->number);
 }
 
 void
@@ -170,6 +174,8 @@ tool_result(struct tool_call *call, const struct ew_result *m)
 	if (!is_ok(buf_put_span(&r->pending, m->output)) ||
 	    !is_ok(buf_put_span(&r->errors, m->errors)))
 		diag_fatal("out of memory");
+	if (r->late)
+		run_tell_where(r, "wasm:%u", call->number);
 	run_result(r, outcome);
 }
 

@@ -123,6 +123,7 @@ struct tool_call {
 	struct artefact_wait wait;
 	struct artefact *artefact;
 	struct worker *worker;
+	uint32_t number;      /* of the worker that it was sent to */
 	uint64_t deadline_ns; /* queued */
 	bool anew;            /* was compiled anew for it, once */
 	bool again;           /* a full or dead worker was replaced for it, once */
@@ -134,9 +135,9 @@ struct tool_call {
 TAILQ_HEAD(call_queue, tool_call);
 
 void tool_begin(struct run *r);
-void tool_end(struct run *r);                    /* whatever became of it */
-void tool_got_worker(struct tool_call *call);    /* call->worker is set */
-void tool_started(const struct tool_call *call); /* CALL was sent */
+void tool_end(struct run *r);                 /* whatever became of it */
+void tool_got_worker(struct tool_call *call); /* call->worker is set */
+void tool_started(struct tool_call *call);    /* CALL was sent */
 void tool_result(struct tool_call *call, const struct ew_result *m);
 void tool_refuse(struct tool_call *call, enum error error, const char *reason);
 /* No worker has it any more; `code` is LOADED's, or CLOSED: the worker is dead. */

@@ -261,7 +261,7 @@ load(struct worker *w, const struct artefact *a)
 static void
 call_it(struct worker *w, struct worker_module *module)
 {
-	const struct tool_call *call = w->call;
+	struct tool_call *call = w->call;
 	const struct tool_use *use = &call->run->grant.tool;
 	const struct ew_call m = { .module = module->number,
 		.capabilities = use->capabilities,

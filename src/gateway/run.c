@@ -36,7 +36,7 @@ run_reset(struct run *r)
 	r->request.max = RUN_BLOB_MAX;
 	r->files.max = FILES_TOTAL_MAX + FILES_MAX * (FILE_NAME_MAX + 8UL) + 64;
 	r->sent = r->unconsumed = r->output_len = 0;
-	r->have_result = r->raw = false;
+	r->have_result = r->late = r->raw = false;
 	r->result = (struct ge_result){ .status = RUN_CANCELLED };
 	r->sandbox[0] = r->reason[0] = '\0';
 }
@@ -104,7 +104,7 @@ send_more(struct run *r)
 struct status
 run_start(struct run *r, struct link *executor, const uint8_t grant[GRANT_LEN])
 {
-	struct ge_open open = { .body_len = (uint32_t)r->request.len };
+	struct ge_open open = { .body_len = (uint32_t)r->request.len, .late = r->late };
 
 	if (executor == NULL)
 		return fail(E_CLOSED);

@@ -41,7 +41,8 @@ struct run {
 	struct buf files;       /* encoded struct run_files */
 	size_t output_max;      /* bytes of all output; more is ERROR_TURN_LIMIT */
 	size_t output_len;
-	bool raw; /* stdout is kept as it comes, unrepaired, and not told as it comes */
+	bool late; /* whether it has begun is told with the result */
+	bool raw;  /* stdout is kept as it comes, unrepaired, and not told as it comes */
 	bool have_result;
 	struct ge_result result;          /* without its span */
 	char reason[TOOL_REASON_MAX + 1]; /* a trap; why a tool was refused */

@@ -126,7 +126,7 @@ tool_call_start(struct turn *t)
 	}
 	t->run.ops = &run_ops;
 	t->run.ctx = t;
-	t->run.raw = true;
+	t->run.raw = t->run.late = true;
 	t->run.output_max = TOOL_OUTPUT_MAX + TOOL_STDERR_MAX;
 	turn_start_run(t);
 }

@@ -39,6 +39,34 @@ a_call(void **state)
 	assert_int_equal(world.workers[0].calls, 2);
 }
 
+/* That it has begun, and where: at once, or with the end, as the gateway likes it. */
+static void
+where_it_runs_is_told(void **state)
+{
+	const struct tool_request req = { SPAN_LIT("1") };
+
+	(void)state;
+	for (uint8_t late = 0; late <= 1; late++) {
+		struct grant g = tool_grant();
+		struct call c;
+
+		world.manner = SILENT;
+		world.manners = 1;
+		call_init(&c);
+		must(wire_encode(&tool_request_table, &req, &c.body));
+		c.open.late = late;
+		open_with(&c, &g);
+		until(world.manners == 0);
+		world_wait(20);
+		assert_false(call_over(&c));
+		assert_int_equal(c.sandbox[0] != '\0', late == 0);
+		until(call_over(&c));
+		assert_true(c.result && c.r.status == RUN_TIMEOUT);
+		assert_memory_equal(c.sandbox, "wasm:", 5);
+		call_done(&c);
+	}
+}
+
 static void
 end_workers(void)
 {
@@ -1226,6 +1254,7 @@ main(void)
 		T(native_parts),
 		T(scripts),
 		T(a_call),
+		T(where_it_runs_is_told),
 		T(ends_are_exact),
 		T(a_worker_that_died_before),
 		T(an_answer_too_many_ends_the_worker),
