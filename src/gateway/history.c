@@ -114,8 +114,9 @@ take_loaded(struct turn *t)
 
 	TRY(content_read(&k->op, a, &k->answer));
 	TRY(keep_taken(k, a));
+	/* Models may write what clients may not. */
 	TRY(t->answer.dialect->put_history(
-	    &t->r->g->doc, k->answer.items.items, k->answer.items.count, a, &k->before));
+	    &t->r->g->answer_doc, k->answer.items.items, k->answer.items.count, a, &k->before));
 	content_reset(&k->op);
 	return OK;
 }

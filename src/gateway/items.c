@@ -136,6 +136,15 @@ put_head(const struct change *c, const char *id, struct json_writer *w)
 	}
 }
 
+/* Written already; one that differs in case alone would be a duplicate beside it. */
+static bool
+is_ours(struct span key, const struct change *c)
+{
+	return span_eq_nocase(key, SPAN_LIT("id")) ||
+	       (c->message && !c->typed && span_eq_nocase(key, SPAN_LIT("type"))) ||
+	       (c->message && !c->has_status && span_eq_nocase(key, SPAN_LIT("status")));
+}
+
 static struct status
 rewrite(const struct json_doc *d, uint32_t tok, const struct change *c, const char *id,
     struct arena *a, struct buf *out)
@@ -148,11 +157,9 @@ rewrite(const struct json_doc *d, uint32_t tok, const struct change *c, const ch
 	while (json_next(&it)) {
 		struct span key;
 
-		if (json_str_eq_str(d, it.key, "id") ||
-		    (!c->typed && c->message && json_str_eq_str(d, it.key, "type")) ||
-		    (!c->has_status && c->message && json_str_eq_str(d, it.key, "status")))
-			continue;
 		TRY(json_str(d, it.key, a, &key));
+		if (is_ours(key, c))
+			continue;
 		json_put_key_span(&w, key);
 		if (c->text && json_str_eq_str(d, it.key, "content"))
 			put_part(json_bytes(d, it.val), c->assistant, &w);
@@ -163,17 +170,23 @@ rewrite(const struct json_doc *d, uint32_t tok, const struct change *c, const ch
 	return json_writer_finish(&w);
 }
 
-/* Its own id, if that can stay. */
-static struct span
-own_id(
-    struct items *s, const struct json_doc *d, const struct change *c, bool fresh, struct arena *a)
+/* Its own id, if that can stay; else empty. E_EXISTS: it is another's, and must stay. */
+static struct status
+own_id(struct items *s, const struct json_doc *d, const struct change *c, bool fresh,
+    struct arena *a, struct span *ret)
 {
 	struct span id = SPAN_EMPTY;
 
-	if (json_type(d, c->id) != JSON_STRING || !is_ok(json_str(d, c->id, a, &id)) ||
-	    !keep_id_ok(id))
-		return SPAN_EMPTY;
-	return take_id(s, items_hash(id)) || !fresh ? id : SPAN_EMPTY;
+	*ret = SPAN_EMPTY;
+	if (json_type(d, c->id) != JSON_STRING)
+		return OK;
+	TRY(json_str(d, c->id, a, &id));
+	if (!keep_id_ok(id))
+		return OK;
+	if (!take_id(s, items_hash(id)))
+		return fresh ? OK : fail(E_EXISTS);
+	*ret = id;
+	return OK;
 }
 
 struct status
@@ -190,7 +203,7 @@ items_add(struct items *s, const struct json_doc *d, uint32_t tok, bool output, 
 		return fail(E_FULL);
 	item->output = output;
 	item->json = json_bytes(d, tok);
-	item->id = own_id(s, d, &c, fresh, a);
+	TRY(own_id(s, d, &c, fresh, a, &item->id));
 	if (item->id.len == 0) {
 		TRY(keep_new_id(prefix_of(d, tok, &c), id));
 		TRY(arena_copy(a, span_str(id), &item->id));

@@ -23,7 +23,8 @@ MUST_USE struct status items_start(
 /*
  * One more: an object. It keeps its id where that is of the right form and, with `fresh`, not
  * taken; else it gets one. A message gets what OpenAI's have: type, status, a list of parts.
- * `d` and its source live as long as the item, where nothing was changed. E_FULL (`max`), E_NOMEM.
+ * `d` and its source live as long as the item, where nothing was changed.
+ * Errors: E_EXISTS (not `fresh`, and taken), E_FULL (`max`), E_NOMEM.
  */
 MUST_USE struct status items_add(struct items *s, const struct json_doc *d, uint32_t tok,
     bool output, bool fresh, struct arena *a);

@@ -95,6 +95,8 @@ keep_error(struct status st)
 {
 	if (st.code == E_DENIED)
 		return ERROR_CREDENTIAL_IN_CONTENT;
+	if (st.code == E_EXISTS)
+		return ERROR_CONTENT_EXISTS;
 	if (st.code == E_RANGE || st.code == E_FULL)
 		return ERROR_BODY_TOO_LARGE;
 	return ERROR_OVERLOADED;

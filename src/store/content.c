@@ -289,6 +289,24 @@ list_files(struct content *c)
 
 /* ---- items ---- */
 
+/* An id names one item of a conversation. */
+static struct status
+check_fresh(struct content *c, const struct object *conversation, const struct wire_list *items)
+{
+	const struct content_item *list = items->items;
+	struct item known;
+
+	for (uint32_t i = 0; i < items->count; i++) {
+		struct status st = item_find(c, conversation, list[i].id, &known);
+
+		if (is_ok(st))
+			return fail(E_EXISTS);
+		if (st.code != E_NOTFOUND)
+			return st;
+	}
+	return OK;
+}
+
 static struct status
 create_items(struct content *c)
 {
@@ -298,6 +316,7 @@ create_items(struct content *c)
 	TRY(object_find(c, c->call->target, CONTENT_CONVERSATION, &o));
 	if (items->count == 0 || c->call->req->meta.len > 0)
 		return fail(E_SYNTAX);
+	TRY(check_fresh(c, &o, items));
 	o.nitems += items->count;
 	o.updated_s = c->call->now_s;
 	TRY(object_set(c, &o));

@@ -112,8 +112,11 @@ def test_error_in_mid_stream(provider, client):
             pass
 
 
-def test_what_is_stored_elsewhere(client):
-    """Stateless for now: what needs a memory is refused, clearly."""
-    for more in ({"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"background": True}):
+def test_what_is_not_there(client):
+    """What goes on from something that nobody has; test_conversations.py has the rest."""
+    for more in ({"previous_response_id": "resp_1"}, {"previous_response_id": "../x"}):
+        with pytest.raises(openai.NotFoundError):
+            ask(client, **more)
+    for more in ({"conversation": "conv_1"}, {"background": True}):
         with pytest.raises(openai.BadRequestError):
             ask(client, **more)
