@@ -11,6 +11,7 @@
 #include "backup.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
@@ -22,6 +23,7 @@
 #define CHECKPOINT_PAGES 1000 /* SQLite's own default */
 
 struct backup {
+	const char *name;
 	struct seal_stream *stream;
 	int fd;
 	struct backup_head head;
@@ -40,7 +42,7 @@ db_backup_abort(struct db *db)
 	seal_stream_free(b->stream);
 	if (b->fd >= 0)
 		(void)close(b->fd);
-	(void)unlink(BACKUP_FILE);
+	(void)unlink(b->name);
 	buf_done(&b->chunk);
 	buf_done(&b->sealed);
 	free(b);
@@ -57,6 +59,7 @@ db_file(struct db *db, sqlite3_file **ret)
 	return rc == SQLITE_OK && *ret != NULL && (*ret)->pMethods != NULL ? OK : fail(E_SYS);
 }
 
+/* The file stays as it is from here on. */
 static struct status
 begin(struct db *db, struct backup *b, uint64_t now_s)
 {
@@ -64,8 +67,6 @@ begin(struct db *db, struct backup *b, uint64_t now_s)
 	sqlite3_file *file = NULL;
 	sqlite3_int64 len = 0;
 
-	TRY(db_generation_next(db, &b->head.generation));
-	sql_reset_all(db); /* a read that is open would keep the log */
 	TRY(db_settle(db));
 	(void)sqlite3_wal_autocheckpoint(db->sql, 0);
 	TRY(db_file(db, &file));
@@ -75,25 +76,24 @@ begin(struct db *db, struct backup *b, uint64_t now_s)
 	b->head.created_s = now_s;
 	TRY(backup_key(db->root, &key));
 	TRY(seal_stream_new(&key, BACKUP_AAD, &b->stream));
-	(void)unlink(BACKUP_FILE);
-	b->fd = open(BACKUP_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)unlink(b->name);
+	b->fd = open(b->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (b->fd < 0)
 		return fail_errno();
 	return io_write_all(b->fd, seal_stream_head(b->stream));
 }
 
-struct status
-db_backup(struct db *db, uint64_t now_s)
+static struct status
+start(struct db *db, const char *name, uint64_t generation, uint64_t now_s)
 {
-	struct backup *b;
+	struct backup *b = calloc(1, sizeof(*b));
 	struct status st;
 
-	if (db->backup != NULL)
-		return fail(E_EXISTS);
-	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return fail(E_NOMEM);
+	b->name = name;
 	b->fd = -1;
+	b->head.generation = generation;
 	b->chunk = BUF_INIT(SEAL_CHUNK_LEN);
 	b->sealed = BUF_INIT(SEAL_CHUNK_LEN + SEAL_TAG_LEN);
 	st = begin(db, b, now_s);
@@ -106,9 +106,43 @@ db_backup(struct db *db, uint64_t now_s)
 	db->backup_state = (struct as_backup_state){ .code = E_OK,
 		.under_way = 1,
 		.all_bytes = BACKUP_HEAD_LEN + b->head.db_len,
-		.generation = b->head.generation,
+		.generation = generation,
 		.created_s = now_s };
 	return OK;
+}
+
+struct status
+db_backup(struct db *db, uint64_t now_s)
+{
+	uint64_t generation;
+
+	if (db->backup != NULL)
+		return fail(E_EXISTS);
+	TRY(db_generation_next(db, &generation));
+	sql_reset_all(db); /* a read that is open would keep the log */
+	return start(db, BACKUP_FILE, generation, now_s);
+}
+
+struct status
+db_backup_before(struct db *db)
+{
+	TRY(start(db, BACKUP_BEFORE_FILE, 0, 0));
+	while (db->backup != NULL)
+		TRY(db_backup_step(db));
+	db->backup_state = (struct as_backup_state){ 0 };
+	return OK;
+}
+
+void
+db_backup_before_expire(uint64_t now_s)
+{
+	struct stat sb;
+
+	if (lstat(BACKUP_BEFORE_FILE, &sb) < 0 || sb.st_mtime < 0)
+		return;
+	if (now_s > (uint64_t)sb.st_mtime &&
+	    now_s - (uint64_t)sb.st_mtime > BACKUP_BEFORE_DAYS * 86400ULL)
+		(void)unlink(BACKUP_BEFORE_FILE);
 }
 
 /* The next piece of head and database into b->chunk. */

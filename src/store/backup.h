@@ -8,6 +8,14 @@
  */
 #include "db.h"
 
+#define BACKUP_BEFORE_FILE "before-5.sealed"
+#define BACKUP_BEFORE_DAYS 30
+
+/* The whole database, at once, before its tables are brought to version 5: sealed, too. */
+MUST_USE struct status db_backup_before(struct db *db);
+/* It goes after BACKUP_BEFORE_DAYS. */
+void db_backup_before_expire(uint64_t now_s);
+
 /* E_EXISTS: one is under way. */
 MUST_USE struct status db_backup(struct db *db, uint64_t now_s);
 /* The next piece. E_NOTFOUND: none is under way; else why it ended without a backup. */

@@ -7,6 +7,7 @@
  * transaction, and so are the steps from a version before; a database of a later
  * version is not touched. See: db.h; migrate.c for what SQL cannot do.
  */
+#include "backup.h"
 #include "internal.h"
 
 #define DB_CLEAN_VERSION 5 /* in user_version: the first without names in clear */
@@ -243,6 +244,8 @@ upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
 {
 	struct status st;
 
+	if (version > 0 && version < 5)
+		TRY(db_backup_before(db));
 	TRY(run(db->sql, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON;"));
 	TRY(run(db->sql, "BEGIN IMMEDIATE;"));
 	st = upgrade(db, version, old_kek);

@@ -24,6 +24,7 @@
 #include <crypto/crypto.h>
 #include <crypto/file_secret.h>
 
+#include "backup.h"
 #include "content_stream.h"
 #include "first_key.h"
 #include "privacy.h"
@@ -195,6 +196,7 @@ store_start(struct daemon *d)
 	tool_requests_init(self.db);
 	TRY(rotate_requests_init(d, self.db));
 	TRY(backup_requests_init(d, self.db));
+	db_backup_before_expire(now_s());
 	TRY(generation_start(d));
 	content_streams_init(d, self.db);
 	privacy_start(d, self.db);

@@ -5,7 +5,9 @@
  */
 #include "store_world.h"
 
-#include <crypto/hash.h>
+#include <backup.h>
+#include <crypto/backup.h>
+#include <time.h>
 
 static const char version_1[] =
     "CREATE TABLE schema_version (version INTEGER NOT NULL) STRICT;"
@@ -233,6 +235,45 @@ from_each_version(void **arg)
 	}
 }
 
+/* What it was before is kept, sealed, for a while. */
+static void
+kept_before(void **arg)
+{
+	auto_buf struct buf blob = BUF_INIT(1U << 24), plain = BUF_INIT(1U << 24);
+	auto_secret struct secret key = SECRET_NONE;
+	struct seal_stream *s = NULL;
+	size_t chunk = SEAL_CHUNK_LEN + SEAL_TAG_LEN;
+	struct backup_head head;
+	struct db *db;
+
+	(void)arg;
+	make_version(4, &kek);
+	db = open_ok();
+	db_close(db);
+	assert_is_ok(io_read_file(AT_FDCWD, BACKUP_BEFORE_FILE, &blob));
+	assert_is_ok(backup_key(&kek, &key));
+	assert_is_ok(
+	    seal_stream_open(&key, BACKUP_AAD, span_of(blob.ptr, SEAL_STREAM_HEAD_LEN), &s));
+	for (size_t at = SEAL_STREAM_HEAD_LEN; at < blob.len; at += chunk) {
+		size_t n = blob.len - at < chunk ? blob.len - at : chunk;
+
+		assert_is_ok(
+		    seal_stream_get(s, span_of(blob.ptr + at, n), at + n == blob.len, &plain));
+	}
+	seal_stream_free(s);
+	assert_is_ok(backup_head_get(buf_span(&plain), &head));
+	db_backup_before_expire((uint64_t)time(NULL) + 29 * DAY_S);
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), 0);
+	db_backup_before_expire((uint64_t)time(NULL) + 31 * DAY_S);
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), -1);
+	dir_clear();
+	assert_is_ok(
+	    io_replace_file(here, "store.db", span_from(buf_span(&plain), BACKUP_HEAD_LEN), 0600));
+	db = open_ok();
+	check(db, 4);
+	db_close(db);
+}
+
 /* An id of a tool never comes again. */
 static void
 ids_count_on(void **arg)
@@ -341,6 +382,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(from_each_version, fresh),
+		cmocka_unit_test_setup(kept_before, fresh),
 		cmocka_unit_test_setup(ids_count_on, fresh),
 		cmocka_unit_test_setup(a_later_version_is_left_alone, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),
