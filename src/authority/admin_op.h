@@ -33,6 +33,8 @@ enum op_kind {
 	OP_KEK_STATUS,
 	OP_BACKUP,
 	OP_BACKUP_SHOW,
+	OP_ERASE,
+	OP_EXPORT,
 	OP_KIND_COUNT
 };
 
@@ -127,6 +129,7 @@ void admin_finish_after_turns(struct admin_op *op);
 extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, admin_user_kind,
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,
     admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind, admin_kek_rotate_kind,
-    admin_kek_status_kind, admin_backup_kind, admin_backup_show_kind;
+    admin_kek_status_kind, admin_backup_kind, admin_backup_show_kind, admin_erase_kind,
+    admin_export_kind;
 
 #endif

@@ -11,7 +11,6 @@
 #include <base/cleanup.h>
 #include <json/write.h>
 
-#define TARGET_MAX 512
 #define NAME_MAX_LEN 64
 
 static bool
@@ -23,9 +22,8 @@ name_ok(const char *text, size_t len)
 	return len >= 1 && len <= NAME_MAX_LEN && strspn(text, set) >= len;
 }
 
-/* TENANT/USER as the path of the user. */
-static bool
-user_target(const char *who, const char *below, char ret[TARGET_MAX])
+bool
+user_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 {
 	size_t len = strcspn(who, "/");
 
@@ -34,8 +32,8 @@ user_target(const char *who, const char *below, char ret[TARGET_MAX])
 		(void)cli_error(who, "is not TENANT/USER");
 		return false;
 	}
-	(void)snprintf(ret, TARGET_MAX, "/admin/v1/users/%s%s?tenant=%.*s", who + len + 1, below,
-	    (int)len, who);
+	(void)snprintf(ret, USER_TARGET_MAX, "/admin/v1/users/%s%s?tenant=%.*s", who + len + 1,
+	    below, (int)len, who);
 	return true;
 }
 
@@ -100,7 +98,7 @@ list(const struct invocation *inv, const char *array, const char *head,
 {
 	const char *tenant = inv->options[OPT_TENANT];
 	auto_state struct state s = STATE_NONE;
-	char base[TARGET_MAX];
+	char base[USER_TARGET_MAX];
 
 	if (tenant != NULL && !name_ok(tenant, strlen(tenant))) {
 		(void)cli_error(tenant, "is not the name of a tenant");
@@ -167,7 +165,7 @@ cmd_user_create(const struct invocation *inv)
 	auto_buf struct buf body = BUF_INIT(4096);
 	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/v1/users" } };
 	struct json_writer w = json_writer(&body);
-	char target[TARGET_MAX];
+	char target[USER_TARGET_MAX];
 	size_t len = strcspn(inv->args[0], "/");
 
 	if (!user_target(inv->args[0], "", target))
@@ -193,7 +191,7 @@ static int
 change(const struct invocation *inv, struct span body, const char *done)
 {
 	auto_state struct state s = STATE_NONE;
-	char target[TARGET_MAX];
+	char target[USER_TARGET_MAX];
 	auto_reply struct reply r = { .x = { .method = "PATCH", .target = target, .body = body } };
 
 	if (!user_target(inv->args[0], "", target))
@@ -249,7 +247,7 @@ static int
 decide(const struct invocation *inv, struct span body)
 {
 	auto_state struct state s = STATE_NONE;
-	char target[TARGET_MAX];
+	char target[USER_TARGET_MAX];
 	auto_reply struct reply r = { .x = { .method = "POST", .target = target, .body = body } };
 
 	if (!name_ok(inv->args[0], strlen(inv->args[0]))) {

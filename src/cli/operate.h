@@ -8,6 +8,8 @@
 #include "cli.h"
 #include "http_client.h"
 
+#define USER_TARGET_MAX 512
+
 /* An answer whose body is a JSON object. */
 struct reply {
 	struct exchange x;
@@ -30,6 +32,8 @@ bool operate_waits(const struct reply *r, const char *what);
 void print_cell(const struct json_doc *d, uint32_t object, const char *key, int width);
 /* A time, Unix seconds; "-" for none. */
 void print_time(const struct json_doc *d, uint32_t object, const char *member);
+/* TENANT/USER as the path of the user, and what lies below it; false after a message. */
+bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* The answer as it came. Exit status of the command. */
 int print_raw(const struct reply *r);
 

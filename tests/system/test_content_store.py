@@ -2,6 +2,8 @@
 """What is kept for users, through the whole service: there after a crash of the store and a restart, on record, and
 nobody else's; while the store is away it is refused and all else goes on."""
 
+import base64
+import json
 import os
 import signal
 import time
@@ -105,3 +107,37 @@ def test_without_the_store(inst):
         os.kill(pid, signal.SIGCONT)
     back(inst, conv)
     assert texts(inst, conv) == ["what was said"]
+
+
+def test_a_person_is_exported_and_erased(inst):
+    key = inst.operate("key", "create", "--tenant", "house", "--user", "gone").stdout.strip()
+    data = os.urandom(900_000)
+    conv = ok(inst, "POST", "/v1/conversations", {"items": [ITEM]}, key=key)["id"]
+    kept = file(inst, data, key)
+    lines = [json.loads(line) for line in inst.operate("user", "export", "house/gone").stdout.splitlines()]
+    assert lines[0] == {"type": "user", "tenant": "house", "user": "gone"}
+    by_type = {line["type"]: line for line in lines}
+    assert by_type["conversation"]["id"] == conv and "what was said" in str(by_type["conversation"]["items"])
+    assert by_type["file"]["id"] == kept and base64.b64decode(by_type["file"]["content_base64"]) == data
+    assert by_type["api_key"]["id"] == key[3:15]
+    # Under a hold it is refused.
+    inst.operate("user", "hold", "house/gone")
+    assert inst.operate("user", "erase", "house/gone", check=False).returncode == 1
+    ok(inst, "GET", f"/v1/conversations/{conv}", key=key)
+
+
+def test_erased_at_once(inst):
+    key = inst.operate("key", "create", "--tenant", "house", "--user", "erased").stdout.strip()
+    ok(inst, "POST", "/v1/conversations", {"items": [ITEM]}, key=key)
+    before = len(inst.records())
+    inst.operate("user", "erase", "house/erased")
+    ok(inst, "GET", "/v1/files", wanted=(401,), key=key)
+    assert inst.operate("user", "erase", "house/erased", check=False).returncode == 1
+    assert inst.operate("user", "export", "house/erased", check=False).returncode == 1
+    mine = [r for r in inst.records()[before:] if r["event"]["type"] == "Erased"]
+    assert [(r["phase"], r.get("outcome")) for r in mine] == [("intent", None), ("outcome", "success")]
+    assert mine[1]["event"]["rows"] == 2 and "erased" not in mine[1]["event"]["target"]
+    assert inst.verify().returncode == 0
+    assert inst.stop() == 0
+    inst.start()
+    ok(inst, "GET", "/v1/files", wanted=(401,), key=key)
