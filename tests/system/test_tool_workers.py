@@ -90,6 +90,9 @@ def test_the_worker_as_the_kernel_sees_it(service):
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     status = dict(re.findall(r"^(\w+):[ \t]*(.*)$", text, re.M))
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    # Its own filter, beside the one that all below the supervisor have.
+    above = pathlib.Path(f"/proc/{service.proc.pid}/status").read_text()
+    assert int(status["Seccomp_filters"]) == int(re.search(r"Seccomp_filters:\s*(\d+)", above)[1]) + 1
     assert {status[k] for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert len(set(status["Uid"].split())) == 1 and status["Uid"].split()[0] != "0"
     mine = {n: os.readlink(f"/proc/self/ns/{n}") for n in ("user", "pid", "mnt", "net", "ipc", "uts")}
