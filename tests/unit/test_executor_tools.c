@@ -686,6 +686,9 @@ a_version_is_refused(void **state)
 		    "module: it takes too much memory to compile" },
 		{ "x", "", SIGSEGV, ENDED_BY_ITSELF, ERROR_TOOL_INVALID,
 		    "module: it takes too much to compile" },
+		/* It made a file, and yet it failed. */
+		{ "x", ENGINE "\n", 2U << 8, ENDED_BY_ITSELF, ERROR_TOOL_INVALID,
+		    "module: it takes too much to compile" },
 		/* It says that it is done, and is not. */
 		{ "", ENGINE "\n", 0, ENDED_BY_ITSELF, ERROR_INTERNAL, "" },
 		{ "x", "", 0, ENDED_BY_ITSELF, ERROR_INTERNAL, "" },
@@ -711,6 +714,22 @@ a_version_is_refused(void **state)
 		assert_int_equal(world.done.error, rows[i].error);
 		call_done(&c);
 	}
+}
+
+/* Before anything is compiled or kept. */
+static void
+a_native_part_is_refused(void **state)
+{
+	struct call c;
+
+	(void)state;
+	build_open(&c, world.module, SPAN_LIT("echo"));
+	until(call_over(&c));
+	assert_true(c.failed && c.f.error == ERROR_TOOL_INVALID);
+	assert_true(strncmp(c.text, "native: ", 8) == 0);
+	assert_int_equal(world.compile_starts, 0);
+	assert_int_equal(world.builts, 0);
+	call_done(&c);
 }
 
 static void
@@ -1272,6 +1291,7 @@ main(void)
 		T(the_grant_is_for_this_and_no_other),
 		T(a_version_is_built),
 		T(a_version_is_refused),
+		T(a_native_part_is_refused),
 		T(builds_are_bounded),
 		T(one_tenant_has_its_share_of_builds),
 		T(one_tenant_has_one_compiler),
