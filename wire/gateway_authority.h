@@ -330,6 +330,7 @@ struct ga_token {
 	struct span credential;
 	struct span scope;   /* words; empty: all that the credential has */
 	uint32_t lifetime_s; /* 0: the longest */
+	struct span revoke;  /* a session token to be revoked; then nothing is exchanged */
 };
 static const struct wire_field ga_token_rows[] = {
 	WIRE_FIXED(struct ga_token, request_id),
@@ -337,6 +338,7 @@ static const struct wire_field ga_token_rows[] = {
 	WIRE_BYTES(struct ga_token, credential, 0, CREDENTIAL_MAX),
 	WIRE_BYTES(struct ga_token, scope, 0, SCOPE_MAX),
 	WIRE_U32(struct ga_token, lifetime_s, UINT32_MAX),
+	WIRE_BYTES(struct ga_token, revoke, 0, CREDENTIAL_MAX),
 };
 
 struct ga_tokened {

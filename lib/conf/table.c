@@ -57,7 +57,7 @@ const struct conf_row conf_rows[] = {
 
 	LIST("policies.NAME.endpoints",
 	    "chat|models|execute|responses|embeddings|messages|count_tokens|tools|tool_call|"
-	    "conversations|stored_responses|files",
+	    "conversations|stored_responses|files|admin",
 	    "Endpoints that a key may use."),
 	LIST("policies.NAME.models", NULL, "Model aliases that a key may name."),
 	LIST("policies.NAME.tools", NULL,
@@ -69,6 +69,8 @@ const struct conf_row conf_rows[] = {
 	    "Credentials of other services in content, by their known forms. `mask`: what is kept "
 	    "for a user has `[removed: …]` in their place, a file with one is refused; what only "
 	    "passes through stays as it is. `refuse`: a request with one is refused." },
+	NUMBER("sessions.max_s", 60, 3600, "3600",
+	    "Seconds that a session token lives at most; its credential's own end comes first."),
 	NUMBER("policies.NAME.requests_per_min", 1, 1000000000, "6000",
 	    "Requests a minute of one key."),
 	NUMBER("policies.NAME.concurrent", 1, 65536, "64", "Requests at once of one key."),

@@ -30,6 +30,7 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_CREATE] = &admin_key_create_kind,
 	[OP_REVOKE] = &admin_key_revoke_kind,
 	[OP_RELOAD] = &reload_kind,
+	[OP_SESSION] = &admin_session_kind,
 	[OP_READ] = &read_kind,
 	[OP_USER] = &admin_user_kind,
 	[OP_ERASE] = &admin_erase_kind,
@@ -330,6 +331,7 @@ turns_check_over(struct admin_op *op)
 void
 admin_end_turns(struct admin_op *op, struct key *key)
 {
+	struct session *s;
 	struct turn *t, *next;
 
 	for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
@@ -341,6 +343,14 @@ admin_end_turns(struct admin_op *op, struct key *key)
 		}
 		turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
 	}
+	if (op->a->sessions.buckets == NULL || key->parent != NULL)
+		return;
+	TAILQ_FOREACH(s, &op->a->sessions.live, next)
+	{
+		if (s->key.parent == key)
+			admin_end_turns(op, &s->key);
+	}
+	sessions_end_of_key(op->a, key);
 }
 
 void

@@ -94,6 +94,7 @@ admin_fn users_list, users_get, users_create, users_change, users_erase, users_e
 admin_fn tenants_list, policies_list, usage_read;
 admin_fn operator_reload, operator_secret_set, operator_secret_remove, operator_secret_list,
     operator_tool_mark, operator_tool_list;
+admin_fn sessions_list, sessions_revoke;
 admin_fn approvals_list, approvals_decide;
 
 /* ---- approvals.c: acts that need two people ---- */

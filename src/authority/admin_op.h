@@ -28,6 +28,7 @@ enum op_kind {
 	OP_TOOL_MARK,
 	OP_TOOL_LIST,
 	OP_USER,
+	OP_SESSION,
 	OP_APPROVAL,
 	OP_KEK_ROTATE,
 	OP_KEK_STATUS,
@@ -125,6 +126,7 @@ MUST_USE struct status admin_read_begin(const struct admin_call *c, struct admin
 void admin_end_turns(struct admin_op *op, struct key *key);
 void admin_finish_after_turns(struct admin_op *op);
 
+extern const struct admin_kind admin_session_kind; /* admin_sessions.c */
 /* admin_keys.c, admin_users.c, admin_secret.c, admin_usage.c, admin_tool.c, approvals.c */
 extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, admin_user_kind,
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,

@@ -36,6 +36,7 @@
 #include "record.h"
 #include "accesses.h"
 #include "secrets.h"
+#include "sessions.h"
 #include "principal.h"
 #include "tools.h"
 #include "turn.h"
@@ -110,6 +111,7 @@ struct authority {
 	struct tools tools;
 	struct usage usage;
 	struct key_uses uses;
+	struct sessions sessions;
 	struct management *management;
 	struct procs *procs;
 	uv_timer_t tick, sweep;

@@ -64,6 +64,7 @@ on_tick(uv_timer_t *timer)
 	kek_tick(a);
 	usage_tick(a);
 	key_uses_tick(a);
+	sessions_tick(a);
 	approvals_tick(a);
 	management_tick(a);
 	keys_sweep(&a->keys, now_ms(a));
@@ -123,6 +124,7 @@ stop(struct daemon *d)
 
 	management_done(a);
 	/* The table of tools stays: the loop turns once more, and an answer may name a version. */
+	sessions_done(a);
 	people_done(a);
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);

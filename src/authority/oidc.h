@@ -23,6 +23,8 @@ struct oidc {
 	struct jwt reader;
 	struct waiters *awaited; /* what the last check said LATER for; NULL: nothing */
 	enum jwt_fault fault; /* why the last credential was no token; NONE: it was none of ours */
+	uint64_t
+	    token_expires_s; /* of the token that principal_find() found good; 0: it was none */
 };
 
 /* State: in init(); a->d->conf is there. E_NOMEM, E_SYS, E_CRYPTO, E_RANGE. */

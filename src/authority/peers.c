@@ -30,6 +30,7 @@ static const struct link_rule gateway_rules[] = {
 	{ GA_SETTLE, LINK_LIVE, settle_on_settle },
 	{ GA_FAILURES, LINK_LIVE, admit_on_failures },
 	{ GA_ADMIN, LINK_LIVE, admin_door_on_admin },
+	{ GA_TOKEN, LINK_LIVE, sessions_on_token },
 };
 static const struct link_rule broker_rules[] = {
 	{ AB_DONE, 0, step_on_model_done },

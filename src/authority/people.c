@@ -233,6 +233,7 @@ key_for(struct authority *a, const struct oidc_identity *who, uint64_t now_s, st
 	a->oidc->fault = JWT_FAULT_NONE;
 	key->has_roles = true;
 	key->roles = who->roles;
+	a->oidc->token_expires_s = who->expires_s;
 	*ret = key;
 	return ERROR_NONE;
 }

@@ -53,6 +53,7 @@ policies_load(const struct conf *conf, struct policies *ret)
 	p.user_limits.concurrent = (uint32_t)conf_u64(conf, "limits.user_concurrent");
 	p.turn_steps = (uint32_t)conf_u64(conf, "limits.turn_steps");
 	p.turn_s = (uint32_t)conf_u64(conf, "limits.turn_s");
+	p.session_s = (uint32_t)conf_u64(conf, "sessions.max_s");
 	p.auth_failures_per_s = (uint32_t)conf_u64(conf, "limits.auth_failures_per_s");
 	p.keeps_responses = conf_bool(conf, "store.responses");
 	p.revokes_leaked = conf_bool(conf, "keys.revoke_leaked");

@@ -40,6 +40,7 @@ struct policies {
 	uint32_t turn_s;
 	uint32_t auth_failures_per_s;
 	bool keeps_responses, revokes_leaked;
+	uint32_t session_s; /* a session lives that long at most */
 };
 
 /* A key's policy by name; survives a reload of the configuration. */

@@ -22,14 +22,17 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 
 	a->oidc->awaited = NULL;
 	a->oidc->fault = JWT_FAULT_NONE;
+	a->oidc->token_expires_s = 0;
 	if (keytext_is_token(credential)) {
-		error = people_find(a, credential, now_s, &key);
+		key = sessions_find(a, credential, now_s);
+		error = key != NULL ? ERROR_NONE : people_find(a, credential, now_s, &key);
 		if (error != ERROR_NONE)
 			return error;
 	} else {
 		key = keys_check(&a->keys, credential, now_s);
 	}
-	if (key == NULL || !scope_is_from(key->scope, source))
+	if (key == NULL || !scope_is_from(key->scope, source) ||
+	    !scope_is_from(key_root(key)->scope, source))
 		return ERROR_INVALID_KEY;
 	key_uses_note(a, key_root(key), now_s);
 	*ret = key;
@@ -39,7 +42,7 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 const char *
 principal_method(const struct key *key)
 {
-	const struct key *root = key->parent == NULL ? key : key->parent;
-
-	return root->has_roles ? "oidc" : "api_key";
+	if (key->parent != NULL)
+		return "session";
+	return key->has_roles ? "oidc" : "api_key";
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * identity.c: `sallyport user|tenant|policy|approval`.
+ * identity.c: `sallyport user|tenant|policy|session|approval`.
  *
  * Runs in: CLI, as root. Trusts: the service's answers no further than their form.
  * Owns: nothing. Invariants: a name becomes a part of a path only when it is one.
@@ -124,6 +124,49 @@ int
 cmd_tenant_list(const struct invocation *inv)
 {
 	return list(inv, "tenants", "tenant           users    keys", print_tenant);
+}
+
+static void
+print_session(const struct json_doc *d, uint32_t row)
+{
+	print_cell(d, row, "id", 32);
+	(void)putchar(' ');
+	print_cell(d, row, "tenant", 16);
+	(void)putchar(' ');
+	print_cell(d, row, "user", 16);
+	(void)putchar(' ');
+	print_cell(d, row, "key", 12);
+	print_time(d, row, "expires_s");
+	(void)putchar(' ');
+	print_cell(d, row, "scopes", 0);
+	(void)putchar('\n');
+}
+
+int
+cmd_session_list(const struct invocation *inv)
+{
+	return list(inv, "sessions",
+	    "session                          tenant           user             key          "
+	    "expires           scopes",
+	    print_session);
+}
+
+int
+cmd_session_revoke(const struct invocation *inv)
+{
+	auto_state struct state s = STATE_NONE;
+	char target[USER_TARGET_MAX];
+	auto_reply struct reply r = { .x = { .method = "DELETE", .target = target } };
+
+	if (!name_ok(inv->args[0], strlen(inv->args[0]))) {
+		(void)cli_error(inv->args[0], "is not the id of a session");
+		return EXIT_USAGE;
+	}
+	(void)snprintf(target, sizeof(target), "/admin/v1/sessions/%s", inv->args[0]);
+	if (!state_open_option(inv, &s) || !operate("session revoke", &s, &r))
+		return EXIT_FAILED;
+	(void)fprintf(stderr, "sallyport: %s: revoked\n", inv->args[0]);
+	return EXIT_DONE;
 }
 
 int

@@ -19,6 +19,7 @@
 #define LINGER_MS 1000                 /* to read on after an answer that ends a connection */
 #define LINGER_BYTES_MAX (4UL << 20)   /* and how much */
 #define CALL_TIMEOUT_MS 15000          /* an answer of the authority */
+#define ADMIN_TIMEOUT_MS 15000         /* an act of administration, or an exchange */
 #define RUN_GRACE_MS 15000             /* beside a run's limit: 10 s in the queue, and a margin */
 #define REQUEST_ARENA_MAX (64UL << 20) /* decoded parts of one request */
 #define ANSWER_MAX (16U << 20)         /* one whole answer of a provider */

@@ -359,8 +359,8 @@ media_type_ok(const struct request *r)
 	return http_request_field(&r->http, "content-encoding", &value).code == E_NOTFOUND;
 }
 
-static enum error
-check_json(struct request *r)
+enum error
+request_check_json(struct request *r)
 {
 	struct gateway *g = r->g;
 	auto_buf struct buf pointer = BUF_INIT(PARAM_MAX - 1);
@@ -492,7 +492,7 @@ check_body(struct request *r)
 		return ERROR_NONE;
 	if (!media_type_ok(r))
 		return ERROR_MEDIA_TYPE;
-	error = check_json(r);
+	error = request_check_json(r);
 	return error == ERROR_NONE ? check_schema(r) : error;
 }
 

@@ -105,6 +105,8 @@ void request_left(struct request *r);
 void request_give_up(struct request *r, enum error error);
 /* The client can take more. */
 void request_writable(struct request *r);
+/* The body, parsed into g->doc; what is wrong with it is for the answer. */
+enum error request_check_json(struct request *r);
 /* Why the request is bad, for its answer: a JSON pointer and a text of a fixed table. */
 void request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const char *detail);
 /* The authority is away: everything under way ends. */

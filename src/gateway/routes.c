@@ -82,6 +82,18 @@ const struct route routes[] = {
 	    .param_ok = files_id_ok),
 	KEPT("DELETE", "/v1/files/{}", FILES, files_delete_run, files_deleted_told, NULL,
 	    .param_ok = files_id_ok),
+	{ "GET", "/admin/v1/", ENDPOINT_OTHER, NULL, NULL, admin_run, .query = admin_query,
+	    .form = true },
+	{ "POST", "/admin/v1/", ENDPOINT_OTHER, NULL, NULL, admin_run, .query = admin_query,
+	    .form = true },
+	{ "PATCH", "/admin/v1/", ENDPOINT_OTHER, NULL, NULL, admin_run, .query = admin_query,
+	    .form = true },
+	{ "DELETE", "/admin/v1/", ENDPOINT_OTHER, NULL, NULL, admin_run, .query = admin_query,
+	    .form = true },
+	{ "POST", "/auth/token", ENDPOINT_OTHER, NULL, NULL, token_run, .form = true,
+	    .takes_key = true },
+	{ "POST", "/auth/revoke", ENDPOINT_OTHER, NULL, NULL, token_revoke_run, .form = true,
+	    .takes_key = true },
 };
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
 

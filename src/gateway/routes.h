@@ -70,6 +70,12 @@ void models_finish(struct turn *t, const struct ga_admitted *m);
 void openapi_run(struct request *r);
 void openapi_told(struct turn *t, const struct ga_admitted *m);
 
+/* admin.c, token.c */
+void admin_run(struct request *r);
+enum error admin_query(struct request *r);
+void token_run(struct request *r);
+void token_revoke_run(struct request *r);
+
 /* tools.c, tool_push.c, tool_call.c */
 void tools_list_run(struct request *r);
 void tools_get_run(struct request *r);

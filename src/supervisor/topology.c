@@ -14,7 +14,7 @@ static const char *const conf_gateway[] = { "listen", "limits", "models", "provi
 	"workers", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
-	"aws", "tools", "oidc", "store", "keys", NULL };
+	"aws", "tools", "oidc", "store", "keys", "sessions", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", "oidc",
 	NULL };
 static const char *const conf_executor[] = { "sandboxes", "wasm", "limits", NULL };
