@@ -414,6 +414,7 @@ test_executor_is_another(void **state)
 	content_done(ERROR_NONE);
 	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
 	assert_int_equal(w.recs[2].outcome, AUDIT_SUCCESS);
+	assert_non_null(strstr(w.recs[2].text, "items=3")); /* as the store says */
 	assert_balanced();
 }
 

@@ -342,6 +342,12 @@ rows_gone(void **arg)
 	    " FROM items WHERE id = 1");
 	assert_int_equal(
 	    ask(db, &ann, CONTENT_LOAD, CONTENT_CONVERSATION, "conv_1", NULL).code, E_CORRUPT);
+	/* Items of two responses change places. */
+	sql(db, "ROLLBACK TO s; UPDATE items SET response = (SELECT min(response) + max(response) "
+		"FROM items) - response"
+		" WHERE response IS NOT NULL");
+	assert_int_equal(
+	    ask(db, &ann, CONTENT_READ, CONTENT_RESPONSE, "resp_2", NULL).code, E_CORRUPT);
 	/* bob's row becomes ann's. */
 	sql(db, "ROLLBACK TO s; PRAGMA foreign_keys=OFF; DELETE FROM objects WHERE id = 1;"
 		"UPDATE objects SET user = 1 WHERE user = 2");
