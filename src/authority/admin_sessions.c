@@ -86,6 +86,17 @@ make_list(struct admin_op *op, struct buf *out)
 	return json_writer_finish(&w);
 }
 
+/* One that the caller may know of; NULL: none. */
+static struct session *
+known_session(const struct admin_call *c, struct span id)
+{
+	struct session *s = sessions_by_id(c->a, id, c->tenant);
+
+	if (s == NULL || c->by == NULL || s->key.user == c->by->user)
+		return s;
+	return admin_has(c, ACTION_SESSION_READ) ? s : NULL;
+}
+
 struct status
 sessions_list(struct admin_call *c)
 {
@@ -94,7 +105,7 @@ sessions_list(struct admin_call *c)
 	uint32_t limit = 0;
 
 	TRY(admin_query_limit(c, &limit));
-	if (after.len > 0 && sessions_by_id(c->a, after, c->tenant) == NULL)
+	if (after.len > 0 && known_session(c, after) == NULL)
 		return admin_refuse_not_found(c);
 	TRY(admin_read_new(c, "sessions.list", make_list, &op));
 	op->limit = limit < 100 ? limit : 100; /* of scopes there may be 4 KB each */
@@ -109,12 +120,10 @@ sessions_list(struct admin_call *c)
 struct status
 sessions_revoke(struct admin_call *c)
 {
-	struct session *s = sessions_by_id(c->a, c->param, c->tenant);
+	struct session *s = known_session(c, c->param);
 	struct admin_op *op = NULL;
 
 	if (s == NULL)
-		return admin_refuse_not_found(c);
-	if (c->by != NULL && s->key.user != c->by->user && !admin_has(c, ACTION_SESSION_READ))
 		return admin_refuse_not_found(c);
 	if (c->by != NULL && s->key.user != c->by->user)
 		TRY(admin_may(c, ACTION_SESSION_REVOKE));

@@ -3,12 +3,13 @@
 
 import json
 import re
+import urllib.parse
 
 import pytest
 
 from instance import ROOT, running
-from openapi import (DOCUMENT, METHODS, anonymous, error_codes, faults, judge, load, operations, resolve, routes,
-                     schema_of)
+from openapi import (DOCUMENT, METHODS, admin_routes, anonymous, error_codes, faults, inlined, judge, load, operations,
+                     resolve, routes, schema_of)
 from test_tools import form, push
 
 API = load()
@@ -17,6 +18,7 @@ SCHEMAS = ROOT / "src/gateway/schema"
 NARROW = "policies:\n  narrow: { endpoints: [models], models: [demo] }\n"
 MANIFEST = {"name": "echo", "description": "Says it again.", "input_schema": {"type": "object"}}
 NO_ROUTE = "There is no such endpoint."
+ADMIN = "/admin/v1/"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,20 @@ def parse(data):
 
 
 def said(answer):
-    return parse(answer)["error"]["message"]
+    error = parse(answer)["error"]
+    return error if isinstance(error, str) else error["message"]
+
+
+FORMS = {"multipart/form-data": "multipart/form-data; boundary=b"}
+
+
+def bad_but_known(op):
+    """-> body, head: of the operation's kind, and as small as can be"""
+    kind = next(iter(op.content), None)
+    if kind in (None, "application/json"):
+        return op.example(), {}
+    body = form(manifest=MANIFEST) if kind == "multipart/form-data" else b"x=1"
+    return body, {"Content-Type": FORMS.get(kind, kind)}
 
 
 # ---- the document by itself ----
@@ -67,7 +82,7 @@ def test_bodies_are_described_by_what_checks_them():
         assert json.loads(theirs.replace(f"#/components/schemas/{file.stem}/", "#/")) == mine, file
         titles[mine["title"]] = file.stem
     for op in OPERATIONS:
-        if op.body is not None:
+        if op.body is not None and not op.path.startswith(ADMIN):
             assert op.body == {"$ref": f"#/components/schemas/{titles.pop(str(op))}"}
     assert titles == {}, "a schema that no operation has"
 
@@ -83,14 +98,29 @@ def test_every_part_is_used():
 # ---- the program's tables ----
 
 def test_every_route_is_documented_and_nothing_else():
-    documented = {(op.method, anonymous(op.path)): op for op in OPERATIONS}
-    table = {(method, anonymous(path)): (endpoint, title) for method, path, endpoint, title in routes()}
+    documented = {(op.method, anonymous(op.path)): op for op in OPERATIONS if not op.path.startswith(ADMIN)}
+    table = {(method, anonymous(path)): (endpoint, title) for method, path, endpoint, title in routes()
+             if path != ADMIN}
     assert documented.keys() == table.keys()
     for at, (endpoint, title) in table.items():
         op = documented[at]
-        assert op.spec["x-policy"] == ("any" if endpoint == "openapi" else endpoint), op
+        assert op.spec["x-policy"] == ("any" if endpoint in ("openapi", "other") else endpoint), op
         assert title in ("-", str(op)), op
         assert (title != "-") == (op.body is not None), op
+
+
+def test_every_act_of_administration_is_documented_and_nothing_else():
+    documented = {(op.method, anonymous(op.path)): op for op in OPERATIONS if op.path.startswith(ADMIN)}
+    table = {(row.method, anonymous(row.path)): row for row in admin_routes() if row.door in ("person", "both")}
+    assert documented.keys() == table.keys()
+    for at, row in table.items():
+        op = documented[at]
+        assert (op.spec["x-policy"], op.spec["x-action"]) == ("admin", row.action), op
+        assert set(op.named("query")) == set(row.query), op
+        assert (op.body is None) == (row.schema is None), op
+        assert op.body is None or inlined(API, op.body) == row.schema, op
+    # The gateway lets the methods through that there are, and no others.
+    assert {method for method, path, _, _ in routes() if path == ADMIN} == {row.method for row in table.values()}
 
 
 # ---- the running service ----
@@ -116,11 +146,7 @@ def test_any_valid_key_reads_it_and_no_other(service):
 
 @pytest.mark.parametrize("op", OPERATIONS, ids=str)
 def test_what_is_documented_exists(service, op):
-    kinds = list(op.content)
-    body = op.example() if "application/json" in kinds else None
-    headers = {}
-    if "multipart/form-data" in kinds:
-        body, headers = form(manifest=MANIFEST), {"Content-Type": "multipart/form-data; boundary=b"}
+    body, headers = bad_but_known(op)
     status, _, answer = service.request(op.method, op.at(), body, headers=headers)
     assert status != 405 and status < 500 or (status, body["model"]) == (503, "x"), answer
     assert status < 400 or said(answer) != NO_ROUTE
@@ -135,9 +161,14 @@ def test_no_other_method_and_no_other_path(service):
         for method in {m.upper() for m in METHODS} - mine - {"HEAD", "TRACE"}:
             assert service.request(method, op.at())[0] == 405, (method, path)
         assert service.request("GET", op.at() + "/x/y/z")[0] in (400, 404) or "models" in path
-    for path in ("/", "/v1", "/openapi.yaml", "/v1/nothing", "/admin/v2", "/auth"):
+    for path in ("/", "/v1", "/openapi.yaml", "/v1/nothing", "/admin/v2", "/admin/v1", "/admin/v1/", "/auth"):
         status, _, answer = service.request("GET", path)
-        assert (status, said(answer)) == (404, NO_ROUTE)
+        assert (status, said(answer)) == (404, NO_ROUTE), path
+    for row in admin_routes():
+        if row.door == "operator":  # nobody finds these here, whoever it is
+            status, _, answer = service.request(row.method, row.path.replace("{}", "x"))
+            assert status == 404 or (status, row.method) == (405, "PUT") or row.path == ADMIN + "kek/data", row
+    assert service.request("GET", ADMIN + "nothing")[0] == 404
 
 
 def events_of(text):
@@ -148,6 +179,63 @@ def events_of(text):
         if fields and fields["data"] != "[DONE]":
             found.append((fields.get("event", ""), json.loads(fields["data"])))
     return found
+
+
+TOKEN = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+         "subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+
+
+def administration(service, note):
+    """An owner's day."""
+    def operate(path, body):
+        return json.loads(service.management("POST", ADMIN + path, body)[1])
+
+    people = {}
+    for name in ("owner", "second"):
+        operate("users", {"tenant": "acme", "user": name, "roles": ["owner", "user"]})
+        people[name] = {"key": operate("keys", {"tenant": "acme", "user": name})["key"]}
+    owner, second = people.values()
+    key = operate("keys", {"tenant": "acme", "user": "owner"})["id"]
+    urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
+    form_of_token = urllib.parse.urlencode({**TOKEN, "subject_token": owner["key"]})
+
+    def session():
+        return service.request("POST", "/auth/token", form_of_token, headers=urlencoded, **owner)[2]["access_token"]
+
+    def approval():
+        return service.request("GET", ADMIN + "approvals", **owner)[2]["approvals"][0]["id"]
+
+    yield 200, note("listTenants", **owner)
+    yield 201, note("createUser", body={"user": "kim", "roles": ["user", "auditor"]}, **owner)
+    yield 409, note("createUser", body={"user": "kim"}, **owner)
+    yield 200, note("listUsers", ADMIN + "users?limit=1", **owner)
+    yield 200, note("getUser", ADMIN + "users/kim", **owner)
+    yield 404, note("getUser", ADMIN + "users/nobody", **owner)
+    yield 200, note("changeUser", ADMIN + "users/kim", {"hold": True}, **owner)
+    yield 202, note("changeUser", ADMIN + "users/kim", {"hold": False}, **owner)
+    yield 200, note("listApprovals", **owner)
+    yield 403, note("decideApproval", ADMIN + "approvals/" + approval(), {"decision": "approve"}, **owner)
+    yield 200, note("decideApproval", ADMIN + "approvals/" + approval(), {"decision": "approve"}, **second)
+    yield 200, note("exportUser", ADMIN + "users/owner/export", **owner)
+    yield 202, note("exportUser", ADMIN + "users/kim/export", **owner)
+    yield 400, note("exportUser", ADMIN + "users/owner/export?cursor=1.2", **owner)
+    yield 200, note("eraseUser", ADMIN + "users/kim/erase", **owner)
+    yield 404, note("eraseUser", ADMIN + "users/kim/erase", **owner)
+    yield 201, note("createKey", body={"expires_s": 1000, "scopes": {"endpoints": ["models"]}}, **owner)
+    yield 200, note("listKeys", **owner)
+    yield 201, note("rotateKey", ADMIN + f"keys/{key}/rotate", {"overlap_s": 5}, **owner)
+    yield 200, note("revokeKey", ADMIN + "keys/" + key, **owner)
+    yield 200, note("listPolicies", **owner)
+    yield 200, note("readUsage", **owner)
+    yield 403, note("listUsers", key=service.operate("key", "create", "-T", "t", "-u", "u").stdout.strip())
+    yield 200, note("exchangeToken", body=form_of_token, headers=urlencoded, **owner)
+    yield 400, note("exchangeToken", body="grant_type=x", headers=urlencoded, **owner)
+    yield 200, note("listSessions", **owner)
+    yield 200, note("revokeToken", body="token=" + session(), headers=urlencoded, **owner)
+    session()
+    last = service.request("GET", ADMIN + "sessions", **owner)[2]["sessions"][-1]["id"]
+    yield 200, note("revokeSession", ADMIN + "sessions/" + last, **owner)
+    yield 404, note("revokeSession", ADMIN + "sessions/" + last, **owner)
 
 
 def answers(service):
@@ -210,6 +298,7 @@ def answers(service):
         (200, note("removeTool", "/v1/tools/echo?version=2")),
         (200, note("removeTool", "/v1/tools/echo")),
         (200, note("getOpenapi")),
+        *administration(service, note),
     ]
     assert [w for w, _ in wanted] == [got for _, got in wanted]
     return cases

@@ -17,12 +17,14 @@ import shutil
 import signal
 import string
 import subprocess
+import urllib.parse
 import zlib
 
 import pytest
 
 from canary import Plants, unpacked
 from instance import Instance
+from test_tenant_matrix import with_models
 from test_tools import FORM, form
 
 CLEAR = {"sallyport.yaml", "ca.pem", "audit.pub"}
@@ -106,19 +108,59 @@ class House:
         self.ok("DELETE", "/v1/tools/plain?version=1", key=self.mine)
 
     def kept(self):
-        message = {"type": "message", "role": "user", "content": self.plant("what was said")}
-        conv = self.ok("POST", "/v1/conversations", {
-            "metadata": {self.plant("metadata's key"): self.plant("metadata")}, "items": [message]}, key=self.mine)["id"]
-        self.ok("POST", f"/v1/conversations/{conv}/items", {"items": [
-            {**message, "content": self.plant("what was said next")}]}, key=self.mine)
-        gone = self.ok("POST", "/v1/conversations", {"items": [
-            {**message, "content": self.plant("what was deleted")}]}, key=self.mine)["id"]
-        self.ok("DELETE", f"/v1/conversations/{gone}", key=self.mine)
-        parts = {'purpose"': b"user_data", f'file"; filename="{self.plant("name of a file")}"': (
-            self.plant("in a file") + " and much that is easily packed" * 10000).encode()}
-        body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s\r\n\r\n%s\r\n' % (n.encode(), v)
-                        for n, v in parts.items()) + b"--b--\r\n"
-        self.ok("POST", "/v1/files", body, headers=FORM, key=self.mine)
+        """Conversations, responses, files: made, changed, gone on from, and some of each deleted again."""
+        def conversation(n):
+            made = self.ok("POST", "/v1/conversations", {
+                "metadata": {self.plant(f"name in metadata{n}"): self.plant(f"metadata{n}")},
+                "items": [{"role": "user", "content": self.plant(f"item{n}")}]}, key=self.mine)["id"]
+            self.ok("POST", f"/v1/conversations/{made}/items", {"items": [
+                {"role": "assistant", "content": [{"type": "output_text", "text": self.plant(f"later item{n}")}]}]},
+                key=self.mine)
+            self.ok("POST", f"/v1/conversations/{made}", {"metadata": {"a": self.plant(f"other metadata{n}")}},
+                    key=self.mine)
+            return made
+
+        def response(n, **more):
+            return self.ok("POST", "/v1/responses", {
+                "model": "gpt", "store": True, "instructions": self.plant(f"instructions{n}"),
+                "metadata": {"a": self.plant(f"metadata of a response{n}")}, "input": self.plant(f"input{n}"), **more},
+                key=self.mine)["id"]
+
+        def file(n):
+            text = (f'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
+                    f'--b\r\ncontent-disposition: form-data; name="file"; filename="{self.plant(f"kept file name{n}")}.txt"\r\n'
+                    f'\r\n{self.plant(f"kept file{n}")}{"x" * 200000}{self.plant(f"end of a kept file{n}")}\r\n--b--\r\n')
+            return self.ok("POST", "/v1/files", text.encode(), headers=FORM, key=self.mine)["id"]
+
+        first = conversation("")
+        self.ok("DELETE", f"/v1/conversations/{conversation(', deleted')}", key=self.mine)
+        said = response("")
+        response(", next", previous_response_id=said)
+        response(", of a conversation", conversation=first)
+        self.ok("DELETE", f"/v1/responses/{response(', deleted')}", key=self.mine)
+        file("")
+        self.ok("DELETE", f"/v1/files/{file(', deleted')}", key=self.mine)
+        items = json.dumps(self.ok("GET", f"/v1/conversations/{first}/items", key=self.mine))
+        assert self.plants["later item"] in items and self.plants["input, of a conversation"] in items
+
+    def administration(self):
+        """What an owner does, and what is only asked for."""
+        tenant, owner = self.plants["tenant"], self.plant("owner", after="_o")
+        self.inst.operate("user", "create", f"{tenant}/{owner}", "--roles", "owner,user")
+        key = self.key("an owner", self.inst.operate("key", "create", "-T", tenant, "-u", owner).stdout.strip())
+        other = self.plant("person")
+        self.ok("POST", "/admin/v1/users", {"user": other}, key=key)
+        self.ok("PATCH", f"/admin/v1/users/{other}", {"hold": True}, key=key)
+        self.ok("PATCH", f"/admin/v1/users/{other}", {"hold": False}, (202,), key=key)
+        self.key("a scoped key", self.ok("POST", "/admin/v1/keys", {"scopes": {"models": [self.plant("model of a scope")]}},
+                                         key=key)["key"])
+        self.ok("GET", f"/admin/v1/users/{self.plant('person who is none')}", wanted=(404,), key=key)
+        token = self.ok("POST", "/auth/token", urllib.parse.urlencode({
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": key,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}), key=key,
+            headers={"Content-Type": "application/x-www-form-urlencoded"})["access_token"]
+        self.plants["session token"], self.plants["session token, end"] = token, token[-43:]
+        self.ok("GET", "/v1/models", key=token)
 
     def bad_requests(self):
         """What is refused leaves no more behind."""
@@ -131,13 +173,14 @@ class House:
 
 
 def planted(house):
-    for act in (house.people, house.secrets, house.prompts, house.code, house.tools, house.kept, house.bad_requests):
+    for act in (house.people, house.secrets, house.prompts, house.code, house.tools, house.kept, house.administration,
+                house.bad_requests):
         act()
 
 
 @pytest.fixture(scope="module")
-def inst():
-    made = Instance()
+def inst(provider, authority):
+    made = Instance(edit=with_models(provider, authority))
     yield made.start()
     made.remove()
 
