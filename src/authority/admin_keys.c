@@ -395,7 +395,7 @@ keys_rotate(struct admin_call *c)
 	struct admin_key k;
 
 	if (key == NULL)
-		return admin_refuse_not_found(c);
+		return admin_refuse(c, 404, "not_found", "There is no such key.");
 	TRY(may_get_key_of(c, key->user));
 	TRY(may_rotate(c, key));
 	if (tok != JSON_NONE)
@@ -418,7 +418,7 @@ keys_revoke(struct admin_call *c)
 	struct key *key = known_key(c, c->param);
 
 	if (key == NULL)
-		return admin_refuse_not_found(c);
+		return admin_refuse(c, 404, "not_found", "There is no such key.");
 	if (c->by != NULL && key->user != c->by->user)
 		TRY(admin_may(c, ACTION_KEY_REVOKE));
 	if (c->by != NULL && is_narrow(c->by) && key != key_root(c->by))

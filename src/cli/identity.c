@@ -108,9 +108,7 @@ list(const struct invocation *inv, const char *array, const char *head,
 	    tenant != NULL ? "?tenant=" : "", tenant != NULL ? tenant : "");
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	if (inv->options[OPT_JSON] == NULL)
-		(void)printf("%s\n", head);
-	return operate_pages(inv, &s, base, array, print) ? EXIT_DONE : EXIT_FAILED;
+	return operate_pages(inv, &s, base, array, head, print) ? EXIT_DONE : EXIT_FAILED;
 }
 
 int

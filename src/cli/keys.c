@@ -169,15 +169,15 @@ int
 cmd_key_list(const struct invocation *inv)
 {
 	auto_state struct state s = STATE_NONE;
+	char head[256];
 
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	if (inv->options[OPT_JSON] == NULL)
-		(void)printf("%-12s %-16s %-16s %-16s %-17s %-17s %-17s %-17s %-12s %s\n", "id",
-		    "tenant", "user", "policy", "created", "expires", "revoked", "last used",
-		    "replaces", "scopes");
-	return operate_pages(inv, &s, "/admin/v1/keys", "keys", print_row) ? EXIT_DONE
-									   : EXIT_FAILED;
+	(void)snprintf(head, sizeof(head),
+	    "%-12s %-16s %-16s %-16s %-17s %-17s %-17s %-17s %-12s %s", "id", "tenant", "user",
+	    "policy", "created", "expires", "revoked", "last used", "replaces", "scopes");
+	return operate_pages(inv, &s, "/admin/v1/keys", "keys", head, print_row) ? EXIT_DONE
+										 : EXIT_FAILED;
 }
 
 int

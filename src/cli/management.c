@@ -255,13 +255,11 @@ print_time(const struct json_doc *d, uint32_t object, const char *member)
 
 bool
 operate_pages(const struct invocation *inv, const struct state *s, const char *base,
-    const char *array, void (*print)(const struct json_doc *d, uint32_t row))
+    const char *array, const char *head, void (*print)(const struct json_doc *d, uint32_t row))
 {
 	bool json = inv->options[OPT_JSON] != NULL, first = true, more = true;
 	char target[TARGET_MAX], next[256] = "";
 
-	if (json)
-		(void)printf("{\"%s\":[", array);
 	for (int i = 0; more && i < PAGES_MAX; i++) {
 		auto_arena struct arena a = ARENA_INIT(4096);
 		auto_reply struct reply r = { .x = { .method = "GET", .target = target } };
@@ -275,6 +273,10 @@ operate_pages(const struct invocation *inv, const struct state *s, const char *b
 		    next[0] == '\0' ? "" : "after=", next);
 		if (!operate(inv->command->name, s, &r))
 			return false;
+		if (i == 0 && json)
+			(void)printf("{\"%s\":[", array);
+		else if (i == 0 && head != NULL)
+			(void)printf("%s\n", head);
 		for (it = json_iter(&r.d, json_get_str(&r.d, 0, array)); json_next(&it);) {
 			text = json_bytes(&r.d, it.val);
 			if (json)

@@ -86,7 +86,7 @@ names_load(const struct invocation *inv, const struct state *s)
 	free(names.all);
 	names.all = NULL;
 	names.n = names.cap = 0;
-	if (!operate_pages(inv, s, "/admin/v1/users", "users", take))
+	if (!operate_pages(inv, s, "/admin/v1/users", "users", NULL, take))
 		return false;
 	if (names.n > 0)
 		qsort(names.all, names.n, sizeof(names.all[0]), by_subject);

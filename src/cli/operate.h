@@ -21,11 +21,11 @@ void reply_done(struct reply *r);
 /* One exchange; false after a message. A 2xx answer is in r->d. */
 bool operate(const char *what, const struct state *s, struct reply *r);
 /*
- * Every page of a list: `base` is its path, perhaps with a query; `print` one row of `array`
- * (or JSON, where the command has that). False after a message.
+ * Every page of a list: `base` is its path, perhaps with a query; `head` a table's first line, or
+ * NULL, `print` one row of `array` (or JSON, where the command has that). False after a message.
  */
 bool operate_pages(const struct invocation *inv, const struct state *s, const char *base,
-    const char *array, void (*print)(const struct json_doc *d, uint32_t row));
+    const char *array, const char *head, void (*print)(const struct json_doc *d, uint32_t row));
 /* True, after a message: the act needs another person first. */
 bool operate_waits(const struct reply *r, const char *what);
 /* A member of an object as a table's cell. */
