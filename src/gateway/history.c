@@ -226,6 +226,14 @@ prepare_save(struct turn *t)
 	return request_charge(t->r, t->keep->op.request.len);
 }
 
+static enum error
+save_error(struct status st)
+{
+	if (st.code == E_FULL || st.code == E_RANGE)
+		return ERROR_CONTENT_FULL;
+	return keep_error(st);
+}
+
 /* Action of TURN_GRANT_SAVE. */
 void
 history_grant_save(struct turn *t)
@@ -238,9 +246,8 @@ history_grant_save(struct turn *t)
 	struct status st = prepare_save(t);
 
 	if (!is_ok(st)) {
-		t->r->detail = "the response is too large to be kept";
-		turn_fail(t, st.code == E_FULL || st.code == E_RANGE ? ERROR_CONTENT_FULL
-								     : ERROR_OVERLOADED);
+		t->r->detail = "the response cannot be kept as it is";
+		turn_fail(t, save_error(st));
 		return;
 	}
 	step.size_bytes = step.body_len = (uint32_t)t->keep->op.request.len;

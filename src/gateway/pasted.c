@@ -12,6 +12,7 @@
 
 #include <base/cleanup.h>
 #include <base/encode.h>
+#include <keytext/keytext.h>
 
 #include "scan.h"
 
@@ -210,6 +211,19 @@ static const struct {
 	{ PREFIX("sk-"), secret_key_len, "openai key" },
 };
 
+/* A key of ours, wherever it stands: what a model or a tool says is kept without it. */
+static bool
+find_key(struct span text, size_t at, struct found *f)
+{
+	size_t from = at - (KEYTEXT_PREFIX_LEN - 1);
+
+	if (at < KEYTEXT_PREFIX_LEN - 1 || text.ptr[at - 1] != 'p' ||
+	    text.len - from < KEYTEXT_LEN || !keytext_ok(span_of(text.ptr + from, KEYTEXT_LEN)))
+		return false;
+	*f = (struct found){ from, KEYTEXT_LEN, "sallyport key" };
+	return true;
+}
+
 static bool
 find_form(struct span text, size_t at, struct found *f)
 {
@@ -338,6 +352,8 @@ find_at(struct span text, size_t at, struct found *f)
 	if (text.ptr[at] == 'A')
 		return find_google(text, at, f) || find_aws(text, at, f);
 	if (text.ptr[at] == '-' && (at == 0 || text.ptr[at - 1] != '-') && find_pem(text, at, f))
+		return true;
+	if (text.ptr[at] == '_' && find_key(text, at, f))
 		return true;
 	return find_form(text, at, f);
 }

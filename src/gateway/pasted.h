@@ -3,9 +3,9 @@
 #define GATEWAY_PASTED_H
 
 /*
- * Credentials of other services in a text, by their known forms; where a form has a checksum,
- * it must fit. The text may be JSON as it is written: what is found lies within one string of
- * it, and can be replaced there.
+ * Credentials of other services, and keys of ours, in a text, by their known forms; where a form
+ * has a checksum, it must fit. The text may be JSON as it is written: what is found lies within one
+ * string of it, and can be replaced there.
  */
 #include <base/span.h>
 

@@ -2,6 +2,7 @@
 /* What is kept for users: endpoints, and turns that go on from it. */
 #include "gateway_rig.h"
 
+#include <content.h>
 #include <routes.h>
 
 /* ---- keys of ours in bodies ---- */
@@ -735,6 +736,66 @@ nothing_to_go_on_from(void **state)
 	client_close(&c);
 }
 
+/* ---- the door ---- */
+
+static void
+nothing_passes_the_door(void **state)
+{
+	char leaked[KEYTEXT_LEN + 1] = { 0 }, json[200];
+	struct content_item item = { .id = SPAN_LIT("a"), .json = SPAN_LIT("{}") };
+	struct content_request req = { .meta = SPAN_LIT("{}"), .items = { &item, 1 } };
+	struct content c = { .ops = NULL };
+	uint8_t digest[DIGEST_LEN];
+
+	(void)state;
+	assert_int_equal(keytext_create((uint8_t *)leaked).code, E_OK);
+	(void)snprintf(json, sizeof(json), "{\"a\":\"\\u0073%s\"}", leaked + 1);
+	assert_int_equal(content_prepare(&c, &req, true, digest).code, E_OK);
+	item.json = span_str(json);
+	assert_int_equal(content_prepare(&c, &req, false, digest).code, E_DENIED);
+	item.json = SPAN_LIT("\"" GH "\"");
+	assert_int_equal(content_prepare(&c, &req, true, digest).code, E_DENIED);
+	assert_int_equal(content_prepare(&c, &req, false, digest).code, E_OK);
+	item.json = SPAN_LIT("{}");
+	req.meta = SPAN_LIT("\"" GH "\"");
+	assert_int_equal(content_prepare(&c, &req, true, digest).code, E_DENIED);
+	req.meta = SPAN_EMPTY;
+	req.body = SPAN_LIT("x " GH);
+	assert_int_equal(content_prepare(&c, &req, true, digest).code, E_DENIED);
+	content_reset(&c);
+}
+
+/* A model that says a key of ours: it is told to its client, and not kept, whatever the policy. */
+static void
+a_model_says_a_key(void **state)
+{
+	static char answer[1024];
+	static struct model_script script[1];
+	char leaked[KEYTEXT_LEN + 1] = { 0 };
+	struct client c;
+
+	(void)state;
+	assert_int_equal(keytext_create((uint8_t *)leaked).code, E_OK);
+	(void)snprintf(answer, sizeof(answer),
+	    "{\"id\":\"x\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"id\":\"msg_"
+	    "3\","
+	    "\"role\":\"assistant\",\"status\":\"completed\",\"content\":[{\"type\":\"output_"
+	    "text\","
+	    "\"text\":\"%s\"}]}]}",
+	    leaked);
+	script[0] = (struct model_script){ 200, { answer } };
+	peers.models = script;
+	peers.may_store = true;
+	client_open(&c);
+	request(&c, "POST", "/v1/responses", key, "{" OAI ",\"input\":\"hi\"}");
+	wait_for(&c, leaked);
+	assert_true(has(&c, "HTTP/1.1 200"));
+	look();
+	assert_true(holds(((const struct content_item *)seen.items.items)[1].json,
+	    "\"text\":\"[removed: sallyport key]\""));
+	client_close(&c);
+}
+
 /* What it took lives as long as it is under way. */
 static const struct content_answer has_response = {
 	.objects = { &(const struct content_object){ .id = { (const uint8_t *)RESP, 21 },
@@ -780,6 +841,8 @@ main(void)
 		FLOW(goes_on_in_a_conversation),
 		FLOW(nothing_to_go_on_from),
 		FLOW(reads_a_response),
+		FLOW(nothing_passes_the_door),
+		FLOW(a_model_says_a_key),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

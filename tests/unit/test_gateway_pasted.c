@@ -75,7 +75,7 @@ check_masked(const char *text, const char *want)
 static void
 forms(void **state)
 {
-	char npm[41], text[200];
+	char npm[41], text[200], key[KEYTEXT_LEN + 1] = { 0 };
 
 	(void)state;
 	make_npm(npm);
@@ -91,6 +91,9 @@ forms(void **state)
 	check_masked(AWS_SECRET " and its id " AWS_ID, "[removed: aws secret] and its id " AWS_ID);
 	(void)snprintf(text, sizeof(text), "//:_authToken=%s\n", npm);
 	check_masked(text, "//:_authToken=[removed: npm token]\n");
+	assert_int_equal(keytext_create((uint8_t *)key).code, E_OK);
+	(void)snprintf(text, sizeof(text), "x%s1", key);
+	check_masked(text, "x[removed: sallyport key]1");
 	check_masked(GH GH, GH GH); /* one word, twice as long: no token */
 	check_masked(GH " " SLACK, "[removed: github token] [removed: slack token]");
 	check_masked(AWS_ID " " AWS_SECRET " " AWS_SECRET,
