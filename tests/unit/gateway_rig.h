@@ -68,6 +68,7 @@ static struct {
 	size_t flood;          /* bytes of content that the model streams */
 	const struct content_answer *contents; /* of the store, one an operation; NULL: empty */
 	enum error content_error;
+	uint32_t content_cut; /* bytes that it says it has sent, and has not */
 	bool may_store, mask, hold_content;
 	bool mask_again; /* asks for what is to be kept without credentials */
 	/* what was seen */
@@ -463,7 +464,7 @@ content_end(struct stream *s, void *ctx)
 	assert_int_equal(wire_encode(&content_answer_table, a, &out).code, E_OK);
 	assert_int_equal(stream_write(s, 0, buf_span(&out), &taken).code, E_OK);
 	assert_int_equal(taken, out.len);
-	result.answer_len = (uint32_t)out.len;
+	result.answer_len = (uint32_t)out.len + peers.content_cut;
 	buf_done(&out);
 	assert_int_equal(stream_send(s, GS_RESULT, &result).code, E_OK);
 	stream_end(s);

@@ -182,6 +182,14 @@ bad_paths_and_queries(void **state)
 		{ "GET", "/v1/conversations/conv_1/items/a'b", "", "\"not_found\"" },
 		{ "GET", "/v1/conversations/conv_1/items/a/b", "", "\"not_found\"" },
 		{ "GET", "/v1/conversations/conv_1/", "", "\"not_found\"" },
+		{ "GET",
+		    "/v1/conversations/conv_"
+		    "012345678901234567890123456789012345678901234567890123456789",
+		    "", "\"not_found\"" },
+		{ "POST", "/v1/conversations/conv_1/items",
+		    "{\"items\":[{\"role\":\"user\",\"id\":\"a\"},{\"role\":\"user\",\"id\":\"a\"}]"
+		    "}",
+		    "\"exists\"" },
 		{ "GET", "/v1/conversations", "", "\"method_not_allowed\"" },
 		{ "GET", "/v1/responses/x", "", "\"not_found\"" },
 		{ "PUT", "/v1/responses/resp_1", "", "\"method_not_allowed\"" },
@@ -418,6 +426,7 @@ names_are_cleaned(void **state)
 		{ "/etc/passwd", "passwd" },
 		{ "C:\\x\\b c.txt", "b c.txt" },
 		{ "..", "file" },
+		{ "a\tb\r\n.txt", "ab.txt" },
 		{ "a/", "file" },
 		{ "", "file" },
 		{ "\x01\x02", "file" },
@@ -465,6 +474,23 @@ store_fails(void **state)
 		assert_int_equal(peers.settle.error, rows[i].error);
 		client_close(&c);
 	}
+}
+
+/* What it says it has sent is not what came: nothing of it is told. */
+static void
+store_cuts_an_answer(void **state)
+{
+	struct client c;
+
+	(void)state;
+	peers.contents = &has_conv;
+	peers.content_cut = 1;
+	client_open(&c);
+	request(&c, "GET", "/v1/conversations/" CONV, key, "");
+	wait_for(&c, "HTTP/1.1 503");
+	assert_false(has(&c, "created_at"));
+	assert_int_equal(peers.settle.error, ERROR_UNAVAILABLE);
+	client_close(&c);
 }
 
 static void
@@ -777,8 +803,7 @@ a_model_says_a_key(void **state)
 	(void)state;
 	assert_int_equal(keytext_create((uint8_t *)leaked).code, E_OK);
 	(void)snprintf(answer, sizeof(answer),
-	    "{\"id\":\"x\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"id\":\"msg_"
-	    "3\","
+	    "{\"id\":\"x\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"ID\":\"m\","
 	    "\"role\":\"assistant\",\"status\":\"completed\",\"content\":[{\"type\":\"output_"
 	    "text\","
 	    "\"text\":\"%s\"}]}]}",
@@ -793,6 +818,8 @@ a_model_says_a_key(void **state)
 	look();
 	assert_true(holds(((const struct content_item *)seen.items.items)[1].json,
 	    "\"text\":\"[removed: sallyport key]\""));
+	/* What differs from its id in case alone would make it unreadable later. */
+	assert_false(holds(((const struct content_item *)seen.items.items)[1].json, "\"ID\""));
 	client_close(&c);
 }
 
@@ -832,6 +859,7 @@ main(void)
 		FLOW(bad_forms),
 		FLOW(names_are_cleaned),
 		FLOW(store_fails),
+		FLOW(store_cuts_an_answer),
 		FLOW(store_is_away),
 		FLOW(client_leaves),
 		FLOW(keeps_a_response),
