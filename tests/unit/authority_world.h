@@ -80,7 +80,7 @@ static struct world {
 	uint8_t text[WORLD_KEYS][KEYTEXT_LEN];
 	struct key *key[WORLD_KEYS];
 	uint16_t admin_http;
-	uint32_t store_changes;
+	uint32_t store_changes, keys_used;
 	char secret_name[SECRET_NAME_MAX + 1], sealed[256];
 	uint64_t secret_version;
 	uint32_t secrets_changed;
@@ -119,6 +119,10 @@ struct reply {
 	char names[256];                    /* "a:1 b:2 " */
 	struct ga_granted granted;
 	uint16_t error;
+	uint16_t http;   /* of GA_ADMINED */
+	char body[4096]; /* of it, or the token of GA_TOKENED */
+	uint32_t expires_s;
+	bool scope_bad;
 };
 static struct reply replies[REPLIES_MAX];
 static size_t nreplies;
@@ -287,6 +291,16 @@ on_store_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)ctx, (void)msg;
 	w.store_changes++;
+	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static void
+on_store_used(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_done done = { .code = E_OK };
+
+	(void)ctx, (void)msg;
+	w.keys_used++;
 	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
 }
 
@@ -604,6 +618,7 @@ static const struct link_ops executor_ops = OPS(
 static const struct link_ops gateway_ops = OPS({ GA_REVOKE, 0, on_revoke });
 static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put },
+    { AS_USER_PUT, 0, on_store_put }, { AS_KEY_USED, 0, on_store_used },
     { AS_SECRET_PUT, 0, on_store_secret_put }, { AS_SECRET_GET, 0, on_store_secret_get },
     { AS_SECRET_REMOVE, 0, on_store_secret_remove }, { AS_SECRET_LIST, 0, on_store_secret_list },
     { AS_USAGE_ADD, 0, on_store_usage_add }, { AS_USAGE_LIST, 0, on_store_usage_list },
@@ -760,6 +775,19 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 		r->admitted = *(const struct ga_admitted *)msg;
 		reply_tools(r);
 		(void)snprintf(r->models, sizeof(r->models), "%.*s", SPAN_FMT(r->admitted.models));
+	}
+	if (type == GA_ADMINED) {
+		const struct ga_admined *m = msg;
+
+		r->http = m->status;
+		(void)snprintf(r->body, sizeof(r->body), "%.*s", SPAN_FMT(m->body));
+	}
+	if (type == GA_TOKENED) {
+		const struct ga_tokened *m = msg;
+
+		r->expires_s = m->expires_s;
+		r->scope_bad = m->scope_bad != 0;
+		(void)snprintf(r->body, sizeof(r->body), "%.*s", SPAN_FMT(m->token));
 	}
 	if (type == GA_GRANTED)
 		r->granted = *(const struct ga_granted *)msg;

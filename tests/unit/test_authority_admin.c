@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_authority_admin.c: what persons may do through a gateway: administration by roles and
+ * within a tenant, acts of two people, session tokens.
+ */
+#define WORLD_KEYS 4 /* 0, 1: user u of t; 2: user v of t; 3: user u of x */
+#include "authority_world.h"
+
+static void
+as(size_t key, uint8_t roles)
+{
+	user_set_marks(w.key[key]->user, roles, USER_ACTIVE, 0);
+}
+
+static struct reply *
+ask_as(struct link *gw, struct span credential, const char *method, const char *path,
+    const char *query, const char *body)
+{
+	struct ga_admin m = { .credential = credential,
+		.method = span_str(method),
+		.path = span_str(path),
+		.query = span_str(query),
+		.body = span_str(body) };
+
+	m.source[15] = 9;
+	m.request_id[0] = 3;
+	return call(gw, GA_ADMIN, &m);
+}
+
+static struct reply *
+ask(size_t key, const char *method, const char *path, const char *body)
+{
+	return ask_as(w.gw, span_of(w.text[key], KEYTEXT_LEN), method, path, "", body);
+}
+
+static struct reply *
+exchange(struct span credential, const char *scope, uint32_t lifetime_s, struct span revoke)
+{
+	struct ga_token m = { .credential = credential,
+		.scope = span_str(scope),
+		.lifetime_s = lifetime_s,
+		.revoke = revoke };
+
+	m.request_id[0] = 4;
+	return call(w.gw, GA_TOKEN, &m);
+}
+
+/* Audit answers what it has held. */
+static void
+release_held(void)
+{
+	uint64_t first = w.seq + 1;
+
+	for (size_t i = 0; i < w.nheld; i++)
+		first -= w.held_count[i];
+	for (size_t i = 0; i < w.nheld; i++) {
+		struct aa_receipt m = { .first_seq = first, .count = w.held_count[i] };
+
+		assert_true(is_ok(link_send(w.audit, w.held[i], AA_RECEIPT, &m)));
+		first += w.held_count[i];
+	}
+	w.nheld = 0;
+}
+
+static const struct rec *
+last(uint8_t event)
+{
+	for (size_t i = w.nrecs; i > 0; i--) {
+		if (w.recs[i - 1].event == event)
+			return &w.recs[i - 1];
+	}
+	return NULL;
+}
+
+/* Every route of the table, for every role alone: the role decides before anything else. */
+static void
+test_every_route_by_every_role(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < admin_routes_count; i++) {
+		const struct admin_route *route = &admin_routes[i];
+		char path[256];
+		const char *hole = strstr(route->path, "{}");
+
+		(void)snprintf(path, sizeof(path), "%.*s%s%s",
+		    hole == NULL ? (int)strlen(route->path) : (int)(hole - route->path),
+		    route->path, hole == NULL ? "" : "nobody", hole == NULL ? "" : hole + 2);
+		for (unsigned role = 0; role < ROLE_COUNT; role++) {
+			bool may = (route->doors & DOOR_PERSON) != 0 &&
+				   roles_allow((uint8_t)(1U << role), route->action);
+			size_t at = w.nrecs;
+			struct reply *r;
+
+			nreplies = 0;
+			as(2, (uint8_t)(1U << role));
+			holder_done(&w.key[2]->holder);
+			holder_done(&w.key[2]->user->holder);
+			r = ask(2, route->method, path, "[]");
+			assert_int_equal(r->error, ERROR_NONE);
+			if ((route->doors & DOOR_PERSON) == 0)
+				assert_true(r->http == 404 || r->http == 405);
+			else if (!may)
+				assert_int_equal(r->http, 403);
+			else
+				assert_int_equal(r->http, 400); /* no such body */
+			assert_int_equal(w.recs[at].event, EVENT_AUTHENTICATION);
+			assert_int_equal(w.recs[at + 1].event, EVENT_ADMIN);
+			assert_int_equal(
+			    w.recs[at + 1].outcome, r->http == 403 ? AUDIT_DENIED : AUDIT_FAILURE);
+			assert_int_equal(w.nrecs, at + 2);
+			assert_false(w.recs[at + 1].anonymous);
+		}
+	}
+	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(admin_busy(), 0);
+}
+
+/* Who is nobody learns nothing; who has a key is held to its limits, scope and tenant. */
+static void
+test_the_door(void **state)
+{
+	const char *narrow = "{\"endpoints\":[\"chat\"]}";
+	char path[64];
+
+	(void)state;
+	as(2, ROLE_ADMINISTRATOR);
+	assert_int_equal(
+	    ask_as(w.gw, SPAN_LIT("sp_nothing"), "GET", "/admin/v1/users", "", "")->error,
+	    ERROR_INVALID_KEY);
+	assert_int_equal(ask(2, "GET", "/admin/v1/nothing", "")->http, 404);
+	assert_int_equal(ask(2, "PUT", "/admin/v1/users", "")->http, 405);
+	assert_int_equal(ask(2, "GET", "/admin/v1/users", "")->http, 200);
+	assert_non_null(strstr(replies[nreplies - 1].body, "\"id\":\"v\""));
+	assert_null(strstr(replies[nreplies - 1].body, "\"tenant\":\"x\""));
+	assert_int_equal(
+	    ask_as(w.gw, span_of(w.text[2], KEYTEXT_LEN), "GET", "/admin/v1/users", "tenant=x", "")
+		->http,
+	    404);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const bad[] = { "tenant", "tenant=t&tenant=t", "limit=0",
+			"a=b" };
+
+		assert_int_equal(ask_as(w.gw, span_of(w.text[2], KEYTEXT_LEN), "GET",
+				     "/admin/v1/users", bad[i], "")
+				     ->http,
+		    400);
+	}
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s", w.key[3]->id);
+	assert_int_equal(ask(2, "DELETE", path, "")->http, 404); /* another tenant's */
+	assert_int_equal(w.key[3]->revoked_s, 0);
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s", w.key[0]->id);
+	assert_int_equal(ask(2, "DELETE", path, "")->http, 200);
+	assert_int_not_equal(w.key[0]->revoked_s, 0);
+	assert_int_equal(last(EVENT_KEY_REVOKED)->outcome, AUDIT_SUCCESS);
+	assert_true(is_ok(scope_parse(span_str(narrow), &w.key[2]->scope)));
+	assert_int_equal(ask(2, "GET", "/admin/v1/users", "")->http, 403);
+	for (int i = 0; i < 60; i++)
+		(void)ask(2, "GET", "/admin/v1/nothing", "");
+	assert_int_equal(replies[nreplies - 1].http, 429);
+	assert_balanced();
+}
+
+static void
+test_no_audit_no_act(void **state)
+{
+	(void)state;
+	as(2, ROLE_OWNER);
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(ask(2, "POST", "/admin/v1/users", "{\"user\":\"new\"}")->http, 503);
+	assert_int_equal(ask(2, "GET", "/admin/v1/nothing", "")->error, ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.store_changes, 0);
+	assert_null(keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("new")));
+}
+
+/* A gateway that dies takes nobody's act with it, and its successor hears nothing of it. */
+static void
+test_gateway_dies_within_an_act(void **state)
+{
+	struct ga_admin m = { .credential = span_of(w.text[2], KEYTEXT_LEN),
+		.method = SPAN_LIT("POST"),
+		.path = SPAN_LIT("/admin/v1/users"),
+		.body = SPAN_LIT("{\"user\":\"new\"}") };
+
+	(void)state;
+	as(2, ROLE_OWNER);
+	w.audit_mode = AUDIT_HOLDS;
+	assert_true(
+	    is_ok(link_call(w.gw, GA_ADMIN, &m, 60000, on_reply, &replies[nreplies++], NULL)));
+	spin();
+	cut(&w.gw);
+	w.audit_mode = AUDIT_TAKES;
+	release_held();
+	spin();
+	assert_non_null(keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("new")));
+	assert_int_equal(last(EVENT_IDENTITY_CHANGED)->outcome, AUDIT_SUCCESS);
+	assert_int_equal(admin_busy(), 0);
+}
+
+static void
+approval_path(const struct reply *r, char out[128])
+{
+	const char *id = strstr(r->body, "\"id\":\"");
+
+	assert_non_null(id);
+	(void)snprintf(out, 128, "/admin/v1/approvals/%.32s", id + 6);
+}
+
+static void
+test_two_people(void **state)
+{
+	static const char lift[] = "{\"hold\":false}", yes[] = "{\"decision\":\"approve\"}";
+	struct user *held = w.key[0]->user;
+	struct reply *r;
+	char path[128];
+
+	(void)state;
+	user_set_marks(held, ROLE_USER | ROLE_ADMINISTRATOR, USER_ACTIVE, 1);
+	as(2, ROLE_OWNER);
+	r = ask(2, "PATCH", "/admin/v1/users/u", lift);
+	assert_int_equal(r->http, 202);
+	assert_int_equal(held->hold, 1);
+	approval_path(r, path);
+	assert_int_equal(ask(2, "POST", path, yes)->http, 403); /* the same person */
+	as(3, ROLE_OWNER);
+	assert_int_equal(ask(3, "POST", path, yes)->http, 404); /* another tenant */
+	assert_int_equal(held->hold, 1);
+	r = ask(0, "POST", path, yes);
+	assert_int_equal(r->http, 200);
+	assert_non_null(strstr(r->body, "\"status\":200"));
+	assert_int_equal(held->hold, 0);
+	assert_int_equal(ask(0, "POST", path, yes)->http, 404); /* once */
+	/* Who asked may not any more: it is not done. */
+	held->hold = 1;
+	approval_path(ask(2, "PATCH", "/admin/v1/users/u", lift), path);
+	as(2, ROLE_USER);
+	assert_int_equal(ask(0, "POST", path, yes)->http, 409);
+	assert_int_equal(held->hold, 1);
+	/* Nobody decides: it lapses. */
+	as(2, ROLE_OWNER);
+	approval_path(ask(2, "PATCH", "/admin/v1/users/u", lift), path);
+	assert_int_equal(ask(0, "POST", path, "{\"decision\":\"refuse\"}")->http, 200);
+	assert_int_equal(held->hold, 1);
+	assert_non_null(strstr(last(EVENT_APPROVAL)->text, "state=refused"));
+	assert_balanced();
+}
+
+static void
+test_sessions(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	struct reply *r;
+	char token[4096];
+
+	(void)state;
+	r = exchange(credential, "endpoint:models", 120, SPAN_EMPTY);
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(r->expires_s, 120);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	assert_non_null(strstr(last(EVENT_SESSION_CREATED)->text, "lifetime_s=120"));
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_DENIED);
+	m.endpoint = ENDPOINT_MODELS;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_non_null(strstr(last(EVENT_AUTHENTICATION)->text, "method=session"));
+	/* No session of a session; no scope that is none, or wider; no longer than an hour. */
+	assert_int_equal(exchange(span_str(token), "", 0, SPAN_EMPTY)->error, ERROR_INVALID_FIELD);
+	r = exchange(credential, "nonsense", 0, SPAN_EMPTY);
+	assert_true(r->error == ERROR_INVALID_FIELD && r->scope_bad);
+	r = exchange(span_of(w.text[1], KEYTEXT_LEN), "endpoint:execute", 0, SPAN_EMPTY);
+	assert_true(
+	    r->error == ERROR_INVALID_FIELD && r->scope_bad); /* its policy has chat alone */
+	assert_int_equal(exchange(credential, "", 999999, SPAN_EMPTY)->expires_s, 3600);
+	/* A changed token is none; another user's cannot be revoked; one's own can. */
+	token[strlen(token) - 3] = token[strlen(token) - 3] == 'A' ? 'B' : 'A';
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	r = exchange(credential, "", 0, SPAN_EMPTY);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	m.credential = span_str(token);
+	assert_int_equal(
+	    exchange(span_of(w.text[2], KEYTEXT_LEN), "", 0, span_str(token))->error, ERROR_NONE);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_int_equal(exchange(credential, "", 0, span_str(token))->error, ERROR_NONE);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	/* Not a moment longer than its key. */
+	r = exchange(credential, "", 0, SPAN_EMPTY);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	w.key[0]->revoked_s = 1;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_balanced();
+}
+
+/* A session's turns count for its key, and end with it. */
+static void
+test_sessions_end_with_their_key(void **state)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	struct reply *r = exchange(m.credential, "", 0, SPAN_EMPTY), *chat;
+	char token[4096], path[64];
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	m.credential = span_str(token);
+	chat = call(w.gw, GA_ADMIT, &m);
+	assert_int_equal(chat->error, ERROR_NONE);
+	assert_int_equal(w.key[0]->holder.running, 1);
+	as(2, ROLE_ADMINISTRATOR);
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s", w.key[0]->id);
+	r = ask(2, "DELETE", path, "");
+	assert_int_equal(r->http, 200);
+	assert_non_null(strstr(r->body, "\"turns\":1"));
+	assert_int_equal(w.revokes, 1);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_int_equal(settle(chat->admitted.turn, ERROR_NONE)->error, ERROR_CANCELLED);
+	sessions_tick(w.a);
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(w.key[0]->holder.running, 0);
+	assert_balanced();
+}
+
+/* No session without its record; one whose gateway has gone is nobody's. */
+static void
+test_sessions_without_audit(void **state)
+{
+	(void)state;
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(exchange(span_of(w.text[0], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->error,
+	    ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.a->sessions.n, 0);
+}
+
+/* A use is told once a minute, however many there are. */
+static void
+test_uses_are_told(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_NONE);
+	assert_int_equal(w.keys_used, 0);
+	assert_int_not_equal(w.key[0]->last_used_s, 0);
+	w.a->uses.flushed_ms = 0;
+	w.loop.time += 70000;
+	key_uses_tick(w.a);
+	spin();
+	assert_int_equal(w.keys_used, 1);
+	key_uses_tick(w.a);
+	spin();
+	assert_int_equal(w.keys_used, 1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_every_route_by_every_role),
+		T(test_the_door),
+		T(test_no_audit_no_act),
+		T(test_gateway_dies_within_an_act),
+		T(test_two_people),
+		T(test_sessions),
+		T(test_sessions_end_with_their_key),
+		T(test_sessions_without_audit),
+		T(test_uses_are_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
