@@ -164,10 +164,9 @@ def test_own_functions_pass(client, model, stream):
 
 
 @pytest.mark.parametrize("change, param", [
-    ({"store": True}, "/store"),
-    ({"previous_response_id": "resp_1"}, "/previous_response_id"),
+    ({"store": False, "conversation": "conv_1"}, "/store"),
+    ({"previous_response_id": "resp_1", "conversation": "conv_1"}, "/conversation"),
     ({"background": True}, "/background"),
-    ({"conversation": "conv_1"}, "/conversation"),
     ({"tools": [{"type": "web_search"}]}, "/tools/0/type"),
     ({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}, "/tools/0/container"),
     ({"extra_body": {"Model": "x"}}, "/Model"),
