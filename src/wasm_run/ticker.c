@@ -73,7 +73,7 @@ ticker_off(struct ticker *t)
 static void
 be_slow(struct ticker *t)
 {
-	if (t->caller != 0 && is_ok(slice_set(&t->slice, t->caller, SLICE_DEFAULT)))
+	if (t->caller != 0 && is_ok(slice_set(&t->slice, t->caller, SLICE_SLOW_US)))
 		atomic_store(&t->slow, 1);
 }
 

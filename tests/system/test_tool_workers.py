@@ -128,12 +128,12 @@ def test_turns_are_short_for_those_who_wait_and_not_for_those_who_spin(service):
     assert of_service == ({100} if tells else {0})
     thread = threading.Thread(target=lambda: call(service, "spin", timeout=60))
     spinner, = [p for p in workers(service)]
-    assert slice_us(spinner) == (300 if tells else 0)
+    assert slice_us(spinner) == (200 if tells else 0)
     thread.start()
     if tells:
-        wait_for(lambda: slice_us(spinner) > 300, 10, "one that spins keeps its short turns")
+        wait_for(lambda: slice_us(spinner) > 200, 10, "one that spins keeps its short turns")
         sandboxes = [pid for pid, argv0 in service.descendants().items() if argv0.startswith("runsc")]
-        assert sandboxes and all(slice_us(pid) > 300 for pid in sandboxes)
+        assert sandboxes and all(slice_us(pid) > 200 for pid in sandboxes)
     os.kill(spinner, signal.SIGKILL)
     thread.join(15)
     until_served(service)

@@ -14,8 +14,13 @@
 #include <base/status.h>
 
 #define SLICE_SHORT_US 100 /* the least there is: for those who mostly wait */
-#define SLICE_GUEST_US 300 /* of guests, as long as they are quick: never in the way of those */
-#define SLICE_DEFAULT 0    /* the kernel's own, 0.7 ms and more */
+#define SLICE_GUEST_US 200 /* of guests, as long as they are quick: never in the way of those */
+/*
+ * Of guests that go on and on. Still shorter than the kernel's own: a turn is not interrupted
+ * before it is over, not even for the kernel's threads, and then at the next tick only.
+ */
+#define SLICE_SLOW_US 400
+#define SLICE_DEFAULT 0 /* the kernel's own, 0.7 ms and more */
 
 /* How a thread is scheduled beside that: kept as it is. */
 struct slice {
