@@ -91,9 +91,18 @@ admin_op_free(struct admin_op *op)
 	buf_done(&op->body);
 	if (op->tool != NULL)
 		tools_release(a, op->tool);
+	if (op->changing != NULL)
+		*op->changing = false;
 	explicit_bzero(op, sizeof(*op));
 	busy--;
 	authority_check_drained(a);
+}
+
+void
+admin_op_claim(struct admin_op *op, bool *changing)
+{
+	*changing = true;
+	op->changing = changing;
 }
 
 uint32_t

@@ -63,6 +63,7 @@ take_key(struct admin_op *op, const struct admin_key *k)
 struct status
 admin_create_key(const struct admin_call *c, const struct admin_key *k)
 {
+	struct key *old = k->replaces.len > 0 ? keys_find(&c->a->keys, k->replaces) : NULL;
 	struct admin_op *op = NULL;
 	struct status st;
 
@@ -72,6 +73,8 @@ admin_create_key(const struct admin_call *c, const struct admin_key *k)
 		admin_op_free(op);
 		return st;
 	}
+	if (old != NULL)
+		admin_op_claim(op, &old->changing);
 	return admin_op_begin(op, on_create_intent, c->op);
 }
 
@@ -376,7 +379,7 @@ may_rotate(struct admin_call *c, const struct key *key)
 {
 	if (!is_live(key) || key->user->state != USER_ACTIVE)
 		return admin_refuse(c, 409, "not_live", "The key is not valid any more.");
-	if (is_live(key->replaced_by) ||
+	if (key->changing || is_live(key->replaced_by) ||
 	    is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
 		return admin_refuse(c, 409, "two_live_keys",
 		    "This key and the one that it came from, or went to, are both valid.");

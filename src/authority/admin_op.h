@@ -72,6 +72,7 @@ struct admin_op {
 	uint8_t roles, state, hold; /* OP_USER: from now on */
 	const char *change, *value; /* OP_USER: on record */
 	char value_text[64];
+	bool *changing;            /* of what it changes: false again with the act's end */
 	struct approval *approval; /* OP_APPROVAL */
 	struct buf body;           /* the answer, where it was made ahead */
 	bool made;                 /* it was, though its kind has put_body() */
@@ -116,6 +117,8 @@ void admin_op_answer_body(struct admin_op *op, uint16_t http);
 /* Its record could not be written: nothing was done. */
 void admin_op_fail_audit(struct admin_op *op);
 
+/* No other act changes that as long as this one lasts. State: *changing is false. */
+void admin_op_claim(struct admin_op *op, bool *changing);
 /* Who did it, as the last value of a record. */
 void admin_put_by(const struct admin_op *op, struct batch *b);
 /* A read: `make` fills the answer. Its own members are filled in between the two. */

@@ -284,7 +284,7 @@ action_of(const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 }
 
 static struct status
-begin_change(struct admin_call *c, const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
+begin_change(struct admin_call *c, struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
 	enum action action = action_of(u, roles, state, hold);
 	struct admin_op *op = NULL;
@@ -295,7 +295,11 @@ begin_change(struct admin_call *c, const struct user *u, uint8_t roles, uint8_t 
 		return admin_refuse(c, 409, "last_owner", "The tenant would have no owner.");
 	if (admin_asks(c, action))
 		return approval_ask(c, action);
+	/* All marks are written at once: of two changes at a time one would be lost. */
+	if (u->changing)
+		return admin_refuse(c, 409, "busy", "Another change of this user is under way.");
 	TRY(admin_op_new(c, OP_USER, &op));
+	admin_op_claim(op, &u->changing);
 	name_user(op, u->tenant, u->name);
 	op->roles = roles;
 	op->state = state;

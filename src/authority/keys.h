@@ -34,6 +34,7 @@ struct user {
 	uint8_t state;                /* enum as_user_states */
 	uint8_t hold;
 	uint32_t load; /* the last LOAD that named it */
+	bool changing; /* an act on it is under way: no other begins */
 	struct holder holder;
 	LIST_HEAD(user_tools, tool) tools; /* its own: tools.h */
 };
@@ -55,6 +56,7 @@ struct key {
 	SLIST_ENTRY(key) next_used;
 	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
 	struct key *replaced_by;      /* NULL: none */
+	bool changing;                /* it is being rotated: not once more meanwhile */
 	uint32_t index;               /* keys_at() */
 	struct holder holder;
 	LIST_HEAD(key_turns, turn) turns;

@@ -321,6 +321,20 @@ make_room(struct authority *a, const struct user *user)
 		session_end(a, oldest);
 }
 
+/* No tenant takes the others' room. */
+static bool
+has_room(const struct authority *a, struct span tenant)
+{
+	const struct session *s;
+	size_t n = 0;
+
+	if (a->sessions.buckets == NULL || a->sessions.n < SESSIONS_TENANT_MAX)
+		return true;
+	TAILQ_FOREACH(s, &a->sessions.live, next)
+	n += span_eq(s->key.user->tenant, tenant);
+	return a->sessions.n < SESSIONS_MAX && n < SESSIONS_TENANT_MAX;
+}
+
 static struct status
 session_make(struct authority *a, struct key *parent, const struct ga_token *m, struct exchange *x)
 {
@@ -421,7 +435,8 @@ static void
 on_recorded(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
 	struct exchange *x = ctx;
-	struct session *s = sessions_by_id(a, span_str(x->ended), SPAN_EMPTY);
+	struct session *s = x->ended[0] == '\0' ? NULL
+						: sessions_by_id(a, span_str(x->ended), SPAN_EMPTY);
 	struct ga_tokened m = { .token = buf_span(&x->token),
 		.scope = buf_span(&x->scope),
 		.expires_s = x->lifetime_s };
@@ -430,7 +445,7 @@ on_recorded(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	if (!is_ok(st))
 		m = (struct ga_tokened){ .error = ERROR_AUDIT_UNAVAILABLE,
 			.retry_after_ms = RETRY_MS };
-	else if (s != NULL && x->ended[0] != '\0')
+	else if (s != NULL)
 		session_end(a, s);
 	if (is_ok(st) && x->s != NULL && x->gw->peer_id == x->peer_id) {
 		make_room(a, x->s->key.user);
@@ -466,7 +481,7 @@ may_exchange(struct authority *a, struct key *key)
 		return verdict.error;
 	if (!roles_allow(key_roles(key), ACTION_SESSION_OWN))
 		return ERROR_ROLE;
-	return a->sessions.n < SESSIONS_MAX ? ERROR_NONE : ERROR_OVERLOADED;
+	return has_room(a, key->user->tenant) ? ERROR_NONE : ERROR_OVERLOADED;
 }
 
 static void

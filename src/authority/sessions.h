@@ -16,8 +16,9 @@
 #include "keys.h"
 
 #define SESSION_ID_LEN 16
-#define SESSIONS_MAX 65536
-#define SESSIONS_USER_MAX 1024 /* at once; the oldest of a user makes room for its next */
+#define SESSIONS_MAX 16384
+#define SESSIONS_TENANT_MAX (SESSIONS_MAX / 4)
+#define SESSIONS_USER_MAX 64 /* at once; the oldest of a user makes room for its next */
 #define SESSION_S_MIN 60
 #define SESSION_S_MAX 3600
 #define SESSION_KEY_S 86400 /* then tokens are signed by another key */

@@ -351,6 +351,74 @@ test_uses_are_told(void **state)
 	assert_int_equal(w.keys_used, 1);
 }
 
+static struct reply *
+post(size_t key, const char *method, const char *path, const char *body)
+{
+	struct ga_admin m = { .credential = span_of(w.text[key], KEYTEXT_LEN),
+		.method = span_str(method),
+		.path = span_str(path),
+		.body = span_str(body) };
+	struct reply *r = &replies[nreplies++];
+
+	assert_true(is_ok(link_call(w.gw, GA_ADMIN, &m, 60000, on_reply, r, NULL)));
+	return r;
+}
+
+/* Two at once: one rotation, one change of a user's marks; the other one hears why not. */
+static void
+test_two_at_once(void **state)
+{
+	struct reply *a, *b;
+	char path[64];
+
+	(void)state;
+	as(2, ROLE_OWNER);
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s/rotate", w.key[0]->id);
+	a = post(0, "POST", path, "{}");
+	b = post(0, "POST", path, "{}");
+	spin();
+	assert_int_equal(a->http, 201);
+	assert_int_equal(b->http, 409);
+	assert_true(w.key[0]->expires_s != 0 && w.key[0]->replaced_by != NULL);
+	assert_int_equal(ask(0, "POST", path, "{}")->http, 409); /* two live ones */
+	w.key[0]->replaced_by->revoked_s = 1;
+	assert_int_equal(ask(0, "POST", path, "{}")->http, 201);
+	a = post(2, "PATCH", "/admin/v1/users/u", "{\"hold\":true}");
+	b = post(2, "PATCH", "/admin/v1/users/u", "{\"roles\":[\"user\"]}");
+	spin();
+	assert_int_equal(a->http, 200);
+	assert_int_equal(b->http, 409);
+	assert_int_equal(w.key[0]->user->hold, 1);
+	assert_int_equal(ask(2, "PATCH", "/admin/v1/users/u", "{\"roles\":[\"user\"]}")->http, 200);
+	assert_int_equal(w.key[0]->user->hold, 1);
+	assert_balanced();
+}
+
+/* A user's oldest session makes room for its newest. */
+static void
+test_sessions_are_bounded(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char first[4096];
+
+	(void)state;
+	holder_done(&w.key[0]->holder);
+	for (size_t i = 0; i <= SESSIONS_USER_MAX; i++) {
+		nreplies = 0;
+		if (i % 20 == 0) { /* its limit is 50 a minute */
+			holder_done(&w.key[0]->holder);
+			holder_done(&w.key[0]->user->holder);
+		}
+		assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+		if (i == 0)
+			(void)snprintf(first, sizeof(first), "%s", replies[0].body);
+	}
+	assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
+	m.credential = span_str(first);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -366,6 +434,8 @@ main(void)
 		T(test_sessions_end_with_their_key),
 		T(test_sessions_without_audit),
 		T(test_uses_are_told),
+		T(test_two_at_once),
+		T(test_sessions_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
