@@ -56,9 +56,21 @@ struct admin_call {
  */
 MUST_USE struct status admin_dispatch(struct admin_call *c);
 /* For handlers: the answer, and E_DENIED. */
-MUST_USE struct status admin_refuse(
-    struct admin_call *c, uint16_t http, const char *code, const char *message);
-MUST_USE struct status admin_refuse_not_found(struct admin_call *c);
+MUST_USE static inline struct status
+admin_refuse(struct admin_call *c, uint16_t http, const char *code, const char *message)
+{
+	c->http = http;
+	c->code = code;
+	c->message = message;
+	return fail(E_DENIED);
+}
+
+MUST_USE static inline struct status
+admin_refuse_not_found(struct admin_call *c)
+{
+	return admin_refuse(c, 404, "not_found", "There is no such object.");
+}
+
 /* Is this action this person's? Operators may all that their door leads to. E_DENIED. */
 MUST_USE struct status admin_may(struct admin_call *c, enum action action);
 bool admin_has(const struct admin_call *c, enum action action);

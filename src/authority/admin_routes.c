@@ -119,21 +119,6 @@ static const struct schema *schemas[ROUTES];
 
 /* ---- refusals ---- */
 
-struct status
-admin_refuse(struct admin_call *c, uint16_t http, const char *code, const char *message)
-{
-	c->http = http;
-	c->code = code;
-	c->message = message;
-	return fail(E_DENIED);
-}
-
-struct status
-admin_refuse_not_found(struct admin_call *c)
-{
-	return admin_refuse(c, 404, "not_found", "There is no such object.");
-}
-
 bool
 admin_has(const struct admin_call *c, enum action action)
 {
