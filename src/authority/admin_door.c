@@ -193,11 +193,9 @@ admin_door_on_admin(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct ga_admin *m = msg;
 	struct key *key = NULL;
 	struct visit *v;
-	enum error error = admit_not_now(gw->a);
+	enum error error = admit_who(gw->a, m->credential, m->source, &key);
 
 	(void)l;
-	if (error == ERROR_NONE)
-		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
 	if (error == ERROR_UNAVAILABLE && later(gw, GA_ADMIN, id, m, admin_door_on_admin))
 		return;
 	if (error == ERROR_INVALID_KEY) {

@@ -22,12 +22,23 @@ static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *
 static void send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error);
 
 /* Nothing is decided while the table or the log is missing. */
-enum error
-admit_not_now(const struct authority *a)
+static enum error
+not_now(const struct authority *a)
 {
 	if (!audit_is_up(a))
 		return ERROR_AUDIT_UNAVAILABLE;
 	return a->loaded && !a->d->draining ? ERROR_NONE : ERROR_UNAVAILABLE;
+}
+
+enum error
+admit_who(
+    struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN], struct key **ret)
+{
+	enum error error = not_now(a);
+
+	oidc_forget_awaited(a); /* of the call before: it may be gone */
+	return error != ERROR_NONE ? error
+				   : principal_find(a, credential, source, now_real_s(), ret);
 }
 
 void
@@ -35,12 +46,10 @@ admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct gateway *gw = ctx;
 	const struct ga_check *m = msg;
-	enum error error = admit_not_now(gw->a);
 	struct key *key = NULL;
+	enum error error = admit_who(gw->a, m->credential, m->source, &key);
 
 	(void)l;
-	if (error == ERROR_NONE)
-		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
 	if (error == ERROR_UNAVAILABLE && later(gw, GA_CHECK, id, m, admit_on_check))
 		return;
 	if (error != ERROR_INVALID_KEY)
@@ -54,12 +63,10 @@ admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct gateway *gw = ctx;
 	const struct ga_admit *m = msg;
-	enum error error = admit_not_now(gw->a);
 	struct key *key = NULL;
+	enum error error = admit_who(gw->a, m->credential, m->source, &key);
 
 	(void)l;
-	if (error == ERROR_NONE)
-		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
 	if (error == ERROR_UNAVAILABLE && later(gw, GA_ADMIT, id, m, admit_on_admit))
 		return;
 	if (error == ERROR_NONE)

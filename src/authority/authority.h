@@ -167,8 +167,9 @@ MUST_USE struct status store_ask(struct authority *a, uint16_t type, const void 
     uint16_t reply_type, store_reply *done, void *ctx);
 
 /* ---- admit.c ---- */
-/* Nothing is decided while the table or the log is missing. */
-enum error admit_not_now(const struct authority *a);
+/* Who calls, unless nothing can be decided now; ERROR_UNAVAILABLE may be awaited: later.h. */
+enum error admit_who(struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN],
+    struct key **ret);
 /* A credential that is none: on record, or counted, and answered with that type. */
 void admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id,
     const uint8_t *source, const uint8_t *request_id);

@@ -14,7 +14,10 @@
 
 #include "authority.h"
 
-#define LATER_LEN_MAX (64U << 10)
+/* The longest message that waits, an act of administration, and a decoder's room for it. */
+#define LATER_LEN_MAX (2U * ADMIN_REQUEST_MAX)
+_Static_assert(CREDENTIAL_MAX + 2 * ADMIN_PATH_MAX + 4096 <= LATER_LEN_MAX - ADMIN_REQUEST_MAX,
+    "a GA_ADMIN fits whole");
 
 struct later {
 	struct gateway *gw; /* its slot; */
@@ -81,8 +84,12 @@ later(struct gateway *gw, uint16_t type, uint64_t id, const void *msg, link_hand
 {
 	struct later *l;
 
-	if (!oidc_is_awaited(gw->a) || !is_ok(keep(gw, type, msg, &l)))
+	if (!oidc_is_awaited(gw->a))
 		return false;
+	if (!is_ok(keep(gw, type, msg, &l))) {
+		oidc_forget_awaited(gw->a); /* what it points to may go before the next call */
+		return false;
+	}
 	l->id = id;
 	l->fn = fn;
 	if (is_ok(oidc_wait(gw->a, on_ready, l)))

@@ -276,6 +276,12 @@ oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx)
 	return w == NULL ? fail(E_CLOSED) : waiters_add(w, OIDC_WAITERS_MAX, ready, ctx);
 }
 
+void
+oidc_forget_awaited(struct authority *a)
+{
+	a->oidc->awaited = NULL;
+}
+
 bool
 oidc_is_awaited(const struct authority *a)
 {

@@ -63,6 +63,8 @@ enum oidc_answer oidc_check(struct authority *a, struct span token, uint64_t now
 MUST_USE struct status oidc_wait(struct authority *a, void (*ready)(void *ctx), void *ctx);
 /* Did the last oidc_check() say LATER, and nobody has waited for it yet? */
 bool oidc_is_awaited(const struct authority *a);
+/* Before a call that may not ask, and after one that cannot wait: nothing is awaited. */
+void oidc_forget_awaited(struct authority *a);
 /* "issuers": […]: which there are, and whether their keys are held. */
 void oidc_put_status(const struct authority *a, struct json_writer *w);
 

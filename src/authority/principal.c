@@ -20,7 +20,7 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 	struct key *key = NULL;
 	enum error error;
 
-	a->oidc->awaited = NULL;
+	oidc_forget_awaited(a);
 	a->oidc->fault = JWT_FAULT_NONE;
 	a->oidc->token_expires_s = 0;
 	if (keytext_is_token(credential)) {

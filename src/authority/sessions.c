@@ -523,11 +523,9 @@ sessions_on_token(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct gateway *gw = ctx;
 	const struct ga_token *m = msg;
 	struct key *key = NULL;
-	enum error error = admit_not_now(gw->a);
+	enum error error = admit_who(gw->a, m->credential, m->source, &key);
 
 	(void)l;
-	if (error == ERROR_NONE)
-		error = principal_find(gw->a, m->credential, m->source, now_real_s(), &key);
 	if (error == ERROR_UNAVAILABLE && later(gw, GA_TOKEN, id, m, sessions_on_token))
 		return;
 	if (error == ERROR_NONE)

@@ -193,6 +193,15 @@ hear(struct link *l, uint64_t id, const void *msg, void *ctx)
 	assert_true(is_ok(span_to_cstr(m->credential, heard.credential, sizeof(heard.credential))));
 }
 
+static void
+hear_admin(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ga_admin *m = msg;
+
+	(void)l, (void)id, (void)ctx;
+	heard.n += m->body.len == ADMIN_REQUEST_MAX && m->credential.len == CREDENTIAL_MAX;
+}
+
 /* A gateway's call is heard again when keys are there; not if the gateway is another by then. */
 static void
 calls_are_kept_for_later(void **state)
@@ -219,6 +228,53 @@ calls_are_kept_for_later(void **state)
 	assert_ptr_equal(heard.gw, gw);
 	assert_string_equal(heard.credential, "a.b.c");
 	assert_int_equal(heard.request, 9);
+}
+
+/* The longest act of administration waits whole. */
+static void
+long_calls_are_kept_for_later(void **state)
+{
+	static uint8_t text[ADMIN_REQUEST_MAX];
+	const struct span path = span_of(text, ADMIN_PATH_MAX);
+	const struct ga_admin m = { .credential = span_of(text, CREDENTIAL_MAX),
+		.method = SPAN_LIT("POST"),
+		.path = path,
+		.query = path,
+		.body = span_of(text, ADMIN_REQUEST_MAX) };
+	struct gateway *gw = &w.a->gateways[0];
+
+	(void)state;
+	(void)only("a");
+	memset(text, 'a', sizeof(text));
+	memset(&heard, 0, sizeof(heard));
+	w.fetch_mode = FETCHES_HOLD;
+	assert_int_equal(check(&old, "{" A "}"), OIDC_LATER);
+	assert_true(later(gw, GA_ADMIN, 77, &m, hear_admin));
+	spin();
+	cut(&w.broker);
+	assert_int_equal(heard.n, 1);
+}
+
+/* What cannot be kept, or may not ask, leaves nothing behind for the next call to wait for. */
+static void
+nothing_is_awaited_but_by_its_own_call(void **state)
+{
+	static uint8_t text[CREDENTIAL_MAX + 1];
+	struct gateway *gw = &w.a->gateways[0];
+	const struct ga_check good = { .credential = SPAN_LIT("a.b.c") },
+			      bad = { .credential = span_of(text, sizeof(text)) };
+	struct issuer *i = only("a");
+
+	(void)state;
+	w.fetch_mode = FETCHES_HOLD;
+	assert_int_equal(check(&old, "{" A "}"), OIDC_LATER);
+	assert_false(later(gw, GA_CHECK, 77, &bad, hear));
+	assert_false(oidc_is_awaited(w.a));
+	assert_int_equal(check(&old, "{" A "}"), OIDC_LATER);
+	w.a->loaded = false;
+	admit_on_check(gw->link, 78, &good, gw);
+	assert_false(oidc_is_awaited(w.a));
+	assert_int_equal(i->waiters.n, 0);
 }
 
 static void
@@ -681,6 +737,8 @@ main(void)
 		TEST(keys_come_in_the_background),
 		TEST(a_token_that_comes_first_waits_for_keys),
 		TEST(calls_are_kept_for_later),
+		TEST(long_calls_are_kept_for_later),
+		TEST(nothing_is_awaited_but_by_its_own_call),
 		TEST(nobody_waits_longer_than_five_seconds),
 		TEST(those_who_wait_are_counted),
 		TEST(keys_roll_over),
