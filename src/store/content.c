@@ -316,10 +316,10 @@ create_items(struct content *c)
 	TRY(object_find(c, c->call->target, CONTENT_CONVERSATION, &o));
 	if (items->count == 0 || c->call->req->meta.len > 0)
 		return fail(E_SYNTAX);
-	TRY(check_fresh(c, &o, items));
 	o.nitems += items->count;
 	o.updated_s = c->call->now_s;
-	TRY(object_set(c, &o));
+	TRY(object_set(c, &o)); /* is there room? before each id is looked for */
+	TRY(check_fresh(c, &o, items));
 	TRY(items_add(c, items, 0, (uint64_t)o.id));
 	TRY(use_add(c, 0, items_cost(items)));
 	TRY(answer_object(c, &o));

@@ -149,6 +149,7 @@ static const char tables_6[] =
     " size INTEGER NOT NULL, key INTEGER NOT NULL, value BLOB NOT NULL) STRICT;"
     "CREATE INDEX items_of_response ON items (response) WHERE response IS NOT NULL;"
     "CREATE INDEX items_of_conversation ON items (conversation) WHERE conversation IS NOT NULL;"
+    "CREATE INDEX items_of_id ON items (conversation, hash) WHERE conversation IS NOT NULL;"
     "CREATE INDEX items_of_key ON items (key);"
     "CREATE INDEX items_hidden ON items (id) WHERE hidden = 1;"
     "CREATE TABLE chunks (file INTEGER NOT NULL, n INTEGER NOT NULL, key INTEGER NOT NULL,"

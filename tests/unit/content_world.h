@@ -149,6 +149,23 @@ sql(struct db *db, const char *text)
 		test_fail("%s: %s", text, sqlite3_errmsg(db->sql));
 }
 
+/* Which index does the statement go by, to its last column? */
+UNUSED static void
+assert_goes_by(struct db *db, enum statement s, const char *index)
+{
+	char text[4096], plan[1024] = "";
+	sqlite3_stmt *st = NULL;
+
+	(void)snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s", sqlite3_sql(db->st[s]));
+	assert_int_equal(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		(void)snprintf(plan + strlen(plan), sizeof(plan) - strlen(plan), "%s;",
+		    (const char *)sqlite3_column_text(st, 3));
+	(void)sqlite3_finalize(st);
+	if (strstr(plan, index) == NULL || strstr(plan, "TEMP B-TREE") != NULL)
+		test_fail("%s: %s", text, plan);
+}
+
 UNUSED static int64_t
 number(struct db *db, const char *text)
 {

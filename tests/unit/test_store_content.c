@@ -316,12 +316,29 @@ quotas(void **arg)
 	db_close(db);
 }
 
+/* What one user has many of slows nobody down: rows are found, not looked for. */
+static void
+indices(void **arg)
+{
+	struct db *db = with_users();
+
+	(void)arg;
+	assert_goes_by(
+	    db, SQL_ITEM_FIND_OF_CONVERSATION, "items_of_id (conversation=? AND hash=?)");
+	assert_goes_by(db, SQL_ITEM_NEXT_OF_CONVERSATION,
+	    "items_of_conversation (conversation=? AND rowid>?)");
+	assert_goes_by(db, SQL_ITEM_BEFORE_OF_CONVERSATION,
+	    "items_of_conversation (conversation=? AND rowid<?)");
+	db_close(db);
+}
+
 static void
 long_conversations(void **arg)
 {
 	struct content_item *many = calloc(CONTENT_ITEMS_MAX, sizeof(*many));
 	struct content_request req = { .meta = SPAN_LIT("{}"),
 		.items = { many, CONTENT_ITEMS_MAX } };
+	const struct content_request known = { .items = { many, 1 } };
 	struct db *db = with_users();
 	char ids[CONTENT_ITEMS_MAX][8];
 
@@ -333,6 +350,8 @@ long_conversations(void **arg)
 	assert_is_ok(ask(db, &ann, CONTENT_CREATE, CONTENT_CONVERSATION, "conv_1", &req));
 	assert_is_ok(ask(db, &ann, CONTENT_LOAD, CONTENT_CONVERSATION, "conv_1", NULL));
 	assert_int_equal(got.answer.items.count, CONTENT_ITEMS_MAX);
+	/* Whether there is room is known before each id is looked for. */
+	CODE(ask(db, &ann, CONTENT_CREATE, CONTENT_ITEM, "conv_1", &known), E_FULL);
 	CODE(save(db, &ann, "resp_1", "", "conv_1", "a"), E_FULL);
 	CODE(ask(db, &ann, CONTENT_READ, CONTENT_RESPONSE, "resp_1", NULL), E_NOTFOUND);
 	/* More than one answer holds. */
@@ -554,6 +573,7 @@ main(void)
 		T(others),
 		T(kinds),
 		T(quotas),
+		T(indices),
 		T(long_conversations),
 		T(long_chains),
 		T(hold),
