@@ -4,10 +4,13 @@
 import base64
 import concurrent.futures
 import json
+import subprocess
 import time
 import urllib.parse
 
 import pytest
+
+from instance import BUILD
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 TYPE = "urn:ietf:params:oauth:token-type:access_token"
@@ -252,3 +255,44 @@ def test_two_people(service, people):
     states = [r["event"]["state"] if "state" in r["event"] else r["event"]["fields"]["state"]
               for r in service.records() if r["event"]["type"] == "Approval"]
     assert states == ["asked", "approved", "asked", "refused"]
+
+
+def cli(inst, *args, want=0):
+    r = subprocess.run([BUILD / "sallyport", *args, "-c", str(inst.dir / "sallyport.yaml")], text=True,
+                       capture_output=True, timeout=30)
+    assert r.returncode == want, (args, r)
+    return r.stdout.strip(), r.stderr
+
+
+def test_the_operators_commands(service):
+    cli(service, "user", "create", "cli/ann", "--roles", "user,owner")
+    assert "exists" not in cli(service, "user", "create", "cli/bob")[1]
+    assert "already" in cli(service, "user", "create", "cli/bob", want=1)[1]
+    cli(service, "user", "set", "cli/bob", "--roles", "service")
+    users = {u["id"]: u for u in json.loads(cli(service, "user", "list", "--tenant", "cli", "--json")[0])["users"]}
+    assert users["bob"]["roles"] == ["service"] and users["ann"]["roles"] == ["user", "owner"]
+    key = cli(service, "key", "create", "--tenant", "cli", "--user", "ann", "--scope-endpoints", "chat,models,admin",
+              "--network", "127.0.0.0/8,::1")[0]
+    assert chat(service, key) == 200 and service.request(
+        "POST", "/v1/execute", {"language": "python", "code": "print(1)"}, key=key)[0] == 403
+    new = cli(service, "key", "rotate", key.split("_")[1], "--overlap", "0")[0]
+    assert chat(service, key) == 401 and chat(service, new) == 200
+    table = cli(service, "key", "list")[0]
+    assert key.split("_")[1] in table and new.split("_")[1] in table and key not in table
+    token = exchange(service, new, scope="endpoint:chat")[2]["access_token"]
+    sid = claims_of(token)[1]["jti"]
+    assert sid in cli(service, "session", "list", "--tenant", "cli")[0]
+    cli(service, "session", "revoke", sid)
+    assert chat(service, token) == 401
+    cli(service, "user", "hold", "cli/bob")
+    waits = cli(service, "user", "release", "cli/bob")[1]
+    approval = waits.split()[-1]
+    assert approval in cli(service, "approval", "list")[0]
+    cli(service, "approval", "approve", approval, want=1)               # who asked does not approve
+    assert admin(service, new, "POST", f"/approvals/{approval}", {"decision": "approve"})[0] == 200
+    assert json.loads(cli(service, "user", "list", "--json", "--tenant", "cli")[0])["users"][1]["hold"] is False
+    cli(service, "user", "disable", "cli/ann")
+    assert chat(service, new) == 401
+    cli(service, "user", "enable", "cli/ann")
+    assert chat(service, new) == 200
+    assert "cli" in cli(service, "tenant", "list")[0] and "default" in cli(service, "policy", "list")[0]
