@@ -4,7 +4,9 @@
  *
  * Runs in: authority. Trusts: nothing of a request; its door about who asks.
  * Owns: nothing. Invariants: records name a person by the pseudonym only; who is disabled has
- * nothing running when that is answered; lifting a hold, and taking an auditor away, need two.
+ * nothing running when that is answered; lifting a hold, and taking an auditor away, need two;
+ * who is a service is so from the beginning: an administrator may get keys of services, and so
+ * would read what a person who became one has kept, or act as the person that one became.
  * See: admin_call.h, roles.c.
  */
 #include "admin_op.h"
@@ -327,6 +329,9 @@ users_change(struct admin_call *c)
 	hold = u->hold;
 	if (json_get_str(d, 0, "roles") != JSON_NONE)
 		TRY(read_roles(c, &roles));
+	if (roles != u->roles && ((roles | u->roles) & ROLE_SERVICE) != 0)
+		return admin_refuse(c, 409, "service_stays",
+		    "Who is a service is so from the beginning and stays it: make another user.");
 	if (json_get_str(d, 0, "state") != JSON_NONE)
 		state = json_str_eq_str(d, json_get_str(d, 0, "state"), "active") ? USER_ACTIVE
 										  : USER_DISABLED;

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Acts of administration by people: who stays a service.
+ */
+#define WORLD_KEYS 4
+#include "authority_world.h"
+
+#include <time.h>
+
+#include <wire/role.h>
+
+static struct {
+	unsigned n;
+	uint16_t http;
+	char body[4096];
+} said;
+
+static void
+on_said(void *ctx, uint16_t http, struct span body)
+{
+	(void)ctx;
+	said.n++;
+	said.http = http;
+	(void)snprintf(said.body, sizeof(said.body), "%.*s", SPAN_FMT(body));
+}
+
+/* Asked for by `by` (NULL: an operator): the status, 0 while it lasts. `path` may have a query. */
+static uint16_t
+ask(struct key *by, const char *method, const char *path, const char *body)
+{
+	struct span all = span_str(path);
+	size_t len = strcspn(path, "?");
+	struct admin_op *op = NULL;
+	struct admin_call c = { .a = w.a,
+		.by = by,
+		.reply = on_said,
+		.op = &op,
+		.method = span_str(method),
+		.path = span_of(all.ptr, len),
+		.query = span_from(all, len < all.len ? len + 1 : len),
+		.body = span_str(body) };
+
+	memset(&said, 0, sizeof(said));
+	if (!is_ok(admin_dispatch(&c))) {
+		(void)snprintf(said.body, sizeof(said.body), "%s", c.code);
+		return c.http;
+	}
+	spin();
+	return said.n == 0 ? 0 : said.http;
+}
+
+/* t/u, t/v and x/u are 0, 2 and 3. */
+static struct user *
+be(size_t i, uint8_t roles)
+{
+	w.key[i]->user->roles = roles;
+	return w.key[i]->user;
+}
+
+static void
+test_services_stay(void **state)
+{
+	struct user *bob = be(2, ROLE_USER);
+
+	(void)state;
+	be(0, ROLE_ADMINISTRATOR);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 403);
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[\"service\"]}"), 409);
+	assert_string_equal(said.body, "service_stays");
+	assert_int_equal(
+	    ask(NULL, "PATCH", "/admin/v1/users/v?tenant=t", "{\"roles\":[\"service\"]}"), 409);
+	assert_int_equal(bob->roles, ROLE_USER);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 403);
+	/* Nor by way of both, nor back, nor to somebody who may more. */
+	be(2, ROLE_USER | ROLE_SERVICE);
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[\"service\"]}"), 409);
+	be(0, ROLE_OWNER);
+	be(2, ROLE_SERVICE);
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[\"owner\"]}"), 409);
+	assert_int_equal(ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[]}"), 409);
+	assert_int_equal(w.store_changes, 0);
+	/* Everything else of a service may change. */
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"state\":\"disabled\"}"), 200);
+	assert_int_equal(bob->roles, ROLE_SERVICE);
+	assert_int_equal(bob->state, USER_DISABLED);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { T(test_services_stay) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
