@@ -6,7 +6,7 @@
  * Owns: for as long as a creation lasts, the new key's text.
  * Invariants: a key's text is answered once, after everything is durable, and wiped; nobody
  * gets the key of a person but that person and an operator; no credential makes a key that may
- * more than itself.
+ * more than itself, or lives on when it has ended.
  * See: admin_call.h, keys.h.
  */
 #include "admin_op.h"
@@ -283,6 +283,16 @@ may_get_key_of(struct admin_call *c, const struct user *user)
 	    "Keys of people are made by themselves, or by an operator of the machine.");
 }
 
+/* A key lives on when a session or a token has ended, and its roles are the stored ones. */
+static struct status
+may_get_keys(struct admin_call *c)
+{
+	if (c->by == NULL || (c->by->parent == NULL && !c->by->has_roles))
+		return OK;
+	return admin_refuse(c, 403, "role",
+	    "Keys are made with a key: not with a session, nor with an identity provider's token.");
+}
+
 static bool
 is_narrow(const struct key *key)
 {
@@ -358,6 +368,7 @@ keys_create(struct admin_call *c)
 	struct admin_key k = { .lifetime_s = 0 };
 	struct user *user;
 
+	TRY(may_get_keys(c));
 	TRY(read_key(c, &k));
 	user = keys_find_user(&c->a->keys, k.tenant, k.user);
 	if (user != NULL && user->state == USER_ERASED)
@@ -399,6 +410,7 @@ keys_rotate(struct admin_call *c)
 
 	if (key == NULL)
 		return admin_refuse(c, 404, "not_found", "There is no such key.");
+	TRY(may_get_keys(c));
 	TRY(may_get_key_of(c, key->user));
 	TRY(may_rotate(c, key));
 	if (tok != JSON_NONE)

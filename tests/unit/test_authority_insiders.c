@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Acts of administration by people: who stays a service.
+ * Acts of administration by people: who stays a service, who gets keys, who ends whom, changes of
+ * one user at once, and approvals that were asked for by what has ended.
  */
 #define WORLD_KEYS 4
 #include "authority_world.h"
@@ -89,12 +90,37 @@ test_services_stay(void **state)
 	assert_int_equal(bob->state, USER_DISABLED);
 }
 
+static void
+test_keys_are_made_with_keys(void **state)
+{
+	struct session s = { .key = *w.key[0] };
+	char rotate[64];
+
+	(void)state;
+	(void)snprintf(
+	    rotate, sizeof(rotate), "/admin/v1/keys/%.12s/rotate", (const char *)w.key[0]->id);
+	s.key.parent = w.key[0];
+	assert_int_equal(ask(&s.key, "POST", "/admin/v1/keys", "{}"), 403);
+	assert_string_equal(said.body, "role");
+	assert_int_equal(ask(&s.key, "POST", rotate, "{}"), 403);
+	w.key[0]->has_roles = true;
+	w.key[0]->roles = ROLE_USER;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 403);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
+	w.key[0]->has_roles = false;
+	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
+	assert_int_equal(w.store_changes, 2);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_services_stay) };
+	const struct CMUnitTest tests[] = { T(test_services_stay),
+		T(test_keys_are_made_with_keys) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
