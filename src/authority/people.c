@@ -6,7 +6,8 @@
  * Owns: arrivals, while they last.
  * Invariants: nobody acts before the intent to let them in is on record and their key is durable;
  * a key that was revoked, or whose user is disabled, is not made anew; a key answers for the user
- * that the token names, or for nobody.
+ * that the token names, or for nobody; a user is an issuer's who came by it, or nobody's of it:
+ * no issuer can name itself into a user that was made here, or by another one, nor be a service.
  * See: people.h, oidc.h, keys.c; admin_keys.c, which makes keys with a text.
  */
 #include "people.h"
@@ -16,6 +17,7 @@
 
 #include <base/encode.h>
 #include <base/rand.h>
+#include <wire/role.h>
 
 #include "authority.h"
 
@@ -26,6 +28,7 @@ struct arrival {
 	uint8_t hash[DIGEST_LEN]; /* random: the hash of no text */
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	char tenant_hex[2 * SUBJECT_LEN];
+	char issuer[ISSUER_MAX + 1];
 	uint64_t created_s, intent_seq;
 	struct waiters waiters;
 };
@@ -56,6 +59,38 @@ static bool
 is_of(const struct key *key, const struct oidc_identity *who)
 {
 	return span_eq(key->user->tenant, who->tenant) && span_eq(key->user->name, who->user);
+}
+
+/* Has it a key, not revoked, that came of this issuer? Whatever its policy and roles were. */
+static bool
+has_key_of(const struct keys *keys, const struct user *u, const char *issuer)
+{
+	uint8_t id[KEY_ID_LEN];
+
+	for (size_t i = 0; i < keys->refs.n * (ROLES_ALL + 1U); i++) {
+		const struct oidc_identity who = { .tenant = u->tenant,
+			.user = u->name,
+			.issuer = issuer,
+			.policy = span_str(keys->refs.items[i / (ROLES_ALL + 1U)]->name),
+			.roles = (uint8_t)(i % (ROLES_ALL + 1U)) };
+		const struct key *key;
+
+		if (!is_ok(id_of(&who, id)))
+			return false;
+		key = keys_find(keys, span_of(id, sizeof(id)));
+		if (key != NULL && key->user == u && key->revoked_s == 0)
+			return true;
+	}
+	return false;
+}
+
+/* May people of this issuer be that user? */
+static bool
+is_free_for(const struct keys *keys, struct span tenant, struct span user, const char *issuer)
+{
+	const struct user *u = keys_find_user(keys, tenant, user);
+
+	return u == NULL || u->state == USER_ERASED || has_key_of(keys, u, issuer);
 }
 
 /* ---- the first time ---- */
@@ -129,7 +164,8 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	n->intent_seq = seq;
 	if (!is_ok(st))
 		over(n, false);
-	else if (!is_ok(store_put_key(a, &m, on_kept, n)))
+	else if (!is_free_for(&a->keys, m.tenant, m.user, n->issuer) || /* made meanwhile */
+		 !is_ok(store_put_key(a, &m, on_kept, n)))
 		finish(n, false);
 }
 
@@ -162,6 +198,21 @@ arriving(const struct people *p, const uint8_t id[KEY_ID_LEN])
 	return NULL;
 }
 
+/* Two issuers with the same name for somebody at once: the first one, then the other is refused. */
+static bool
+is_contested(const struct people *p, const struct oidc_identity *who)
+{
+	const struct arrival *n;
+
+	LIST_FOREACH(n, &p->arrivals, entry)
+	{
+		if (span_eq_str(who->tenant, n->tenant) && span_eq_str(who->user, n->user) &&
+		    strcmp(who->issuer, n->issuer) != 0)
+			return true;
+	}
+	return false;
+}
+
 static struct status
 fill(struct arrival *n, const struct oidc_identity *who, uint64_t now_s)
 {
@@ -171,6 +222,7 @@ fill(struct arrival *n, const struct oidc_identity *who, uint64_t now_s)
 	TRY(span_to_cstr(who->tenant, n->tenant, sizeof(n->tenant)));
 	TRY(span_to_cstr(who->user, n->user, sizeof(n->user)));
 	TRY(span_to_cstr(who->policy, n->policy, sizeof(n->policy)));
+	TRY(span_to_cstr(span_str(who->issuer), n->issuer, sizeof(n->issuer)));
 	return keys_tenant_pseudonym(&n->a->keys, who->tenant, n->tenant_hex);
 }
 
@@ -182,7 +234,7 @@ begin(struct authority *a, const struct oidc_identity *who, const uint8_t id[KEY
 	struct batch b = { .n = 0 };
 	struct arrival *n;
 
-	if (p->narrivals == PEOPLE_ARRIVING_MAX || a->store.link == NULL)
+	if (p->narrivals == PEOPLE_ARRIVING_MAX || a->store.link == NULL || is_contested(p, who))
 		return NULL;
 	n = calloc(1, sizeof(*n));
 	if (n == NULL)
@@ -209,6 +261,10 @@ introduce(struct authority *a, const struct oidc_identity *who, const uint8_t id
 {
 	struct arrival *n = arriving(&a->people, id);
 
+	if (n == NULL && !is_free_for(&a->keys, who->tenant, who->user, who->issuer)) {
+		a->oidc->fault = JWT_FAULT_MAPPING;
+		return ERROR_INVALID_KEY;
+	}
 	if (n == NULL && now_ms(a) >= a->people.not_before_ms)
 		n = begin(a, who, id, now_s);
 	if (n != NULL)
@@ -228,7 +284,8 @@ key_for(struct authority *a, const struct oidc_identity *who, uint64_t now_s, st
 	if (key == NULL)
 		return introduce(a, who, id, now_s);
 	a->oidc->fault = JWT_FAULT_REVOKED;
-	if (key->revoked_s != 0 || key->user->state != USER_ACTIVE || !is_of(key, who))
+	if (key->revoked_s != 0 || key->user->state != USER_ACTIVE || !is_of(key, who) ||
+	    (key->user->roles & ROLE_SERVICE) != 0)
 		return ERROR_INVALID_KEY;
 	a->oidc->fault = JWT_FAULT_NONE;
 	key->has_roles = true;

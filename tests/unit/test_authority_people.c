@@ -189,6 +189,64 @@ who_is_shut_out_stays_out(void **state)
 	assert_int_equal(w.store_changes, 1);
 }
 
+/* A user made here, as the store tells of it. */
+static struct user *
+local(const char *name, uint8_t roles)
+{
+	static const uint8_t subject_key[AS_SECRET_LEN] = { 9 };
+	struct user *u = NULL;
+
+	assert_true(
+	    is_ok(keys_put_user(&w.a->keys, SPAN_LIT("acme"), span_str(name), subject_key, &u)));
+	user_set_marks(u, roles, USER_ACTIVE, 0);
+	return u;
+}
+
+static void
+who_was_made_here_is_nobody_of_an_issuer(void **state)
+{
+	(void)state;
+	(void)local("boss", ROLE_OWNER);
+	assert_int_equal(come("boss", USER)->error, ERROR_INVALID_KEY);
+	assert_string_equal(w.recs[w.nrecs - 1].text, "method=oidc success=0 reason=mapping ");
+	assert_int_equal(w.store_changes, 0);
+	/* Who came by the issuer goes on, also with other roles and policies: until shut out. */
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	assert_int_equal(come("ann", ",\"roles\":[\"auditor\",\"user\"]")->error, ERROR_NONE);
+	assert_int_equal(come("ann", USER ",\"pol\":\"helped\"")->error, ERROR_NONE);
+	assert_int_equal(w.store_changes, 3);
+	for (size_t i = 0; i < w.a->keys.nkeys; i++) {
+		if (keys_at(&w.a->keys, i)->user == user_named("ann"))
+			keys_at(&w.a->keys, i)->revoked_s = 1;
+	}
+	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"owner\"]")->error, ERROR_INVALID_KEY);
+	/* And none of them is a service, whose key an administrator may get. */
+	assert_int_equal(come("bob", USER)->error, ERROR_NONE);
+	user_named("bob")->roles = ROLE_SERVICE;
+	assert_int_equal(come("bob", USER)->error, ERROR_INVALID_KEY);
+}
+
+/* The same, made while the record of the arrival is being written. */
+static void
+who_is_made_here_meanwhile_is_so(void **state)
+{
+	const struct ga_admit m = asking("boss", USER);
+	struct aa_receipt receipt = { .first_seq = 1, .count = 1 };
+	struct reply *r;
+
+	(void)state;
+	w.audit_mode = AUDIT_HOLDS;
+	r = call(w.gw, GA_ADMIT, &m);
+	assert_false(r->come);
+	(void)local("boss", ROLE_OWNER);
+	w.audit_mode = AUDIT_TAKES;
+	assert_true(is_ok(link_send(w.audit, w.held[0], AA_RECEIPT, &receipt)));
+	spin();
+	assert_true(r->come);
+	assert_int_equal(r->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.store_changes, 0);
+}
+
 static void
 what_is_wrong_is_recorded_and_not_told(void **state)
 {
@@ -252,6 +310,8 @@ main(void)
 		TEST(roles_are_those_of_the_token),
 		TEST(policies_are_those_of_the_token),
 		TEST(who_is_shut_out_stays_out),
+		TEST(who_was_made_here_is_nobody_of_an_issuer),
+		TEST(who_is_made_here_meanwhile_is_so),
 		TEST(what_is_wrong_is_recorded_and_not_told),
 		TEST(nobody_new_without_a_store),
 		TEST(nobody_new_without_a_log),
