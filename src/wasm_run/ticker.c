@@ -22,6 +22,7 @@
 #define STACK_SIZE (64U << 10)
 #define QUIET_TICKS 10 /* goes on ticking for so long after a call */
 #define SLOW_TICKS 2
+#define LATE_NS 200000L /* a tick that is later than that moves those behind it, too */
 
 static void *tick(void *arg);
 static void rest(struct ticker *t);
@@ -123,7 +124,10 @@ rest(struct ticker *t)
 	atomic_store(&t->waits, 0);
 }
 
-/* One tick after the last one; late ones are not made up for, a guest has more time then. */
+/*
+ * One tick after the last one. Late ones are not made up for: two ticks in a row would end a call
+ * before its time; a guest has more time then.
+ */
 static void
 next_tick(struct timespec *at)
 {
@@ -138,6 +142,6 @@ next_tick(struct timespec *at)
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, at, NULL) == EINTR)
 		continue;
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec > at->tv_sec || now.tv_nsec - at->tv_nsec > step)
+	if ((now.tv_sec - at->tv_sec) * second + now.tv_nsec - at->tv_nsec > LATE_NS)
 		*at = now;
 }
