@@ -113,5 +113,7 @@ MUST_USE struct status db_usage_add(struct db *db, const struct as_usage_add *m)
 typedef struct status db_usage_row(void *ctx, const struct as_usage_row *row);
 MUST_USE struct status db_usage_list(
     struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next);
+/* All that key number `key` has used, a row for each model. */
+MUST_USE struct status db_usage_of_key(struct db *db, uint64_t key, db_usage_row *row, void *ctx);
 
 #endif

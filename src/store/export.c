@@ -141,8 +141,6 @@ usage_row(void *ctx, const struct as_usage_row *r)
 {
 	struct export *x = ctx;
 
-	if (!span_eq(r->tenant, x->m->tenant) || !span_eq(r->user, x->m->user))
-		return OK;
 	json_put_object(&x->w);
 	member(x, "key", span_of(r->id, KEY_ID_LEN));
 	member(x, "model", r->model);
@@ -156,39 +154,15 @@ usage_row(void *ctx, const struct as_usage_row *r)
 	return OK;
 }
 
-/* A page of usage, and the model that it ends with. */
-struct usage_page {
-	struct export *x;
-	char model[MODEL_MAX + 1];
-};
-
-static struct status
-usage_page_row(void *ctx, const struct as_usage_row *r)
-{
-	struct usage_page *p = ctx;
-
-	TRY(span_to_cstr(r->model, p->model, sizeof(p->model)));
-	return usage_row(p->x, r);
-}
-
+/* A line for each key: no call reads more than one key's. */
 static struct status
 put_usage(struct export *x, uint64_t after, uint64_t *ret_row)
 {
-	struct usage_page page = { .x = x };
-	struct as_usage_list m = { .user = x->m->user };
-	char model[MODEL_MAX + 1];
-
-	if (after > 0)
-		return fail(E_NOTFOUND);
-	*ret_row = 1;
+	TRY(row_after(x->db, SQL_KEYS_OF_USER, x->user, after, ret_row));
 	member(x, "type", SPAN_LIT("usage"));
 	json_put_key(&x->w, "rows");
 	json_put_array(&x->w);
-	do {
-		TRY(db_usage_list(x->db, &m, usage_page_row, &page, &m.after_key));
-		memcpy(model, page.model, sizeof(model));
-		m.after_model = span_str(model);
-	} while (m.after_key != 0);
+	TRY(db_usage_of_key(x->db, *ret_row, usage_row, x));
 	json_put_end(&x->w);
 	return OK;
 }

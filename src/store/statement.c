@@ -15,6 +15,11 @@
 #define ITEM                                                                     \
 	"SELECT id, key, response, conversation, output, hash, value FROM items" \
 	" WHERE user = ?1"
+#define USAGE                                                           \
+	"SELECT usage.key, keys.id, keys.user, usage.model,"            \
+	" sum(requests), sum(errors), sum(tokens_in), sum(tokens_out)," \
+	" sum(estimated), sum(estimated_in), sum(estimated_out),"       \
+	" sum(cached_in), sum(cache_written_in), sum(reasoning_out)"
 
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -148,17 +153,15 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM keys"
 			   " JOIN users ON users.id = keys.user"
 			   " WHERE keys.n = usage.key AND users.hold = 1)",
-	[SQL_USAGE_NEXT] =
-	    "SELECT usage.key, keys.id, keys.user, usage.model,"
-	    " sum(requests), sum(errors), sum(tokens_in), sum(tokens_out),"
-	    " sum(estimated), sum(estimated_in), sum(estimated_out),"
-	    " sum(cached_in), sum(cache_written_in), sum(reasoning_out)"
-	    " FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
-	    " WHERE usage.day >= ?1"
-	    " AND (usage.key > ?2 OR (usage.key = ?2 AND usage.model > ?3))"
-	    " AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name_hash = ?5)"
-	    " AND (?6 IS NULL OR usage.model = ?6) AND (?8 IS NULL OR users.tenant = ?8)"
-	    " GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
+	[SQL_USAGE_OF_KEY] = USAGE " FROM usage JOIN keys ON keys.n = usage.key"
+				   " WHERE usage.key = ?1 GROUP BY usage.model",
+	[SQL_USAGE_NEXT] = USAGE
+	" FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
+	" WHERE usage.day >= ?1"
+	" AND (usage.key > ?2 OR (usage.key = ?2 AND usage.model > ?3))"
+	" AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name_hash = ?5)"
+	" AND (?6 IS NULL OR usage.model = ?6) AND (?8 IS NULL OR users.tenant = ?8)"
+	" GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
 	[SQL_TOOL_FIND] = "SELECT id FROM tools WHERE user = ?1 AND name_hash = ?2",
 	[SQL_TOOL_ADD] = "INSERT INTO tools (id, user, name_hash, key, name, live, marks)"
 			 " VALUES (?1, ?2, ?3, 0, x'', ?4, ?5)",

@@ -104,7 +104,7 @@ bind_list(struct db *db, const struct as_usage_list *m, int64_t tenant,
 }
 
 static struct status
-row_read(struct db *db, struct as_usage_row *r, uint64_t *ret_key)
+row_read(struct db *db, enum statement s, struct as_usage_row *r, uint64_t *ret_key)
 {
 	uint64_t *const counts[COUNTS] = { &r->requests, &r->errors, &r->tokens_in, &r->tokens_out,
 		&r->estimated, &r->estimated_in, &r->estimated_out, &r->cached_in,
@@ -113,17 +113,17 @@ row_read(struct db *db, struct as_usage_row *r, uint64_t *ret_key)
 	uint64_t user;
 	struct status st;
 
-	TRY(sql_column_u64(db, SQL_USAGE_NEXT, 0, ret_key));
-	TRY(sql_column_fixed(db, SQL_USAGE_NEXT, 1, r->id, sizeof(r->id)));
-	TRY(sql_column_u64(db, SQL_USAGE_NEXT, 2, &user));
+	TRY(sql_column_u64(db, s, 0, ret_key));
+	TRY(sql_column_fixed(db, s, 1, r->id, sizeof(r->id)));
+	TRY(sql_column_u64(db, s, 2, &user));
 	st = user_names(db, (int64_t)user, &r->tenant, &r->user);
 	if (st.code == E_NOTFOUND) /* the counts stay, and say nothing of anybody */
 		r->tenant = r->user = SPAN_LIT("(erased)");
 	else
 		TRY(st);
-	r->model = sql_column(db, SQL_USAGE_NEXT, 3);
+	r->model = sql_column(db, s, 3);
 	for (size_t n = 0; n < COUNTS; n++)
-		TRY(sql_column_u64(db, SQL_USAGE_NEXT, COUNT_COLUMN + (int)n, counts[n]));
+		TRY(sql_column_u64(db, s, COUNT_COLUMN + (int)n, counts[n]));
 	return OK;
 }
 
@@ -152,7 +152,7 @@ db_usage_list(
 	while (is_ok(st = sql_row(db, SQL_USAGE_NEXT))) {
 		struct as_usage_row r = { 0 };
 
-		st = row_read(db, &r, &key);
+		st = row_read(db, SQL_USAGE_NEXT, &r, &key);
 		if (is_ok(st))
 			st = row(ctx, &r);
 		if (!is_ok(st))
@@ -161,5 +161,25 @@ db_usage_list(
 	}
 	sql_reset(db, SQL_USAGE_NEXT);
 	*ret_next = n == AS_USAGE_PAGE_MAX ? key : 0;
+	return st.code == E_NOTFOUND ? OK : st;
+}
+
+struct status
+db_usage_of_key(struct db *db, uint64_t key, db_usage_row *row, void *ctx)
+{
+	struct as_usage_row r = { 0 };
+	struct status st;
+	uint64_t n;
+
+	sql_reset(db, SQL_USAGE_OF_KEY);
+	sql_int(db, SQL_USAGE_OF_KEY, 1, key);
+	while (is_ok(st = sql_row(db, SQL_USAGE_OF_KEY))) {
+		st = row_read(db, SQL_USAGE_OF_KEY, &r, &n);
+		if (is_ok(st))
+			st = row(ctx, &r);
+		if (!is_ok(st))
+			break;
+	}
+	sql_reset(db, SQL_USAGE_OF_KEY);
 	return st.code == E_NOTFOUND ? OK : st;
 }

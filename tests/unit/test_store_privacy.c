@@ -98,6 +98,31 @@ exported(void **arg)
 	db_close(db);
 }
 
+/* The counts of one's own keys, each in its line, and nobody else's. */
+static void
+exported_usage(void **arg)
+{
+	auto_buf struct buf all = BUF_INIT(1U << 20);
+	uint8_t subject[AS_SECRET_LEN];
+	struct db *db = with_users();
+
+	(void)arg;
+	assert_is_ok(put(db, 1, subject)); /* another key of ann's */
+	assert_is_ok(usage_add(db, 1, 0, "alpha", 100));
+	assert_is_ok(usage_add(db, 2, 0, "beta", 100));
+	assert_is_ok(usage_add(db, 3, 0, "beta", 101));
+	assert_is_ok(usage_add(db, 4, 2, "bobs", 100));
+	export_all(db, &ann, AS_EXPORT_PAGE_MAX, &all);
+	assert_lines(buf_span(&all), 5); /* user, two keys, the usage of each */
+	assert_true(has(&all, "{\"type\":\"usage\",\"rows\":[{\"key\":\"0aaaaaaaaaaa\",\"model\":"
+			      "\"alpha\",\"requests\":2,"));
+	assert_true(has(&all, "\"model\":\"beta\",\"requests\":4,"));
+	assert_true(has(&all, "{\"type\":\"usage\",\"rows\":[]}"));
+	assert_false(has(&all, "bobs"));
+	assert_goes_by(db, SQL_USAGE_OF_KEY, "usage USING PRIMARY KEY (key=?)");
+	db_close(db);
+}
+
 static void
 exports_that_are_wrong(void **arg)
 {
@@ -299,8 +324,8 @@ steps(void **arg)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(exported), T(exports_that_are_wrong), T(erased),
-		T(held), T(aged), T(steps) };
+	const struct CMUnitTest tests[] = { T(exported), T(exported_usage),
+		T(exports_that_are_wrong), T(erased), T(held), T(aged), T(steps) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
