@@ -257,8 +257,12 @@ object_get(struct content *c, uint64_t id, struct object *ret)
 struct status
 object_next(struct content *c, uint8_t kind, struct span tag, uint64_t after, struct object *ret)
 {
+	static const enum statement by[2][2] = {
+		{ SQL_OBJECT_NEXT, SQL_OBJECT_BEFORE },
+		{ SQL_OBJECT_NEXT_OF_TAG, SQL_OBJECT_BEFORE_OF_TAG },
+	};
 	bool back = c->call->req->descending != 0;
-	enum statement s = back ? SQL_OBJECT_BEFORE : SQL_OBJECT_NEXT;
+	enum statement s = by[tag.len > 0][back];
 	uint8_t hash[CONTENT_HASH_LEN];
 
 	sql_int(c->db, s, 1, (uint64_t)c->user);

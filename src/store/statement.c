@@ -206,13 +206,19 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_OBJECT_GET] = OBJECT " AND id = ?2 AND hidden = 0",
 	[SQL_OBJECT_SET] = "UPDATE objects SET updated_s = ?3, size = ?4, key = ?5, version = ?6,"
 			   " value = ?7 WHERE id = ?1 AND user = ?2",
-	[SQL_OBJECT_NEXT] = OBJECT
+	[SQL_OBJECT_NEXT] = OBJECT " AND kind = ?2 AND id > ?3"
+				   " AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4)"
+				   " ORDER BY id LIMIT 1",
+	[SQL_OBJECT_BEFORE] = OBJECT " AND kind = ?2 AND id < ?3"
+				     " AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4)"
+				     " ORDER BY id DESC LIMIT 1",
+	[SQL_OBJECT_NEXT_OF_TAG] = OBJECT
 	" AND kind = ?2 AND id > ?3"
-	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND (?5 IS NULL OR tag = ?5)"
+	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND tag = ?5"
 	" ORDER BY id LIMIT 1",
-	[SQL_OBJECT_BEFORE] = OBJECT
+	[SQL_OBJECT_BEFORE_OF_TAG] = OBJECT
 	" AND kind = ?2 AND id < ?3"
-	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND (?5 IS NULL OR tag = ?5)"
+	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND tag = ?5"
 	" ORDER BY id DESC LIMIT 1",
 	[SQL_OBJECT_HIDE] = "UPDATE objects SET hidden = 1 WHERE id = ?1 AND user = ?2",
 	[SQL_OBJECT_REMOVE] = "DELETE FROM objects WHERE id = ?1 AND user = ?2",

@@ -329,6 +329,12 @@ indices(void **arg)
 	    "items_of_conversation (conversation=? AND rowid>?)");
 	assert_goes_by(db, SQL_ITEM_BEFORE_OF_CONVERSATION,
 	    "items_of_conversation (conversation=? AND rowid<?)");
+	assert_goes_by(db, SQL_OBJECT_NEXT, "objects_of_kind (user=? AND kind=? AND id>?)");
+	assert_goes_by(db, SQL_OBJECT_BEFORE, "objects_of_kind (user=? AND kind=? AND id<?)");
+	assert_goes_by(
+	    db, SQL_OBJECT_NEXT_OF_TAG, "objects_of_tag (user=? AND kind=? AND tag=? AND id>?)");
+	assert_goes_by(
+	    db, SQL_OBJECT_BEFORE_OF_TAG, "objects_of_tag (user=? AND kind=? AND tag=? AND id<?)");
 	db_close(db);
 }
 
