@@ -178,6 +178,10 @@ struct content_state {
 	uint32_t days[RETAINED_COUNT]; /* 0: for ever */
 	uint64_t gone[RETAINED_COUNT]; /* for their age, and nobody has heard of it yet */
 	uint64_t ended;                /* files that ended by themselves, the same */
+	/* How far this pass of sweeps has looked at what is old: updated_s and id. */
+	struct sweep_mark {
+		uint64_t updated_s, id;
+	} aged[RETAINED_COUNT];
 };
 
 struct keyring;

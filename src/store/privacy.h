@@ -9,8 +9,9 @@
 
 #include "content.h"
 
-#define SWEEP_OBJECTS_MAX 32 /* in one transaction */
-#define SWEEP_BUSY_MS 20     /* between two steps while there is something to do */
+#define SWEEP_OBJECTS_MAX 32  /* in one transaction */
+#define SWEEP_LOOKED_MAX 1024 /* … and so many looked at: those under a hold stay */
+#define SWEEP_BUSY_MS 20      /* between two steps while there is something to do */
 #define SWEEP_IDLE_MS 60000
 
 /* ---- erase.c ---- */
@@ -33,7 +34,8 @@ MUST_USE struct status db_user_export(
 /* ---- sweep.c ---- */
 /*
  * One step: up to SWEEP_OBJECTS_MAX rows that nobody may see any more, or that are older than
- * they are kept, in one transaction. *ret_more: there may be more.
+ * they are kept, in one transaction; what is old is looked at once a pass. *ret_more: there may be
+ * more.
  */
 MUST_USE struct status db_sweep(struct db *db, uint64_t now_s, bool *ret_more);
 

@@ -283,10 +283,11 @@ static const char *const texts[SQL_COUNT] = {
 	    " CROSS JOIN users ON users.id = objects.user"
 	    " WHERE objects.expires_s > 0 AND objects.expires_s <= ?1 AND users.hold = 0 LIMIT 1",
 	[SQL_SWEEP_AGED] =
-	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM objects"
-	    " CROSS JOIN users ON users.id = objects.user"
-	    " WHERE objects.kind = ?1 AND objects.updated_s < ?2 AND users.hold = 0"
-	    " ORDER BY objects.updated_s LIMIT 1",
+	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.updated_s,"
+	    " users.hold FROM objects CROSS JOIN users ON users.id = objects.user"
+	    " WHERE objects.kind = ?1 AND objects.updated_s < ?2"
+	    " AND (objects.updated_s, objects.id) > (?3, ?4)"
+	    " ORDER BY objects.updated_s, objects.id LIMIT 1",
 	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size FROM items"
 			   " CROSS JOIN users ON users.id = items.user"
 			   " WHERE items.hidden = 1 AND items.id > ?1 AND users.hold = 0"

@@ -292,6 +292,43 @@ aged(void **arg)
 	db_close(db);
 }
 
+/* Nobody's retention waits for a person under a hold: what stays is looked at once a pass. */
+static void
+held_do_not_stall(void **arg)
+{
+	const unsigned held = SWEEP_LOOKED_MAX + 200;
+	struct db *db = with_users();
+	unsigned n = 0;
+	bool more = true;
+	char id[16];
+
+	(void)arg;
+	got.now_s = NOW;
+	for (unsigned i = 0; i < held; i++) {
+		(void)snprintf(id, sizeof(id), "resp_%u", i);
+		assert_is_ok(save(db, &ann, id, "", "", ""));
+	}
+	for (unsigned i = 0; i < 2 * SWEEP_OBJECTS_MAX; i++) {
+		(void)snprintf(id, sizeof(id), "resp_%u", i);
+		assert_is_ok(save(db, &bob, id, "", "", ""));
+	}
+	set_hold(db, 1);
+	db->content.days[RETAINED_RESPONSES] = 1;
+	for (; more; n++)
+		assert_is_ok(db_sweep(db, NOW + 5 * DAY_S, &more));
+	assert_int_equal(n, 4); /* looks, two of full steps, the end */
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), held);
+	assert_int_equal(db->content.gone[RETAINED_RESPONSES], 2 * SWEEP_OBJECTS_MAX);
+	/* Lifted: the next pass begins at the first again. */
+	set_hold(db, 0);
+	for (more = true; more;)
+		assert_is_ok(db_sweep(db, NOW + 5 * DAY_S, &more));
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 0);
+	assert_goes_by(
+	    db, SQL_SWEEP_AGED, "objects_of_age (kind=? AND updated_s>? AND updated_s<?)");
+	db_close(db);
+}
+
 /* Many: in steps, each of which is bounded. */
 static void
 steps(void **arg)
@@ -325,7 +362,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(exported), T(exported_usage),
-		T(exports_that_are_wrong), T(erased), T(held), T(aged), T(steps) };
+		T(exports_that_are_wrong), T(erased), T(held), T(aged), T(held_do_not_stall),
+		T(steps) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
