@@ -431,14 +431,19 @@ struct status
 keys_revoke(struct admin_call *c)
 {
 	struct key *key = known_key(c, c->param);
+	enum action action = ACTION_KEY_REVOKE;
 
 	if (key == NULL)
 		return admin_refuse(c, 404, "not_found", "There is no such key.");
-	if (c->by != NULL && key->user != c->by->user)
+	if (c->by != NULL && key->user != c->by->user) {
 		TRY(admin_may(c, ACTION_KEY_REVOKE));
+		TRY(admin_may_end(c, key->user, &action));
+	}
 	if (c->by != NULL && is_narrow(c->by) && key != key_root(c->by))
 		return admin_refuse(
 		    c, 403, "denied", "A narrowed credential revokes no other key.");
+	if (admin_asks(c, action))
+		return approval_ask(c, action);
 	return admin_revoke_key(c, c->param);
 }
 

@@ -117,6 +117,12 @@ void admin_op_answer_body(struct admin_op *op, uint16_t http);
 /* Its record could not be written: nothing was done. */
 void admin_op_fail_audit(struct admin_op *op);
 
+/*
+ * To end a person's access is to take its roles away: may the caller? In: the action that it is
+ * for those of no role; out: that which it is for this one. E_DENIED.
+ */
+MUST_USE struct status admin_may_end(
+    struct admin_call *c, const struct user *u, enum action *action);
 /* No other act changes that as long as this one lasts. State: *changing is false. */
 void admin_op_claim(struct admin_op *op, bool *changing);
 /* Who did it, as the last value of a record. */

@@ -5,7 +5,7 @@
  * Runs in: authority. Trusts: nothing of a request; its door about who asks; the store.
  * Owns: nothing. Invariants: neither begins without a durable intent; records name a person by
  * the pseudonym only, also once nobody can say any more whose it was; another's data need two
- * people, but for an operator's own door.
+ * people, but for an operator's own door; who has roles is erased by whoever may take those away.
  * See: admin_call.h, roles.c, privacy.h; docs/privacy.md.
  */
 #include "admin_op.h"
@@ -63,15 +63,21 @@ target_of(const struct admin_op *op)
 struct status
 users_erase(struct admin_call *c)
 {
+	enum action action = ACTION_USER_ERASE;
 	struct admin_op *op = NULL;
 	struct user *u = NULL;
 
 	TRY(person_of(c, &u));
-	if (admin_asks(c, ACTION_USER_ERASE))
-		return approval_ask(c, ACTION_USER_ERASE);
+	TRY(admin_may_end(c, u, &action));
 	if (u->hold)
 		return admin_refuse(c, 409, "legal_hold", "There is a legal hold on this person.");
+	if (admin_asks(c, action))
+		return approval_ask(c, action);
+	/* A change of its marks would bring it back. */
+	if (u->changing)
+		return admin_refuse(c, 409, "busy", "A change of this user is under way.");
 	TRY(begin(c, OP_ERASE, u, &op));
+	admin_op_claim(op, &u->changing);
 	return admin_op_begin(op, on_erase_intent, c->op);
 }
 

@@ -246,7 +246,7 @@ users_create(struct admin_call *c)
 	if ((roles & HIGH_ROLES) != 0)
 		TRY(admin_may(c, ACTION_ROLE_GRANT));
 	u = keys_find_user(&c->a->keys, tenant, name);
-	if (u != NULL && u->state != USER_ERASED)
+	if (u != NULL && (u->state != USER_ERASED || u->changing))
 		return admin_refuse(c, 409, "exists", "There is such a user already.");
 	TRY(admin_op_new(c, OP_USER, &op));
 	name_user(op, tenant, name);
@@ -266,11 +266,41 @@ is_last_owner(const struct keys *keys, const struct user *u)
 	for (size_t i = 0; i < keys->nusers; i++) {
 		const struct user *other = keys_user_at(keys, i);
 
-		if (other != u && (other->roles & ROLE_OWNER) != 0 && other->state == USER_ACTIVE &&
-		    span_eq(other->tenant, u->tenant))
+		if (other != u && !other->changing && (other->roles & ROLE_OWNER) != 0 &&
+		    other->state == USER_ACTIVE && span_eq(other->tenant, u->tenant))
 			return false;
 	}
 	return true;
+}
+
+/* Those that are stored, and those that came with tokens. */
+static uint8_t
+all_roles(const struct keys *keys, const struct user *u)
+{
+	uint8_t roles = u->roles;
+
+	for (size_t i = 0; i < keys->nkeys; i++) {
+		const struct key *key = keys_at(keys, i);
+
+		if (key->user == u && key->has_roles && key->revoked_s == 0)
+			roles |= key->roles;
+	}
+	return roles;
+}
+
+struct status
+admin_may_end(struct admin_call *c, const struct user *u, enum action *action)
+{
+	uint8_t roles = all_roles(&c->a->keys, u);
+
+	if ((roles & ROLE_AUDITOR) != 0)
+		*action = ACTION_AUDITOR_REMOVE;
+	else if ((roles & HIGH_ROLES) != 0)
+		*action = ACTION_ROLE_GRANT;
+	TRY(admin_may(c, *action));
+	if (c->by != NULL && is_last_owner(&c->a->keys, u))
+		return admin_refuse(c, 409, "last_owner", "The tenant would have no owner.");
+	return OK;
 }
 
 /* What the change is, and so whose it may be. */

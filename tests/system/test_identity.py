@@ -268,9 +268,10 @@ def test_the_operators_commands(service):
     cli(service, "user", "create", "cli/ann", "--roles", "user,owner")
     assert "exists" not in cli(service, "user", "create", "cli/bob")[1]
     assert "already" in cli(service, "user", "create", "cli/bob", want=1)[1]
-    cli(service, "user", "set", "cli/bob", "--roles", "service")
+    assert "from the beginning" in cli(service, "user", "set", "cli/bob", "--roles", "service", want=1)[1]
+    cli(service, "user", "set", "cli/bob", "--roles", "administrator")
     users = {u["id"]: u for u in json.loads(cli(service, "user", "list", "--tenant", "cli", "--json")[0])["users"]}
-    assert users["bob"]["roles"] == ["service"] and users["ann"]["roles"] == ["user", "owner"]
+    assert users["bob"]["roles"] == ["administrator"] and users["ann"]["roles"] == ["user", "owner"]
     key = cli(service, "key", "create", "--tenant", "cli", "--user", "ann", "--scope-endpoints", "chat,models,admin",
               "--network", "127.0.0.0/8,::1")[0]
     assert chat(service, key) == 200 and service.request(

@@ -114,13 +114,71 @@ test_keys_are_made_with_keys(void **state)
 	assert_int_equal(w.store_changes, 2);
 }
 
+static void
+path_of(char out[64], const char *before, const struct key *key)
+{
+	(void)snprintf(out, 64, "%s%.12s", before, (const char *)key->id);
+}
+
+static void
+test_nobody_ends_those_above(void **state)
+{
+	static const char erase[] = "/admin/v1/users/v/erase";
+	char revoke[64];
+
+	(void)state;
+	path_of(revoke, "/admin/v1/keys/", w.key[2]);
+	be(0, ROLE_ADMINISTRATOR);
+	for (unsigned role = 0; role < ROLE_COUNT; role++) {
+		uint8_t bit = (uint8_t)(1U << role);
+
+		if ((bit & (ROLE_AUDITOR | ROLE_ADMINISTRATOR | ROLE_OWNER)) == 0)
+			continue;
+		be(2, bit);
+		assert_int_equal(ask(w.key[0], "POST", erase, ""), 403);
+		assert_int_equal(ask(w.key[0], "DELETE", revoke, ""), 403);
+	}
+	/* Roles that came with a token are roles. */
+	be(2, ROLE_USER);
+	w.key[2]->has_roles = true;
+	w.key[2]->roles = ROLE_OWNER;
+	assert_int_equal(ask(w.key[0], "POST", erase, ""), 403);
+	assert_int_equal(ask(w.key[0], "DELETE", revoke, ""), 403);
+	w.key[2]->has_roles = false;
+	/* Nor does an owner alone end an auditor; nor anybody the last owner, also of two that go.
+	 */
+	be(0, ROLE_OWNER);
+	be(2, ROLE_AUDITOR);
+	assert_int_equal(ask(w.key[0], "POST", erase, ""), 202);
+	assert_non_null(strstr(said.body, "auditor.remove"));
+	assert_int_equal(ask(w.key[0], "DELETE", revoke, ""), 202);
+	be(0, ROLE_OWNER | ROLE_USER);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users/u/erase", ""), 409);
+	assert_string_equal(said.body, "last_owner");
+	be(2, ROLE_OWNER)->changing = true;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users/u/erase", ""), 409);
+	assert_string_equal(said.body, "last_owner");
+	assert_int_equal(ask(w.key[0], "POST", erase, ""), 409);
+	assert_string_equal(said.body, "busy");
+	w.key[2]->user->changing = false;
+	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(w.user_erases, 0);
+	/* Those who may, do; and the operator even the last one. */
+	assert_int_equal(ask(w.key[0], "DELETE", revoke, ""), 200);
+	be(2, ROLE_USER);
+	path_of(revoke, "/admin/v1/keys/", w.key[0]);
+	assert_int_equal(ask(NULL, "DELETE", revoke, ""), 200);
+	assert_int_equal(ask(NULL, "POST", "/admin/v1/users/u/erase?tenant=t", ""), 200);
+	assert_int_equal(w.user_erases, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_services_stay),
-		T(test_keys_are_made_with_keys) };
+	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
+		T(test_nobody_ends_those_above) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
