@@ -5,8 +5,9 @@
  * Runs in: authority. Trusts: nothing of a request; its door about who asks.
  * Owns: the acts that wait for a second person, as they were asked for.
  * Invariants: who asked never decides; who decides has the right to the act; what was decided
- * or has lapsed is done once or not at all; each step is on record. They do not outlive the
- * process: then they have lapsed, too.
+ * or has lapsed is done once or not at all; each step is on record; what was asked for by a
+ * session or a token is not done when that is over. They do not outlive the process: then they
+ * have lapsed, too.
  * See: admin_call.h, roles.c (which acts).
  */
 #include "admin_op.h"
@@ -31,8 +32,10 @@ struct approval {
 	enum action action;
 	struct key *by; /* who asked; NULL: the operator `uid` */
 	uint32_t uid;
-	char tenant[TENANT_MAX + 1]; /* that it is about */
-	struct buf request;          /* method, path, query and body */
+	char session[2 * SESSION_ID_LEN + 1]; /* by which; empty: none */
+	uint64_t by_until_s;                  /* when that, or the token, ends; 0: see its key */
+	char tenant[TENANT_MAX + 1];          /* that it is about */
+	struct buf request;                   /* method, path, query and body */
 	size_t method_len, path_len, query_len;
 	char source[SOURCE_TEXT_MAX + 1];
 	uint64_t until_ms, expires_s;
@@ -89,6 +92,18 @@ free_place(const struct admin_call *c, struct approval **ret)
 	return *ret != NULL && n < APPROVALS_TENANT_MAX ? OK : fail(E_FULL);
 }
 
+/* What was asked for by a session or a token ends with it. */
+static void
+note_credential(struct approval *p, const struct admin_call *c)
+{
+	if (c->by != NULL && c->by->parent != NULL) {
+		memcpy(p->session, ((const struct session *)c->by)->id, sizeof(p->session));
+		p->by_until_s = c->by->expires_s;
+	} else if (c->by != NULL && c->by->has_roles) {
+		p->by_until_s = c->a->oidc->token_expires_s; /* of this very request's */
+	}
+}
+
 static struct status
 fill(struct approval *p, const struct admin_call *c, enum action action)
 {
@@ -104,6 +119,7 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 		.query_len = c->query.len,
 		.until_ms = now_ms(c->a) + APPROVAL_TTL_MS,
 		.expires_s = now_real_s() + APPROVAL_TTL_MS / 1000 };
+	note_credential(p, c);
 	TRY(rand_bytes(id, sizeof(id)));
 	hex_encode(span_of(id, sizeof(id)), p->id);
 	TRY(span_to_cstr(c->tenant, p->tenant, sizeof(p->tenant)));
@@ -259,10 +275,14 @@ approvals_decide(struct admin_call *c)
 
 /* Whoever asked is still who it was, and may still do it. */
 static bool
-still_may(const struct approval *p)
+still_may(struct authority *a, const struct approval *p)
 {
 	const struct key *by = p->by;
 
+	if (p->by_until_s != 0 && now_real_s() >= p->by_until_s)
+		return false;
+	if (p->session[0] != '\0' && sessions_by_id(a, span_str(p->session), SPAN_EMPTY) == NULL)
+		return false;
 	return by == NULL || (by->revoked_s == 0 && by->user->state == USER_ACTIVE &&
 				 (by->expires_s == 0 || now_real_s() < by->expires_s) &&
 				 roles_allow(key_roles(by), p->action));
@@ -300,7 +320,7 @@ on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	struct approval *p = op->approval;
 	struct admin_call c;
 
-	(void)a, (void)seq;
+	(void)seq;
 	if (!is_ok(st)) {
 		p->state = WAITING;
 		admin_op_fail_audit(op);
@@ -312,7 +332,7 @@ on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		release(p);
 		return;
 	}
-	if (!still_may(p))
+	if (!still_may(a, p))
 		admin_op_answer(op, 409, "not_allowed", "Who asked may not do that any more.");
 	else if (!is_ok(run(op, p, &act, &c)))
 		admin_op_answer(op, c.http, c.code, c.message);

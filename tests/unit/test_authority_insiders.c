@@ -172,13 +172,64 @@ test_nobody_ends_those_above(void **state)
 	assert_int_equal(w.user_erases, 1);
 }
 
+/* A session of key 0, by its token. */
+static struct key *
+session(void)
+{
+	const struct ga_token m = { .credential = span_of(w.text[0], KEYTEXT_LEN) };
+	struct reply *r = call(w.gw, GA_TOKEN, &m);
+
+	assert_int_equal(r->error, ERROR_NONE);
+	return sessions_find(w.a, span_str(r->body), now_real_s());
+}
+
+static void
+test_what_a_session_asked_for_ends_with_it(void **state)
+{
+	static const char lift[] = "{\"hold\":false}", yes[] = "{\"decision\":\"approve\"}";
+	struct user *held = w.key[0]->user;
+	struct key *s = session();
+	char path[3][128];
+
+	(void)state;
+	be(0, ROLE_OWNER);
+	be(2, ROLE_OWNER);
+	held->hold = 1;
+	s->expires_s = now_real_s(); /* over by the time of path[0]'s decision */
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(ask(s, "PATCH", "/admin/v1/users/u", lift), 202);
+		(void)snprintf(path[i], sizeof(path[i]), "/admin/v1/approvals/%.32s",
+		    strstr(said.body, "\"id\":\"") + 6);
+		s->expires_s = now_real_s() + 600;
+	}
+	assert_int_equal(ask(w.key[2], "POST", path[0], yes), 409);
+	assert_int_equal(held->hold, 1);
+	assert_int_equal(ask(w.key[2], "POST", path[1], yes), 200);
+	assert_non_null(strstr(said.body, "\"status\":200"));
+	assert_int_equal(held->hold, 0);
+	held->hold = 1;
+	session_end(w.a, (struct session *)s);
+	assert_int_equal(ask(w.key[2], "POST", path[2], yes), 409);
+	assert_non_null(strstr(said.body, "not_allowed"));
+	assert_int_equal(held->hold, 1);
+	/* So with a token. */
+	w.key[0]->has_roles = true;
+	w.key[0]->roles = ROLE_OWNER;
+	w.a->oidc->token_expires_s = now_real_s();
+	assert_int_equal(ask(w.key[0], "PATCH", "/admin/v1/users/u", lift), 202);
+	(void)snprintf(path[0], sizeof(path[0]), "/admin/v1/approvals/%.32s",
+	    strstr(said.body, "\"id\":\"") + 6);
+	assert_int_equal(ask(w.key[2], "POST", path[0], yes), 409);
+	assert_int_equal(held->hold, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
-		T(test_nobody_ends_those_above) };
+		T(test_nobody_ends_those_above), T(test_what_a_session_asked_for_ends_with_it) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
