@@ -195,6 +195,13 @@ users_get(struct admin_call *c)
 
 /* ---- changes ---- */
 
+/* Or still being erased. */
+static bool
+is_there(const struct user *u)
+{
+	return u != NULL && (u->state != USER_ERASED || u->changing);
+}
+
 static struct status
 read_roles(struct admin_call *c, uint8_t *ret)
 {
@@ -230,7 +237,6 @@ users_create(struct admin_call *c)
 {
 	struct span tenant, name;
 	struct admin_op *op = NULL;
-	const struct user *u;
 	uint8_t roles = ROLE_USER;
 
 	TRY(admin_text(c, "tenant", &tenant));
@@ -245,8 +251,7 @@ users_create(struct admin_call *c)
 		TRY(read_roles(c, &roles));
 	if ((roles & HIGH_ROLES) != 0)
 		TRY(admin_may(c, ACTION_ROLE_GRANT));
-	u = keys_find_user(&c->a->keys, tenant, name);
-	if (u != NULL && (u->state != USER_ERASED || u->changing))
+	if (is_there(keys_find_user(&c->a->keys, tenant, name)))
 		return admin_refuse(c, 409, "exists", "There is such a user already.");
 	TRY(admin_op_new(c, OP_USER, &op));
 	name_user(op, tenant, name);
@@ -305,20 +310,22 @@ admin_may_end(struct admin_call *c, const struct user *u, enum action *action)
 
 /* What the change is, and so whose it may be. */
 static enum action
-action_of(const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
+action_of(const struct keys *keys, const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
+	uint8_t had = state != u->state ? all_roles(keys, u) : u->roles;
+
 	if (hold != u->hold)
 		return hold ? ACTION_HOLD_SET : ACTION_HOLD_LIFT;
-	if ((u->roles & ROLE_AUDITOR) != 0 && u->state == USER_ACTIVE &&
+	if ((had & ROLE_AUDITOR) != 0 && u->state == USER_ACTIVE &&
 	    ((roles & ROLE_AUDITOR) == 0 || state != USER_ACTIVE))
 		return ACTION_AUDITOR_REMOVE;
-	return ((roles | u->roles) & HIGH_ROLES) != 0 ? ACTION_ROLE_GRANT : ACTION_USER_CHANGE;
+	return ((roles | had) & HIGH_ROLES) != 0 ? ACTION_ROLE_GRANT : ACTION_USER_CHANGE;
 }
 
 static struct status
 begin_change(struct admin_call *c, struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
-	enum action action = action_of(u, roles, state, hold);
+	enum action action = action_of(&c->a->keys, u, roles, state, hold);
 	struct admin_op *op = NULL;
 
 	TRY(admin_may(c, action));
@@ -420,7 +427,9 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		return;
 	}
 	op->intent_seq = seq;
-	if (!is_ok(store_ask(a, AS_USER_PUT, &m, AS_DONE, on_put, op)))
+	if (strcmp(op->change, "create") == 0 && is_there(user_of(op)))
+		admin_op_finish(op, 409, "exists", "There is such a user already.");
+	else if (!is_ok(store_ask(a, AS_USER_PUT, &m, AS_DONE, on_put, op)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
 

@@ -144,6 +144,8 @@ test_nobody_ends_those_above(void **state)
 	w.key[2]->roles = ROLE_OWNER;
 	assert_int_equal(ask(w.key[0], "POST", erase, ""), 403);
 	assert_int_equal(ask(w.key[0], "DELETE", revoke, ""), 403);
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"state\":\"disabled\"}"), 403);
 	w.key[2]->has_roles = false;
 	/* Nor does an owner alone end an auditor; nor anybody the last owner, also of two that go.
 	 */
@@ -170,6 +172,31 @@ test_nobody_ends_those_above(void **state)
 	assert_int_equal(ask(NULL, "DELETE", revoke, ""), 200);
 	assert_int_equal(ask(NULL, "POST", "/admin/v1/users/u/erase?tenant=t", ""), 200);
 	assert_int_equal(w.user_erases, 1);
+}
+
+/* Two who make the same user at once: the later one changes nothing of what the first has made. */
+static void
+test_who_is_made_twice(void **state)
+{
+	struct aa_receipt receipt = { .count = 1 };
+
+	(void)state;
+	be(0, ROLE_ADMINISTRATOR);
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users", "{\"user\":\"n\"}"), 0);
+	assert_int_equal(
+	    ask(w.key[0], "POST", "/admin/v1/users", "{\"user\":\"n\",\"roles\":[\"service\"]}"),
+	    0);
+	w.audit_mode = AUDIT_TAKES;
+	for (size_t i = 0; i < 2; i++) {
+		receipt.first_seq = i + 1;
+		assert_true(is_ok(link_send(w.audit, w.held[i], AA_RECEIPT, &receipt)));
+		spin();
+		assert_int_equal(said.http, i == 0 ? 201 : 409);
+	}
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(
+	    keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("n"))->roles, ROLE_USER);
 }
 
 /* A session of key 0, by its token. */
@@ -229,7 +256,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
-		T(test_nobody_ends_those_above), T(test_what_a_session_asked_for_ends_with_it) };
+		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
+		T(test_what_a_session_asked_for_ends_with_it) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
