@@ -219,8 +219,11 @@ def administration(service, note):
     yield 200, note("exportUser", ADMIN + "users/owner/export", **owner)
     yield 202, note("exportUser", ADMIN + "users/kim/export", **owner)
     yield 400, note("exportUser", ADMIN + "users/owner/export?cursor=1.2", **owner)
-    yield 200, note("eraseUser", ADMIN + "users/kim/erase", **owner)
+    yield 202, note("eraseUser", ADMIN + "users/kim/erase", **owner)    # an auditor: two people
+    yield 200, note("decideApproval", ADMIN + "approvals/" + approval(), {"decision": "approve"}, **second)
     yield 404, note("eraseUser", ADMIN + "users/kim/erase", **owner)
+    yield 201, note("createUser", body={"user": "lee"}, **owner)
+    yield 200, note("eraseUser", ADMIN + "users/lee/erase", **owner)
     yield 201, note("createKey", body={"expires_s": 1000, "scopes": {"endpoints": ["models"]}}, **owner)
     yield 200, note("listKeys", **owner)
     yield 201, note("rotateKey", ADMIN + f"keys/{key}/rotate", {"overlap_s": 5}, **owner)
