@@ -19,6 +19,7 @@
 
 #include "admin_json.h"
 
+#define KEYS_OF_PERSON_MAX 64 /* live, when people make them themselves */
 #define OVERLAP_S_DEFAULT 86400
 #define ROW_MAX (2 * SCOPES_MAX + 1024)
 
@@ -257,6 +258,25 @@ is_live(const struct key *key)
 	       (key->expires_s == 0 || now_real_s() < key->expires_s);
 }
 
+/* The tables are everybody's: what people make themselves is bounded for each. */
+static struct status
+has_room(struct admin_call *c, const struct user *user)
+{
+	unsigned n = 0;
+
+	if (c->by == NULL || user == NULL)
+		return OK;
+	for (size_t i = 0; i < c->a->keys.nkeys; i++) {
+		const struct key *key = keys_at(&c->a->keys, i);
+
+		n += key->user == user && is_live(key);
+	}
+	if (n < KEYS_OF_PERSON_MAX)
+		return OK;
+	return admin_refuse(c, 409, "too_many_keys",
+	    "The user has 64 valid keys: one must be revoked, or end, first.");
+}
+
 /* A key that the caller may know of; NULL: none. */
 static struct key *
 known_key(const struct admin_call *c, struct span id)
@@ -378,6 +398,7 @@ keys_create(struct admin_call *c)
 			return admin_refuse_not_found(c);
 		TRY(may_get_key_of(c, user));
 		TRY(narrow_to_caller(c, &k));
+		TRY(has_room(c, user));
 	}
 	if (policies_find(&c->a->policies, k.policy) == NULL)
 		return admin_refuse(c, 400, "unknown_policy", "There is no policy of that name.");
@@ -413,6 +434,7 @@ keys_rotate(struct admin_call *c)
 	TRY(may_get_keys(c));
 	TRY(may_get_key_of(c, key->user));
 	TRY(may_rotate(c, key));
+	TRY(has_room(c, key->user));
 	if (tok != JSON_NONE)
 		TRY(json_u64(c->doc, tok, UINT32_MAX, &overlap_s));
 	k = (struct admin_key){ .tenant = key->user->tenant,

@@ -395,6 +395,32 @@ test_two_at_once(void **state)
 }
 
 /* A user's oldest session makes room for its newest. */
+/* People make themselves so many keys, and no more; an operator is not asked. */
+static void
+test_keys_are_bounded(void **state)
+{
+	struct as_key k = { .tenant = SPAN_LIT("t"),
+		.user = SPAN_LIT("u"),
+		.policy = SPAN_LIT("default"),
+		.id = "kkkkkkkkkkkk" };
+	char path[64];
+
+	(void)state;
+	as(0, ROLE_USER);
+	for (uint8_t n = 0; n < 62; n++) { /* two are there */
+		k.id[0] = (uint8_t)(n < 31 ? 'A' : 'B');
+		k.id[1] = (uint8_t)('a' + n % 31 % 26);
+		k.id[2] = (uint8_t)('0' + n % 31 / 26);
+		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, NULL)));
+	}
+	assert_int_equal(ask(0, "POST", "/admin/v1/keys", "{}")->http, 409);
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s/rotate", w.key[0]->id);
+	assert_int_equal(ask(0, "POST", path, "{}")->http, 409);
+	keys_find(&w.a->keys, span_of(k.id, sizeof(k.id)))->revoked_s = 1;
+	assert_int_equal(ask(0, "POST", "/admin/v1/keys", "{}")->http, 201);
+	assert_int_equal(ask(0, "POST", "/admin/v1/keys", "{}")->http, 409);
+}
+
 static void
 test_sessions_are_bounded(void **state)
 {
@@ -435,6 +461,7 @@ main(void)
 		T(test_sessions_without_audit),
 		T(test_uses_are_told),
 		T(test_two_at_once),
+		T(test_keys_are_bounded),
 		T(test_sessions_are_bounded),
 	};
 
