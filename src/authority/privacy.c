@@ -55,7 +55,8 @@ on_erased(struct authority *a, void *ctx, enum code code, const void *msg)
 	const struct as_erased *m = msg;
 	struct act *act = ctx;
 
-	if (code == E_OK)
+	/* No answer, or a failure behind the commit: the load that follows says which it is. */
+	if (code != E_DENIED && code != E_NOTFOUND)
 		forget(a, act);
 	act->erased(a, act->ctx, code, m == NULL ? 0 : m->rows);
 	free(act);

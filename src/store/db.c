@@ -90,6 +90,7 @@ db_open(const struct secret *root, const struct secret *old_kek, struct db **ret
 	db->key_plain = BUF_INIT(KEY_VALUE_MAX);
 	db->content.user_bytes_max = DB_CONTENT_BYTES;
 	db->content.days[RETAINED_USAGE] = DB_USAGE_DAYS;
+	db->settle_owed = true; /* it may have ended in the middle */
 	st = open_all(db, old_kek);
 	if (!is_ok(st)) {
 		db_close(db);
@@ -145,10 +146,23 @@ db_end(struct db *db, struct status st)
 struct status
 db_settle(struct db *db)
 {
+	struct status st;
+
 	db_backup_abort(db); /* it reads the file that is about to change */
-	return sql_status(
+	st = sql_status(
 	    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
 	    db->sql);
+	db->settle_owed = !is_ok(st);
+	return st;
+}
+
+struct status
+db_settle_owed(struct db *db)
+{
+	if (!db->settle_owed)
+		return OK;
+	sql_reset_all(db);
+	return db_settle(db);
 }
 
 /* ---- secrets ---- */

@@ -210,6 +210,7 @@ struct db {
 	struct as_backup_state backup_state;
 	struct tools_state tools;
 	struct content_state content;
+	bool settle_owed; /* the log may still hold what was destroyed: db_settle_owed() */
 };
 
 /* What SQLite says, as a status. */
@@ -240,6 +241,8 @@ MUST_USE struct status db_end(struct db *db, struct status st);
 
 /* Nothing that was deleted stays in the log: a checkpoint, and the log is cut. */
 MUST_USE struct status db_settle(struct db *db);
+/* Once more, where it failed before. */
+MUST_USE struct status db_settle_owed(struct db *db);
 /* Secrets of the store itself, of AS_SECRET_LEN bytes, under the key-encryption key. */
 MUST_USE struct status db_secret_find(struct db *db, struct span name, uint8_t *out);
 MUST_USE struct status db_secret_put(struct db *db, struct span name, const uint8_t *value);

@@ -81,6 +81,10 @@ on_timer(uv_timer_t *t)
 	bool more = false;
 	struct status st = db_sweep(self.db, clock_real_ns() / NS_PER_S, &more);
 
+	struct status settled = db_settle_owed(self.db);
+
+	if (!is_ok(settled))
+		diag(DIAG_WARN, "the log still holds what is destroyed: %s", status_text(settled));
 	if (!is_ok(st))
 		diag(DIAG_WARN, "what is too old could not be deleted: %s", status_text(st));
 	for (uint8_t i = 0; i < RETAINED_COUNT && !more; i++)

@@ -5,6 +5,8 @@
  */
 #include "content_world.h"
 
+#include <sys/stat.h>
+
 #include <json/json.h>
 
 #include <privacy.h>
@@ -211,6 +213,33 @@ erased(void **arg)
 	db_close(db);
 }
 
+/* Erased, with the log not emptied: told as a failure, and made good later. */
+static void
+erased_and_not_settled(void **arg)
+{
+	sqlite3_stmt *reader = NULL;
+	struct db *db = with_users();
+	struct stat log;
+	uint64_t rows;
+
+	(void)arg;
+	assert_is_ok(db_settle_owed(db));
+	assert_false(db->settle_owed);
+	assert_int_equal(
+	    sqlite3_prepare_v2(db->sql, "SELECT id FROM users", -1, &reader, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(reader), SQLITE_ROW);
+	assert_false(is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows)));
+	assert_int_equal(number(db, "SELECT count(*) FROM user_keys WHERE user = 1"), 0);
+	assert_true(db->settle_owed);
+	assert_false(is_ok(db_settle_owed(db)));
+	(void)sqlite3_finalize(reader);
+	assert_is_ok(db_settle_owed(db));
+	assert_false(db->settle_owed);
+	assert_int_equal(stat(DB_FILE "-wal", &log), 0);
+	assert_int_equal(log.st_size, 0);
+	db_close(db);
+}
+
 static void
 set_hold(struct db *db, uint8_t hold)
 {
@@ -362,8 +391,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(exported), T(exported_usage),
-		T(exports_that_are_wrong), T(erased), T(held), T(aged), T(held_do_not_stall),
-		T(steps) };
+		T(exports_that_are_wrong), T(erased), T(erased_and_not_settled), T(held), T(aged),
+		T(held_do_not_stall), T(steps) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
