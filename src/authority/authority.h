@@ -97,8 +97,9 @@ struct authority {
 	struct keys keys;
 	struct oidc *oidc;
 	struct people people;
-	bool loaded;      /* the store's table is whole */
-	bool load_failed; /* this LOAD had an entry that could not be taken */
+	bool loaded;          /* the store's table is whole */
+	bool load_failed;     /* this LOAD lacks what all need: memory, pepper, the day's key */
+	size_t load_left_out; /* users and keys of this LOAD that could not be taken */
 	bool day_asked;
 	struct failures failures;
 	struct sealer sealer;

@@ -119,6 +119,22 @@ bucket_of(struct failures *f, const uint8_t name[SOURCE_LEN])
 	return &f->buckets[(h ^ h >> 32) % FAILURE_BUCKETS];
 }
 
+bool
+failures_over(
+    struct failures *f, const uint8_t source[SOURCE_LEN], uint32_t per_s_max, uint64_t now_s)
+{
+	uint8_t name[SOURCE_LEN];
+	const struct failure_source *s;
+
+	source_name(source, name);
+	LIST_FOREACH(s, bucket_of(f, name), in_bucket)
+	{
+		if (memcmp(s->source, name, SOURCE_LEN) == 0)
+			return s->second == now_s && s->singles >= per_s_max;
+	}
+	return false;
+}
+
 static struct failure_source *
 source_get(struct failures *f, const uint8_t source[SOURCE_LEN], uint64_t now_s)
 {

@@ -45,6 +45,9 @@ void failures_done(struct failures *f);
 /* Note `count` failures. True: write one single record now (count is 1). */
 bool failures_note(struct failures *f, const uint8_t source[SOURCE_LEN], uint64_t count,
     uint32_t per_s_max, uint64_t now_s);
+/* Has the source had all the single failures of this second? Then nothing is to be spent on it. */
+bool failures_over(
+    struct failures *f, const uint8_t source[SOURCE_LEN], uint32_t per_s_max, uint64_t now_s);
 /* Count without a single record: for one that could not be written. */
 void failures_count(
     struct failures *f, const uint8_t source[SOURCE_LEN], uint64_t count, uint64_t now_s);

@@ -143,6 +143,8 @@ read_policy(struct authority *a, const struct issuer *i, struct span *ret)
 
 	if (path != NULL)
 		st = read_name(&a->oidc->reader, path, ret);
+	if (is_ok(st) && policies_find(&a->policies, *ret) == NULL)
+		return fail(E_RANGE); /* an issuer makes no names of policies: each is kept */
 	if (st.code != E_NOTFOUND)
 		return st;
 	*ret = span_str(conf_strf(a->d->conf, "oidc.%u.policy", i->index));
@@ -261,6 +263,8 @@ oidc_check(struct authority *a, struct span token, uint64_t now_s, struct oidc_i
 	if (!is_ok(sha256(token, hash)))
 		return bad(JWT_FAULT_INTERNAL, ret_fault);
 	known = oidc_cache_find(&a->oidc->cache, hash, now_s);
+	if (known == NULL && a->oidc->spent)
+		return bad(JWT_FAULT_NONE, ret_fault); /* no signature is looked at */
 	if (known == NULL)
 		return verify(a, token, hash, now_s, ret, ret_fault);
 	*ret = identity_of(known);

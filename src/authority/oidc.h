@@ -21,6 +21,7 @@ struct oidc {
 	struct issuers issuers;
 	struct oidc_cache cache;
 	struct jwt reader;
+	bool spent; /* who asks now has failed too often: only what was verified before is taken */
 	struct waiters *awaited; /* what the last check said LATER for; NULL: nothing */
 	enum jwt_fault fault; /* why the last credential was no token; NONE: it was none of ours */
 	uint64_t

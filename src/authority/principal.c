@@ -25,6 +25,8 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 	a->oidc->token_expires_s = 0;
 	if (keytext_is_token(credential)) {
 		key = sessions_find(a, credential, now_s);
+		a->oidc->spent = failures_over(
+		    &a->failures, source, a->policies.auth_failures_per_s, now_ms(a) / 1000);
 		error = key != NULL ? ERROR_NONE : people_find(a, credential, now_s, &key);
 		if (error != ERROR_NONE)
 			return error;

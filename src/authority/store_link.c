@@ -58,11 +58,12 @@ store_on_link(struct authority *a)
 	keys_load_begin(&a->keys);
 	tools_load_begin(&a->tools);
 	a->load_failed = false;
+	a->load_left_out = 0;
 	if (!is_ok(link_send(a->store.link, 0, AS_LOAD, &none)))
 		diag(DIAG_ERROR, "store: the table could not be asked for");
 }
 
-/* A table with a hole would refuse the wrong people: then none at all, and /readyz says so. */
+/* What all need is not there: then nobody is served, and /readyz says so. */
 static void
 load_check(struct authority *a, struct status st, const char *what)
 {
@@ -73,6 +74,18 @@ load_check(struct authority *a, struct status st, const char *what)
 	a->load_failed = true;
 }
 
+/* One that cannot be taken is left out, and refused; it is nobody else's loss. */
+static void
+load_entry(struct authority *a, struct status st, const char *what)
+{
+	if (is_ok(st) || st.code == E_NOMEM) {
+		load_check(a, st, what);
+		return;
+	}
+	if (a->load_left_out++ == 0)
+		diag(DIAG_ERROR, "store: a %s is left out: %s", what, status_text(st));
+}
+
 static void
 on_user(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
@@ -81,7 +94,7 @@ on_user(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct user *u = NULL;
 
 	(void)l, (void)id;
-	load_check(
+	load_entry(
 	    p->a, keys_put_user(&p->a->keys, m->tenant, m->user, m->subject_key, &u), "user");
 	if (u != NULL)
 		user_set_marks(u, m->roles, m->state, m->hold);
@@ -93,7 +106,7 @@ on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct peer *p = ctx;
 
 	(void)l, (void)id;
-	load_check(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
+	load_entry(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
 }
 
 /* One that cannot be taken is left out: it is no tool any more; all else goes on. */
@@ -145,6 +158,8 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	sealer_forget(&a->sealer);
 	a->loaded = true;
 	end_revoked_turns(a);
+	if (a->load_left_out > 0)
+		diag(DIAG_WARN, "store: %zu users and keys are left out", a->load_left_out);
 	diag(DIAG_INFO, "store: %zu keys of %zu users, %zu versions of tools", a->keys.nkeys,
 	    a->keys.nusers, a->tools.n);
 }

@@ -476,6 +476,7 @@ claims_become_people(void **state)
 		{ WHO ",\"groups\":[\"\",\"/admins\\u001fx\",\"audit\\u001fx\",\"*\"]",
 		    JWT_FAULT_NONE, 0, "staff" },
 		{ WHO ",\"pol\":\"default\"", JWT_FAULT_NONE, 0, "default" },
+		{ WHO ",\"pol\":\"nobodys\"", JWT_FAULT_MAPPING, 0, NULL },
 		{ WHO ",\"pol\":null", JWT_FAULT_NONE, 0, "staff" },
 		{ WHO ",\"pol\":7", JWT_FAULT_MAPPING, 0, NULL },
 		{ WHO ",\"pol\":\"a b\"", JWT_FAULT_MAPPING, 0, NULL },

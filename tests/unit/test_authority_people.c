@@ -169,7 +169,7 @@ policies_are_those_of_the_token(void **state)
 	assert_int_equal(come("ann", USER ",\"pol\":\"helped\"")->error, ERROR_NONE);
 	t = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
 	assert_string_equal(t->key->policy->name, "helped");
-	assert_int_equal(come("ann", USER ",\"pol\":\"nowhere\"")->error, ERROR_DENIED);
+	assert_int_equal(come("ann", USER ",\"pol\":\"nowhere\"")->error, ERROR_INVALID_KEY);
 }
 
 static void
@@ -261,6 +261,27 @@ what_is_wrong_is_recorded_and_not_told(void **state)
 	assert_string_equal(w.recs[1].text, "method=api_key success=0 ");
 }
 
+/* Who has failed too often this second costs no signature; who is known goes on. */
+static void
+who_fails_too_often_is_not_verified(void **state)
+{
+	struct ga_admit m;
+
+	(void)state;
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	m = asking("bob", USER);
+	for (unsigned i = 0; i <= w.a->policies.auth_failures_per_s; i++)
+		(void)failures_note(&w.a->failures, m.source, 1, w.a->policies.auth_failures_per_s,
+		    now_ms(w.a) / 1000);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_null(user_named("bob"));
+	m.source[0] ^= 1;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_non_null(user_named("bob"));
+	m.source[0] ^= 1;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+}
+
 static void
 nobody_new_without_a_store(void **state)
 {
@@ -313,6 +334,7 @@ main(void)
 		TEST(who_was_made_here_is_nobody_of_an_issuer),
 		TEST(who_is_made_here_meanwhile_is_so),
 		TEST(what_is_wrong_is_recorded_and_not_told),
+		TEST(who_fails_too_often_is_not_verified),
 		TEST(nobody_new_without_a_store),
 		TEST(nobody_new_without_a_log),
 		TEST(a_body_is_waited_for_only_from_somebody),

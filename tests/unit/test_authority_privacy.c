@@ -80,6 +80,44 @@ test_not_erased(void **state)
 	assert_int_equal(got.erased, 1);
 }
 
+/* No word, or a failure that may be behind the commit: refused until a load says which it is. */
+static void
+test_perhaps_erased(void **state)
+{
+	uint32_t loads = w.a->keys.load;
+
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	assert_true(admit(ENDPOINT_CHAT)->admitted.turn != 0);
+	w.erase_code = E_SYS;
+	erase();
+	assert_int_equal(got.code, E_SYS);
+	assert_int_equal(w.revokes, 1);
+	assert_int_equal(w.a->keys.load, loads + 1);
+	/* It was not. */
+	assert_non_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
+}
+
+/* What cannot be taken is refused, alone. */
+static void
+test_left_out(void **state)
+{
+	const struct as_key nobodys = {
+		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("nobody"), .policy = SPAN_LIT("default")
+	};
+
+	(void)state;
+	store_on_link(w.a);
+	assert_true(is_ok(link_send(w.store, 0, AS_KEY, &nobodys)));
+	spin();
+	assert_int_equal(w.a->load_left_out, 1);
+	assert_true(w.a->loaded);
+	assert_non_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
+	store_on_link(w.a);
+	spin();
+	assert_int_equal(w.a->load_left_out, 0);
+}
+
 static void
 test_exported(void **state)
 {
@@ -122,8 +160,8 @@ test_retention(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_erased), T(test_not_erased), T(test_exported),
-		T(test_retention) };
+	const struct CMUnitTest tests[] = { T(test_erased), T(test_not_erased),
+		T(test_perhaps_erased), T(test_left_out), T(test_exported), T(test_retention) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
