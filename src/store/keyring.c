@@ -572,6 +572,9 @@ keyring_new(struct db *db)
 struct status
 keyring_index_key(struct db *db, const uint8_t key[AS_SECRET_LEN])
 {
+	/* A migration has made one already, the same. */
+	hmac_key_free(db->keyring->index);
+	db->keyring->index = NULL;
 	return hmac_key_new(span_of(key, AS_SECRET_LEN), &db->keyring->index);
 }
 
