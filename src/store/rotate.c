@@ -47,7 +47,7 @@ skipped(struct db *db, struct status st)
 static struct status
 kek_tenants(struct db *db)
 {
-	uint64_t newest, id, tenant, version;
+	uint64_t newest, id = 0, tenant = 0, version = 0;
 	struct status st;
 
 	TRY(keyring_kek_version(db, &newest));
@@ -225,7 +225,7 @@ value_next(struct db *db, int64_t user, uint64_t key)
 static struct status
 data_values(struct db *db)
 {
-	uint64_t id, user;
+	uint64_t id = 0, user = 0;
 	struct status st;
 
 	sql_int(db, SQL_OLD_USER_KEY, 1, db->rotation.cursor);
