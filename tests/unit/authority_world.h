@@ -734,6 +734,7 @@ teardown(void **state)
 	sealer_done(&w.a->sealer);
 	tools_done(&w.a->tools);
 	oidc_done(w.a);
+	sessions_done(w.a);
 	keys_done(&w.a->keys);
 	policies_done(&w.a->policies);
 	conf_free(w.d.conf);

@@ -59,12 +59,14 @@ begin(void **state)
 static int
 end(void **state)
 {
+	int rc = teardown(state); /* what was asked for is still answered in it */
+
 	EVP_PKEY_free(old.pkey);
 	EVP_PKEY_free(fresh.pkey);
 	buf_done(&keys_of_old);
 	buf_done(&keys_of_fresh);
 	buf_done(&token);
-	return teardown(state);
+	return rc;
 }
 
 static struct issuer *
