@@ -175,8 +175,7 @@ turns(uint64_t n)
 static void
 fill(uint64_t n)
 {
-	must(sql_status(sqlite3_exec(db->sql, "PRAGMA synchronous=OFF", NULL, NULL, NULL), db->sql),
-	    "pragma");
+	must(backend_exec(db->back, "PRAGMA synchronous=OFF"), "pragma");
 	for (uint64_t i = 0; i < n; i++) {
 		if (i % TURNS_OF_USER == 0)
 			user_add_one(i / TURNS_OF_USER);
@@ -184,21 +183,16 @@ fill(uint64_t n)
 			conversation_add(i / TURNS_OF_USER, i);
 		(void)turn_save(i / TURNS_OF_USER, i);
 	}
-	must(
-	    sql_status(sqlite3_exec(db->sql, "PRAGMA synchronous=FULL", NULL, NULL, NULL), db->sql),
-	    "pragma");
+	must(backend_exec(db->back, "PRAGMA synchronous=FULL"), "pragma");
 }
 
 static int64_t
 number(const char *text)
 {
-	sqlite3_stmt *st = NULL;
-	int64_t n;
+	int64_t n = 0;
 
 	sql_reset_all(db);
-	must(sql_status(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), db->sql), text);
-	n = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
-	(void)sqlite3_finalize(st);
+	must(backend_number(db->back, text, &n), text);
 	return n;
 }
 

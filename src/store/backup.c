@@ -2,11 +2,11 @@
 /*
  * backup.c: a sealed copy of the database, made in small steps while it is in use.
  *
- * Runs in: store. Trusts: SQLite not to touch the file of a database in WAL mode but at a
- * checkpoint. Owns: the copy and its stream, until it is whole.
- * Invariants: no checkpoint runs while the copy is made, or the copy ends; a copy
+ * Runs in: store. Trusts: the backend not to touch a frozen file.
+ * Owns: the copy and its stream, until it is whole.
+ * Invariants: the file stays as it is while the copy is made, or the copy ends; a copy
  * without its last chunk is none.
- * See: backup.h; crypto/backup.h; https://www.sqlite.org/wal.html.
+ * See: backup.h; crypto/backup.h.
  */
 #include "backup.h"
 
@@ -19,8 +19,6 @@
 #include <crypto/backup.h>
 
 #include "internal.h"
-
-#define CHECKPOINT_PAGES 1000 /* SQLite's own default */
 
 struct backup {
 	const char *name;
@@ -38,7 +36,7 @@ db_backup_abort(struct db *db)
 
 	if (b == NULL)
 		return;
-	(void)sqlite3_wal_autocheckpoint(db->sql, CHECKPOINT_PAGES);
+	backend_thaw(db->back);
 	seal_stream_free(b->stream);
 	if (b->fd >= 0)
 		(void)close(b->fd);
@@ -51,28 +49,14 @@ db_backup_abort(struct db *db)
 	db->backup_state.code = E_AGAIN;
 }
 
-static struct status
-db_file(struct db *db, sqlite3_file **ret)
-{
-	int rc = sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_FILE_POINTER, ret);
-
-	return rc == SQLITE_OK && *ret != NULL && (*ret)->pMethods != NULL ? OK : fail(E_SYS);
-}
-
 /* The file stays as it is from here on. */
 static struct status
 begin(struct db *db, struct backup *b, uint64_t now_s)
 {
 	auto_secret struct secret key = SECRET_NONE;
-	sqlite3_file *file = NULL;
-	sqlite3_int64 len = 0;
 
 	TRY(db_settle(db));
-	(void)sqlite3_wal_autocheckpoint(db->sql, 0);
-	TRY(db_file(db, &file));
-	if (file->pMethods->xFileSize(file, &len) != SQLITE_OK || len <= 0)
-		return fail(E_SYS);
-	b->head.db_len = (uint64_t)len;
+	TRY(backend_freeze(db->back, &b->head.db_len));
 	b->head.created_s = now_s;
 	TRY(backup_key(db->root, &key));
 	TRY(seal_stream_new(&key, BACKUP_AAD, &b->stream));
@@ -151,7 +135,6 @@ chunk_fill(struct db *db, struct backup *b)
 {
 	uint64_t all = BACKUP_HEAD_LEN + b->head.db_len;
 	size_t want = all - b->at < SEAL_CHUNK_LEN ? (size_t)(all - b->at) : SEAL_CHUNK_LEN;
-	sqlite3_file *file = NULL;
 	size_t head = 0;
 
 	buf_clear(&b->chunk);
@@ -160,10 +143,8 @@ chunk_fill(struct db *db, struct backup *b)
 		backup_head_put(&b->head, b->chunk.ptr);
 		head = BACKUP_HEAD_LEN;
 	}
-	TRY(db_file(db, &file));
-	if (file->pMethods->xRead(file, b->chunk.ptr + head, (int)(want - head),
-		(sqlite3_int64)(b->at + head - BACKUP_HEAD_LEN)) != SQLITE_OK)
-		return (struct status){ E_SYS, EIO };
+	TRY(backend_file_read(
+	    db->back, b->at + head - BACKUP_HEAD_LEN, b->chunk.ptr + head, want - head));
 	b->chunk.len = want;
 	return OK;
 }
@@ -173,7 +154,7 @@ finish(struct db *db, struct backup *b)
 {
 	if (fsync(b->fd) < 0)
 		return fail_errno();
-	(void)sqlite3_wal_autocheckpoint(db->sql, CHECKPOINT_PAGES);
+	backend_thaw(db->back);
 	seal_stream_free(b->stream);
 	(void)close(b->fd);
 	buf_done(&b->chunk);

@@ -280,7 +280,7 @@ orphan_remove(struct content *c, const struct item *i)
 	sql_int(c->db, SQL_ITEM_REMOVE, 1, (uint64_t)i->id);
 	sql_int(c->db, SQL_ITEM_REMOVE, 2, (uint64_t)c->user);
 	TRY(sql_run(c->db, SQL_ITEM_REMOVE));
-	if (sqlite3_changes(c->db->sql) == 0)
+	if (backend_changed(c->db->back) == 0)
 		return OK; /* a response has it */
 	return use_take(c->db, c->user, 0, CONTENT_ITEM_COST + i->shown.json.len);
 }

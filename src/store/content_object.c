@@ -137,7 +137,7 @@ object_set(struct content *c, struct object *o)
 	sql_int(c->db, SQL_OBJECT_SET, 6, o->version);
 	sql_blob(c->db, SQL_OBJECT_SET, 7, buf_span(&sealed));
 	TRY(sql_run(c->db, SQL_OBJECT_SET));
-	return sqlite3_changes(c->db->sql) == 1 ? OK : fail(E_NOTFOUND);
+	return backend_changed(c->db->back) == 1 ? OK : fail(E_NOTFOUND);
 }
 
 /* ---- reading ---- */

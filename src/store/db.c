@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * db.c: what the service keeps, in SQLite.
+ * db.c: what the service keeps.
  *
  * Runs in: store, jailed; blocks on its disk, which is its job.
  * Trusts: its own tables, after their types and seals were checked.
  * Owns: the connection. Invariants: a change is one transaction, durable when
- * its call returns (WAL, synchronous FULL); secrets are in the file sealed only;
+ * its call returns; secrets are in the file sealed only;
  * a failed change leaves nothing.
  * See: db.h; schema.c; keyring.c; user.c; key.c.
  */
@@ -26,21 +26,6 @@
 
 static const struct span pepper_name = { (const uint8_t *)"pepper", 6 };
 static const struct span index_name = { (const uint8_t *)"index", 5 };
-
-static struct status
-sql_open(struct db *db)
-{
-	int rc;
-
-	TRY(vfs_register());
-	rc = sqlite3_open_v2(DB_FILE, &db->sql,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-		SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW,
-	    DB_VFS);
-	TRY(sql_status(rc, db->sql));
-	(void)sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	return OK;
-}
 
 /* The newest key-encryption key opens with this root, or all of it is another's. */
 static struct status
@@ -68,7 +53,7 @@ index_open(struct db *db)
 static struct status
 open_all(struct db *db, const struct secret *old_kek)
 {
-	TRY(sql_open(db));
+	TRY(backend_open(DB_FILE, &db->back));
 	TRY(keyring_new(db));
 	TRY(users_new(db));
 	TRY(schema_apply(db, old_kek));
@@ -112,7 +97,7 @@ db_close(struct db *db)
 	keyring_free(db);
 	users_free(db);
 	buf_done(&db->key_plain);
-	(void)sqlite3_close(db->sql);
+	backend_close(db->back);
 	free(db);
 }
 
@@ -130,7 +115,7 @@ db_end(struct db *db, struct status st)
 {
 	if (is_ok(st))
 		st = sql_run(db, SQL_COMMIT);
-	if (!is_ok(st) && sqlite3_get_autocommit(db->sql) == 0) {
+	if (!is_ok(st) && backend_in_transaction(db->back)) {
 		struct status undone = sql_run(db, SQL_ROLLBACK);
 
 		/* SQLite has rolled back by itself, or the connection is of no use anyway. */
@@ -149,9 +134,7 @@ db_settle(struct db *db)
 	struct status st;
 
 	db_backup_abort(db); /* it reads the file that is about to change */
-	st = sql_status(
-	    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
-	    db->sql);
+	st = backend_settle(db->back);
 	db->settle_owed = !is_ok(st);
 	return st;
 }

@@ -53,7 +53,7 @@ put(struct db *db, const struct as_secret_put *m)
 	sql_blob(db, s, 2, m->sealed);
 	sql_int(db, s, 3, m->set_s);
 	TRY(sql_run(db, s));
-	if (m->rotate && sqlite3_changes(db->sql) == 0)
+	if (m->rotate && backend_changed(db->back) == 0)
 		return fail(E_NOTFOUND);
 	return room_for_one(db);
 }
@@ -79,7 +79,7 @@ db_file_remove(struct db *db, struct span name)
 		return fail(E_SYNTAX);
 	sql_text(db, SQL_FILE_REMOVE, 1, name);
 	TRY(sql_run(db, SQL_FILE_REMOVE));
-	return sqlite3_changes(db->sql) > 0 ? OK : fail(E_NOTFOUND);
+	return backend_changed(db->back) > 0 ? OK : fail(E_NOTFOUND);
 }
 
 struct status

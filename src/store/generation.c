@@ -33,12 +33,12 @@ db_generation_next(struct db *db, uint64_t *ret)
 {
 	TRY(db_begin(db));
 	TRY(db_end(db, next(db, ret)));
-	db->changes = sqlite3_total_changes(db->sql);
+	db->changes = backend_changed_in_all(db->back);
 	return OK;
 }
 
 bool
 db_changed(const struct db *db)
 {
-	return sqlite3_total_changes(db->sql) != db->changes;
+	return backend_changed_in_all(db->back) != db->changes;
 }

@@ -3,13 +3,11 @@
 #define STORE_INTERNAL_H
 
 /* What the files of the database share. */
-#include <sqlite3.h>
-
+#include "backend.h"
 #include "db.h"
 #include "keyring.h"
 
 #define DB_FILE "store.db"
-#define DB_VFS "sallyport"
 #define WRAPPED_MAX 256 /* bytes of a sealed secret */
 
 enum statement {
@@ -194,27 +192,24 @@ struct rotation {
 	unsigned stage;
 	uint64_t cursor;
 	uint64_t unopened;
-	sqlite3_stmt **columns; /* two for each of keyring_columns */
+	struct backend_stmt **columns; /* two for each of keyring_columns */
 };
 
 struct db {
-	sqlite3 *sql;
-	sqlite3_stmt *st[SQL_COUNT];
+	struct backend *back;
+	struct backend_stmt *st[SQL_COUNT];
 	const struct secret *root; /* over the key-encryption keys */
 	struct keyring *keyring;
 	struct users_state users;
 	struct buf key_plain; /* the API key that was read last */
 	struct rotation rotation;
-	int changes; /* at the last generation */
+	uint64_t changes; /* at the last generation */
 	struct backup *backup;
 	struct as_backup_state backup_state;
 	struct tools_state tools;
 	struct content_state content;
 	bool settle_owed; /* the log may still hold what was destroyed: db_settle_owed() */
 };
-
-/* What SQLite says, as a status. */
-struct status sql_status(int rc, sqlite3 *sql);
 
 /* statement.c: a statement is bound, stepped and reset by these. */
 MUST_USE struct status sql_prepare(struct db *db);
@@ -261,7 +256,7 @@ MUST_USE struct status db_secret_ensure(struct db *db, struct span name, uint8_t
 MUST_USE struct status schema_apply(struct db *db, const struct secret *old_kek);
 /* migrate.c: what SQL cannot do. E_CRYPTO: it is not the key of these values. */
 MUST_USE struct status migrate_rewrap(
-    sqlite3 *sql, const struct secret *old_kek, const struct secret *kek);
+    struct backend *back, const struct secret *old_kek, const struct secret *kek);
 MUST_USE struct status migrate_to_5(struct db *db);
 
 /* keyring.c, for the store itself: keys above those of users. Keys are borrowed as there. */
@@ -331,8 +326,5 @@ MUST_USE struct status wrap(
     const struct secret *kek, const struct place *at, const uint8_t *plain, struct buf *out);
 MUST_USE struct status unwrap(
     const struct secret *kek, const struct place *at, struct span blob, uint8_t *out);
-
-/* vfs.c: files by their plain name in the current directory. */
-MUST_USE struct status vfs_register(void);
 
 #endif

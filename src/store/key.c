@@ -129,7 +129,7 @@ key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key)
 	sql_blob(db, SQL_KEY_ADD, 2, span_of(key->id, KEY_ID_LEN));
 	sql_int(db, SQL_KEY_ADD, 3, (uint64_t)user);
 	TRY(sql_run(db, SQL_KEY_ADD));
-	k.n = (uint64_t)sqlite3_last_insert_rowid(db->sql);
+	k.n = (uint64_t)backend_last_id(db->back);
 	if (k.n > DB_KEYS_MAX)
 		return fail(E_FULL);
 	return row_seal(db, &k);

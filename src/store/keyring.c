@@ -287,7 +287,7 @@ tenant_make(struct db *db, int64_t tenant, uint64_t version, struct data_key *re
 
 	TRY(secret_random(SEAL_KEY_LEN, &key));
 	TRY(tenant_wrapped_add(db, tenant, version, &key));
-	ret->id = (uint64_t)sqlite3_last_insert_rowid(db->sql);
+	ret->id = (uint64_t)backend_last_id(db->back);
 	kept = key_cache_add(db->keyring->tenants, ret->id, (uint64_t)tenant);
 	memcpy(kept->ptr, key.ptr, key.len);
 	ret->key = kept;
@@ -379,7 +379,7 @@ keyring_user_newest(struct db *db, int64_t user, struct data_key *ret)
 	TRY(user_look(db, user, &tenant, &version, ret));
 	if (version != 0)
 		return OK;
-	if (sqlite3_get_autocommit(db->sql) == 0)
+	if (backend_in_transaction(db->back))
 		return user_make(db, user, tenant, 1, ret);
 	TRY(db_begin(db));
 	return db_end(db, user_make(db, user, tenant, 1, ret));
@@ -427,7 +427,7 @@ user_make(struct db *db, int64_t user, int64_t tenant, uint64_t version, struct 
 
 	TRY(secret_random(SEAL_KEY_LEN, &key));
 	TRY(user_wrapped_add(db, user, tenant, version, &key));
-	ret->id = (uint64_t)sqlite3_last_insert_rowid(db->sql);
+	ret->id = (uint64_t)backend_last_id(db->back);
 	kept = key_cache_add(db->keyring->users, ret->id, (uint64_t)user);
 	memcpy(kept->ptr, key.ptr, key.len);
 	ret->key = kept;
@@ -483,7 +483,7 @@ user_destroy(struct db *db, int64_t user)
 {
 	sql_int(db, SQL_USER_ERASE, 1, (uint64_t)user);
 	TRY(sql_run(db, SQL_USER_ERASE));
-	if (sqlite3_changes(db->sql) == 0)
+	if (backend_changed(db->back) == 0)
 		return fail(E_NOTFOUND);
 	sql_int(db, SQL_USER_KEYS_REMOVE, 1, (uint64_t)user);
 	return sql_run(db, SQL_USER_KEYS_REMOVE);
@@ -492,7 +492,7 @@ user_destroy(struct db *db, int64_t user)
 struct status
 keyring_user_destroy(struct db *db, int64_t user)
 {
-	assert(sqlite3_get_autocommit(db->sql) != 0);
+	assert(!backend_in_transaction(db->back));
 	if (user < 0)
 		return fail(E_NOTFOUND);
 	sql_reset_all(db); /* a read that is open would keep the log */

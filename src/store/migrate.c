@@ -22,62 +22,49 @@ struct rewrap {
 	const char *table, *column;
 };
 
-static struct span
-column(sqlite3_stmt *st, int at)
-{
-	const void *p = sqlite3_column_blob(st, at);
-	int len = sqlite3_column_bytes(st, at);
-
-	return p == NULL || len < 0 ? SPAN_EMPTY : span_of(p, (size_t)len);
-}
-
 static struct status
-rewrap_row(const struct rewrap *r, sqlite3_stmt *from, sqlite3_stmt *to, sqlite3 *sql)
+rewrap_row(const struct rewrap *r, struct backend_stmt *from, struct backend_stmt *to)
 {
-	const struct place at = {
-		.table = r->table, .row = { column(from, 1), column(from, 2) }, .column = r->column
-	};
+	const struct place at = { .table = r->table,
+		.row = { backend_column(from, 1), backend_column(from, 2) },
+		.column = r->column };
 	auto_buf struct buf wrapped = BUF_INIT(WRAPPED_MAX);
 	uint8_t plain[AS_SECRET_LEN];
-	struct status st = unwrap(r->old_kek, &at, column(from, 3), plain);
-	int rc;
+	struct status st = unwrap(r->old_kek, &at, backend_column(from, 3), plain);
 
 	if (is_ok(st))
 		st = wrap(r->kek, &at, plain, &wrapped);
 	explicit_bzero(plain, sizeof(plain));
 	TRY(st);
-	(void)sqlite3_bind_blob(to, 1, wrapped.ptr, (int)wrapped.len, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(to, 2, sqlite3_column_int64(from, 0));
-	rc = sqlite3_step(to);
-	(void)sqlite3_reset(to);
-	return sql_status(rc, sql);
+	backend_bind_blob(to, 1, buf_span(&wrapped));
+	backend_bind_int(to, 2, backend_column_int(from, 0));
+	st = backend_step(to);
+	backend_reset(to);
+	return st.code == E_NOTFOUND ? OK : st;
 }
 
 static struct status
-rewrap_all(const struct rewrap *r, sqlite3 *sql)
+rewrap_all(const struct rewrap *r, struct backend *back)
 {
-	sqlite3_stmt *from = NULL, *to = NULL;
-	struct status st = OK;
-	int rc = sqlite3_prepare_v2(sql, r->select, -1, &from, NULL);
+	struct backend_stmt *from = NULL, *to = NULL;
+	struct status st = backend_prepare(back, r->select, &from);
 
-	if (rc == SQLITE_OK)
-		rc = sqlite3_prepare_v2(sql, r->update, -1, &to, NULL);
-	while (rc == SQLITE_OK && is_ok(st)) {
-		int step = sqlite3_step(from);
-
-		if (step != SQLITE_ROW) {
-			rc = step == SQLITE_DONE ? SQLITE_DONE : step;
+	if (is_ok(st))
+		st = backend_prepare(back, r->update, &to);
+	while (is_ok(st)) {
+		st = backend_step(from);
+		if (is_ok(st))
+			st = rewrap_row(r, from, to);
+		else if (st.code == E_NOTFOUND)
 			break;
-		}
-		st = rewrap_row(r, from, to, sql);
 	}
-	(void)sqlite3_finalize(from);
-	(void)sqlite3_finalize(to);
-	return is_ok(st) ? sql_status(rc, sql) : st;
+	backend_finalize(from);
+	backend_finalize(to);
+	return st.code == E_NOTFOUND ? OK : st;
 }
 
 struct status
-migrate_rewrap(sqlite3 *sql, const struct secret *old_kek, const struct secret *kek)
+migrate_rewrap(struct backend *back, const struct secret *old_kek, const struct secret *kek)
 {
 	const struct rewrap secrets = { .old_kek = old_kek,
 		.kek = kek,
@@ -93,40 +80,39 @@ migrate_rewrap(sqlite3 *sql, const struct secret *old_kek, const struct secret *
 		.table = "users",
 		.column = "subject_key" };
 
-	TRY(rewrap_all(&secrets, sql));
-	return rewrap_all(&users, sql);
+	TRY(rewrap_all(&secrets, back));
+	return rewrap_all(&users, back);
 }
 
 /* ---- to version 5: names in clear, and secrets right under the root ---- */
 
-typedef struct status carry_fn(struct db *db, sqlite3_stmt *row);
+typedef struct status carry_fn(struct db *db, struct backend_stmt *row);
 
 static struct status
 carry_all(struct db *db, const char *select, carry_fn *carry)
 {
-	sqlite3_stmt *rows = NULL;
-	struct status st = OK;
-	int rc = sqlite3_prepare_v2(db->sql, select, -1, &rows, NULL);
+	struct backend_stmt *rows = NULL;
+	struct status st = backend_prepare(db->back, select, &rows);
 
-	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-		rc = sqlite3_step(rows);
-		if (rc == SQLITE_ROW)
-			st = carry(db, rows);
-		if (!is_ok(st))
+	while (is_ok(st)) {
+		st = backend_step(rows);
+		if (st.code == E_NOTFOUND)
 			break;
+		if (is_ok(st))
+			st = carry(db, rows);
 	}
-	(void)sqlite3_finalize(rows);
-	return is_ok(st) ? sql_status(rc, db->sql) : st;
+	backend_finalize(rows);
+	return st.code == E_NOTFOUND ? OK : st;
 }
 
 static struct status
-carry_secret(struct db *db, sqlite3_stmt *row)
+carry_secret(struct db *db, struct backend_stmt *row)
 {
 	const struct place at = {
-		.table = "secrets", .row = { column(row, 0), SPAN_EMPTY }, .column = "value"
+		.table = "secrets", .row = { backend_column(row, 0), SPAN_EMPTY }, .column = "value"
 	};
 	uint8_t plain[AS_SECRET_LEN];
-	struct status st = unwrap(db->root, &at, column(row, 1), plain);
+	struct status st = unwrap(db->root, &at, backend_column(row, 1), plain);
 
 	if (is_ok(st))
 		st = db_secret_put(db, at.row[0], plain);
@@ -135,57 +121,55 @@ carry_secret(struct db *db, sqlite3_stmt *row)
 }
 
 static struct status
-carry_tenant(struct db *db, sqlite3_stmt *row)
+carry_tenant(struct db *db, struct backend_stmt *row)
 {
-	int64_t id = sqlite3_column_int64(row, 0);
+	int64_t id = backend_column_int(row, 0);
 
-	if (!text_ok(column(row, 1), TENANT_MAX))
+	if (!text_ok(backend_column(row, 1), TENANT_MAX))
 		return fail(E_CORRUPT);
-	return tenant_add(db, id, column(row, 1), &id);
+	return tenant_add(db, id, backend_column(row, 1), &id);
 }
 
 static struct status
-carry_user(struct db *db, sqlite3_stmt *row)
+carry_user(struct db *db, struct backend_stmt *row)
 {
-	const struct place at = {
-		.table = "users", .row = { column(row, 2), column(row, 3) }, .column = "subject_key"
-	};
-	int64_t id = sqlite3_column_int64(row, 0);
+	const struct place at = { .table = "users",
+		.row = { backend_column(row, 2), backend_column(row, 3) },
+		.column = "subject_key" };
+	int64_t id = backend_column_int(row, 0);
 	uint8_t plain[AS_SECRET_LEN];
-	struct status st = unwrap(db->root, &at, column(row, 4), plain);
+	struct status st = unwrap(db->root, &at, backend_column(row, 4), plain);
 
 	if (is_ok(st) && !text_ok(at.row[1], USER_MAX))
 		st = fail(E_CORRUPT);
 	if (is_ok(st))
-		st = user_row_add(db, id, sqlite3_column_int64(row, 1), at.row[1], plain, &id);
+		st = user_row_add(db, id, backend_column_int(row, 1), at.row[1], plain, &id);
 	explicit_bzero(plain, sizeof(plain));
 	return st;
 }
 
 static struct status
-carry_key(struct db *db, sqlite3_stmt *row)
+carry_key(struct db *db, struct backend_stmt *row)
 {
-	struct as_key key = { .policy = column(row, 4),
-		.created_s = (uint64_t)sqlite3_column_int64(row, 5),
-		.expires_s = (uint64_t)sqlite3_column_int64(row, 6),
-		.revoked_s = (uint64_t)sqlite3_column_int64(row, 7) };
-	struct span id = column(row, 1), hash = column(row, 2);
+	struct as_key key = { .policy = backend_column(row, 4),
+		.created_s = (uint64_t)backend_column_int(row, 5),
+		.expires_s = (uint64_t)backend_column_int(row, 6),
+		.revoked_s = (uint64_t)backend_column_int(row, 7) };
+	struct span id = backend_column(row, 1), hash = backend_column(row, 2);
 
 	if (id.len != KEY_ID_LEN || hash.len != DIGEST_LEN || !text_ok(key.policy, POLICY_MAX) ||
 	    key.created_s > INT64_MAX || key.expires_s > INT64_MAX || key.revoked_s > INT64_MAX)
 		return fail(E_CORRUPT);
 	memcpy(key.id, id.ptr, KEY_ID_LEN);
 	memcpy(key.hash, hash.ptr, DIGEST_LEN);
-	return key_add(
-	    db, (uint64_t)sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 3), &key);
+	return key_add(db, (uint64_t)backend_column_int(row, 0), backend_column_int(row, 3), &key);
 }
 
 static struct status
-carry_tool(struct db *db, sqlite3_stmt *row)
+carry_tool(struct db *db, struct backend_stmt *row)
 {
-	return tool_row_import(db, (uint64_t)sqlite3_column_int64(row, 0),
-	    sqlite3_column_int64(row, 1), column(row, 2), (uint64_t)sqlite3_column_int64(row, 3),
-	    column(row, 4));
+	return tool_row_import(db, (uint64_t)backend_column_int(row, 0), backend_column_int(row, 1),
+	    backend_column(row, 2), (uint64_t)backend_column_int(row, 3), backend_column(row, 4));
 }
 
 /* Keys that were derived from the root become secrets, so that another root can take its place. */

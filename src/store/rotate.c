@@ -147,57 +147,47 @@ data_users(struct db *db)
 	return skipped(db, st) ? OK : st;
 }
 
-static struct span
-blob_of(sqlite3_stmt *st, int at)
-{
-	const void *p = sqlite3_column_blob(st, at);
-	int len = sqlite3_column_bytes(st, at);
-
-	return p == NULL || len < 0 ? SPAN_EMPTY : span_of(p, (size_t)len);
-}
-
 /* A part of a row's name, as keyring.h has it. */
 static struct span
-row_part(sqlite3_stmt *st, int at, uint8_t number[8])
+row_part(struct backend_stmt *st, int at, uint8_t number[8])
 {
-	if (sqlite3_column_type(st, at) == SQLITE_INTEGER)
-		return place_number((uint64_t)sqlite3_column_int64(st, at), number);
-	return blob_of(st, at);
+	if (backend_column_is_int(st, at))
+		return place_number((uint64_t)backend_column_int(st, at), number);
+	return backend_column(st, at);
 }
 
 static struct status
-value_set(struct db *db, sqlite3_stmt *to, int64_t rowid, uint64_t key, struct span value)
+value_set(struct backend_stmt *to, int64_t rowid, uint64_t key, struct span value)
 {
-	int rc;
+	struct status st;
 
-	(void)sqlite3_bind_int64(to, 1, rowid);
-	(void)sqlite3_bind_int64(to, 2, (int64_t)key);
-	(void)sqlite3_bind_blob(to, 3, value.ptr, (int)value.len, SQLITE_STATIC);
-	rc = sqlite3_step(to);
-	(void)sqlite3_reset(to);
-	(void)sqlite3_clear_bindings(to);
-	return sql_status(rc, db->sql);
+	backend_bind_int(to, 1, rowid);
+	backend_bind_int(to, 2, (int64_t)key);
+	backend_bind_blob(to, 3, value);
+	st = backend_step(to);
+	backend_reset(to);
+	return st.code == E_NOTFOUND ? OK : st;
 }
 
 /* The row that `from` has found: rowid, two parts of its name, version, value. */
 static struct status
-value_reseal(struct db *db, const struct keyring_column *c, sqlite3_stmt *from, sqlite3_stmt *to,
-    int64_t user, uint64_t key)
+value_reseal(struct db *db, const struct keyring_column *c, struct backend_stmt *from,
+    struct backend_stmt *to, int64_t user, uint64_t key)
 {
 	auto_buf struct buf plain = BUF_INIT(VALUE_MAX), sealed = BUF_INIT(VALUE_MAX);
 	uint8_t numbers[2][8];
 	const struct place at = { c->table,
 		{ row_part(from, 1, numbers[0]), row_part(from, 2, numbers[1]) }, c->column };
-	uint64_t version = (uint64_t)sqlite3_column_int64(from, 3), newest;
+	uint64_t version = (uint64_t)backend_column_int(from, 3), newest;
 	struct status st = keyring_value_open(
-	    db, user, key, &at, version, blob_of(from, 4), &plain);
+	    db, user, key, &at, version, backend_column(from, 4), &plain);
 
 	if (is_ok(st))
 		st = keyring_value_seal(db, user, &at, version, buf_span(&plain), &newest, &sealed);
 	if (plain.cap > 0)
 		secret_wipe(plain.ptr, plain.cap);
 	TRY(st);
-	return value_set(db, to, sqlite3_column_int64(from, 0), newest, buf_span(&sealed));
+	return value_set(to, backend_column_int(from, 0), newest, buf_span(&sealed));
 }
 
 /* The next value under that key, wherever it is. E_NOTFOUND: there is none any more. */
@@ -205,17 +195,18 @@ static struct status
 value_next(struct db *db, int64_t user, uint64_t key)
 {
 	for (size_t i = 0; i < keyring_columns_n; i++) {
-		sqlite3_stmt *from = db->rotation.columns[2 * i];
+		struct backend_stmt *from = db->rotation.columns[2 * i];
 		struct status st;
-		int rc;
+		bool found;
 
-		(void)sqlite3_bind_int64(from, 1, (int64_t)key);
-		rc = sqlite3_step(from);
-		st = rc == SQLITE_ROW ? value_reseal(db, &keyring_columns[i], from,
-					    db->rotation.columns[2 * i + 1], user, key)
-				      : sql_status(rc, db->sql);
-		(void)sqlite3_reset(from);
-		if (rc == SQLITE_ROW || !is_ok(st))
+		backend_bind_int(from, 1, (int64_t)key);
+		st = backend_step(from);
+		found = is_ok(st);
+		if (found)
+			st = value_reseal(db, &keyring_columns[i], from,
+			    db->rotation.columns[2 * i + 1], user, key);
+		backend_reset(from);
+		if (found || st.code != E_NOTFOUND)
 			return st;
 	}
 	return fail(E_NOTFOUND);
@@ -305,19 +296,15 @@ go_on_with(struct db *db, uint64_t what, uint64_t tenant_mark, uint64_t user_mar
 static struct status
 columns_prepare(struct db *db)
 {
-	sqlite3_stmt **st = calloc(2 * keyring_columns_n, sizeof(sqlite3_stmt *));
+	struct backend_stmt **st = calloc(2 * keyring_columns_n, sizeof(*st));
 
 	if (st == NULL)
 		return fail(E_NOMEM);
 	db->rotation.columns = st;
 	for (size_t i = 0; i < 2 * keyring_columns_n; i++) {
 		const struct keyring_column *c = &keyring_columns[i / 2];
-		int rc = sqlite3_prepare_v3(db->sql, i % 2 == 0 ? c->next : c->set, -1,
-		    SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
 
-		if (rc == SQLITE_ERROR)
-			return fail(E_CORRUPT); /* the tables are not those of our version */
-		TRY(sql_status(rc, db->sql));
+		TRY(backend_prepare(db->back, i % 2 == 0 ? c->next : c->set, &st[i]));
 	}
 	return OK;
 }
@@ -345,7 +332,7 @@ rotation_close(struct db *db)
 	if (db->rotation.columns == NULL)
 		return;
 	for (size_t i = 0; i < 2 * keyring_columns_n; i++)
-		(void)sqlite3_finalize(db->rotation.columns[i]);
+		backend_finalize(db->rotation.columns[i]);
 	free(db->rotation.columns);
 	db->rotation.columns = NULL;
 }

@@ -13,17 +13,6 @@
 #define DB_CLEAN_VERSION 5 /* in user_version: the first without names in clear */
 #define DB_CLEAN_TEXT "5"
 
-static const char pragmas[] =
-    "PRAGMA locking_mode=EXCLUSIVE;" /* so that WAL needs no shared memory */
-    "PRAGMA temp_store=MEMORY;"
-    "PRAGMA mmap_size=0;"
-    "PRAGMA trusted_schema=OFF;"
-    "PRAGMA cell_size_check=ON;"
-    "PRAGMA foreign_keys=ON;"
-    "PRAGMA secure_delete=ON;"
-    "PRAGMA journal_mode=WAL;"
-    "PRAGMA synchronous=FULL;";
-
 static const char tables[] =
     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT;"
     "CREATE TABLE IF NOT EXISTS tenants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
@@ -171,46 +160,6 @@ static const char tables_5_end[] =
     "DROP TABLE old_keys; DROP TABLE old_tools; DROP TABLE old_users; DROP TABLE old_tenants;"
     "DROP TABLE old_secrets; DROP TABLE policies;";
 
-static struct status
-number_read(sqlite3 *sql, const char *text, int64_t *ret)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(sql, text, -1, &st, NULL);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		*ret = sqlite3_column_int64(st, 0);
-	(void)sqlite3_finalize(st);
-	return rc == SQLITE_ROW ? OK : rc == SQLITE_DONE ? fail(E_CORRUPT) : sql_status(rc, sql);
-}
-
-static struct status
-version_read(sqlite3 *sql, int64_t *ret)
-{
-	return number_read(sql, "SELECT version FROM schema_version", ret);
-}
-
-/* An empty database, or one with a version to look at? */
-static struct status
-has_tables(sqlite3 *sql, bool *ret)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(sql, "SELECT 1 FROM sqlite_schema LIMIT 1", -1, &st, NULL);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	*ret = rc == SQLITE_ROW;
-	(void)sqlite3_finalize(st);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? OK : sql_status(rc, sql);
-}
-
-static struct status
-run(sqlite3 *sql, const char *text)
-{
-	return sql_status(sqlite3_exec(sql, text, NULL, NULL, NULL), sql);
-}
-
 /* Step by step, from any version before. */
 static struct status
 upgrade_tables(struct db *db, int64_t version, const struct secret *old_kek)
@@ -219,9 +168,9 @@ upgrade_tables(struct db *db, int64_t version, const struct secret *old_kek)
 		tables_6 };
 
 	if (version == 1)
-		TRY(migrate_rewrap(db->sql, old_kek, db->root));
+		TRY(migrate_rewrap(db->back, old_kek, db->root));
 	for (size_t i = (size_t)version; i < sizeof(steps) / sizeof(steps[0]); i++)
-		TRY(run(db->sql, steps[i]));
+		TRY(backend_exec(db->back, steps[i]));
 	return OK;
 }
 
@@ -237,26 +186,28 @@ upgrade(struct db *db, int64_t version, const struct secret *old_kek)
 	if (version > 0)
 		TRY(migrate_to_5(db));
 	sql_reset_all(db);
-	return run(db->sql, tables_5_end);
+	return backend_exec(db->back, tables_5_end);
 }
 
 /* References from other tables are to stay as they are while tables are renamed. */
 static struct status
 upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
 {
-	struct status st;
+	struct status st, undone;
 
 	if (version > 0 && version < 5)
 		TRY(db_backup_before(db));
-	TRY(run(db->sql, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON;"));
-	TRY(run(db->sql, "BEGIN IMMEDIATE;"));
+	TRY(backend_exec(db->back, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON;"));
+	TRY(backend_exec(db->back, "BEGIN IMMEDIATE;"));
 	st = upgrade(db, version, old_kek);
 	if (is_ok(st))
-		st = run(db->sql, "COMMIT;");
-	if (!is_ok(st) && sqlite3_get_autocommit(db->sql) == 0)
-		(void)sqlite3_exec(db->sql, "ROLLBACK;", NULL, NULL, NULL);
+		st = backend_exec(db->back, "COMMIT;");
+	if (!is_ok(st) && backend_in_transaction(db->back)) {
+		undone = backend_exec(db->back, "ROLLBACK;");
+		(void)undone; /* it was rolled back already, or the connection is of no use */
+	}
 	TRY(st);
-	return run(db->sql, "PRAGMA legacy_alter_table=OFF; PRAGMA foreign_keys=ON;");
+	return backend_exec(db->back, "PRAGMA legacy_alter_table=OFF; PRAGMA foreign_keys=ON;");
 }
 
 /*
@@ -268,24 +219,23 @@ clean(struct db *db)
 {
 	int64_t cleaned = 0;
 
-	TRY(number_read(db->sql, "PRAGMA user_version", &cleaned));
+	TRY(backend_number(db->back, "PRAGMA user_version", &cleaned));
 	if (cleaned == DB_CLEAN_VERSION)
 		return OK;
-	TRY(run(db->sql, "VACUUM;"));
+	TRY(backend_exec(db->back, "VACUUM;"));
 	TRY(db_settle(db));
-	return run(db->sql, "PRAGMA user_version=" DB_CLEAN_TEXT ";");
+	return backend_exec(db->back, "PRAGMA user_version=" DB_CLEAN_TEXT ";");
 }
 
 struct status
 schema_apply(struct db *db, const struct secret *old_kek)
 {
 	int64_t version = 0;
-	bool exists = false;
+	bool empty = false;
 
-	TRY(run(db->sql, pragmas));
-	TRY(has_tables(db->sql, &exists));
-	if (exists)
-		TRY(version_read(db->sql, &version));
+	TRY(backend_is_empty(db->back, &empty));
+	if (!empty)
+		TRY(backend_number(db->back, "SELECT version FROM schema_version", &version));
 	if (version < 0 || version > DB_SCHEMA_VERSION || (version == 1 && old_kek == NULL))
 		return fail(E_UNSUPPORTED);
 	if (version == DB_SCHEMA_VERSION)

@@ -294,49 +294,11 @@ static const char *const texts[SQL_COUNT] = {
 			   " ORDER BY items.id LIMIT 1",
 };
 
-static const struct {
-	int rc;
-	enum code code;
-	int err;
-} codes[] = {
-	{ SQLITE_NOMEM, E_NOMEM, 0 },
-	{ SQLITE_CORRUPT, E_CORRUPT, 0 },
-	{ SQLITE_NOTADB, E_CORRUPT, 0 },
-	{ SQLITE_FULL, E_SYS, ENOSPC },
-	{ SQLITE_READONLY, E_SYS, EROFS },
-	{ SQLITE_IOERR, E_SYS, EIO },
-	{ SQLITE_CANTOPEN, E_SYS, EACCES },
-	{ SQLITE_PERM, E_SYS, EACCES },
-	{ SQLITE_BUSY, E_SYS, EBUSY },
-	{ SQLITE_TOOBIG, E_RANGE, 0 },
-	{ SQLITE_CONSTRAINT, E_EXISTS, 0 },
-};
-
-struct status
-sql_status(int rc, sqlite3 *sql)
-{
-	int primary = rc & 0xff;
-
-	if (primary == SQLITE_OK || primary == SQLITE_DONE || primary == SQLITE_ROW)
-		return OK;
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-		if (codes[i].rc == primary)
-			return (struct status){ (uint16_t)codes[i].code, codes[i].err };
-	}
-	(void)sql;
-	return (struct status){ E_SYS, EIO };
-}
-
 struct status
 sql_prepare(struct db *db)
 {
 	for (size_t i = 0; i < SQL_COUNT; i++) {
-		int rc = sqlite3_prepare_v3(
-		    db->sql, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &db->st[i], NULL);
-
-		if (rc == SQLITE_ERROR)
-			return fail(E_CORRUPT); /* the tables are not those of our version */
-		TRY(sql_status(rc, db->sql));
+		TRY(backend_prepare(db->back, texts[i], &db->st[i]));
 	}
 	return OK;
 }
@@ -345,37 +307,34 @@ void
 sql_finish(struct db *db)
 {
 	for (size_t i = 0; i < SQL_COUNT; i++) {
-		(void)sqlite3_finalize(db->st[i]);
+		backend_finalize(db->st[i]);
 		db->st[i] = NULL;
 	}
 }
 
-/* A failed bind leaves NULL, which the tables refuse. */
 void
 sql_text(struct db *db, enum statement s, int at, struct span text)
 {
-	(void)sqlite3_bind_text(
-	    db->st[s], at, (const char *)text.ptr, (int)text.len, SQLITE_STATIC);
+	backend_bind_text(db->st[s], at, text);
 }
 
 void
 sql_blob(struct db *db, enum statement s, int at, struct span blob)
 {
-	(void)sqlite3_bind_blob(db->st[s], at, blob.ptr, (int)blob.len, SQLITE_STATIC);
+	backend_bind_blob(db->st[s], at, blob);
 }
 
 void
 sql_int(struct db *db, enum statement s, int at, uint64_t v)
 {
 	if (v <= INT64_MAX)
-		(void)sqlite3_bind_int64(db->st[s], at, (int64_t)v);
+		backend_bind_int(db->st[s], at, (int64_t)v);
 }
 
 void
 sql_reset(struct db *db, enum statement s)
 {
-	(void)sqlite3_reset(db->st[s]);
-	(void)sqlite3_clear_bindings(db->st[s]);
+	backend_reset(db->st[s]);
 }
 
 void
@@ -388,33 +347,29 @@ sql_reset_all(struct db *db)
 struct status
 sql_run(struct db *db, enum statement s)
 {
-	int rc;
+	struct status st;
 
 	do {
-		rc = sqlite3_step(db->st[s]);
-	} while (rc == SQLITE_ROW);
+		st = backend_step(db->st[s]);
+	} while (is_ok(st));
 	sql_reset(db, s);
-	return sql_status(rc, db->sql);
+	return st.code == E_NOTFOUND ? OK : st;
 }
 
 struct status
 sql_row(struct db *db, enum statement s)
 {
-	int rc = sqlite3_step(db->st[s]);
+	struct status st = backend_step(db->st[s]);
 
-	if (rc == SQLITE_ROW)
-		return OK;
-	sql_reset(db, s);
-	return rc == SQLITE_DONE ? fail(E_NOTFOUND) : sql_status(rc, db->sql);
+	if (!is_ok(st))
+		sql_reset(db, s);
+	return st;
 }
 
 struct span
 sql_column(struct db *db, enum statement s, int at)
 {
-	const void *p = sqlite3_column_blob(db->st[s], at);
-	int len = sqlite3_column_bytes(db->st[s], at);
-
-	return p == NULL || len < 0 ? SPAN_EMPTY : span_of(p, (size_t)len);
+	return backend_column(db->st[s], at);
 }
 
 struct status
@@ -431,7 +386,7 @@ sql_column_fixed(struct db *db, enum statement s, int at, uint8_t *out, size_t l
 struct status
 sql_column_u64(struct db *db, enum statement s, int at, uint64_t *ret)
 {
-	int64_t v = sqlite3_column_int64(db->st[s], at);
+	int64_t v = backend_column_int(db->st[s], at);
 
 	if (v < 0)
 		return fail(E_CORRUPT);

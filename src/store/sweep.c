@@ -83,7 +83,7 @@ item_next(struct db *db, uint32_t *left)
 		TRY(sql_run(db, s));
 	}
 	(*left)--;
-	return sqlite3_changes(db->sql) == 0 ? OK : use_take(db, (int64_t)user, 0, v.size);
+	return backend_changed(db->back) == 0 ? OK : use_take(db, (int64_t)user, 0, v.size);
 }
 
 /* Objects that `s` finds, while there is room in this step. */

@@ -125,7 +125,7 @@ put(struct db *db, void *ctx)
 	sql_int(db, SQL_VERSION_ADD, 1, t.id);
 	sql_int(db, SQL_VERSION_ADD, 2, meta.version);
 	TRY(sql_run(db, SQL_VERSION_ADD));
-	p->kept = (struct as_tool_kept){ .id = (uint64_t)sqlite3_last_insert_rowid(db->sql),
+	p->kept = (struct as_tool_kept){ .id = (uint64_t)backend_last_id(db->back),
 		.version = meta.version };
 	t.entries[t.n++] = (struct tool_entry){ .id = p->kept.id, .version = meta.version };
 	t.current = p->kept.id;

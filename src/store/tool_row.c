@@ -341,7 +341,7 @@ row_insert(struct db *db, uint64_t id, int64_t user, struct span name, uint64_t 
 	sql_int(db, SQL_TOOL_ADD, 4, live);
 	sql_blob(db, SQL_TOOL_ADD, 5, marks.len > 0 ? marks : span_of("", 0));
 	TRY(sql_run(db, SQL_TOOL_ADD));
-	*ret = (uint64_t)sqlite3_last_insert_rowid(db->sql);
+	*ret = (uint64_t)backend_last_id(db->back);
 	return name_seal(db, *ret, user, name);
 }
 

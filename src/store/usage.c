@@ -64,7 +64,7 @@ batch_add(struct db *db, const struct as_usage_add *m)
 	}
 	sql_int(db, SQL_USAGE_TRIM, 1, days > 0 && newest > days ? newest - days : 0);
 	TRY(sql_run(db, SQL_USAGE_TRIM));
-	db->content.gone[RETAINED_USAGE] += (uint64_t)sqlite3_changes(db->sql);
+	db->content.gone[RETAINED_USAGE] += backend_changed(db->back);
 	sql_blob(db, SQL_BATCH_SET, 1, span_of(m->epoch, AS_EPOCH_LEN));
 	sql_int(db, SQL_BATCH_SET, 2, m->seq);
 	return sql_run(db, SQL_BATCH_SET);

@@ -121,7 +121,7 @@ tenant_add(struct db *db, int64_t id, struct span name, int64_t *ret)
 		sql_int(db, SQL_TENANT_ADD, 1, (uint64_t)id);
 	sql_blob(db, SQL_TENANT_ADD, 2, span_of(hash, DIGEST_LEN));
 	TRY(sql_run(db, SQL_TENANT_ADD));
-	*ret = sqlite3_last_insert_rowid(db->sql);
+	*ret = backend_last_id(db->back);
 	return tenant_seal(db, *ret, name);
 }
 
@@ -282,7 +282,7 @@ user_row_add(struct db *db, int64_t id, int64_t tenant, struct span name,
 	sql_int(db, SQL_USER_ADD, 2, (uint64_t)tenant);
 	sql_blob(db, SQL_USER_ADD, 3, span_of(hash, DIGEST_LEN));
 	TRY(sql_run(db, SQL_USER_ADD));
-	u.id = sqlite3_last_insert_rowid(db->sql);
+	u.id = backend_last_id(db->back);
 	if (u.id > DB_USERS_MAX)
 		return fail(E_FULL);
 	memcpy(u.value.subject_key, subject_key, AS_SECRET_LEN);

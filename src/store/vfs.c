@@ -7,7 +7,9 @@
  * folders above may be closed to our uid; randomness is the kernel's.
  * See: https://www.sqlite.org/vfs.html.
  */
-#include "internal.h"
+#include "backend_sqlite.h"
+
+#include <string.h>
 
 #include <base/rand.h>
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <backend_sqlite.h>
 #include <content.h>
 #include <crypto/crypto.h>
 
@@ -67,7 +68,8 @@ begin(void)
 	must(ask(CONTENT_SAVE, CONTENT_RESPONSE, "resp_1", &req));
 	req = (struct content_request){ .body = SPAN_LIT("bytes") };
 	must(ask(CONTENT_CREATE, CONTENT_FILE, "file_1", &req));
-	if (sqlite3_exec(db->sql, "PRAGMA synchronous=OFF", NULL, NULL, NULL) != SQLITE_OK)
+	if (sqlite3_exec(backend_sqlite(db->back), "PRAGMA synchronous=OFF", NULL, NULL, NULL) !=
+	    SQLITE_OK)
 		abort();
 }
 
@@ -102,8 +104,9 @@ run_row(const uint8_t *head, struct span text)
 	must(keyring_value_seal(db, user, &at, head[3] % 2 == 0 ? 1 : 0, text, &key, &sealed));
 	(void)snprintf(
 	    sql, sizeof(sql), "UPDATE %s SET value = ?1, key = ?2 WHERE id = %d", table, (int)row);
-	if (sqlite3_exec(db->sql, "SAVEPOINT fuzz", NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(db->sql, sql, -1, &st, NULL) != SQLITE_OK)
+	if (sqlite3_exec(backend_sqlite(db->back), "SAVEPOINT fuzz", NULL, NULL, NULL) !=
+		SQLITE_OK ||
+	    sqlite3_prepare_v2(backend_sqlite(db->back), sql, -1, &st, NULL) != SQLITE_OK)
 		abort();
 	(void)sqlite3_bind_blob(st, 1, sealed.ptr, (int)sealed.len, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, 2, (int64_t)key);
@@ -114,7 +117,8 @@ run_row(const uint8_t *head, struct span text)
 	(void)!is_ok(ask(CONTENT_READ, CONTENT_RESPONSE, "resp_1", &req));
 	(void)!is_ok(ask(CONTENT_LIST, CONTENT_ITEM, "conv_1", &req));
 	sql_reset_all(db);
-	if (sqlite3_exec(db->sql, "ROLLBACK TO fuzz; RELEASE fuzz", NULL, NULL, NULL) != SQLITE_OK)
+	if (sqlite3_exec(backend_sqlite(db->back), "ROLLBACK TO fuzz; RELEASE fuzz", NULL, NULL,
+		NULL) != SQLITE_OK)
 		abort();
 }
 

@@ -145,8 +145,8 @@ UNUSED static void
 sql(struct db *db, const char *text)
 {
 	sql_reset_all(db);
-	if (sqlite3_exec(db->sql, text, NULL, NULL, NULL) != SQLITE_OK)
-		test_fail("%s: %s", text, sqlite3_errmsg(db->sql));
+	if (sqlite3_exec(backend_sqlite(db->back), text, NULL, NULL, NULL) != SQLITE_OK)
+		test_fail("%s: %s", text, sqlite3_errmsg(backend_sqlite(db->back)));
 }
 
 /* Which index does the statement go by, to its last column? */
@@ -156,8 +156,10 @@ assert_goes_by(struct db *db, enum statement s, const char *index)
 	char text[4096], plan[1024] = "";
 	sqlite3_stmt *st = NULL;
 
-	(void)snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s", sqlite3_sql(db->st[s]));
-	assert_int_equal(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), SQLITE_OK);
+	(void)snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s",
+	    sqlite3_sql(backend_sqlite_stmt(db->st[s])));
+	assert_int_equal(
+	    sqlite3_prepare_v2(backend_sqlite(db->back), text, -1, &st, NULL), SQLITE_OK);
 	while (sqlite3_step(st) == SQLITE_ROW)
 		(void)snprintf(plan + strlen(plan), sizeof(plan) - strlen(plan), "%s;",
 		    (const char *)sqlite3_column_text(st, 3));
@@ -173,7 +175,8 @@ number(struct db *db, const char *text)
 	int64_t n;
 
 	sql_reset_all(db);
-	assert_int_equal(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(backend_sqlite(db->back), text, -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
 	n = sqlite3_column_int64(st, 0);
 	(void)sqlite3_finalize(st);

@@ -17,6 +17,8 @@
 #include <crypto/crypto.h>
 #include <keytext/keytext.h>
 
+#include <backend_sqlite.h>
+
 #include "crashpoint.h"
 #include <internal.h>
 

@@ -158,7 +158,7 @@ wrapped_key(struct db *db, int64_t user, uint8_t out[WRAPPED_MAX])
 	sqlite3_stmt *st = NULL;
 	int len;
 
-	assert_int_equal(sqlite3_prepare_v2(db->sql,
+	assert_int_equal(sqlite3_prepare_v2(backend_sqlite(db->back),
 			     "SELECT wrapped FROM user_keys WHERE user = ?1", -1, &st, NULL),
 	    SQLITE_OK);
 	(void)sqlite3_bind_int64(st, 1, user);

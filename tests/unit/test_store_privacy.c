@@ -226,7 +226,8 @@ erased_and_not_settled(void **arg)
 	assert_is_ok(db_settle_owed(db));
 	assert_false(db->settle_owed);
 	assert_int_equal(
-	    sqlite3_prepare_v2(db->sql, "SELECT id FROM users", -1, &reader, NULL), SQLITE_OK);
+	    sqlite3_prepare_v2(backend_sqlite(db->back), "SELECT id FROM users", -1, &reader, NULL),
+	    SQLITE_OK);
 	assert_int_equal(sqlite3_step(reader), SQLITE_ROW);
 	assert_false(is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows)));
 	assert_int_equal(number(db, "SELECT count(*) FROM user_keys WHERE user = 1"), 0);

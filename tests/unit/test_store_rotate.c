@@ -185,7 +185,8 @@ nothing_old_is_left(void **arg)
 
 	(void)arg;
 	assert_int_equal(
-	    sqlite3_prepare_v2(db->sql, "SELECT wrapped FROM keks", -1, &st, NULL), SQLITE_OK);
+	    sqlite3_prepare_v2(backend_sqlite(db->back), "SELECT wrapped FROM keks", -1, &st, NULL),
+	    SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
 	assert_is_ok(
 	    buf_put(&old, sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0)));

@@ -120,7 +120,8 @@ write_back(struct db *db, const char *table, const char *column, int64_t row, sq
 
 	(void)snprintf(text, sizeof(text), "UPDATE %s SET %s = ?1 WHERE rowid = ?2", table, column);
 	sql_reset_all(db);
-	assert_int_equal(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(backend_sqlite(db->back), text, -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_bind_value(st, 1, v), SQLITE_OK);
 	assert_int_equal(sqlite3_bind_int64(st, 2, row), SQLITE_OK);
 	(void)sqlite3_step(st); /* where the table refuses it, it is refused */
@@ -146,7 +147,8 @@ write_bytes(struct db *db, const char *table, const char *column, int64_t row, s
 	(void)snprintf(
 	    text, sizeof(text), "UPDATE OR IGNORE %s SET %s = ?1 WHERE rowid = ?2", table, column);
 	sql_reset_all(db);
-	assert_int_equal(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(backend_sqlite(db->back), text, -1, &st, NULL), SQLITE_OK);
 	(void)sqlite3_bind_blob(st, 1, v.ptr, (int)v.len, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, 2, row);
 	(void)sqlite3_step(st);
@@ -201,7 +203,8 @@ flip_all(struct db *db, const char *table)
 
 	(void)snprintf(text, sizeof(text), "SELECT rowid, * FROM %s", table);
 	sql_reset_all(db);
-	assert_int_equal(sqlite3_prepare_v2(db->sql, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(backend_sqlite(db->back), text, -1, &st, NULL), SQLITE_OK);
 	columns = sqlite3_column_count(st);
 	assert_true(columns <= 16);
 	for (int c = 0; c < columns; c++)

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <backend_sqlite.h>
 #include <base/cleanup.h>
 #include <base/io.h>
 #include <base/memfd.h>
