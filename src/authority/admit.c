@@ -7,7 +7,8 @@
  * have said itself; the credential decides. Owns: nothing.
  * Invariants: no answer but 503 without a durable record, except for counted
  * authentication failures; what is not loaded or away refuses.
- * See: turn.h; DESIGN of requests in ARCHITECTURE.md.
+ * See: admit_decide.c (may it?), admit_failures.c (credentials that are none); turn.h; DESIGN of
+ * requests in ARCHITECTURE.md.
  */
 #include "authority.h"
 
@@ -19,7 +20,6 @@
 #include "roles.h"
 
 static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key);
-static void send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error);
 
 /* Nothing is decided while the table or the log is missing. */
 static enum error
@@ -53,7 +53,7 @@ admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (error == ERROR_UNAVAILABLE && later(gw, GA_CHECK, id, m, admit_on_check))
 		return;
 	if (error != ERROR_INVALID_KEY)
-		send_error(gw, GA_CHECKED, id, error);
+		admit_send_error(gw, GA_CHECKED, id, error);
 	else
 		admit_refuse_unknown(gw, GA_CHECKED, id, m->source, m->request_id);
 }
@@ -74,12 +74,11 @@ admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 	else if (error == ERROR_INVALID_KEY)
 		admit_refuse_unknown(gw, GA_ADMITTED, id, m->source, m->request_id);
 	else
-		send_error(gw, GA_ADMITTED, id, error);
+		admit_send_error(gw, GA_ADMITTED, id, error);
 }
 
-/* An answer without a turn. */
-static void
-send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error)
+void
+admit_send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error)
 {
 	const struct ga_checked checked = { .error = (uint16_t)error };
 	const struct ga_admitted admitted = { .error = (uint16_t)error,
@@ -98,7 +97,7 @@ send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error erro
 		gateway_drop(gw, status_text(st));
 }
 
-/* ---- authentication failures ---- */
+/* ---- admission ---- */
 
 static void
 put_authentication(struct batch *b, const struct record_who *who, const char *endpoint)
@@ -109,124 +108,13 @@ put_authentication(struct batch *b, const struct record_who *who, const char *en
 	batch_null(b);
 }
 
-/* Why it was no key is nobody's business; what was wrong with a token is told. */
-static void
-put_failure(struct batch *b, const struct record_who *who, enum jwt_fault fault)
-{
-	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", SPAN_LIT("none"));
-	batch_outcome(b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
-	batch_text(b, fault == JWT_FAULT_NONE ? "api_key" : "oidc");
-	batch_bool(b, false);
-	if (fault == JWT_FAULT_NONE)
-		batch_null(b);
-	else
-		batch_text(b, jwt_fault_name(fault));
-}
-
-void
-admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const uint8_t *source,
-    const uint8_t *request_id)
-{
-	struct authority *a = gw->a;
-	struct batch b = { .n = 0 };
-	struct record_who who;
-	struct turn *t;
-	struct status st;
-
-	daemon_metric_add(METRIC_AUTH_FAILURES, 1);
-	if (!failures_note(
-		&a->failures, source, 1, a->policies.auth_failures_per_s, now_ms(a) / 1000)) {
-		send_error(gw, reply_type, id, ERROR_INVALID_KEY);
-		return;
-	}
-	st = turn_new(gw, NULL, &t);
-	if (!is_ok(st)) {
-		send_error(gw, reply_type, id, ERROR_OVERLOADED);
-		return;
-	}
-	memcpy(t->source, source, sizeof(t->source));
-	memcpy(t->request_id, request_id, sizeof(t->request_id));
-	turn_expect(t, reply_type, id);
-	t->state = TURN_ANSWERING;
-	t->error = ERROR_INVALID_KEY;
-	st = turn_who(t, &who);
-	if (is_ok(st)) {
-		put_failure(&b, &who, a->oidc->fault);
-		st = turn_append_batch(t, &b, APPEND_ANSWER);
-	}
-	if (!is_ok(st)) {
-		turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
-		turn_free(t);
-	}
-}
-
-/* What was not written is counted again, and told in a later record. */
-static void
-counted_done(struct authority *a, void *ctx, struct status st, uint64_t first_seq)
-{
-	(void)first_seq;
-	if (!is_ok(st))
-		a->failures.others += (uintptr_t)ctx;
-}
-
-static bool
-emit_counted(void *ctx, const uint8_t *source, uint64_t count, uint64_t window_ms)
-{
-	struct authority *a = ctx;
-	struct record_who who = { .config = a->d->generation };
-	struct batch b = { .n = 0 };
-
-	if (!audit_is_writable(a) || !a->loaded)
-		return false;
-	if (source != NULL && !is_ok(sealer_source(&a->sealer, NULL, source, &who.source)))
-		return false;
-	(void)batch_add(&b, EVENT_AUTHENTICATION_FAILURES, &who, "endpoint", SPAN_LIT("none"));
-	batch_outcome(&b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
-	batch_text(&b, "api_key");
-	batch_u64(&b, count);
-	batch_u64(&b, window_ms);
-	return is_ok(audit_append(a, &b, counted_done, (void *)(uintptr_t)count));
-}
-
-void
-admit_tick(struct authority *a)
-{
-	failures_flush(&a->failures, now_ms(a), emit_counted, a);
-}
-
-/* What the gateway refused itself: the answers are out already. */
-void
-admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx)
-{
-	struct gateway *gw = ctx;
-	struct authority *a = gw->a;
-	const struct ga_failures *m = msg;
-	struct record_who who = { .config = a->d->generation };
-	struct batch b = { .n = 0 };
-
-	(void)l, (void)id;
-	daemon_metric_add(METRIC_AUTH_FAILURES, m->count);
-	if (m->count == 0 || !failures_note(&a->failures, m->source, m->count,
-				 a->policies.auth_failures_per_s, now_ms(a) / 1000))
-		return;
-	if (audit_is_writable(a) && a->loaded &&
-	    is_ok(sealer_source(&a->sealer, NULL, m->source, &who.source))) {
-		put_failure(&b, &who, JWT_FAULT_NONE);
-		if (is_ok(audit_append(a, &b, counted_done, (void *)(uintptr_t)1)))
-			return;
-	}
-	failures_count(&a->failures, m->source, 1, now_ms(a) / 1000);
-}
-
-/* ---- admission ---- */
-
 static struct turn *
 turn_of(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *key)
 {
 	struct turn *t;
 
 	if (!is_ok(turn_new(gw, key, &t))) {
-		send_error(gw, GA_ADMITTED, id, ERROR_OVERLOADED);
+		admit_send_error(gw, GA_ADMITTED, id, ERROR_OVERLOADED);
 		return NULL;
 	}
 	turn_expect(t, GA_ADMITTED, id);
@@ -239,140 +127,6 @@ turn_of(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct key *k
 	t->model_off = m->model_off;
 	t->state = TURN_ANSWERING;
 	return t;
-}
-
-/* Who acts on a request; NULL: nobody but us. */
-static const struct peer *
-actor_of(const struct authority *a, uint8_t endpoint)
-{
-	if (endpoint_rows[endpoint].asks_model)
-		return &a->broker;
-	if (endpoint == ENDPOINT_TOOL_REMOVE || endpoint == ENDPOINT_TOOL_CURRENT ||
-	    endpoint == ENDPOINT_CONVERSATIONS || endpoint == ENDPOINT_STORED_RESPONSES ||
-	    endpoint == ENDPOINT_FILES)
-		return &a->store;
-	if (endpoint == ENDPOINT_EXECUTE || endpoint == ENDPOINT_TOOL_PUSH ||
-	    endpoint == ENDPOINT_TOOL_CALL)
-		return &a->executor;
-	return NULL;
-}
-
-/* A tool of the key's own user, to be changed. */
-static enum error
-decide_change(struct turn *t, const struct ga_admit *m)
-{
-	struct tool *tool = tools_own(t->key->user, m->tool_name);
-	struct tool_version *v = tool == NULL ? NULL : tool_version_of(tool, m->tool_version);
-	struct run *r = &t->run;
-
-	if (v == NULL || (m->endpoint == ENDPOINT_TOOL_CURRENT && m->tool_version == 0))
-		return ERROR_TOOL_NOT_FOUND;
-	r->kind = RUN_OF_CHANGE;
-	r->mark = m->endpoint == ENDPOINT_TOOL_CURRENT ? TOOL_MARK_CURRENT : 0;
-	r->all = m->tool_version == 0;
-	r->tool = v;
-	tools_hold(v);
-	r->use.version = m->tool_version;
-	if (m->tool_version != 0)
-		memcpy(r->tool_digest, v->digest, sizeof(r->tool_digest));
-	return ERROR_NONE;
-}
-
-static enum error
-decide_push(struct turn *t, const struct ga_admit *m)
-{
-	enum error error = tools_decide_push(t->a, t->key, m->tool_name, m->tool_parts);
-
-	t->run.kind = RUN_OF_BUILD;
-	t->run.parts = m->tool_parts;
-	if (error == ERROR_NONE)
-		tools_limits(t->a, m->tool_name, m->tool_parts, &t->run.use);
-	return error;
-}
-
-/* What the endpoints of tools ask beyond the policy; a name that is none of ours is not kept. */
-static enum error
-decide_tool(struct turn *t, const struct ga_admit *m)
-{
-	struct tool_version *v = NULL;
-	enum error error = ERROR_NONE;
-
-	if (m->endpoint == ENDPOINT_TOOL_PUSH)
-		error = decide_push(t, m);
-	else if (m->endpoint == ENDPOINT_TOOL_REMOVE || m->endpoint == ENDPOINT_TOOL_CURRENT)
-		error = decide_change(t, m);
-	else if (m->endpoint == ENDPOINT_TOOL_CALL || m->endpoint == ENDPOINT_TOOL_GET)
-		error = m->endpoint == ENDPOINT_TOOL_GET
-			    ? tools_see(t->a, t->key, m->tool_name, m->tool_version, &v)
-			    : tools_find(t->a, t->key, m->tool_name, m->tool_version, &v);
-	else if (m->endpoint != ENDPOINT_TOOL_LIST)
-		return ERROR_NONE;
-	if (error == ERROR_NONE && m->endpoint == ENDPOINT_TOOL_CALL)
-		error = turn_run_of_tool(t, &t->run, v);
-	if (error != ERROR_NONE)
-		return error;
-	(void)snprintf(t->tool, sizeof(t->tool), "%.*s", SPAN_FMT(m->tool_name));
-	(void)snprintf(t->run.name, sizeof(t->run.name), "%.*s", SPAN_FMT(m->tool_name));
-	t->tool_version = m->tool_version;
-	return ERROR_NONE;
-}
-
-/*
- * What is kept belongs to the key's user; whether it is there, the store knows. Who may ask the
- * model for a response may go on from one; from a conversation only who may read it, too.
- */
-static enum error
-decide_content(struct turn *t, const struct ga_admit *m)
-{
-	const struct permit may = key_permit(t->key);
-
-	if (m->content_op == CONTENT_LOAD && m->content_kind == CONTENT_CONVERSATION &&
-	    !permit_has(&may, LIST_ENDPOINTS, span_str(endpoint_name(ENDPOINT_CONVERSATIONS))))
-		return ERROR_DENIED;
-	if (!content_id_ok(m->content_id))
-		return ERROR_CONTENT_NOT_FOUND;
-	turn_run_of_content(&t->run, m->content_op, m->content_kind, m->content_id, m->body_len);
-	t->loads = m->content_op == CONTENT_LOAD;
-	return t->a->store.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
-}
-
-/* The whole decision, in the order in which a caller learns of it. */
-static enum error
-decide(struct turn *t, const struct ga_admit *m)
-{
-	struct authority *a = t->a;
-	const struct policy *p = t->key->policy->now;
-	const struct permit may = key_permit(t->key);
-	const struct demand d = { .endpoint = m->endpoint,
-		.model = m->model,
-		.language = m->language,
-		.tools = m->tools };
-	const struct peer *actor = actor_of(a, m->endpoint);
-	enum error error;
-
-	limits_take(&key_root(t->key)->holder, p != NULL ? p->limits : a->policies.user_limits,
-	    &t->key->user->holder, a->policies.user_limits, now_ms(a), &t->verdict);
-	t->counted = t->verdict.error == ERROR_NONE;
-	t->counted_ms = now_ms(a);
-	if (t->verdict.error != ERROR_NONE) {
-		daemon_metric_add(METRIC_RATE_LIMITED, 1);
-		return t->verdict.error;
-	}
-	if (m->refused != ERROR_NONE)
-		return (enum error)m->refused;
-	if (m->endpoint < ENDPOINT_OTHER &&
-	    !roles_allow(key_roles(t->key), action_of_endpoint(m->endpoint)))
-		return ERROR_ROLE;
-	error = policy_decide(&a->policies, &may, &d);
-	if (error == ERROR_NONE)
-		error = decide_tool(t, m);
-	if (error == ERROR_NONE)
-		error = keeping_decide(t, m);
-	if (error == ERROR_NONE && m->content_op != 0)
-		error = decide_content(t, m);
-	if (error != ERROR_NONE)
-		return error;
-	return actor == NULL || actor->link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
 }
 
 static void
@@ -519,7 +273,7 @@ admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 	t = turn_of(gw, id, m, key);
 	if (t == NULL)
 		return;
-	t->error = decide(t, m);
+	t->error = admit_decide(t, m);
 	if (!is_ok(admit_append(t, m))) {
 		turn_answer(t, ERROR_AUDIT_UNAVAILABLE);
 		turn_free(t);

@@ -171,11 +171,17 @@ MUST_USE struct status store_ask(struct authority *a, uint16_t type, const void 
 /* Who calls, unless nothing can be decided now; ERROR_UNAVAILABLE may be awaited: later.h. */
 enum error admit_who(struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN],
     struct key **ret);
+/* An answer without a turn. */
+void admit_send_error(struct gateway *gw, uint16_t reply_type, uint64_t id, enum error error);
+void admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx);
+void admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* ---- admit_decide.c ---- */
+/* The whole decision, in the order in which a caller learns of it. */
+enum error admit_decide(struct turn *t, const struct ga_admit *m);
+/* ---- admit_failures.c ---- */
 /* A credential that is none: on record, or counted, and answered with that type. */
 void admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id,
     const uint8_t *source, const uint8_t *request_id);
-void admit_on_check(struct link *l, uint64_t id, const void *msg, void *ctx);
-void admit_on_admit(struct link *l, uint64_t id, const void *msg, void *ctx);
 void admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx);
 void admit_tick(struct authority *a);
 

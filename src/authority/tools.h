@@ -7,7 +7,8 @@
  * of its tenant those that were allowed to others and that the configuration shares with
  * its policy. Every look-up starts at a user or a tenant: there is none without.
  *
- *	tools.c         the table itself, and what a key sees of it
+ *	tools.c         the table itself
+ *	tool_access.c   what a key sees of it, how a version would run
  *	tool_answers.c  what the gateway is told: lists, offers
  *	tool_changes.c  remove, choose the current version: as a request of a client
  *	tool_parts.c    versions from the executor to the store, parts of them back
@@ -97,6 +98,16 @@ void tools_load_end(struct authority *a);
 struct tool *tools_own(const struct user *user, struct span name);
 struct tool_version *tool_version_of(const struct tool *t, uint32_t version);
 struct tool_version *tools_by_id(const struct tools *ts, uint64_t id);
+
+/* What the store has confirmed. */
+void tools_marked(struct authority *a, struct tool_version *v, enum as_tool_marks mark);
+void tools_removed(struct authority *a, struct tool_version *v, bool all);
+/* Calls of it are granted, or over. */
+void tools_hold(struct tool_version *v);
+void tools_release(struct authority *a, struct tool_version *v);
+struct tenant_tools *tools_tenant(const struct authority *a, struct span tenant);
+
+/* ---- tool_access.c ---- */
 /*
  * What a key calls by that name: its own tool, else the one that is shared. version 0: the
  * current one, or the one that was allowed. ERROR_TOOL_NOT_FOUND.
@@ -117,14 +128,6 @@ bool tools_is_shared_with(const struct authority *a, const struct key *key, cons
 /* May it be stored? Names, counts, and the part that its sandbox needs. */
 enum error tools_decide_push(
     const struct authority *a, const struct key *key, struct span name, uint8_t parts);
-
-/* What the store has confirmed. */
-void tools_marked(struct authority *a, struct tool_version *v, enum as_tool_marks mark);
-void tools_removed(struct authority *a, struct tool_version *v, bool all);
-/* Calls of it are granted, or over. */
-void tools_hold(struct tool_version *v);
-void tools_release(struct authority *a, struct tool_version *v);
-struct tenant_tools *tools_tenant(const struct authority *a, struct span tenant);
 
 /* ---- tool_answers.c ---- */
 /* Answers that end an ADMIT without a turn: E_… of link_send(). */

@@ -105,10 +105,6 @@ void request_left(struct request *r);
 void request_give_up(struct request *r, enum error error);
 /* The client can take more. */
 void request_writable(struct request *r);
-/* The body, parsed into g->doc; what is wrong with it is for the answer. */
-enum error request_check_json(struct request *r);
-/* Why the request is bad, for its answer: a JSON pointer and a text of a fixed table. */
-void request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const char *detail);
 /* The authority is away: everything under way ends. */
 void requests_unavailable(struct gateway *g);
 /* The service ends: all that run fail with 503, settled like any other. */
@@ -116,6 +112,15 @@ void requests_end(struct gateway *g);
 void requests_revoke(struct gateway *g, uint64_t turn, enum error error);
 /* Everything was answered: the last call for a request. */
 void request_over(struct request *r);
+
+/* ---- validate.c ---- */
+/* Its route, and whether the request is what that takes; what is wrong with it is for the answer.
+ */
+enum error request_validate(struct request *r);
+/* The body, parsed into g->doc; what is wrong with it is for the answer. */
+enum error request_check_json(struct request *r);
+/* Why the request is bad, for its answer: a JSON pointer and a text of a fixed table. */
+void request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const char *detail);
 
 /* ---- answers (respond.c, error.c) ---- */
 void reply_json(struct request *r, uint16_t status, struct span body);
