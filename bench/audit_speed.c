@@ -91,11 +91,12 @@ ending(struct audit_rec *rec, uint64_t proc_seq, uint64_t intent_seq)
 {
 	static const struct audit_value values[] = { { AUDIT_V_U64, 118, SPAN_EMPTY },
 		{ AUDIT_V_BOOL, 0, SPAN_EMPTY }, { AUDIT_V_U64, 200, SPAN_EMPTY },
-		{ AUDIT_V_U64, 12, SPAN_EMPTY } };
+		{ AUDIT_V_U64, 12, SPAN_EMPTY }, { AUDIT_V_U64, 0, SPAN_EMPTY },
+		{ AUDIT_V_U64, 0, SPAN_EMPTY }, { AUDIT_V_U64, 0, SPAN_EMPTY } };
 
 	*rec = (struct audit_rec){ IDENTITY, .event = EVENT_RESPONSE_RETURNED,
 		.phase = AUDIT_PHASE_OUTCOME, .outcome = AUDIT_SUCCESS, .intent_seq = intent_seq,
-		.resource = SPAN_LIT("model:demo"), .proc_seq = proc_seq, .values = { values, 4 } };
+		.resource = SPAN_LIT("model:demo"), .proc_seq = proc_seq, .values = { values, 7 } };
 }
 
 static void
