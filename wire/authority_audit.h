@@ -5,6 +5,7 @@
 /*
  * Authority (A) appends, audit (B) answers when it is durable. A batch is one
  * unit: all its records are in the log, or none. Seqs count from 1.
+ * What is durable can be read, a bounded page at a time.
  */
 #include <link/wire.h>
 #include <wire/audit_event.h>
@@ -13,7 +14,12 @@ enum aa_type {
 	AA_APPEND = 1,
 	AA_RECEIPT, /* same id: durable */
 	AA_REFUSED, /* same id: nothing was written (disk full, bad record) */
+	AA_READ,    /* A: records that are durable */
+	AA_PAGE,    /* B: same id */
 };
+
+#define AA_PAGE_MAX (128U << 10) /* bytes of the log that one READ looks at */
+#define AA_TYPE_MAX 64
 
 struct aa_append {
 	struct wire_list records; /* struct audit_rec */
@@ -38,10 +44,42 @@ static const struct wire_field aa_refused_rows[] = {
 	WIRE_U16(struct aa_refused, code, 64),
 };
 
+struct aa_read {
+	uint64_t at;       /* the page begins behind this record (before it: `descending`);
+			      0: with the first (the last) */
+	uint64_t since_ns; /* Unix time: those from then on, */
+	uint64_t until_ns; /* and before then; 0: all */
+	struct span type;  /* of the event; empty: all */
+	uint8_t descending;
+};
+static const struct wire_field aa_read_rows[] = {
+	WIRE_U64(struct aa_read, at),
+	WIRE_U64(struct aa_read, since_ns),
+	WIRE_U64(struct aa_read, until_ns),
+	WIRE_BYTES(struct aa_read, type, 0, AA_TYPE_MAX),
+	WIRE_U8(struct aa_read, descending, 1),
+};
+
+struct aa_page {
+	uint16_t code; /* enum code: E_OK, or the log could not be read */
+	uint64_t at;   /* `at` of the next page: the last record that was looked at */
+	uint8_t end;   /* there is nothing behind it */
+	struct span
+	    lines; /* as they are in the log, each with its newline, in the order asked for */
+};
+static const struct wire_field aa_page_rows[] = {
+	WIRE_U16(struct aa_page, code, 64),
+	WIRE_U64(struct aa_page, at),
+	WIRE_U8(struct aa_page, end, 1),
+	WIRE_BYTES(struct aa_page, lines, 0, AA_PAGE_MAX),
+};
+
 static const struct wire_msg aa_msgs[] = {
 	[AA_APPEND] = { "append", WIRE_A_TO_B, WIRE_TABLE(struct aa_append, aa_append_rows) },
 	[AA_RECEIPT] = { "receipt", WIRE_B_TO_A, WIRE_TABLE(struct aa_receipt, aa_receipt_rows) },
 	[AA_REFUSED] = { "refused", WIRE_B_TO_A, WIRE_TABLE(struct aa_refused, aa_refused_rows) },
+	[AA_READ] = { "read", WIRE_A_TO_B, WIRE_TABLE(struct aa_read, aa_read_rows) },
+	[AA_PAGE] = { "page", WIRE_B_TO_A, WIRE_TABLE(struct aa_page, aa_page_rows) },
 };
 static const struct wire_edge aa_edge = WIRE_EDGE("authority-audit", aa_msgs, false);
 

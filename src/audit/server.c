@@ -16,9 +16,12 @@
 
 #include <daemon/daemon.h>
 
+#include "reading.h"
+
 #define ORPHANS_A_TIME 256U
 
 static void on_append(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_read(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 static void on_check(uv_check_t *handle);
 static void on_timer(uv_timer_t *handle);
@@ -27,6 +30,7 @@ static struct status orphans_close(struct server *s);
 
 static const struct link_rule rules[] = {
 	{ AA_APPEND, 0, on_append },
+	{ AA_READ, 0, on_read },
 };
 static const struct link_ops ops = {
 	.rules = rules,
@@ -251,6 +255,23 @@ void
 server_record(struct server *s, uint64_t id, const struct audit_rec *r)
 {
 	batch_take(s, &s->control, id, r, 1);
+}
+
+/* ---- reading ---- */
+
+static void
+on_read(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct server_peer *p = ctx;
+	struct aa_page page = { 0 };
+	struct status st;
+
+	if (p->bad)
+		return;
+	st = reading_page(p->server->log, msg, &page);
+	if (!is_ok(st))
+		page = (struct aa_page){ .code = st.code };
+	p->bad = !is_ok(link_send(l, id, AA_PAGE, &page));
 }
 
 /* ---- committing ---- */

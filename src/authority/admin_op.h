@@ -36,6 +36,7 @@ enum op_kind {
 	OP_BACKUP_SHOW,
 	OP_ERASE,
 	OP_EXPORT,
+	OP_AUDIT,
 	OP_KIND_COUNT
 };
 
@@ -83,6 +84,11 @@ struct admin_op {
 	struct tenant_tools *sharing; /* it waits for the store */
 	const uint8_t *subject;       /* of its owner */
 	bool allowed;
+	struct {
+		uint64_t at, since_ns, until_ns;
+		size_t looked_at;
+		bool descending;
+	} reading;                 /* OP_AUDIT: as struct aa_read; `name` is the type */
 	enum as_rotation rotation; /* OP_KEK_ROTATE */
 	bool scheduled;
 	uint16_t http; /* the answer, once it is known */
@@ -141,6 +147,6 @@ extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, adm
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,
     admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind, admin_kek_rotate_kind,
     admin_kek_status_kind, admin_backup_kind, admin_backup_show_kind, admin_erase_kind,
-    admin_export_kind;
+    admin_export_kind, admin_audit_kind;
 
 #endif

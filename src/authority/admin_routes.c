@@ -79,6 +79,8 @@ const struct admin_route admin_routes[] = {
 	    policies_list, NULL },
 	{ "GET", "/admin/v1/usage", DOOR_BOTH, ACTION_USAGE_READ,
 	    "tenant since_s key user model after_key after_model ", NULL, false, usage_read, NULL },
+	{ "GET", "/admin/v1/audit", DOOR_BOTH, ACTION_AUDIT_READ,
+	    "tenant type since_s until_s order after limit ", NULL, false, audit_read, NULL },
 	{ "GET", "/admin/v1/sessions", DOOR_BOTH, ACTION_SESSION_OWN, "tenant after limit ", NULL,
 	    false, sessions_list, NULL },
 	{ "DELETE", "/admin/v1/sessions/{}", DOOR_BOTH, ACTION_SESSION_OWN, "", NULL, false,

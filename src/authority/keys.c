@@ -22,6 +22,7 @@
 
 static bool is_key(const void *item, struct span id);
 static bool is_user(const void *item, struct span bytes);
+static bool is_subject(const void *item, struct span bytes);
 static struct status user_new(
     struct keys *k, struct span tenant, struct span name, struct span bytes, struct user **ret);
 static struct status user_set_key(
@@ -37,6 +38,7 @@ keys_init(struct keys *k)
 	*k = (struct keys){ 0 };
 	TRY(table_init(&k->by_id, TABLE_CAP_FIRST, is_key));
 	TRY(table_init(&k->users, TABLE_CAP_FIRST, is_user));
+	TRY(table_init(&k->by_subject, TABLE_CAP_FIRST, is_subject));
 	k->key_slabs = calloc(KEYS_MAX / KEYS_SLAB, sizeof(struct key *));
 	k->user_slabs = calloc(USERS_MAX / KEYS_SLAB, sizeof(struct user *));
 	k->subject_slabs = calloc(USERS_MAX / SUBJECT_SLAB, sizeof(struct secret));
@@ -69,6 +71,7 @@ keys_done(struct keys *k)
 	free(k->subject_slabs);
 	table_done(&k->by_id);
 	table_done(&k->users);
+	table_done(&k->by_subject);
 	hmac_key_free(k->pepper);
 	policy_refs_done(&k->refs);
 	*k = (struct keys){ 0 };
@@ -122,6 +125,14 @@ keys_find_user(const struct keys *k, struct span tenant, struct span name)
 	uint8_t text[USER_BYTES_MAX];
 
 	return table_find(&k->users, user_bytes(tenant, name, text));
+}
+
+struct user *
+keys_find_subject(const struct keys *k, const uint8_t subject[SUBJECT_LEN])
+{
+	struct user *u = table_find(&k->by_subject, span_of(subject, SUBJECT_LEN));
+
+	return u == NULL || u->state == USER_ERASED ? NULL : u;
 }
 
 struct status
@@ -318,6 +329,14 @@ is_key(const void *item, struct span id)
 
 /* A user's bytes: tenant, NUL, name; the entry holds them as one block. */
 static bool
+is_subject(const void *item, struct span bytes)
+{
+	const struct user *u = item;
+
+	return span_eq(span_of(u->subject, SUBJECT_LEN), bytes);
+}
+
+static bool
 is_user(const void *item, struct span bytes)
 {
 	const struct user *u = item;
@@ -387,8 +406,12 @@ user_set_key(struct keys *k, struct user *u, const uint8_t subject_key[AS_SECRET
 	TRY(hmac_key_new(span_of(place, AS_SECRET_LEN), &h));
 	st = hmac_sha256_parts(h, parts, sizeof(parts) / sizeof(parts[0]), mac);
 	hmac_key_free(h);
+	TRY(st);
 	memcpy(u->subject, mac, sizeof(u->subject));
-	return st;
+	/* An entry under what it was called before finds nobody any more. */
+	if (table_find(&k->by_subject, span_of(u->subject, SUBJECT_LEN)) != NULL)
+		return OK;
+	return table_put(&k->by_subject, span_of(u->subject, SUBJECT_LEN), u);
 }
 
 static struct status

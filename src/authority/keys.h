@@ -64,7 +64,7 @@ struct key {
 };
 
 struct keys {
-	struct table by_id, users;
+	struct table by_id, users, by_subject;
 	struct key **key_slabs; /* KEYS_SLAB entries each */
 	struct user **user_slabs;
 	struct secret *subject_slabs;
@@ -87,6 +87,8 @@ MUST_USE struct status keys_put_user(struct keys *k, struct span tenant, struct 
 void user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold);
 struct user *keys_user_at(const struct keys *k, size_t index); /* 0 .. nusers - 1 */
 struct user *keys_find_user(const struct keys *k, struct span tenant, struct span name);
+/* Who a pseudonym of the log is. NULL: nobody any more. */
+struct user *keys_find_subject(const struct keys *k, const uint8_t subject[SUBJECT_LEN]);
 /*
  * A key, new or changed; its user is there already (else E_PROTO). A key never
  * changes its user (E_PROTO). E_FULL, E_NOMEM; errors of scope_parse().

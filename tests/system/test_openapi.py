@@ -230,6 +230,12 @@ def administration(service, note):
     yield 200, note("revokeKey", ADMIN + "keys/" + key, **owner)
     yield 200, note("listPolicies", **owner)
     yield 200, note("readUsage", **owner)
+    operate("users", {"tenant": "acme", "user": "max", "roles": ["auditor"]})
+    auditor = {"key": operate("keys", {"tenant": "acme", "user": "max"})["key"]}
+    yield 200, note("readAudit", **auditor)
+    yield 200, note("readAudit", ADMIN + "audit?type=Error&order=asc", **auditor)
+    yield 400, note("readAudit", ADMIN + "audit?order=up", **auditor)
+    yield 403, note("readAudit", **owner)
     yield 403, note("listUsers", key=service.operate("key", "create", "-T", "t", "-u", "u").stdout.strip())
     yield 200, note("exchangeToken", body=form_of_token, headers=urlencoded, **owner)
     yield 400, note("exchangeToken", body="grant_type=x", headers=urlencoded, **owner)

@@ -31,6 +31,7 @@ MAY = {
         "listFiles", "getFile", "getFileContent", "deleteFile"], PEOPLE),
     **dict.fromkeys(["listTenants", "listUsers", "getUser", "createUser", "changeUser", "listPolicies", "readUsage",
                      "listApprovals", "decideApproval"], HOUSE),
+    "readAudit": {"auditor"},
     "exportUser": NOBODY,  # of somebody else: see ACTS
     "eraseUser": HOUSE,
     **dict.fromkeys(["exchangeToken", "revokeToken", "listSessions", "revokeSession"], EVERYBODY),
