@@ -52,6 +52,7 @@ enum audit_event {
 	EVENT_APPROVAL,   /* an act that needs two people: asked for, approved, refused, lapsed */
 	EVENT_RETENTION,  /* what was deleted for its age */
 	EVENT_KEY_LEAKED, /* a key of ours stood in a request's body */
+	EVENT_STORE_AWAY, /* what was loaded serves on, no more, or the store is back */
 	EVENT_COUNT,
 };
 
@@ -173,6 +174,8 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_RETENTION] = { "RetentionApplied", "retention.apply",
 	    { { "kind", AUDIT_V_STR }, { "rows", AUDIT_V_U64 }, { "days", AUDIT_V_U64 } } },
 	[EVENT_KEY_LEAKED] = { "KeyLeaked", "key.leak", { { "key_id", AUDIT_V_STR } } },
+	[EVENT_STORE_AWAY] = { "StoreAway", "store.away",
+	    { { "state", AUDIT_V_STR }, { "grace_s", AUDIT_V_U64 }, { "away_s", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

@@ -67,6 +67,7 @@ enum as_type {
 	AS_BACKUP,        /* A: begin a backup; answered by BACKUP_STATE */
 	AS_BACKUP_STATUS, /* A */
 	AS_BACKUP_STATE,  /* B: same id */
+	AS_PING,          /* A: is it there? Answered by DONE */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -652,6 +653,7 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_retention, as_retention_rows) },
 	[AS_BACKUP] = { "backup", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_BACKUP_STATUS] = { "backup-status", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AS_PING] = { "ping", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_BACKUP_STATE] = { "backup-state", WIRE_B_TO_A,
 	    WIRE_TABLE(struct as_backup_state, as_backup_state_rows) },
 	[AS_SECRETS] = { "secrets", WIRE_B_TO_A, WIRE_TABLE(struct as_secrets, as_secrets_rows) },

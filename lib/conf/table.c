@@ -52,6 +52,10 @@ const struct conf_row conf_rows[] = {
 
 	SWITCH("store.responses", "true",
 	    "Keep responses, as requests ask or do not forbid; `false`: none, whatever they ask."),
+	NUMBER("store.grace_s", 0, 604800, "3600",
+	    "While the store is away, credentials that are known go on for that long, seconds; "
+	    "then, "
+	    "and with 0 at once, there is 503 for all."),
 	NUMBER("store.rotate_days", 0, 3650, "90",
 	    "Keys of what is stored are replaced by new ones that often, days; 0: only on demand."),
 

@@ -27,7 +27,9 @@ not_now(const struct authority *a)
 {
 	if (!audit_is_up(a))
 		return ERROR_AUDIT_UNAVAILABLE;
-	return a->loaded && !a->d->draining ? ERROR_NONE : ERROR_UNAVAILABLE;
+	if (!a->loaded || a->d->draining || grace_phase(a) == GRACE_OVER)
+		return ERROR_UNAVAILABLE;
+	return ERROR_NONE;
 }
 
 enum error

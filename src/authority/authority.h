@@ -8,6 +8,7 @@
  *	peers.c        links come and go
  *	appends.c      records to the audit process, receipts back
  *	store_link.c   the key table from the store, changes to it
+ *	grace.c        the store is away: what still serves, and for how long
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
  *	grants.c       grants to broker, executor and store
  *	runs.c         what executor and store do within a turn
@@ -29,6 +30,7 @@
 #include <wire/gateway_authority.h>
 
 #include "failures.h"
+#include "grace.h"
 #include "keys.h"
 #include "oidc.h"
 #include "people.h"
@@ -101,6 +103,7 @@ struct authority {
 	bool load_failed;     /* this LOAD lacks what all need: memory, pepper, the day's key */
 	size_t load_left_out; /* users and keys of this LOAD that could not be taken */
 	bool day_asked;
+	struct grace grace;
 	struct failures failures;
 	struct sealer sealer;
 	struct audit_state audit_state;

@@ -61,6 +61,7 @@ on_tick(uv_timer_t *timer)
 	a->swept_s = second;
 	admit_tick(a);
 	store_tick(a);
+	grace_tick(a);
 	kek_tick(a);
 	usage_tick(a);
 	key_uses_tick(a);

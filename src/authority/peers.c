@@ -223,8 +223,10 @@ peer_gone(struct peer *p)
 		audit_on_closed(p->a);
 	if (p->proc == PROC_EXECUTOR)
 		step_on_executor_gone(p->a);
-	if (p->proc == PROC_STORE)
+	if (p->proc == PROC_STORE) {
 		content_on_store_gone(p->a);
+		grace_on_gone(p->a);
+	}
 	if (p->proc == PROC_BROKER) {
 		step_on_broker_gone(p->a);
 		secrets_on_broker_gone(p->a);

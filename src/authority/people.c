@@ -234,7 +234,7 @@ begin(struct authority *a, const struct oidc_identity *who, const uint8_t id[KEY
 	struct batch b = { .n = 0 };
 	struct arrival *n;
 
-	if (p->narrivals == PEOPLE_ARRIVING_MAX || a->store.link == NULL || is_contested(p, who))
+	if (p->narrivals == PEOPLE_ARRIVING_MAX || grace_store_is_silent(a) || is_contested(p, who))
 		return NULL;
 	n = calloc(1, sizeof(*n));
 	if (n == NULL)

@@ -13,6 +13,17 @@
 
 #include "authority.h"
 
+/*
+ * A key that is none here may be one that the store would have told of by now: while it is away
+ * nobody can say. Who has the id of a key that was loaded, and another text, is told all the same.
+ */
+static bool
+may_be_unknown(const struct authority *a, struct span credential)
+{
+	return grace_phase(a) != GRACE_NONE && keytext_ok(credential) &&
+	       keys_find(&a->keys, keytext_id(credential)) == NULL;
+}
+
 enum error
 principal_find(struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN],
     uint64_t now_s, struct key **ret)
@@ -32,6 +43,8 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 			return error;
 	} else {
 		key = keys_check(&a->keys, credential, now_s);
+		if (key == NULL && may_be_unknown(a, credential))
+			return ERROR_UNAVAILABLE;
 	}
 	if (key == NULL || !scope_is_from(key->scope, source) ||
 	    !scope_is_from(key_root(key)->scope, source))

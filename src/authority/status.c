@@ -4,7 +4,7 @@
  * socket.
  *
  * Runs in: authority. Trusts: the configuration slice. Owns: nothing.
- * Invariants: ready means that a request could be served and recorded now.
+ * Invariants: ready means that a request of somebody known could be served and recorded now.
  * See: management.c.
  */
 #include "authority.h"
@@ -20,7 +20,7 @@ missing(const struct authority *a, const char *out[8])
 {
 	size_t n = 0;
 
-	if (!a->loaded)
+	if (!a->loaded || grace_phase(a) == GRACE_OVER)
 		out[n++] = "store";
 	if (!audit_is_writable(a))
 		out[n++] = "audit";
@@ -39,6 +39,17 @@ missing(const struct authority *a, const char *out[8])
 	return n;
 }
 
+/* What is away while all who are known are served on: ready, and not whole. */
+static void
+put_degraded(const struct authority *a, struct json_writer *w)
+{
+	json_put_key(w, "degraded");
+	json_put_array(w);
+	if (grace_phase(a) == GRACE_RUNS)
+		json_put_text(w, "store");
+	json_put_end(w);
+}
+
 static bool
 put_ready(const struct authority *a, struct json_writer *w)
 {
@@ -52,6 +63,7 @@ put_ready(const struct authority *a, struct json_writer *w)
 	for (size_t i = 0; i < n; i++)
 		json_put_text(w, what[i]);
 	json_put_end(w);
+	put_degraded(a, w);
 	return n == 0;
 }
 
@@ -66,6 +78,23 @@ status_put_ready(const struct authority *a, struct buf *out, struct status *st)
 	json_put_end(&w);
 	*st = json_writer_finish(&w);
 	return ready;
+}
+
+/* Null: it is there. */
+static void
+put_store_away(const struct authority *a, struct json_writer *w)
+{
+	json_put_key(w, "store_away");
+	if (!a->grace.away) {
+		json_put_null(w);
+		return;
+	}
+	json_put_object(w);
+	json_put_key(w, "since_s");
+	json_put_u64(w, a->grace.since_s);
+	json_put_key(w, "grace_left_s");
+	json_put_u64(w, grace_left_s(a));
+	json_put_end(w);
 }
 
 static bool
@@ -134,6 +163,7 @@ status_put(const struct authority *a, struct buf *out)
 	json_put_key(&w, "instance");
 	json_put_text(&w, a->d->instance);
 	(void)put_ready(a, &w);
+	put_store_away(a, &w);
 	json_put_key(&w, "listening");
 	json_put_text(&w, listen != NULL ? listen : "");
 	json_put_key(&w, "uptime_s");

@@ -3,8 +3,8 @@
  * store_link.c: the key table from the store, and changes to it.
  *
  * Runs in: authority. Trusts: the store. Owns: nothing.
- * Invariants: nothing is served before a whole LOAD; once loaded, the table
- * serves on without the store; after a new link it is loaded again, in place.
+ * Invariants: nothing is served before a whole LOAD; once loaded, the table serves on
+ * without the store, as long as grace.c says; after a new link it is loaded again, in place.
  * The link's buffer, in this process's memory, holds subject keys and the pepper
  * until later messages overwrite them.
  * See: wire/authority_store.h.
@@ -157,6 +157,7 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	tools_load_end(a);
 	sealer_forget(&a->sealer);
 	a->loaded = true;
+	grace_on_loaded(a);
 	end_revoked_turns(a);
 	if (a->load_left_out > 0)
 		diag(DIAG_WARN, "store: %zu users and keys are left out", a->load_left_out);
@@ -186,7 +187,7 @@ change_send(struct authority *a, uint16_t type, const void *msg, store_done *don
 	struct change *c;
 	struct status st;
 
-	if (a->store.link == NULL)
+	if (grace_store_is_silent(a))
 		return fail(E_CLOSED);
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
@@ -241,7 +242,7 @@ store_ask(struct authority *a, uint16_t type, const void *msg, uint16_t reply_ty
 	struct question *q;
 	struct status st;
 
-	if (a->store.link == NULL)
+	if (grace_store_is_silent(a))
 		return fail(E_CLOSED);
 	q = malloc(sizeof(*q));
 	if (q == NULL)

@@ -169,6 +169,22 @@ print_workers(const struct json_doc *d)
 	(void)putchar('\n');
 }
 
+/* Since when, and how long what is known is served on. */
+static void
+print_store_away(const struct json_doc *d)
+{
+	uint32_t away = json_get_str(d, 0, "store_away");
+
+	if (json_get_str(d, away, "since_s") == JSON_NONE)
+		return;
+	(void)printf("%-13s", "store away");
+	(void)printf("since ");
+	print_cell(d, away, "since_s", 0);
+	(void)printf(", of the grace are left, s: ");
+	print_cell(d, away, "grace_left_s", 0);
+	(void)putchar('\n');
+}
+
 int
 cmd_status(const struct invocation *inv)
 {
@@ -190,6 +206,7 @@ cmd_status(const struct invocation *inv)
 	}
 	print_workers(&r.d);
 	print_list(&r.d, "missing", "missing");
+	print_store_away(&r.d);
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
 	print_list(&r.d, "credentials_unavailable", "unavailable");

@@ -62,6 +62,7 @@ static void on_key_revoke(struct link *l, uint64_t id, const void *msg, void *ct
 static void on_user_put(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_key_used(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_day(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_ping(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 
 /* Beyond the base: what SQLite does with its files; parts of tools leave as memory files. */
@@ -77,6 +78,7 @@ static const struct link_rule rules[] = {
 	{ AS_USER_PUT, 0, on_user_put },
 	{ AS_KEY_USED, 0, on_key_used },
 	{ AS_DAY, 0, on_day },
+	{ AS_PING, 0, on_ping },
 	{ AS_SECRET_PUT, 0, requests_on_secret_put },
 	{ AS_SECRET_GET, 0, requests_on_secret_get },
 	{ AS_SECRET_REMOVE, 0, requests_on_secret_remove },
@@ -460,6 +462,13 @@ on_day(struct link *l, uint64_t id, const void *msg, void *ctx)
 	explicit_bzero(&key, sizeof(key));
 	if (!is_ok(st))
 		send_done(p, id, st, NULL);
+}
+
+static void
+on_ping(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)msg;
+	send_done(ctx, id, OK, NULL);
 }
 
 static void

@@ -73,7 +73,9 @@ static struct world {
 	uint32_t model_grants, run_grants, content_grants, broker_ends, executor_ends, store_ends;
 	uint32_t gones; /* versions that the executor was told are gone */
 	uint64_t gone;
-	bool mute; /* broker, executor and store do not answer TURN_END */
+	bool mute;                  /* broker, executor and store do not answer TURN_END */
+	bool store_mute, load_mute; /* nor PING; a LOAD does not end */
+	uint64_t ping_held;
 	uint32_t revokes;
 	uint16_t revoke_error;
 	bool gw_closed, gw2_closed;
@@ -249,6 +251,17 @@ on_store_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 UNUSED static void
+on_ping(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_done done = { .code = E_OK };
+
+	(void)msg, (void)ctx;
+	w.ping_held = id;
+	if (!w.store_mute)
+		assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static void
 on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct as_erased m = { .code = (uint16_t)(w.erase_code != 0 ? w.erase_code : E_OK),
@@ -371,7 +384,8 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 	hmac_key_free(h);
 	for (uint32_t i = 0; i < w.ntools; i++)
 		assert_true(is_ok(link_send(l, id, AS_TOOL, &w.tools[i])));
-	assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
+	if (!w.load_mute)
+		assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
 }
 
 /* ---- tools in the store ---- */
@@ -626,7 +640,7 @@ static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_TOOL_REBUILT, 0, on_store_tool_rebuilt }, { AS_TOOL_MARK, 0, on_store_tool_mark },
     { AS_TOOL_REMOVE, 0, on_store_tool_remove }, { AS_GRANT, 0, on_content_grant },
     { AS_TURN_END, 0, on_store_end }, { AS_USER_ERASE, 0, on_user_erase },
-    { AS_USER_EXPORT, 0, on_user_export });
+    { AS_USER_EXPORT, 0, on_user_export }, { AS_PING, 0, on_ping });
 
 UNUSED static void
 spin(void)

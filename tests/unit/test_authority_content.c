@@ -376,8 +376,8 @@ test_cancelled(void **state)
 	r = read_conversation("conv_1");
 	(void)settle(r->admitted.turn, ERROR_CANCELLED);
 	cut(&w.store);
-	assert_int_equal(w.recs[w.nrecs - 3].event, EVENT_CONTENT_ACCESSED);
-	assert_int_equal(w.recs[w.nrecs - 3].outcome, AUDIT_UNKNOWN);
+	assert_int_equal(w.recs[w.nrecs - 4].event, EVENT_CONTENT_ACCESSED);
+	assert_int_equal(w.recs[w.nrecs - 4].outcome, AUDIT_UNKNOWN);
 	assert_balanced();
 }
 
