@@ -85,12 +85,20 @@ read_refused(const struct json_doc *d, struct fault *fault)
 {
 	uint32_t background = json_get_str(d, 0, "background"),
 		 prompt = json_get_str(d, 0, "prompt");
+	struct json_iter it = json_iter(d, json_get_str(d, 0, "input"));
 
 	if (json_type(d, background) == JSON_TRUE)
 		return blame(
 		    fault, "must be false or absent: answers are given at once", background);
 	if (json_type(d, prompt) == JSON_OBJECT)
 		return blame(fault, "is not served: what is asked must be in the request", prompt);
+	while (json_next(&it)) {
+		if (json_str_eq_str(d, json_get_str(d, it.val, "type"), "item_reference"))
+			return blame(fault,
+			    "names an item that only OpenAI has: send the item, or go on from "
+			    "previous_response_id or a conversation",
+			    it.val);
+	}
 	return OK;
 }
 

@@ -216,6 +216,26 @@ refuses_state_and_clashes(void **state)
 	}
 }
 
+/* What only OpenAI has. */
+static void
+refuses_references(void **state)
+{
+	struct prompt *prompt = NULL;
+	struct buf p = BUF_INIT(256);
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(
+	    read_body("{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":\"a\"},"
+		      "{\"type\":\"item_reference\",\"id\":\"msg_1\"}]}",
+		&prompt, &fault),
+	    E_SYNTAX);
+	assert_int_equal(fault.error, ERROR_INVALID_FIELD);
+	assert_int_equal(json_pointer(&doc, fault.tok, &p).code, E_OK);
+	assert_true(span_eq_str(buf_span(&p), "/input/1"));
+	buf_done(&p);
+}
+
 /* ---- what was before ---- */
 
 static void
@@ -303,6 +323,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(edits),
 		cmocka_unit_test(refuses_state_and_clashes),
+		cmocka_unit_test(refuses_references),
 		cmocka_unit_test(goes_on),
 		cmocka_unit_test(history_for_the_provider),
 	};
