@@ -65,10 +65,13 @@ enum secret_why {
 	SECRET_REJECTED, /* the provider refused it (401) */
 	SECRET_PREVIOUS, /* … and the new one, too: the version before */
 	SECRET_RELOAD,   /* the configuration is another */
+	SECRET_WRAP,     /* a key-encryption key of the store: see store_broker.h */
+	SECRET_UNWRAP,
+	SECRET_REWRAP,
 	SECRET_WHY_COUNT
 };
 static const char *const secret_why_names[SECRET_WHY_COUNT] = { "start", "expiring", "rotated",
-	"rejected", "previous", "reload" };
+	"rejected", "previous", "reload", "wrap", "unwrap", "rewrap" };
 
 /* Why it could not. */
 enum secret_fault {

@@ -42,6 +42,7 @@ enum edge {
 	EDGE_AUTHORITY_STORE,
 	EDGE_EXECUTOR_SPAWNER,
 	EDGE_BROKER_DEMO,
+	EDGE_STORE_BROKER,
 	EDGE_COUNT,
 };
 
@@ -60,6 +61,7 @@ static const struct {
 	[EDGE_AUTHORITY_STORE] = { PROC_AUTHORITY, PROC_STORE },
 	[EDGE_EXECUTOR_SPAWNER] = { PROC_EXECUTOR, PROC_SPAWNER },
 	[EDGE_BROKER_DEMO] = { PROC_BROKER, PROC_DEMO },
+	[EDGE_STORE_BROKER] = { PROC_STORE, PROC_BROKER },
 };
 
 /* Uids of an instance: its uid_base plus these; sandboxes from UID_SANDBOX on, in pairs. */

@@ -19,6 +19,7 @@
 #include <wire/gateway_broker.h>
 #include <wire/gateway_executor.h>
 #include <wire/gateway_store.h>
+#include <wire/store_broker.h>
 
 const struct wire_edge *const daemon_edges[EDGE_COUNT] = {
 	[EDGE_CONTROL] = &ctl_edge,
@@ -32,6 +33,7 @@ const struct wire_edge *const daemon_edges[EDGE_COUNT] = {
 	[EDGE_AUTHORITY_STORE] = &as_edge,
 	[EDGE_EXECUTOR_SPAWNER] = &es_edge,
 	[EDGE_BROKER_DEMO] = &bd_edge,
+	[EDGE_STORE_BROKER] = &sb_edge,
 };
 
 uint64_t

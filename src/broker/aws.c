@@ -36,6 +36,7 @@ static const struct {
 } origins[AWS_ORIGINS] = {
 	[AWS_SECRETS_MANAGER] = { "aws.endpoint", "https://secretsmanager.%s.amazonaws.com", NEAR,
 	    false },
+	[AWS_KMS] = { "aws.kms_endpoint", "https://kms.%s.amazonaws.com", NEAR, false },
 	[AWS_STS] = { "aws.sts_endpoint", "https://sts.%s.amazonaws.com", NEAR, false },
 	[AWS_IMDS] = { "aws.imds_endpoint", NULL, LOCAL, true },
 	[AWS_CONTAINER] = { "aws.container.uri", NULL, LOCAL, true },
@@ -52,6 +53,8 @@ url_of(const struct aws *a, enum aws_origin which, char out[1100])
 		(void)snprintf(out, 1100, "https://sts.%s.amazonaws.com", a->region);
 	else if (which == AWS_SECRETS_MANAGER)
 		(void)snprintf(out, 1100, "https://secretsmanager.%s.amazonaws.com", a->region);
+	else if (which == AWS_KMS)
+		(void)snprintf(out, 1100, "https://kms.%s.amazonaws.com", a->region);
 	else
 		(void)snprintf(out, 1100, "%s", IMDS_URL);
 }
@@ -83,6 +86,8 @@ connect_all(struct aws *a, const char **ret_what)
 	TRY(session_ca(&a->session, "aws", buf_span(&a->session.b->system_ca), &own, &ca));
 	*ret_what = "aws.endpoint";
 	TRY(connect_one(a, ca, AWS_SECRETS_MANAGER));
+	*ret_what = "aws.kms_endpoint";
+	TRY(connect_one(a, ca, AWS_KMS));
 	if (a->method->origin == AWS_ORIGINS || a->method->origin == AWS_SECRETS_MANAGER)
 		return OK;
 	*ret_what = origins[a->method->origin].key;

@@ -278,6 +278,50 @@ aws_profile_parse(struct span text, const char *profile, struct aws_keys *ret)
 	return OK;
 }
 
+/* ---- KMS ---- */
+static void
+key_name(const struct json_doc *d, char key[AWS_VERSION_MAX + 1])
+{
+	char arn[2048 + 1];
+	const char *slash;
+
+	key[0] = '\0'; /* it only names the key, on record */
+	if (!is_ok(member_text(d, json_get_str(d, 0, "KeyId"), arn, sizeof(arn))))
+		return;
+	slash = strrchr(arn, '/');
+	(void)snprintf(
+	    key, AWS_VERSION_MAX + 1, "%.*s", AWS_VERSION_MAX, slash == NULL ? arn : slash + 1);
+}
+
+struct status
+aws_ciphertext_parse(struct span body, struct secret *ret, char key[AWS_VERSION_MAX + 1])
+{
+	auto_json struct json_doc d = { 0 };
+	auto_secret struct secret text = SECRET_NONE, blob = SECRET_NONE;
+	uint32_t tok;
+
+	TRY(parse(&d, body));
+	tok = json_get_str(&d, 0, "CiphertextBlob");
+	TRY(member_secret(&d, tok, AWS_CIPHERTEXT_MAX, &text));
+	if (text.len > AWS_CIPHERTEXT_MAX)
+		return fail(E_RANGE);
+	TRY(member_secret_base64(&d, tok, AWS_CIPHERTEXT_MAX, &blob)); /* it is base64 */
+	key_name(&d, key);
+	*ret = secret_take(&text);
+	return OK;
+}
+
+struct status
+aws_plaintext_parse(
+    struct span body, size_t len_max, struct secret *ret, char key[AWS_VERSION_MAX + 1])
+{
+	auto_json struct json_doc d = { 0 };
+
+	TRY(parse(&d, body));
+	key_name(&d, key);
+	return member_secret_base64(&d, json_get_str(&d, 0, "Plaintext"), len_max, ret);
+}
+
 /* ---- errors ---- */
 static const struct {
 	const char *type;
@@ -288,6 +332,15 @@ static const struct {
 	{ "InvalidParameterException", { SECRET_INVALID, AWS_GIVE_UP } },
 	{ "ValidationException", { SECRET_INVALID, AWS_GIVE_UP } },
 	{ "AccessDeniedException", { SECRET_DENIED, AWS_GIVE_UP } },
+	{ "NotFoundException", { SECRET_NOT_FOUND, AWS_GIVE_UP } },
+	{ "DisabledException", { SECRET_DENIED, AWS_GIVE_UP } },
+	{ "KMSInvalidStateException", { SECRET_DENIED, AWS_GIVE_UP } }, /* to be deleted */
+	{ "InvalidKeyUsageException", { SECRET_INVALID, AWS_GIVE_UP } },
+	{ "IncorrectKeyException", { SECRET_INVALID, AWS_GIVE_UP } },
+	{ "InvalidCiphertextException", { SECRET_INVALID, AWS_GIVE_UP } },
+	{ "KeyUnavailableException", { SECRET_UNREACHABLE, AWS_LATER } },
+	{ "DependencyTimeoutException", { SECRET_UNREACHABLE, AWS_LATER } },
+	{ "KMSInternalException", { SECRET_UNREACHABLE, AWS_LATER } },
 	{ "AccessDenied", { SECRET_DENIED, AWS_GIVE_UP } },
 	{ "DecryptionFailure", { SECRET_DENIED, AWS_LATER } },
 	{ "InternalServiceError", { SECRET_UNREACHABLE, AWS_LATER } },

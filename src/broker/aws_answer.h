@@ -13,6 +13,7 @@
 #define AWS_KEY_MAX 256
 #define AWS_TOKEN_MAX 8192
 #define AWS_VERSION_MAX 64
+#define AWS_CIPHERTEXT_MAX 8192 /* base64 */
 
 struct aws_keys {
 	char id[AWS_KEY_ID_MAX + 1];
@@ -29,6 +30,14 @@ MUST_USE struct status aws_value_parse(
     struct span body, struct span field, struct secret *ret, char version[AWS_VERSION_MAX + 1]);
 /* DescribeSecret: the version that is AWSCURRENT; "" where it is to be deleted. */
 MUST_USE struct status aws_describe_parse(struct span body, char version[AWS_VERSION_MAX + 1]);
+/*
+ * KMS: Encrypt, ReEncrypt: the CiphertextBlob as it is written, base64; Decrypt: the Plaintext, at
+ * most `len_max` bytes. `key`: the last part of the key's ARN, cut at AWS_VERSION_MAX.
+ */
+MUST_USE struct status aws_ciphertext_parse(
+    struct span body, struct secret *ret, char key[AWS_VERSION_MAX + 1]);
+MUST_USE struct status aws_plaintext_parse(
+    struct span body, size_t len_max, struct secret *ret, char key[AWS_VERSION_MAX + 1]);
 /* Credentials of an instance or a container. */
 MUST_USE struct status aws_keys_parse(struct span body, struct aws_keys *ret);
 /* AssumeRoleWithWebIdentityResponse. */

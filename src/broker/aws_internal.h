@@ -2,7 +2,10 @@
 #ifndef BROKER_AWS_INTERNAL_H
 #define BROKER_AWS_INTERNAL_H
 
-/* Shared by aws.c (parts), aws_keys.c (our own credentials), aws_job.c (the work). */
+/*
+ * Shared by aws.c (parts), aws_keys.c (our own credentials), aws_job.c (the work), aws_kms.c (work
+ * on keys).
+ */
 #include "aws.h"
 #include "aws_answer.h"
 #include "secret_file.h"
@@ -14,6 +17,7 @@
 
 enum aws_origin {
 	AWS_SECRETS_MANAGER,
+	AWS_KMS,
 	AWS_STS,
 	AWS_IMDS,
 	AWS_CONTAINER,
@@ -55,6 +59,18 @@ enum session_login aws_prepare(struct session *s);
 void aws_login(struct session *s);
 
 /* aws_job.c */
+/* What a job is at AWS. */
+struct aws_row {
+	enum aws_origin origin;
+	const char *service;
+	const char *target;
+	/* The body, and what is in the answer. */
+	struct status (*put)(const struct work *w, struct buf *out);
+	struct status (*take)(struct work *w, struct span body);
+	size_t body_max;
+};
+/* aws_kms.c: keys under the keys of KMS. */
+extern const struct aws_row aws_wrap, aws_unwrap, aws_rewrap;
 extern const struct session_ops aws_session_ops;
 
 #endif

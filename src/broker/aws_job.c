@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aws_job.c: the work on secrets of Secrets Manager: read, look for a new version.
+ * aws_job.c: the work on secrets of Secrets Manager: read, look for a new version. Work on keys
+ * (aws_kms.c) goes the same way.
  *
  * Runs in: broker. Trusts: AWS, for what it answers over verified TLS.
  * Owns: nothing.
@@ -14,7 +15,6 @@
 #include <http/write.h>
 #include <json/write.h>
 
-#define SERVICE SPAN_LIT("secretsmanager")
 #define JOB_BODY_MAX 1024
 #define AUTHORIZATION_MAX 1024
 #define SKEW_MIN_S 60
@@ -24,24 +24,11 @@ struct aws_work {
 	bool new_keys, new_clock; /* done once */
 };
 
-/* By enum lifetime_op. */
-static const struct {
-	const char *target; /* NULL: AWS lends nothing that could be renewed */
-	const char *stage;
-} rows[] = {
-	[LIFETIME_READ] = { "secretsmanager.GetSecretValue", "AWSCURRENT" },
-	[LIFETIME_PREVIOUS] = { "secretsmanager.GetSecretValue", "AWSPREVIOUS" },
-	[LIFETIME_POLL] = { "secretsmanager.DescribeSecret", NULL },
-	[LIFETIME_RENEW] = { NULL, NULL },
-	[LIFETIME_REVOKE] = { NULL, NULL },
-};
-
-/* ---- requests ---- */
+/* ---- Secrets Manager ---- */
 static struct status
-put_body(const struct work *w, struct buf *out)
+put_secret(const struct work *w, const char *stage, struct buf *out)
 {
 	struct json_writer j = json_writer(out);
-	const char *stage = rows[w->job->op].stage;
 
 	json_put_object(&j);
 	json_put_key(&j, "SecretId");
@@ -54,19 +41,71 @@ put_body(const struct work *w, struct buf *out)
 	return json_writer_finish(&j);
 }
 
+static struct status
+put_current(const struct work *w, struct buf *out)
+{
+	return put_secret(w, "AWSCURRENT", out);
+}
+
+static struct status
+put_previous(const struct work *w, struct buf *out)
+{
+	return put_secret(w, "AWSPREVIOUS", out);
+}
+
+static struct status
+put_describe(const struct work *w, struct buf *out)
+{
+	return put_secret(w, NULL, out);
+}
+
+static struct status
+take_value(struct work *w, struct span body)
+{
+	return aws_value_parse(body, w->job->ref.field, &w->result.value, w->version);
+}
+
+static struct status
+take_described(struct work *w, struct span body)
+{
+	return aws_describe_parse(body, w->version);
+}
+
+#define SECRETS AWS_SECRETS_MANAGER, "secretsmanager"
+
+static const struct aws_row read_row = { SECRETS, "secretsmanager.GetSecretValue", put_current,
+	take_value, JOB_BODY_MAX };
+static const struct aws_row previous_row = { SECRETS, "secretsmanager.GetSecretValue", put_previous,
+	take_value, JOB_BODY_MAX };
+static const struct aws_row poll_row = { SECRETS, "secretsmanager.DescribeSecret", put_describe,
+	take_described, JOB_BODY_MAX };
+
+/* By enum lifetime_op. NULL: AWS lends nothing that could be renewed. */
+static const struct aws_row *const rows[] = {
+	[LIFETIME_READ] = &read_row,
+	[LIFETIME_PREVIOUS] = &previous_row,
+	[LIFETIME_POLL] = &poll_row,
+	[LIFETIME_RENEW] = NULL,
+	[LIFETIME_REVOKE] = NULL,
+	[LIFETIME_WRAP] = &aws_wrap,
+	[LIFETIME_UNWRAP] = &aws_unwrap,
+	[LIFETIME_REWRAP] = &aws_rewrap,
+};
+
+/* ---- requests ---- */
 /* All fields but the signature's, which covers each of them. */
 static struct status
 sign(const struct work *w, struct fetch_request *r)
 {
 	const struct aws *a = (const struct aws *)w->s;
+	const struct aws_row *row = rows[w->job->op];
 	char date[SIGV4_DATE_LEN + 1];
 	const struct sigv4_key key = { span_str(a->keys.id), &a->keys.secret };
 	const struct http_field fields[] = {
 		{ SPAN_LIT("content-type"), SPAN_LIT("application/x-amz-json-1.1") },
-		{ SPAN_LIT("host"),
-		    span_str(upstream_authority(a->upstreams[AWS_SECRETS_MANAGER])) },
+		{ SPAN_LIT("host"), span_str(upstream_authority(a->upstreams[row->origin])) },
 		{ SPAN_LIT("x-amz-date"), span_of(date, SIGV4_DATE_LEN) },
-		{ SPAN_LIT("x-amz-target"), span_str(rows[w->job->op].target) },
+		{ SPAN_LIT("x-amz-target"), span_str(row->target) },
 		{ SPAN_LIT("x-amz-security-token"), secret_borrow(&a->keys.token) },
 	};
 	const struct sigv4_request s = { .method = SPAN_LIT("POST"),
@@ -75,7 +114,7 @@ sign(const struct work *w, struct fetch_request *r)
 		.field_count = a->keys.token.ptr != NULL ? 5 : 4,
 		.body = buf_span(&r->body),
 		.region = span_str(a->region),
-		.service = SERVICE,
+		.service = span_str(row->service),
 		.date = date };
 	auto_buf struct buf authorization = BUF_INIT(AUTHORIZATION_MAX);
 
@@ -91,14 +130,15 @@ sign(const struct work *w, struct fetch_request *r)
 static struct status
 send_request(struct work *w)
 {
-	struct upstream *u = ((struct aws *)w->s)->upstreams[AWS_SECRETS_MANAGER];
+	const struct aws_row *row = rows[w->job->op];
+	struct upstream *u = ((struct aws *)w->s)->upstreams[row->origin];
 	struct fetch_request r = FETCH_REQUEST_NONE;
 	struct status st = fetch_request_init(&r, u, "POST", SPAN_LIT("/"));
 
 	if (is_ok(st))
-		st = fetch_request_body(&r, JOB_BODY_MAX);
+		st = fetch_request_body(&r, row->body_max);
 	if (is_ok(st))
-		st = put_body(w, &r.body);
+		st = row->put(w, &r.body);
 	if (is_ok(st))
 		st = sign(w, &r);
 	if (!is_ok(st)) {
@@ -113,9 +153,7 @@ static struct status
 take_answer(struct work *w, struct span body)
 {
 	w->result.reading = (struct lifetime_reading){ .version = w->version, .lease = "" };
-	if (w->job->op == LIFETIME_POLL)
-		return aws_describe_parse(body, w->version);
-	return aws_value_parse(body, w->job->ref.field, &w->result.value, w->version);
+	return rows[w->job->op]->take(w, body);
 }
 
 /* AWS says that our clock is wrong: its own time is in the answer. */
@@ -190,7 +228,7 @@ works(uint16_t status)
 static struct status
 take(struct work *w)
 {
-	return rows[w->job->op].target == NULL ? fail(E_UNSUPPORTED) : OK;
+	return rows[w->job->op] == NULL ? fail(E_UNSUPPORTED) : OK;
 }
 
 const struct session_ops aws_session_ops = { .name = "aws",

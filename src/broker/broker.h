@@ -12,6 +12,7 @@
 #include <wire/gateway_broker.h>
 
 #include "issuer.h"
+#include "kms.h"
 #include "provider.h"
 #include "resolve.h"
 
@@ -28,6 +29,8 @@ struct broker {
 	struct link *authority; /* NULL while it is away: nothing is granted */
 	uint32_t authorities;   /* how many there were: each knows of what began with it */
 	struct link *demo;      /* NULL while it is away, or not configured */
+	struct link *store;     /* NULL while it is away */
+	struct kms kms;
 	struct link *gateways[BROKER_GATEWAYS_MAX];
 	struct resolver *resolver;
 	struct buf system_ca; /* of providers that name no authorities of their own */

@@ -494,6 +494,7 @@ credentials_source_changed(struct broker *b, enum reference_source source)
 	struct credential *c;
 
 	leases_source_changed(b, source);
+	kms_source_changed(b, source);
 	LIST_FOREACH(c, &b->credentials, entry)
 	{
 		if (c->ops == NULL || c->job.ref.source != source)

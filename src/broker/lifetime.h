@@ -24,7 +24,11 @@ enum lifetime_op {
 	LIFETIME_PREVIOUS, /* the one before */
 	LIFETIME_POLL,     /* is there a new version? */
 	LIFETIME_RENEW,    /* its lease */
-	LIFETIME_REVOKE,   /* for sources: a lease that nobody uses; never the next of a lifetime */
+	/* For sources only, never the next of a lifetime: */
+	LIFETIME_REVOKE, /* a lease that nobody uses */
+	LIFETIME_WRAP,   /* a key, by one that is there: kms.h */
+	LIFETIME_UNWRAP,
+	LIFETIME_REWRAP,
 };
 
 /* What a source is able to do. */

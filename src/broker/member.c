@@ -10,6 +10,7 @@
 #include "member.h"
 
 #include <base/cleanup.h>
+#include <base/encode.h>
 
 struct status
 member_secret(const struct json_doc *d, uint32_t tok, size_t len_max, struct secret *ret)
@@ -29,6 +30,23 @@ member_secret(const struct json_doc *d, uint32_t tok, size_t len_max, struct sec
 	s.len = text.len;
 	if (s.len == 0)
 		return fail(E_NOTFOUND);
+	*ret = secret_take(&s);
+	return OK;
+}
+
+struct status
+member_secret_base64(const struct json_doc *d, uint32_t tok, size_t len_max, struct secret *ret)
+{
+	auto_secret struct secret text = SECRET_NONE, s = SECRET_NONE;
+	struct buf plain;
+
+	TRY(member_secret(d, tok, len_max / 3 * 4 + 4, &text));
+	TRY(secret_new(text.len, &s));
+	plain = secret_buf(&s);
+	TRY(base64_decode(secret_borrow(&text), &plain));
+	if (plain.len > len_max)
+		return fail(E_RANGE);
+	s.len = plain.len;
 	*ret = secret_take(&s);
 	return OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peers.c: what the broker is connected to and made from: its links (authority, gateways, demo),
+ * peers.c: what the broker is connected to and made from: its links (authority, gateways, store,
+ * demo),
  * its configuration.
  *
  * Runs in: broker. Trusts: the supervisor for who is at the other end of a fresh link.
@@ -14,6 +15,7 @@
 
 #include <base/cleanup.h>
 #include <wire/broker_demo.h>
+#include <wire/store_broker.h>
 
 /* ---- authority ---- */
 static void
@@ -118,6 +120,35 @@ gateway_peer(struct broker *b, uint32_t peer_id, int fd)
 	diag_fatal("more gateways than there is room for");
 }
 
+/* ---- store ---- */
+static void
+store_closed(struct link *l, struct status why, void *ctx)
+{
+	struct broker *b = ctx;
+
+	if (why.code == E_PROTO)
+		daemon_metric_add(METRIC_LINK_DROPPED_PEERS, 1);
+	if (b->store == l) {
+		b->store = NULL;
+		kms_forget(b);
+	}
+	link_free(l);
+}
+
+static void
+store_peer(struct broker *b, uint32_t peer_id, int fd)
+{
+	static struct link_ops ops;
+
+	ops = (struct link_ops){ kms_rules, kms_rule_count, store_closed };
+	kms_forget(b); /* of the one before */
+	link_free(b->store);
+	b->store = NULL;
+	if (!is_ok(link_new(b->d->loop, fd, &sb_edge, false, &ops, b, &b->store)))
+		diag_fatal("link of the store");
+	link_set_peer(b->store, peer_id);
+}
+
 /* ---- demo ---- */
 static void
 drop_kept_of_demo(struct broker *b)
@@ -166,6 +197,7 @@ broker_init(struct broker *b, struct daemon *d)
 	LIST_INIT(&b->providers);
 	LIST_INIT(&b->issuers.items);
 	LIST_INIT(&b->issuers.errands);
+	LIST_INIT(&b->kms.asks);
 }
 
 /* What is missing or cannot be read is as if it were empty: who needs it says so. */
@@ -213,6 +245,8 @@ peers_add(struct broker *b, enum edge edge, uint32_t peer_id, int fd)
 		gateway_peer(b, peer_id, fd);
 	else if (edge == EDGE_BROKER_DEMO)
 		demo_peer(b, peer_id, fd);
+	else if (edge == EDGE_STORE_BROKER)
+		store_peer(b, peer_id, fd);
 	else
 		diag_fatal("a link that is not ours");
 }
@@ -221,6 +255,7 @@ void
 peers_free(struct broker *b)
 {
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
+	kms_forget(b);
 	providers_free(b);
 	issuers_free(b);
 	leases_free(b);
@@ -228,6 +263,7 @@ peers_free(struct broker *b)
 	buf_done(&b->system_ca);
 	link_free(b->authority);
 	link_free(b->demo);
+	link_free(b->store);
 	for (size_t i = 0; i < BROKER_GATEWAYS_MAX; i++)
 		link_free(b->gateways[i]);
 }

@@ -18,11 +18,19 @@ struct source_result {
 	enum secret_fault fault; /* NONE: it was done */
 	bool refused;            /* it said no, rather than being away */
 	uint32_t retry_after_ms;
-	struct secret value;             /* READ, PREVIOUS */
+	struct secret value;             /* READ, PREVIOUS; of a key as wire/store_broker.h says */
 	struct lifetime_reading reading; /* POLL: the version only; RENEW: the lease only */
 	/* A lease that came, also with a fault: it is to be given back. */
 	uint32_t login;   /* the source's number of the login that it came by */
 	uint64_t lent_ms; /* reading.lease_ms is for how long it is used */
+};
+
+/* Of a key that is wrapped by another one, at the source. */
+struct source_kms {
+	struct span data; /* WRAP: the key; else what WRAP or REWRAP gave */
+	/* Authenticated with it. */
+	const char *state; /* letters and digits */
+	uint64_t version;
 };
 
 typedef void source_done(struct source_job *job, struct source_result *r);
@@ -33,7 +41,8 @@ struct source_job {
 	struct reference ref;
 	const char *version; /* of what is held; "": nothing */
 	const char *lease;
-	source_done *done; /* once, from the loop, never from within start() */
+	struct source_kms kms; /* WRAP … REWRAP; ref.place: MOUNT/KEY, or the key's ID */
+	source_done *done;     /* once, from the loop, never from within start() */
 	/* The source's. */
 	void *work;
 };

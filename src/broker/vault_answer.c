@@ -206,3 +206,58 @@ vault_secret_id_parse(struct span body, struct secret *ret)
 	return member_secret(
 	    &a.doc, json_get_str(&a.doc, a.data, "secret_id"), VAULT_TOKEN_MAX, ret);
 }
+
+/* ---- transit ---- */
+struct status
+vault_ciphertext_version(struct span text, uint64_t *ret)
+{
+	struct span digits = span_from(text, 7);
+
+	if (!span_starts(text, SPAN_LIT("vault:v")))
+		return fail(E_SYNTAX);
+	for (size_t i = 0; i < digits.len; i++) {
+		if (digits.ptr[i] == ':' && i + 1 < digits.len &&
+		    is_ok(span_u64(span_of(digits.ptr, i), UINT32_MAX, ret)))
+			return OK;
+	}
+	return fail(E_SYNTAX);
+}
+
+/* What goes into requests again: no control characters. */
+static bool
+is_printable(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
+struct status
+vault_ciphertext_parse(struct span body, struct secret *ret, uint64_t *ret_version)
+{
+	auto_answer struct answer a = { 0 };
+	auto_secret struct secret text = SECRET_NONE;
+
+	TRY(answer_parse(body, &a));
+	TRY(member_secret(
+	    &a.doc, json_get_str(&a.doc, a.data, "ciphertext"), VAULT_CIPHERTEXT_MAX, &text));
+	if (text.len > VAULT_CIPHERTEXT_MAX)
+		return fail(E_RANGE);
+	if (!is_printable(secret_borrow(&text)))
+		return fail(E_SYNTAX);
+	TRY(vault_ciphertext_version(secret_borrow(&text), ret_version));
+	*ret = secret_take(&text);
+	return OK;
+}
+
+struct status
+vault_plaintext_parse(struct span body, size_t len_max, struct secret *ret)
+{
+	auto_answer struct answer a = { 0 };
+
+	TRY(answer_parse(body, &a));
+	return member_secret_base64(
+	    &a.doc, json_get_str(&a.doc, a.data, "plaintext"), len_max, ret);
+}

@@ -13,6 +13,7 @@
 #define VAULT_ANSWER_TOKENS_MAX 4096
 #define VAULT_TOKEN_MAX 4096
 #define VAULT_MOUNT_MAX 256
+#define VAULT_CIPHERTEXT_MAX 8192
 #define VAULT_LEASE_MAX 512 /* bytes; the id of a lease of a namespace is long */
 
 /* auth.* of a login or a renewal. */
@@ -58,5 +59,14 @@ MUST_USE struct status vault_lease_parse(struct span body, uint64_t *ret_s, bool
 MUST_USE struct status vault_wrapping_check(struct span body, struct span mount);
 /* sys/wrapping/unwrap of it. */
 MUST_USE struct status vault_secret_id_parse(struct span body, struct secret *ret);
+/*
+ * transit/encrypt, transit/rewrap: the ciphertext as it is written, `vault:vN:…`, and N.
+ */
+MUST_USE struct status vault_ciphertext_parse(
+    struct span body, struct secret *ret, uint64_t *ret_version);
+/* transit/decrypt: what was encrypted, at most `len_max` bytes of it. */
+MUST_USE struct status vault_plaintext_parse(struct span body, size_t len_max, struct secret *ret);
+/* N of `vault:vN:…`. E_SYNTAX. */
+MUST_USE struct status vault_ciphertext_version(struct span text, uint64_t *ret);
 
 #endif

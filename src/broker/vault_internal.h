@@ -79,6 +79,43 @@ void vault_login(struct session *s);
 void vault_token_lost(struct vault *v, uint32_t generation);
 
 /* vault_job.c */
+/* What is behind MOUNT/PATH of a reference; they are few, and kept. */
+struct vault_place {
+	LIST_ENTRY(vault_place) entry;
+	char text[REFERENCE_LEN_MAX + 1];
+	bool known;
+	struct vault_mount mount;
+	uint32_t generation; /* of the login under which its lease came */
+};
+
+enum vault_work_step {
+	WORK_MOUNT, /* which engine is there? */
+	WORK_MAIN,
+	WORK_CHECK, /* 403: is it the token? */
+};
+
+struct vault_work {
+	struct work work; /* the first member */
+	struct vault_place *place;
+	enum vault_work_step step;
+	uint32_t generation;
+	bool relogged, redirected;
+	struct vault_value value; /* the texts that the result borrows */
+};
+
+/* What a job is at Vault. */
+struct vault_row {
+	const char *method;
+	struct status (*target)(const struct vault_work *w, struct buf *out);
+	struct status (*put)(const struct vault_work *w, struct buf *out); /* its body; or NULL */
+	struct status (*take)(struct vault_work *w, const struct fetch_answer *a);
+	size_t body_max;
+	bool mounted; /* in an engine that is asked for first */
+};
+
+/* vault_transit.c: keys under the keys of a transit engine. */
+extern const struct vault_row vault_wrap, vault_unwrap, vault_rewrap;
+
 extern const struct session_ops vault_session_ops;
 void vault_jobs_forget(void); /* what is known of mounts: it is another Vault */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vault_job.c: the work on Vault's secrets: read, look for a new version, renew a lease.
+ * vault_job.c: the work on Vault's secrets: read, look for a new version, renew a lease. Work
+ * on keys (vault_transit.c) goes the same way.
  *
  * Runs in: broker. Trusts: Vault, for what it answers over verified TLS.
  * Owns: what is known of the mounts behind the references.
@@ -20,30 +21,6 @@
 
 #define TARGET_MAX 768
 #define RENEW_S 3600 /* the most that we ask for */
-
-/* What is behind MOUNT/PATH of a reference; they are few, and kept. */
-struct vault_place {
-	LIST_ENTRY(vault_place) entry;
-	char text[REFERENCE_LEN_MAX + 1];
-	bool known;
-	struct vault_mount mount;
-	uint32_t generation; /* of the login under which its lease came */
-};
-
-enum work_step {
-	WORK_MOUNT, /* which engine is there? */
-	WORK_MAIN,
-	WORK_CHECK, /* 403: is it the token? */
-};
-
-struct vault_work {
-	struct work work; /* the first member */
-	struct vault_place *place;
-	enum work_step step;
-	uint32_t generation;
-	bool relogged, redirected;
-	struct vault_value value; /* the texts that the result borrows */
-};
 
 static LIST_HEAD(, vault_place) places = LIST_HEAD_INITIALIZER(places);
 
@@ -240,36 +217,48 @@ take_revoke(struct vault_work *w, const struct fetch_answer *a)
 	return OK;
 }
 
+static const struct vault_row read_row = { "GET", target_read, NULL, take_value, 0, true };
+static const struct vault_row previous_row = { "GET", target_previous, NULL, take_value, 0, true };
+static const struct vault_row poll_row = { "GET", target_poll, NULL, take_poll, 0, true };
+static const struct vault_row renew_row = { "PUT", target_renew, put_renew, take_renew, TARGET_MAX,
+	true };
+static const struct vault_row revoke_row = { "PUT", target_revoke, put_revoke, take_revoke,
+	TARGET_MAX, false };
+
 /* By enum lifetime_op. */
-static const struct {
-	const char *method;
-	struct status (*target)(const struct vault_work *w, struct buf *out);
-	struct status (*put)(const struct vault_work *w, struct buf *out);
-	struct status (*take)(struct vault_work *w, const struct fetch_answer *a);
-} rows[] = {
-	[LIFETIME_READ] = { "GET", target_read, NULL, take_value },
-	[LIFETIME_PREVIOUS] = { "GET", target_previous, NULL, take_value },
-	[LIFETIME_POLL] = { "GET", target_poll, NULL, take_poll },
-	[LIFETIME_RENEW] = { "PUT", target_renew, put_renew, take_renew },
-	[LIFETIME_REVOKE] = { "PUT", target_revoke, put_revoke, take_revoke },
+static const struct vault_row *const rows[] = {
+	[LIFETIME_READ] = &read_row,
+	[LIFETIME_PREVIOUS] = &previous_row,
+	[LIFETIME_POLL] = &poll_row,
+	[LIFETIME_RENEW] = &renew_row,
+	[LIFETIME_REVOKE] = &revoke_row,
+	[LIFETIME_WRAP] = &vault_wrap,
+	[LIFETIME_UNWRAP] = &vault_unwrap,
+	[LIFETIME_REWRAP] = &vault_rewrap,
 };
+
+static const struct vault_row *
+row_of(const struct vault_work *w)
+{
+	return rows[w->work.job->op];
+}
 
 /* ---- the work ---- */
 static struct status
 send_request(struct vault_work *w, struct span target)
 {
 	struct vault *v = vault_of(w);
-	bool body = w->step == WORK_MAIN && rows[w->work.job->op].put != NULL;
-	const char *method = w->step == WORK_MAIN ? rows[w->work.job->op].method : "GET";
+	bool body = w->step == WORK_MAIN && row_of(w)->put != NULL;
+	const char *method = w->step == WORK_MAIN ? row_of(w)->method : "GET";
 	struct fetch_request r = FETCH_REQUEST_NONE;
 	struct status st = vault_request(v, method, target, &v->token, &r);
 
 	if (is_ok(st) && body) {
 		st = http_put_field_str(&r.head, "content-type", "application/json");
 		if (is_ok(st))
-			st = fetch_request_body(&r, TARGET_MAX);
+			st = fetch_request_body(&r, row_of(w)->body_max);
 		if (is_ok(st))
-			st = rows[w->work.job->op].put(w, &r.body);
+			st = row_of(w)->put(w, &r.body);
 	}
 	if (!is_ok(st)) {
 		fetch_request_done(&r);
@@ -282,7 +271,7 @@ send_request(struct vault_work *w, struct span target)
 static bool
 needs_mount(const struct vault_work *w)
 {
-	return !w->place->known && w->work.job->op != LIFETIME_REVOKE;
+	return row_of(w)->mounted && !w->place->known;
 }
 
 static struct status
@@ -296,7 +285,7 @@ send_step(struct work *work)
 	else if (needs_mount(w))
 		TRY(target_mount(w, &target));
 	else
-		TRY(rows[work->job->op].target(w, &target));
+		TRY(row_of(w)->target(w, &target));
 	if (w->step != WORK_CHECK)
 		w->step = needs_mount(w) ? WORK_MOUNT : WORK_MAIN;
 	return send_request(w, buf_span(&target));
@@ -338,7 +327,7 @@ on_good(struct vault_work *w, const struct fetch_answer *a)
 		work_finish(&w->work, SECRET_DENIED, true, 0);
 		return;
 	}
-	st = w->step == WORK_MOUNT ? take_mount(w, a) : rows[w->work.job->op].take(w, a);
+	st = w->step == WORK_MOUNT ? take_mount(w, a) : row_of(w)->take(w, a);
 	if (!is_ok(st))
 		work_finish_status(&w->work, st);
 	else if (w->step == WORK_MOUNT)
@@ -364,7 +353,7 @@ on_answer(struct work *work, struct status st, const struct fetch_answer *a)
 	} else if (a != NULL && a->status == 403) {
 		on_denied(w);
 	} else if (fault != SECRET_FAULT_NONE) {
-		if (fault == SECRET_NOT_FOUND && work->job->op != LIFETIME_REVOKE)
+		if (fault == SECRET_NOT_FOUND && row_of(w)->mounted)
 			w->place->known = false;
 		if (fault == SECRET_INVALID) /* a renewal that is not possible ends in a reading */
 			refused = work->job->op >= LIFETIME_RENEW;

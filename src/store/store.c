@@ -25,6 +25,7 @@
 #include <crypto/file_secret.h>
 
 #include "backup.h"
+#include "broker_link.h"
 #include "content_stream.h"
 #include "first_key.h"
 #include "privacy.h"
@@ -216,17 +217,11 @@ on_tick(uv_timer_t *t)
 }
 
 static void
-store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd)
+authority_connect(struct daemon *d, uint32_t peer_id, int fd)
 {
 	struct peer *p = self.npeers < PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
 	struct status st;
 
-	(void)index;
-	if (edge == EDGE_GATEWAY_STORE) {
-		content_gateway_connect(peer_id, fd);
-		return;
-	}
-	assert(edge == EDGE_AUTHORITY_STORE);
 	if (p == NULL) {
 		diag(DIAG_ERROR, "too many links");
 		(void)close(fd);
@@ -245,6 +240,20 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 	self.npeers++;
 	content_authority_connect(p->link);
 	privacy_authority(p->link);
+}
+
+static void
+store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int fd)
+{
+	(void)index;
+	if (edge == EDGE_GATEWAY_STORE) {
+		content_gateway_connect(peer_id, fd);
+	} else if (edge == EDGE_STORE_BROKER) {
+		broker_peer(d, peer_id, fd);
+	} else {
+		assert(edge == EDGE_AUTHORITY_STORE);
+		authority_connect(d, peer_id, fd);
+	}
 }
 
 static void

@@ -16,7 +16,7 @@ static const char *const conf_authority[] = { "listen", "management_socket", "li
 	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
 	"aws", "tools", "oidc", "store", "keys", "sessions", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", "oidc",
-	NULL };
+	"store", NULL };
 static const char *const conf_executor[] = { "sandboxes", "wasm", "limits", NULL };
 static const char *const conf_spawner[] = { "sandboxes", "engines", NULL };
 static const char *const conf_audit[] = { "audit", NULL };

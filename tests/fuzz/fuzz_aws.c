@@ -42,11 +42,29 @@ fuzz_keys(struct span body, unsigned which)
 }
 
 static void
+fuzz_kms(struct span body)
+{
+	char key[AWS_VERSION_MAX + 1];
+	struct secret s = SECRET_NONE;
+
+	if (is_ok(aws_ciphertext_parse(body, &s, key)) != (s.len > 0) || s.len > AWS_CIPHERTEXT_MAX)
+		abort();
+	secret_done(&s);
+	if (is_ok(aws_plaintext_parse(body, 113, &s, key)) != (s.len > 0) || s.len > 113)
+		abort();
+	secret_done(&s);
+}
+
+static void
 fuzz_reference(struct span text)
 {
+	struct kek_reference k;
 	struct reference r;
 	const char *why;
 
+	if (is_ok(kek_reference_parse(text, &k, &why)) && k.place.len > 0 &&
+	    memmem(k.place.ptr, k.place.len, "..", 2) != NULL && k.by != KEK_VAULT)
+		abort();
 	if (!is_ok(reference_parse(text, &r, &why)))
 		return;
 	if (r.source != REFERENCE_NONE && r.place.len == 0)
@@ -62,11 +80,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0 || !is_ok(crypto_init()))
 		return 0;
-	if (data[0] % 6 < 2)
-		fuzz_value(body, data[0] % 6 == 1);
-	else if (data[0] % 6 < 5)
-		fuzz_keys(body, data[0] % 6 - 2U);
-	else
+	if (data[0] % 7 < 2)
+		fuzz_value(body, data[0] % 7 == 1);
+	else if (data[0] % 7 < 5)
+		fuzz_keys(body, data[0] % 7 - 2U);
+	else if (data[0] % 7 == 5)
 		fuzz_reference(body);
+	else
+		fuzz_kms(body);
 	return 0;
 }

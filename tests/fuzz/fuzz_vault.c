@@ -51,6 +51,22 @@ fuzz_rest(struct span body)
 	secret_done(&id);
 }
 
+static void
+fuzz_transit(struct span body)
+{
+	struct secret s = SECRET_NONE;
+	uint64_t version;
+	struct status st = vault_ciphertext_parse(body, &s, &version);
+
+	if (is_ok(st) != (s.len > 0) || s.len > VAULT_CIPHERTEXT_MAX ||
+	    (s.len > 0 && !is_ok(vault_ciphertext_version(secret_borrow(&s), &version))))
+		abort();
+	secret_done(&s);
+	if (is_ok(vault_plaintext_parse(body, 113, &s)) != (s.len > 0) || s.len > 113)
+		abort();
+	secret_done(&s);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -58,16 +74,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0 || !is_ok(crypto_init()))
 		return 0;
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		fuzz_auth(body);
 		break;
 	case 1:
 	case 2:
-		fuzz_value(body, data[0] % 4 == 1);
+		fuzz_value(body, data[0] % 5 == 1);
+		break;
+	case 3:
+		fuzz_rest(body);
 		break;
 	default:
-		fuzz_rest(body);
+		fuzz_transit(body);
 	}
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* src/broker/aws_answer.c: what AWS answers, and what it might. */
 #include "unit.h"
 
+#include <stdio.h>
+
 #include <aws_answer.h>
 #include <crypto/crypto.h>
 
@@ -193,6 +195,11 @@ errors_say_whether_to_try_again(void **state)
 		{ 400, "<ErrorResponse><Error><Code>ExpiredToken</Code></Error></ErrorResponse>",
 		    SECRET_LOGIN, AWS_NEW_KEYS },
 		{ 503, "<html>", SECRET_UNREACHABLE, AWS_LATER },
+		{ 400, "{\"__type\":\"InvalidCiphertextException\"}", SECRET_INVALID, AWS_GIVE_UP },
+		{ 400, "{\"__type\":\"DisabledException\"}", SECRET_DENIED, AWS_GIVE_UP },
+		{ 400, "{\"__type\":\"com.amazonaws.kms#NotFoundException\"}", SECRET_NOT_FOUND,
+		    AWS_GIVE_UP },
+		{ 500, "{\"__type\":\"KeyUnavailableException\"}", SECRET_UNREACHABLE, AWS_LATER },
 		{ 429, "", SECRET_THROTTLED, AWS_LATER },
 		{ 403, "", SECRET_DENIED, AWS_GIVE_UP },
 		{ 302, "", SECRET_UNREACHABLE, AWS_LATER },
@@ -208,6 +215,55 @@ errors_say_whether_to_try_again(void **state)
 	}
 }
 
+/* ---- KMS ---- */
+#define ARN "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+static void
+kms_wraps_and_unwraps(void **state)
+{
+	char key[AWS_VERSION_MAX + 1];
+	struct secret s = SECRET_NONE;
+
+	(void)state;
+	assert_true(is_ok(aws_ciphertext_parse(
+	    SPAN_LIT("{\"CiphertextBlob\":\"AAECAw==\",\"KeyId\":\"" ARN "\"}"), &s, key)));
+	assert_true(secret_eq(&s, SPAN_LIT("AAECAw==")));
+	assert_string_equal(key, "1234abcd-12ab-34cd-56ef-1234567890ab");
+	secret_done(&s);
+	assert_true(is_ok(
+	    aws_plaintext_parse(SPAN_LIT("{\"Plaintext\":\"AAECAw==\",\"KeyId\":7}"), 4, &s, key)));
+	assert_true(secret_eq(&s, span_of("\0\1\2\3", 4)));
+	assert_string_equal(key, "");
+	secret_done(&s);
+}
+
+static void
+what_kms_does_not_answer_is_refused(void **state)
+{
+	static const char *const bad[] = { "", "[]", "{}",
+		"{\"CiphertextBlob\":null,\"Plaintext\":\"\"}",
+		"{\"CiphertextBlob\":1,\"Plaintext\":{}}",
+		"{\"CiphertextBlob\":\"A\",\"Plaintext\":\"A\"}",
+		"{\"CiphertextBlob\":\"AA==\\n\",\"Plaintext\":\"AA==\\n\"}",
+		"{\"CiphertextBlob\":\"-_==\",\"Plaintext\":\"AAAAAAA=\"}" };
+	static char longest[AWS_CIPHERTEXT_MAX + 64];
+	char key[AWS_VERSION_MAX + 1];
+	struct secret s = SECRET_NONE;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_false(is_ok(aws_ciphertext_parse(span_str(bad[i]), &s, key)));
+		assert_false(is_ok(aws_plaintext_parse(span_str(bad[i]), 4, &s, key)));
+	}
+	(void)snprintf(
+	    longest, sizeof(longest), "{\"CiphertextBlob\":\"%0*d\"}", AWS_CIPHERTEXT_MAX + 4, 0);
+	assert_false(is_ok(aws_ciphertext_parse(span_str(longest), &s, key)));
+	(void)snprintf(
+	    longest, sizeof(longest), "{\"CiphertextBlob\":\"%0*d\"}", AWS_CIPHERTEXT_MAX, 0);
+	assert_true(is_ok(aws_ciphertext_parse(span_str(longest), &s, key)));
+	secret_done(&s);
+}
+
 int
 main(void)
 {
@@ -219,6 +275,8 @@ main(void)
 		cmocka_unit_test(sts_is_read_element_by_element),
 		cmocka_unit_test(a_profile_is_found_in_its_file),
 		cmocka_unit_test(errors_say_whether_to_try_again),
+		cmocka_unit_test(kms_wraps_and_unwraps),
+		cmocka_unit_test(what_kms_does_not_answer_is_refused),
 	};
 
 	if (!is_ok(crypto_init()))

@@ -2,6 +2,7 @@
 /* src/broker/vault_answer.c: what Vault answers, and what it might; a login's redirects. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -366,6 +367,64 @@ a_login_follows_one_redirect(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* ---- transit ---- */
+static void
+a_key_comes_wrapped_and_goes_unwrapped(void **state)
+{
+	struct secret s = SECRET_NONE;
+	uint64_t version = 0;
+
+	(void)state;
+	assert_true(is_ok(vault_ciphertext_parse(
+	    SPAN_LIT("{\"data\":{\"ciphertext\":\"vault:v12:AAb\\/+=\",\"key_version\":12}}"), &s,
+	    &version)));
+	assert_true(secret_eq(&s, SPAN_LIT("vault:v12:AAb/+=")));
+	assert_int_equal(version, 12);
+	secret_done(&s);
+	assert_true(is_ok(
+	    vault_plaintext_parse(SPAN_LIT("{\"data\":{\"plaintext\":\"AAECAw==\"}}"), 4, &s)));
+	assert_true(secret_eq(&s, span_of("\0\1\2\3", 4)));
+	secret_done(&s);
+}
+
+static void
+what_transit_does_not_answer_is_refused(void **state)
+{
+	static const char *const ciphertexts[] = { "", "[]", "{}", "{\"data\":null}",
+		"{\"data\":{\"ciphertext\":null}}", "{\"data\":{\"ciphertext\":7}}",
+		"{\"data\":{\"ciphertext\":\"\"}}", "{\"data\":{\"ciphertext\":\"AAAA\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v:AA\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v1:\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v1AA\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v-1:AA\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v99999999999:AA\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v1:A\\nA\"}}",
+		"{\"data\":{\"ciphertext\":\"vault:v1:A A\"}}",
+		"{\"ciphertext\":\"vault:v1:AA\"}" };
+	static const char *const plaintexts[] = { "", "{}", "{\"data\":{\"plaintext\":\"\"}}",
+		"{\"data\":{\"plaintext\":\"AA\"}}", "{\"data\":{\"plaintext\":\"AA=\"}}",
+		"{\"data\":{\"plaintext\":\"A A=\"}}", "{\"data\":{\"plaintext\":\"AAAAAAA=\"}}",
+		"{\"data\":{\"plaintext\":[\"AA==\"]}}",
+		"{\"data\":{\"plaintext\":\"\\u0000A==\"}}" };
+	static char longest[VAULT_CIPHERTEXT_MAX + 64];
+	struct secret s = SECRET_NONE;
+	uint64_t version;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(ciphertexts); i++)
+		assert_false(is_ok(vault_ciphertext_parse(span_str(ciphertexts[i]), &s, &version)));
+	for (size_t i = 0; i < COUNT(plaintexts); i++)
+		assert_false(is_ok(vault_plaintext_parse(span_str(plaintexts[i]), 4, &s)));
+	(void)snprintf(longest, sizeof(longest), "{\"data\":{\"ciphertext\":\"vault:v1:%0*d\"}}",
+	    VAULT_CIPHERTEXT_MAX - 8, 7);
+	assert_false(is_ok(vault_ciphertext_parse(span_str(longest), &s, &version)));
+	(void)snprintf(longest, sizeof(longest), "{\"data\":{\"ciphertext\":\"vault:v1:%0*d\"}}",
+	    VAULT_CIPHERTEXT_MAX - 9, 7);
+	assert_true(is_ok(vault_ciphertext_parse(span_str(longest), &s, &version)));
+	secret_done(&s);
+}
+
 int
 main(void)
 {
@@ -380,6 +439,8 @@ main(void)
 		cmocka_unit_test(a_wrapping_token_of_another_path_is_refused),
 		cmocka_unit_test(a_secret_id_is_kept_for_who_comes_after),
 		cmocka_unit_test(a_login_follows_one_redirect),
+		cmocka_unit_test(a_key_comes_wrapped_and_goes_unwrapped),
+		cmocka_unit_test(what_transit_does_not_answer_is_refused),
 	};
 
 	if (!is_ok(crypto_init()))

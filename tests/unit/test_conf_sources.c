@@ -43,6 +43,71 @@ references_are_read(void **state)
 	}
 }
 
+#define KMS_KEY "1234abcd-12ab-34cd-56ef-1234567890ab"
+
+static void
+wrappers_of_the_kek_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		enum kek_wrapper by;
+		const char *place;
+	} rows[] = {
+		{ "local", KEK_LOCAL, "" },
+		{ "vault:transit/sallyport", KEK_VAULT, "transit/sallyport" },
+		{ "vault:team/a/transit/key-1", KEK_VAULT, "team/a/transit/key-1" },
+		{ "aws-kms:" KMS_KEY, KEK_AWS, KMS_KEY },
+		{ "aws-kms:mrk-0123456789abcdef0123456789abcdef", KEK_AWS,
+		    "mrk-0123456789abcdef0123456789abcdef" },
+		{ "aws-kms:alias/sallyport/kek", KEK_AWS, "alias/sallyport/kek" },
+		{ "aws-kms:arn:aws-cn:kms:cn-north-1:123456789012:key/" KMS_KEY, KEK_AWS,
+		    "arn:aws-cn:kms:cn-north-1:123456789012:key/" KMS_KEY },
+		{ "aws-kms:arn:aws:kms:eu-central-1:123456789012:alias/a", KEK_AWS,
+		    "arn:aws:kms:eu-central-1:123456789012:alias/a" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct kek_reference r;
+		const char *why;
+
+		assert_true(is_ok(kek_reference_parse(span_str(rows[i].text), &r, &why)));
+		assert_int_equal(r.by, rows[i].by);
+		assert_true(span_eq_str(r.place, rows[i].place));
+	}
+}
+
+static void
+what_is_no_wrapper_is_refused(void **state)
+{
+	static const char *const rows[] = { "", "Local", "local ", "none", "transit/x",
+		"vault:", "vault:x", "vault:/x", "vault:x/", "vault:a//x", "vault:a/../x",
+		"vault:a/./x", "vault:a/x#f", "vault:a/x?y", "vault:a/x%2f", "vault:a/x y",
+		"vault:a/x\n", "aws-kms:", "aws-kms:x",
+		"aws-kms:1234abcd-12ab-34cd-56ef-1234567890a",
+		"aws-kms:1234abcd-12ab-34cd-56ef-1234567890ab1",
+		"aws-kms:1234abcd12ab-34cd-56ef-1234567890ab1", "aws-kms:mrk-012345",
+		"aws-kms:alias/", "aws-kms:alias/a b", "aws-kms:alias/a\"",
+		"aws-kms:arn:aws:s3:eu-central-1:123456789012:key/" KMS_KEY,
+		"aws-kms:arn:aws:kms:eu-central-1:123456789012:" KMS_KEY,
+		"aws-kms:arn:aws:kms:eu-central-1::key/" KMS_KEY,
+		"aws-kms:arn:aws:kms:key/" KMS_KEY, "aws-kms:arn:", "aws-sm:" KMS_KEY, "file:x" };
+	char longer[REFERENCE_LEN_MAX + 2] = "vault:t/";
+
+	(void)state;
+	memset(longer + 8, 'a', sizeof(longer) - 9);
+	for (size_t i = 0; i <= COUNT(rows); i++) {
+		struct kek_reference r;
+		const char *why = NULL;
+
+		assert_int_equal(
+		    kek_reference_parse(span_str(i < COUNT(rows) ? rows[i] : longer), &r, &why)
+			.code,
+		    E_SYNTAX);
+		assert_non_null(why);
+	}
+}
+
 static void
 what_is_no_reference_is_refused(void **state)
 {
@@ -243,6 +308,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(references_are_read),
 		cmocka_unit_test(what_is_no_reference_is_refused),
+		cmocka_unit_test(wrappers_of_the_kek_are_read),
+		cmocka_unit_test(what_is_no_wrapper_is_refused),
 		cmocka_unit_test(unused_and_unfinished_sections_are_refused),
 		cmocka_unit_test(the_environment_names_files_and_places),
 		cmocka_unit_test(no_variable_with_a_secret_passes),

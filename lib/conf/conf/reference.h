@@ -32,6 +32,22 @@ struct reference {
 
 /* E_SYNTAX: *why is a static text that never holds the value. */
 MUST_USE struct status reference_parse(struct span s, struct reference *ret, const char **why);
+/*
+ * What wraps the store's key-encryption keys (`store.kek`):
+ *	local                  master.key
+ *	vault:MOUNT/KEY        Vault's transit engine; the key's name is the last part
+ *	aws-kms:ID             a key's id, alias/NAME, or the ARN of either
+ */
+enum kek_wrapper { KEK_LOCAL, KEK_VAULT, KEK_AWS };
+
+struct kek_reference {
+	enum kek_wrapper by;
+	struct span place; /* MOUNT/KEY or ID; borrowed */
+};
+
+/* As reference_parse(). */
+MUST_USE struct status kek_reference_parse(
+    struct span s, struct kek_reference *ret, const char **why);
 /* A path of Vault: parts of A-Z a-z 0-9 _ . - @ + = ~ between slashes. */
 bool reference_path_ok(struct span s);
 
