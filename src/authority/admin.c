@@ -36,6 +36,7 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_ERASE] = &admin_erase_kind,
 	[OP_EXPORT] = &admin_export_kind,
 	[OP_AUDIT] = &admin_audit_kind,
+	[OP_EXPORT_TENANT] = &admin_export_tenant_kind,
 	[OP_SECRET_SET] = &admin_secret_set_kind,
 	[OP_SECRET_REMOVE] = &admin_secret_remove_kind,
 	[OP_SECRET_LIST] = &admin_secret_list_kind,

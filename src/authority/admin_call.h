@@ -103,6 +103,7 @@ admin_fn operator_backup, operator_backup_show;
 admin_fn operator_kek_rotate, operator_kek_rotate_data, operator_kek_show;
 admin_fn keys_list, keys_create, keys_rotate, keys_revoke;
 admin_fn users_list, users_get, users_create, users_change, users_erase, users_export;
+admin_fn tenants_export, me_export, me_erase;
 admin_fn tenants_list, policies_list, usage_read, audit_read;
 admin_fn operator_reload, operator_secret_set, operator_secret_remove, operator_secret_list,
     operator_tool_mark, operator_tool_list;
@@ -118,6 +119,11 @@ admin_asks(const struct admin_call *c, enum action action)
 {
 	return action_needs_two(action) && !c->approved;
 }
+/*
+ * A second person has agreed that the caller may read what this request asks for: an act whose
+ * answer is for who asked goes on as that one's own, as often as it takes, for an hour.
+ */
+bool approval_covers(const struct admin_call *c, enum action action);
 void approvals_tick(struct authority *a);
 
 #endif

@@ -313,8 +313,8 @@ may_get_keys(struct admin_call *c)
 	    "Keys are made with a key: not with a session, nor with an identity provider's token.");
 }
 
-static bool
-is_narrow(const struct key *key)
+bool
+admin_is_narrow(const struct key *key)
 {
 	return key->scope != NULL || (key->parent != NULL && key->parent->scope != NULL);
 }
@@ -347,7 +347,7 @@ narrow_to_caller(struct admin_call *c, struct admin_key *k)
 	const struct key *root = key_root(c->by);
 	uint64_t now = now_real_s();
 
-	if (is_narrow(c->by))
+	if (admin_is_narrow(c->by))
 		return admin_refuse(c, 403, "denied", "A narrowed credential makes no keys.");
 	if (!span_eq_str(k->policy, root->policy->name))
 		TRY(admin_may(c, ACTION_KEY_CREATE));
@@ -415,7 +415,7 @@ may_rotate(struct admin_call *c, const struct key *key)
 	    is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
 		return admin_refuse(c, 409, "two_live_keys",
 		    "This key and the one that it came from, or went to, are both valid.");
-	if (c->by != NULL && is_narrow(c->by) && key != key_root(c->by))
+	if (c->by != NULL && admin_is_narrow(c->by) && key != key_root(c->by))
 		return admin_refuse(
 		    c, 403, "denied", "A narrowed credential rotates no other key.");
 	return OK;
@@ -461,7 +461,7 @@ keys_revoke(struct admin_call *c)
 		TRY(admin_may(c, ACTION_KEY_REVOKE));
 		TRY(admin_may_end(c, key->user, &action));
 	}
-	if (c->by != NULL && is_narrow(c->by) && key != key_root(c->by))
+	if (c->by != NULL && admin_is_narrow(c->by) && key != key_root(c->by))
 		return admin_refuse(
 		    c, 403, "denied", "A narrowed credential revokes no other key.");
 	if (admin_asks(c, action))

@@ -37,6 +37,7 @@ enum op_kind {
 	OP_ERASE,
 	OP_EXPORT,
 	OP_AUDIT,
+	OP_EXPORT_TENANT,
 	OP_KIND_COUNT
 };
 
@@ -88,7 +89,14 @@ struct admin_op {
 		uint64_t at, since_ns, until_ns;
 		size_t looked_at;
 		bool descending;
-	} reading;                 /* OP_AUDIT: as struct aa_read; `name` is the type */
+	} reading; /* OP_AUDIT: as struct aa_read; `name` is the type */
+	struct {
+		size_t serial; /* of a tenant's: whose turn it is */
+		uint8_t stage;
+		uint64_t row;
+		uint32_t offset;
+		uint32_t asked; /* pages of the store for this answer */
+	} export; /* OP_EXPORT, OP_EXPORT_TENANT: where it stands; its bytes: `sealed` */
 	enum as_rotation rotation; /* OP_KEK_ROTATE */
 	bool scheduled;
 	uint16_t http; /* the answer, once it is known */
@@ -129,6 +137,12 @@ void admin_op_fail_audit(struct admin_op *op);
  */
 MUST_USE struct status admin_may_end(
     struct admin_call *c, const struct user *u, enum action *action);
+/* All roles that somebody of this user can act with, also by tokens. */
+uint8_t admin_all_roles(const struct keys *keys, const struct user *u);
+/* May the credential less than its person? */
+bool admin_is_narrow(const struct key *key);
+/* The person of the path; another tenant's is none. E_DENIED. */
+MUST_USE struct status admin_person_of(struct admin_call *c, struct user **ret);
 /* No other act changes that as long as this one lasts. State: *changing is false. */
 void admin_op_claim(struct admin_op *op, bool *changing);
 /* Who did it, as the last value of a record. */
@@ -147,6 +161,6 @@ extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, adm
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,
     admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind, admin_kek_rotate_kind,
     admin_kek_status_kind, admin_backup_kind, admin_backup_show_kind, admin_erase_kind,
-    admin_export_kind, admin_audit_kind;
+    admin_export_kind, admin_audit_kind, admin_export_tenant_kind;
 
 #endif

@@ -53,6 +53,12 @@
 const struct admin_route admin_routes[] = {
 	{ "GET", "/admin/v1/tenants", DOOR_BOTH, ACTION_TENANT_READ, "", NULL, false, tenants_list,
 	    NULL },
+	{ "GET", "/admin/v1/tenants/{}/export", DOOR_BOTH, ACTION_TENANT_EXPORT, "cursor ", NULL,
+	    false, tenants_export, NULL },
+	{ "GET", "/admin/v1/me/export", DOOR_PERSON, ACTION_EXPORT_OWN, "cursor ", NULL, false,
+	    me_export, NULL },
+	{ "DELETE", "/admin/v1/me", DOOR_PERSON, ACTION_ERASE_OWN, "", NULL, false, me_erase,
+	    NULL },
 	{ "GET", "/admin/v1/users", DOOR_BOTH, ACTION_USER_READ, "tenant after limit ", NULL, false,
 	    users_list, NULL },
 	{ "POST", "/admin/v1/users", DOOR_BOTH, ACTION_USER_CHANGE, "", USER_SCHEMA, false,

@@ -279,8 +279,8 @@ is_last_owner(const struct keys *keys, const struct user *u)
 }
 
 /* Those that are stored, and those that came with tokens. */
-static uint8_t
-all_roles(const struct keys *keys, const struct user *u)
+uint8_t
+admin_all_roles(const struct keys *keys, const struct user *u)
 {
 	uint8_t roles = u->roles;
 
@@ -296,7 +296,7 @@ all_roles(const struct keys *keys, const struct user *u)
 struct status
 admin_may_end(struct admin_call *c, const struct user *u, enum action *action)
 {
-	uint8_t roles = all_roles(&c->a->keys, u);
+	uint8_t roles = admin_all_roles(&c->a->keys, u);
 
 	if ((roles & ROLE_AUDITOR) != 0)
 		*action = ACTION_AUDITOR_REMOVE;
@@ -312,7 +312,7 @@ admin_may_end(struct admin_call *c, const struct user *u, enum action *action)
 static enum action
 action_of(const struct keys *keys, const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
-	uint8_t had = state != u->state ? all_roles(keys, u) : u->roles;
+	uint8_t had = state != u->state ? admin_all_roles(keys, u) : u->roles;
 
 	if (hold != u->hold)
 		return hold ? ACTION_HOLD_SET : ACTION_HOLD_LIFT;

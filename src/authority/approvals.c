@@ -6,8 +6,8 @@
  * Owns: the acts that wait for a second person, as they were asked for.
  * Invariants: who asked never decides; who decides has the right to the act; what was decided
  * or has lapsed is done once or not at all; each step is on record; what was asked for by a
- * session or a token is not done when that is over. They do not outlive the process: then they
- * have lapsed, too.
+ * session or a token is not done when that is over; who decides sees all that was asked for; what
+ * is read is read by who asked. They do not outlive the process: then they have lapsed, too.
  * See: admin_call.h, roles.c (which acts).
  */
 #include "admin_op.h"
@@ -22,9 +22,11 @@
 #define APPROVALS_MAX 64
 #define APPROVALS_TENANT_MAX 16 /* about one tenant */
 #define APPROVAL_TTL_MS 3600000
+#define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
 #define ID_LEN 16
 
-enum approval_state { FREE, WAITING, DECIDING };
+/* GIVEN: agreed; who asked may read what it asked for. */
+enum approval_state { FREE, WAITING, DECIDING, GIVEN };
 
 struct approval {
 	enum approval_state state;
@@ -45,7 +47,9 @@ static struct approval approvals[APPROVALS_MAX];
 
 static void put_record(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_asked(struct admin_op *op, struct json_writer *w);
+static bool still_may(struct authority *a, const struct approval *p);
 static void on_asked(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_asked_again(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_result(void *ctx, uint16_t http, struct span body);
 
@@ -130,6 +134,31 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 	return buf_put_span(&p->request, c->body);
 }
 
+/* The same person has asked for the same already, or for an earlier part of what it reads. */
+static struct approval *
+find_same(const struct admin_call *c, enum action action, enum approval_state state)
+{
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		struct approval *p = &approvals[i];
+		struct span request = buf_span(&p->request);
+
+		if (p->state == state && p->action == action && is_same_person(p, c) &&
+		    now_ms(c->a) < p->until_ms &&
+		    span_eq(span_of(request.ptr, p->method_len), c->method) &&
+		    span_eq(span_of(request.ptr + p->method_len, p->path_len), c->path))
+			return p;
+	}
+	return NULL;
+}
+
+bool
+approval_covers(const struct admin_call *c, enum action action)
+{
+	const struct approval *p = find_same(c, action, GIVEN);
+
+	return p != NULL && action_is_given(action) && still_may(c->a, p);
+}
+
 static struct status
 begin_record(struct admin_call *c, struct approval *p, const char *state, append_done *done)
 {
@@ -146,9 +175,14 @@ begin_record(struct admin_call *c, struct approval *p, const char *state, append
 struct status
 approval_ask(struct admin_call *c, enum action action)
 {
-	struct approval *p = NULL;
+	struct approval *p = action_is_given(action) ? find_same(c, action, WAITING) : NULL;
 	struct status st;
 
+	if (p != NULL)
+		return begin_record(c, p, "asked", on_asked_again);
+	if (c->body.len > APPROVAL_BODY_MAX)
+		return admin_refuse(c, 413, "body_too_large",
+		    "What another person is to agree to is at most 1024 bytes long.");
 	TRY(free_place(c, &p));
 	st = fill(p, c, action);
 	if (is_ok(st))
@@ -169,19 +203,41 @@ put_record(struct admin_op *op, struct batch *b, const struct record_who *who)
 	batch_text(b, op->value);
 }
 
+/* All that was asked for: its body has passed a schema, and those of acts for two hold no secret.
+ */
+static struct status
+put_request(const struct approval *p, struct json_writer *w)
+{
+	struct span all = buf_span(&p->request);
+	struct span path = span_from(all, p->method_len);
+	struct span query = span_from(path, p->path_len);
+	struct span body = span_from(query, p->query_len);
+
+	json_put_key(w, "method");
+	json_put_str(w, span_of(all.ptr, p->method_len));
+	json_put_key(w, "path");
+	json_put_str(w, span_of(path.ptr, p->path_len));
+	json_put_key(w, "query");
+	json_put_str(w, span_of(query.ptr, p->query_len));
+	json_put_key(w, "body");
+	if (body.len > 0)
+		json_put_raw(w, body);
+	else
+		json_put_null(w);
+	return OK;
+}
+
 static struct status
 put_members(const struct approval *p, struct json_writer *w)
 {
-	struct span request = buf_span(&p->request);
 
 	json_put_key(w, "id");
 	json_put_text(w, p->id);
 	json_put_key(w, "operation");
 	json_put_text(w, action_name(p->action));
-	json_put_key(w, "method");
-	json_put_str(w, span_of(request.ptr, p->method_len));
-	json_put_key(w, "path");
-	json_put_str(w, span_of(request.ptr + p->method_len, p->path_len));
+	json_put_key(w, "state");
+	json_put_text(w, p->state == GIVEN ? "approved" : "waiting");
+	TRY(put_request(p, w));
 	json_put_key(w, "by");
 	if (p->by != NULL)
 		json_put_str(w, p->by->user->name);
@@ -214,6 +270,16 @@ on_asked(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		return;
 	}
 	admin_op_answer(op, 202, NULL, NULL);
+}
+
+static void
+on_asked_again(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	(void)a, (void)seq;
+	if (is_ok(st))
+		admin_op_answer(ctx, 202, NULL, NULL);
+	else
+		admin_op_fail_audit(ctx);
 }
 
 /* ---- the list ---- */
@@ -313,6 +379,15 @@ run(struct admin_op *op, struct approval *p, struct admin_op **act, struct admin
 	return admin_dispatch(c);
 }
 
+/* From now on, for as long as one waits. */
+static void
+give(const struct authority *a, struct approval *p)
+{
+	p->state = GIVEN;
+	p->until_ms = now_ms(a) + APPROVAL_TTL_MS;
+	p->expires_s = now_real_s() + APPROVAL_TTL_MS / 1000;
+}
+
 static void
 on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
@@ -332,10 +407,15 @@ on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		release(p);
 		return;
 	}
-	if (!still_may(a, p))
+	if (!still_may(a, p)) {
 		admin_op_answer(op, 409, "not_allowed", "Who asked may not do that any more.");
-	else if (!is_ok(run(op, p, &act, &c)))
+	} else if (action_is_given(p->action)) {
+		give(a, p);
+		on_result(op, 0, SPAN_EMPTY);
+		return;
+	} else if (!is_ok(run(op, p, &act, &c))) {
 		admin_op_answer(op, c.http, c.code, c.message);
+	}
 	release(p);
 }
 
@@ -388,6 +468,8 @@ approvals_tick(struct authority *a)
 		struct record_who who = { .key = p->by, .config = a->d->generation };
 		struct batch b = { .n = 0 };
 
+		if (p->state == GIVEN && now_ms(a) >= p->until_ms)
+			release(p);
 		if (p->state != WAITING || now_ms(a) < p->until_ms || !audit_is_writable(a))
 			continue;
 		(void)batch_add(&b, EVENT_APPROVAL, &who, "approval", span_str(p->id));

@@ -73,6 +73,12 @@ action_needs_two(enum action action)
 	return action < ACTION_COUNT && rows[action].two;
 }
 
+bool
+action_is_given(enum action action)
+{
+	return action == ACTION_USER_EXPORT || action == ACTION_TENANT_EXPORT;
+}
+
 enum action
 action_of_endpoint(uint8_t endpoint)
 {

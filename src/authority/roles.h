@@ -57,6 +57,8 @@ const char *action_name(enum action action);
 bool roles_allow(uint8_t roles, enum action action);
 /* Must another person agree before it is done? */
 bool action_needs_two(enum action action);
+/* Is its answer for who asked, not for who agrees? */
+bool action_is_given(enum action action);
 /* What a request to this endpoint is; ACTION_NONE for those that are none of ours. */
 enum action action_of_endpoint(uint8_t endpoint);
 

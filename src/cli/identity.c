@@ -37,6 +37,17 @@ user_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 	return true;
 }
 
+bool
+tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
+{
+	if (!name_ok(who, strlen(who))) {
+		(void)cli_error(who, "is not the name of a tenant");
+		return false;
+	}
+	(void)snprintf(ret, USER_TARGET_MAX, "/admin/v1/tenants/%s%s", who, below);
+	return true;
+}
+
 /* ---- lists ---- */
 
 static void

@@ -62,6 +62,8 @@ const struct command commands[] = {
 	    "destroy a user's keys: nothing that is kept can be read any more", cmd_user_erase },
 	{ "tenant list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0, "list the tenants",
 	    cmd_tenant_list },
+	{ "tenant export", "TENANT", 1, 1, OPT(OPT_CONFIG), 0,
+	    "print all that is kept of a tenant's people, JSON lines", cmd_tenant_export },
 	{ "policy list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0, "list the policies",
 	    cmd_policy_list },
 	{ "session list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON) | OPT(OPT_TENANT), 0,

@@ -34,6 +34,8 @@ void print_cell(const struct json_doc *d, uint32_t object, const char *key, int 
 void print_time(const struct json_doc *d, uint32_t object, const char *member);
 /* TENANT/USER as the path of the user, and what lies below it; false after a message. */
 bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
+/* The same for TENANT. */
+bool tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* The answer as it came. Exit status of the command. */
 int print_raw(const struct reply *r);
 

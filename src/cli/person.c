@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * person.c: `sallyport user export` and `user erase`.
+ * person.c: `sallyport user export`, `user erase` and `tenant export`.
  *
  * Runs in: CLI, as root. Trusts: the service's answers no further than their form.
  * Owns: nothing. Invariants: an export is whole, or the command fails: it goes to standard
  * output as it comes, and is of no use without its exit status.
- * See: src/authority/admin_privacy.c; docs/privacy.md.
+ * See: src/authority/admin_privacy.c, admin_export.c; docs/privacy.md.
  */
 #include "operate.h"
 
@@ -56,30 +56,48 @@ page_print(const struct reply *r, char cursor[CURSOR_MAX])
 	return span_to_cstr(buf_span(&next), cursor, CURSOR_MAX);
 }
 
-int
-cmd_user_export(const struct invocation *inv)
+/* All pages of what lies below `base`. */
+static int
+export_print(const struct invocation *inv, const char *what, const char *base)
 {
-	char base[USER_TARGET_MAX], target[USER_TARGET_MAX + CURSOR_MAX + 16],
-	    cursor[CURSOR_MAX] = "";
+	char target[USER_TARGET_MAX + CURSOR_MAX + 16], cursor[CURSOR_MAX] = "";
+	const char *mark = strchr(base, '?') != NULL ? "&cursor=" : "?cursor=";
 	auto_state struct state s = STATE_NONE;
 
-	if (!user_target(inv->args[0], "/export", base))
-		return EXIT_USAGE;
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
 	do {
 		auto_reply struct reply r = { .x = { .method = "GET", .target = target } };
 		struct status st;
 
-		(void)snprintf(target, sizeof(target), "%s%s%s", base,
-		    cursor[0] != '\0' ? "&cursor=" : "", cursor);
-		if (!operate("user export", &s, &r))
+		(void)snprintf(
+		    target, sizeof(target), "%s%s%s", base, cursor[0] != '\0' ? mark : "", cursor);
+		if (!operate(what, &s, &r))
 			return EXIT_FAILED;
 		st = page_print(&r, cursor);
 		if (!is_ok(st)) {
-			(void)cli_error("user export", "%s", status_text(st));
+			(void)cli_error(what, "%s", status_text(st));
 			return EXIT_FAILED;
 		}
 	} while (cursor[0] != '\0');
 	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+int
+cmd_user_export(const struct invocation *inv)
+{
+	char base[USER_TARGET_MAX];
+
+	return user_target(inv->args[0], "/export", base) ? export_print(inv, "user export", base)
+							  : EXIT_USAGE;
+}
+
+int
+cmd_tenant_export(const struct invocation *inv)
+{
+	char base[USER_TARGET_MAX];
+
+	return tenant_target(inv->args[0], "/export", base)
+		   ? export_print(inv, "tenant export", base)
+		   : EXIT_USAGE;
 }

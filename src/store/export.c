@@ -89,15 +89,39 @@ digest(struct export *x, const char *key, const uint8_t bytes[DIGEST_LEN])
 
 /* ---- the person, keys, counts ---- */
 
+static void
+put_marks(struct export *x, const struct as_user *u)
+{
+	json_put_key(&x->w, "roles");
+	json_put_array(&x->w);
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		if ((u->roles & 1U << i) != 0)
+			json_put_text(&x->w, role_names[i]);
+	}
+	json_put_end(&x->w);
+	json_put_key(&x->w, "state");
+	json_put_text(&x->w, u->state == USER_ACTIVE ? "active" : "disabled");
+	json_put_key(&x->w, "hold");
+	json_put_bool(&x->w, u->hold != 0);
+}
+
 static struct status
 put_user(struct export *x, uint64_t after, uint64_t *ret_row)
 {
+	int64_t cursor = x->user - 1;
+	struct as_user u = { .roles = 0 };
+
 	if (after > 0)
 		return fail(E_NOTFOUND);
 	*ret_row = 1;
+	TRY(db_user_next(x->db, &cursor, &u));
+	explicit_bzero(u.subject_key, sizeof(u.subject_key));
+	if (cursor != x->user)
+		return fail(E_CORRUPT);
 	member(x, "type", SPAN_LIT("user"));
 	member(x, "tenant", x->m->tenant);
 	member(x, "user", x->m->user);
+	put_marks(x, &u);
 	return OK;
 }
 

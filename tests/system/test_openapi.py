@@ -202,8 +202,9 @@ def administration(service, note):
     def session():
         return service.request("POST", "/auth/token", form_of_token, headers=urlencoded, **owner)[2]["access_token"]
 
-    def approval():
-        return service.request("GET", ADMIN + "approvals", **owner)[2]["approvals"][0]["id"]
+    def approval(operation):
+        waiting = service.request("GET", ADMIN + "approvals", **owner)[2]["approvals"]
+        return next(a["id"] for a in waiting if a["operation"] == operation)
 
     yield 200, note("listTenants", **owner)
     yield 201, note("createUser", body={"user": "kim", "roles": ["user", "auditor"]}, **owner)
@@ -214,13 +215,22 @@ def administration(service, note):
     yield 200, note("changeUser", ADMIN + "users/kim", {"hold": True}, **owner)
     yield 202, note("changeUser", ADMIN + "users/kim", {"hold": False}, **owner)
     yield 200, note("listApprovals", **owner)
-    yield 403, note("decideApproval", ADMIN + "approvals/" + approval(), {"decision": "approve"}, **owner)
-    yield 200, note("decideApproval", ADMIN + "approvals/" + approval(), {"decision": "approve"}, **second)
+    yield 403, note("decideApproval", ADMIN + "approvals/" + approval("hold.lift"), {"decision": "approve"}, **owner)
+    yield 200, note("decideApproval", ADMIN + "approvals/" + approval("hold.lift"), {"decision": "approve"}, **second)
     yield 200, note("exportUser", ADMIN + "users/owner/export", **owner)
     yield 202, note("exportUser", ADMIN + "users/kim/export", **owner)
     yield 400, note("exportUser", ADMIN + "users/owner/export?cursor=1.2", **owner)
+    yield 200, note("exportMe", **owner)
+    yield 202, note("exportTenant", ADMIN + "tenants/acme/export", **owner)
+    yield 200, note("decideApproval", ADMIN + "approvals/" + approval("tenant.export"), {"decision": "approve"}, **second)
+    yield 200, note("listApprovals", **owner)
+    yield 200, note("exportTenant", ADMIN + "tenants/acme/export", **owner)
+    yield 404, note("exportTenant", ADMIN + "tenants/zeus/export", **owner)
+    yield 409, note("eraseMe", **owner)
+    operate("users", {"tenant": "acme", "user": "pat", "roles": ["user"]})
+    yield 200, note("eraseMe", key=operate("keys", {"tenant": "acme", "user": "pat"})["key"])
     yield 202, note("eraseUser", ADMIN + "users/kim/erase", **owner)    # an auditor: two people
-    yield 200, note("decideApproval", ADMIN + "approvals/" + approval(), {"decision": "approve"}, **second)
+    yield 200, note("decideApproval", ADMIN + "approvals/" + approval("auditor.remove"), {"decision": "approve"}, **second)
     yield 404, note("eraseUser", ADMIN + "users/kim/erase", **owner)
     yield 201, note("createUser", body={"user": "lee"}, **owner)
     yield 200, note("eraseUser", ADMIN + "users/lee/erase", **owner)

@@ -103,3 +103,125 @@ def test_who_is_held_is_not_erased(world):
     assert done.returncode == 1 and "hold" in done.stderr
     assert world.ask("owner", "POST", "/admin/v1/users/bob/erase")[0] == 409
     assert world.ask("user", "GET", "/v1/tools")[0] == 200
+
+
+# ---- two people, and oneself ----
+
+def pages(world, who, path):
+    """-> the lines of all pages"""
+    text, mark = b"", ""
+    for _ in range(100):
+        status, answer = world.ask(who, "GET", path + mark)
+        assert status == 200, answer
+        text += base64.b64decode(answer["page_base64"])
+        if answer["next"] is None:
+            return [json.loads(line) for line in text.decode().splitlines()]
+        mark = f"?cursor={answer['next']}"
+    raise AssertionError("it does not end")
+
+
+def approved(world, who, by, method, path, body=None):
+    """`who` asks, `by` agrees. -> the approval as the second one sees it, the answer"""
+    status, answer = world.ask(who, method, path, body)
+    assert status == 202, answer
+    id = answer["approval"]["id"]
+    assert world.ask(who, method, path, body)[0] == 202
+    assert world.ask(who, "POST", f"/admin/v1/approvals/{id}", {"decision": "approve"})[0] == 403
+    seen = next(a for a in world.ask(by, "GET", "/admin/v1/approvals")[1]["approvals"] if a["id"] == id)
+    status, answer = world.ask(by, "POST", f"/admin/v1/approvals/{id}", {"decision": "approve"})
+    assert status == 200, answer
+    return seen, answer
+
+
+def a_second_owner(world):
+    world.operate("users", {"tenant": "acme", "user": "carol", "roles": ["owner", "user"]})
+    world.keys["second"] = world.operate("keys", {"tenant": "acme", "user": "carol"})["key"]
+
+
+def test_an_approved_export_is_whole_and_for_who_asked(world):
+    a_second_owner(world)
+    # More than one page.
+    big = "x" * (600 << 10)
+    form = (f'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--b\r\ncontent-disposition: form-data; '
+            f'name="file"; filename="big"\r\n\r\n{big}\r\n--b--\r\n')
+    world.made("user", "POST", "/v1/files", form.encode(), {"Content-Type": "multipart/form-data; boundary=b"})
+    path = "/admin/v1/users/bob/export"
+    seen, answer = approved(world, "owner", "second", "GET", path)
+    assert (seen["operation"], seen["method"], seen["path"], seen["query"], seen["body"], seen["by"], seen["state"]) == (
+        "user.export", "GET", path, "", None, "alice", "waiting")
+    assert answer == {"id": seen["id"], "state": "approved"}
+    lines = pages(world, "owner", path)
+    assert big in text_of(lines) and [w for w in world.words["user"] if w not in text_of(lines)] == []
+    assert lines == [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
+    # It is hers, and of this person only; whoever agreed has to ask as well.
+    assert world.ask("second", "GET", path)[0] == 202
+    assert world.ask("owner", "GET", "/admin/v1/users/carol/export")[0] == 202
+    assert world.ask("owner", "GET", "/admin/v1/tenants/acme/export")[0] == 202
+
+
+def test_a_tenant_is_exported_by_two(world):
+    a_second_owner(world)
+    path = "/admin/v1/tenants/acme/export"
+    assert world.ask("user", "GET", path)[0] == 403
+    assert world.ask("tenant", "GET", path)[0] == 404
+    approved(world, "owner", "second", "GET", path)
+    lines = pages(world, "owner", path)
+    assert lines[0] == {"type": "tenant", "tenant": "acme"}
+    people = {line["user"]: line for line in lines if line["type"] == "user"}
+    assert {"alice", "bob", "carol"} <= people.keys() and {line["tenant"] for line in people.values()} == {"acme"}
+    assert people["bob"]["roles"] == ["user"] and people["carol"]["roles"] == ["user", "owner"]
+    assert people["bob"]["state"] == "active" and people["bob"]["hold"] is False
+    text = text_of(lines)
+    assert [w for who in ("owner", "user") for w in world.words[who] if w not in text] == []
+    operators = [json.loads(line) for line in world.inst.operate("tenant", "export", "acme").stdout.splitlines()]
+    assert kinds_of(operators) == kinds_of(lines)
+    record = of_type(world.inst.records(), "Exported")[-1]
+    assert record["resource"].startswith("tenant:") and "acme" not in json.dumps(record)
+    for cursor in ("1.2.3", "x", "1.0.0.0.0.0", "1..0.0.0", "99999999999.0.0.0.0"):
+        assert world.ask("owner", "GET", f"{path}?cursor={cursor}")[0] == 400, cursor
+    assert world.ask("owner", "GET", f"{path}?cursor=2.0.0.0.0")[0] == 409
+    assert world.inst.operate("tenant", "export", "nobody", check=False).returncode == 1
+    assert world.inst.operate("tenant", "export", "a/b", check=False).returncode == 2
+
+
+def test_who_agrees_sees_what_it_is(world):
+    a_second_owner(world)
+    assert world.ask("owner", "PATCH", "/admin/v1/users/bob", {"hold": True})[0] == 200
+    seen, answer = approved_lift(world, "owner", "second")
+    assert (seen["method"], seen["path"], seen["query"], seen["body"]) == (
+        "PATCH", "/admin/v1/users/bob", "tenant=acme", {"hold": False})
+    assert answer["status"] == 200 and answer["result"]["hold"] is False
+    assert world.ask("owner", "PATCH", "/admin/v1/users/bob", {"hold": True})[0] == 200
+    long = '{"hold":' + " " * 1100 + "false}"
+    status, answer = world.ask("owner", "PATCH", "/admin/v1/users/bob", long)
+    assert (status, answer["error"]["code"]) == (413, "body_too_large")
+
+
+def approved_lift(world, who, by):
+    status, answer = world.ask(who, "PATCH", "/admin/v1/users/bob?tenant=acme", {"hold": False})
+    assert status == 202, answer
+    id = answer["approval"]["id"]
+    seen = next(a for a in world.ask(by, "GET", "/admin/v1/approvals")[1]["approvals"] if a["id"] == id)
+    return seen, world.ask(by, "POST", f"/admin/v1/approvals/{id}", {"decision": "approve"})[1]
+
+
+def test_a_person_exports_and_erases_itself(world):
+    lines = pages(world, "user", "/admin/v1/me/export")
+    assert lines == [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
+    status, answer = world.ask("owner", "DELETE", "/admin/v1/me")
+    assert (status, answer["error"]["code"]) == (409, "has_roles")
+    narrow = world.made("user", "POST", "/admin/v1/keys", {"scopes": {"endpoints": ["admin"]}})["key"]
+    status, _, answer = world.inst.request("DELETE", "/admin/v1/me", key=narrow)
+    assert (status, answer["error"]["code"]) == (403, "denied")
+    world.inst.operate("user", "hold", "acme/bob")
+    status, answer = world.ask("user", "DELETE", "/admin/v1/me")
+    assert (status, answer["error"]["code"]) == (409, "legal_hold")
+    a_second_owner(world)
+    assert approved_lift(world, "owner", "second")[1]["status"] == 200
+    status, answer = world.ask("user", "DELETE", "/admin/v1/me")
+    assert status == 200 and answer["erased"] is True
+    assert world.ask("user", "GET", "/v1/models")[0] == 401
+    intent, outcome = of_type(world.inst.records(), "Erased")[-2:]
+    assert intent["phase"] == "intent" and outcome["outcome"] == "success"
+    assert outcome["subject"] == outcome["event"]["target"] and "by_uid" not in outcome["event"]
+    assert world.inst.verify().returncode == 0

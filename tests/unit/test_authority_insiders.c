@@ -250,6 +250,87 @@ test_what_a_session_asked_for_ends_with_it(void **state)
 	assert_int_equal(held->hold, 1);
 }
 
+/* What was agreed to is read by who asked, and by nobody else; it ends with what it was asked by.
+ */
+static void
+test_what_is_given(void **state)
+{
+	static const char export[] = "/admin/v1/users/v/export",
+			  yes[] = "{\"decision\":\"approve\"}";
+	struct key *s = session();
+	char path[128];
+
+	(void)state;
+	be(0, ROLE_OWNER | ROLE_USER);
+	be(2, ROLE_OWNER | ROLE_USER);
+	w.key[1]->user->roles = ROLE_OWNER | ROLE_USER;
+	assert_int_equal(ask(s, "GET", export, ""), 202);
+	assert_non_null(strstr(said.body, "\"state\":\"waiting\""));
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	/* To ask again, also for a later page, is to wait for the same. */
+	assert_int_equal(ask(s, "GET", "/admin/v1/users/v/export?cursor=1.2.3", ""), 202);
+	assert_memory_equal(strstr(said.body, "\"id\":\"") + 6, path + 20, 32);
+	assert_int_equal(ask(w.key[2], "POST", path, yes), 200);
+	assert_null(strstr(said.body, "result"));
+	assert_int_equal(ask(w.key[2], "POST", path, yes), 404);
+	assert_int_equal(ask(s, "GET", export, ""), 200);
+	assert_non_null(strstr(said.body, "page_base64"));
+	assert_int_equal(ask(s, "GET", "/admin/v1/users/v/export?cursor=1.2.3", ""), 200);
+	assert_int_equal(ask(s, "GET", "/admin/v1/tenants/t/export", ""), 202);
+	assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 202);
+	session_end(w.a, (struct session *)s);
+	assert_int_equal(ask(w.key[0], "GET", export, ""), 202);
+}
+
+/*
+ * All that a person can change by an API call. None of it turns retention, the leak check, pasted
+ * credentials, limits, a policy or the rule of two off: those are the configuration's, which an
+ * operator on the machine loads. What weakens a control is for two: see `two`.
+ */
+static void
+test_no_control_is_disabled_alone(void **state)
+{
+	static const struct {
+		const char *method, *path;
+	} changes[] = {
+		{ "DELETE", "/admin/v1/me" },           /* oneself; not under a hold */
+		{ "POST", "/admin/v1/users" },          /* more people; high roles: an owner */
+		{ "PATCH", "/admin/v1/users/{}" },      /* a hold lifted, an auditor away: two */
+		{ "POST", "/admin/v1/users/{}/erase" }, /* not under a hold; an auditor: two */
+		{ "POST", "/admin/v1/keys" },           /* within the maker's own rights */
+		{ "POST", "/admin/v1/keys/{}/rotate" }, /* the same rights */
+		{ "DELETE", "/admin/v1/keys/{}" },      /* an auditor's: two */
+		{ "DELETE", "/admin/v1/sessions/{}" },  /* made anew with the key */
+		{ "POST", "/admin/v1/approvals/{}" },   /* never by who asked */
+	};
+	static const enum action two[] = { ACTION_AUDITOR_REMOVE, ACTION_HOLD_LIFT,
+		ACTION_USER_EXPORT, ACTION_TENANT_EXPORT };
+	size_t found = 0, pairs = 0;
+
+	(void)state;
+	for (size_t i = 0; i < admin_routes_count; i++) {
+		const struct admin_route *r = &admin_routes[i];
+		bool known = false;
+
+		if ((r->doors & DOOR_PERSON) == 0 || strcmp(r->method, "GET") == 0)
+			continue;
+		for (size_t j = 0; j < COUNT(changes); j++)
+			known = known || (strcmp(r->method, changes[j].method) == 0 &&
+					     strcmp(r->path, changes[j].path) == 0);
+		if (!known)
+			print_error("%s %s: does it disable a control?\n", r->method, r->path);
+		assert_true(known);
+		found++;
+	}
+	assert_int_equal(found, COUNT(changes));
+	for (int action = 0; action < ACTION_COUNT; action++)
+		pairs += action_needs_two((enum action)action);
+	assert_int_equal(pairs, COUNT(two));
+	for (size_t i = 0; i < COUNT(two); i++)
+		assert_true(action_needs_two(two[i]));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -257,7 +338,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
-		T(test_what_a_session_asked_for_ends_with_it) };
+		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
+		T(test_no_control_is_disabled_alone) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

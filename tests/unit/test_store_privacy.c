@@ -85,7 +85,8 @@ exported(void **arg)
 	export_all(db, &ann, AS_EXPORT_PAGE_MAX, &whole);
 	/* user, key, conversation, two responses, file, usage */
 	assert_lines(buf_span(&whole), 7);
-	assert_true(has(&whole, "{\"type\":\"user\",\"tenant\":\"tenant0\",\"user\":\"user0\"}\n"));
+	assert_true(has(&whole, "{\"type\":\"user\",\"tenant\":\"tenant0\",\"user\":\"user0\","
+				"\"roles\":[\"user\"],\"state\":\"active\",\"hold\":false}\n"));
 	assert_true(has(&whole, "\"object\":{\"m\":1},\"items\":[\"a\",\"b\",\"c\",\"D\"]}"));
 	assert_true(has(&whole, "\"input\":[\"e\"],\"output\":[\"F\"]}"));
 	assert_true(has(&whole, "\"purpose\":\"user_data\",\"content_base64\":\"w8PD"));
