@@ -103,6 +103,7 @@ static void
 open_log(struct log *l, const char *dir, struct sign_key **key)
 {
 	const struct log_opts opts = LOG_OPTS_DEFAULT;
+	struct log_keys keys = { NULL, NULL };
 	struct secret raw = SECRET_NONE;
 	const char *why = "";
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -113,7 +114,8 @@ open_log(struct log *l, const char *dir, struct sign_key **key)
 	must("key", secret_random(ED25519_KEY_LEN, &raw));
 	must("key", sign_key_new(&raw, key));
 	secret_done(&raw);
-	must(why, log_open(l, fd, STATE_INSTANCE, *key, &opts, &why));
+	keys.key = *key;
+	must(why, log_open(l, fd, STATE_INSTANCE, &keys, &opts, &why));
 }
 
 /* ---- bare ------------------------------------------------------------------------------------ */
@@ -189,7 +191,7 @@ on_idle(struct server *s)
 static _Noreturn void
 serve(const char *dir, int fd)
 {
-	static const struct server_hooks hooks = { on_head, on_recorded, on_dead, on_idle };
+	static const struct server_hooks hooks = { on_head, on_recorded, on_dead, on_idle, NULL };
 	static struct server server;
 	static struct log l;
 	struct sign_key *key;

@@ -53,6 +53,8 @@ enum audit_event {
 	EVENT_RETENTION,  /* what was deleted for its age */
 	EVENT_KEY_LEAKED, /* a key of ours stood in a request's body */
 	EVENT_STORE_AWAY, /* what was loaded serves on, no more, or the store is back */
+	EVENT_SIGNING_KEY_ROTATED, /* the audit process's own: the key of the log, by the one before
+				    */
 	EVENT_COUNT,
 };
 
@@ -176,6 +178,9 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_KEY_LEAKED] = { "KeyLeaked", "key.leak", { { "key_id", AUDIT_V_STR } } },
 	[EVENT_STORE_AWAY] = { "StoreAway", "store.away",
 	    { { "state", AUDIT_V_STR }, { "grace_s", AUDIT_V_U64 }, { "away_s", AUDIT_V_U64 } } },
+	[EVENT_SIGNING_KEY_ROTATED] = { "SigningKeyRotated", "audit.rotate_key",
+	    { { "signing_key", AUDIT_V_STR }, { "previous_key", AUDIT_V_STR },
+		{ "signature", AUDIT_V_STR }, { "why", AUDIT_V_STR } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

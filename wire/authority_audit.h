@@ -16,6 +16,8 @@ enum aa_type {
 	AA_REFUSED, /* same id: nothing was written (disk full, bad record) */
 	AA_READ,    /* A: records that are durable */
 	AA_PAGE,    /* B: same id */
+	AA_ROTATE,  /* A: sign with a new key from now on */
+	AA_ROTATED, /* same id: it is on record, and the key in its place */
 };
 
 #define AA_PAGE_MAX (128U << 10) /* bytes of the log that one READ looks at */
@@ -74,12 +76,25 @@ static const struct wire_field aa_page_rows[] = {
 	WIRE_BYTES(struct aa_page, lines, 0, AA_PAGE_MAX),
 };
 
+struct aa_rotated {
+	uint64_t version; /* of the key: 1 is that of init */
+	uint64_t seq;     /* of the record that names it */
+	struct span key;  /* its C2SP verifier key */
+};
+static const struct wire_field aa_rotated_rows[] = {
+	WIRE_U64(struct aa_rotated, version),
+	WIRE_U64(struct aa_rotated, seq),
+	WIRE_BYTES(struct aa_rotated, key, 1, AUDIT_STR_MAX),
+};
+
 static const struct wire_msg aa_msgs[] = {
 	[AA_APPEND] = { "append", WIRE_A_TO_B, WIRE_TABLE(struct aa_append, aa_append_rows) },
 	[AA_RECEIPT] = { "receipt", WIRE_B_TO_A, WIRE_TABLE(struct aa_receipt, aa_receipt_rows) },
 	[AA_REFUSED] = { "refused", WIRE_B_TO_A, WIRE_TABLE(struct aa_refused, aa_refused_rows) },
 	[AA_READ] = { "read", WIRE_A_TO_B, WIRE_TABLE(struct aa_read, aa_read_rows) },
 	[AA_PAGE] = { "page", WIRE_B_TO_A, WIRE_TABLE(struct aa_page, aa_page_rows) },
+	[AA_ROTATE] = { "rotate", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AA_ROTATED] = { "rotated", WIRE_B_TO_A, WIRE_TABLE(struct aa_rotated, aa_rotated_rows) },
 };
 static const struct wire_edge aa_edge = WIRE_EDGE("authority-audit", aa_msgs, false);
 

@@ -126,7 +126,7 @@ only_prev_changed(struct verify *v, const struct rest *rest)
 		return false;
 	if (follows(rest, v->next + 1, leaf))
 		return true;
-	signed_at = v->head.size == v->next ? &v->head : &v->checkpoint;
+	signed_at = v->head.says.size == v->next ? &v->head.says : &v->checkpoint.says;
 	return signed_at->size == v->next && is_ok(merkle_append_hash(&tree, leaf)) &&
 	       is_ok(merkle_root(&tree, root)) && memcmp(root, signed_at->root, SHA256_LEN) == 0;
 }

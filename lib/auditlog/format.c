@@ -174,20 +174,26 @@ auditlog_pub_put(const char *origin, const uint8_t public_key[ED25519_KEY_LEN], 
 }
 
 struct status
-auditlog_pub_parse(struct span file, struct note_verifier *ret)
+auditlog_vkey_parse(struct span text, struct note_verifier *ret)
 {
 	auto_buf struct buf again = BUF_INIT(AUDITLOG_NOTE_MAX);
 	struct note_verifier v;
 
-	if (file.len < 2 || file.len > AUDITLOG_NOTE_MAX || file.ptr[file.len - 1] != '\n')
+	if (!is_ok(note_verifier_parse(text, &v)))
 		return fail(E_SYNTAX);
-	if (!is_ok(note_verifier_parse(span_of(file.ptr, file.len - 1), &v)))
-		return fail(E_SYNTAX);
-	TRY(auditlog_pub_put(v.name, v.public_key, &again));
-	if (!span_eq(file, buf_span(&again)))
+	TRY(note_verifier_put(&v, &again));
+	if (!span_eq(text, buf_span(&again)))
 		return fail(E_SYNTAX);
 	*ret = v;
 	return OK;
+}
+
+struct status
+auditlog_pub_parse(struct span file, struct note_verifier *ret)
+{
+	if (file.len < 2 || file.len > AUDITLOG_NOTE_MAX || file.ptr[file.len - 1] != '\n')
+		return fail(E_SYNTAX);
+	return auditlog_vkey_parse(span_of(file.ptr, file.len - 1), ret);
 }
 
 struct status
@@ -207,6 +213,19 @@ auditlog_head_parse(struct span note, const struct note_verifier *v, struct chec
 	if (sigs.len == 0 || memchr(sigs.ptr, '\n', sigs.len) != sigs.ptr + sigs.len - 1)
 		return fail(E_SYNTAX);
 	if (!is_ok(checkpoint_parse(text, &c)) || !span_eq_str(c.origin, v->name))
+		return fail(E_SYNTAX);
+	*ret = c;
+	return OK;
+}
+
+struct status
+auditlog_head_peek(struct span note, struct checkpoint *ret)
+{
+	struct checkpoint c;
+	struct span text;
+
+	if (note.len > AUDITLOG_NOTE_MAX || !is_ok(note_text(note, &text)) ||
+	    !is_ok(checkpoint_parse(text, &c)))
 		return fail(E_SYNTAX);
 	*ret = c;
 	return OK;

@@ -7,8 +7,8 @@
  * whoever can replace audit.pub and audit.head can replace the log; keep copies.
  * Owns: one reader. Invariants: reads audit.head, then the checkpoint, then the
  * records, each in that order of growth, so that a log that is being written
- * never looks cut; two passes at most, so it always ends.
- * See: docs/audit-format.md; auditlog/auditlog.h.
+ * never looks cut; four passes at most, so it always ends.
+ * See: docs/audit-format.md; auditlog/auditlog.h; chain.c for who signs.
  */
 #include "internal.h"
 
@@ -26,8 +26,15 @@
 #define RACE_PAUSE_NS 300000000L
 #define HEAD_FMT_LEN 128
 
-static void verify_once(int state_dirfd, struct auditlog_result *ret);
-static bool signed_files_read(struct verify *v, int state_dirfd, int dirfd);
+/* What is to be verified, and from which key. */
+struct source {
+	int state_dirfd;
+	const char *pub; /* a file; NULL: audit.pub of the state directory */
+};
+
+static void verify_any_start(const struct source *from, struct auditlog_result *ret);
+static bool verify_once(const struct source *from, bool later, struct auditlog_result *ret);
+static bool signed_files_read(struct verify *v, const struct source *from, int dirfd, bool later);
 static void records_read(struct verify *v);
 static void end_check(struct verify *v, int dirfd);
 static void tail_check(struct verify *v);
@@ -55,17 +62,37 @@ auditlog_fault_text(enum auditlog_fault f)
  * is seen there counts only when it is seen twice.
  */
 void
-auditlog_verify(int state_dirfd, struct auditlog_result *ret)
+auditlog_verify_from(int state_dirfd, const char *pub, struct auditlog_result *ret)
 {
 	const struct timespec pause = { .tv_nsec = RACE_PAUSE_NS };
+	const struct source from = { state_dirfd, pub };
 
-	verify_once(state_dirfd, ret);
+	verify_any_start(&from, ret);
 	if (ret->verdict != AUDITLOG_TAMPERED)
 		return;
 	if (ret->seq > 0 ? ret->seq <= ret->signed_records : ret->err != ENOENT)
 		return;
 	(void)nanosleep(&pause, NULL);
-	verify_once(state_dirfd, ret);
+	verify_any_start(&from, ret);
+}
+
+void
+auditlog_verify(int state_dirfd, struct auditlog_result *ret)
+{
+	auditlog_verify_from(state_dirfd, NULL, ret);
+}
+
+/* The key to start from is the log's first, or else one that a record of it names. */
+static void
+verify_any_start(const struct source *from, struct auditlog_result *ret)
+{
+	struct auditlog_result other;
+
+	if (!verify_once(from, false, ret) || ret->verdict != AUDITLOG_TAMPERED)
+		return;
+	(void)verify_once(from, true, &other);
+	if (other.verdict == AUDITLOG_INTACT)
+		*ret = other;
 }
 
 static void
@@ -77,9 +104,11 @@ unreadable(struct auditlog_result *ret, const char *file, int err, const char *w
 	(void)snprintf(ret->file, sizeof(ret->file), "%s", file);
 }
 
-static void
-bad_file(struct auditlog_result *ret, const char *file, const char *why)
+void
+verify_bad_file(struct verify *v, const char *file, const char *why)
 {
+	struct auditlog_result *ret = v->ret;
+
 	ret->verdict = AUDITLOG_TAMPERED;
 	ret->fault = AUDITLOG_BAD_FILE;
 	ret->why = why;
@@ -104,32 +133,46 @@ verify_fault(struct verify *v, enum auditlog_fault fault, uint64_t seq, const ch
 }
 
 static void
-verify_once(int state_dirfd, struct auditlog_result *ret)
+files_done(struct verify *v)
+{
+	buf_done(&v->head.note);
+	buf_done(&v->checkpoint.note);
+}
+
+/* True: a signature was not of the key in force; it may be that of another start. */
+static bool
+verify_once(const struct source *from, bool later, struct auditlog_result *ret)
 {
 	auto_free struct verify *v = calloc(1, sizeof(*v));
 	auto_auditlog struct auditlog_reader *reader = NULL;
 	auto_fd int dirfd = openat(
-	    state_dirfd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	    from->state_dirfd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	*ret = (struct auditlog_result){ 0 };
 	if (dirfd < 0) {
 		unreadable(ret, "audit", errno, "the directory cannot be opened");
-		return;
+		return false;
 	}
 	if (v == NULL || !is_ok(auditlog_open(dirfd, &reader))) {
 		unreadable(ret, "audit", ENOMEM, "out of memory");
-		return;
+		return false;
 	}
 	v->reader = reader;
 	v->ret = ret;
 	v->next = 1;
-	if (!signed_files_read(v, state_dirfd, dirfd))
-		return;
-	records_read(v);
-	if (ret->verdict == 0)
-		end_check(v, dirfd);
-	if (ret->verdict == 0)
-		ret->verdict = AUDITLOG_INTACT;
+	ret->keys = 1;
+	v->head = (struct signed_file){ "audit.head", BUF_INIT(AUDITLOG_NOTE_MAX), { { 0 } } };
+	v->checkpoint = (struct signed_file){ "checkpoint", BUF_INIT(AUDITLOG_NOTE_MAX),
+		{ { 0 } } };
+	if (signed_files_read(v, from, dirfd, later)) {
+		records_read(v);
+		if (ret->verdict == 0)
+			end_check(v, dirfd);
+		if (ret->verdict == 0)
+			ret->verdict = AUDITLOG_INTACT;
+	}
+	files_done(v);
+	return v->chain.doubtful;
 }
 
 /* False: said why. ENOENT is the caller's to judge: *ret_missing. */
@@ -142,38 +185,46 @@ file_read(struct verify *v, int dirfd, const char *name, struct buf *out, bool *
 	if (is_ok(st) || *ret_missing)
 		return true;
 	if (st.code == E_FULL || (st.code == E_SYS && st.err == ELOOP))
-		bad_file(v->ret, name, "it is not a file of ours");
+		verify_bad_file(v, name, "it is not a file of ours");
 	else
 		unreadable(v->ret, name, st.err, "the file cannot be read");
 	return false;
 }
 
 static bool
-note_check(struct verify *v, const char *name, const struct buf *note,
-    const struct note_verifier *key, struct checkpoint *ret)
+sizes_check(struct verify *v)
 {
-	struct status st = auditlog_head_parse(buf_span(note), key, ret);
+	v->ret->head_records = v->head.says.size;
+	v->ret->signed_records = v->checkpoint.says.size;
+	memcpy(v->ret->root, v->checkpoint.says.root, SHA256_LEN);
+	if (v->checkpoint.says.size < v->head.says.size) {
+		verify_bad_file(v, "checkpoint", "it is older than audit.head: cut off");
+		v->ret->fault = AUDITLOG_CUT_OFF;
+		v->ret->seq = v->checkpoint.says.size + 1;
+		return false;
+	}
+	return true;
+}
 
-	if (!is_ok(st))
-		bad_file(v->ret, name,
-		    st.code == E_CRYPTO ? "its signature is wrong"
-					: "it is not a note of this log");
-	return is_ok(st);
+static bool
+pub_read(struct verify *v, const struct source *from, struct buf *out, bool *ret_missing)
+{
+	if (from->pub == NULL)
+		return file_read(v, from->state_dirfd, "audit.pub", out, ret_missing);
+	return file_read(v, AT_FDCWD, from->pub, out, ret_missing);
 }
 
 /* In the order of growth: audit.head is never ahead of the checkpoint. */
 static bool
-signed_files_read(struct verify *v, int state_dirfd, int dirfd)
+signed_files_read(struct verify *v, const struct source *from, int dirfd, bool later)
 {
 	auto_buf struct buf pub = BUF_INIT(AUDITLOG_NOTE_MAX);
-	auto_buf struct buf head = BUF_INIT(AUDITLOG_NOTE_MAX);
-	auto_buf struct buf checkpoint = BUF_INIT(AUDITLOG_NOTE_MAX);
 	bool no_pub, no_head, no_checkpoint;
 	struct note_verifier key;
 
-	if (!file_read(v, state_dirfd, "audit.pub", &pub, &no_pub) ||
-	    !file_read(v, state_dirfd, "audit.head", &head, &no_head) ||
-	    !file_read(v, dirfd, "checkpoint", &checkpoint, &no_checkpoint))
+	if (!pub_read(v, from, &pub, &no_pub) ||
+	    !file_read(v, from->state_dirfd, "audit.head", &v->head.note, &no_head) ||
+	    !file_read(v, dirfd, "checkpoint", &v->checkpoint.note, &no_checkpoint))
 		return false;
 	if (no_head && no_checkpoint && !segment_beyond(dirfd, 0)) {
 		unreadable(v->ret, "audit", ENOENT, "there is no log yet");
@@ -184,37 +235,30 @@ signed_files_read(struct verify *v, int state_dirfd, int dirfd)
 		return false;
 	}
 	if (no_head || no_checkpoint) {
-		bad_file(v->ret, no_head ? "audit.head" : "checkpoint", "the file is missing");
+		verify_bad_file(v, no_head ? "audit.head" : "checkpoint", "the file is missing");
 		v->ret->err = ENOENT;
 		return false;
 	}
 	if (!is_ok(auditlog_pub_parse(buf_span(&pub), &key))) {
-		bad_file(v->ret, "audit.pub", "it is not a verifier key");
+		verify_bad_file(v, "audit.pub", "it is not a verifier key");
 		return false;
 	}
-	if (!note_check(v, "audit.head", &head, &key, &v->head) ||
-	    !note_check(v, "checkpoint", &checkpoint, &key, &v->checkpoint))
-		return false;
-	v->ret->head_records = v->head.size;
-	v->ret->signed_records = v->checkpoint.size;
-	memcpy(v->ret->root, v->checkpoint.root, SHA256_LEN);
-	if (v->checkpoint.size < v->head.size) {
-		bad_file(v->ret, "checkpoint", "it is older than audit.head: cut off");
-		v->ret->fault = AUDITLOG_CUT_OFF;
-		v->ret->seq = v->checkpoint.size + 1;
-		return false;
-	}
-	return true;
+	chain_begin(v, &key, later);
+	return chain_file_early(v, &v->head) && chain_file_early(v, &v->checkpoint) &&
+	       sizes_check(v);
 }
 
-/* The tree is as large as a signed one: the roots must agree. */
+/* The tree is as large as a signed one: the key must be the right one, and the roots agree. */
 static bool
-root_check(struct verify *v, const struct checkpoint *c)
+root_check(struct verify *v, struct signed_file *f)
 {
+	const struct checkpoint *c = &f->says;
 	uint8_t root[SHA256_LEN];
 
 	if (c->size != v->tree.size)
 		return true;
+	if (!chain_file(v, f))
+		return false;
 	if (!is_ok(merkle_root(&v->tree, root))) {
 		unreadable(v->ret, "audit", 0, "the hash cannot be computed");
 		return false;
@@ -247,6 +291,8 @@ root_fault(struct verify *v)
 static bool
 accept(struct verify *v, struct span line)
 {
+	if (!chain_record(v, line))
+		return false;
 	memcpy(v->leaf_before, v->leaf, SHA256_LEN);
 	if (!is_ok(merkle_leaf_hash(line, v->leaf)) ||
 	    !is_ok(merkle_append_hash(&v->tree, v->leaf))) {
@@ -269,6 +315,11 @@ accept(struct verify *v, struct span line)
 static void
 records_read(struct verify *v)
 {
+	if (!root_check(v, &v->head) || !root_check(v, &v->checkpoint)) {
+		if (v->ret->verdict == 0)
+			verify_bad_file(v, "checkpoint", "its root is not that of no records");
+		return;
+	}
 	for (;;) {
 		struct auditlog_head h;
 		struct span line = SPAN_EMPTY;
@@ -301,11 +352,14 @@ end_check(struct verify *v, int dirfd)
 
 	v->bad_segment = segment > 0 ? segment : AUDITLOG_SEGMENT_FIRST;
 	v->bad_offset = auditlog_offset(v->reader);
+	if (v->ret->records < v->checkpoint.says.size && !chain_file(v, &v->checkpoint))
+		return;
 	if (segment_beyond(dirfd, segment))
 		verify_fault(v, AUDITLOG_REMOVED, v->next, "a whole segment is missing");
-	else if (v->ret->records < v->checkpoint.size && v->next > 1 && !line_is_json(&v->last))
+	else if (v->ret->records < v->checkpoint.says.size && v->next > 1 &&
+		 !line_is_json(&v->last))
 		verify_fault(v, AUDITLOG_CHANGED, v->next - 1, "the record is not well-formed");
-	else if (v->ret->records < v->checkpoint.size)
+	else if (v->ret->records < v->checkpoint.says.size)
 		verify_fault(v, AUDITLOG_CUT_OFF, v->next, "the log ends before its signed head");
 	else
 		tail_check(v);

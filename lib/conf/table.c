@@ -50,6 +50,10 @@ const struct conf_row conf_rows[] = {
 	PATH("engines.image", NULL, "The sandbox image (EROFS). Needed where there is a sandbox."),
 	PATH("engines.manifest", NULL, "What is in the image, shown by `status`."),
 
+	NUMBER("audit.key_days", 0, 3650, "90",
+	    "The audit log's signing key is replaced by a new one that often, days; 0: only on "
+	    "demand."),
+
 	SWITCH("store.responses", "true",
 	    "Keep responses, as requests ask or do not forbid; `false`: none, whatever they ask."),
 	NUMBER("store.grace_s", 0, 604800, "3600",

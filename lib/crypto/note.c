@@ -158,6 +158,16 @@ note_split(struct span note, struct span *ret_text, struct span *ret_sigs)
 	return fail(E_SYNTAX);
 }
 
+struct status
+note_text(struct span note, struct span *ret_text)
+{
+	struct span sigs;
+
+	if (note.len > NOTE_LEN_MAX || !text_ok(note))
+		return fail(E_SYNTAX);
+	return note_split(note, ret_text, &sigs);
+}
+
 /* E_NOTFOUND: a well-formed signature line of somebody else. */
 static struct status
 sig_line_check(struct span line, const struct note_verifier *v, struct span text)

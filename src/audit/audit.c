@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * audit.c: the audit process: key, jail, start, drain, heads.
+ * audit.c: the audit process: key, jail, start, drain, heads; when a new key is due.
  *
- * Runs in: audit; init() as root, all else jailed with nothing but its directory.
+ * Runs in: audit; init() as root, all else jailed with nothing but two folders: the log and
+ * its signing key.
  * Trusts: the supervisor. Owns: the signing key, the log, the server.
  * Invariants: recovery is the start; a log that contradicts its checkpoint is
  * not opened; the last thing it does is to sign what it has.
@@ -14,19 +15,21 @@
 #include <fcntl.h>
 #include <seccomp.h>
 
-#include <base/encode.h>
+#include <base/clock.h>
 #include <crypto/crypto.h>
 
 #include "server.h"
+#include "signing.h"
 
-#define KEY_TEXT_MAX 128
 #define HEAD_KEPT_MS 2000
+#define KEY_LOOK_MS 60000 /* how often it is asked whether a new key is due */
 
 static struct {
 	struct daemon *d;
-	struct sign_key *key;
+	struct signing signing;
 	struct log log;
 	struct server server;
+	uv_timer_t key_timer;
 	uint32_t heads_waiting;
 	bool finishing;
 } self;
@@ -44,32 +47,24 @@ static const struct link_rule control_rules[] = {
 };
 
 static struct status
-key_read(int fd)
+allow_folder(struct daemon *d, int dirfd)
 {
-	auto_secret struct secret text = SECRET_NONE;
-	auto_secret struct secret raw = SECRET_NONE;
+	int fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
 
-	TRY(secret_read_fd(fd, KEY_TEXT_MAX, &text));
-	TRY(secret_new(ED25519_KEY_LEN, &raw));
-	TRY(hex_decode(secret_borrow(&text), raw.ptr, raw.len));
-	return sign_key_new(&raw, &self.key);
+	return fd < 0 ? fail_errno() : daemon_allow_path(d, fd, JAIL_READ | JAIL_WRITE);
 }
 
 static struct status
 audit_init(struct daemon *d)
 {
-	int dirfd = daemon_fd(d, "audit-dir"), keyfd = daemon_fd(d, "audit-key"), fd;
+	int dirfd = daemon_fd(d, "audit-dir"), keyfd = daemon_fd(d, "audit-key");
 
 	self.d = d;
 	if (dirfd < 0 || keyfd < 0)
 		diag_fatal("descriptor audit-dir or audit-key is missing");
 	TRY(crypto_init());
-	TRY(key_read(keyfd));
-	(void)close(keyfd);
-	fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return fail_errno();
-	return daemon_allow_path(d, fd, JAIL_READ | JAIL_WRITE);
+	TRY(allow_folder(d, dirfd));
+	return allow_folder(d, keyfd);
 }
 
 /* ---- hooks of the server ---- */
@@ -98,11 +93,13 @@ on_head(struct server *s, uint64_t size, struct span note)
 	struct status st = link_call(
 	    self.d->control, CTL_HEAD, &head, HEAD_KEPT_MS, on_kept, NULL, NULL);
 
-	(void)s;
 	if (is_ok(st))
 		self.heads_waiting++;
 	else
 		diag(DIAG_WARN, "the head was not sent: %s", status_text(st));
+	st = signing_settle(&self.signing, s->log);
+	if (!is_ok(st))
+		diag(DIAG_ERROR, "the signing key's file: %s", status_text(st));
 }
 
 static void
@@ -143,22 +140,49 @@ on_idle(struct server *s)
 		finish();
 }
 
+static struct status
+on_rotate(struct server *s, uint64_t *ret_seq)
+{
+	TRY(signing_rotate(&self.signing, s, "demand", ret_seq));
+	diag(DIAG_INFO, "signs with key %llu from record %llu on",
+	    (unsigned long long)s->log->key_version, (unsigned long long)*ret_seq);
+	return OK;
+}
+
+static void
+on_key_timer(uv_timer_t *t)
+{
+	uint64_t days = conf_u64(self.d->conf, "audit.key_days"), seq;
+	struct status st;
+
+	(void)t;
+	if (self.finishing || !signing_due(&self.log, clock_real_ns(), days))
+		return;
+	st = signing_rotate(&self.signing, &self.server, "schedule", &seq);
+	if (!is_ok(st))
+		diag(DIAG_ERROR, "the new signing key that is due: %s", status_text(st));
+	if (self.log.dead)
+		on_dead(&self.server, fail(E_SYS));
+}
+
 static const struct server_hooks hooks = {
 	.on_head = on_head,
 	.on_recorded = on_recorded,
 	.on_dead = on_dead,
 	.on_idle = on_idle,
+	.on_rotate = on_rotate,
 };
 
 /* ---- callbacks of the skeleton ---- */
 
-static struct status
-audit_start(struct daemon *d)
+static void
+log_open_or_die(struct daemon *d)
 {
 	const struct log_opts opts = LOG_OPTS_DEFAULT;
+	const struct log_keys keys = { self.signing.key, self.signing.next };
 	const char *why = "";
 	struct status st = log_open(
-	    &self.log, daemon_fd(d, "audit-dir"), d->instance, self.key, &opts, &why);
+	    &self.log, daemon_fd(d, "audit-dir"), d->instance, &keys, &opts, &why);
 
 	if (!is_ok(st))
 		diag_fatal("the log cannot be opened: %s: %s", status_text(st), why);
@@ -166,7 +190,21 @@ audit_start(struct daemon *d)
 		diag(DIAG_WARN, "cut %llu torn bytes after record %llu",
 		    (unsigned long long)self.log.torn_bytes,
 		    (unsigned long long)self.log.torn_size);
+}
+
+static struct status
+audit_start(struct daemon *d)
+{
+	struct status st = signing_open(&self.signing, daemon_fd(d, "audit-key"));
+
+	if (!is_ok(st))
+		diag_fatal("the signing key cannot be read: %s", status_text(st));
+	log_open_or_die(d);
+	TRY(signing_settle(&self.signing, &self.log));
 	TRY(server_init(&self.server, d->loop, &self.log, &hooks, d->peer_id, d->generation));
+	(void)uv_timer_init(d->loop, &self.key_timer);
+	(void)uv_timer_start(&self.key_timer, on_key_timer, KEY_LOOK_MS, KEY_LOOK_MS);
+	uv_unref((uv_handle_t *)&self.key_timer);
 	return server_start(&self.server);
 }
 
@@ -213,8 +251,7 @@ audit_stop(struct daemon *d)
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "last checkpoint: %s", status_text(st));
 	log_close(&self.log);
-	sign_key_free(self.key);
-	self.key = NULL;
+	signing_close(&self.signing);
 }
 
 const struct daemon_ops audit_ops = {

@@ -30,6 +30,7 @@ static const bool own_events[EVENT_COUNT] = {
 	[EVENT_LOG_OPENED] = true,
 	[EVENT_LOG_REPAIRED] = true,
 	[EVENT_INTENT_CLOSED] = true,
+	[EVENT_SIGNING_KEY_ROTATED] = true,
 };
 
 static size_t

@@ -265,6 +265,8 @@ batch_keep(struct log *l)
 		intents_remove(&l->intents, l->closing[i]);
 	l->nclosing = 0;
 	l->durable = l->now;
+	if (l->key_since_ns == 0)
+		l->key_since_ns = l->durable.ts_ns;
 	if (l->unsigned_since_ns == 0)
 		l->unsigned_since_ns = clock_mono_ns();
 	buf_clear(&l->batch);
@@ -337,6 +339,23 @@ log_sign(struct log *l, const struct log_chain *c)
 	TRY(note_sign(buf_span(&text), cp.origin, l->key, &l->note));
 	TRY(log_replace(l, "checkpoint.tmp", "checkpoint", buf_span(&l->note)));
 	l->signed_size = c->size;
+	l->key_signed = true;
+	return OK;
+}
+
+struct status
+log_key_set(struct log *l, const struct sign_key *key)
+{
+	uint8_t public_key[ED25519_KEY_LEN];
+	struct note_verifier v;
+
+	sign_key_public(key, public_key);
+	TRY(note_verifier_init(&v, span_str(l->name.name), public_key));
+	l->name = v;
+	l->key = key;
+	l->key_signed = false;
+	l->key_version++;
+	l->key_since_ns = l->durable.ts_ns;
 	return OK;
 }
 

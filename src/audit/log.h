@@ -54,7 +54,10 @@ struct log {
 	struct intents intents; /* open ones, the batch's included */
 	uint64_t *closing;      /* seqs of intents that the batch ends */
 	uint32_t nclosing, closing_cap;
-	const struct sign_key *key; /* borrowed */
+	const struct sign_key *key; /* in force; borrowed */
+	bool key_signed;            /* it has signed the checkpoint on disk */
+	uint64_t key_version;       /* how many there were, with it */
+	uint64_t key_since_ns;      /* when the log says that it came; 0: the log is empty */
 	struct note_verifier name;  /* the log's origin and our public key */
 	uint64_t signed_size;       /* records under the checkpoint */
 	uint64_t unsigned_since_ns; /* clock_mono_ns(); 0: all are signed */
@@ -70,17 +73,22 @@ struct log {
 	uint32_t nsenders;
 };
 
+/* What may be the log's key; borrowed. `next`: NULL, or one that a record may name. */
+struct log_keys {
+	const struct sign_key *key, *next;
+};
+
 /*
  * Open or create the log below dirfd: read all of it, check it against its
  * checkpoint, cut what a crash left torn. Intents without outcome are in
  * l->intents as nobody's. If l->repaired, the first record must be LogRepaired
- * {l->torn_size, l->torn_bytes}.
- * Owner: log_close(), on failure too. key is borrowed.
+ * {l->torn_size, l->torn_bytes}. l->key is that of `keys` which its records name last.
+ * Owner: log_close(), on failure too.
  * Errors: E_CORRUPT (it contradicts itself or its checkpoint: *ret_why tells),
  * E_SYS, E_NOMEM, E_CRYPTO.
  */
 MUST_USE struct status log_open(struct log *l, int dirfd, const char *instance,
-    const struct sign_key *key, const struct log_opts *opts, const char **ret_why);
+    const struct log_keys *keys, const struct log_opts *opts, const char **ret_why);
 void log_close(struct log *l);
 
 /* ---- a batch ---- */
@@ -102,6 +110,11 @@ void log_append(struct log *l, const struct audit_rec *r, const struct record_se
 MUST_USE struct status log_commit(struct log *l);
 /* Sign what is durable, if it grew. l->note is the checkpoint. E_SYS, E_CRYPTO. */
 MUST_USE struct status log_checkpoint(struct log *l);
+/*
+ * From now on `key` (borrowed) signs. State: the record that names it is durable, and the last.
+ * E_CRYPTO.
+ */
+MUST_USE struct status log_key_set(struct log *l, const struct sign_key *key);
 /* Why nothing may be appended now: OK, or E_SYS (dead), E_TIMEOUT (no signature for long). */
 MUST_USE struct status log_usable(const struct log *l);
 /* LogRepaired is durable and signed: forget the note about the repair. */

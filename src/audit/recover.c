@@ -36,6 +36,10 @@ struct scan {
 	struct log *l;
 	struct auditlog_reader *reader;
 	struct checkpoint checkpoint;
+	const struct log_keys *keys;
+	const struct sign_key *signer; /* of the checkpoint */
+	struct note_verifier named;    /* by the last record of a new key */
+	bool is_named;
 	const char *why;
 	struct position good;      /* behind the last record that counts */
 	struct position signed_at; /* behind the last signed record */
@@ -51,6 +55,7 @@ static struct status checkpoint_read(struct scan *s, bool *ret_new);
 static struct status log_create(struct log *l);
 static struct status scan_all(struct scan *s);
 static struct status scan_record(struct scan *s, struct span line, const struct auditlog_head *h);
+static struct status key_choose(struct scan *s);
 static struct status torn_cut(struct scan *s);
 static struct status tail_rewrite(struct scan *s);
 
@@ -69,15 +74,17 @@ recover(struct scan *s)
 	TRY(checkpoint_read(s, &is_new));
 	if (is_new)
 		return log_create(s->l);
+	s->l->key_signed = true;
 	TRY(auditlog_open(s->l->dirfd, &s->reader));
 	s->good.segment = s->signed_at.segment = AUDITLOG_SEGMENT_FIRST;
 	TRY(scan_all(s));
+	TRY(key_choose(s));
 	TRY(torn_cut(s));
 	return tail_rewrite(s);
 }
 
 struct status
-log_open(struct log *l, int dirfd, const char *instance, const struct sign_key *key,
+log_open(struct log *l, int dirfd, const char *instance, const struct log_keys *keys,
     const struct log_opts *opts, const char **ret_why)
 {
 	auto_free struct scan *s = calloc(1, sizeof(*s));
@@ -85,16 +92,19 @@ log_open(struct log *l, int dirfd, const char *instance, const struct sign_key *
 	uint8_t public_key[ED25519_KEY_LEN];
 	struct status st;
 
-	*l = (struct log){ .dirfd = dirfd, .fd = -1, .opts = *opts, .key = key };
+	*l = (struct log){
+		.dirfd = dirfd, .fd = -1, .opts = *opts, .key = keys->key, .key_version = 1
+	};
 	l->batch = BUF_INIT(LOG_BATCH_MAX + RECORD_ROOM);
 	l->note = BUF_INIT(AUDITLOG_NOTE_MAX);
 	*ret_why = "";
 	if (s == NULL)
 		return fail(E_NOMEM);
 	TRY(auditlog_origin(instance, origin));
-	sign_key_public(key, public_key);
+	sign_key_public(keys->key, public_key);
 	TRY(note_verifier_init(&l->name, span_str(origin), public_key));
 	s->l = l;
+	s->keys = keys;
 	s->why = "";
 	st = recover(s);
 	auditlog_close(s->reader);
@@ -106,22 +116,61 @@ log_open(struct log *l, int dirfd, const char *instance, const struct sign_key *
 	return OK;
 }
 
-/* A log keeps the name that it was signed with first, wherever it is moved. */
+/* Is the checkpoint this key's? A log keeps the name that it was signed with first. */
+static bool
+signed_by(struct scan *s, struct span note, const struct sign_key *key)
+{
+	const uint8_t *end = note.len > 0 ? memchr(note.ptr, '\n', note.len) : NULL;
+	uint8_t public_key[ED25519_KEY_LEN];
+	struct note_verifier v;
+
+	if (key == NULL || end == NULL)
+		return false;
+	sign_key_public(key, public_key);
+	if (!is_ok(
+		note_verifier_init(&v, span_of(note.ptr, (size_t)(end - note.ptr)), public_key)) ||
+	    !is_ok(auditlog_head_parse(note, &v, &s->checkpoint)))
+		return false;
+	s->l->name = v;
+	s->checkpoint.origin = SPAN_EMPTY;
+	s->signer = key;
+	return true;
+}
+
 static struct status
 checkpoint_parse_own(struct scan *s, struct span note)
 {
-	const uint8_t *end = note.len > 0 ? memchr(note.ptr, '\n', note.len) : NULL;
-	struct note_verifier v;
-
-	if (end != NULL &&
-	    is_ok(note_verifier_init(
-		&v, span_of(note.ptr, (size_t)(end - note.ptr)), s->l->name.public_key)) &&
-	    is_ok(auditlog_head_parse(note, &v, &s->checkpoint))) {
-		s->l->name = v;
-		s->checkpoint.origin = SPAN_EMPTY;
+	if (signed_by(s, note, s->keys->key) || signed_by(s, note, s->keys->next))
 		return OK;
-	}
 	return contradiction(s, "the checkpoint is not signed by this instance's key");
+}
+
+static bool
+is_named(const struct scan *s, const struct sign_key *key)
+{
+	uint8_t public_key[ED25519_KEY_LEN];
+
+	if (key == NULL)
+		return false;
+	sign_key_public(key, public_key);
+	return memcmp(public_key, s->named.public_key, ED25519_KEY_LEN) == 0;
+}
+
+/* The key that the last record of its kind names, or the first; a log knows no other. */
+static struct status
+key_choose(struct scan *s)
+{
+	struct log *l = s->l;
+
+	if (!s->is_named || is_named(s, s->keys->key))
+		l->key = s->keys->key;
+	else if (is_named(s, s->keys->next))
+		l->key = s->keys->next;
+	else
+		return contradiction(s, "its last signing key is not this instance's");
+	l->key_signed = l->key == s->signer;
+	return note_verifier_init(&l->name, span_str(l->name.name),
+	    s->is_named ? s->named.public_key : l->name.public_key);
 }
 
 static bool
@@ -190,6 +239,8 @@ signed_reached(struct scan *s)
 	TRY(merkle_root(&s->l->now.tree, root));
 	if (memcmp(root, s->checkpoint.root, SHA256_LEN) != 0)
 		return contradiction(s, "the records do not have the signed root");
+	if (s->is_named ? !is_named(s, s->signer) : s->signer != s->keys->key)
+		return contradiction(s, "the checkpoint is not signed by the key of its time");
 	s->signed_at = s->good;
 	s->l->signed_size = s->checkpoint.size;
 	return OK;
@@ -321,11 +372,30 @@ scan_sender(struct scan *s, struct span rest)
 		log_sender_seen(s->l, name, (uint32_t)id, seq);
 }
 
+/* A record that names a new key stands alone: it is there, or it is not. */
+static struct status
+scan_rotation(struct scan *s, struct span line, const struct auditlog_head *h)
+{
+	struct auditlog_rotation r;
+
+	if (s->l->now.size == 0)
+		s->l->key_since_ns = h->ts_ns;
+	if (!auditlog_rotation_of(line, &r))
+		return OK;
+	if (h->more || s->in_group || !is_ok(auditlog_vkey_parse(r.key, &s->named)))
+		return contradiction(s, "the record of a signing key is not one of ours");
+	s->is_named = true;
+	s->l->key_version++;
+	s->l->key_since_ns = h->ts_ns;
+	return OK;
+}
+
 static struct status
 scan_record(struct scan *s, struct span line, const struct auditlog_head *h)
 {
 	struct log *l = s->l;
 
+	TRY(scan_rotation(s, line, h));
 	if (h->more && !s->in_group) {
 		s->group_chain = l->now;
 		s->group_good = s->good;

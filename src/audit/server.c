@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <base/cleanup.h>
 #include <daemon/daemon.h>
 
 #include "reading.h"
@@ -22,15 +23,18 @@
 
 static void on_append(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_read(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 static void on_check(uv_check_t *handle);
 static void on_timer(uv_timer_t *handle);
 static void commit(struct server *s);
+static void dead_tell(struct server *s, struct status why);
 static struct status orphans_close(struct server *s);
 
 static const struct link_rule rules[] = {
 	{ AA_APPEND, 0, on_append },
 	{ AA_READ, 0, on_read },
+	{ AA_ROTATE, 0, on_rotate },
 };
 static const struct link_ops ops = {
 	.rules = rules,
@@ -99,6 +103,14 @@ commit_own(struct server *s)
 	else
 		s->own_seq = s->own_durable;
 	return st;
+}
+
+struct status
+server_own(struct server *s, struct audit_rec *r)
+{
+	TRY(log_admit(s->log, r, 1, 0));
+	append_own(s, r, false);
+	return commit_own(s);
 }
 
 static struct status
@@ -249,6 +261,37 @@ on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l;
 	if (!p->bad)
 		batch_take(p->server, p, id, m->records.items, m->records.count);
+}
+
+/* The answer is written when the new key signs; appends of this turn wait as for a commit. */
+static void
+on_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	auto_buf struct buf key = BUF_INIT(AUDIT_STR_MAX);
+	struct server_peer *p = ctx;
+	struct server *s = p->server;
+	struct aa_rotated m = { 0 };
+	struct status st;
+
+	(void)l, (void)msg;
+	if (p->bad)
+		return;
+	st = s->hooks->on_rotate(s, &m.seq);
+	if (is_ok(st))
+		st = note_verifier_put(&s->log->name, &key);
+	if (is_ok(st)) {
+		m.version = s->log->key_version;
+		m.key = buf_span(&key);
+		st = link_send(p->link, id, AA_ROTATED, &m);
+	} else {
+		const struct aa_refused refused = { .code = st.code };
+
+		diag(DIAG_ERROR, "no new signing key: %s", status_text(st));
+		st = link_send(p->link, id, AA_REFUSED, &refused);
+	}
+	p->bad = p->bad || !is_ok(st);
+	if (s->log->dead)
+		dead_tell(s, fail(E_SYS));
 }
 
 void

@@ -30,6 +30,8 @@ struct server_hooks {
 	void (*on_dead)(struct server *s, struct status why);
 	/* The last peer's link has closed. */
 	void (*on_idle)(struct server *s);
+	/* A new signing key is wanted; *ret_seq is of the record that names it. */
+	struct status (*on_rotate)(struct server *s, uint64_t *ret_seq);
 };
 
 struct server_peer {
@@ -83,6 +85,8 @@ void server_done(struct server *s);
 MUST_USE struct status server_peer_add(struct server *s, uint32_t peer_id, int fd);
 /* CTL_RECORD: answered by on_recorded. */
 void server_record(struct server *s, uint64_t id, const struct audit_rec *r);
+/* A record of our own, alone and durable. Errors: of log_admit() and log_commit(). */
+MUST_USE struct status server_own(struct server *s, struct audit_rec *r);
 /* Everything queued durable, intents of the dead closed, signed; tells on_head if it grew. */
 MUST_USE struct status server_sync(struct server *s);
 

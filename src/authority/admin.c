@@ -48,6 +48,7 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_BACKUP] = &admin_backup_kind,
 	[OP_BACKUP_SHOW] = &admin_backup_show_kind,
 	[OP_APPROVAL] = &admin_approval_kind,
+	[OP_ROTATE] = &admin_rotate_kind,
 };
 
 static void on_reload_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);

@@ -38,6 +38,7 @@ enum op_kind {
 	OP_EXPORT,
 	OP_AUDIT,
 	OP_EXPORT_TENANT,
+	OP_ROTATE,
 	OP_KIND_COUNT
 };
 
@@ -67,7 +68,7 @@ struct admin_op {
 	bool rotate;
 	uint64_t version, previous_version; /* OP_SECRET_SET, once it is set */
 	struct buf sealed;          /* OP_SECRET_SET: what is to be stored; OP_CREATE: scopes */
-	const char *operation;      /* OP_READ, OP_APPROVAL: what it is called on record */
+	const char *operation;      /* OP_READ, OP_APPROVAL, OP_ROTATE: its name on record */
 	admin_make *make;           /* OP_READ: makes the answer, once it is on record */
 	uint32_t limit;             /* OP_READ: entries of the page */
 	char after[USER_MAX + 1];   /* OP_READ: where it begins */
@@ -156,6 +157,7 @@ void admin_end_turns(struct admin_op *op, struct key *key);
 void admin_finish_after_turns(struct admin_op *op);
 
 extern const struct admin_kind admin_session_kind; /* admin_sessions.c */
+extern const struct admin_kind admin_rotate_kind;  /* admin_rotate.c */
 /* admin_keys.c, admin_users.c, admin_secret.c, admin_usage.c, admin_tool.c, approvals.c */
 extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, admin_user_kind,
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,

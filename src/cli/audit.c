@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * audit.c: `sallyport audit tail` and `audit verify`, also while the service is stopped.
+ * audit.c: `sallyport audit tail` and `audit verify`, also while the service is stopped, and
+ * `audit rotate-key`.
  *
  * Runs in: CLI, as root. Trusts: nothing in the log.
- * Owns: nothing. It only reads, and with --names asks the service.
+ * Owns: nothing. The log it only reads; the rest it asks of the service.
  * See: auditlog/auditlog.h; docs/audit-format.md.
  */
 #include "cli.h"
@@ -17,6 +18,7 @@
 #include <base/cleanup.h>
 
 #include "names.h"
+#include "operate.h"
 
 #define TAIL_RECORDS 20
 #define TAIL_WAIT_US 100000
@@ -61,10 +63,13 @@ cmd_audit_verify(const struct invocation *inv)
 
 	if (fd < 0)
 		return 2; /* unreadable */
-	auditlog_verify(fd, &v);
+	auditlog_verify_from(fd, inv->options[OPT_PUB], &v);
 	if (v.verdict == AUDITLOG_INTACT) {
-		(void)printf("intact: %llu records, %llu of them signed\n",
+		(void)printf("intact: %llu records, %llu of them signed",
 		    (unsigned long long)v.records, (unsigned long long)v.signed_records);
+		if (v.keys > 1)
+			(void)printf(", by %llu keys", (unsigned long long)v.keys);
+		(void)printf("\n");
 		return 0;
 	}
 	if (v.verdict == AUDITLOG_TAMPERED) {
@@ -156,4 +161,20 @@ cmd_audit_tail(const struct invocation *inv)
 	if (!is_ok(st))
 		return cli_status("audit", st);
 	return tail(r, request, inv->options[OPT_FOLLOW] != NULL);
+}
+
+/* ---- rotate-key ---- */
+int
+cmd_audit_rotate_key(const struct invocation *inv)
+{
+	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/v1/audit/key" } };
+	auto_state struct state s = STATE_NONE;
+
+	if (!state_open_option(inv, &s) || !operate("audit", &s, &r))
+		return EXIT_FAILED;
+	if (inv->options[OPT_JSON] != NULL)
+		return print_raw(&r);
+	print_cell(&r.d, 0, "key", 0);
+	(void)putchar('\n');
+	return EXIT_DONE;
 }

@@ -46,10 +46,11 @@ enum option_id {
 	OPT_NETWORK,
 	OPT_DATA,
 	OPT_NAMES,
+	OPT_PUB,
 	OPT_HELP,
 	OPT_COUNT,
 };
-#define OPT(id) (1U << (id))
+#define OPT(id) (1ULL << (id))
 
 struct invocation {
 	const struct command *command;
@@ -64,8 +65,8 @@ struct command {
 	const char *name; /* one word or two: "key create" */
 	const char *args; /* as in the usage line */
 	size_t args_min, args_max;
-	uint32_t options; /* OPT() bits */
-	uint32_t required;
+	uint64_t options; /* OPT() bits */
+	uint64_t required;
 	const char *summary;
 	command_fn *run;
 };
@@ -149,6 +150,7 @@ command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_
     cmd_tool_show, cmd_tool_call, cmd_tool_remove, cmd_tool_current, cmd_tool_test, cmd_usage,
     cmd_kek_rotate, cmd_kek_status, cmd_backup, cmd_restore, cmd_user_export, cmd_tenant_export,
     cmd_user_erase, cmd_ask, cmd_exec, cmd_audit_tail, cmd_audit_verify, cmd_config_check;
+command_fn cmd_audit_rotate_key;
 
 /* What the image was made of: all of it, or how many. Exit status of the command. */
 int packages_print(const char *manifest, bool whole);

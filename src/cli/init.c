@@ -58,13 +58,14 @@ struct making {
 
 static struct status make_all(struct making *m);
 
-/* ---- folders and files; also what is removed, in this order ---- */
+/* ---- folders and files, in the order in which they are made ---- */
 static const struct {
 	const char *name;
 	int proc; /* owner; -1: root */
 } folders[] = {
 	{ "tls", -1 },
 	{ "keys", -1 },
+	{ "keys/audit", PROC_AUDIT },
 	{ "run", -1 },
 	{ "audit", PROC_AUDIT },
 	{ "store", PROC_STORE },
@@ -72,16 +73,16 @@ static const struct {
 
 static const char *const files[] = { "sallyport.yaml", "sallyport.yaml.tmp", "ca.pem", "ca.pem.tmp",
 	"ca.key", "ca.key.tmp", "master.key", "master.key.tmp", "audit.pub", "audit.pub.tmp",
-	"tls/cert.pem", "tls/cert.pem.tmp", "tls/key.pem", "tls/key.pem.tmp", "keys/audit.key",
-	"keys/audit.key.tmp", "store/first-key", "store/first-key.tmp" };
+	"tls/cert.pem", "tls/cert.pem.tmp", "tls/key.pem", "tls/key.pem.tmp", "keys/audit/key",
+	"keys/audit/key.tmp", "store/first-key", "store/first-key.tmp" };
 
 static void
 remove_all(struct making *m)
 {
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		(void)unlinkat(m->fd, files[i], 0);
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		(void)unlinkat(m->fd, folders[i].name, AT_REMOVEDIR);
+	for (size_t i = sizeof(folders) / sizeof(folders[0]); i > 0; i--)
+		(void)unlinkat(m->fd, folders[i - 1].name, AT_REMOVEDIR);
 }
 
 static uid_t
@@ -173,7 +174,7 @@ make_audit_key(struct making *m)
 	TRY(auditlog_origin(instance, origin));
 	TRY(auditlog_pub_put(origin, public_key, &pub));
 	TRY(hex_line(&raw, &line));
-	TRY(make_file(m, "keys", "audit.key", secret_borrow(&line), 0400, PROC_AUDIT));
+	TRY(make_file(m, "keys/audit", "key", secret_borrow(&line), 0600, PROC_AUDIT));
 	return make_file(m, ".", "audit.pub", buf_span(&pub), 0644, -1);
 }
 

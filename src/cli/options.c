@@ -47,6 +47,7 @@ static const struct {
 	[OPT_NETWORK] = { "network", 'n', "CIDR,…", "only from these networks" },
 	[OPT_DATA] = { "data", 'd', NULL, "keys of tenants and users" },
 	[OPT_NAMES] = { "names", 'w', NULL, "say who it was, as the running service knows" },
+	[OPT_PUB] = { "pub", 'P', "FILE", "start from the key in FILE, not from DIR/audit.pub" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

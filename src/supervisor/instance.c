@@ -40,7 +40,7 @@ static const struct {
 	bool secret; /* refuse it when group or others may read it */
 } files[] = {
 	{ "audit-dir", "audit", O_RDONLY | O_DIRECTORY, true },
-	{ "audit-key", "keys/audit.key", O_RDONLY, true },
+	{ "audit-key", "keys/audit", O_RDONLY | O_DIRECTORY, true },
 	{ "store-dir", "store", O_RDONLY | O_DIRECTORY, true },
 	{ "master-key", "master.key", O_RDONLY, true },
 };
@@ -237,6 +237,31 @@ instance_listen(struct supervisor *sv)
 }
 
 /* ---- files ---- */
+
+/*
+ * The signing key's folder is the audit process's own, for it replaces the key. Of an instance
+ * that kept the key beside other files it is moved, each step again after a kill.
+ */
+struct status
+instance_audit_key(const struct supervisor *sv)
+{
+	uid_t uid = sv->uid_base + UID_OF(PROC_AUDIT);
+	auto_fd int keys = openat(
+	    sv->inst.dir_fd, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	auto_fd int own = -1;
+
+	if (keys < 0 || (mkdirat(keys, "audit", 0700) < 0 && errno != EEXIST) ||
+	    fchownat(keys, "audit", uid, uid, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno();
+	own = openat(keys, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (own < 0)
+		return fail_errno();
+	if (faccessat(own, "key", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return OK;
+	if (renameat(keys, "audit.key", own, "key") < 0 || fsync(own) < 0 || fsync(keys) < 0)
+		return fail_errno();
+	return OK;
+}
 
 static struct status
 check_private(int fd)

@@ -112,6 +112,7 @@ open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 	if (st.code == E_EXISTS)
 		diag_fatal("uid_base %u: another instance runs with these user ids", sv->uid_base);
 	must(st, "user ids");
+	must(instance_audit_key(sv), "keys/audit");
 	sv->workers = worker_count(sv->conf);
 	sv->generation = 1;
 	must(instance_listen(sv), conf_str(sv->conf, "listen"));

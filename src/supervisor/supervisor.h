@@ -114,6 +114,8 @@ MUST_USE struct status instance_open(struct supervisor *sv, const char *conf_pat
 /* Two running instances with the same uids could signal each other's processes. E_EXISTS. */
 MUST_USE struct status instance_hold_uids(const struct supervisor *sv);
 MUST_USE struct status instance_listen(struct supervisor *sv);
+/* keys/audit is there, and the audit process's. */
+MUST_USE struct status instance_audit_key(const struct supervisor *sv);
 MUST_USE struct status instance_read_cert(
     struct supervisor *sv, struct buf *chain, struct buf *key);
 /* A fresh descriptor by name, or -1; the caller closes it. */

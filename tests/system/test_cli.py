@@ -66,7 +66,7 @@ def test_a_group_lists_its_commands():
         r = run(*args)
         assert r.returncode == 2 and r.stdout == "" and "key revoke" in r.stderr and "audit" not in r.stderr
     r = run("audit", "--help")
-    assert r.returncode == 0 and "audit verify" in r.stdout and "key" not in r.stdout and r.stderr == ""
+    assert r.returncode == 0 and "audit verify" in r.stdout and "key revoke" not in r.stdout and r.stderr == ""
 
 
 @pytest.mark.parametrize("args", [[], ["nope"], ["key"], ["init"], ["init", "a", "b"], ["serve"],
@@ -103,13 +103,13 @@ def test_init_prints_three_lines_and_makes_the_directory(private):
     assert re.fullmatch(r"SALLYPORT_API_KEY=sp_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}", lines[1])
     assert lines[2:] == [f"SALLYPORT_CA_FILE={d}/ca.pem"]
     modes = {p: stat.S_IMODE((d / p).stat().st_mode) for p in
-             ("ca.key", "master.key", "tls/key.pem", "keys/audit.key", "store/first-key", "audit", "store",
+             ("ca.key", "master.key", "tls/key.pem", "keys/audit/key", "store/first-key", "audit", "store",
               "run", "keys")}
     assert all(m & 0o077 == 0 for m in modes.values()), modes
     conf = (d / "sallyport.yaml").read_text()
     base = int(re.search(r"uid_base: (\d+)", conf).group(1))
     assert base >= 700000 and (base - 700000) % 4096 == 0
-    owners = {(d / p).stat().st_uid for p in ("audit", "keys/audit.key")}
+    owners = {(d / p).stat().st_uid for p in ("audit", "keys/audit/key")}
     assert len(owners) == 1 and base < owners.pop() < base + 4096
     assert (d / "store").stat().st_uid != (d / "audit").stat().st_uid
     assert (d / "audit.pub").read_text().count("+") >= 2

@@ -68,7 +68,7 @@ def test_jail_as_the_kernel_sees_it(service, name):
         names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         files = [n for n in names if n.startswith("/") and not n.startswith(("/dev/null", "/memfd:"))]
         state = str(service.dir)
-        allowed = (str(service.top / "log"), f"{state}/audit", f"{state}/store", f"{state}/keys/audit.key",
+        allowed = (str(service.top / "log"), f"{state}/audit", f"{state}/store", f"{state}/keys/audit",
                    f"{state}/master.key", "/sys/fs/cgroup", "/run/sallyport", "/var/cache/sallyport", "/proc")
         if name == "broker":  # files that the configuration names, opened for it: read-only
             allowed += ("/etc/ssl/certs/", "/etc/resolv.conf", "/etc/hosts")

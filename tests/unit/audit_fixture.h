@@ -176,7 +176,8 @@ static inline void
 log_open_ok(const struct state *s, struct log *l, const struct log_opts *opts)
 {
 	const char *why = "";
-	struct status st = log_open(l, s->audit, INSTANCE, s->key, opts, &why);
+	const struct log_keys keys = { s->key, NULL };
+	struct status st = log_open(l, s->audit, INSTANCE, &keys, opts, &why);
 
 	if (!is_ok(st))
 		test_fail("%s: %s", status_text(st), why);

@@ -44,7 +44,7 @@ on_idle(struct server *s)
 	(void)s;
 }
 
-static const struct server_hooks hooks = { on_head, on_recorded, on_dead, on_idle };
+static const struct server_hooks hooks = { on_head, on_recorded, on_dead, on_idle, NULL };
 
 static void
 acked(uint64_t seq)

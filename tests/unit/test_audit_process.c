@@ -16,11 +16,13 @@
 
 #include "audit_fixture.h"
 
+#define KEY_HEX "0707070707070707070707070707070707070707070707070707070707070707\n"
+
 static uv_loop_t loop;
 static struct state state;
 
 static struct {
-	uint64_t receipts, records, refused;
+	uint64_t receipts, records, refused, rotated, version;
 	uint16_t code;
 	uint64_t first_seq;
 	bool closed;
@@ -60,11 +62,41 @@ on_peer_closed(struct link *l, struct status why, void *ctx)
 	link_free(l);
 }
 
+static void
+on_rotated(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct aa_rotated *m = msg;
+
+	(void)l, (void)ctx;
+	assert_int_equal(id, 1000 + got.rotated + 1);
+	assert_int_equal(span_starts(m->key, SPAN_LIT("sallyport/")), true);
+	got.rotated++;
+	got.version = m->version;
+}
+
 static const struct link_rule aa_rules[] = {
+	{ AA_ROTATED, 0, on_rotated },
 	{ AA_RECEIPT, 0, on_receipt },
 	{ AA_REFUSED, 0, on_refused },
 };
 static const struct link_ops aa_ops = { aa_rules, COUNT(aa_rules), on_peer_closed };
+
+/* A folder with the one file `key`. */
+static int
+key_folder(void)
+{
+	int fd;
+
+	if (mkdirat(state.dir, "keys", 0700) < 0)
+		assert_int_equal(errno, EEXIST);
+	fd = openat(state.dir, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	if (faccessat(fd, "key", F_OK, 0) < 0)
+		assert_is_ok(io_replace_file(fd, "key", SPAN_LIT(KEY_HEX), 0600));
+	assert_int_equal(fchown(fd, PROCESS_UID, PROCESS_UID), 0);
+	assert_int_equal(fchownat(fd, "key", PROCESS_UID, PROCESS_UID, 0), 0);
+	return fd;
+}
 
 static int
 file_with(const char *name, const char *text)
@@ -77,12 +109,10 @@ file_with(const char *name, const char *text)
 	return fd;
 }
 
-#define KEY_HEX "0707070707070707070707070707070707070707070707070707070707070707\n"
-
 static void
 audit_up(struct process *p, uint32_t peer_id)
 {
-	auto_fd int key = file_with("audit.key", KEY_HEX);
+	auto_fd int key = key_folder();
 
 	memset(&got, 0, sizeof(got));
 	process_start(p, &loop, "audit");
@@ -245,6 +275,37 @@ audit_killed(void **arg)
 	assert_int_equal(open, 3);
 	r = verify_with_head(&p);
 	assert_int_equal(r.verdict, AUDITLOG_INTACT);
+	assert_int_equal(process_drain(&p), 0);
+}
+
+/* In its jail it makes a key, puts it in the place of the old one, and says so; over a kill, too.
+ */
+static void
+audit_rotates(void **arg)
+{
+	const struct wire_none none = { 0 };
+	struct auditlog_result r;
+	struct process p;
+
+	(void)arg;
+	audit_up(&p, 8);
+	proc_seq = 0;
+	for (uint64_t i = 1; i <= 3; i++) {
+		assert_is_ok(send_batch(&p, "demo"));
+		assert_is_ok(link_send(p.peer, 1000 + i, AA_ROTATE, &none));
+		while (got.rotated < i && !got.closed)
+			(void)uv_run(&loop, UV_RUN_ONCE);
+		assert_int_equal(got.version, i + 1);
+	}
+	assert_int_equal(got.receipts, 3);
+	assert_int_equal(kill(p.pid, SIGKILL), 0);
+	link_free(p.peer);
+	assert_true(WIFSIGNALED(process_end(&p)));
+	audit_up(&p, 8);
+	r = verify_with_head(&p);
+	assert_int_equal(r.verdict, AUDITLOG_INTACT);
+	assert_int_equal(r.keys, 4);
+	assert_int_equal(lines_with("SigningKeyRotated"), 3);
 	assert_int_equal(process_drain(&p), 0);
 }
 
@@ -429,6 +490,7 @@ main(void)
 		cmocka_unit_test(audit_serves),
 		cmocka_unit_test(audit_drops_liars),
 		cmocka_unit_test(audit_killed),
+		cmocka_unit_test(audit_rotates),
 		cmocka_unit_test(audit_rate),
 		cmocka_unit_test(store_serves),
 	};

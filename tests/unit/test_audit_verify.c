@@ -419,6 +419,7 @@ static void
 the_log_does_not_open_it(void **arg)
 {
 	const struct log_opts opts = { .segment_max = FILE_MAX, .reserve = 0 };
+	const struct log_keys keys = { state.key, NULL };
 
 	(void)arg;
 	for (size_t at = 0; at < segment.len; at += 5) {
@@ -429,7 +430,7 @@ the_log_does_not_open_it(void **arg)
 		segment.ptr[at] ^= 1;
 		restore();
 		segment.ptr[at] ^= 1;
-		st = log_open(&l, state.audit, INSTANCE, state.key, &opts, &why);
+		st = log_open(&l, state.audit, INSTANCE, &keys, &opts, &why);
 		log_close(&l);
 		if (st.code != E_CORRUPT)
 			test_fail("byte %zu: opened a changed log", at);

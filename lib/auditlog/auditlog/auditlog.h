@@ -36,6 +36,30 @@ MUST_USE struct status auditlog_pub_parse(struct span file, struct note_verifier
 MUST_USE struct status auditlog_head_parse(
     struct span note, const struct note_verifier *v, struct checkpoint *ret);
 
+/* ---- the record of a new signing key: `SigningKeyRotated` ---- */
+struct auditlog_rotation {         /* texts of the record, borrowed */
+	struct span key, previous; /* verifier keys */
+	struct span signature;     /* base64(key id, signature) */
+};
+/* Is the record (without its head, or whole) one of these? */
+bool auditlog_rotation_of(struct span line, struct auditlog_rotation *ret);
+/*
+ * What the old key signs is a note: the checkpoint over all records before this one, and a
+ * fourth line that names the new key. Appends the base64. E_SYNTAX, E_CRYPTO, E_FULL, E_NOMEM.
+ */
+MUST_USE struct status auditlog_rotation_sign(const struct checkpoint *before,
+    const struct note_verifier *next, const struct sign_key *key, struct buf *ret_signature);
+/*
+ * Does `key` hand over to r->key, after exactly these records? E_SYNTAX: it is not a record of
+ * ours; E_NOTFOUND: of another key; E_CRYPTO: its signature is wrong.
+ */
+MUST_USE struct status auditlog_rotation_verify(const struct auditlog_rotation *r,
+    const struct checkpoint *before, const struct note_verifier *key, struct note_verifier *ret);
+/* A verifier key in its one form, without a newline. E_SYNTAX. */
+MUST_USE struct status auditlog_vkey_parse(struct span text, struct note_verifier *ret);
+/* The values of a checkpoint or head whose signature is still to be verified. E_SYNTAX. */
+MUST_USE struct status auditlog_head_peek(struct span note, struct checkpoint *ret);
+
 /* "00000001.jsonl"; n <= AUDITLOG_SEGMENT_LAST. */
 void auditlog_segment_name(uint32_t n, char out[AUDITLOG_SEGMENT_NAME_LEN + 1]);
 
@@ -108,6 +132,7 @@ struct auditlog_result {
 	uint64_t signed_records;  /* covered by the checkpoint */
 	uint64_t head_records;    /* covered by audit.head */
 	uint64_t tail_bytes;      /* of a record not (yet) written whole, beyond the checkpoint */
+	uint64_t keys;            /* that signed the log, as far as its records tell */
 	uint8_t root[SHA256_LEN]; /* of signed_records */
 };
 
@@ -119,5 +144,7 @@ const char *auditlog_fault_text(enum auditlog_fault f);
  * is bounded. Everything it has to say is in *ret.
  */
 void auditlog_verify(int state_dirfd, struct auditlog_result *ret);
+/* The same, from the key in the file `pub`: the log's first, or any later one that was kept. */
+void auditlog_verify_from(int state_dirfd, const char *pub, struct auditlog_result *ret);
 
 #endif

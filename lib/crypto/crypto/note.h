@@ -39,6 +39,8 @@ MUST_USE struct status note_sign(
  */
 MUST_USE struct status note_verify(
     struct span note, const struct note_verifier *v, struct span *ret_text);
+/* The text of a note whose signatures nobody has looked at yet. E_SYNTAX. */
+MUST_USE struct status note_text(struct span note, struct span *ret_text);
 
 struct checkpoint {
 	struct span origin; /* borrowed when parsed */
