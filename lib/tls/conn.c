@@ -96,6 +96,20 @@ tls_connect_new(struct tls_ctx *ctx, int fd, struct span name, struct tls_conn *
 	return OK;
 }
 
+struct status
+tls_offer(struct tls_conn *c, struct span protocol)
+{
+	uint8_t list[1 + TLS_ALPN_LEN_MAX];
+
+	if (protocol.len == 0 || protocol.len > TLS_ALPN_LEN_MAX)
+		return fail(E_SYNTAX);
+	list[0] = (uint8_t)protocol.len;
+	memcpy(list + 1, protocol.ptr, protocol.len);
+	/* This one says 0 when it did it. */
+	return SSL_set_alpn_protos(c->ssl, list, 1 + (unsigned)protocol.len) == 0 ? OK
+										  : fail(E_NOMEM);
+}
+
 void
 tls_conn_free(struct tls_conn *c)
 {

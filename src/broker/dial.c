@@ -29,7 +29,7 @@ struct dial {
 	uv_loop_t *loop;
 	struct tls_ctx *ctx;
 	char name[254];
-	bool pinned;
+	bool pinned, http1;
 	uint8_t pin[DIAL_PIN_LEN];
 	uint16_t port;
 	struct resolve_answer addresses;
@@ -146,6 +146,7 @@ dial_new(const struct dial_opts *o, dial_done *done, void *ctx, struct dial **re
 	if (d->pinned)
 		memcpy(d->pin, o->pin, sizeof(d->pin));
 	d->ctx = o->tls;
+	d->http1 = o->http1;
 	d->ends_ms = uv_now(d->loop) + DIAL_MS;
 	(void)uv_timer_init(d->loop, &d->timer);
 	d->timer.data = d;
@@ -273,6 +274,8 @@ step_connect(struct dial *d)
 		return;
 	}
 	st = tls_connect_new(d->ctx, d->fd, span_str(d->name), &d->tls);
+	if (is_ok(st) && d->http1)
+		st = tls_offer(d->tls, SPAN_LIT("http/1.1"));
 	if (!is_ok(st)) {
 		d->last = st;
 		give_up(d);

@@ -21,6 +21,7 @@ struct dial_opts {
 	uv_loop_t *loop;
 	struct tls_ctx *tls; /* NULL: none */
 	const char *name;    /* that the certificate must carry */
+	bool http1;          /* offer HTTP/1.1 alone, whatever `tls` does */
 	const uint8_t *pin;  /* NULL: none */
 	uint16_t port;
 	const struct resolve_answer *addresses; /* all of them allowed; copied */

@@ -49,7 +49,7 @@ enum exchange_fault {
 	EXCHANGE_BROKE,
 	/*
 	 * The other side has surely not begun with this request, which says nothing against it: a
-	 * kept connection had ended, or it refused the stream unseen.
+	 * kept connection had ended, it refused the stream unseen, or wants it over HTTP/1.1.
 	 */
 	EXCHANGE_STALE,
 };

@@ -28,6 +28,8 @@ struct h2_conn;
 struct h2_pool_ops {
 	/* There may be room for more. Nothing may be done from within but to note it. */
 	void (*on_room)(struct h2_conn *h, void *pool);
+	/* Its peer wants HTTP/1.1 in its place. True: what comes next is sent so. */
+	bool (*on_http1)(struct h2_conn *h, void *pool);
 	/* It is closed and nobody has an exchange of it: it is not to be used again. */
 	void (*on_gone)(struct h2_conn *h, void *pool);
 };

@@ -367,10 +367,22 @@ h2_stream_lost(struct h2_stream *s, enum error why)
 	unpin(s);
 }
 
+/* RFC 9113 §7: the request is to be sent over HTTP/1.1. True: it can be, and nothing else is. */
+static bool
+wants_http1(struct h2_conn *h, uint32_t code)
+{
+	if (code != NGHTTP2_HTTP_1_1_REQUIRED || !h->pool_ops->on_http1(h, h->pool))
+		return false;
+	h->going = true;
+	return true;
+}
+
 void
 h2_stream_closed(struct h2_stream *s, uint32_t code)
 {
-	bool refused = s->state == H2_HEAD && (code == NGHTTP2_REFUSED_STREAM || !s->head_sent);
+	bool http1 = wants_http1(s->h, code);
+	bool refused = s->state == H2_HEAD &&
+		       (code == NGHTTP2_REFUSED_STREAM || !s->head_sent || http1);
 
 	pin(s);
 	h2_stream_dead(s);

@@ -183,8 +183,11 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 		h->settled = true;
 		h->pool_ops->on_room(h, h->pool);
 	}
-	if (frame->hd.type == NGHTTP2_GOAWAY)
+	if (frame->hd.type == NGHTTP2_GOAWAY) {
 		h->going = true;
+		if (frame->goaway.error_code == NGHTTP2_HTTP_1_1_REQUIRED)
+			(void)h->pool_ops->on_http1(h, h->pool);
+	}
 	if (frame->hd.type == NGHTTP2_HEADERS && s != NULL)
 		on_headers(s, end);
 	if (frame->hd.type == NGHTTP2_HEADERS && !end && s != NULL && s->state == H2_OVER)

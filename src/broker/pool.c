@@ -37,9 +37,10 @@ static void on_look(uv_timer_t *t);
 static void on_dialled(void *ctx, struct status st, const struct io *io, size_t used);
 static void on_idle_closed(struct conn *c, void *pool);
 static void on_room(struct h2_conn *h, void *pool);
+static bool on_http1(struct h2_conn *h, void *pool);
 static void on_gone(struct h2_conn *h, void *pool);
 
-static const struct h2_pool_ops h2_ops = { on_room, on_gone };
+static const struct h2_pool_ops h2_ops = { on_room, on_http1, on_gone };
 
 void
 pool_init(struct upstream *u)
@@ -106,12 +107,20 @@ upstream_free(struct upstream *u)
 }
 
 /* ---- how many are needed ---- */
+static bool
+is_http1(const struct upstream *u)
+{
+	return u->http == UPSTREAM_HTTP_1 || uv_now(u->loop) < u->http1_until_ms;
+}
+
 /* Connections of HTTP/2 whose peer has not said yet how much they carry. */
 static size_t
 unsettled(const struct upstream *u)
 {
 	size_t n = 0;
 
+	if (is_http1(u))
+		return 0;
 	for (size_t i = 0; i < u->nh2s; i++)
 		n += h2_conn_settling(u->h2s[i]);
 	return n;
@@ -189,6 +198,8 @@ open_stream(struct upstream *u, bool fresh)
 {
 	struct exchange *x = NULL;
 
+	if (is_http1(u))
+		return NULL;
 	for (size_t i = 0; i < u->nh2s; i++) {
 		struct h2_conn *h = u->h2s[i];
 
@@ -214,10 +225,26 @@ on_room(struct h2_conn *h, void *pool)
 {
 	struct upstream *u = pool;
 
-	if (h2_conn_capacity(h) > 0)
+	if (h2_conn_capacity(h) > 0 && !is_http1(u))
 		u->carries = h2_conn_capacity(h);
 	if (u->nwaits > 0)
 		pool_look(u);
+}
+
+/* Where HTTP/2 is asked for, and nothing else, there is nothing else. */
+static bool
+on_http1(struct h2_conn *h, void *pool)
+{
+	struct upstream *u = pool;
+
+	(void)h;
+	if (u->http != UPSTREAM_HTTP_AUTO)
+		return false;
+	if (!is_http1(u))
+		diag(DIAG_WARN, "%s: wants HTTP/1.1", u->origin.authority);
+	u->http1_until_ms = uv_now(u->loop) + UPSTREAM_HTTP1_MS;
+	u->carries = 1;
+	return true;
 }
 
 static void
@@ -243,6 +270,7 @@ dial(struct upstream *u)
 	const struct dial_opts o = { .loop = u->loop,
 		.tls = u->tls,
 		.name = u->origin.host,
+		.http1 = is_http1(u),
 		.pin = u->pinned ? u->pin : NULL,
 		.port = u->origin.port,
 		.addresses = &u->addresses,
@@ -271,7 +299,7 @@ dial_missing(struct upstream *u)
 
 	if (missing(u) == 0)
 		return OK;
-	if (u->http != UPSTREAM_HTTP_1 && u->nh2s == UPSTREAM_H2_MAX)
+	if (!is_http1(u) && u->nh2s == UPSTREAM_H2_MAX)
 		return fail(E_FULL);
 	TRY(upstream_know_addresses(u));
 	while (is_ok(st) && missing(u) > 0 && u->ndials < UPSTREAM_DIALS_MAX)

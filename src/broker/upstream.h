@@ -15,10 +15,11 @@
 #include "conn.h"
 #include "resolve.h"
 
-#define UPSTREAM_OPEN_MAX 1024 /* connections at once, those being made included */
-#define UPSTREAM_DIALS_MAX 128 /* of them being made at once: a handshake takes 40 KB */
-#define UPSTREAM_KEPT_MAX 64   /* of them kept for the next exchange */
-#define UPSTREAM_H2_MAX 64     /* connections of HTTP/2 */
+#define UPSTREAM_OPEN_MAX 1024   /* connections at once, those being made included */
+#define UPSTREAM_DIALS_MAX 128   /* of them being made at once: a handshake takes 40 KB */
+#define UPSTREAM_KEPT_MAX 64     /* of them kept for the next exchange */
+#define UPSTREAM_H2_MAX 64       /* connections of HTTP/2 */
+#define UPSTREAM_HTTP1_MS 600000 /* nothing else, once a server said that it wants that */
 #define UPSTREAM_PIN_LEN 32
 #define UPSTREAM_BASE_MAX 255
 

@@ -41,6 +41,7 @@ struct upstream {
 	size_t nkept;
 	struct h2_conn *h2s[UPSTREAM_H2_MAX];
 	size_t nh2s;
+	uint64_t http1_until_ms; /* the server wants HTTP/1.1 */
 	size_t carries; /* exchanges that a new connection will carry at once, as far as is known */
 	size_t nopen;   /* connections, and waits */
 };

@@ -166,6 +166,13 @@ on_room(struct h2_conn *h, void *pool)
 	(void)h, (void)pool;
 }
 
+static bool
+on_http1(struct h2_conn *h, void *pool)
+{
+	(void)h, (void)pool;
+	return true;
+}
+
 static void
 on_gone(struct h2_conn *h, void *pool)
 {
@@ -173,7 +180,7 @@ on_gone(struct h2_conn *h, void *pool)
 	f.gone++;
 }
 
-static const struct h2_pool_ops pool_ops = { on_room, on_gone };
+static const struct h2_pool_ops pool_ops = { on_room, on_http1, on_gone };
 
 static void
 begin(struct h2_conn *h, struct user *u)

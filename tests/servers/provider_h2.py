@@ -149,6 +149,10 @@ def answer_class():
                 c.h2.reset_stream(self.writer.id, h2.errors.ErrorCodes.REFUSED_STREAM)
                 c.send()
                 return True
+            if r.http1:
+                c.h2.reset_stream(self.writer.id, h2.errors.ErrorCodes.HTTP_1_1_REQUIRED)
+                c.send()
+                return True
             if r.raw:
                 c.writer.write(r.raw(self.writer.id) if callable(r.raw) else r.raw)
                 await self.pause(60)
@@ -185,7 +189,7 @@ def answer_class():
                 while True:
                     await self.pause(60)
             if r.cut is not None:
-                c.h2.reset_stream(self.writer.id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+                c.h2.reset_stream(self.writer.id, r.cut_code or h2.errors.ErrorCodes.INTERNAL_ERROR)
                 c.send()
             else:
                 c.writer.close()

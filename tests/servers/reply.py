@@ -71,11 +71,13 @@ class Reply:
     framing: str = ""           # "length", "chunked" or "close"; "": as real ones do
     length: int | None = None   # a content-length that is not true
     cut: int | None = None      # after so many bytes of the body: reset
+    cut_code: int = 0           # … with this code, over HTTP/2
     end: int | None = None      # after so many bytes of the body: an orderly end of the connection
     hang: int | None = None     # after so many bytes of the body: silence until the peer leaves
     hold: threading.Event | None = None     # nothing more after the first piece until it is set
     close: bool = False         # the connection ends after the answer
     refuse: bool = False        # over HTTP/2: the stream is refused, unseen; over 1.1 nothing
+    http1: bool = False         # over HTTP/2: the stream is reset, since HTTP/1.1 is required; over 1.1 nothing
     raw: bytes = b""            # over HTTP/2: frames in place of the answer, as they are; over 1.1 nothing
 
     def stop_reason(self, called, plain):

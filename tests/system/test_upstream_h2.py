@@ -118,6 +118,31 @@ def test_refused_streams_are_sent_once_more(service):
     assert len(p.seen) == 2 and metric(service, "model_retries_total") == 0
 
 
+def test_a_provider_that_wants_http_1_1_gets_it(placed):
+    """The stream is reset with HTTP_1_1_REQUIRED: sent anew that way, and so is what comes after it."""
+    inst, p = placed(http="auto")
+    p.say(Reply(http1=True))
+    assert post(inst)[0] == 200 and post(inst)[0] == 200
+    assert [s.http for s in p.seen] == ["2", "1.1", "1.1"]
+    assert p.refused() == [] and metric(inst, "model_retries_total") == 0
+
+
+def test_what_has_begun_to_answer_is_not_sent_anew(placed):
+    inst, p = placed(http="auto")
+    p.say(Reply(text="one two three", cut=60, cut_code=0xd))
+    status, _, answer = post(inst, {**PLAIN, "stream": True})
+    assert status == 200 and b"[DONE]" not in answer and len(p.seen) == 1
+    assert post(inst)[0] == 200
+    assert [s.http for s in p.seen] == ["2", "1.1"]
+
+
+def test_where_only_http_2_may_be_there_is_no_other(placed):
+    inst, p = placed(http="auto", more={"http": "2"})
+    p.answer = lambda seen: Reply(http1=True)
+    assert post(inst, timeout=60)[0] in (502, 503)
+    assert {s.http for s in p.seen} == {"2"} and len(p.seen) <= 4
+
+
 def test_goaway_costs_nobody_a_call(service):
     """A provider that replaces its connections again and again, under load."""
     p = service.provider

@@ -28,6 +28,7 @@ enum after { AFTER_KEEP, AFTER_CLOSE, AFTER_RESET, AFTER_HALF };
 
 struct reply {
 	const char *text; /* NULL: nothing, ever */
+	size_t len;       /* of it; 0: up to its NUL */
 	size_t piece;     /* bytes a write; 0: all */
 	uint64_t flood;   /* bytes of 'x' after it */
 	bool early;       /* as soon as the head came; the rest is not read */
@@ -155,7 +156,7 @@ static inline bool
 origin_send(struct origin_conn *c)
 {
 	static uint8_t flood[16384];
-	size_t len = strlen(c->reply->text);
+	size_t len = c->reply->len > 0 ? c->reply->len : strlen(c->reply->text);
 
 	while (c->sent < len) {
 		size_t part = len - c->sent;

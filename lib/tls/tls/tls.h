@@ -69,6 +69,9 @@ MUST_USE struct status tls_accept_new(struct tls_ctx *ctx, int fd, struct tls_co
 /* `name` is a DNS name or an address that the certificate must carry. */
 MUST_USE struct status tls_connect_new(
     struct tls_ctx *ctx, int fd, struct span name, struct tls_conn **ret);
+/* Offer this protocol alone (ALPN). State: of tls_connect_new(), before the handshake. E_SYNTAX,
+ * E_NOMEM. */
+MUST_USE struct status tls_offer(struct tls_conn *c, struct span protocol);
 void tls_conn_free(struct tls_conn *c); /* NULL is fine */
 
 /*
