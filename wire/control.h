@@ -37,6 +37,7 @@ enum ctl_type {
 	CTL_RELOADED,   /* A: how it ended (same id) */
 	CTL_PING,       /* A: are you alive? */
 	CTL_PONG,       /* B */
+	CTL_ROLLED_BACK, /* A, to authority: the store's database is an older one */
 };
 
 struct ctl_hello {
@@ -162,6 +163,16 @@ static const struct wire_field ctl_generation_rows[] = {
 	WIRE_U64(struct ctl_generation, generation),
 };
 
+struct ctl_rolled_back {
+	uint64_t generation, expected; /* expected 0: not known */
+	uint64_t noticed_s;
+};
+static const struct wire_field ctl_rolled_back_rows[] = {
+	WIRE_U64(struct ctl_rolled_back, generation),
+	WIRE_U64(struct ctl_rolled_back, expected),
+	WIRE_U64(struct ctl_rolled_back, noticed_s),
+};
+
 struct ctl_reloaded {
 	uint8_t ok;
 	uint32_t generation;
@@ -200,6 +211,8 @@ static const struct wire_msg ctl_msgs[] = {
 	    WIRE_TABLE(struct ctl_reloaded, ctl_reloaded_rows) },
 	[CTL_PING] = { "ping", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[CTL_PONG] = { "pong", WIRE_B_TO_A, WIRE_TABLE_NONE },
+	[CTL_ROLLED_BACK] = { "rolled-back", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ctl_rolled_back, ctl_rolled_back_rows) },
 };
 static const struct wire_edge ctl_edge = { .name = "control",
 	.msgs = ctl_msgs,

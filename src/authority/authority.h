@@ -122,7 +122,8 @@ struct authority {
 	uint64_t started_ms;
 	uint64_t swept_s;
 	uint32_t supervisor_pid;
-	uint8_t random[4096]; /* for grants, used once and wiped */
+	struct ctl_rolled_back rolled_back; /* noticed_s 0: never */
+	uint8_t random[4096];               /* for grants, used once and wiped */
 	size_t random_left;
 };
 

@@ -107,6 +107,17 @@ config(struct daemon *d)
 }
 
 static void
+on_rolled_back(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	self.rolled_back = *(const struct ctl_rolled_back *)msg;
+}
+
+static const struct link_rule control_rules[] = {
+	{ CTL_ROLLED_BACK, 0, on_rolled_back },
+};
+
+static void
 metrics(struct daemon *d, const struct ctl_metrics *m, int fd)
 {
 	procs_add(d->ctx, m, fd);
@@ -144,6 +155,8 @@ static const struct daemon_ops ops = {
 	.config = config,
 	.metrics = metrics,
 	.drain = drain,
+	.control_rules = control_rules,
+	.ncontrol_rules = sizeof(control_rules) / sizeof(control_rules[0]),
 	.stop = stop,
 };
 

@@ -148,6 +148,30 @@ put_engines(const struct conf *c, struct json_writer *w)
 	json_put_end(w);
 }
 
+/* An older database was put back; until an operator removes DIR/store.rollback. */
+static void
+put_rolled_back(const struct authority *a, struct json_writer *w)
+{
+	const struct ctl_rolled_back *r = &a->rolled_back;
+
+	json_put_key(w, "store_rolled_back");
+	if (r->noticed_s == 0) {
+		json_put_null(w);
+		return;
+	}
+	json_put_object(w);
+	json_put_key(w, "noticed_s");
+	json_put_u64(w, r->noticed_s);
+	json_put_key(w, "generation");
+	json_put_u64(w, r->generation);
+	json_put_key(w, "expected");
+	if (r->expected > 0)
+		json_put_u64(w, r->expected);
+	else
+		json_put_null(w);
+	json_put_end(w);
+}
+
 struct status
 status_put(const struct authority *a, struct buf *out)
 {
@@ -164,6 +188,7 @@ status_put(const struct authority *a, struct buf *out)
 	json_put_text(&w, a->d->instance);
 	(void)put_ready(a, &w);
 	put_store_away(a, &w);
+	put_rolled_back(a, &w);
 	json_put_key(&w, "listening");
 	json_put_text(&w, listen != NULL ? listen : "");
 	json_put_key(&w, "uptime_s");

@@ -185,6 +185,23 @@ print_store_away(const struct json_doc *d)
 	(void)putchar('\n');
 }
 
+static void
+print_rolled_back(const struct json_doc *d)
+{
+	uint32_t noticed = json_get_str(d, 0, "store_rolled_back");
+
+	if (json_get_str(d, noticed, "noticed_s") == JSON_NONE)
+		return;
+	(void)printf("%-13s", "rolled back");
+	(void)printf("the store, to generation ");
+	print_cell(d, noticed, "generation", 0);
+	(void)printf(" of ");
+	print_cell(d, noticed, "expected", 0);
+	(void)printf(", noticed ");
+	print_time(d, noticed, "noticed_s");
+	(void)putchar('\n');
+}
+
 int
 cmd_status(const struct invocation *inv)
 {
@@ -207,6 +224,7 @@ cmd_status(const struct invocation *inv)
 	print_workers(&r.d);
 	print_list(&r.d, "missing", "missing");
 	print_store_away(&r.d);
+	print_rolled_back(&r.d);
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
 	print_list(&r.d, "credentials_unavailable", "unavailable");

@@ -306,29 +306,17 @@ on_head(struct link *l, uint64_t id, const void *msg, void *ctx)
 	}
 }
 
-/* A database behind the generation that was kept is an older one, put back: on record, once. */
 static void
 on_generation(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct ctl_generation *m = msg;
 	struct child *c = ctx;
-	uint64_t kept = 0;
-	struct status st = c->proc == PROC_STORE
-			       ? instance_keep_generation(c->sv, m->generation, &kept)
-			       : fail(E_PROTO);
+	struct status st = c->proc == PROC_STORE ? rollback_on_generation(c->sv, m->generation)
+						 : fail(E_PROTO);
 
 	(void)l, (void)id;
-	if (!is_ok(st)) {
+	if (!is_ok(st))
 		diag(DIAG_ERROR, "store.generation: %s", status_text(st));
-		return;
-	}
-	if (m->generation >= kept)
-		return;
-	diag(DIAG_ERROR,
-	    "the database of the store is an older one: generation %llu, not %llu; keys that "
-	    "were revoked and people that were erased since may be back",
-	    (unsigned long long)m->generation, (unsigned long long)kept);
-	record_store_rolled_back(c->sv, m->generation, kept);
 }
 
 static void

@@ -353,22 +353,3 @@ instance_keep_head(const struct supervisor *sv, uint64_t size, struct span note)
 		return fail(E_CORRUPT);
 	return io_replace_file(sv->inst.dir_fd, "audit.head", note, 0644);
 }
-
-struct status
-instance_keep_generation(const struct supervisor *sv, uint64_t generation, uint64_t *ret_kept)
-{
-	auto_buf struct buf text = BUF_INIT(32), line = BUF_INIT(32);
-	struct status st = io_read_file(sv->inst.dir_fd, "store.generation", &text);
-	uint64_t kept = 0;
-
-	if (is_ok(st) && text.len > 0 && text.ptr[text.len - 1] == '\n')
-		text.len--;
-	if (is_ok(st))
-		st = span_u64(buf_span(&text), UINT64_MAX, &kept);
-	if (!is_ok(st) && !(st.code == E_SYS && st.err == ENOENT))
-		return st;
-	TRY(buf_printf(&line, "%llu\n", (unsigned long long)generation));
-	TRY(io_replace_file(sv->inst.dir_fd, "store.generation", buf_span(&line), 0600));
-	*ret_kept = kept;
-	return OK;
-}

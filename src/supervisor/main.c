@@ -115,6 +115,7 @@ open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 	must(instance_audit_key(sv), "keys/audit");
 	sv->workers = worker_count(sv->conf);
 	sv->generation = 1;
+	must(rollback_open(sv), "store.generation");
 	must(instance_listen(sv), conf_str(sv->conf, "listen"));
 	must(instance_read_cert(sv, &sv->inst.cert_chain, &sv->inst.cert_key),
 	    "certificate and key (a key must be readable by its owner only)");
@@ -195,6 +196,7 @@ main(int argc, char **argv)
 	(void)uv_timer_start(&sv.ping_timer, on_ping_timer, PING_MS, PING_MS);
 	watch_signals(&sv);
 	record_config(&sv, buf_span(&text));
+	rollback_start(&sv);
 	ask_for_short_turns();
 	start_all(&sv);
 	(void)uv_run(&sv.loop, UV_RUN_DEFAULT);

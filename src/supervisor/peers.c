@@ -99,5 +99,7 @@ peers_connect(struct child *c)
 		if (c->proc == PROC_AUTHORITY)
 			TRY(send_metrics(c, other));
 	}
+	if (c->proc == PROC_AUTHORITY)
+		TRY(rollback_tell(c));
 	return authority == NULL ? OK : send_metrics(authority, c);
 }

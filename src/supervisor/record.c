@@ -40,6 +40,12 @@ add_number(struct pending_record *p, uint64_t v)
 }
 
 static void
+add_nothing(struct pending_record *p)
+{
+	p->values[p->rec.values.count++] = (struct audit_value){ .kind = AUDIT_V_NULL };
+}
+
+static void
 add_text(struct pending_record *p, const char *text)
 {
 	p->values[p->rec.values.count++] = (struct audit_value){ .kind = AUDIT_V_STR,
@@ -119,7 +125,10 @@ record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t ex
 	struct pending_record *p = record_new(sv, EVENT_STORE_ROLLED_BACK, AUDIT_FAILURE);
 
 	add_number(p, generation);
-	add_number(p, expected);
+	if (expected > 0)
+		add_number(p, expected);
+	else
+		add_nothing(p);
 	record_flush(sv);
 }
 
@@ -169,6 +178,9 @@ record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx)
 		(void)uv_timer_start(&sv->record_timer, on_record_timer, RECORD_RETRY_MS, 0);
 		return;
 	}
+	if (sv->records[sv->first_record].rec.event == EVENT_STORE_ROLLED_BACK)
+		rollback_recorded(sv, sv->records[sv->first_record].values[0].num,
+		    sv->records[sv->first_record].values[1].num);
 	sv->first_record = (sv->first_record + 1) % RECORDS_MAX;
 	sv->nrecords--;
 	record_flush(sv);

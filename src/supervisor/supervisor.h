@@ -61,6 +61,13 @@ struct instance {
 	uint8_t ticket_key[48];
 };
 
+/* The database was found to be older than the one before. */
+struct rollback {
+	bool noticed, recorded;        /* recorded: durable in the audit log */
+	uint64_t generation, expected; /* expected 0: what was kept is gone */
+	uint64_t noticed_s;
+};
+
 struct pending_record {
 	struct audit_rec rec;
 	struct audit_value values[AUDIT_VALUES_MAX];
@@ -89,6 +96,7 @@ struct supervisor {
 	bool record_sent;
 	uv_timer_t record_timer; /* tries again what the audit process refused */
 	uint64_t proc_seq;
+	struct rollback rollback; /* the last notice */
 	/* shutdown.c */
 	bool stopping;
 	int exit_status;
@@ -122,9 +130,6 @@ MUST_USE struct status instance_read_cert(
 int instance_fd(const struct supervisor *sv, const char *name);
 MUST_USE struct status instance_keep_head(
     const struct supervisor *sv, uint64_t size, struct span note);
-/* What was kept before goes to *ret_kept; from now on it is this one. */
-MUST_USE struct status instance_keep_generation(
-    const struct supervisor *sv, uint64_t generation, uint64_t *ret_kept);
 /* Read and check the configuration file; on failure `error` says why. */
 MUST_USE struct status instance_read_conf(
     const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX]);
@@ -161,6 +166,18 @@ void record_config(struct supervisor *sv, struct span text);
 void record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected);
 void record_flush(struct supervisor *sv);
 void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+/* rollback.c: an older database that was put back. */
+/* Before the store starts and the jail is entered: the last notice is read. */
+MUST_USE struct status rollback_open(struct supervisor *sv);
+/* What was noticed and is not on record yet, is to be. */
+void rollback_start(struct supervisor *sv);
+/* The number of the database now: noticed if it is less than the one that was kept. */
+MUST_USE struct status rollback_on_generation(struct supervisor *sv, uint64_t generation);
+/* A StoreRolledBack of these numbers is durable. */
+void rollback_recorded(struct supervisor *sv, uint64_t generation, uint64_t expected);
+/* For its status. */
+MUST_USE struct status rollback_tell(const struct child *authority);
 
 /* shutdown.c */
 void shutdown_begin(struct supervisor *sv, int exit_status);

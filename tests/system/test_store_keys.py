@@ -130,3 +130,47 @@ def test_an_older_folder_is_noticed(inst, tmp_path):
     inst.stop()
     inst.start()
     assert len([r for r in inst.records() if r["event"]["type"] == "StoreRolledBack"]) == 1
+
+
+def rolled_back(inst, n):
+    deadline = time.monotonic() + 20
+    while len(rows := [r for r in inst.records() if r["event"]["type"] == "StoreRolledBack"]) < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(0.5)
+    assert len([r for r in inst.records() if r["event"]["type"] == "StoreRolledBack"]) == n
+    return rows[-1]["event"]
+
+
+def test_a_notice_is_not_lost(inst):
+    """Of a number that is gone, and of a crash before it is on record; it stays in the status."""
+    kept, notice = inst.dir / "store.generation", inst.dir / "store.rollback"
+    assert not notice.exists() and inst.management("GET", "/status")[0] == 200
+    assert json.loads(inst.management("GET", "/status")[1])["store_rolled_back"] is None
+    inst.stop()
+    assert int(kept.read_text()) > 1
+    kept.unlink()
+    inst.start()
+    event = rolled_back(inst, 1)
+    assert event["generation"] > 1 and "expected" not in event
+    assert int(kept.read_text()) >= event["generation"]
+    assert notice.read_text().split()[3] == "1"
+    inst.stop()
+    # Whoever died before it was on record says so at the next start, once more.
+    notice.write_text(" ".join(notice.read_text().split()[:3]) + " 0\n")
+    inst.start()
+    rolled_back(inst, 2)
+    assert notice.read_text().split()[3] == "1"
+    shown = json.loads(inst.management("GET", "/status")[1])["store_rolled_back"]
+    assert shown["generation"] == event["generation"] and shown["expected"] is None and shown["noticed_s"] > 0
+    assert "rolled back" in inst.operate("status").stdout
+    inst.stop()
+    # What is no number is none.
+    kept.write_text("x\n")
+    inst.start()
+    rolled_back(inst, 3)
+    inst.stop()
+    notice.unlink()
+    inst.start()
+    assert "rolled back" not in inst.operate("status").stdout
+    rolled_back(inst, 3)
