@@ -6,6 +6,8 @@
  * What people and machines are to their tenant. A user may have several; what
  * each may do is one table (src/authority/roles.c), and all else is denied.
  */
+#include <base/span.h>
+
 enum role {
 	ROLE_USER = 1,          /* uses the API; owns what is kept for it */
 	ROLE_SERVICE = 2,       /* the same, for a machine */
@@ -18,5 +20,16 @@ enum role {
 
 static const char *const role_names[ROLE_COUNT] = { "user", "service", "auditor", "administrator",
 	"owner" };
+
+/* The bit of that name; 0: there is none. */
+static inline uint8_t
+role_of_name(struct span name)
+{
+	for (unsigned n = 0; n < ROLE_COUNT; n++) {
+		if (span_eq_str(name, role_names[n]))
+			return (uint8_t)(1U << n);
+	}
+	return 0;
+}
 
 #endif

@@ -365,5 +365,6 @@ conf_check(const struct conf *c, char error[CONF_ERROR_MAX])
 	TRY(each(&k, "policies", check_policy));
 	TRY(each(&k, "tools", conf_check_tool));
 	TRY(conf_check_oidc(&k));
+	TRY(conf_check_clients(&k));
 	return check_limits(&k);
 }

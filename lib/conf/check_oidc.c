@@ -51,9 +51,8 @@ is_repeated(const struct conf *c, const char *issuer, unsigned i)
 	return false;
 }
 
-/* As in `key create --tenant`. */
-static bool
-tenant_ok(const char *s)
+bool
+conf_person_ok(const char *s)
 {
 	for (; *s != '\0'; s++) {
 		if (!(*s >= '0' && *s <= '9') && !(*s >= 'A' && *s <= 'Z') &&
@@ -117,7 +116,7 @@ people_fault(const struct conf *c, const struct issuer_keys *k, const char **key
 		return "is missing, and so is claims.tenant: nobody would belong anywhere";
 	if (k->claim_tenant != NULL && k->tenant != NULL)
 		return "contradicts claims.tenant";
-	if (k->tenant != NULL && !tenant_ok(k->tenant))
+	if (k->tenant != NULL && !conf_person_ok(k->tenant))
 		return "is not the name of a tenant";
 	*key = "policy";
 	if (!conf_exists(c, "policies", span_str(k->policy)))

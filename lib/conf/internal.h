@@ -113,6 +113,10 @@ const char *conf_origin_fault(
     const char *url, bool plain, bool private_ok, struct conf_origin *ret);
 /* oidc: check_oidc.c. */
 MUST_USE struct status conf_check_oidc(const struct checker *k);
+/* client_certificates: check_clients.c. */
+MUST_USE struct status conf_check_clients(const struct checker *k);
+/* Is it a name of a tenant or user, as `key create` takes them? */
+bool conf_person_ok(const char *s);
 /* Does a provider have its credential in AWS? */
 bool conf_uses_aws(const struct conf *c);
 /* env.c: what the file does not say. */

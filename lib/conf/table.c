@@ -23,6 +23,10 @@
 	{                                                     \
 		p, CONF_LIST, 0, 1024, "", false, which, text \
 	}
+#define LIST_OF(p, def, which, text)                           \
+	{                                                      \
+		p, CONF_LIST, 1, 1024, def, false, which, text \
+	}
 #define PATH(p, def, text)                                    \
 	{                                                     \
 		p, CONF_PATH, 1, 4095, def, false, NULL, text \
@@ -228,6 +232,24 @@ const struct conf_row conf_rows[] = {
 	SWITCH("oidc.N.allow_private", "false", "Allow it private addresses."),
 	{ "oidc.N.tls_min", CONF_ENUM, 0, 0, "1.3", false, "1.2|1.3",
 	    "Lowest version of TLS towards it." },
+
+	PATH("client_certificates.ca_file", NULL,
+	    "Certificate authorities that alone may vouch for machines' certificates, PEM, at most "
+	    "64; without it no client is asked for one."),
+	{ "client_certificates.identity", CONF_ENUM, 0, 0, "uri", false, "uri|dns|cn",
+	    "What names a machine: the only URI (SPIFFE ID) or the only DNS name among its "
+	    "subjectAltNames, or its subject's only common name." },
+	{ "client_certificates.clients.N.match", CONF_STRING, 1, 2048, NULL, true, NULL,
+	    "That name, byte for byte; a `*` stands for one whole part of it, between slashes of a "
+	    "URI's path or dots of another name. The first entry that fits counts." },
+	{ "client_certificates.clients.N.tenant", CONF_STRING, 1, CONF_NAME_MAX, NULL, true, NULL,
+	    "Its tenant." },
+	{ "client_certificates.clients.N.user", CONF_STRING, 1, CONF_NAME_MAX, NULL, true, NULL,
+	    "The user that it is, also where that is there already." },
+	{ "client_certificates.clients.N.policy", CONF_STRING, 1, CONF_NAME_MAX, "default", false,
+	    NULL, "Its policy." },
+	LIST_OF("client_certificates.clients.N.roles", "service",
+	    "owner|administrator|auditor|user|service", "Its roles."),
 
 	NUMBER("sandboxes.NAME.pool", 0, CONF_POOLS_MAX, "4",
 	    "Warm sandboxes kept ready; at most 512 over all languages and kinds."),

@@ -266,6 +266,12 @@ tls_resumed(const struct tls_conn *c)
 	return SSL_session_reused(c->ssl) == 1;
 }
 
+SSL *
+tls_conn_ssl(const struct tls_conn *c)
+{
+	return c->ssl;
+}
+
 struct status
 tls_peer_key(const struct tls_conn *c, struct buf *out)
 {

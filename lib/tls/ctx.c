@@ -6,8 +6,9 @@
  * Trusts: the PEMs' origin, not their form. Owns: the SSL_CTX, counted by its
  * connections, so that a reload never takes it from under one.
  * Invariants: TLS 1.3 (a client may be allowed 1.2), no 0-RTT, no renegotiation,
- * no compression, no session cache; a client always verifies chain and name.
- * See: tls/tls.h; RFC 8446, RFC 7301; SSL_CTX_new(3).
+ * no compression, no session cache; a client always verifies chain and name; a server verifies a
+ * certificate that it asked for, if one comes.
+ * See: tls/tls.h; peer.c (clients' certificates); RFC 8446, RFC 7301; SSL_CTX_new(3).
  */
 #include "ctx.h"
 
@@ -81,9 +82,8 @@ pem_open(struct span pem, BIO **ret)
 	return *ret == NULL ? fail(E_NOMEM) : OK;
 }
 
-/* Each certificate of the PEM goes to `use`; there must be one, and no rest. */
-static struct status
-pem_certs(struct span pem, SSL_CTX *ssl, struct status (*use)(SSL_CTX *ssl, X509 *cert, size_t at))
+struct status
+tls_pem_certs(struct span pem, SSL_CTX *ssl, tls_cert_fn *use)
 {
 	struct status st = OK;
 	size_t count = 0;
@@ -143,7 +143,7 @@ use_key(SSL_CTX *ssl, struct span pem)
 static struct status
 use_pair(SSL_CTX *ssl, struct span cert_pem, struct span key_pem)
 {
-	TRY(pem_certs(cert_pem, ssl, use_chain));
+	TRY(tls_pem_certs(cert_pem, ssl, use_chain));
 	return use_key(ssl, key_pem);
 }
 
@@ -229,6 +229,8 @@ server_fill(struct tls_ctx *ctx, const struct tls_server_opts *o)
 	TRY(use_tickets(ctx->ssl, o->ticket_key));
 	TRY(alpn_encode(ctx, o->alpn));
 	SSL_CTX_set_alpn_select_cb(ctx->ssl, alpn_select, ctx);
+	if (o->client_ca_pem.len > 0)
+		TRY(tls_ask_for_certificates(ctx->ssl, o->client_ca_pem));
 	return use_pair(ctx->ssl, o->cert_pem, o->key_pem);
 }
 
@@ -239,7 +241,7 @@ client_fill(struct tls_ctx *ctx, const struct tls_client_opts *o)
 	SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_read_ahead(ctx->ssl, o->read_ahead);
 	ctx->read_ahead = o->read_ahead;
-	TRY(pem_certs(o->ca_pem, ctx->ssl, use_root));
+	TRY(tls_pem_certs(o->ca_pem, ctx->ssl, use_root));
 	TRY(alpn_encode(ctx, o->alpn));
 	if (SSL_CTX_set_alpn_protos(ctx->ssl, ctx->alpn, ctx->alpn_len) != 0)
 		return fail(E_NOMEM); /* this one says 0 when it did it */

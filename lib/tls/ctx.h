@@ -17,6 +17,14 @@ struct tls_ctx {
 
 void tls_ctx_ref(struct tls_ctx *ctx);
 
+/* Each certificate of the PEM goes to `use`; there must be one, and no rest. */
+typedef struct status tls_cert_fn(SSL_CTX *ssl, X509 *cert, size_t at);
+MUST_USE struct status tls_pem_certs(struct span pem, SSL_CTX *ssl, tls_cert_fn *use);
+/* peer.c: a server's context asks its clients for one, and takes it by these authorities. */
+MUST_USE struct status tls_ask_for_certificates(SSL_CTX *ssl, struct span ca_pem);
+
+SSL *tls_conn_ssl(const struct tls_conn *c);
+
 /* What the errors that OpenSSL left mean; empties its queue. */
 enum tls_failure tls_failure_take(void);
 

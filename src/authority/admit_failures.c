@@ -12,11 +12,11 @@
 
 /* Why it was no key is nobody's business; what was wrong with a token is told. */
 static void
-put_failure(struct batch *b, const struct record_who *who, enum jwt_fault fault)
+put_failure(struct batch *b, const struct record_who *who, const char *method, enum jwt_fault fault)
 {
 	(void)batch_add(b, EVENT_AUTHENTICATION, who, "endpoint", SPAN_LIT("none"));
 	batch_outcome(b, AUDIT_DENIED, AUDIT_CAUSE_NONE);
-	batch_text(b, fault == JWT_FAULT_NONE ? "api_key" : "oidc");
+	batch_text(b, method);
 	batch_bool(b, false);
 	if (fault == JWT_FAULT_NONE)
 		batch_null(b);
@@ -52,7 +52,7 @@ admit_refuse_unknown(struct gateway *gw, uint16_t reply_type, uint64_t id, const
 	t->error = ERROR_INVALID_KEY;
 	st = turn_who(t, &who);
 	if (is_ok(st)) {
-		put_failure(&b, &who, a->oidc->fault);
+		put_failure(&b, &who, principal_tried(a), a->oidc->fault);
 		st = turn_append_batch(t, &b, APPEND_ANSWER);
 	}
 	if (!is_ok(st)) {
@@ -112,7 +112,7 @@ admit_on_failures(struct link *l, uint64_t id, const void *msg, void *ctx)
 		return;
 	if (audit_is_writable(a) && a->loaded &&
 	    is_ok(sealer_source(&a->sealer, NULL, m->source, &who.source))) {
-		put_failure(&b, &who, JWT_FAULT_NONE);
+		put_failure(&b, &who, "api_key", JWT_FAULT_NONE);
 		if (is_ok(audit_append(a, &b, counted_done, (void *)(uintptr_t)1)))
 			return;
 	}

@@ -16,6 +16,7 @@
  *	tools.c …      users' tools: see tools.h
  *	oidc.c issuers.c   tokens of identity providers, and the keys that verify them
  *	people.c       who comes with one
+ *	machines.c     who comes with a certificate
  *	usage.c        what requests have used, on its way to the store
  *	accesses.c     what the broker does with secrets, on record before and after
  *	secrets.c      which secrets the broker reads, and those of the store for it
@@ -32,6 +33,7 @@
 #include "failures.h"
 #include "grace.h"
 #include "keys.h"
+#include "machines.h"
 #include "oidc.h"
 #include "people.h"
 #include "policy.h"
@@ -99,6 +101,7 @@ struct authority {
 	struct keys keys;
 	struct oidc *oidc;
 	struct people people;
+	struct machines machines;
 	bool loaded;          /* the store's table is whole */
 	bool load_failed;     /* this LOAD lacks what all need: memory, pepper, the day's key */
 	size_t load_left_out; /* users and keys of this LOAD that could not be taken */

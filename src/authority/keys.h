@@ -45,11 +45,12 @@ struct key {
 	uint8_t pseudonym[SUBJECT_LEN];
 	struct user *user;
 	struct policy_ref *policy;
-	struct scope *scope; /* NULL: all that its policy allows */
-	bool has_roles;      /* it came with a token, which says what roles: people.h */
-	uint8_t roles;       /* then; else they are its user's */
-	uint32_t changes;    /* of these two, how often */
-	struct key *parent;  /* of a session: the key that it narrows; else NULL */
+	struct scope *scope;  /* NULL: all that its policy allows */
+	bool has_roles;       /* it came with a token, which says what roles: people.h */
+	bool has_certificate; /* it came with one: machines.h */
+	uint8_t roles;        /* then; else they are its user's */
+	uint32_t changes;     /* of these two, how often */
+	struct key *parent;   /* of a session: the key that it narrows; else NULL */
 	uint64_t created_s, expires_s, revoked_s; /* Unix time; 0: never */
 	uint64_t last_used_s;                     /* 0: never */
 	bool used;                                /* since the store was told: see key_uses.c */

@@ -38,6 +38,7 @@ init(struct daemon *d)
 	TRY(usage_init(&a->usage));
 	TRY(tools_init(&a->tools));
 	TRY(oidc_init(a));
+	TRY(machines_load(a));
 	a->audit_state.proc_seq = a->audit_state.kept_seq = 1;
 	peers_init(a);
 	if (fd < 0)
@@ -104,6 +105,7 @@ config(struct daemon *d)
 	a->policies = fresh;
 	policy_refs_resolve(&a->keys.refs, &a->policies);
 	oidc_config(a);
+	machines_config(a);
 }
 
 static void
@@ -138,6 +140,7 @@ stop(struct daemon *d)
 	/* The table of tools stays: the loop turns once more, and an answer may name a version. */
 	sessions_done(a);
 	people_done(a);
+	machines_done(a);
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
 	usage_done(&a->usage);

@@ -80,16 +80,6 @@ read_name(struct jwt *j, const char *path, struct span *ret)
 	return admin_name_ok(*ret) ? OK : fail(E_RANGE);
 }
 
-static uint8_t
-role_bit(const char *name, size_t len)
-{
-	for (unsigned n = 0; n < ROLE_COUNT; n++) {
-		if (span_eq_str(span_of(name, len), role_names[n]))
-			return (uint8_t)(1U << n);
-	}
-	return 0;
-}
-
 /* What one value of the claim means: by the map, or where there is none, by its own name. */
 static uint8_t
 role_of(const struct authority *a, const struct issuer *i, struct span value)
@@ -97,9 +87,9 @@ role_of(const struct authority *a, const struct issuer *i, struct span value)
 	const char *name;
 
 	if (!i->mapped)
-		return role_bit((const char *)value.ptr, value.len);
+		return role_of_name(value);
 	name = conf_strf(a->d->conf, "oidc.%u.roles_map.%.*s", i->index, SPAN_FMT(value));
-	return name == NULL ? 0 : role_bit(name, strlen(name));
+	return name == NULL ? 0 : role_of_name(span_str(name));
 }
 
 static struct status

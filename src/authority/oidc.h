@@ -23,6 +23,7 @@ struct oidc {
 	struct jwt reader;
 	bool spent; /* who asks now has failed too often: only what was verified before is taken */
 	struct waiters *awaited; /* what the last check said LATER for; NULL: nothing */
+	bool by_certificate;     /* the last credential was one; then `fault` is of that */
 	enum jwt_fault fault; /* why the last credential was no token; NONE: it was none of ours */
 	uint64_t
 	    token_expires_s; /* of the token that principal_find() found good; 0: it was none */
@@ -42,6 +43,7 @@ struct oidc_identity {
 	struct span policy;
 	uint64_t expires_s; /* of the token, Unix time */
 	const char *issuer; /* of the configuration; valid until that is another */
+	bool certificate;   /* the operator's table names them, no issuer: see machines.h */
 };
 
 enum oidc_answer {

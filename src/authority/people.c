@@ -8,7 +8,8 @@
  * a key that was revoked, or whose user is disabled, is not made anew; a key answers for the user
  * that the token names, or for nobody; a user is an issuer's who came by it, or nobody's of it:
  * no issuer can name itself into a user that was made here, or by another one, nor be a service.
- * See: people.h, oidc.h, keys.c; admin_keys.c, which makes keys with a text.
+ * See: people.h, oidc.h, keys.c; machines.c, for certificates; admin_keys.c, which makes keys with
+ * a text.
  */
 #include "people.h"
 
@@ -29,6 +30,7 @@ struct arrival {
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	char tenant_hex[2 * SUBJECT_LEN];
 	char issuer[ISSUER_MAX + 1];
+	bool certificate;
 	uint64_t created_s, intent_seq;
 	struct waiters waiters;
 };
@@ -39,8 +41,8 @@ static void on_kept(struct authority *a, void *ctx, enum code code, const struct
 /* ---- which key ---- */
 
 /* Twelve digits: 71 bits of a hash; the user is compared, too. */
-static struct status
-id_of(const struct oidc_identity *who, uint8_t out[KEY_ID_LEN])
+struct status
+people_key_id(const struct oidc_identity *who, uint8_t out[KEY_ID_LEN])
 {
 	const struct span zero = SPAN_LIT("\0");
 	const struct span parts[] = { SPAN_LIT("person"), span_str(who->issuer), zero, who->tenant,
@@ -75,7 +77,7 @@ has_key_of(const struct keys *keys, const struct user *u, const char *issuer)
 			.roles = (uint8_t)(i % (ROLES_ALL + 1U)) };
 		const struct key *key;
 
-		if (!is_ok(id_of(&who, id)))
+		if (!is_ok(people_key_id(&who, id)))
 			return false;
 		key = keys_find(keys, span_of(id, sizeof(id)));
 		if (key != NULL && key->user == u && key->revoked_s == 0)
@@ -84,13 +86,14 @@ has_key_of(const struct keys *keys, const struct user *u, const char *issuer)
 	return false;
 }
 
-/* May people of this issuer be that user? */
+/* May people of this issuer be that user? A certificate's is named by the operator alone. */
 static bool
-is_free_for(const struct keys *keys, struct span tenant, struct span user, const char *issuer)
+is_free_for(const struct keys *keys, const struct oidc_identity *who)
 {
-	const struct user *u = keys_find_user(keys, tenant, user);
+	const struct user *u = keys_find_user(keys, who->tenant, who->user);
 
-	return u == NULL || u->state == USER_ERASED || has_key_of(keys, u, issuer);
+	return u == NULL || u->state == USER_ERASED || who->certificate ||
+	       has_key_of(keys, u, who->issuer);
 }
 
 /* ---- the first time ---- */
@@ -106,6 +109,16 @@ key_of(const struct arrival *n)
 	memcpy(m.id, n->id, sizeof(m.id));
 	memcpy(m.hash, n->hash, sizeof(m.hash));
 	return m;
+}
+
+static struct oidc_identity
+identity_of(const struct arrival *n)
+{
+	return (struct oidc_identity){ .tenant = span_str(n->tenant),
+		.user = span_str(n->user),
+		.policy = span_str(n->policy),
+		.issuer = n->issuer,
+		.certificate = n->certificate };
 }
 
 static void
@@ -159,12 +172,13 @@ static void
 on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
 	struct arrival *n = ctx;
+	const struct oidc_identity who = identity_of(n);
 	struct as_key m = key_of(n);
 
 	n->intent_seq = seq;
 	if (!is_ok(st))
 		over(n, false);
-	else if (!is_free_for(&a->keys, m.tenant, m.user, n->issuer) || /* made meanwhile */
+	else if (!is_free_for(&a->keys, &who) || /* made meanwhile */
 		 !is_ok(store_put_key(a, &m, on_kept, n)))
 		finish(n, false);
 }
@@ -217,6 +231,7 @@ static struct status
 fill(struct arrival *n, const struct oidc_identity *who, uint64_t now_s)
 {
 	n->created_s = now_s;
+	n->certificate = who->certificate;
 	waiters_init(&n->waiters);
 	TRY(rand_bytes(n->hash, sizeof(n->hash)));
 	TRY(span_to_cstr(who->tenant, n->tenant, sizeof(n->tenant)));
@@ -261,7 +276,7 @@ introduce(struct authority *a, const struct oidc_identity *who, const uint8_t id
 {
 	struct arrival *n = arriving(&a->people, id);
 
-	if (n == NULL && !is_free_for(&a->keys, who->tenant, who->user, who->issuer)) {
+	if (n == NULL && !is_free_for(&a->keys, who)) {
 		a->oidc->fault = JWT_FAULT_MAPPING;
 		return ERROR_INVALID_KEY;
 	}
@@ -272,23 +287,25 @@ introduce(struct authority *a, const struct oidc_identity *who, const uint8_t id
 	return ERROR_UNAVAILABLE;
 }
 
-static enum error
-key_for(struct authority *a, const struct oidc_identity *who, uint64_t now_s, struct key **ret)
+enum error
+people_key_of(
+    struct authority *a, const struct oidc_identity *who, uint64_t now_s, struct key **ret)
 {
 	uint8_t id[KEY_ID_LEN];
 	struct key *key;
 
-	if (!is_ok(id_of(who, id)))
+	if (!is_ok(people_key_id(who, id)))
 		return ERROR_UNAVAILABLE;
 	key = keys_find(&a->keys, span_of(id, sizeof(id)));
 	if (key == NULL)
 		return introduce(a, who, id, now_s);
 	a->oidc->fault = JWT_FAULT_REVOKED;
 	if (key->revoked_s != 0 || key->user->state != USER_ACTIVE || !is_of(key, who) ||
-	    (key->user->roles & ROLE_SERVICE) != 0)
+	    (!who->certificate && (key->user->roles & ROLE_SERVICE) != 0))
 		return ERROR_INVALID_KEY;
 	a->oidc->fault = JWT_FAULT_NONE;
 	key->has_roles = true;
+	key->has_certificate = who->certificate;
 	key->roles = who->roles;
 	a->oidc->token_expires_s = who->expires_s;
 	*ret = key;
@@ -302,7 +319,7 @@ people_find(struct authority *a, struct span token, uint64_t now_s, struct key *
 
 	switch (oidc_check(a, token, now_s, &who, &a->oidc->fault)) {
 	case OIDC_OK:
-		return key_for(a, &who, now_s, ret);
+		return people_key_of(a, &who, now_s, ret);
 	case OIDC_BAD:
 		return ERROR_INVALID_KEY;
 	case OIDC_LATER:

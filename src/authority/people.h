@@ -3,7 +3,8 @@
 #define AUTHORITY_PEOPLE_H
 
 /*
- * People who come with a token of an identity provider, as keys of their users.
+ * People who come with a token of an identity provider, and machines with a certificate, as keys
+ * of their users.
  *
  * Who comes for the first time gets a key on record and in the store, with tenant and user
  * where they are missing: a key without a text, whose id is made of issuer, tenant, user, policy
@@ -21,6 +22,7 @@
 struct arrival;
 struct authority;
 struct key;
+struct oidc_identity;
 
 struct people {
 	LIST_HEAD(, arrival) arrivals;
@@ -33,6 +35,11 @@ struct people {
  * ERROR_UNAVAILABLE: not now; it may be awaited: see later.h.
  */
 enum error people_find(struct authority *a, struct span token, uint64_t now_s, struct key **ret);
+/* The same for somebody who was told who it is by other means. */
+enum error people_key_of(
+    struct authority *a, const struct oidc_identity *who, uint64_t now_s, struct key **ret);
+/* The id of their key. E_CRYPTO. */
+MUST_USE struct status people_key_id(const struct oidc_identity *who, uint8_t out[KEY_ID_LEN]);
 /* Nobody is told any more. */
 void people_done(struct authority *a);
 

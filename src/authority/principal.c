@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * principal.c: from a bearer credential to whom it stands for.
+ * principal.c: from a credential to whom it stands for.
  *
  * Runs in: authority. Trusts: nothing in the credential. Owns: nothing.
  * Invariants: a key that is used from a network which its scope does not have looks like no
  * key at all; so does one whose user is disabled.
- * See: keys.c for API keys, sessions.c for tokens of ours, oidc.h for those of others.
+ * See: keys.c for API keys, sessions.c for tokens of ours, oidc.h for those of others, machines.h
+ * for certificates.
  */
 #include "principal.h"
 
 #include <keytext/keytext.h>
+#include <wire/certificate.h>
 
 #include "authority.h"
 
@@ -34,7 +36,12 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 	oidc_forget_awaited(a);
 	a->oidc->fault = JWT_FAULT_NONE;
 	a->oidc->token_expires_s = 0;
-	if (keytext_is_token(credential)) {
+	a->oidc->by_certificate = certificate_is(credential);
+	if (a->oidc->by_certificate) {
+		error = machines_find(a, credential, now_s, &key);
+		if (error != ERROR_NONE)
+			return error;
+	} else if (keytext_is_token(credential)) {
 		key = sessions_find(a, credential, now_s);
 		a->oidc->spent = failures_over(
 		    &a->failures, source, a->policies.auth_failures_per_s, now_ms(a) / 1000);
@@ -59,5 +66,15 @@ principal_method(const struct key *key)
 {
 	if (key->parent != NULL)
 		return "session";
+	if (key->has_certificate)
+		return "client_certificate";
 	return key->has_roles ? "oidc" : "api_key";
+}
+
+const char *
+principal_tried(const struct authority *a)
+{
+	if (a->oidc->by_certificate)
+		return "client_certificate";
+	return a->oidc->fault == JWT_FAULT_NONE ? "api_key" : "oidc";
 }

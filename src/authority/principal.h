@@ -4,7 +4,8 @@
 
 /*
  * Whose credential is this? Every kind of it (the text of an API key, a session token of
- * ours, a token of the house's identity provider) ends here, as one struct key.
+ * ours, a token of the house's identity provider, a verified certificate) ends here, as one struct
+ * key.
  */
 #include <sys/queue.h>
 
@@ -23,6 +24,8 @@ enum error principal_find(struct authority *a, struct span credential,
     const uint8_t source[SOURCE_LEN], uint64_t now_s, struct key **ret);
 /* How a principal of this kind has shown who it is, for its Authentication record. */
 const char *principal_method(const struct key *key);
+/* What the last credential that principal_find() refused looked like, for its record. */
+const char *principal_tried(const struct authority *a);
 
 /* ---- key_uses.c: when keys were used last, on its way to the store ---- */
 struct key_uses {

@@ -31,6 +31,7 @@ parts_free(struct conn *c)
 		c->protocol->free(c);
 	tls_conn_free(c->tls);
 	buf_done(&c->out);
+	buf_done(&c->certificate);
 	(void)close(c->fd);
 	source_leave(c->source);
 }
@@ -50,6 +51,7 @@ conn_open(struct gateway *g, int fd, struct source *source, const uint8_t addres
 	c->source = source;
 	memcpy(c->address, address, SOURCE_LEN);
 	c->out.max = OUT_MAX;
+	c->certificate.max = CREDENTIAL_MAX;
 	c->t_read.fn = on_read_timeout;
 	c->t_write.fn = on_write_timeout;
 	c->t_read.owner = c->t_write.owner = c;

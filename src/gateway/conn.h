@@ -58,7 +58,10 @@ struct conn {
 	void *proto;                     /* the protocol's own state; NULL: none */
 	struct source *source;
 	uint8_t address[SOURCE_LEN];
-	struct timeout t_read; /* handshake, header, body, idle, linger */
+	struct buf
+	    certificate; /* the client's, as a credential; empty: none, or none that names it */
+	uint64_t certificate_until_s; /* Unix time; 0: there is none */
+	struct timeout t_read;        /* handshake, header, body, idle, linger */
 	struct timeout t_write;
 	struct buf out; /* plain text to be sent, from out_off on */
 	size_t out_off;
@@ -81,6 +84,11 @@ void conn_arm(struct conn *c, enum timeout_kind kind);
 void conn_disarm(struct conn *c);
 /* In which error of ours a fault of HTTP is told. */
 enum error conn_error(uint16_t status);
+
+/* credential.c: after the handshake. E_NOMEM, E_DENIED: no connection that may go on. */
+MUST_USE struct status conn_take_certificate(struct conn *c);
+/* Its certificate is over: it takes nothing more than what was begun. */
+bool conn_is_expired(const struct conn *c);
 
 /* conn_io.c */
 void conn_on_poll(uv_poll_t *handle, int status, int events);

@@ -88,6 +88,10 @@ static bool
 start(struct conn *c)
 {
 	conn_disarm(c);
+	if (!is_ok(conn_take_certificate(c))) {
+		conn_close(c);
+		return false;
+	}
 	c->protocol = span_eq_str(tls_alpn(c->tls), "h2") ? &protocol_h2 : &protocol_h1;
 	if (!is_ok(c->protocol->start(c))) {
 		c->protocol->free(c);

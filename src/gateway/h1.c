@@ -131,8 +131,8 @@ refuse(struct conn *c, uint16_t status)
 	struct request *r = h->req;
 
 	request_reset(r);
-	request_begin(
-	    r, &(const struct http_request){ .method = SPAN_EMPTY }, c->source, c->address);
+	request_begin(r, &(const struct http_request){ .method = SPAN_EMPTY }, c->source,
+	    c->address, SPAN_EMPTY);
 	r->close = true;
 	h->answering = true;
 	reply_error(r, conn_error(status));
@@ -281,8 +281,8 @@ on_head(struct conn *c, struct span rest)
 	struct request *r = h->req;
 
 	request_reset(r);
-	request_begin(r, http, c->source, c->address);
-	r->close = !http_request_keep_alive(h->parser) || c->g->d->draining;
+	request_begin(r, http, c->source, c->address, buf_span(&c->certificate));
+	r->close = !http_request_keep_alive(h->parser) || c->g->d->draining || conn_is_expired(c);
 	h->no_body = span_eq_str(http->method, "HEAD");
 	if (is_here(http, rest))
 		return true;

@@ -246,7 +246,7 @@ settle_h2(struct conn *c)
 	if (h->sent_away)
 		left_h2(c);
 	ok = fill(c);
-	if (ok && c->g->d->draining) {
+	if (ok && (c->g->d->draining || conn_is_expired(c))) {
 		drain_h2(c, false); /* together with the last answer: before the next request */
 		ok = fill(c);
 	}

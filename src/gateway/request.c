@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request.c: one request from its head to its end: credential, body, then its turn.
+ * request.c: one request from its head to its end: body, then its turn.
  *
  * Runs in: gateway. Trusts: nothing. The same parsed path serves authentication
  * and routing.
  * Owns: the body, its share of the worker's budget, the arena, the turn.
  * Invariants: without a good key nobody learns whether a path exists: what is
  * wrong with a request is told by the authority's leave only (turn_refuse).
- * See: validate.c (is it what its route takes?); routes.c, turn.c; h1.c, h2.c, which carry it.
+ * See: credential.c (who sends it); validate.c (is it what its route takes?); routes.c, turn.c;
+ * h1.c, h2.c, which carry it.
  */
 #include "request.h"
 
@@ -17,7 +18,6 @@
 #include <base/clock.h>
 #include <base/encode.h>
 #include <crypto/crypto.h>
-#include <keytext/keytext.h>
 
 #include "keep.h"
 #include "routes.h"
@@ -99,18 +99,6 @@ drop_bodies(struct request *r)
 	r->room = 0;
 }
 
-/* A key's room stays for the next one, a token's does not. */
-static void
-forget_credential(struct request *r)
-{
-	if (r->credential.len > 0)
-		explicit_bzero(r->credential.ptr, r->credential.len);
-	buf_clear(&r->credential);
-	if (r->credential.cap > CREDENTIAL_KEPT_MAX)
-		buf_done(&r->credential);
-	r->key_ok = false;
-}
-
 void
 request_reset(struct request *r)
 {
@@ -118,7 +106,7 @@ request_reset(struct request *r)
 	turn_reset(&r->turn);
 	drop_bodies(r);
 	arena_reset(&r->arena);
-	forget_credential(r);
+	credential_forget(r);
 	r->http = (struct http_request){ .method = SPAN_EMPTY };
 	r->source = NULL;
 	r->style = &style_openai;
@@ -138,40 +126,9 @@ request_reset(struct request *r)
 
 /* ---- the head ---- */
 
-/* What follows "Bearer" and one blank, as RFC 6750 has it; the scheme in any case. */
-static struct span
-bearer(struct span value)
-{
-	static const struct span scheme = { (const uint8_t *)"bearer ", 7 };
-
-	if (value.len <= scheme.len || !span_eq_nocase(span_of(value.ptr, scheme.len), scheme))
-		return SPAN_EMPTY;
-	return span_from(value, scheme.len);
-}
-
-/* Either header names the key; both must name the same one. */
-static void
-take_credential(struct request *r)
-{
-	struct span auth = SPAN_EMPTY, value = SPAN_EMPTY;
-	struct status has_auth = http_request_field(&r->http, "authorization", &auth);
-	struct status has_key = http_request_field(&r->http, "x-api-key", &value);
-
-	if (has_auth.code == E_EXISTS || has_key.code == E_EXISTS)
-		return;
-	auth = bearer(auth);
-	if (!is_ok(has_key))
-		value = auth;
-	else if (is_ok(has_auth) && !crypto_eq(auth, value))
-		return;
-	if (value.len == 0 || !is_ok(buf_put_span(&r->credential, value)))
-		return;
-	r->key_ok = keytext_ok(value) || keytext_is_token(value);
-}
-
 void
 request_begin(struct request *r, const struct http_request *http, struct source *source,
-    const uint8_t address[SOURCE_LEN])
+    const uint8_t address[SOURCE_LEN], struct span certificate)
 {
 	r->began_ns = clock_mono_ns();
 	if (!is_ok(uuid7(r->id)))
@@ -181,7 +138,7 @@ request_begin(struct request *r, const struct http_request *http, struct source 
 	r->style = style_find(http);
 	r->source = source;
 	memcpy(r->address, address, SOURCE_LEN);
-	take_credential(r);
+	credential_take(r, certificate);
 	daemon_metric_add(METRIC_REQUESTS, 1);
 }
 

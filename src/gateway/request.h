@@ -52,7 +52,7 @@ struct request {
 	uint8_t address[SOURCE_LEN];
 	struct source *source;    /* not after the client has left */
 	struct buf credential;    /* wiped after use */
-	bool key_ok;              /* a key's form and checksum, or a token's form */
+	bool key_ok;              /* a key's form and checksum, a token's form, or a certificate */
 	struct http_request http; /* borrowed; not after the client has left */
 	struct buf body;
 	uint64_t room; /* for the body, charged to the budget, bytes */
@@ -88,9 +88,9 @@ struct request {
 struct request *request_new(struct gateway *g);
 /* Ready for the next one; everything of the last one is given back. */
 void request_reset(struct request *r);
-/* The head is there: id, source, credential. */
+/* The head is there: id, source, credential. `certificate`: of its connection, or empty. */
 void request_begin(struct request *r, const struct http_request *http, struct source *source,
-    const uint8_t address[SOURCE_LEN]);
+    const uint8_t address[SOURCE_LEN], struct span certificate);
 /* The body is not here yet: ask whether its sender has a key before it is read. */
 void request_check(struct request *r);
 /* One more piece of the body. E_FULL: the worker's budget, or a share of it. */
@@ -121,6 +121,11 @@ enum error request_validate(struct request *r);
 enum error request_check_json(struct request *r);
 /* Why the request is bad, for its answer: a JSON pointer and a text of a fixed table. */
 void request_blame(struct request *r, const struct json_doc *d, uint32_t tok, const char *detail);
+
+/* ---- credential.c ---- */
+/* Into r->credential: what a header says, or the connection's certificate if none says anything. */
+void credential_take(struct request *r, struct span certificate);
+void credential_forget(struct request *r);
 
 /* ---- answers (respond.c, error.c) ---- */
 void reply_json(struct request *r, uint16_t status, struct span body);

@@ -10,6 +10,7 @@
  */
 #include <base/cleanup.h>
 #include <crypto/crypto.h>
+#include <wire/certificate.h>
 
 #include "request.h"
 #include "routes.h"
@@ -168,22 +169,34 @@ ask(struct request *r, struct ga_token *m)
 	request_over(r);
 }
 
-/* What is wrong with an exchange before anybody is asked; NULL: nothing. */
+/* A certificate cannot be written into a form: where none is named, it is what is exchanged. */
 static const char *
-fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token *m)
+subject_fault(const struct request *r, const struct span f[F_COUNT])
 {
-	uint64_t lifetime = 0;
-
+	if (certificate_is(buf_span(&r->credential)) && f[F_SUBJECT].len == 0)
+		return f[F_SUBJECT_TYPE].len == 0 ? NULL : "there is no subject_token";
 	if (f[F_SUBJECT].len == 0 || f[F_SUBJECT_TYPE].len == 0)
 		return "subject_token and subject_token_type are required";
 	if (!span_eq_str(f[F_SUBJECT_TYPE], TYPE_ACCESS) &&
 	    !span_eq_str(f[F_SUBJECT_TYPE], TYPE_JWT))
 		return "this subject_token_type is not known";
+	if (!crypto_eq(f[F_SUBJECT], buf_span(&r->credential)))
+		return "subject_token is not the credential that the request came with";
+	return NULL;
+}
+
+/* What is wrong with an exchange before anybody is asked; NULL: nothing. */
+static const char *
+fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token *m)
+{
+	const char *why = subject_fault(r, f);
+	uint64_t lifetime = 0;
+
+	if (why != NULL)
+		return why;
 	if (f[F_REQUESTED].len > 0 && !span_eq_str(f[F_REQUESTED], TYPE_ACCESS) &&
 	    !span_eq_str(f[F_REQUESTED], TYPE_JWT))
 		return "this requested_token_type is not known";
-	if (!crypto_eq(f[F_SUBJECT], buf_span(&r->credential)))
-		return "subject_token is not the credential that the request came with";
 	if (f[F_SCOPE].len > SCOPE_MAX)
 		return "scope is too long";
 	if (f[F_LIFETIME].len > 0 &&

@@ -314,12 +314,34 @@ gateway_run_ms(const struct gateway *g, struct span language, uint32_t timeout_m
 	return timeout_ms > 0 && timeout_ms < ms ? timeout_ms : ms;
 }
 
+/* Who vouches for clients, and by which name they are known; without it none is asked for one. */
+static struct status
+read_client_authorities(struct daemon *d, struct buf *out)
+{
+	static const char *const names[TLS_NAME_COUNT] = {
+		[TLS_NAME_URI] = "uri", [TLS_NAME_DNS] = "dns", [TLS_NAME_CN] = "cn"
+	};
+	struct gateway *g = d->ctx;
+	const char *is = conf_str(d->conf, "client_certificates.identity");
+	struct status st;
+
+	if (conf_str(d->conf, "client_certificates.ca_file") == NULL)
+		return OK;
+	for (unsigned n = 0; n < TLS_NAME_COUNT; n++) {
+		if (strcmp(is, names[n]) == 0)
+			g->peer_name = (enum tls_name)n;
+	}
+	st = daemon_read_file(daemon_filef(d, "client_certificates.ca_file"), out);
+	return is_ok(st) && out->len == 0 ? fail(E_SYNTAX) : st;
+}
+
 /* Connections under way keep the context that they began with. */
 void
 worker_cert(struct daemon *d, const struct ctl_cert *cert)
 {
 	struct gateway *g = d->ctx;
 	uint8_t tickets[TLS_TICKET_KEY_LEN];
+	auto_buf struct buf authorities = BUF_INIT(CLIENT_CAS_LEN_MAX);
 	static const char *const protocols[] = { "h2", "http/1.1", NULL };
 	struct tls_server_opts o = {
 		.cert_pem = cert->chain_pem, .key_pem = cert->key_pem, .alpn = protocols
@@ -328,15 +350,19 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 	struct status st = hkdf_sha256(span_of(cert->ticket_key, sizeof(cert->ticket_key)),
 	    SPAN_EMPTY, TICKET_INFO, tickets, sizeof(tickets));
 
+	if (is_ok(st))
+		st = read_client_authorities(d, &authorities);
 	if (is_ok(st)) {
 		o.ticket_key = span_of(tickets, sizeof(tickets));
+		o.client_ca_pem = buf_span(&authorities);
 		st = tls_server_ctx_new(&o, &fresh);
 	}
 	secret_wipe(tickets, sizeof(tickets));
 	if (!is_ok(st)) {
 		if (g->tls == NULL)
-			diag_fatal("certificate: %s", status_text(st));
-		diag(DIAG_ERROR, "certificate: %s; the last one is kept", status_text(st));
+			diag_fatal("certificate, or clients' authorities: %s", status_text(st));
+		diag(DIAG_ERROR, "certificate, or clients' authorities: %s; the last one is kept",
+		    status_text(st));
 		return;
 	}
 	tls_ctx_free(g->tls);

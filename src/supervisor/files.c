@@ -29,6 +29,7 @@ static const struct {
 	const char *key;
 	unsigned flags;
 } rows[] = {
+	{ PROC_GATEWAY, NULL, "client_certificates.ca_file", 0 },
 	{ PROC_BROKER, NULL, "network.ca_file", OPTIONAL },
 	{ PROC_BROKER, NULL, "network.resolv_conf", OPTIONAL },
 	{ PROC_BROKER, NULL, "network.hosts", OPTIONAL },

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 static const char *const conf_gateway[] = { "listen", "limits", "models", "providers", "sandboxes",
-	"workers", NULL };
+	"workers", "client_certificates.ca_file", "client_certificates.identity", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
-	"aws", "tools", "oidc", "store", "keys", "sessions", NULL };
+	"aws", "tools", "oidc", "client_certificates", "store", "keys", "sessions", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", "oidc",
 	"store", NULL };
 static const char *const conf_executor[] = { "sandboxes", "wasm", "limits", NULL };

@@ -697,6 +697,7 @@ setup(void **state)
 	assert_true(is_ok(usage_init(&w.a->usage)));
 	assert_true(is_ok(tools_init(&w.a->tools)));
 	assert_true(is_ok(oidc_init(w.a)));
+	assert_true(is_ok(machines_load(w.a)));
 	assert_int_equal(uv_timer_init(&w.loop, &w.a->sweep), 0);
 	peers_init(w.a);
 	connect_fake(EDGE_AUTHORITY_AUDIT, 1, &aa_edge, false, &audit_ops, &w.audit);

@@ -34,9 +34,10 @@
 #define CONF_NAME_MAX 64   /* policies, providers, sandboxes: [A-Za-z0-9_.-] */
 #define CONF_ALIAS_MAX 128 /* models: the same and / : @ + */
 #define CONF_SOCKET_PATH_MAX 107
-#define CONF_POOLS_MAX 512  /* warm sandboxes of all pools together */
-#define CONF_ISSUERS_MAX 16 /* identity providers */
-#define CONF_WORKERS_MAX 64 /* processes that run users' tools in WebAssembly */
+#define CONF_POOLS_MAX 512   /* warm sandboxes of all pools together */
+#define CONF_ISSUERS_MAX 16  /* identity providers */
+#define CONF_CLIENTS_MAX 256 /* names of machines */
+#define CONF_WORKERS_MAX 64  /* processes that run users' tools in WebAssembly */
 
 struct conf;
 

@@ -16,6 +16,8 @@
 #define TLS_RECORD_LEN 16384  /* at most this much goes out by one tls_writev */
 #define TLS_HANDSHAKE_LEN_MAX 32768
 #define TLS_PEER_KEY_MAX 8192 /* a public key, DER */
+#define TLS_PEER_NAME_MAX 2048
+#define TLS_CLIENT_CAS_MAX 64 /* authorities that may vouch for clients */
 
 struct tls_ctx;
 struct tls_conn;
@@ -45,6 +47,11 @@ struct tls_server_opts {
 	const char *const *alpn; /* in our order of preference, NULL-terminated; NULL: http/1.1 */
 	struct span
 	    ticket_key; /* TLS_TICKET_KEY_LEN, the same for all workers; empty: no tickets */
+	/*
+	 * Who alone may vouch for clients. Not empty: clients are asked for a certificate, and may
+	 * come without. One that does not verify (chain, dates, clientAuth) ends the handshake.
+	 */
+	struct span client_ca_pem;
 };
 
 struct tls_client_opts {
@@ -58,7 +65,7 @@ struct tls_client_opts {
 /* Once, before the jail: OpenSSL without configuration files. E_CRYPTO. */
 MUST_USE struct status tls_init(void);
 
-/* Errors: E_NOMEM, E_SYNTAX (PEM, ALPN), E_CRYPTO (key does not match). */
+/* Errors: E_NOMEM, E_SYNTAX (PEM, ALPN), E_CRYPTO (key does not match), E_FULL (authorities). */
 MUST_USE struct status tls_server_ctx_new(const struct tls_server_opts *o, struct tls_ctx **ret);
 MUST_USE struct status tls_client_ctx_new(const struct tls_client_opts *o, struct tls_ctx **ret);
 /* Connections made from it go on: reload = new context, free the old one. */
@@ -101,6 +108,14 @@ struct span tls_sni(const struct tls_conn *c);     /* server side */
 const char *tls_version(const struct tls_conn *c); /* "TLSv1.3" */
 /* The SubjectPublicKeyInfo of the peer's certificate, DER. E_NOTFOUND, E_FULL, E_NOMEM. */
 MUST_USE struct status tls_peer_key(const struct tls_conn *c, struct buf *out);
+/*
+ * Server side: whom the client's certificate names, and when its chain ends, Unix time. Appended to
+ * `out`: printable ASCII. E_NOTFOUND: it gave none. E_RANGE: not exactly one such name, or none
+ * that could be written down. E_DENIED: of another handshake.
+ */
+enum tls_name { TLS_NAME_URI, TLS_NAME_DNS, TLS_NAME_CN, TLS_NAME_COUNT };
+MUST_USE struct status tls_peer_name(
+    const struct tls_conn *c, enum tls_name kind, struct buf *out, uint64_t *ret_until_s);
 bool tls_resumed(const struct tls_conn *c);
 
 #endif

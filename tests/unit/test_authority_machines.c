@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_authority_machines.c: machines that come with a certificate: who they are, when they end,
+ * and what a gateway could send that is none.
+ */
+static const char machines_yaml[] =
+    "policies:\n"
+    "  default: { endpoints: '*', models: '*' }\n"
+    "  helped: { endpoints: '*', models: '*' }\n"
+    "providers: { d: { kind: demo } }\n"
+    "models: { alpha: [ { provider: d, model: a } ] }\n"
+    "client_certificates:\n"
+    "  ca_file: clients.pem\n"
+    "  clients:\n"
+    "  - { match: 'spiffe://a.example/app', tenant: t, user: app }\n"
+    "  - { match: 'spiffe://a.example/ci/*/build', tenant: t, user: ci, policy: helped, "
+    "roles: [user] }\n"
+    "  - { match: 'spiffe://a.example/u', tenant: t, user: u }\n";
+#define WORLD_YAML machines_yaml
+#include "authority_world.h"
+
+#include <time.h>
+
+#include <wire/certificate.h>
+#include <wire/role.h>
+
+static struct buf credential;
+
+static int
+begin(void **state)
+{
+	credential = BUF_INIT(CREDENTIAL_MAX);
+	return setup(state);
+}
+
+static int
+end(void **state)
+{
+	cut(&w.gw); /* its turns end with it */
+	people_done(w.a);
+	machines_done(w.a);
+	buf_done(&credential);
+	return teardown(state);
+}
+
+static struct ga_admit
+asking(const char *name, long more_s)
+{
+	const struct certificate c = { span_str(name), (uint64_t)(time(NULL) + more_s) };
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+
+	buf_clear(&credential);
+	assert_true(is_ok(certificate_put(&c, &credential)));
+	m.credential = buf_span(&credential);
+	m.tools = 0;
+	return m;
+}
+
+static enum error
+come(const char *name)
+{
+	const struct ga_admit m = asking(name, 300);
+
+	return call(w.gw, GA_ADMIT, &m)->error;
+}
+
+static struct key *
+last_key(void)
+{
+	return TAILQ_LAST(&w.a->gateways[0].turns, turn_list)->key;
+}
+
+static const char *
+last_text(void)
+{
+	return w.recs[w.nrecs - 1].text;
+}
+
+static void
+the_table_says_who_it_is(void **state)
+{
+	(void)state;
+	assert_int_equal(come("spiffe://a.example/app"), ERROR_NONE);
+	assert_int_equal(w.recs[0].event, EVENT_KEY_CREATED);
+	assert_int_equal(w.recs[0].phase, AUDIT_PHASE_INTENT);
+	assert_int_equal(w.recs[2].event, EVENT_AUTHENTICATION);
+	assert_string_equal(w.recs[2].text, "method=client_certificate success=1 ");
+	assert_int_equal(key_roles(last_key()), ROLE_SERVICE);
+	assert_string_equal(last_key()->policy->name, "default");
+	assert_true(span_eq_str(last_key()->user->name, "app"));
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(come("spiffe://a.example/app"), ERROR_NONE);
+	assert_int_equal(come("spiffe://a.example/ci/7/build"), ERROR_NONE);
+	assert_int_equal(key_roles(last_key()), ROLE_USER);
+	assert_string_equal(last_key()->policy->name, "helped");
+	assert_int_equal(come("spiffe://a.example/ci/8/build"), ERROR_NONE);
+	assert_int_equal(w.store_changes, 2); /* one key for the entry, whoever comes by it */
+}
+
+/* The operator's table says it: also a user who was there before. */
+static void
+it_may_be_a_user_who_is_there(void **state)
+{
+	(void)state;
+	assert_int_equal(come("spiffe://a.example/u"), ERROR_NONE);
+	assert_ptr_equal(last_key()->user, w.key[0]->user);
+	assert_ptr_not_equal(last_key(), w.key[0]);
+	assert_int_equal(w.key[0]->has_roles, 0);
+}
+
+static void
+others_are_nobody(void **state)
+{
+	static const char *const names[] = { "spiffe://a.example/apps", "spiffe://a.example/app/",
+		"spiffe://A.example/app", "spiffe://a.example/ci//build",
+		"spiffe://a.example/ci/a/b/build", "spiffe://a.example/ci/a?b/build", "t", "*",
+		"spiffe://a.example/ci/*/buil" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		assert_int_equal(come(names[i]), ERROR_INVALID_KEY);
+		assert_string_equal(
+		    last_text(), "method=client_certificate success=0 reason=mapping ");
+	}
+	assert_int_equal(w.store_changes, 0);
+}
+
+static void
+what_is_over_is_over(void **state)
+{
+	struct ga_admit m = asking("spiffe://a.example/app", 0);
+
+	(void)state;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_string_equal(last_text(), "method=client_certificate success=0 reason=expired ");
+	m = asking("spiffe://a.example/app", -5);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.store_changes, 0);
+}
+
+static void
+what_is_no_certificate_is_none(void **state)
+{
+	static const struct span texts[] = { SPAN_LIT("\x01"), SPAN_LIT("\x01\x01"),
+		SPAN_LIT("\x01"
+			 "9999999999"),
+		SPAN_LIT("\x01"
+			 "9999999999\x01"),
+		SPAN_LIT("\x01\x01spiffe://a.example/app"),
+		SPAN_LIT("\x01-1\x01spiffe://a.example/app"),
+		SPAN_LIT("\x01"
+			 "99999999999999999999999\x01spiffe://a.example/app"),
+		SPAN_LIT("9999999999\x01spiffe://a.example/app"),
+		SPAN_LIT("spiffe://a.example/app") };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+
+		m.credential = texts[i];
+		assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	}
+	assert_int_equal(w.store_changes, 0);
+}
+
+static void
+who_is_disabled_is_out(void **state)
+{
+	struct key *key;
+
+	(void)state;
+	assert_int_equal(come("spiffe://a.example/app"), ERROR_NONE);
+	key = last_key();
+	key->user->state = USER_DISABLED;
+	assert_int_equal(come("spiffe://a.example/app"), ERROR_INVALID_KEY);
+	assert_string_equal(last_text(), "method=client_certificate success=0 reason=revoked ");
+	key->user->state = USER_ACTIVE;
+	key->revoked_s = 1;
+	assert_int_equal(come("spiffe://a.example/app"), ERROR_INVALID_KEY);
+}
+
+/* Exchanged: the session ends with the certificate at the latest, and with the entry. */
+static void
+who_leaves_the_table_ends_at_once(void **state)
+{
+	static const char less[] = "policies: { default: { endpoints: '*', models: '*' } }\n"
+				   "providers: { d: { kind: demo } }\n"
+				   "models: { alpha: [ { provider: d, model: a } ] }\n";
+	char error[CONF_ERROR_MAX] = "";
+	struct ga_admit m = asking("spiffe://a.example/app", 100);
+	const struct ga_token t = { .credential = m.credential };
+	struct conf *old = w.d.conf;
+	struct turn *turn;
+
+	(void)state;
+	assert_int_equal(call(w.gw, GA_TOKEN, &t)->error, ERROR_NONE);
+	assert_int_equal(w.a->sessions.n, 1);
+	assert_in_range(
+	    TAILQ_FIRST(&w.a->sessions.live)->key.expires_s, time(NULL) + 90, time(NULL) + 100);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	turn = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
+	assert_int_equal(turn->end_error, ERROR_NONE);
+	assert_true(is_ok(conf_parse(span_str(less), &w.d.conf, error)));
+	machines_config(w.a);
+	conf_free(old);
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(turn->end_error, ERROR_REVOKED);
+	spin();
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+}
+
+static void
+names_match_as_written(void **state)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool fits;
+	} rows[] = {
+		{ "a.example", "a.example", true },
+		{ "a.example", "A.example", false },
+		{ "*.example", "a.example", true },
+		{ "*.example", ".example", false },
+		{ "*.example", "a.b.example", false },
+		{ "ci.*.example", "ci.x.example", true },
+		{ "ci.*.example", "ci..example", false },
+		{ "ci.*", "ci.x", true },
+		{ "ci.*", "ci.", false },
+		{ "ci.*.ci", "ci.ci", false },
+		{ "spiffe://a/*", "spiffe://a/b", true },
+		{ "spiffe://a/*", "spiffe://a/b/", false },
+		{ "spiffe://a/*", "spiffe://a/", false },
+		{ "spiffe://a/*", "spiffe://a/b.c", true },
+		{ "spiffe://a/*", "spiffe://a/b#c", false },
+		{ "spiffe://a/*/c", "spiffe://a/b/c", true },
+		{ "spiffe://a/*/c", "spiffe://a/b/c/c", false },
+		{ "spiffe://a/*/c", "spiffe://a/c", false },
+		{ "", "", true },
+		{ "a", "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(machines_match(span_str(rows[i].pattern), span_str(rows[i].name)),
+		    rows[i].fits);
+	assert_false(machines_match(SPAN_LIT("a.*"), SPAN_LIT("a.b\0c")));
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(the_table_says_who_it_is),
+		TEST(it_may_be_a_user_who_is_there),
+		TEST(others_are_nobody),
+		TEST(what_is_over_is_over),
+		TEST(what_is_no_certificate_is_none),
+		TEST(who_is_disabled_is_out),
+		TEST(who_leaves_the_table_ends_at_once),
+		cmocka_unit_test(names_match_as_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
