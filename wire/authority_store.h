@@ -4,8 +4,8 @@
 
 /*
  * Authority (A) and store (B). At start, and after a new link, the authority
- * sends LOAD; the store answers USER…, KEY…, TOOL…, LOADED with the same id. Later
- * only changes travel. Every change is durable before DONE.
+ * sends LOAD; the store answers KEYSET_KEY…, USER…, KEY…, SESSION…, TOOL…, LOADED with the same id.
+ * Later only changes travel. Every change is durable before DONE.
  */
 #include <link/wire.h>
 #include <wire/errors.h>
@@ -68,6 +68,13 @@ enum as_type {
 	AS_BACKUP_STATUS, /* A */
 	AS_BACKUP_STATE,  /* B: same id */
 	AS_PING,          /* A: is it there? Answered by DONE */
+	AS_SESSION,       /* B: one session that has not ended */
+	AS_SESSION_PUT,   /* A: a new one; DONE */
+	AS_SESSION_END,   /* A: it never comes back; DONE */
+	AS_KEYSET_KEY,    /* B: one version of a key that signs or hashes */
+	AS_KEYSET_ROTATE, /* A: a new version; answered by KEYSET */
+	AS_KEYSET_STATUS, /* A */
+	AS_KEYSET,        /* B: same id */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -489,6 +496,78 @@ static const struct wire_field as_kek_rows[] = {
 	WIRE_U64(struct as_kek, data_ended_s),
 };
 
+/* Keys that have versions, and nothing sealed under them. */
+enum as_keysets { KEYSET_NONE, KEYSET_SESSION, KEYSET_COUNT };
+struct as_keyset_ref {
+	uint8_t what; /* enum as_keysets */
+};
+static const struct wire_field as_keyset_ref_rows[] = {
+	WIRE_U8(struct as_keyset_ref, what, KEYSET_COUNT - 1),
+};
+
+struct as_keyset_key {
+	uint8_t what;
+	uint32_t version; /* counts from 1 */
+	uint64_t created_s;
+	uint8_t key[AS_SECRET_LEN];
+};
+static const struct wire_field as_keyset_key_rows[] = {
+	WIRE_U8(struct as_keyset_key, what, KEYSET_COUNT - 1),
+	WIRE_U32(struct as_keyset_key, version, UINT32_MAX),
+	WIRE_U64(struct as_keyset_key, created_s),
+	WIRE_FIXED(struct as_keyset_key, key),
+};
+
+struct as_keyset {
+	uint16_t code; /* E_FULL: as many old ones are still needed as can be, E_RANGE, E_SYS … */
+	uint8_t what;
+	uint32_t version;  /* the newest */
+	uint32_t versions; /* that are kept */
+	uint64_t left;     /* what needs older ones */
+	uint64_t created_s;
+	uint8_t key[AS_SECRET_LEN]; /* the newest */
+};
+static const struct wire_field as_keyset_rows[] = {
+	WIRE_U16(struct as_keyset, code, 64),
+	WIRE_U8(struct as_keyset, what, KEYSET_COUNT - 1),
+	WIRE_U32(struct as_keyset, version, UINT32_MAX),
+	WIRE_U32(struct as_keyset, versions, UINT32_MAX),
+	WIRE_U64(struct as_keyset, left),
+	WIRE_U64(struct as_keyset, created_s),
+	WIRE_FIXED(struct as_keyset, key),
+};
+
+/* A session of a key: its token is known by its digest alone. */
+struct as_session {
+	uint8_t id[SESSION_ID_LEN];
+	uint8_t digest[DIGEST_LEN]; /* SHA-256 of the token */
+	uint8_t key[KEY_ID_LEN];    /* that it was made of */
+	uint64_t created_s, expires_s;
+	uint32_t signer;              /* version of the key that signed its token */
+	uint8_t has_roles, roles;     /* that key is a person's of an identity provider */
+	struct span scope;            /* JSON; empty: all that the key may */
+	uint8_t ends[SESSION_ID_LEN]; /* PUT: that one ends with it; zeroes: none */
+};
+static const struct wire_field as_session_rows[] = {
+	WIRE_FIXED(struct as_session, id),
+	WIRE_FIXED(struct as_session, digest),
+	WIRE_FIXED(struct as_session, key),
+	WIRE_U64(struct as_session, created_s),
+	WIRE_U64(struct as_session, expires_s),
+	WIRE_U32(struct as_session, signer, UINT32_MAX),
+	WIRE_U8(struct as_session, has_roles, 1),
+	WIRE_U8(struct as_session, roles, ROLES_ALL),
+	WIRE_BYTES(struct as_session, scope, 0, SCOPE_MAX),
+	WIRE_FIXED(struct as_session, ends),
+};
+
+struct as_session_end {
+	uint8_t id[SESSION_ID_LEN];
+};
+static const struct wire_field as_session_end_rows[] = {
+	WIRE_FIXED(struct as_session_end, id),
+};
+
 struct as_backup_state {
 	uint16_t code; /* E_EXISTS: one is under way, E_NOTFOUND: none yet, E_AGAIN, E_SYS … */
 	uint8_t under_way;
@@ -653,6 +732,18 @@ static const struct wire_msg as_msgs[] = {
 	    WIRE_TABLE(struct as_retention, as_retention_rows) },
 	[AS_BACKUP] = { "backup", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_BACKUP_STATUS] = { "backup-status", WIRE_A_TO_B, WIRE_TABLE_NONE },
+	[AS_SESSION] = { "session", WIRE_B_TO_A, WIRE_TABLE(struct as_session, as_session_rows) },
+	[AS_SESSION_PUT] = { "session-put", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_session, as_session_rows) },
+	[AS_SESSION_END] = { "session-end", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_session_end, as_session_end_rows) },
+	[AS_KEYSET_KEY] = { "keyset-key", WIRE_B_TO_A,
+	    WIRE_TABLE(struct as_keyset_key, as_keyset_key_rows) },
+	[AS_KEYSET_ROTATE] = { "keyset-rotate", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_keyset_ref, as_keyset_ref_rows) },
+	[AS_KEYSET_STATUS] = { "keyset-status", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_keyset_ref, as_keyset_ref_rows) },
+	[AS_KEYSET] = { "keyset", WIRE_B_TO_A, WIRE_TABLE(struct as_keyset, as_keyset_rows) },
 	[AS_PING] = { "ping", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_BACKUP_STATE] = { "backup-state", WIRE_B_TO_A,
 	    WIRE_TABLE(struct as_backup_state, as_backup_state_rows) },

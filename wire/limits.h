@@ -25,6 +25,7 @@
 #define TENANT_MAX 64
 #define USER_MAX 64
 #define POLICY_MAX 64
+#define SESSION_ID_LEN 16
 #define SCOPES_MAX 4096 /* what a key may, as text */
 #define MODEL_MAX 128
 #define PROVIDER_MAX 64

@@ -81,6 +81,8 @@ const struct conf_row conf_rows[] = {
 	    "Credentials of other services in content, by their known forms. `mask`: what is kept "
 	    "for a user has `[removed: …]` in their place, a file with one is refused; what only "
 	    "passes through stays as it is. `refuse`: a request with one is refused." },
+	NUMBER("sessions.rotate_days", 0, 3650, "1",
+	    "Session tokens are signed by a new key that often, days; 0: only on demand."),
 	NUMBER("sessions.max_s", 60, 3600, "3600",
 	    "Seconds that a session token lives at most; its credential's own end comes first."),
 	NUMBER("policies.NAME.requests_per_min", 1, 1000000000, "6000",

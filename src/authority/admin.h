@@ -70,8 +70,16 @@ MUST_USE struct status admin_list_tools(const struct admin_call *c, uint64_t aft
 MUST_USE struct status admin_rotate_keys(
     const struct admin_call *c, enum as_rotation what, bool scheduled);
 MUST_USE struct status admin_show_keys(const struct admin_call *c);
+/* Another version of keys that have versions, and how much needs older ones. */
+MUST_USE struct status admin_rotate_keyset(
+    const struct admin_call *c, enum as_keysets what, bool scheduled);
+MUST_USE struct status admin_show_keyset(const struct admin_call *c, enum as_keysets what);
 /* Begins what is due. */
 void kek_tick(struct authority *a);
+/* admin_keysets.c: the same for session keys. */
+void keysets_tick(struct authority *a);
+/* Has what began then lasted for so many days? 0: never. */
+bool rotation_is_due(uint64_t started_s, uint64_t days);
 /* The operator is gone: the act goes on, nobody is told. */
 void admin_abandon(struct admin_op *op);
 void admin_tick(struct authority *a);

@@ -3,7 +3,7 @@
  * admin_kek.c: rotation of the keys of what is stored: on demand, and when it is due.
  *
  * Runs in: authority. Trusts: whoever may open the management socket; the store's counts.
- * Owns: when the next look is due. Invariants: no rotation without a durable intent; what the
+ * Owns: nothing. Invariants: no rotation without a durable intent; what the
  * schedule begins is on record like what an operator does.
  * See: admin_op.h; src/store/rotate.h.
  */
@@ -12,7 +12,6 @@
 #include <json/write.h>
 
 #define LOOK_MS 60000 /* how often it is asked whether a rotation is due */
-#define DAY_S 86400ULL
 
 static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_begun(struct authority *a, void *ctx, enum code code, const void *answered);
@@ -168,15 +167,6 @@ const struct admin_kind admin_kek_status_kind = { put_shown, NULL, true, ADMIN_W
 
 /* ---- when it is due ---- */
 
-/* A clock that went back makes nothing due. */
-static bool
-due(uint64_t started_s, uint64_t days)
-{
-	uint64_t now = now_real_s();
-
-	return days > 0 && started_s > 0 && now > started_s && now - started_s >= days * DAY_S;
-}
-
 static void
 on_look(struct authority *a, void *ctx, enum code code, const void *answered)
 {
@@ -190,9 +180,9 @@ on_look(struct authority *a, void *ctx, enum code code, const void *answered)
 	(void)ctx;
 	if (code != E_OK || m == NULL || m->under_way != AS_ROTATE_NONE)
 		return;
-	if (due(m->kek_started_s, days))
+	if (rotation_is_due(m->kek_started_s, days))
 		what = AS_ROTATE_KEK;
-	else if (due(m->data_started_s, days))
+	else if (rotation_is_due(m->data_started_s, days))
 		what = AS_ROTATE_DATA;
 	else
 		return;
@@ -204,12 +194,12 @@ on_look(struct authority *a, void *ctx, enum code code, const void *answered)
 void
 kek_tick(struct authority *a)
 {
-	static uint64_t next_ms;
 	const struct wire_none none = { 0 };
 
-	if (!a->loaded || now_ms(a) < next_ms || conf_u64(a->d->conf, "store.rotate_days") == 0)
+	if (!a->loaded || now_ms(a) < a->keys_look_ms ||
+	    conf_u64(a->d->conf, "store.rotate_days") == 0)
 		return;
-	next_ms = now_ms(a) + LOOK_MS;
+	a->keys_look_ms = now_ms(a) + LOOK_MS;
 	if (!is_ok(store_ask(a, AS_KEK_STATUS, &none, AS_KEK, on_look, NULL)))
 		diag(DIAG_DEBUG, "the store is away");
 }

@@ -32,6 +32,8 @@ enum op_kind {
 	OP_APPROVAL,
 	OP_KEK_ROTATE,
 	OP_KEK_STATUS,
+	OP_KEYSET_ROTATE,
+	OP_KEYSET_STATUS,
 	OP_BACKUP,
 	OP_BACKUP_SHOW,
 	OP_ERASE,
@@ -99,6 +101,7 @@ struct admin_op {
 		uint32_t asked; /* pages of the store for this answer */
 	} export; /* OP_EXPORT, OP_EXPORT_TENANT: where it stands; its bytes: `sealed` */
 	enum as_rotation rotation; /* OP_KEK_ROTATE */
+	enum as_keysets keyset;    /* OP_KEYSET_ROTATE, OP_KEYSET_STATUS */
 	bool scheduled;
 	uint16_t http; /* the answer, once it is known */
 	const char *error;
@@ -162,7 +165,8 @@ extern const struct admin_kind admin_rotate_kind;  /* admin_rotate.c */
 extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, admin_user_kind,
     admin_approval_kind, admin_secret_set_kind, admin_secret_remove_kind, admin_secret_list_kind,
     admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind, admin_kek_rotate_kind,
-    admin_kek_status_kind, admin_backup_kind, admin_backup_show_kind, admin_erase_kind,
-    admin_export_kind, admin_audit_kind, admin_export_tenant_kind;
+    admin_keyset_rotate_kind, admin_keyset_status_kind, admin_kek_status_kind, admin_backup_kind,
+    admin_backup_show_kind, admin_erase_kind, admin_export_kind, admin_audit_kind,
+    admin_export_tenant_kind;
 
 #endif

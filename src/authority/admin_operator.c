@@ -38,6 +38,18 @@ operator_kek_rotate_data(struct admin_call *c)
 	return admin_rotate_keys(c, AS_ROTATE_DATA, false);
 }
 
+struct status
+operator_session_keys_show(struct admin_call *c)
+{
+	return admin_show_keyset(c, KEYSET_SESSION);
+}
+
+struct status
+operator_session_keys_rotate(struct admin_call *c)
+{
+	return admin_rotate_keyset(c, KEYSET_SESSION, false);
+}
+
 static struct status
 check_secret_name(struct admin_call *c)
 {

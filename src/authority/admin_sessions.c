@@ -4,7 +4,7 @@
  *
  * Runs in: authority. Trusts: nothing of a request; its door about who asks.
  * Owns: nothing. Invariants: without the right to others' a person sees its own; a session that
- * is revoked runs nothing when that is answered.
+ * is revoked runs nothing when that is answered, and does not come back: its end is durable.
  * See: admin_call.h, sessions.h.
  */
 #include "admin_op.h"
@@ -16,6 +16,7 @@
 static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_body(struct admin_op *op, struct json_writer *w);
 static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_ended(struct authority *a, void *ctx, enum code code, const void *answered);
 
 const struct admin_kind admin_session_kind = { put_revoked, put_body, false, ADMIN_WAIT_MS };
 
@@ -155,12 +156,35 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
 	struct admin_op *op = ctx;
 	struct session *s = sessions_by_id(a, span_str(op->value_text), SPAN_EMPTY);
+	struct as_session_end m = { 0 };
 
 	if (!is_ok(st)) {
 		admin_op_fail_audit(op);
 		return;
 	}
 	op->intent_seq = seq;
+	if (s == NULL) { /* it has ended by itself */
+		admin_finish_after_turns(op);
+		return;
+	}
+	memcpy(m.id, s->id_bytes, sizeof(m.id));
+	if (!is_ok(store_ask(a, AS_SESSION_END, &m, AS_DONE, on_ended, op)))
+		admin_op_finish(
+		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+}
+
+static void
+on_ended(struct authority *a, void *ctx, enum code code, const void *answered)
+{
+	struct admin_op *op = ctx;
+	struct session *s = sessions_by_id(a, span_str(op->value_text), SPAN_EMPTY);
+
+	(void)answered;
+	if (code != E_OK && code != E_NOTFOUND) {
+		admin_op_finish(op, 503, "store_unavailable",
+		    "The store did not confirm; the session may still be valid.");
+		return;
+	}
 	if (s != NULL) {
 		admin_end_turns(op, &s->key);
 		session_end(a, s);

@@ -106,6 +106,7 @@ struct authority {
 	bool load_failed;     /* this LOAD lacks what all need: memory, pepper, the day's key */
 	size_t load_left_out; /* users and keys of this LOAD that could not be taken */
 	bool day_asked;
+	uint64_t keys_look_ms, keysets_look_ms; /* when it is asked next what is due */
 	struct grace grace;
 	struct failures failures;
 	struct sealer sealer;

@@ -64,6 +64,7 @@ on_tick(uv_timer_t *timer)
 	store_tick(a);
 	grace_tick(a);
 	kek_tick(a);
+	keysets_tick(a);
 	usage_tick(a);
 	key_uses_tick(a);
 	sessions_tick(a);

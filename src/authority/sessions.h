@@ -7,49 +7,91 @@
  * (RFC 8693, 9068). A session is a struct key whose parent is the key that it was made of: it
  * has that one's user, policy, limits and usage, and ends with it.
  *
- * Sessions live in this process alone: when it ends, they do, and clients exchange anew. So
- * none can be brought back that was revoked.
+ * The store has all that are live: a session outlives this process, and one that has ended does
+ * not come back. What is here is that of the last LOAD, and what was made and ended since.
  */
 #include <crypto/sign.h>
 #include <link/link.h>
 
 #include "keys.h"
 
-#define SESSION_ID_LEN 16
 #define SESSIONS_MAX 16384
 #define SESSIONS_TENANT_MAX (SESSIONS_MAX / 4)
 #define SESSIONS_USER_MAX 64 /* at once; the oldest of a user makes room for its next */
 #define SESSION_S_MIN 60
 #define SESSION_S_MAX 3600
-#define SESSION_KEY_S 86400 /* then tokens are signed by another key */
+#define SIGNERS_MAX 16 /* versions of the key that signs: as many as the store keeps */
 
 struct authority;
+struct as_session;
+struct as_keyset_key;
 
 struct session {
 	struct key key; /* .scope is what narrows it; .parent whose it is */
+	uint8_t id_bytes[SESSION_ID_LEN];
 	char id[2 * SESSION_ID_LEN + 1];
 	uint8_t digest[DIGEST_LEN]; /* SHA-256 of the token */
+	uint32_t signer;            /* version of the key that signed it */
+	bool verified;              /* its token was made, or its signature seen, here */
 	TAILQ_ENTRY(session) next;  /* the oldest first */
 	struct session *chain;      /* of its bucket */
+};
+
+/* A version of the key that signs tokens. */
+struct token_signer {
+	uint32_t version; /* 0: none */
+	uint64_t created_s;
+	struct sign_key *key;
+	uint32_t load; /* the last LOAD that named it */
 };
 
 struct sessions {
 	TAILQ_HEAD(session_list, session) live, over; /* over: a turn still points at it */
 	struct session **buckets;                     /* by digest */
 	size_t n;
-	struct sign_key *signer; /* NULL: none yet */
-	uint64_t signer_s;       /* since when */
+	struct token_signer signers[SIGNERS_MAX];
 };
 
 void sessions_done(struct authority *a);
 /* The session whose token this is, if it is valid now; else NULL. */
 struct key *sessions_find(struct authority *a, struct span token, uint64_t now_s);
 void sessions_tick(struct authority *a);
-void sessions_on_token(struct link *l, uint64_t id, const void *msg, void *ctx);
 /* End the sessions of a key, or of a user: nothing of theirs is taken any more. */
 void sessions_end_of_key(struct authority *a, const struct key *parent);
 /* That session; NULL: there is none such, live, of that tenant (empty: any). */
 struct session *sessions_by_id(struct authority *a, struct span id, struct span tenant);
+/* State: its end is durable, or follows from what is. */
 void session_end(struct authority *a, struct session *s);
+
+/* ---- for those who make them: session_exchange.c ---- */
+MUST_USE struct status sessions_ready(struct sessions *t);
+/* One more, of a parent that is valid now; `s` is the table's from now on, or was freed. */
+bool session_insert(struct authority *a, struct session *s);
+void session_free(struct session *s);
+/* A user has so many: the one that the next one ends; NULL: there is room. */
+struct session *sessions_oldest_of(struct authority *a, const struct user *user);
+/* No tenant takes the others' room. */
+bool sessions_have_room(const struct authority *a, struct span tenant);
+void sessions_on_token(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+/* ---- of a LOAD ---- */
+/* E_NOTFOUND: its key is not there; E_NOMEM, E_FULL; errors of scope_parse(). */
+MUST_USE struct status sessions_load(struct authority *a, const struct as_session *m);
+/* What it did not name has ended. */
+void sessions_load_end(struct authority *a);
+
+/* ---- signers.c ---- */
+/* E_FULL, E_NOMEM, E_CRYPTO. */
+MUST_USE struct status signers_put(struct sessions *t, uint32_t version, uint64_t created_s,
+    const uint8_t key[AS_SECRET_LEN], uint32_t load);
+/* NULL: none is loaded. */
+const struct token_signer *signers_newest(const struct sessions *t);
+/* Has that version signed the token? */
+bool signers_verify(const struct sessions *t, uint32_t version, struct span token);
+/* Those that a LOAD did not name go. */
+void signers_load_end(struct sessions *t, uint32_t load);
+/* Those that no live session needs go, but for the newest. */
+void signers_retire(struct sessions *t);
+void signers_done(struct sessions *t);
 
 #endif

@@ -29,6 +29,8 @@ struct change {
 
 static void on_user(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_key(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_session(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_keyset_key(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_tool(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_day(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
@@ -36,6 +38,8 @@ static void on_day(struct link *l, struct status st, uint16_t type, const void *
 static const struct link_rule rules[] = {
 	{ AS_USER, 0, on_user },
 	{ AS_KEY, 0, on_key },
+	{ AS_SESSION, 0, on_session },
+	{ AS_KEYSET_KEY, 0, on_keyset_key },
 	{ AS_TOOL, 0, on_tool },
 	{ AS_LOADED, 0, on_loaded },
 	{ AS_CONTENT_DONE, 0, content_on_done },
@@ -109,6 +113,31 @@ on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 	load_entry(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
 }
 
+/* The keys of tokens: without them no session would be known. */
+static void
+on_keyset_key(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+	const struct as_keyset_key *m = msg;
+
+	(void)l, (void)id;
+	load_check(p->a,
+	    signers_put(&p->a->sessions, m->version, m->created_s, m->key, p->a->keys.load),
+	    "a key that signs");
+}
+
+/* One that cannot be taken has ended. */
+static void
+on_session(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+	struct status st = sessions_load(p->a, msg);
+
+	(void)l, (void)id;
+	if (!is_ok(st))
+		diag(DIAG_WARN, "store: a session is left out: %s", status_text(st));
+}
+
 /* One that cannot be taken is left out: it is no tool any more; all else goes on. */
 static void
 on_tool(struct link *l, uint64_t id, const void *msg, void *ctx)
@@ -154,6 +183,7 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 		return;
 	}
 	keys_load_end(&a->keys, now_real_s());
+	sessions_load_end(a);
 	tools_load_end(a);
 	sealer_forget(&a->sealer);
 	a->loaded = true;

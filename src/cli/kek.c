@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kek.c: `sallyport kek`: rotation of the keys of what is stored.
+ * kek.c: `sallyport kek`, `session-keys`: rotation of the keys of what is stored, and of those that
+ * sign session tokens.
  *
  * Runs in: CLI, as root. Trusts: the service's answers no further than their form.
  * Owns: nothing. Invariants: none.
- * See: src/authority/admin_kek.c.
+ * See: src/authority/admin_kek.c, admin_keysets.c.
  */
 #include "operate.h"
 
@@ -67,4 +68,35 @@ int
 cmd_kek_status(const struct invocation *inv)
 {
 	return ask(inv, "GET", "/admin/v1/kek");
+}
+
+/* ---- keys in versions, of which the newest is used ---- */
+
+static int
+ask_keyset(const struct invocation *inv, const char *name, const char *method, const char *target)
+{
+	auto_reply struct reply r = { .x = { .method = method, .target = target } };
+	auto_state struct state s = STATE_NONE;
+
+	if (!state_open_option(inv, &s) || !operate(name, &s, &r))
+		return EXIT_FAILED;
+	if (inv->options[OPT_JSON] != NULL)
+		return print_raw(&r);
+	print_line(&r.d, "version", "version");
+	print_line(&r.d, "versions", "versions kept");
+	print_line(&r.d, "left", "under older versions");
+	print_when(&r.d, "created_s", "last rotation");
+	return EXIT_DONE;
+}
+
+int
+cmd_session_keys_rotate(const struct invocation *inv)
+{
+	return ask_keyset(inv, "session-keys", "POST", "/admin/v1/session-keys");
+}
+
+int
+cmd_session_keys_status(const struct invocation *inv)
+{
+	return ask_keyset(inv, "session-keys", "GET", "/admin/v1/session-keys");
 }

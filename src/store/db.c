@@ -59,6 +59,7 @@ open_all(struct db *db, const struct secret *old_kek)
 	TRY(schema_apply(db, old_kek));
 	TRY(root_check(db));
 	TRY(index_open(db));
+	TRY(keysets_open(db));
 	TRY(rotation_open(db));
 	return tools_open(db);
 }

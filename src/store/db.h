@@ -11,11 +11,13 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 6
+#define DB_SCHEMA_VERSION 7
 #define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000 /* rows */
 #define DB_KEYS_MAX 1000000
+#define DB_SESSIONS_MAX 32768          /* rows; the authority has half of it at once */
+#define DB_KEYSET_VERSIONS_MAX 16      /* of one kind, kept at once */
 #define DB_TOOL_NAMES_MAX 1024         /* of one user, those that were removed included */
 #define DB_TOOL_BYTES_MAX (256U << 20) /* of one user: all parts of all versions */
 #define DB_TOOL_VERSIONS_ALL_MAX 16384
@@ -72,6 +74,30 @@ MUST_USE struct status db_key_same(struct db *db, const struct as_key *key);
  */
 MUST_USE struct status db_user_next(struct db *db, int64_t *cursor, struct as_user *ret);
 MUST_USE struct status db_key_next(struct db *db, int64_t *cursor, struct as_key *ret);
+
+/* ---- sessions: session.c ---- */
+/*
+ * E_NOTFOUND: no such key, or signer; E_DENIED: its user is not active; E_EXISTS; E_FULL. What has
+ * ended by `now_s` goes.
+ */
+MUST_USE struct status db_session_put(struct db *db, const struct as_session *m, uint64_t now_s);
+/* E_NOTFOUND: there is none any more. */
+MUST_USE struct status db_session_end(struct db *db, const uint8_t id[SESSION_ID_LEN]);
+/* As db_key_next(). */
+MUST_USE struct status db_session_next(struct db *db, int64_t *cursor, struct as_session *ret);
+
+/* ---- keys that have versions: keyset.c ---- */
+/* Another version, the newest from now on. E_FULL: too many old ones are still needed. */
+MUST_USE struct status db_keyset_rotate(struct db *db, enum as_keysets what, uint64_t now_s);
+/* *ret has the newest key: the caller wipes it. */
+MUST_USE struct status db_keyset_status(struct db *db, enum as_keysets what, struct as_keyset *ret);
+/* The next version of all, oldest first; as db_key_next(). The caller wipes it. */
+struct db_keyset_cursor {
+	uint8_t what;
+	uint32_t version;
+};
+MUST_USE struct status db_keyset_next(
+    struct db *db, struct db_keyset_cursor *c, struct as_keyset_key *ret);
 
 /* ---- secrets of providers, as the CLI sealed them: file_secret.c ---- */
 /* `ret` has the new version, no values. E_NOTFOUND (nothing to rotate), E_FULL, E_SYNTAX. */

@@ -68,7 +68,8 @@ tools_erase(struct db *db, int64_t user)
 static struct status
 counts_erase(struct db *db, int64_t user)
 {
-	static const enum statement all[] = { SQL_USAGE_REMOVE, SQL_KEYS_REMOVE };
+	static const enum statement all[] = { SQL_USAGE_REMOVE, SQL_SESSIONS_OF_USER_REMOVE,
+		SQL_KEYS_REMOVE };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		sql_int(db, all[i], 1, (uint64_t)user);

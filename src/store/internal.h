@@ -140,6 +140,21 @@ enum statement {
 	SQL_SWEEP_EXPIRED,
 	SQL_SWEEP_AGED,
 	SQL_SWEEP_ITEM,
+	SQL_SESSION_ADD,
+	SQL_SESSION_NEXT,
+	SQL_SESSION_REMOVE,
+	SQL_SESSIONS_COUNT,
+	SQL_SESSIONS_EXPIRED,
+	SQL_SESSIONS_OF_KEY_REMOVE,
+	SQL_SESSIONS_OF_USER_REMOVE,
+	SQL_SECRET_REMOVE,
+	SQL_KEYSET_ADD,
+	SQL_KEYSET_NEXT,
+	SQL_KEYSET_IS,
+	SQL_KEYSET_NEWEST,
+	SQL_KEYSET_REMOVE,
+	SQL_KEYSET_SESSION_OLD,
+	SQL_KEYSET_SESSION_LEFT,
 	SQL_COUNT
 };
 
@@ -314,6 +329,16 @@ void rotation_close(struct db *db);
 /* key.c: `n` 0: the next one. Within a transaction. */
 #define KEY_VALUE_MAX (SCOPES_MAX + 512U)
 MUST_USE struct status key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key);
+
+/* session.c. Within a transaction: what has ended; all of a key, of a user. */
+MUST_USE struct status sessions_expire(struct db *db, uint64_t now_s);
+MUST_USE struct status sessions_remove_of_key(struct db *db, uint64_t n);
+MUST_USE struct status sessions_remove_of_user(struct db *db, int64_t user);
+
+/* keyset.c: the first version of each kind; within a transaction: which are needed no more. */
+MUST_USE struct status keysets_open(struct db *db);
+MUST_USE struct status keysets_retire(struct db *db);
+MUST_USE struct status keyset_newest(struct db *db, enum as_keysets what, uint64_t *ret);
 
 /* tool_row.c: its keys are secrets of the store; a tool's row, as an older version had it. */
 #define TOOLS_KEY_NAME "tools"

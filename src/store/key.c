@@ -205,6 +205,7 @@ key_revoke(struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s)
 	struct key_open k = { .n = 0 };
 
 	TRY(row_get(db, id, &k));
+	TRY(sessions_remove_of_key(db, k.n));
 	if (k.value.revoked_s != 0)
 		return OK;
 	k.value.revoked_s = revoked_s;

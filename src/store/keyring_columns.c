@@ -15,6 +15,7 @@ const struct keyring_column keyring_columns[] = {
 	KEYRING_COLUMN("tools", "id", "user", "0", "key", "name"),
 	KEYRING_COLUMN("objects", "id", "user", "version", "key", "value"),
 	KEYRING_COLUMN("items", "id", "user", "0", "key", "value"),
+	KEYRING_COLUMN("sessions", "id", "user", "0", "key", "value"),
 	KEYRING_COLUMN("chunks", "file", "n", "0", "key", "value"),
 };
 const size_t keyring_columns_n = sizeof(keyring_columns) / sizeof(keyring_columns[0]);

@@ -25,6 +25,12 @@ void requests_on_tool_get(struct link *l, uint64_t id, const void *msg, void *ct
 void requests_on_tool_rebuilt(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_tool_mark(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_tool_remove(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* session_requests.c */
+void session_requests_init(struct db *db);
+void requests_on_session_put(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_session_end(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_keyset_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_keyset_status(struct link *l, uint64_t id, const void *msg, void *ctx);
 /* backup_requests.c */
 struct daemon;
 MUST_USE struct status backup_requests_init(struct daemon *d, struct db *db);

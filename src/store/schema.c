@@ -150,6 +150,25 @@ static const char tables_6[] =
     " bytes INTEGER NOT NULL) STRICT;"
     "UPDATE schema_version SET version = 6;";
 
+/*
+ * Version 7: sessions (session.c), and keys that have versions (keyset.c), which are secrets
+ * named for their kind and version.
+ */
+static const char tables_7[] =
+    "CREATE TABLE sessions (n INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE,"
+    " user INTEGER NOT NULL REFERENCES users (id), parent INTEGER NOT NULL REFERENCES keys (n),"
+    " key INTEGER NOT NULL, signer INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
+    " value BLOB NOT NULL) STRICT;"
+    "CREATE INDEX sessions_of_user ON sessions (user);"
+    "CREATE INDEX sessions_of_parent ON sessions (parent);"
+    "CREATE INDEX sessions_of_key ON sessions (key);"
+    "CREATE INDEX sessions_of_signer ON sessions (signer);"
+    "CREATE INDEX sessions_expiring ON sessions (expires_s);"
+    "CREATE TABLE keysets (what INTEGER NOT NULL, version INTEGER NOT NULL,"
+    " created_s INTEGER NOT NULL, PRIMARY KEY (what, version)) STRICT;"
+    "INSERT INTO keysets VALUES (1, 1, CAST(strftime('%s', 'now') AS INTEGER));"
+    "UPDATE schema_version SET version = 7;";
+
 /* What migrate_to_5() has read. */
 static const char tables_5_end[] =
     "INSERT INTO sqlite_sequence SELECT 'tools', seq FROM sqlite_sequence"
@@ -165,7 +184,7 @@ static struct status
 upgrade_tables(struct db *db, int64_t version, const struct secret *old_kek)
 {
 	static const char *const steps[] = { tables, tables_2, tables_3, tables_4, tables_5,
-		tables_6 };
+		tables_6, tables_7 };
 
 	if (version == 1)
 		TRY(migrate_rewrap(db->back, old_kek, db->root));

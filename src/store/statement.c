@@ -288,6 +288,31 @@ static const char *const texts[SQL_COUNT] = {
 	    " WHERE objects.kind = ?1 AND objects.updated_s < ?2"
 	    " AND (objects.updated_s, objects.id) > (?3, ?4)"
 	    " ORDER BY objects.updated_s, objects.id LIMIT 1",
+	/* ---- sessions, and keys that have versions ---- */
+	[SQL_SESSION_ADD] = "INSERT INTO sessions (id, user, parent, key, signer, expires_s, value)"
+			    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[SQL_SESSION_NEXT] = "SELECT sessions.n, sessions.id, sessions.user, sessions.key,"
+			     " sessions.signer, sessions.expires_s, sessions.value, keys.id"
+			     " FROM sessions JOIN keys ON keys.n = sessions.parent"
+			     " WHERE sessions.n > ?1 ORDER BY sessions.n LIMIT 1",
+	[SQL_SESSION_REMOVE] = "DELETE FROM sessions WHERE id = ?1",
+	[SQL_SESSIONS_COUNT] = "SELECT count(*) FROM sessions WHERE n > ?1",
+	[SQL_SESSIONS_EXPIRED] = "DELETE FROM sessions WHERE expires_s <= ?1",
+	[SQL_SESSIONS_OF_KEY_REMOVE] = "DELETE FROM sessions WHERE parent = ?1",
+	[SQL_SESSIONS_OF_USER_REMOVE] = "DELETE FROM sessions WHERE user = ?1",
+	[SQL_SECRET_REMOVE] = "DELETE FROM secrets WHERE name = ?1",
+	[SQL_KEYSET_ADD] = "INSERT INTO keysets (what, version, created_s) VALUES (?1, ?2, ?3)",
+	[SQL_KEYSET_NEXT] = "SELECT what, version, created_s FROM keysets"
+			    " WHERE (what, version) > (?1, ?2) ORDER BY what, version LIMIT 1",
+	[SQL_KEYSET_IS] = "SELECT 1 FROM keysets WHERE what = ?1 AND version = ?2",
+	[SQL_KEYSET_NEWEST] = "SELECT version, (SELECT count(*) FROM keysets WHERE what = ?1),"
+			      " created_s FROM keysets WHERE what = ?1"
+			      " ORDER BY version DESC LIMIT 1",
+	[SQL_KEYSET_REMOVE] = "DELETE FROM keysets WHERE what = ?1 AND version = ?2",
+	[SQL_KEYSET_SESSION_OLD] = "SELECT version FROM keysets WHERE what = ?1 AND version < ?2"
+				   " AND NOT EXISTS (SELECT 1 FROM sessions"
+				   " WHERE signer = keysets.version) LIMIT 1",
+	[SQL_KEYSET_SESSION_LEFT] = "SELECT count(*) FROM sessions WHERE signer < ?1",
 	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size FROM items"
 			   " CROSS JOIN users ON users.id = items.user"
 			   " WHERE items.hidden = 1 AND items.id > ?1 AND users.hold = 0"

@@ -36,7 +36,7 @@
 #define LOAD_TICK_MS 1
 #define GENERATION_MS 60000 /* an older database is told from ours within that time */
 
-enum load_stage { LOAD_IDLE, LOAD_USERS, LOAD_KEYS, LOAD_TOOLS };
+enum load_stage { LOAD_IDLE, LOAD_KEYSETS, LOAD_USERS, LOAD_KEYS, LOAD_SESSIONS, LOAD_TOOLS };
 
 struct peer {
 	TAILQ_ENTRY(peer) next;
@@ -44,6 +44,7 @@ struct peer {
 	enum load_stage stage;
 	uint64_t load_id;
 	int64_t cursor;
+	struct db_keyset_cursor keysets;
 	struct db_tool_cursor tools;
 	uv_timer_t tick; /* goes on with a load that outran its reader */
 };
@@ -91,6 +92,10 @@ static const struct link_rule rules[] = {
 	{ AS_TOOL_REBUILT, 0, requests_on_tool_rebuilt },
 	{ AS_TOOL_MARK, 0, requests_on_tool_mark },
 	{ AS_TOOL_REMOVE, 0, requests_on_tool_remove },
+	{ AS_SESSION_PUT, 0, requests_on_session_put },
+	{ AS_SESSION_END, 0, requests_on_session_end },
+	{ AS_KEYSET_ROTATE, 0, requests_on_keyset_rotate },
+	{ AS_KEYSET_STATUS, 0, requests_on_keyset_status },
 	{ AS_KEK_ROTATE, 0, requests_on_kek_rotate },
 	{ AS_KEK_STATUS, 0, requests_on_kek_status },
 	{ AS_BACKUP, 0, requests_on_backup },
@@ -197,6 +202,7 @@ store_start(struct daemon *d)
 		    "the tools in the database were changed by others: none is used or taken");
 	requests_init(self.db);
 	tool_requests_init(self.db);
+	session_requests_init(self.db);
 	TRY(rotate_requests_init(d, self.db));
 	TRY(backup_requests_init(d, self.db));
 	db_backup_before_expire(now_s());
@@ -292,6 +298,23 @@ left_out(struct status st, const char *what, uint64_t id)
 	return OK;
 }
 
+/* One that does not open fails the load: what it signed or hashed could not be told. */
+static struct status
+send_keyset(struct peer *p)
+{
+	struct as_keyset_key m = { 0 };
+	struct status st = db_keyset_next(self.db, &p->keysets, &m);
+
+	if (is_ok(st))
+		st = link_send(p->link, p->load_id, AS_KEYSET_KEY, &m);
+	explicit_bzero(&m, sizeof(m));
+	if (st.code != E_NOTFOUND)
+		return st;
+	p->stage = LOAD_USERS;
+	p->cursor = 0;
+	return OK;
+}
+
 static struct status
 send_user(struct peer *p)
 {
@@ -335,6 +358,21 @@ send_key(struct peer *p)
 		return link_send(p->link, p->load_id, AS_KEY, &k);
 	if (st.code != E_NOTFOUND)
 		return left_out(st, "API key", (uint64_t)p->cursor);
+	p->stage = LOAD_SESSIONS;
+	p->cursor = 0;
+	return OK;
+}
+
+static struct status
+send_session(struct peer *p)
+{
+	struct as_session m = { 0 };
+	struct status st = db_session_next(self.db, &p->cursor, &m);
+
+	if (is_ok(st))
+		return link_send(p->link, p->load_id, AS_SESSION, &m);
+	if (st.code != E_NOTFOUND)
+		return left_out(st, "session", (uint64_t)p->cursor);
 	p->stage = LOAD_TOOLS;
 	p->tools = (struct db_tool_cursor){ 0 };
 	return OK;
@@ -374,9 +412,15 @@ send_done(struct peer *p, uint64_t id, struct status st, const uint8_t *subject_
 static struct status
 send_next(struct peer *p)
 {
-	if (p->stage == LOAD_USERS)
-		return send_user(p);
-	return p->stage == LOAD_KEYS ? send_key(p) : send_tool(p);
+	static struct status (*const senders[])(struct peer *) = {
+		[LOAD_KEYSETS] = send_keyset,
+		[LOAD_USERS] = send_user,
+		[LOAD_KEYS] = send_key,
+		[LOAD_SESSIONS] = send_session,
+		[LOAD_TOOLS] = send_tool,
+	};
+
+	return senders[p->stage](p);
 }
 
 static void
@@ -404,8 +448,8 @@ on_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)l, (void)msg;
 	/* A load anew replaces the one that is under way. */
-	p->stage = LOAD_USERS;
-	p->cursor = 0;
+	p->stage = LOAD_KEYSETS;
+	p->keysets = (struct db_keyset_cursor){ 0 };
 	p->load_id = id;
 	load_go_on(p);
 }

@@ -162,6 +162,8 @@ sweep(struct db *db, uint64_t now_s, struct step *step, struct content_state *c)
 	uint64_t unsaid = 0;
 	struct status st = OK;
 
+	TRY(sessions_expire(db, now_s));
+	TRY(keysets_retire(db));
 	TRY(objects_go(db, SQL_SWEEP_ERASED, none, 1, left, &unsaid));
 	TRY(objects_go(db, SQL_SWEEP_HIDDEN, none, 1, left, &unsaid));
 	while (*left > 0 && is_ok(st))

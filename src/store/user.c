@@ -427,6 +427,8 @@ user_change(struct db *db, const struct as_user_put *m, uint8_t out[AS_SECRET_LE
 		st = user_seal(db, &u);
 	}
 	explicit_bzero(&u, sizeof(u));
+	if (is_ok(st) && m->state != USER_ACTIVE)
+		st = sessions_remove_of_user(db, id);
 	return st;
 }
 

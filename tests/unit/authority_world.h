@@ -83,6 +83,16 @@ static struct world {
 	struct key *key[WORLD_KEYS];
 	uint16_t admin_http;
 	uint32_t store_changes, keys_used;
+	/* sessions, as the store keeps them */
+	struct as_session sessions[128];
+	uint32_t nsessions;
+	bool session_fails;
+	uint32_t signers; /* versions */
+	/* rotations of keys */
+	struct as_kek kek;
+	struct as_keyset keyset;
+	uint32_t kek_looks, kek_rotations, keyset_looks, keyset_rotations;
+	bool keyset_mute; /* it is done, and not answered */
 	char secret_name[SECRET_NAME_MAX + 1], sealed[256];
 	uint64_t secret_version;
 	uint32_t secrets_changed;
@@ -308,6 +318,112 @@ on_store_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 UNUSED static void
+session_done(struct link *l, uint64_t id, enum code code)
+{
+	const struct as_done done = { .code = (uint16_t)code };
+
+	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
+UNUSED static bool
+session_forget(const uint8_t id[SESSION_ID_LEN])
+{
+	for (uint32_t i = 0; i < w.nsessions; i++) {
+		if (memcmp(w.sessions[i].id, id, SESSION_ID_LEN) != 0)
+			continue;
+		w.sessions[i] = w.sessions[--w.nsessions];
+		return true;
+	}
+	return false;
+}
+
+UNUSED static void
+on_store_session_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_session *m = msg;
+
+	(void)ctx;
+	if (!w.session_fails) {
+		assert_true(w.nsessions < COUNT(w.sessions));
+		(void)session_forget(m->ends);
+		w.sessions[w.nsessions] = *m;
+		w.sessions[w.nsessions++].scope = SPAN_EMPTY;
+	}
+	session_done(l, id, w.session_fails ? E_SYS : E_OK);
+}
+
+UNUSED static void
+on_store_session_end(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_session_end *m = msg;
+
+	(void)ctx;
+	if (w.session_fails)
+		session_done(l, id, E_SYS);
+	else
+		session_done(l, id, session_forget(m->id) ? E_OK : E_NOTFOUND);
+}
+
+UNUSED static void
+on_store_kek(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)msg, (void)ctx;
+	w.kek_looks++;
+	assert_true(is_ok(link_send(l, id, AS_KEK, &w.kek)));
+}
+
+UNUSED static void
+on_store_kek_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_kek_rotate *m = msg;
+	struct as_kek answer = w.kek;
+
+	(void)ctx;
+	w.kek_rotations++;
+	if (w.kek.under_way != AS_ROTATE_NONE)
+		answer.code = E_EXISTS;
+	else
+		answer.under_way = w.kek.under_way = m->what;
+	assert_true(is_ok(link_send(l, id, AS_KEK, &answer)));
+}
+
+UNUSED static void
+on_store_keyset(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)ctx;
+	w.keyset_looks++;
+	w.keyset.what = ((const struct as_keyset_ref *)msg)->what;
+	assert_true(is_ok(link_send(l, id, AS_KEYSET, &w.keyset)));
+}
+
+UNUSED static void
+on_store_keyset_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)ctx;
+	w.keyset_rotations++;
+	w.keyset.what = ((const struct as_keyset_ref *)msg)->what;
+	if (w.keyset.code == E_OK) {
+		w.keyset.created_s = now_real_s();
+		w.keyset.versions++;
+		w.keyset.key[0] = (uint8_t)++w.keyset.version;
+	}
+	if (!w.keyset_mute)
+		assert_true(is_ok(link_send(l, id, AS_KEYSET, &w.keyset)));
+}
+
+UNUSED static void
+load_keysets(struct link *l, uint64_t id)
+{
+	for (uint32_t n = 1; n <= w.signers; n++) {
+		const struct as_keyset_key m = {
+			.what = KEYSET_SESSION, .version = n, .created_s = n, .key = { (uint8_t)n }
+		};
+
+		assert_true(is_ok(link_send(l, id, AS_KEYSET_KEY, &m)));
+	}
+}
+
+UNUSED static void
 on_store_used(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct as_done done = { .code = E_OK };
@@ -367,6 +483,7 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)msg, (void)ctx;
 	memcpy(loaded.day, "2026-01-31", AS_DAY_LEN);
+	load_keysets(l, id);
 	if (!gone)
 		assert_true(is_ok(link_send(l, id, AS_USER, &u)));
 	assert_true(is_ok(hmac_key_new(span_of(loaded.pepper, sizeof(loaded.pepper)), &h)));
@@ -382,6 +499,8 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 	}
 	world_more_keys(l, id, h);
 	hmac_key_free(h);
+	for (uint32_t i = 0; i < w.nsessions; i++)
+		assert_true(is_ok(link_send(l, id, AS_SESSION, &w.sessions[i])));
 	for (uint32_t i = 0; i < w.ntools; i++)
 		assert_true(is_ok(link_send(l, id, AS_TOOL, &w.tools[i])));
 	if (!w.load_mute)
@@ -640,7 +759,10 @@ static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_TOOL_REBUILT, 0, on_store_tool_rebuilt }, { AS_TOOL_MARK, 0, on_store_tool_mark },
     { AS_TOOL_REMOVE, 0, on_store_tool_remove }, { AS_GRANT, 0, on_content_grant },
     { AS_TURN_END, 0, on_store_end }, { AS_USER_ERASE, 0, on_user_erase },
-    { AS_USER_EXPORT, 0, on_user_export }, { AS_PING, 0, on_ping });
+    { AS_USER_EXPORT, 0, on_user_export }, { AS_PING, 0, on_ping },
+    { AS_KEK_STATUS, 0, on_store_kek }, { AS_KEK_ROTATE, 0, on_store_kek_rotate },
+    { AS_KEYSET_STATUS, 0, on_store_keyset }, { AS_KEYSET_ROTATE, 0, on_store_keyset_rotate },
+    { AS_SESSION_PUT, 0, on_store_session_put }, { AS_SESSION_END, 0, on_store_session_end });
 
 UNUSED static void
 spin(void)
@@ -679,6 +801,7 @@ setup(void **state)
 	memset(&w, 0, sizeof(w));
 	memset(replies, 0, sizeof(replies));
 	nreplies = 0;
+	w.signers = 1;
 	if (!is_ok(crypto_init()) || uv_loop_init(&w.loop) != 0 ||
 	    !is_ok(conf_parse(span_str(WORLD_YAML), &conf, error)))
 		return -1;

@@ -330,6 +330,118 @@ test_sessions_without_audit(void **state)
 	assert_int_equal(exchange(span_of(w.text[0], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->error,
 	    ERROR_AUDIT_UNAVAILABLE);
 	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(w.nsessions, 0);
+}
+
+/* Nor without the store, which has it before anybody: and what is not durable is not done. */
+static void
+test_sessions_without_store(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char token[4096], path[96];
+	size_t created;
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	created = w.nrecs;
+	m.credential = span_str(token);
+	w.session_fails = true;
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(w.nrecs, created);
+	assert_int_equal(exchange(credential, "", 0, span_str(token))->error, ERROR_UNAVAILABLE);
+	assert_int_equal(last(EVENT_SESSION_REVOKED)->outcome, AUDIT_FAILURE);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/sessions/%s", TAILQ_FIRST(&w.a->sessions.live)->id);
+	as(0, ROLE_USER);
+	assert_int_equal(ask(0, "DELETE", path, "")->http, 503);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	w.session_fails = false;
+	cut(&w.store);
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(exchange(credential, "", 0, span_str(token))->error, ERROR_UNAVAILABLE);
+	assert_int_equal(ask(0, "DELETE", path, "")->http, 503);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_balanced();
+}
+
+/* As after a restart: nothing is here, all comes from the store. */
+static void
+load_anew(uint32_t signers)
+{
+	w.signers = signers;
+	sessions_done(w.a);
+	cut(&w.store);
+	connect_fake(EDGE_AUTHORITY_STORE, 24, &as_edge, false, &store_ops, &w.store);
+	spin();
+}
+
+static void
+test_sessions_outlive_us(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char kept[4096], ended[4096];
+
+	(void)state;
+	(void)snprintf(kept, sizeof(kept), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	(void)snprintf(ended, sizeof(ended), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	assert_int_equal(exchange(credential, "", 0, span_str(ended))->error, ERROR_NONE);
+	assert_int_equal(w.nsessions, 1);
+	load_anew(2);
+	assert_int_equal(w.a->sessions.n, 1);
+	m.credential = span_str(kept);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_non_null(strstr(last(EVENT_AUTHENTICATION)->text, "method=session"));
+	m.credential = span_str(ended);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	/* The newest key signs; the older one goes when what it signed is known, or has ended. */
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+	assert_int_equal(w.sessions[1].signer, 2);
+	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
+	/* A token whose key is gone, or another one now, is none. */
+	w.sessions[0].signer = 3;
+	load_anew(2);
+	m.credential = span_str(kept);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	w.sessions[0].signer = 2;
+	load_anew(2);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	w.sessions[0].signer = 1;
+	load_anew(1);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	/* What a store does not have any more has ended: an older one was put back. */
+	w.nsessions = 0;
+	cut(&w.store);
+	connect_fake(EDGE_AUTHORITY_STORE, 25, &as_edge, false, &store_ops, &w.store);
+	spin();
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.a->sessions.n, 0);
+}
+
+/* Who came by an identity provider has the roles of then; what has run out is not loaded. */
+static void
+test_sessions_as_they_were(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+
+	(void)state;
+	w.key[0]->has_roles = true;
+	w.key[0]->roles = ROLE_AUDITOR | ROLE_USER;
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+	w.key[0]->has_roles = false;
+	load_anew(1);
+	assert_int_equal(
+	    key_roles(&TAILQ_FIRST(&w.a->sessions.live)->key), ROLE_AUDITOR | ROLE_USER);
+	w.sessions[0].expires_s = now_real_s();
+	load_anew(1);
+	assert_int_equal(w.a->sessions.n, 0);
+	w.sessions[0].expires_s = now_real_s() + 100;
+	w.key[0]->user->state = USER_DISABLED;
+	w.sessions[0].key[0] ^= 1;
+	load_anew(1);
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_true(w.a->loaded);
 }
 
 /* A use is told once a minute, however many there are. */
@@ -459,6 +571,9 @@ main(void)
 		T(test_sessions),
 		T(test_sessions_end_with_their_key),
 		T(test_sessions_without_audit),
+		T(test_sessions_without_store),
+		T(test_sessions_outlive_us),
+		T(test_sessions_as_they_were),
 		T(test_uses_are_told),
 		T(test_two_at_once),
 		T(test_keys_are_bounded),

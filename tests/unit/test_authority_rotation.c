@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_authority_rotation.c: keys that are replaced because it is time, or because somebody asks:
+ * when, how often it is looked at, and what the log says.
+ */
+static const char rotation_yaml[] =
+    "policies: { default: { endpoints: '*', models: '*' }, helped: { endpoints: [models] } }\n"
+    "providers: { d: { kind: demo } }\n"
+    "models: { alpha: [ { provider: d, model: a } ] }\n"
+    "store: { rotate_days: 90 }\n"
+    "sessions: { rotate_days: 1 }\n";
+#define WORLD_YAML rotation_yaml
+#include "authority_world.h"
+
+#define DAY_S 86400ULL
+
+static uint16_t http;
+static char body[1024];
+
+static int
+begin(void **state)
+{
+	uint64_t now = now_real_s();
+
+	if (setup(state) != 0)
+		return -1;
+	w.kek = (struct as_kek){ .code = E_OK,
+		.version = 1,
+		.versions = 1,
+		.kek_started_s = now,
+		.kek_ended_s = now,
+		.data_started_s = now,
+		.data_ended_s = now };
+	w.keyset = (struct as_keyset){
+		.code = E_OK, .version = 1, .versions = 1, .created_s = now, .key = { 1 }
+	};
+	http = 0;
+	return 0;
+}
+
+/* A minute has gone by. */
+static void
+look(void)
+{
+	w.a->keys_look_ms = w.a->keysets_look_ms = 0;
+	kek_tick(w.a);
+	keysets_tick(w.a);
+	spin();
+}
+
+static void
+a_second_later(void)
+{
+	w.a->keys_look_ms -= 1000;
+	w.a->keysets_look_ms -= 1000;
+	kek_tick(w.a);
+	keysets_tick(w.a);
+	spin();
+}
+
+static const struct rec *
+rotated(size_t n)
+{
+	for (size_t i = 0; i < w.nrecs; i++) {
+		if (w.recs[i].event == EVENT_KEYS_ROTATED && n-- == 0)
+			return &w.recs[i];
+	}
+	return NULL;
+}
+
+static void
+on_act(void *ctx, uint16_t status, struct span text)
+{
+	(void)ctx;
+	http = status;
+	(void)snprintf(body, sizeof(body), "%.*s", SPAN_FMT(text));
+}
+
+static void
+rotate_session_keys(void)
+{
+	struct admin_op *op = NULL;
+	const struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
+
+	http = 0;
+	assert_true(is_ok(admin_rotate_keyset(&c, KEYSET_SESSION, false)));
+	spin();
+}
+
+/* ---- keys of what is stored ---- */
+
+static void
+nothing_is_due(void **state)
+{
+	(void)state;
+	look();
+	w.kek.kek_started_s -= 90 * DAY_S - 60;
+	w.kek.data_started_s -= 90 * DAY_S - 60;
+	look();
+	w.kek.kek_started_s = now_real_s() + 1000 * DAY_S; /* the clock went back */
+	look();
+	w.kek.kek_started_s = 0;
+	look();
+	assert_int_equal(w.kek_looks, 4);
+	assert_int_equal(w.kek_rotations, 0);
+	assert_null(rotated(0));
+}
+
+static void
+it_is_looked_at_once_a_minute(void **state)
+{
+	(void)state;
+	look();
+	for (int i = 0; i < 59; i++)
+		a_second_later();
+	assert_int_equal(w.kek_looks, 1);
+	assert_int_equal(w.keyset_looks, 1);
+	a_second_later();
+	assert_int_equal(w.kek_looks, 2);
+	assert_int_equal(w.keyset_looks, 2);
+	w.a->loaded = false;
+	look();
+	assert_int_equal(w.kek_looks, 2);
+	assert_int_equal(w.keyset_looks, 2);
+}
+
+/* One after the other: the key-encryption key, then the keys below. */
+static void
+what_is_due_begins_on_record(void **state)
+{
+	(void)state;
+	w.kek.kek_started_s -= 90 * DAY_S;
+	w.kek.data_started_s -= 90 * DAY_S;
+	look();
+	assert_int_equal(w.kek_rotations, 1);
+	assert_int_equal(w.kek.under_way, AS_ROTATE_KEK);
+	assert_int_equal(rotated(0)->phase, AUDIT_PHASE_INTENT);
+	assert_string_equal(rotated(0)->text, "what=kek why=schedule by_uid=0 ");
+	assert_int_equal(rotated(1)->outcome, AUDIT_SUCCESS);
+	assert_string_equal(rotated(1)->text, "what=kek version=1 why=schedule by_uid=0 ");
+	look(); /* it is under way */
+	assert_int_equal(w.kek_rotations, 1);
+	w.kek.under_way = AS_ROTATE_NONE;
+	w.kek.kek_started_s = now_real_s();
+	look();
+	assert_int_equal(w.kek_rotations, 2);
+	assert_int_equal(w.kek.under_way, AS_ROTATE_DATA);
+	w.kek.under_way = AS_ROTATE_NONE;
+	w.kek.data_started_s = now_real_s();
+	look();
+	assert_int_equal(w.kek_rotations, 2);
+	assert_balanced();
+}
+
+static void
+without_record_or_store_nothing_begins(void **state)
+{
+	(void)state;
+	w.kek.kek_started_s -= 90 * DAY_S;
+	w.keyset.created_s -= DAY_S;
+	w.audit_mode = AUDIT_REFUSES;
+	look();
+	assert_int_equal(w.kek_rotations + w.keyset_rotations, 0);
+	w.audit_mode = AUDIT_TAKES;
+	w.kek.code = w.keyset.code = E_SYS;
+	look();
+	assert_int_equal(w.kek_rotations + w.keyset_rotations, 0);
+	cut(&w.store);
+	look();
+	assert_null(rotated(0));
+}
+
+static void
+zero_days_are_never(void **state)
+{
+	struct conf *with = w.d.conf, *conf = NULL;
+	char error[CONF_ERROR_MAX], text[1024];
+
+	(void)state;
+	(void)snprintf(text, sizeof(text),
+	    "%.*sstore: { rotate_days: 0 }\nsessions: { rotate_days: 0 }\n",
+	    (int)(strstr(rotation_yaml, "store:") - rotation_yaml), rotation_yaml);
+	assert_true(is_ok(conf_parse(span_str(text), &conf, error)));
+	w.d.conf = conf;
+	w.kek.kek_started_s = w.kek.data_started_s = w.keyset.created_s = 1;
+	look();
+	assert_int_equal(w.kek_rotations + w.keyset_rotations, 0);
+	w.d.conf = with;
+	conf_free(conf);
+}
+
+/* ---- keys of session tokens ---- */
+
+static void
+session_keys_when_due(void **state)
+{
+	(void)state;
+	w.keyset.created_s -= DAY_S - 60;
+	look();
+	assert_int_equal(w.keyset_rotations, 0);
+	w.keyset.created_s -= 60;
+	look();
+	assert_int_equal(w.keyset_rotations, 1);
+	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
+	assert_string_equal(rotated(0)->text, "what=session why=schedule by_uid=0 ");
+	assert_string_equal(rotated(1)->text, "what=session version=2 why=schedule by_uid=0 ");
+	look();
+	assert_int_equal(w.keyset_rotations, 1);
+	assert_balanced();
+}
+
+static void
+session_keys_on_demand(void **state)
+{
+	(void)state;
+	rotate_session_keys();
+	assert_int_equal(http, 200);
+	assert_non_null(
+	    strstr(body, "{\"what\":\"session\",\"version\":2,\"versions\":2,\"left\":0,"));
+	assert_null(strstr(body, "key"));
+	assert_string_equal(rotated(1)->text, "what=session version=2 why=demand by_uid=7 ");
+	w.keyset.code = E_FULL;
+	rotate_session_keys();
+	assert_int_equal(http, 409);
+	assert_int_equal(rotated(3)->outcome, AUDIT_FAILURE);
+	w.keyset.code = E_SYS;
+	rotate_session_keys();
+	assert_int_equal(http, 503);
+	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
+	assert_balanced();
+}
+
+/* The answer was lost: the next look finds the version, and it signs. */
+static void
+a_lost_answer_is_made_good(void **state)
+{
+	struct admin_op *op = NULL;
+	const struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
+
+	(void)state;
+	w.keyset_mute = true;
+	assert_true(is_ok(admin_rotate_keyset(&c, KEYSET_SESSION, false)));
+	spin();
+	assert_int_equal(signers_newest(&w.a->sessions)->version, 1);
+	look();
+	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
+	cut(&w.store);
+	assert_int_equal(http, 503);
+	assert_balanced();
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, begin, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(nothing_is_due),
+		CASE(it_is_looked_at_once_a_minute),
+		CASE(what_is_due_begins_on_record),
+		CASE(without_record_or_store_nothing_begins),
+		CASE(zero_days_are_never),
+		CASE(session_keys_when_due),
+		CASE(session_keys_on_demand),
+		CASE(a_lost_answer_is_made_good),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

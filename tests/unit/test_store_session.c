@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions and versions of keys in the store: what has ended does not come back, whatever comes
+ * between; a key stays as long as a session needs it.
+ */
+#include "store_world.h"
+
+#include <privacy.h>
+#include <rotate.h>
+
+static struct db *
+with_keys(void)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	struct db *db = open_ok();
+
+	for (unsigned n = 0; n < 4; n++)
+		assert_is_ok(put(db, n, subject));
+	return db;
+}
+
+/* Session number n, of key n / 2. */
+static struct as_session
+session_of(unsigned n)
+{
+	struct as_session s = { .created_s = NOW,
+		.expires_s = NOW + 100 + n,
+		.signer = 1,
+		.has_roles = n & 1,
+		.roles = ROLE_USER,
+		.scope = SPAN_LIT("{\"models\":[\"alpha\"]}") };
+	char names[3][24];
+	const struct as_key k = key_of(n / 2, names);
+
+	memset(s.id, 1 + (int)n, sizeof(s.id));
+	memset(s.digest, 101 + (int)n, sizeof(s.digest));
+	memcpy(s.key, k.id, sizeof(s.key));
+	return s;
+}
+
+static struct status
+put_session(struct db *db, unsigned n)
+{
+	const struct as_session s = session_of(n);
+
+	return db_session_put(db, &s, NOW);
+}
+
+/* Which there are: a bit each. Those that are must be whole. */
+static uint64_t
+there(struct db *db)
+{
+	struct as_session s;
+	int64_t cursor = 0;
+	uint64_t bits = 0;
+	struct status st;
+
+	while ((st = db_session_next(db, &cursor, &s)).code != E_NOTFOUND) {
+		struct as_session want;
+
+		if (st.code == E_CORRUPT)
+			continue;
+		assert_is_ok(st);
+		want = session_of(s.id[0] - 1U);
+		assert_memory_equal(s.digest, want.digest, sizeof(s.digest));
+		assert_memory_equal(s.key, want.key, sizeof(s.key));
+		assert_true(span_eq(s.scope, want.scope));
+		assert_true(s.expires_s == want.expires_s && s.created_s == want.created_s &&
+			    s.has_roles == want.has_roles && s.roles == want.roles);
+		bits |= 1ULL << (s.id[0] - 1U);
+	}
+	return bits;
+}
+
+static struct db *
+again(struct db *db)
+{
+	db_close(db);
+	return open_ok();
+}
+
+static void
+edit(const char *text)
+{
+	sqlite3 *sql = NULL;
+
+	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(sql, text, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
+}
+
+static void
+they_are_kept_and_end(void **arg)
+{
+	struct db *db = with_keys();
+	struct as_session s = session_of(3);
+
+	(void)arg;
+	for (unsigned n = 0; n < 3; n++)
+		assert_is_ok(put_session(db, n));
+	assert_int_equal(put_session(db, 0).code, E_EXISTS);
+	db = again(db);
+	assert_int_equal(there(db), 7);
+	assert_is_ok(db_session_end(db, session_of(1).id));
+	assert_int_equal(db_session_end(db, session_of(1).id).code, E_NOTFOUND);
+	db = again(db);
+	assert_int_equal(there(db), 5);
+	/* One that makes room for another goes with the same commit. */
+	memcpy(s.ends, session_of(0).id, sizeof(s.ends));
+	assert_is_ok(db_session_put(db, &s, NOW));
+	assert_int_equal(there(db), 12);
+	/* What has run out goes with the next one, and with a sweep. */
+	s = session_of(5);
+	assert_is_ok(db_session_put(db, &s, session_of(2).expires_s));
+	assert_int_equal(there(db), 40);
+	bool more = true;
+	assert_is_ok(db_sweep(db, NOW + 1000, &more));
+	assert_int_equal(there(db), 0);
+	s.key[0] ^= 1;
+	assert_int_equal(db_session_put(db, &s, NOW).code, E_NOTFOUND);
+	s.expires_s = UINT64_MAX;
+	assert_int_equal(db_session_put(db, &s, NOW).code, E_RANGE);
+	db_close(db);
+}
+
+/* With their key, with their user's access, with their user. */
+static void
+they_end_with_what_they_are_of(void **arg)
+{
+	struct db *db = with_keys();
+	struct as_user_put u = { .tenant = SPAN_LIT("tenant0"),
+		.user = SPAN_LIT("user1"),
+		.roles = ROLE_USER,
+		.state = USER_DISABLED };
+	uint8_t subject[AS_SECRET_LEN];
+	uint64_t rows = 0;
+
+	(void)arg;
+	for (unsigned n = 0; n < 8; n++)
+		assert_is_ok(put_session(db, n));
+	assert_is_ok(db_key_revoke(db, session_of(0).key, NOW));
+	assert_int_equal(there(db), 0xfc);
+	assert_is_ok(db_user_put(db, &u, subject)); /* keys 2 and 3 */
+	assert_int_equal(there(db), 0x0c);
+	assert_int_equal(put_session(db, 4).code, E_DENIED);
+	u.state = USER_ACTIVE;
+	assert_is_ok(db_user_put(db, &u, subject));
+	db = again(db);
+	assert_int_equal(there(db), 0x0c);
+	assert_is_ok(put_session(db, 4));
+	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
+	db = again(db);
+	assert_int_equal(there(db), 0x10);
+	db_close(db);
+}
+
+/* Each column, changed or of another row, is a session that is left out. */
+static void
+a_changed_row_is_left_out(void **arg)
+{
+	static const char *const edits[] = {
+		"UPDATE sessions SET id = x'03030303030303030303030303030303' WHERE n = 1",
+		"UPDATE sessions SET user = 2 WHERE n = 1",
+		"UPDATE sessions SET parent = 2 WHERE n = 1",
+		"UPDATE sessions SET signer = 2 WHERE n = 1",
+		"UPDATE sessions SET expires_s = expires_s + 1000000 WHERE n = 1",
+		"UPDATE sessions SET key = 2 WHERE n = 1",
+		"UPDATE sessions SET value = (SELECT value FROM sessions WHERE n = 2) WHERE n = 1",
+		"UPDATE sessions SET value = substr(value, 1, length(value) - 1) WHERE n = 1",
+		"UPDATE sessions SET value = x'' WHERE n = 1",
+	};
+
+	for (size_t i = 0; i < COUNT(edits); i++) {
+		struct db *db;
+
+		(void)fresh(arg);
+		db = with_keys();
+		assert_is_ok(put_session(db, 0));
+		assert_is_ok(put_session(db, 1));
+		assert_int_equal(there(db), 3);
+		db_close(db);
+		edit(edits[i]);
+		db = open_ok();
+		if (there(db) != 2)
+			test_fail("%s: %llx", edits[i], (unsigned long long)there(db));
+		db_close(db);
+	}
+}
+
+static void
+they_are_carried_over_with_data_keys(void **arg)
+{
+	struct db *db = with_keys();
+	struct as_kek s;
+	bool more = true;
+
+	(void)arg;
+	for (unsigned n = 0; n < 6; n++)
+		assert_is_ok(put_session(db, n));
+	assert_is_ok(db_rotate(db, AS_ROTATE_DATA, NOW));
+	while (more) {
+		assert_is_ok(db_rotate_step(db, NOW, 0, &more));
+		assert_int_equal(there(db), 0x3f);
+	}
+	assert_is_ok(db_rotate_status(db, &s));
+	assert_int_equal(s.data_left + s.unopened, 0);
+	db = again(db);
+	assert_int_equal(there(db), 0x3f);
+	db_close(db);
+}
+
+/* ---- keys that have versions ---- */
+
+static struct as_keyset
+keyset(struct db *db)
+{
+	struct as_keyset s = { 0 };
+
+	assert_is_ok(db_keyset_status(db, KEYSET_SESSION, &s));
+	return s;
+}
+
+static unsigned
+keys_listed(struct db *db, uint8_t keys[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN])
+{
+	struct db_keyset_cursor c = { 0 };
+	struct as_keyset_key k;
+	unsigned n = 0;
+
+	while (is_ok(db_keyset_next(db, &c, &k))) {
+		assert_int_equal(k.what, KEYSET_SESSION);
+		memcpy(keys[n++], k.key, AS_SECRET_LEN);
+	}
+	return n;
+}
+
+static void
+an_old_key_stays_for_its_last_session(void **arg)
+{
+	uint8_t before[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN],
+	    after[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN];
+	struct db *db = with_keys();
+	struct as_session s = session_of(1);
+	bool more;
+
+	(void)arg;
+	assert_int_equal(keyset(db).version, 1);
+	assert_true(keyset(db).created_s > 0);
+	assert_is_ok(put_session(db, 0));
+	assert_is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW + 5));
+	assert_true(keyset(db).version == 2 && keyset(db).versions == 2);
+	assert_true(keyset(db).left == 1 && keyset(db).created_s == NOW + 5);
+	assert_int_equal(keys_listed(db, before), 2);
+	assert_memory_not_equal(before[0], before[1], AS_SECRET_LEN);
+	assert_memory_equal(before[1], keyset(db).key, AS_SECRET_LEN);
+	s.signer = 2;
+	assert_is_ok(db_session_put(db, &s, NOW));
+	/* It goes on where it was cut off, and under another key-encryption key. */
+	assert_is_ok(db_rotate(db, AS_ROTATE_KEK, NOW));
+	for (more = true; more;)
+		assert_is_ok(db_rotate_step(db, NOW, 0, &more));
+	db = again(db);
+	assert_int_equal(keys_listed(db, after), 2);
+	assert_memory_equal(before[0], after[0], AS_SECRET_LEN);
+	assert_memory_equal(before[1], after[1], AS_SECRET_LEN);
+	assert_is_ok(db_sweep(db, session_of(0).expires_s - 1, &more));
+	assert_int_equal(keyset(db).versions, 2);
+	assert_is_ok(db_sweep(db, session_of(0).expires_s, &more));
+	assert_true(keyset(db).versions == 1 && keyset(db).version == 2 && keyset(db).left == 0);
+	assert_is_ok(db_sweep(db, NOW + 1000, &more));
+	assert_int_equal(keyset(db).version, 2); /* the newest stays, needed or not */
+	db = again(db);
+	assert_int_equal(keys_listed(db, after), 1);
+	assert_memory_equal(before[1], after[0], AS_SECRET_LEN);
+	db_close(db);
+}
+
+static void
+versions_are_bounded_and_count_on(void **arg)
+{
+	struct db *db = with_keys();
+
+	(void)arg;
+	for (unsigned n = 1; n < DB_KEYSET_VERSIONS_MAX; n++) {
+		struct as_session s = session_of(n % 8);
+
+		s.id[0] = (uint8_t)(100 + n);
+		s.signer = n;
+		assert_is_ok(db_session_put(db, &s, NOW));
+		assert_is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW + n));
+	}
+	assert_int_equal(db_keyset_rotate(db, KEYSET_SESSION, NOW + 99).code, E_FULL);
+	assert_int_equal(keyset(db).versions, DB_KEYSET_VERSIONS_MAX);
+	/* All have ended: the next rotation makes room itself. */
+	assert_is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW + 1000));
+	assert_int_equal(keyset(db).version, DB_KEYSET_VERSIONS_MAX + 1);
+	assert_int_equal(keyset(db).versions, 2);
+	assert_int_equal(db_keyset_rotate(db, KEYSET_NONE, NOW).code, E_RANGE);
+	assert_int_equal(db_keyset_rotate(db, KEYSET_COUNT, NOW).code, E_RANGE);
+	db_close(db);
+}
+
+/* A key that was changed, or is another version's, is not used. */
+static void
+a_changed_key_does_not_open(void **arg)
+{
+	struct db *db = with_keys();
+	struct db_keyset_cursor c = { 0 };
+	struct as_keyset_key k;
+
+	(void)arg;
+	assert_is_ok(put_session(db, 0));
+	assert_is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW));
+	db_close(db);
+	edit("UPDATE secrets SET value = (SELECT value FROM secrets WHERE name = 'session-key:2')"
+	     " WHERE name = 'session-key:1'");
+	db = open_ok();
+	assert_int_equal(db_keyset_next(db, &c, &k).code, E_CORRUPT);
+	db_close(db);
+}
+
+/* ---- from the version before, and killed in the middle ---- */
+
+static void
+from_version_6(void **arg)
+{
+	struct db *db = with_keys();
+	uint64_t revoked = 0;
+
+	(void)arg;
+	db_close(db);
+	edit("DROP TABLE sessions; DROP TABLE keysets;"
+	     "DELETE FROM secrets WHERE name GLOB 'session-key:*';"
+	     "UPDATE schema_version SET version = 6;");
+	db = open_ok();
+	assert_int_equal(count_keys(db, &revoked), 4);
+	assert_is_ok(put_session(db, 0));
+	assert_true(keyset(db).version == 1 && keyset(db).created_s > 1700000000);
+	db = again(db);
+	assert_int_equal(there(db), 1);
+	db_close(db);
+}
+
+/* Put, rotate and end, killed at call `at`. False: it came to its end before. */
+static bool
+killed(unsigned at, enum crash_mode mode)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct db *db = NULL;
+
+		kek_child();
+		crash.calls = 0;
+		crash.at = at;
+		crash.mode = mode;
+		if (!is_ok(db_open(&kek, NULL, &db)) || !is_ok(put_session(db, 1)) ||
+		    !is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW)) ||
+		    !is_ok(db_session_end(db, session_of(0).id)))
+			_exit(8);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return false;
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	return true;
+}
+
+static void
+killed_at_every_call(void **arg)
+{
+	kek_known();
+	for (int mode = 0; mode < CRASH_MODES; mode++) {
+		bool died = true;
+		unsigned at;
+
+		for (at = 1; died; at++) {
+			uint8_t keys[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN];
+			struct db *db;
+			uint64_t bits;
+
+			(void)fresh(arg);
+			db = with_keys();
+			assert_is_ok(put_session(db, 0));
+			db_close(db);
+			died = killed(at, (enum crash_mode)mode);
+			db = open_ok();
+			bits = there(db);
+			assert_int_equal(keys_listed(db, keys), keyset(db).versions);
+			/* One after the other: what was answered is there. */
+			assert_true(bits == 1 || bits == 3 || bits == 2);
+			assert_true(bits != 1 || keyset(db).version == 1);
+			assert_true(bits != 2 || keyset(db).version == 2);
+			assert_true(died || bits == 2);
+			db_close(db);
+		}
+		assert_true(at > 8);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(they_are_kept_and_end, fresh),
+		cmocka_unit_test_setup(they_end_with_what_they_are_of, fresh),
+		cmocka_unit_test_setup(a_changed_row_is_left_out, fresh),
+		cmocka_unit_test_setup(they_are_carried_over_with_data_keys, fresh),
+		cmocka_unit_test_setup(an_old_key_stays_for_its_last_session, fresh),
+		cmocka_unit_test_setup(versions_are_bounded_and_count_on, fresh),
+		cmocka_unit_test_setup(a_changed_key_does_not_open, fresh),
+		cmocka_unit_test_setup(from_version_6, fresh),
+		cmocka_unit_test_setup(killed_at_every_call, fresh),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
