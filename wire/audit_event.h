@@ -55,6 +55,7 @@ enum audit_event {
 	EVENT_STORE_AWAY, /* what was loaded serves on, no more, or the store is back */
 	EVENT_SIGNING_KEY_ROTATED, /* the audit process's own: the key of the log, by the one before
 				    */
+	EVENT_CERTIFICATE_CHANGED, /* of the public side, or another one was refused */
 	EVENT_COUNT,
 };
 
@@ -181,6 +182,9 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_SIGNING_KEY_ROTATED] = { "SigningKeyRotated", "audit.rotate_key",
 	    { { "signing_key", AUDIT_V_STR }, { "previous_key", AUDIT_V_STR },
 		{ "signature", AUDIT_V_STR }, { "why", AUDIT_V_STR } } },
+	[EVENT_CERTIFICATE_CHANGED] = { "CertificateChanged", "certificate.change",
+	    { { "fingerprint", AUDIT_V_STR }, { "not_after_s", AUDIT_V_U64 },
+		{ "why", AUDIT_V_STR }, { "fault", AUDIT_V_STR } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

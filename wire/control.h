@@ -37,7 +37,9 @@ enum ctl_type {
 	CTL_RELOADED,   /* A: how it ended (same id) */
 	CTL_PING,       /* A: are you alive? */
 	CTL_PONG,       /* B */
-	CTL_ROLLED_BACK, /* A, to authority: the store's database is an older one */
+	CTL_ROLLED_BACK,  /* A, to authority: the store's database is an older one */
+	CTL_CERT_ROTATE,  /* B, authority: an operator asks for another public certificate */
+	CTL_CERT_ROTATED, /* A: how it ended (same id) */
 };
 
 struct ctl_hello {
@@ -184,6 +186,19 @@ static const struct wire_field ctl_reloaded_rows[] = {
 	WIRE_BYTES(struct ctl_reloaded, text, 0, 1024),
 };
 
+struct ctl_cert_rotated {
+	uint8_t ok;
+	uint64_t not_after_s;            /* of the one that is in use now */
+	uint8_t fingerprint[DIGEST_LEN]; /* SHA-256 of it, DER */
+	struct span text;                /* why not */
+};
+static const struct wire_field ctl_cert_rotated_rows[] = {
+	WIRE_U8(struct ctl_cert_rotated, ok, 1),
+	WIRE_U64(struct ctl_cert_rotated, not_after_s),
+	WIRE_FIXED(struct ctl_cert_rotated, fingerprint),
+	WIRE_BYTES(struct ctl_cert_rotated, text, 0, 1024),
+};
+
 static const struct wire_msg ctl_msgs[] = {
 	[CTL_HELLO] = { "hello", WIRE_B_TO_A, WIRE_TABLE(struct ctl_hello, ctl_hello_rows) },
 	[CTL_START] = { "start", WIRE_A_TO_B, WIRE_TABLE(struct ctl_start, ctl_start_rows) },
@@ -213,6 +228,9 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_PONG] = { "pong", WIRE_B_TO_A, WIRE_TABLE_NONE },
 	[CTL_ROLLED_BACK] = { "rolled-back", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_rolled_back, ctl_rolled_back_rows) },
+	[CTL_CERT_ROTATE] = { "cert-rotate", WIRE_B_TO_A, WIRE_TABLE_NONE },
+	[CTL_CERT_ROTATED] = { "cert-rotated", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ctl_cert_rotated, ctl_cert_rotated_rows) },
 };
 static const struct wire_edge ctl_edge = { .name = "control",
 	.msgs = ctl_msgs,

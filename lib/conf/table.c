@@ -43,6 +43,10 @@ const struct conf_row conf_rows[] = {
 	NUMBER("workers", 0, 16, "0", "Gateway processes; 0: one per core."),
 	PATH("tls.certificate", "tls/cert.pem", "Certificate chain of the public API, PEM."),
 	PATH("tls.key", "tls/key.pem", "Its private key, PEM."),
+	NUMBER("tls.watch_s", 0, 86400, "60",
+	    "How often it is looked whether the certificate's files have changed, or one of our "
+	    "own "
+	    "is due, seconds; 0: only on demand."),
 	PATH("network.ca_file", "/etc/ssl/certs/ca-certificates.crt",
 	    "Certificate authorities of providers that name none of their own, PEM."),
 	PATH("network.resolv_conf", "/etc/resolv.conf",

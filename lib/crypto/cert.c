@@ -374,17 +374,54 @@ cert_leaf_issue(struct span ca_cert_pem, const struct secret *ca_key_pem,
 	return write_pair(cert, key, ret_cert_pem, ret_key_pem);
 }
 
+static struct status
+time_read(const ASN1_TIME *at, int64_t *ret_unix_s)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(at, &tm) != 1)
+		return fail(E_SYNTAX);
+	*ret_unix_s = (int64_t)timegm(&tm);
+	return OK;
+}
+
 struct status
 cert_not_after(struct span cert_pem, int64_t *ret_unix_s)
 {
 	auto_x509 X509 *cert = NULL;
-	struct tm tm;
 
 	TRY(cert_read(cert_pem, &cert));
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
-		return fail(E_SYNTAX);
-	*ret_unix_s = (int64_t)timegm(&tm);
-	return OK;
+	return time_read(X509_get0_notAfter(cert), ret_unix_s);
+}
+
+struct status
+cert_not_before(struct span cert_pem, int64_t *ret_unix_s)
+{
+	auto_x509 X509 *cert = NULL;
+
+	TRY(cert_read(cert_pem, &cert));
+	return time_read(X509_get0_notBefore(cert), ret_unix_s);
+}
+
+bool
+cert_is_for(struct span cert_pem, const char *host)
+{
+	auto_x509 X509 *cert = NULL;
+
+	if (!is_ok(cert_read(cert_pem, &cert)))
+		return false;
+	return X509_check_ip_asc(cert, host, 0) == 1 ||
+	       X509_check_host(cert, host, strlen(host), 0, NULL) == 1;
+}
+
+struct status
+cert_fingerprint(struct span cert_pem, uint8_t out[32])
+{
+	auto_x509 X509 *cert = NULL;
+	unsigned len = 0;
+
+	TRY(cert_read(cert_pem, &cert));
+	return evp_ok(X509_digest(cert, EVP_sha256(), out, &len));
 }
 
 struct status

@@ -251,6 +251,10 @@ on_cert(struct link *l, uint64_t id, const void *msg, void *ctx)
 		self.d.ops->cert(&self.d, m);
 		return;
 	}
+	if (self.cert_pending) { /* another one before the first was used */
+		explicit_bzero(self.cert_text.ptr, self.cert_text.len);
+		buf_done(&self.cert_text);
+	}
 	self.cert = *m;
 	self.cert_text = BUF_INIT(128U << 10);
 	must(buf_put_span(&self.cert_text, m->chain_pem), "certificate");

@@ -102,7 +102,7 @@ extern const size_t admin_routes_count;
 admin_fn operator_backup, operator_backup_show;
 admin_fn operator_session_keys_show, operator_session_keys_rotate;
 admin_fn operator_kek_rotate, operator_kek_rotate_data, operator_kek_show;
-admin_fn operator_audit_rotate;
+admin_fn operator_audit_rotate, operator_certificate_rotate;
 admin_fn keys_list, keys_create, keys_rotate, keys_revoke;
 admin_fn users_list, users_get, users_create, users_change, users_erase, users_export;
 admin_fn tenants_export, me_export, me_erase;

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * admin_rotate.c: an operator has a key replaced that another process holds: the audit log's
- * signing key.
+ * signing key, the public certificate.
  *
  * Runs in: authority. Trusts: whoever may open the management socket; the process that rotates.
  * Owns: nothing: it sees no key. Invariants: no rotation without a durable intent; what the
  * process itself puts on record stands between the two.
- * See: admin_op.h; src/audit/signing.c.
+ * See: admin_op.h; src/audit/signing.c, src/supervisor/certificate.c.
  */
 #include "admin_op.h"
 
+#include <base/encode.h>
 #include <json/write.h>
 
 static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_certificate_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_certificate(
+    struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void on_signing_key(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 
@@ -28,15 +32,23 @@ put_rotated(struct admin_op *op, struct batch *b, const struct record_who *who)
 
 const struct admin_kind admin_rotate_kind = { put_rotated, NULL, false, ADMIN_WAIT_MS };
 
-struct status
-operator_audit_rotate(struct admin_call *c)
+static struct status
+begin(struct admin_call *c, const char *what, append_done *on_recorded)
 {
 	struct admin_op *op = NULL;
 
 	TRY(admin_op_new(c, OP_ROTATE, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
-	op->operation = "audit";
-	return admin_op_begin(op, on_intent, c->op);
+	op->operation = what;
+	return admin_op_begin(op, on_recorded, c->op);
+}
+
+/* ---- the audit log's signing key ---- */
+
+struct status
+operator_audit_rotate(struct admin_call *c)
+{
+	return begin(c, "audit", on_intent);
 }
 
 static void
@@ -87,6 +99,70 @@ on_signing_key(struct link *l, struct status st, uint16_t type, const void *msg,
 	}
 	op->version = m->version;
 	if (is_ok(put_signing_key(m, &op->body)))
+		admin_op_finish(op, 200, NULL, NULL);
+	else
+		admin_op_finish(op, 500, "internal_error", "It is done; it could not be shown.");
+}
+
+/* ---- the public certificate ---- */
+
+struct status
+operator_certificate_rotate(struct admin_call *c)
+{
+	return begin(c, "certificate", on_certificate_intent);
+}
+
+static void
+on_certificate_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	const struct wire_none none = { 0 };
+	struct admin_op *op = ctx;
+
+	if (!is_ok(st)) {
+		admin_op_fail_audit(op);
+		return;
+	}
+	op->intent_seq = seq;
+	if (!is_ok(link_call(
+		a->d->control, CTL_CERT_ROTATE, &none, ADMIN_WAIT_MS, on_certificate, op, NULL)))
+		admin_op_finish(op, 503, "unavailable", "The supervisor did not take it.");
+}
+
+static struct status
+put_certificate(const struct ctl_cert_rotated *m, struct buf *out)
+{
+	char fingerprint[2 * DIGEST_LEN + 1] = "";
+	struct json_writer w = json_writer(out);
+
+	hex_encode(span_of(m->fingerprint, sizeof(m->fingerprint)), fingerprint);
+	json_put_object(&w);
+	json_put_key(&w, "fingerprint");
+	json_put_text(&w, fingerprint);
+	json_put_key(&w, "not_after_s");
+	json_put_u64(&w, m->not_after_s);
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+static void
+on_certificate(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	const struct ctl_cert_rotated *m = msg;
+	struct admin_op *op = ctx;
+	char text[1025] = "";
+
+	(void)l;
+	if (!is_ok(st) || type != CTL_CERT_ROTATED) {
+		admin_op_finish(op, 504, "timeout", "The supervisor did not answer.");
+		return;
+	}
+	if (!m->ok) {
+		if (!is_ok(span_to_cstr(m->text, text, sizeof(text))))
+			text[0] = '\0';
+		admin_op_finish(op, 422, "certificate_refused", text);
+		return;
+	}
+	if (is_ok(put_certificate(m, &op->body)))
 		admin_op_finish(op, 200, NULL, NULL);
 	else
 		admin_op_finish(op, 500, "internal_error", "It is done; it could not be shown.");

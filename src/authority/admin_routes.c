@@ -119,6 +119,8 @@ const struct admin_route admin_routes[] = {
 	    operator_kek_rotate_data, NULL, true },
 	{ "POST", "/admin/v1/audit/key", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
 	    operator_audit_rotate, NULL, true },
+	{ "POST", "/admin/v1/certificate", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
+	    operator_certificate_rotate, NULL, true },
 	{ "GET", "/admin/v1/tools", DOOR_OPERATOR, ACTION_NONE, "after ", NULL, false,
 	    operator_tool_list, NULL },
 	{ "POST", "/admin/v1/tools/mark", DOOR_OPERATOR, ACTION_NONE, "", MARK_SCHEMA, false,

@@ -120,17 +120,8 @@ MUST_USE struct status uids_release(struct uids_lock *l, uint32_t base);
 /* Does a line of passwd, group (subordinate: subuid, subgid) lie in base..base+len-1? */
 bool uids_overlap(struct span file, bool subordinate, uint32_t base, uint32_t len);
 
-/* ---- leaf.c: the certificate of the public side ---- */
-#define LEAF_TTL_S (90U * 86400U)
-/* A leaf for `listen` below dir_fd, signed by its own CA; replaces tls/cert.pem, tls/key.pem. */
-MUST_USE struct status leaf_issue(int dir_fd, const char *listen);
-/* Only when less than a third of its life is left, or key and certificate do not match. */
-MUST_USE struct status leaf_renew(int dir_fd, const char *listen, bool *ret_renewed);
 /* "https://127.0.0.1:8443": how a client on this host reaches `listen`. */
 bool listen_url(const char *listen, char *ret, size_t size);
-
-/* Renew the leaf if it is ours and due; a message was printed when it is false. serve.c */
-bool certificate_ok(const struct state *s);
 
 /* management.c: "90s", "15m", "12h", "30d", at most a hundred years. */
 bool parse_duration(const char *text, uint64_t *ret_s);
@@ -151,7 +142,7 @@ command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_
     cmd_session_keys_rotate, cmd_session_keys_status, cmd_kek_rotate, cmd_kek_status, cmd_backup,
     cmd_restore, cmd_user_export, cmd_tenant_export, cmd_user_erase, cmd_ask, cmd_exec,
     cmd_audit_tail, cmd_audit_verify, cmd_config_check;
-command_fn cmd_audit_rotate_key;
+command_fn cmd_audit_rotate_key, cmd_cert_rotate, cmd_rotate_all;
 
 /* What the image was made of: all of it, or how many. Exit status of the command. */
 int packages_print(const char *manifest, bool whole);

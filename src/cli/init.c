@@ -22,7 +22,7 @@
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <base/io.h>
-#include <crypto/cert.h>
+#include <crypto/leaf.h>
 #include <crypto/sign.h>
 #include <json/json.h>
 #include <json/write.h>

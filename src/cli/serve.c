@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <crypto/leaf.h>
 #include <jail/jail.h>
 
 /* Credentials that must come from where the configuration says, never from here. */
@@ -93,15 +94,15 @@ kernel_ok(void)
 	return is_ok(st);
 }
 
-bool
+/* Ours is renewed if it is due; one that was brought along is its owner's to renew. */
+static bool
 certificate_ok(const struct state *s)
 {
 	const char *path = conf_str(s->conf, "tls.certificate");
 	bool renewed;
 	struct status st;
 
-	/* One that was brought along is its owner's to renew. */
-	if (strcmp(path, "tls/cert.pem") != 0 || faccessat(s->dir_fd, "ca.key", F_OK, 0) < 0)
+	if (!leaf_is_own(s->dir_fd, path))
 		return true;
 	st = leaf_renew(s->dir_fd, conf_str(s->conf, "listen"), &renewed);
 	if (!is_ok(st))

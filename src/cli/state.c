@@ -16,6 +16,7 @@
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <base/io.h>
+#include <crypto/leaf.h>
 
 bool
 state_open(const char *conf_path, struct state *ret)
@@ -67,6 +68,21 @@ state_close(struct state *s)
 		(void)close(s->dir_fd);
 	conf_free(s->conf);
 	*s = STATE_NONE;
+}
+
+bool
+listen_url(const char *listen, char *ret, size_t size)
+{
+	const char *port = strrchr(listen, ':');
+	char host[LEAF_HOST_MAX];
+	bool six;
+
+	if (!is_ok(leaf_host(listen, host)))
+		return false;
+	six = strchr(host, ':') != NULL;
+	if (leaf_host_is_any(host))
+		(void)snprintf(host, sizeof(host), "%s", six ? "::1" : "127.0.0.1");
+	return snprintf(ret, size, six ? "https://[%s]%s" : "https://%s%s", host, port) < (int)size;
 }
 
 bool

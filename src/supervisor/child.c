@@ -44,6 +44,7 @@ static const struct link_rule control_rules[] = {
 	{ CTL_RECORDED, 0, record_on_recorded },
 	{ CTL_PONG, 0, on_pong },
 	{ CTL_FILES_AGAIN, 0, on_files_again },
+	{ CTL_CERT_ROTATE, 0, certificate_on_rotate },
 };
 static const struct link_ops control_ops = { control_rules,
 	sizeof(control_rules) / sizeof(control_rules[0]), on_control_closed };
@@ -217,19 +218,6 @@ send_fds(struct child *c)
 }
 
 static struct status
-send_cert(struct child *c)
-{
-	struct instance *in = &c->sv->inst;
-	struct ctl_cert m = { .chain_pem = buf_span(&in->cert_chain),
-		.key_pem = buf_span(&in->cert_key) };
-
-	if (c->proc != PROC_GATEWAY)
-		return OK;
-	memcpy(m.ticket_key, in->ticket_key, sizeof(m.ticket_key));
-	return link_send(c->control, 0, CTL_CERT, &m);
-}
-
-static struct status
 greet(struct child *c)
 {
 	const struct wire_none none = { 0 };
@@ -237,7 +225,7 @@ greet(struct child *c)
 	TRY(send_start(c));
 	TRY(send_fds(c));
 	TRY(files_send(c));
-	TRY(send_cert(c));
+	TRY(certificate_send(c));
 	c->state = CHILD_GREETED;
 	TRY(peers_connect(c));
 	return link_send(c->control, 0, CTL_GO, &none);

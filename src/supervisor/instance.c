@@ -3,7 +3,7 @@
  * instance.c: the state directory and what lies in it; the listening sockets.
  *
  * Runs in: supervisor, as root. Trusts: files that only root can write.
- * Owns: the directory's lock, both listening sockets, the certificate's bytes.
+ * Owns: the directory's lock, both listening sockets.
  * Invariants: one supervisor a state directory; a private key that others can
  * read refuses the start; processes get descriptors, never paths.
  * See: CONTRACTS "Instances and places" in docs/configuration.md.
@@ -271,26 +271,6 @@ check_private(int fd)
 	if (fstat(fd, &sb) < 0)
 		return fail_errno();
 	return (sb.st_mode & 077) != 0 ? fail(E_DENIED) : OK;
-}
-
-static struct status
-read_private(const struct supervisor *sv, const char *path, bool secret, struct buf *out)
-{
-	auto_fd int fd = openat(sv->inst.dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return fail_errno();
-	if (secret)
-		TRY(check_private(fd));
-	buf_clear(out);
-	return io_read_all(fd, out);
-}
-
-struct status
-instance_read_cert(struct supervisor *sv, struct buf *chain, struct buf *key)
-{
-	TRY(read_private(sv, conf_str(sv->conf, "tls.certificate"), false, chain));
-	return read_private(sv, conf_str(sv->conf, "tls.key"), true, key);
 }
 
 int

@@ -24,6 +24,7 @@
 #include <base/cleanup.h>
 #include <base/slice.h>
 #include <crypto/crypto.h>
+#include <tls/tls.h>
 
 #define CAP(c) (1ULL << (c))
 
@@ -117,8 +118,17 @@ open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 	sv->generation = 1;
 	must(rollback_open(sv), "store.generation");
 	must(instance_listen(sv), conf_str(sv->conf, "listen"));
-	must(instance_read_cert(sv, &sv->inst.cert_chain, &sv->inst.cert_key),
-	    "certificate and key (a key must be readable by its owner only)");
+}
+
+static void
+first_certificate(struct supervisor *sv)
+{
+	struct certificate_fault f;
+	struct status st = certificate_first(sv, &f);
+
+	if (st.code == E_DENIED)
+		diag_fatal("certificate: %s", f.text);
+	must(st, "certificate");
 }
 
 static void
@@ -166,8 +176,7 @@ main(int argc, char **argv)
 					    .kept_fd = -1,
 					    .listen_fd = -1,
 					    .management_fd = -1,
-					    .cert_chain = { .max = CERT_FILE_MAX },
-					    .cert_key = { .max = CERT_FILE_MAX } } };
+					    .certificate = { .chain = BUF_INIT(CERT_FILE_MAX) } } };
 	auto_buf struct buf text = BUF_INIT(CONF_FILE_MAX);
 	const char *what = "";
 
@@ -185,6 +194,8 @@ main(int argc, char **argv)
 	open_instance(&sv, argv[2], &text);
 	enter_jail();
 	must(crypto_init(), "cryptography");
+	must(tls_init(), "TLS");
+	first_certificate(&sv);
 	if (uv_loop_init(&sv.loop) != 0)
 		diag_fatal("event loop: cannot be made");
 	(void)uv_timer_init(&sv.loop, &sv.reload_timer);
@@ -195,6 +206,7 @@ main(int argc, char **argv)
 	sv.ping_timer.data = &sv;
 	(void)uv_timer_start(&sv.ping_timer, on_ping_timer, PING_MS, PING_MS);
 	watch_signals(&sv);
+	certificate_watch(&sv);
 	record_config(&sv, buf_span(&text));
 	rollback_start(&sv);
 	ask_for_short_turns();

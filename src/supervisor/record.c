@@ -120,6 +120,24 @@ record_config(struct supervisor *sv, struct span text)
 }
 
 void
+record_certificate(
+    struct supervisor *sv, const struct certificate *c, const char *why, const char *fault)
+{
+	struct pending_record *p = record_new(
+	    sv, EVENT_CERTIFICATE_CHANGED, fault == NULL ? AUDIT_SUCCESS : AUDIT_FAILURE);
+
+	hex_encode(span_of(c->fingerprint, sizeof(c->fingerprint)), p->text[0]);
+	add_text(p, p->text[0]);
+	add_number(p, (uint64_t)c->not_after_s);
+	add_text(p, why);
+	if (fault != NULL)
+		add_text(p, fault);
+	else
+		p->values[p->rec.values.count++] = (struct audit_value){ .kind = AUDIT_V_NULL };
+	record_flush(sv);
+}
+
+void
 record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected)
 {
 	struct pending_record *p = record_new(sv, EVENT_STORE_ROLLED_BACK, AUDIT_FAILURE);

@@ -114,12 +114,27 @@ check_reloadable(const struct supervisor *sv, const struct conf *old, char error
 	return fail(E_FULL);
 }
 
+static struct status
+prepare_certificate(struct supervisor *sv, struct certificate *fresh, char error[CONF_ERROR_MAX])
+{
+	struct certificate_fault f;
+	struct status st = certificate_renew(sv, sv->conf, &f);
+
+	if (is_ok(st))
+		st = certificate_read(sv, sv->conf, fresh, &f);
+	if (!is_ok(st)) {
+		(void)snprintf(error, CONF_ERROR_MAX, "certificate: %.300s", f.text);
+		record_certificate(sv, &sv->inst.certificate, "reload", f.kind);
+	}
+	return st;
+}
+
 /* Read, check, bind: nothing has changed yet when one of these fails. */
 static struct status
 prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 {
 	struct conf *fresh = NULL, *old = sv->conf;
-	struct buf chain = BUF_INIT(CERT_FILE_MAX), key = BUF_INIT(CERT_FILE_MAX);
+	struct certificate fresh_cert = CERTIFICATE_NONE;
 	struct status st = instance_read_conf(sv->inst.conf_path, &fresh, text, error);
 
 	if (!is_ok(st))
@@ -128,11 +143,8 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 	st = check_reloadable(sv, old, error);
 	if (is_ok(st))
 		st = files_check(sv, error);
-	if (is_ok(st)) {
-		st = instance_read_cert(sv, &chain, &key);
-		if (!is_ok(st))
-			(void)snprintf(error, CONF_ERROR_MAX, "certificate: %s", status_text(st));
-	}
+	if (is_ok(st))
+		st = prepare_certificate(sv, &fresh_cert, error);
 	if (is_ok(st)) {
 		st = instance_listen(sv);
 		if (!is_ok(st))
@@ -141,16 +153,12 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 	if (!is_ok(st)) {
 		sv->conf = old;
 		conf_free(fresh);
-		buf_done(&chain);
-		buf_done(&key);
+		certificate_done(&fresh_cert);
 		return st;
 	}
 	conf_free(old);
 	sv->workers = worker_count(fresh);
-	buf_done(&sv->inst.cert_chain);
-	buf_done(&sv->inst.cert_key);
-	sv->inst.cert_chain = chain;
-	sv->inst.cert_key = key;
+	certificate_adopt(sv, &fresh_cert, CERTIFICATE_RELOAD);
 	return OK;
 }
 

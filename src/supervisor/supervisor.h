@@ -3,6 +3,7 @@
 #define SUPERVISOR_SUPERVISOR_H
 
 /* What the files of this folder share. */
+#include <crypto/secret.h>
 #include <daemon/daemon.h>
 
 #define CHILDREN_MAX 64
@@ -45,6 +46,35 @@ struct child {
 	bool timer_up;
 };
 
+/* Does a file look as it did? */
+struct file_stamp {
+	uint64_t dev, ino, size;
+	int64_t mtime_s, mtime_ns;
+};
+
+struct certificate {
+	struct buf chain;  /* PEM */
+	struct secret key; /* PEM */
+	int64_t not_after_s;
+	uint8_t fingerprint[DIGEST_LEN];
+	struct file_stamp stamps[2]; /* of certificate and key, as they were read */
+};
+#define CERTIFICATE_NONE ((struct certificate){ .chain = BUF_INIT(CERT_FILE_MAX) })
+
+enum certificate_why {
+	CERTIFICATE_START,
+	CERTIFICATE_RELOAD,
+	CERTIFICATE_DEMAND,
+	CERTIFICATE_SCHEDULE,
+	CERTIFICATE_FILE,
+};
+
+/* Why a pair was refused: a word for the log, a sentence for people. */
+struct certificate_fault {
+	const char *kind;
+	char text[512];
+};
+
 struct instance {
 	char dir[4096]; /* absolute path of the state directory */
 	char name[33];
@@ -57,7 +87,7 @@ struct instance {
 	char listen[256]; /* as configured */
 	char libexec[4096];
 	char conf_path[4096];
-	struct buf cert_chain, cert_key;
+	struct certificate certificate;
 	uint8_t ticket_key[48];
 };
 
@@ -90,6 +120,10 @@ struct supervisor {
 	bool reloading;
 	uint64_t reload_id; /* of the authority's call; 0: by signal */
 	uv_timer_t reload_timer;
+	/* certificate.c */
+	uv_timer_t certificate_timer;
+	uint64_t certificate_look_ms; /* when it was looked at */
+	struct file_stamp certificate_seen[2];
 	/* record.c */
 	struct pending_record records[RECORDS_MAX];
 	size_t first_record, nrecords;
@@ -124,8 +158,6 @@ MUST_USE struct status instance_hold_uids(const struct supervisor *sv);
 MUST_USE struct status instance_listen(struct supervisor *sv);
 /* keys/audit is there, and the audit process's. */
 MUST_USE struct status instance_audit_key(const struct supervisor *sv);
-MUST_USE struct status instance_read_cert(
-    struct supervisor *sv, struct buf *chain, struct buf *key);
 /* A fresh descriptor by name, or -1; the caller closes it. */
 int instance_fd(const struct supervisor *sv, const char *name);
 MUST_USE struct status instance_keep_head(
@@ -133,6 +165,24 @@ MUST_USE struct status instance_keep_head(
 /* Read and check the configuration file; on failure `error` says why. */
 MUST_USE struct status instance_read_conf(
     const char *path, struct conf **ret, struct buf *text, char error[CONF_ERROR_MAX]);
+
+/* certificate.c: the public side's. A fault is said where it is E_DENIED. */
+MUST_USE struct status certificate_first(struct supervisor *sv, struct certificate_fault *f);
+/* Read and judge what `conf` names. Owner: certificate_done(), on failure too. */
+MUST_USE struct status certificate_read(const struct supervisor *sv, const struct conf *conf,
+    struct certificate *ret, struct certificate_fault *f);
+void certificate_done(struct certificate *c);
+/* From now on it is this one; `fresh` is taken. Gateways are sent it by their greeting. */
+void certificate_adopt(struct supervisor *sv, struct certificate *fresh, enum certificate_why why);
+/* Issue (our own, where it is asked for or due), read, judge, adopt, send to the gateways. */
+MUST_USE struct status certificate_rotate(
+    struct supervisor *sv, enum certificate_why why, struct certificate_fault *ret_fault);
+/* Our own leaf, before `conf` is adopted: renewed if it is due, or not for its address. */
+MUST_USE struct status certificate_renew(
+    const struct supervisor *sv, const struct conf *conf, struct certificate_fault *f);
+MUST_USE struct status certificate_send(const struct child *c);
+void certificate_watch(struct supervisor *sv);
+void certificate_on_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
 
 /* files.c: what the configuration names and a process reads: descriptors of it. */
 /* Can all of them be opened? On failure `error` names the first that cannot. */
@@ -163,6 +213,9 @@ void reload_progress(struct supervisor *sv);
 /* record.c: events of processes and configuration for the audit log. */
 void record_process(struct supervisor *sv, const struct child *c, bool started, int wait_status);
 void record_config(struct supervisor *sv, struct span text);
+/* `fault`: why another one was refused; NULL: it is in use. */
+void record_certificate(
+    struct supervisor *sv, const struct certificate *c, const char *why, const char *fault);
 void record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected);
 void record_flush(struct supervisor *sv);
 void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx);

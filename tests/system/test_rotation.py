@@ -2,15 +2,21 @@
 """Keys and certificates are replaced while the service serves."""
 
 import contextlib
+import hashlib
 import json
 import os
+import pathlib
+import re
 import signal
+import socket
+import ssl
 import threading
 import time
 
 import pytest
 
 from instance import running
+from pki import Authority, openssl
 
 
 @pytest.fixture(scope="module")
@@ -141,4 +147,146 @@ def test_a_key_that_lies_where_it_used_to(service):
     service.start()
     assert sorted(os.listdir(keys)) == ["audit"]
     signing_key(service)
+    assert service.verify().returncode == 0
+
+
+# ---- the public certificate --------------------------------------------------------------------------
+
+def shown(inst, ca=None):
+    """The certificate that a new handshake sees, DER."""
+    context = ssl.create_default_context(cafile=ca or inst.ca)
+    with socket.create_connection(("127.0.0.1", inst.port), 10) as s, \
+            context.wrap_socket(s, server_hostname="localhost") as t:
+        return t.getpeercert(True)
+
+
+def rotate_certificate(inst):
+    return json.loads(inst.operate("cert", "rotate", "--json").stdout)
+
+
+def changes(inst):
+    """-> [(why, fault or None)]"""
+    return [(r["event"]["why"], r["event"].get("fault")) for r in of_type(inst, "CertificateChanged")]
+
+
+def test_the_certificate_rotates_under_load(service):
+    old = shown(service)
+    c = service.connection()
+    with light_load(service) as failed:
+        for _ in range(3):
+            c.request("GET", "/v1/models", headers={"Authorization": f"Bearer {service.key}"})
+            assert c.getresponse().read()
+            assert c.sock.getpeercert(True) == old, "a living connection keeps its certificate"
+            answer = rotate_certificate(service)
+            fresh = wait_for(lambda: (now := shown(service)) != old and now)
+            wait_for(lambda: hashlib.sha256(shown(service)).hexdigest() == answer["fingerprint"])
+            assert fresh != old
+    assert failed == []
+    c.close()
+    wait_for(lambda: changes(service) == [("demand", None)] * 3)
+    rows = [r for r in of_type(service, "KeysRotated") if r["event"]["what"] == "certificate"]
+    assert [r["phase"] for r in rows] == ["intent", "outcome"] * 3
+    assert rows[-1]["outcome"] == "success"
+
+
+def test_tickets_of_the_old_certificate_are_void(service):
+    context = service.tls()
+    session = None
+    for resumed in (False, True, False):
+        if session and not resumed:
+            rotate_certificate(service)
+            time.sleep(0.3)
+        with socket.create_connection(("127.0.0.1", service.port), 10) as s, \
+                context.wrap_socket(s, server_hostname="localhost", session=session) as t:
+            t.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            t.recv(10)
+            assert t.session_reused == resumed
+            session = t.session
+
+
+def tls_section(cert, key):
+    return f"\ntls: {{ certificate: {json.dumps(cert)}, key: {json.dumps(key)}, watch_s: 1 }}\n"
+
+
+def test_a_leaf_of_ours_is_renewed_when_it_is_due(service, tmp_path):
+    service.edit(lambda text: text + "\ntls: { watch_s: 1 }\n")
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+            tmp_path / "key", "-out", tmp_path / "csr", "-subj", "/CN=sallyport")
+    (tmp_path / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", tmp_path / "csr", "-CA", service.dir / "ca.pem", "-CAkey", service.dir / "ca.key",
+            "-days", 20, "-extfile", tmp_path / "ext", "-out", tmp_path / "cert", "-set_serial", 77)
+    service.operate("reload")
+    n = len(changes(service))
+    for name in ("key", "cert"):
+        (service.dir / "tls" / f"{name}.pem").write_bytes((tmp_path / name).read_bytes())
+    (service.dir / "tls/key.pem").chmod(0o600)
+    service.operate("reload")  # is due: it is never in use
+    before = shown(service)
+    assert before != ssl.PEM_cert_to_DER_cert((tmp_path / "cert").read_text().partition("\0")[0])
+    wait_for(lambda: changes(service)[n:] == [("reload", None)])
+
+
+def test_files_of_the_operator(service, tmp_path):
+    ca = Authority(tmp_path)
+    cert, key = ca.issue(tmp_path, "first", ["localhost"])
+    other = ca.issue(tmp_path, "other", ["localhost"])
+    expired = ca.issue(tmp_path, "expired", ["localhost"], days=-1)
+    use = {"cert": tmp_path / "use.pem", "key": tmp_path / "use.key"}
+
+    def put(pair):
+        for name, source in zip(("cert", "key"), pair):
+            tmp = tmp_path / "tmp"
+            tmp.write_bytes(pathlib.Path(source).read_bytes() if source else b"rubbish")
+            tmp.chmod(0o600)
+            tmp.rename(use[name])
+
+    def der(path):
+        return ssl.PEM_cert_to_DER_cert(pathlib.Path(path).read_text())
+
+    put((cert, key))
+    service.edit(lambda text: text.replace("\ntls: { watch_s: 1 }\n", tls_section(str(use["cert"]), str(use["key"]))))
+    service.operate("reload")
+    assert shown(service, ca.ca) == der(cert)
+    # It is seen by itself that they changed, links included.
+    put(other)
+    wait_for(lambda: shown(service, ca.ca) == der(other[0]))
+    n = len(wait_for(lambda: (c := changes(service))[-1] == ("file", None) and c))
+    use["cert"].unlink()
+    use["cert"].symlink_to(cert)
+    use["key"].unlink()
+    use["key"].symlink_to(key)
+    wait_for(lambda: shown(service, ca.ca) == der(cert))
+    # What is not good is refused, and the one in use stays; each change is said once.
+    service.edit(lambda text: text.replace("watch_s: 1", "watch_s: 0"))
+    service.operate("reload")
+    for pair, mode, fault, text in (
+            ((cert, other[1]), 0o600, "mismatch", "does not belong to the certificate"),
+            (expired, 0o600, "expired", "has expired"),
+            ((None, key), 0o600, "invalid", "does not begin with a certificate in PEM"),
+            ((cert, None), 0o600, "invalid", "is not a private key in PEM"),
+            ((cert, key), 0o644, "unreadable", "others than its owner may read it")):
+        put(pair)
+        use["key"].chmod(mode)
+        for command in (("cert", "rotate"), ("reload",)):
+            r = service.operate(*command, check=False)
+            assert r.returncode == 1 and text in r.stderr, (command, r.stderr)
+        assert shown(service, ca.ca) == der(cert)
+        wait_for(lambda: changes(service)[-2:] == [("demand", fault), ("reload", fault)])
+    use["key"].unlink()
+    r = service.operate("cert", "rotate", check=False)
+    assert r.returncode == 1 and "No such file" in r.stderr
+    assert len(changes(service)) == n + 1 + 11
+
+
+def test_everything_is_one_command(service):
+    """The operator's pair is not good (see above): that one fails, the others go on."""
+    r = service.operate("rotate", "all", check=False)
+    lines = {line[:32].strip(): line[32:].strip() for line in r.stdout.splitlines()}
+    assert lines.pop("public certificate") == "FAILED" and r.returncode == 1
+    assert set(lines.values()) == {"done"} and len(lines) >= 3
+    service.edit(lambda text: re.sub(r"\ntls: .*\n", "\n", text))
+    service.operate("reload")
+    r = service.operate("rotate", "all")
+    assert all(line.endswith("done") for line in r.stdout.splitlines()) and len(r.stdout.splitlines()) >= 4
+    assert service.request("GET", "/v1/models")[0] == 200
     assert service.verify().returncode == 0

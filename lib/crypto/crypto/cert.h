@@ -30,6 +30,12 @@ MUST_USE struct status cert_leaf_issue(struct span ca_cert_pem, const struct sec
     const struct cert_leaf *leaf, struct buf *ret_cert_pem, struct secret *ret_key_pem);
 /* notAfter of the first certificate, Unix seconds. E_SYNTAX. */
 MUST_USE struct status cert_not_after(struct span cert_pem, int64_t *ret_unix_s);
+/* notBefore of the first certificate, Unix seconds. E_SYNTAX. */
+MUST_USE struct status cert_not_before(struct span cert_pem, int64_t *ret_unix_s);
+/* Is the first certificate for this DNS name or address? */
+bool cert_is_for(struct span cert_pem, const char *host);
+/* SHA-256 of the first certificate (DER), as openssl x509 -fingerprint shows it. E_SYNTAX. */
+MUST_USE struct status cert_fingerprint(struct span cert_pem, uint8_t out[32]);
 /* OK when the key belongs to the first certificate; E_CRYPTO, E_SYNTAX. */
 MUST_USE struct status cert_key_matches(struct span cert_pem, const struct secret *key_pem);
 

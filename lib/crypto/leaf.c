@@ -2,14 +2,14 @@
 /*
  * leaf.c: the short-lived certificate of the public side, from the instance's own CA.
  *
- * Runs in: `sallyport init`, `serve`, `reload`, as root.
+ * Runs in: `sallyport init`, `serve`; supervisor; as root.
  * Trusts: DIR/ca.pem and DIR/ca.key, which only root can write.
  * Owns: tls/cert.pem and tls/key.pem.
  * Invariants: names are localhost, 127.0.0.1, ::1 and the listening host; each file is replaced
  * atomically, and a pair torn by a crash is noticed and issued again.
  * See: crypto/cert.h.
  */
-#include "cli.h"
+#include <crypto/leaf.h>
 
 #include <fcntl.h>
 #include <time.h>
@@ -17,13 +17,9 @@
 
 #include <base/cleanup.h>
 #include <base/io.h>
-#include <crypto/cert.h>
 
-#define HOST_MAX 254
-
-/* The host of HOST:PORT without brackets. */
-static struct status
-listen_host(const char *listen, char host[HOST_MAX])
+struct status
+leaf_host(const char *listen, char host[LEAF_HOST_MAX])
 {
 	const char *colon = strrchr(listen, ':');
 	struct span s;
@@ -33,28 +29,20 @@ listen_host(const char *listen, char host[HOST_MAX])
 	s = span_of(listen, (size_t)(colon - listen));
 	if (s.len >= 2 && s.ptr[0] == '[')
 		s = span_of(s.ptr + 1, s.len - 2);
-	return span_to_cstr(s, host, HOST_MAX);
+	return span_to_cstr(s, host, LEAF_HOST_MAX);
 }
 
-static bool
-is_wildcard(const char *host)
+bool
+leaf_host_is_any(const char *host)
 {
 	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
 bool
-listen_url(const char *listen, char *ret, size_t size)
+leaf_is_own(int dir_fd, const char *certificate)
 {
-	const char *port = strrchr(listen, ':');
-	char host[HOST_MAX];
-	bool six;
-
-	if (!is_ok(listen_host(listen, host)))
-		return false;
-	six = strchr(host, ':') != NULL;
-	if (is_wildcard(host))
-		(void)snprintf(host, sizeof(host), "%s", six ? "::1" : "127.0.0.1");
-	return snprintf(ret, size, six ? "https://[%s]%s" : "https://%s%s", host, port) < (int)size;
+	return strcmp(certificate, "tls/cert.pem") == 0 &&
+	       faccessat(dir_fd, "ca.key", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static struct status
@@ -86,7 +74,7 @@ leaf_names(const char *host, char *node, size_t node_size, struct span sans[5])
 	sans[n++] = SPAN_LIT("localhost");
 	sans[n++] = SPAN_LIT("127.0.0.1");
 	sans[n++] = SPAN_LIT("::1");
-	if (is_wildcard(host)) {
+	if (leaf_host_is_any(host)) {
 		if (gethostname(node, node_size) == 0 && strcmp(node, "localhost") != 0 &&
 		    node[0] != '\0')
 			sans[n++] = span_str(node);
@@ -105,13 +93,13 @@ leaf_issue(int dir_fd, const char *listen)
 {
 	auto_buf struct buf ca = BUF_INIT(CERT_PEM_LEN_MAX), cert = BUF_INIT(CERT_PEM_LEN_MAX);
 	auto_secret struct secret ca_key = SECRET_NONE, key = SECRET_NONE;
-	char host[HOST_MAX], node[65] = "";
+	char host[LEAF_HOST_MAX], node[65] = "";
 	struct span sans[5];
 	struct cert_leaf leaf = {
 		.common_name = SPAN_LIT("sallyport"), .sans = sans, .ttl_s = LEAF_TTL_S
 	};
 
-	TRY(listen_host(listen, host));
+	TRY(leaf_host(listen, host));
 	leaf.san_count = leaf_names(host, node, sizeof(node) - 1, sans);
 	TRY(io_read_file(dir_fd, "ca.pem", &ca));
 	TRY(read_secret(dir_fd, "ca.key", &ca_key));
@@ -120,16 +108,20 @@ leaf_issue(int dir_fd, const char *listen)
 }
 
 static bool
-still_good(int dir_fd)
+still_good(int dir_fd, const char *listen)
 {
 	auto_buf struct buf cert = BUF_INIT(CERT_PEM_LEN_MAX);
 	auto_secret struct secret key = SECRET_NONE;
+	char host[LEAF_HOST_MAX];
 	int64_t not_after;
 
-	if (!is_ok(io_read_file(dir_fd, "tls/cert.pem", &cert)) ||
+	if (!is_ok(leaf_host(listen, host)) ||
+	    !is_ok(io_read_file(dir_fd, "tls/cert.pem", &cert)) ||
 	    !is_ok(read_secret(dir_fd, "tls/key.pem", &key)) ||
 	    !is_ok(cert_key_matches(buf_span(&cert), &key)) ||
 	    !is_ok(cert_not_after(buf_span(&cert), &not_after)))
+		return false;
+	if (!leaf_host_is_any(host) && !cert_is_for(buf_span(&cert), host))
 		return false;
 	return not_after - (int64_t)time(NULL) > (int64_t)LEAF_TTL_S / 3;
 }
@@ -138,7 +130,7 @@ struct status
 leaf_renew(int dir_fd, const char *listen, bool *ret_renewed)
 {
 	*ret_renewed = false;
-	if (still_good(dir_fd))
+	if (still_good(dir_fd, listen))
 		return OK;
 	TRY(leaf_issue(dir_fd, listen));
 	*ret_renewed = true;

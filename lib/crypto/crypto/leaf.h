@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRYPTO_LEAF_H
+#define CRYPTO_LEAF_H
+
+/*
+ * The short-lived certificate of the public side, from an instance's own CA, below its state
+ * directory: ca.pem, ca.key, tls/cert.pem, tls/key.pem.
+ */
+#include <crypto/cert.h>
+
+#define LEAF_TTL_S (90U * 86400U)
+#define LEAF_HOST_MAX 254
+
+/* The host of HOST:PORT without brackets. E_SYNTAX, E_FULL. */
+MUST_USE struct status leaf_host(const char *listen, char host[LEAF_HOST_MAX]);
+bool leaf_host_is_any(const char *host);
+/* Is the pair at `certificate` (as configured) this CA's to renew? */
+bool leaf_is_own(int dir_fd, const char *certificate);
+/* A leaf for `listen` below dir_fd, signed by its own CA; replaces tls/cert.pem, tls/key.pem. */
+MUST_USE struct status leaf_issue(int dir_fd, const char *listen);
+/*
+ * Only when less than a third of its life is left, key and certificate do not match, or it
+ * is not for `listen`.
+ */
+MUST_USE struct status leaf_renew(int dir_fd, const char *listen, bool *ret_renewed);
+
+#endif
