@@ -82,7 +82,7 @@ make_keys(struct keys *k, const struct policies *p)
 		.policy = SPAN_LIT("p"),
 		.created_s = 1 };
 
-	must(keys_set_pepper(k, SPAN_LIT("0123456789abcdef0123456789abcdef")));
+	must(keys_put_pepper(k, 1, (const uint8_t *)"0123456789abcdef0123456789abcdef"));
 	must(keys_put_user(k, m.tenant, m.user, subject_key, NULL));
 	/* Not kind by kind: neighbours in the table are of all kinds. */
 	for (uint32_t i = 0; i < KINDS * TEXTS; i++) {
@@ -90,7 +90,7 @@ make_keys(struct keys *k, const struct policies *p)
 
 		must(keytext_create(text));
 		memcpy(m.id, text + KEYTEXT_PREFIX_LEN, sizeof(m.id));
-		must(keys_hash(k, span_of(text, KEYTEXT_LEN), m.hash));
+		must(keys_hash(k, span_of(text, KEYTEXT_LEN), m.hash, &m.pepper));
 		m.revoked_s = i % KINDS == REVOKED ? 2 : 0;
 		must(keys_put(k, p, &m, NULL));
 	}

@@ -20,14 +20,15 @@
 #define AS_EPOCH_LEN 16
 #define AS_USAGE_BATCH_MAX 128 /* items of one batch */
 #define AS_USED_BATCH_MAX 256  /* keys of one batch */
-#define AS_USAGE_PAGE_MAX 128  /* rows of one page */
+#define AS_REHASH_BATCH_MAX 256
+#define AS_USAGE_PAGE_MAX 128 /* rows of one page */
 #define AS_EXPORT_PAGE_MAX (512U << 10)
 
 enum as_type {
 	AS_LOAD = 1,
 	AS_USER,          /* B: one user with its subject key */
 	AS_KEY,           /* B: one API key */
-	AS_LOADED,        /* B: end of LOAD: the pepper of key hashes and today's key */
+	AS_LOADED,        /* B: end of LOAD: the key of tenants' pseudonyms and today's */
 	AS_KEY_PUT,       /* A: a new key; creates tenant and user where they are missing */
 	AS_KEY_REVOKE,    /* A */
 	AS_DAY,           /* A: the key under which a day's unauthenticated addresses are sealed */
@@ -75,6 +76,7 @@ enum as_type {
 	AS_KEYSET_ROTATE, /* A: a new version; answered by KEYSET */
 	AS_KEYSET_STATUS, /* A */
 	AS_KEYSET,        /* B: same id */
+	AS_KEY_REHASH,    /* A: keys, hashed under the newest pepper; DONE */
 };
 
 enum as_user_states { USER_ACTIVE, USER_DISABLED, USER_ERASED };
@@ -123,6 +125,7 @@ struct as_key {
 	uint64_t last_used_s;         /* 0: never; PUT: 0 */
 	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
 	uint64_t old_expires_s;       /* PUT, with `replaces`: that one ends then, if not before */
+	uint32_t pepper;              /* version; 0: the hash is random, there is no text */
 };
 static const struct wire_field as_key_rows[] = {
 	WIRE_FIXED(struct as_key, id),
@@ -137,6 +140,7 @@ static const struct wire_field as_key_rows[] = {
 	WIRE_U64(struct as_key, last_used_s),
 	WIRE_FIXED(struct as_key, replaces),
 	WIRE_U64(struct as_key, old_expires_s),
+	WIRE_U32(struct as_key, pepper, UINT32_MAX),
 };
 
 struct as_key_use {
@@ -156,13 +160,33 @@ static const struct wire_field as_key_used_rows[] = {
 	WIRE_LIST(struct as_key_used, keys, 1, AS_USED_BATCH_MAX, &as_key_use_table),
 };
 
+struct as_key_hash {
+	uint8_t id[KEY_ID_LEN];
+	uint8_t hash[DIGEST_LEN];
+	uint32_t pepper; /* the newest, or 0 */
+};
+static const struct wire_field as_key_hash_rows[] = {
+	WIRE_FIXED(struct as_key_hash, id),
+	WIRE_FIXED(struct as_key_hash, hash),
+	WIRE_U32(struct as_key_hash, pepper, UINT32_MAX),
+};
+static const struct wire_table as_key_hash_table = WIRE_TABLE(struct as_key_hash, as_key_hash_rows);
+
+struct as_key_rehash {
+	struct wire_list
+	    keys; /* struct as_key_hash; what is unknown, or newer already, is left out */
+};
+static const struct wire_field as_key_rehash_rows[] = {
+	WIRE_LIST(struct as_key_rehash, keys, 1, AS_REHASH_BATCH_MAX, &as_key_hash_table),
+};
+
 struct as_loaded {
-	uint8_t pepper[AS_SECRET_LEN];
+	uint8_t tenant_key[AS_SECRET_LEN]; /* under which records call tenants */
 	uint8_t day[AS_DAY_LEN];
 	uint8_t day_key[AS_SECRET_LEN];
 };
 static const struct wire_field as_loaded_rows[] = {
-	WIRE_FIXED(struct as_loaded, pepper),
+	WIRE_FIXED(struct as_loaded, tenant_key),
 	WIRE_FIXED(struct as_loaded, day),
 	WIRE_FIXED(struct as_loaded, day_key),
 };
@@ -497,7 +521,7 @@ static const struct wire_field as_kek_rows[] = {
 };
 
 /* Keys that have versions, and nothing sealed under them. */
-enum as_keysets { KEYSET_NONE, KEYSET_SESSION, KEYSET_COUNT };
+enum as_keysets { KEYSET_NONE, KEYSET_SESSION, KEYSET_PEPPER, KEYSET_COUNT };
 struct as_keyset_ref {
 	uint8_t what; /* enum as_keysets */
 };
@@ -744,6 +768,8 @@ static const struct wire_msg as_msgs[] = {
 	[AS_KEYSET_STATUS] = { "keyset-status", WIRE_A_TO_B,
 	    WIRE_TABLE(struct as_keyset_ref, as_keyset_ref_rows) },
 	[AS_KEYSET] = { "keyset", WIRE_B_TO_A, WIRE_TABLE(struct as_keyset, as_keyset_rows) },
+	[AS_KEY_REHASH] = { "key-rehash", WIRE_A_TO_B,
+	    WIRE_TABLE(struct as_key_rehash, as_key_rehash_rows) },
 	[AS_PING] = { "ping", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_BACKUP_STATE] = { "backup-state", WIRE_B_TO_A,
 	    WIRE_TABLE(struct as_backup_state, as_backup_state_rows) },

@@ -85,6 +85,10 @@ const struct conf_row conf_rows[] = {
 	    "Credentials of other services in content, by their known forms. `mask`: what is kept "
 	    "for a user has `[removed: …]` in their place, a file with one is refused; what only "
 	    "passes through stays as it is. `refuse`: a request with one is refused." },
+	NUMBER("keys.pepper_days", 0, 3650, "0",
+	    "Texts of API keys are hashed under a new pepper that often, days; 0: only on demand. "
+	    "A key "
+	    "that is never used holds its old one open (`sallyport pepper status`)."),
 	NUMBER("sessions.rotate_days", 0, 3650, "1",
 	    "Session tokens are signed by a new key that often, days; 0: only on demand."),
 	NUMBER("sessions.max_s", 60, 3600, "3600",

@@ -54,7 +54,7 @@ take_key(struct admin_op *op, const struct admin_key *k)
 		memcpy(op->replaces, k->replaces.ptr, KEY_ID_LEN);
 	op->old_expires_s = k->old_expires_s;
 	TRY(keytext_create(op->text));
-	TRY(keys_hash(keys, span_of(op->text, sizeof(op->text)), op->hash));
+	TRY(keys_hash(keys, span_of(op->text, sizeof(op->text)), op->hash, &op->pepper));
 	memcpy(op->id, keytext_id(span_of(op->text, sizeof(op->text))).ptr, sizeof(op->id));
 	op->created_s = now_real_s();
 	op->expires_s = k->lifetime_s == 0 ? k->expires_s : op->created_s + k->lifetime_s;
@@ -162,7 +162,8 @@ key_of(const struct admin_op *op)
 		.created_s = op->created_s,
 		.expires_s = op->expires_s,
 		.scopes = buf_span(&op->sealed),
-		.old_expires_s = op->old_expires_s };
+		.old_expires_s = op->old_expires_s,
+		.pepper = op->pepper };
 
 	memcpy(m.id, op->id, sizeof(m.id));
 	memcpy(m.hash, op->hash, sizeof(m.hash));

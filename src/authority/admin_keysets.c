@@ -6,7 +6,7 @@
  * Runs in: authority. Trusts: whoever may open the management socket; the store, which keeps them.
  * Owns: nothing. Invariants: no version is made without a durable intent; what the schedule begins
  * is on record like what an operator does; one whose answer was lost is taken at the next look.
- * See: admin_op.h; src/store/keyset.c; signers.c.
+ * See: admin_op.h; src/store/keyset.c; signers.c, peppers.c, key_rehash.c.
  */
 #include "admin_op.h"
 
@@ -27,6 +27,15 @@ take_session_key(struct authority *a, const struct as_keyset *m)
 	return signers_put(&a->sessions, m->version, m->created_s, m->key, a->keys.load);
 }
 
+static struct status
+take_pepper(struct authority *a, const struct as_keyset *m)
+{
+	TRY(keys_put_pepper(&a->keys, m->version, m->key));
+	if (m->versions == 1)
+		keys_retire_peppers(&a->keys);
+	return OK;
+}
+
 static const struct {
 	const char *name;   /* on record */
 	const char *status; /* what reading it is called there */
@@ -35,6 +44,7 @@ static const struct {
 } kinds[KEYSET_COUNT] = {
 	[KEYSET_SESSION] = { "session", "session-keys.status", "sessions.rotate_days",
 	    take_session_key },
+	[KEYSET_PEPPER] = { "pepper", "pepper.status", "keys.pepper_days", take_pepper },
 };
 
 /* The store's newest version is ours, too. */
@@ -46,8 +56,9 @@ take(struct authority *a, const struct as_keyset *m)
 	return kinds[m->what].take(a, m);
 }
 
+/* With `a`: who is left, too. */
 static struct status
-put_state(const struct as_keyset *m, struct buf *out)
+put_state(const struct authority *a, const struct as_keyset *m, struct buf *out)
 {
 	struct json_writer w = json_writer(out);
 
@@ -62,6 +73,8 @@ put_state(const struct as_keyset *m, struct buf *out)
 	json_put_u64(&w, m->left);
 	json_put_key(&w, "created_s");
 	json_put_u64(&w, m->created_s);
+	if (a != NULL && m->what == KEYSET_PEPPER)
+		key_rehash_put_left(a, &w);
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }
@@ -124,7 +137,7 @@ on_rotated(struct authority *a, void *ctx, enum code code, const void *answered)
 		return;
 	}
 	op->version = m->version;
-	if (is_ok(take(a, m)) && is_ok(put_state(m, &op->body)))
+	if (is_ok(take(a, m)) && is_ok(put_state(NULL, m, &op->body)))
 		admin_op_finish(op, 200, NULL, NULL);
 	else
 		admin_op_finish(op, 500, "internal_error", "It is kept, and not in use yet.");
@@ -170,10 +183,9 @@ on_shown(struct authority *a, void *ctx, enum code code, const void *answered)
 	const struct as_keyset *m = answered;
 	struct admin_op *op = ctx;
 
-	(void)a;
 	if (code != E_OK || m == NULL)
 		admin_op_answer(op, 503, "store_unavailable", "The store did not answer.");
-	else if (is_ok(put_state(m, &op->body)))
+	else if (is_ok(put_state(a, m, &op->body)))
 		admin_op_answer(op, 200, NULL, NULL);
 	else
 		admin_op_answer(op, 500, "internal_error", "The state could not be shown.");

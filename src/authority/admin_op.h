@@ -59,6 +59,7 @@ struct admin_op {
 	uint8_t id[KEY_ID_LEN];
 	uint8_t text[KEY_TEXT_LEN]; /* OP_CREATE, until it was answered */
 	uint8_t hash[DIGEST_LEN];
+	uint32_t pepper;                  /* that `hash` is made with */
 	char tenant_hex[2 * SUBJECT_LEN]; /* OP_CREATE: its pseudonym */
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	uint64_t created_s, expires_s, revoked_s;

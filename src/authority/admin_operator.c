@@ -50,6 +50,18 @@ operator_session_keys_rotate(struct admin_call *c)
 	return admin_rotate_keyset(c, KEYSET_SESSION, false);
 }
 
+struct status
+operator_pepper_show(struct admin_call *c)
+{
+	return admin_show_keyset(c, KEYSET_PEPPER);
+}
+
+struct status
+operator_pepper_rotate(struct admin_call *c)
+{
+	return admin_rotate_keyset(c, KEYSET_PEPPER, false);
+}
+
 static struct status
 check_secret_name(struct admin_call *c)
 {

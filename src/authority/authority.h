@@ -119,6 +119,7 @@ struct authority {
 	struct tools tools;
 	struct usage usage;
 	struct key_uses uses;
+	struct key_rehash rehash;
 	struct sessions sessions;
 	struct management *management;
 	struct procs *procs;

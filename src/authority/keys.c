@@ -72,19 +72,20 @@ keys_done(struct keys *k)
 	table_done(&k->by_id);
 	table_done(&k->users);
 	table_done(&k->by_subject);
-	hmac_key_free(k->pepper);
+	hmac_key_free(k->tenant_key);
+	keys_peppers_done(k);
 	policy_refs_done(&k->refs);
 	*k = (struct keys){ 0 };
 }
 
 struct status
-keys_set_pepper(struct keys *k, struct span pepper)
+keys_set_tenant_key(struct keys *k, struct span tenant_key)
 {
 	struct hmac_key *fresh = NULL;
 
-	TRY(hmac_key_new(pepper, &fresh));
-	hmac_key_free(k->pepper);
-	k->pepper = fresh;
+	TRY(hmac_key_new(tenant_key, &fresh));
+	hmac_key_free(k->tenant_key);
+	k->tenant_key = fresh;
 	return OK;
 }
 
@@ -164,6 +165,8 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 	key->user = u;
 	key->policy = policy;
 	memcpy(key->hash, m->hash, sizeof(key->hash));
+	key->pepper = m->pepper;
+	key->ahead = false;
 	key->created_s = m->created_s;
 	key->expires_s = m->expires_s;
 	if (key->revoked_s == 0) /* never taken back */
@@ -205,18 +208,15 @@ keys_at(const struct keys *k, size_t index)
 
 /*
  * What an unknown id is compared with: any key, so that memory is reached for as it is for a
- * known one. The hash is nobody's to choose: which one it is says nothing.
+ * known one, and as early. Which one it is nobody can choose: the table's hash has a secret seed.
  */
 static const struct key *
-decoy(const struct keys *k, const uint8_t hash[DIGEST_LEN])
+decoy(const struct keys *k, struct span id)
 {
 	static const struct key nobody;
-	uint32_t n;
+	uint64_t n = table_hash(&k->by_id, id) >> 32;
 
-	if (k->nkeys == 0)
-		return &nobody;
-	memcpy(&n, hash, sizeof(n));
-	return keys_at(k, (size_t)((uint64_t)n * k->nkeys >> 32));
+	return k->nkeys == 0 ? &nobody : keys_at(k, (size_t)(n * k->nkeys >> 32));
 }
 
 struct key *
@@ -225,12 +225,18 @@ keys_check(const struct keys *k, struct span credential, uint64_t now_s)
 	uint8_t hash[DIGEST_LEN];
 	const struct key *with;
 	struct key *key;
+	uint32_t pepper;
 	bool same;
 
-	if (!keytext_ok(credential) || !is_ok(keys_hash(k, credential, hash)))
+	if (!keytext_ok(credential) || k->newest == 0)
 		return NULL;
+	with = decoy(k, keytext_id(credential));
 	key = keys_find(k, keytext_id(credential));
-	with = key != NULL ? key : decoy(k, hash);
+	with = key != NULL ? key : with;
+	pepper = with->pepper;
+	pepper = key != NULL ? pepper : k->newest;
+	if (!is_ok(hmac_sha256(keys_pepper(k, pepper), credential, hash)))
+		return NULL;
 	same = crypto_eq(span_of(hash, sizeof(hash)), span_of(with->hash, sizeof(hash)));
 	if (key == NULL || !same || key->revoked_s != 0 || key->user->state != USER_ACTIVE)
 		return NULL;
@@ -238,23 +244,25 @@ keys_check(const struct keys *k, struct span credential, uint64_t now_s)
 }
 
 struct status
-keys_hash(const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN])
+keys_hash(
+    const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN], uint32_t *ret_pepper)
 {
-	if (k->pepper == NULL)
+	if (k->newest == 0)
 		return fail(E_DENIED);
-	return hmac_sha256(k->pepper, credential, out);
+	*ret_pepper = k->newest;
+	return hmac_sha256(keys_pepper(k, k->newest), credential, out);
 }
 
 struct status
 keys_tenant_pseudonym(const struct keys *k, struct span tenant, char out[2 * SUBJECT_LEN])
 {
-	/* No key's text begins with the label: keys are hashed under the pepper, too. */
+	/* No key's text begins with the label: keys were hashed under this one, too. */
 	const struct span parts[] = { SPAN_LIT("tenant"), SPAN_LIT("\0"), tenant };
 	uint8_t digest[DIGEST_LEN];
 
-	if (k->pepper == NULL)
+	if (k->tenant_key == NULL)
 		return fail(E_DENIED);
-	TRY(hmac_sha256_parts(k->pepper, parts, sizeof(parts) / sizeof(parts[0]), digest));
+	TRY(hmac_sha256_parts(k->tenant_key, parts, sizeof(parts) / sizeof(parts[0]), digest));
 	hex_encode(span_of(digest, SUBJECT_LEN), out);
 	return OK;
 }

@@ -19,6 +19,7 @@
 #define KEYS_MAX (1U << 20)
 #define USERS_MAX (1U << 20) /* less where RLIMIT_MEMLOCK is less: 32 bytes each */
 #define KEYS_SLAB 1024       /* entries allocated at once */
+#define PEPPERS_MAX 16       /* versions: as many as the store keeps */
 #define SUBJECT_SLAB (SECRET_LEN_MAX / AS_SECRET_LEN)
 
 struct turn;
@@ -40,7 +41,8 @@ struct user {
 };
 
 struct key {
-	uint8_t id[KEY_ID_LEN];
+	uint8_t id[KEY_ID_LEN]; /* what every check reads, close together */
+	uint32_t pepper;        /* version that `hash` is made with; 0: there is no text */
 	uint8_t hash[DIGEST_LEN];
 	uint8_t pseudonym[SUBJECT_LEN];
 	struct user *user;
@@ -59,8 +61,18 @@ struct key {
 	struct key *replaced_by;      /* NULL: none */
 	bool changing;                /* it is being rotated: not once more meanwhile */
 	uint32_t index;               /* keys_at() */
+	bool ahead;                   /* the store has an older hash */
 	struct holder holder;
 	LIST_HEAD(key_turns, turn) turns;
+	uint32_t load;    /* the last LOAD that named it */
+	uint8_t line[32]; /* to a whole number of lines of the cache */
+};
+_Static_assert(sizeof(struct key) % 64 == 0, "no key lies so that its check takes longer");
+
+/* A version of the secret under which texts of keys are hashed. */
+struct pepper {
+	uint32_t version; /* 0: none */
+	struct hmac_key *key;
 	uint32_t load; /* the last LOAD that named it */
 };
 
@@ -70,7 +82,9 @@ struct keys {
 	struct user **user_slabs;
 	struct secret *subject_slabs;
 	size_t nkeys, nusers;
-	struct hmac_key *pepper; /* NULL until loaded */
+	struct hmac_key *tenant_key; /* NULL until loaded */
+	struct pepper peppers[PEPPERS_MAX];
+	uint32_t newest; /* of them; 0: none is loaded */
 	struct policy_refs refs;
 	uint32_t load;
 	size_t sweep_at;
@@ -78,7 +92,21 @@ struct keys {
 
 MUST_USE struct status keys_init(struct keys *k);
 void keys_done(struct keys *k);
-MUST_USE struct status keys_set_pepper(struct keys *k, struct span pepper);
+/* Under which records call tenants. */
+MUST_USE struct status keys_set_tenant_key(struct keys *k, struct span key);
+
+/* ---- peppers.c ---- */
+/* E_FULL, E_NOMEM. */
+MUST_USE struct status keys_put_pepper(
+    struct keys *k, uint32_t version, const uint8_t pepper[AS_SECRET_LEN]);
+/* That version, or the newest where it is not there; NULL: none is loaded. */
+struct hmac_key *keys_pepper(const struct keys *k, uint32_t version);
+/* Those that no key needs go, but for the newest. */
+void keys_retire_peppers(struct keys *k);
+void keys_peppers_load_end(struct keys *k);
+void keys_peppers_done(struct keys *k);
+
+/* ---- keys.c ---- */
 /*
  * A user, new or with a new subject key and other marks. E_FULL, E_NOMEM, E_SYS (locked
  * memory). A new one without marks is an active ROLE_USER, as the store has it.
@@ -103,10 +131,11 @@ struct key *keys_at(const struct keys *k, size_t index); /* 0 .. nkeys - 1 */
  * takes the same time whether the id exists or not.
  */
 struct key *keys_check(const struct keys *k, struct span credential, uint64_t now_s);
+/* Under the newest pepper. E_DENIED: none is loaded. */
 MUST_USE struct status keys_hash(
-    const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN]);
+    const struct keys *k, struct span credential, uint8_t out[DIGEST_LEN], uint32_t *ret_pepper);
 /*
- * What records call a tenant: an HMAC of its name, hex; whoever has not the pepper learns
+ * What records call a tenant: an HMAC of its name, hex; whoever has not its key learns
  * nothing of the name by it. E_DENIED: nothing is loaded.
  */
 MUST_USE struct status keys_tenant_pseudonym(

@@ -67,6 +67,7 @@ on_tick(uv_timer_t *timer)
 	keysets_tick(a);
 	usage_tick(a);
 	key_uses_tick(a);
+	key_rehash_tick(a);
 	sessions_tick(a);
 	approvals_tick(a);
 	management_tick(a);

@@ -308,6 +308,7 @@ people_key_of(
 	key->has_certificate = who->certificate;
 	key->roles = who->roles;
 	a->oidc->token_expires_s = who->expires_s;
+	key_rehash_none(key); /* one of before there were versions */
 	*ret = key;
 	return ERROR_NONE;
 }

@@ -57,6 +57,8 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 	    !scope_is_from(key_root(key)->scope, source))
 		return ERROR_INVALID_KEY;
 	key_uses_note(a, key_root(key), now_s);
+	if (keytext_ok(credential))
+		key_rehash_note(a, key, credential);
 	*ret = key;
 	return ERROR_NONE;
 }

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include <base/span.h>
+#include <wire/authority_store.h>
 #include <wire/errors.h>
 #include <wire/limits.h>
 
@@ -35,5 +36,23 @@ struct key_uses {
 };
 void key_uses_note(struct authority *a, struct key *key, uint64_t now_s);
 void key_uses_tick(struct authority *a);
+
+/* ---- key_rehash.c: keys under the newest pepper, on their way to the store ---- */
+#define REHASH_LISTED_MAX 100
+struct key_rehash {
+	size_t at; /* where the next look begins */
+	bool waiting;
+	size_t nsent; /* in the batch that waits */
+	struct key *sent[AS_REHASH_BATCH_MAX];
+	uint32_t peppers[AS_REHASH_BATCH_MAX];
+};
+/* State: `credential` is the text of this key. */
+void key_rehash_note(struct authority *a, struct key *key, struct span credential);
+/* It has no text: its hash is random, and needs no pepper. */
+void key_rehash_none(struct key *key);
+void key_rehash_tick(struct authority *a);
+/* "keys": those that are under older peppers, REHASH_LISTED_MAX at most. */
+struct json_writer;
+void key_rehash_put_left(const struct authority *a, struct json_writer *w);
 
 #endif

@@ -113,7 +113,7 @@ on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 	load_entry(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
 }
 
-/* The keys of tokens: without them no session would be known. */
+/* Without them no token, and no text of a key, would be known. */
 static void
 on_keyset_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
@@ -121,9 +121,12 @@ on_keyset_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct as_keyset_key *m = msg;
 
 	(void)l, (void)id;
-	load_check(p->a,
-	    signers_put(&p->a->sessions, m->version, m->created_s, m->key, p->a->keys.load),
-	    "a key that signs");
+	if (m->what == KEYSET_PEPPER)
+		load_check(p->a, keys_put_pepper(&p->a->keys, m->version, m->key), "a pepper");
+	else
+		load_check(p->a,
+		    signers_put(&p->a->sessions, m->version, m->created_s, m->key, p->a->keys.load),
+		    "a key that signs");
 }
 
 /* One that cannot be taken has ended. */
@@ -176,13 +179,15 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct as_loaded *m = msg;
 
 	(void)l, (void)id;
-	load_check(a, keys_set_pepper(&a->keys, span_of(m->pepper, sizeof(m->pepper))), "pepper");
+	load_check(a, keys_set_tenant_key(&a->keys, span_of(m->tenant_key, AS_SECRET_LEN)),
+	    "key of tenants");
 	load_check(a, sealer_set_day(&a->sealer, m->day, m->day_key, false), "day key");
 	if (a->load_failed) {
 		a->loaded = false;
 		return;
 	}
 	keys_load_end(&a->keys, now_real_s());
+	keys_peppers_load_end(&a->keys);
 	sessions_load_end(a);
 	tools_load_end(a);
 	sealer_forget(&a->sealer);

@@ -13,7 +13,7 @@
 
 #include <base/rand.h>
 
-static uint64_t
+uint64_t
 table_hash(const struct table *t, struct span bytes)
 {
 	uint64_t h = t->seed ^ bytes.len;

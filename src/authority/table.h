@@ -22,6 +22,8 @@ struct table {
 MUST_USE struct status table_init(
     struct table *t, size_t cap, bool (*is)(const void *item, struct span bytes));
 void table_done(struct table *t);
+/* Under this table's secret seed. */
+uint64_t table_hash(const struct table *t, struct span bytes);
 void *table_find(const struct table *t, struct span bytes);
 /* `bytes` are not there yet. E_NOMEM. */
 MUST_USE struct status table_put(struct table *t, struct span bytes, void *item);

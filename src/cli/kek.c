@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kek.c: `sallyport kek`, `session-keys`: rotation of the keys of what is stored, and of those that
- * sign session tokens.
+ * kek.c: `sallyport kek`, `session-keys`, `pepper`: rotation of the keys of what is stored, of
+ * those that sign session tokens, of the secret under the hashes of API keys.
  *
  * Runs in: CLI, as root. Trusts: the service's answers no further than their form.
  * Owns: nothing. Invariants: none.
@@ -72,6 +72,26 @@ cmd_kek_status(const struct invocation *inv)
 
 /* ---- keys in versions, of which the newest is used ---- */
 
+/* The keys that have not been used since the pepper was replaced. */
+static void
+print_keys(const struct json_doc *d)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, 0, "keys"));
+	bool any = false;
+
+	while (json_next(&it)) {
+		if (!any)
+			(void)printf("\n%-14s%-17s%-17s%s\n", "not used since", "tenant", "user",
+			    "last use");
+		any = true;
+		print_cell(d, it.val, "id", 14);
+		print_cell(d, it.val, "tenant", 17);
+		print_cell(d, it.val, "user", 17);
+		print_time(d, it.val, "last_used_s");
+		(void)putchar('\n');
+	}
+}
+
 static int
 ask_keyset(const struct invocation *inv, const char *name, const char *method, const char *target)
 {
@@ -86,6 +106,7 @@ ask_keyset(const struct invocation *inv, const char *name, const char *method, c
 	print_line(&r.d, "versions", "versions kept");
 	print_line(&r.d, "left", "under older versions");
 	print_when(&r.d, "created_s", "last rotation");
+	print_keys(&r.d);
 	return EXIT_DONE;
 }
 
@@ -99,4 +120,16 @@ int
 cmd_session_keys_status(const struct invocation *inv)
 {
 	return ask_keyset(inv, "session-keys", "GET", "/admin/v1/session-keys");
+}
+
+int
+cmd_pepper_rotate(const struct invocation *inv)
+{
+	return ask_keyset(inv, "pepper", "POST", "/admin/v1/pepper");
+}
+
+int
+cmd_pepper_status(const struct invocation *inv)
+{
+	return ask_keyset(inv, "pepper", "GET", "/admin/v1/pepper");
 }

@@ -20,17 +20,18 @@
 /* How far one is, of its own answer: a text for people; true: it is over. */
 typedef bool progress_fn(const struct json_doc *d, char text[LINE_LEN]);
 
-static progress_fn kek_progress;
+static progress_fn kek_progress, pepper_progress;
 
 static const struct rotation {
 	const char *name;
-	const char *target; /* POST begins it */
-	const char *status; /* GET shows it; NULL: it is over with the answer */
-	progress_fn *progress;
+	const char *target;    /* POST begins it */
+	const char *status;    /* GET shows it; NULL: it is over with the answer */
+	progress_fn *progress; /* without `status`: what is left to others */
 } rotations[] = {
 	{ "key-encryption key", "/admin/v1/kek", "/admin/v1/kek", kek_progress },
 	{ "keys of tenants and users", "/admin/v1/kek/data", "/admin/v1/kek", kek_progress },
 	{ "signing key of session tokens", "/admin/v1/session-keys", NULL, NULL },
+	{ "pepper of API keys", "/admin/v1/pepper", NULL, pepper_progress },
 	{ "signing key of the audit log", "/admin/v1/audit/key", NULL, NULL },
 	{ "public certificate", "/admin/v1/certificate", NULL, NULL },
 };
@@ -51,6 +52,15 @@ kek_progress(const struct json_doc *d, char text[LINE_LEN])
 
 	(void)snprintf(text, LINE_LEN, "%llu left", (unsigned long long)left);
 	return span_eq_str(json_bytes(d, json_get_str(d, 0, "under_way")), "\"none\"");
+}
+
+/* A key follows when its text comes by. */
+static bool
+pepper_progress(const struct json_doc *d, char text[LINE_LEN])
+{
+	(void)snprintf(text, LINE_LEN, "done; %llu keys follow with their next use",
+	    (unsigned long long)number(d, "left"));
+	return true;
 }
 
 /* On a terminal the line is written over; elsewhere only its end is told. */
@@ -85,13 +95,16 @@ static bool
 rotate_one(const struct rotation *r, const struct state *s)
 {
 	auto_reply struct reply reply = { .x = { .method = "POST", .target = r->target } };
+	char text[LINE_LEN] = "done";
 
 	say(r, "…", false);
 	if (!operate(r->name, s, &reply) || (r->status != NULL && !wait_over(r, s))) {
 		say(r, "FAILED", true);
 		return false;
 	}
-	say(r, "done", true);
+	if (r->status == NULL && r->progress != NULL)
+		(void)r->progress(&reply.d, text);
+	say(r, text, true);
 	return true;
 }
 

@@ -24,17 +24,18 @@
 #define DAY_NAME_PREFIX "day:"
 #define DAY_NAME_LEN (sizeof(DAY_NAME_PREFIX) - 1 + AS_DAY_LEN)
 
-static const struct span pepper_name = { (const uint8_t *)"pepper", 6 };
+/* As long as there was one pepper, it was that, too. */
+static const struct span tenant_key_name = { (const uint8_t *)"pepper", 6 };
 static const struct span index_name = { (const uint8_t *)"index", 5 };
 
 /* The newest key-encryption key opens with this root, or all of it is another's. */
 static struct status
 root_check(struct db *db)
 {
-	uint8_t pepper[AS_SECRET_LEN];
-	struct status st = db_secret_ensure(db, pepper_name, pepper);
+	uint8_t key[AS_SECRET_LEN];
+	struct status st = db_secret_ensure(db, tenant_key_name, key);
 
-	explicit_bzero(pepper, sizeof(pepper));
+	explicit_bzero(key, sizeof(key));
 	return st;
 }
 
@@ -237,9 +238,9 @@ db_secret_ensure(struct db *db, struct span name, uint8_t *out)
 }
 
 struct status
-db_pepper(struct db *db, uint8_t out[AS_SECRET_LEN])
+db_tenant_key(struct db *db, uint8_t out[AS_SECRET_LEN])
 {
-	return db_secret_find(db, pepper_name, out);
+	return db_secret_find(db, tenant_key_name, out);
 }
 
 /* ---- days ---- */

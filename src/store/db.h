@@ -44,8 +44,8 @@ MUST_USE struct status db_generation_next(struct db *db, uint64_t *ret);
 /* Has anything been changed since the last generation? */
 bool db_changed(const struct db *db);
 
-/* The secret under all key hashes. */
-MUST_USE struct status db_pepper(struct db *db, uint8_t out[AS_SECRET_LEN]);
+/* The key under which records call tenants: what they said stays true. */
+MUST_USE struct status db_tenant_key(struct db *db, uint8_t out[AS_SECRET_LEN]);
 /*
  * The key of a day, made if it is new. Errors: E_SYNTAX (no date), E_RANGE (not
  * there, and not today by more than DB_DAY_SKEW_S).
@@ -54,7 +54,8 @@ MUST_USE struct status db_day_key(
     struct db *db, struct span day, uint64_t now_s, uint8_t out[AS_SECRET_LEN]);
 void db_day_of(uint64_t now_s, uint8_t out[AS_DAY_LEN]);
 
-/* Creates tenant, user and policy name where missing. E_EXISTS: the id is taken; E_FULL. */
+/* Creates tenant, user and policy name where missing. E_EXISTS: the id is taken; E_FULL;
+ * E_AGAIN: its pepper is none of ours any more. */
 MUST_USE struct status db_key_put(
     struct db *db, const struct as_key *key, uint8_t ret_subject_key[AS_SECRET_LEN]);
 /* Marks of a user; creates tenant and user where missing. E_NOTFOUND: erased. */
@@ -62,6 +63,11 @@ MUST_USE struct status db_user_put(
     struct db *db, const struct as_user_put *m, uint8_t ret_subject_key[AS_SECRET_LEN]);
 /* Later than before, or nothing changes; unknown keys are left out. */
 MUST_USE struct status db_keys_used(struct db *db, const struct as_key_used *m);
+/*
+ * Keys, hashed under the newest pepper, or under none (0). Those that are unknown, or hashed so
+ * already, are left out. A pepper that no key needs any more goes with it.
+ */
+MUST_USE struct status db_keys_rehash(struct db *db, const struct as_key_rehash *m);
 /* The first time counts. E_NOTFOUND. */
 MUST_USE struct status db_key_revoke(
     struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s);

@@ -52,18 +52,19 @@ split(struct span text, struct span names[NAMES], struct span *ret_key)
 }
 
 static struct status
-hash_key(struct db *db, struct span text, uint8_t out[DIGEST_LEN])
+hash_key(struct db *db, struct span text, struct as_key *k)
 {
-	uint8_t pepper[AS_SECRET_LEN];
+	struct as_keyset pepper = { .version = 0 };
 	struct hmac_key *key = NULL;
-	struct status st = db_pepper(db, pepper);
+	struct status st = db_keyset_status(db, KEYSET_PEPPER, &pepper);
 
+	k->pepper = pepper.version;
 	if (is_ok(st))
-		st = hmac_key_new(span_of(pepper, sizeof(pepper)), &key);
+		st = hmac_key_new(span_of(pepper.key, sizeof(pepper.key)), &key);
 	if (is_ok(st))
-		st = hmac_sha256(key, text, out);
+		st = hmac_sha256(key, text, k->hash);
 	hmac_key_free(key);
-	explicit_bzero(pepper, sizeof(pepper));
+	explicit_bzero(&pepper, sizeof(pepper));
 	return st;
 }
 
@@ -77,7 +78,7 @@ import(struct db *db, struct span text, uint64_t now_s)
 	struct status st;
 
 	TRY(split(text, names, &key_text));
-	TRY(hash_key(db, key_text, key.hash));
+	TRY(hash_key(db, key_text, &key));
 	memcpy(key.id, keytext_id(key_text).ptr, KEY_ID_LEN);
 	key.tenant = names[0];
 	key.user = names[1];

@@ -118,7 +118,7 @@ key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key)
 		    .created_s = key->created_s,
 		    .expires_s = key->expires_s,
 		    .revoked_s = key->revoked_s,
-		    .pepper = 1,
+		    .pepper = key->pepper,
 		    .scopes = key->scopes } };
 
 	memcpy(k.id, key->id, KEY_ID_LEN);
@@ -154,11 +154,25 @@ key_replace(struct db *db, int64_t user, const struct as_key *key)
 }
 
 static struct status
+has_pepper(struct db *db, uint32_t version)
+{
+	struct status st;
+
+	sql_int(db, SQL_KEYSET_IS, 1, KEYSET_PEPPER);
+	sql_int(db, SQL_KEYSET_IS, 2, version);
+	st = sql_row(db, SQL_KEYSET_IS);
+	sql_reset(db, SQL_KEYSET_IS);
+	return st.code == E_NOTFOUND ? fail(E_AGAIN) : st;
+}
+
+static struct status
 insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LEN])
 {
 	struct status st = db_key_same(db, key);
 	int64_t user = 0;
 
+	if (key->pepper != 0)
+		TRY(has_pepper(db, key->pepper));
 	if (st.code != E_NOTFOUND)
 		return is_ok(st) ? fail(E_EXISTS) : st;
 	TRY(user_ensure(db, key->tenant, key->user, &user, subject_key));
@@ -243,6 +257,43 @@ db_keys_used(struct db *db, const struct as_key_used *m)
 }
 
 static struct status
+rehash(struct db *db, const struct as_key_hash *h, uint64_t newest)
+{
+	struct key_open k = { .n = 0 };
+	struct status st = row_get(db, h->id, &k);
+
+	if (st.code == E_NOTFOUND || st.code == E_CORRUPT || st.code == E_CRYPTO)
+		return OK;
+	TRY(st);
+	if (k.value.pepper == 0 || k.value.pepper == newest ||
+	    (h->pepper != 0 && h->pepper != newest))
+		return OK;
+	memcpy(k.value.hash, h->hash, DIGEST_LEN);
+	k.value.pepper = h->pepper;
+	k.version++;
+	return row_seal(db, &k);
+}
+
+static struct status
+rehash_all(struct db *db, const struct as_key_rehash *m)
+{
+	const struct as_key_hash *hashes = m->keys.items;
+	uint64_t newest = 0;
+
+	TRY(keyset_newest(db, KEYSET_PEPPER, &newest));
+	for (uint32_t i = 0; i < m->keys.count; i++)
+		TRY(rehash(db, &hashes[i], newest));
+	return keysets_retire(db);
+}
+
+struct status
+db_keys_rehash(struct db *db, const struct as_key_rehash *m)
+{
+	TRY(db_begin(db));
+	return db_end(db, rehash_all(db, m));
+}
+
+static struct status
 show(struct db *db, struct as_key *ret)
 {
 	struct key_open k = { .n = 0 };
@@ -256,6 +307,7 @@ show(struct db *db, struct as_key *ret)
 	ret->expires_s = k.value.expires_s;
 	ret->revoked_s = k.value.revoked_s;
 	ret->scopes = k.value.scopes;
+	ret->pepper = k.value.pepper;
 	TRY(sql_column_u64(db, SQL_KEY_NEXT, 7, &ret->last_used_s));
 	return user_names(db, k.user, &ret->tenant, &ret->user);
 }

@@ -23,6 +23,7 @@ static const struct {
 	enum statement left; /* ?1 newest: how much needs older ones */
 } kinds[KEYSET_COUNT] = {
 	[KEYSET_SESSION] = { "session-key", SQL_KEYSET_SESSION_OLD, SQL_KEYSET_SESSION_LEFT },
+	[KEYSET_PEPPER] = { "pepper", SQL_KEYSET_PEPPER_OLD, SQL_KEYSET_PEPPER_LEFT },
 };
 
 static struct span
@@ -57,12 +58,40 @@ keyset_newest(struct db *db, enum as_keysets what, uint64_t *ret)
 	return OK;
 }
 
+/* Keys of before there were versions are hashed under what names tenants in the log now. */
+static struct status
+first_pepper(struct db *db, struct span name, uint8_t out[AS_SECRET_LEN])
+{
+	struct status st;
+
+	sql_int(db, SQL_KEY_NEXT, 1, 0);
+	st = sql_row(db, SQL_KEY_NEXT);
+	sql_reset(db, SQL_KEY_NEXT);
+	if (st.code == E_NOTFOUND)
+		return db_secret_ensure(db, name, out);
+	TRY(st);
+	TRY(db_tenant_key(db, out));
+	TRY(db_begin(db));
+	return db_end(db, db_secret_put(db, name, out));
+}
+
+static struct status
+first_version(struct db *db, enum as_keysets what, uint8_t out[AS_SECRET_LEN])
+{
+	char name[NAME_LEN_MAX];
+	struct span is = key_name(what, 1, name);
+	struct status st = db_secret_find(db, is, out);
+
+	if (st.code != E_NOTFOUND)
+		return st;
+	return what == KEYSET_PEPPER ? first_pepper(db, is, out) : db_secret_ensure(db, is, out);
+}
+
 /* The row of each first version comes with the tables. */
 struct status
 keysets_open(struct db *db)
 {
 	for (enum as_keysets what = KEYSET_SESSION; what < KEYSET_COUNT; what++) {
-		char name[NAME_LEN_MAX];
 		uint8_t key[AS_SECRET_LEN];
 		uint64_t newest = 0;
 		struct status st;
@@ -70,7 +99,7 @@ keysets_open(struct db *db)
 		TRY(keyset_newest(db, what, &newest));
 		if (newest > 1)
 			continue;
-		st = db_secret_ensure(db, key_name(what, newest, name), key);
+		st = first_version(db, what, key);
 		explicit_bzero(key, sizeof(key));
 		TRY(st);
 	}
@@ -137,6 +166,7 @@ remove_version(struct db *db, enum as_keysets what, uint64_t version)
 {
 	char name[NAME_LEN_MAX];
 
+	db->settle_owed = true; /* nor is it to stay in the log */
 	sql_text(db, SQL_SECRET_REMOVE, 1, key_name(what, version, name));
 	TRY(sql_run(db, SQL_SECRET_REMOVE));
 	sql_int(db, SQL_KEYSET_REMOVE, 1, what);

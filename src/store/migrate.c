@@ -151,7 +151,8 @@ carry_user(struct db *db, struct backend_stmt *row)
 static struct status
 carry_key(struct db *db, struct backend_stmt *row)
 {
-	struct as_key key = { .policy = backend_column(row, 4),
+	struct as_key key = { .pepper = 1,
+		.policy = backend_column(row, 4),
 		.created_s = (uint64_t)backend_column_int(row, 5),
 		.expires_s = (uint64_t)backend_column_int(row, 6),
 		.revoked_s = (uint64_t)backend_column_int(row, 7) };

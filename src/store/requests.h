@@ -29,6 +29,7 @@ void requests_on_tool_remove(struct link *l, uint64_t id, const void *msg, void 
 void session_requests_init(struct db *db);
 void requests_on_session_put(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_session_end(struct link *l, uint64_t id, const void *msg, void *ctx);
+void requests_on_key_rehash(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_keyset_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
 void requests_on_keyset_status(struct link *l, uint64_t id, const void *msg, void *ctx);
 /* backup_requests.c */

@@ -166,7 +166,9 @@ static const char tables_7[] =
     "CREATE INDEX sessions_expiring ON sessions (expires_s);"
     "CREATE TABLE keysets (what INTEGER NOT NULL, version INTEGER NOT NULL,"
     " created_s INTEGER NOT NULL, PRIMARY KEY (what, version)) STRICT;"
-    "INSERT INTO keysets VALUES (1, 1, CAST(strftime('%s', 'now') AS INTEGER));"
+    "INSERT INTO keysets VALUES (1, 1, CAST(strftime('%s', 'now') AS INTEGER)),"
+    " (2, 1, CAST(strftime('%s', 'now') AS INTEGER));"
+    "CREATE INDEX keys_of_pepper ON keys (pepper);"
     "UPDATE schema_version SET version = 7;";
 
 /* What migrate_to_5() has read. */

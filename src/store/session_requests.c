@@ -54,6 +54,13 @@ requests_on_session_end(struct link *l, uint64_t id, const void *msg, void *ctx)
 	done(l, id, db_session_end(db, m->id), "end of a session");
 }
 
+void
+requests_on_key_rehash(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)ctx;
+	done(l, id, db_keys_rehash(db, msg), "hashes of keys");
+}
+
 static void
 reply(struct link *l, uint64_t id, enum as_keysets what, struct status st)
 {

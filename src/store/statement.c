@@ -312,6 +312,10 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_KEYSET_SESSION_OLD] = "SELECT version FROM keysets WHERE what = ?1 AND version < ?2"
 				   " AND NOT EXISTS (SELECT 1 FROM sessions"
 				   " WHERE signer = keysets.version) LIMIT 1",
+	[SQL_KEYSET_PEPPER_OLD] = "SELECT version FROM keysets WHERE what = ?1 AND version < ?2"
+				  " AND NOT EXISTS (SELECT 1 FROM keys"
+				  " WHERE pepper = keysets.version) LIMIT 1",
+	[SQL_KEYSET_PEPPER_LEFT] = "SELECT count(*) FROM keys WHERE pepper > 0 AND pepper < ?1",
 	[SQL_KEYSET_SESSION_LEFT] = "SELECT count(*) FROM sessions WHERE signer < ?1",
 	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size FROM items"
 			   " CROSS JOIN users ON users.id = items.user"

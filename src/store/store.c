@@ -79,6 +79,7 @@ static const struct link_rule rules[] = {
 	{ AS_KEY_REVOKE, 0, on_key_revoke },
 	{ AS_USER_PUT, 0, on_user_put },
 	{ AS_KEY_USED, 0, on_key_used },
+	{ AS_KEY_REHASH, 0, requests_on_key_rehash },
 	{ AS_DAY, 0, on_day },
 	{ AS_PING, 0, on_ping },
 	{ AS_SECRET_PUT, 0, requests_on_secret_put },
@@ -338,7 +339,7 @@ send_loaded(struct peer *p)
 	struct status st;
 
 	db_day_of(now_s(), m.day);
-	st = db_pepper(self.db, m.pepper);
+	st = db_tenant_key(self.db, m.tenant_key);
 	if (is_ok(st))
 		st = db_day_key(self.db, span_of(m.day, AS_DAY_LEN), now_s(), m.day_key);
 	if (is_ok(st))

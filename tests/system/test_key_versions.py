@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions outlive every process, their ends too; the keys that sign their tokens rotate."""
+"""Sessions outlive every process, their ends too; the keys that sign their tokens rotate, and so
+does the pepper under the hashes of API keys."""
 
 import json
 import os
@@ -92,3 +93,50 @@ def test_session_keys_rotate(inst):
         ("intent", "session", None), ("outcome", "session", before["version"] + 1),
         ("intent", "session", None), ("outcome", "session", before["version"] + 2)]
     assert "last rotation" in inst.operate("session-keys", "status").stdout
+
+
+def pepper(inst, verb):
+    return json.loads(inst.operate("pepper", verb, "--json").stdout)
+
+
+def wait_left(inst, n):
+    deadline = time.monotonic() + 10
+    while (s := pepper(inst, "status"))["left"] != n:
+        assert time.monotonic() < deadline, s
+        time.sleep(0.2)
+    return s
+
+
+def test_the_pepper_rotates(inst):
+    # Of the tests before: keys that are not used any more.
+    for row in operator(inst, "GET", "/keys")[1]["keys"]:
+        if row["tenant"] == "acme":
+            operator(inst, "DELETE", f"/keys/{row['id']}")
+    before = new_key(inst, "house", "ann"), new_key(inst, "house", "bob")
+    revoked = new_key(inst, "house", "cid")
+    assert [models(inst, k["key"]) for k in before] == [200, 200]
+    s = pepper(inst, "rotate")
+    assert s["version"] == 2 and s["versions"] == 2 and s["left"] >= 4, s
+    after = new_key(inst, "house", "dan")
+    assert models(inst, after["key"]) == 200
+    # The store has the old hash yet, or the new one: both are good.
+    assert models(inst, before[0]["key"]) == 200
+    kill(inst, "authority", "store")
+    assert models(inst, before[0]["key"]) == 200
+    assert operator(inst, "DELETE", f"/keys/{revoked['id']}")[0] == 200
+    assert inst.request("GET", "/v1/models")[0] == 200      # the first key
+    s = wait_left(inst, 1)                                  # those that were revoked do not count
+    assert [k["id"] for k in s["keys"]] == [before[1]["id"]] and s["versions"] == 2, s
+    assert before[1]["id"] in inst.operate("pepper", "status").stdout
+    inst.stop()
+    inst.start()
+    assert models(inst, before[1]["key"]) == 200
+    s = wait_left(inst, 0)
+    assert s["versions"] == 1 and s["keys"] == [], s
+    kill(inst, "authority", "store")
+    for key in (*before, after):
+        assert models(inst, key["key"]) == 200
+    assert models(inst, revoked["key"]) == 401
+    rows = [r for r in inst.records() if r["event"]["type"] == "KeysRotated" and r["event"]["what"] == "pepper"]
+    assert [(r["phase"], r["event"].get("version")) for r in rows] == [("intent", None), ("outcome", 2)]
+    assert inst.verify().returncode == 0

@@ -87,11 +87,14 @@ static struct world {
 	struct as_session sessions[128];
 	uint32_t nsessions;
 	bool session_fails;
-	uint32_t signers; /* versions */
+	uint32_t signers, peppers;     /* versions */
+	struct as_key_hash hashes[16]; /* as they were told */
+	uint32_t nhashes, rehashes;
+	bool rehash_fails;
 	/* rotations of keys */
 	struct as_kek kek;
-	struct as_keyset keyset;
-	uint32_t kek_looks, kek_rotations, keyset_looks, keyset_rotations;
+	struct as_keyset keysets[KEYSET_COUNT];
+	uint32_t kek_looks, kek_rotations, keyset_looks[KEYSET_COUNT], keyset_rotations;
 	bool keyset_mute; /* it is done, and not answered */
 	char secret_name[SECRET_NAME_MAX + 1], sealed[256];
 	uint64_t secret_version;
@@ -390,25 +393,44 @@ on_store_kek_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
 UNUSED static void
 on_store_keyset(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
+	uint8_t what = ((const struct as_keyset_ref *)msg)->what;
+
 	(void)ctx;
-	w.keyset_looks++;
-	w.keyset.what = ((const struct as_keyset_ref *)msg)->what;
-	assert_true(is_ok(link_send(l, id, AS_KEYSET, &w.keyset)));
+	w.keyset_looks[what]++;
+	assert_true(is_ok(link_send(l, id, AS_KEYSET, &w.keysets[what])));
 }
 
 UNUSED static void
 on_store_keyset_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
+	struct as_keyset *s = &w.keysets[((const struct as_keyset_ref *)msg)->what];
+
 	(void)ctx;
 	w.keyset_rotations++;
-	w.keyset.what = ((const struct as_keyset_ref *)msg)->what;
-	if (w.keyset.code == E_OK) {
-		w.keyset.created_s = now_real_s();
-		w.keyset.versions++;
-		w.keyset.key[0] = (uint8_t)++w.keyset.version;
+	if (s->code == E_OK) {
+		s->created_s = now_real_s();
+		s->versions++;
+		s->key[0]++;
+		s->version++;
 	}
 	if (!w.keyset_mute)
-		assert_true(is_ok(link_send(l, id, AS_KEYSET, &w.keyset)));
+		assert_true(is_ok(link_send(l, id, AS_KEYSET, s)));
+}
+
+UNUSED static void
+on_store_rehash(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_key_rehash *m = msg;
+	const struct as_key_hash *hashes = m->keys.items;
+	const struct as_done done = { .code = w.rehash_fails ? E_SYS : E_OK };
+
+	(void)ctx;
+	w.rehashes++;
+	for (uint32_t i = 0; i < m->keys.count; i++) {
+		assert_true(w.nhashes < COUNT(w.hashes));
+		w.hashes[w.nhashes++] = hashes[i];
+	}
+	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
 }
 
 UNUSED static void
@@ -418,6 +440,14 @@ load_keysets(struct link *l, uint64_t id)
 		const struct as_keyset_key m = {
 			.what = KEYSET_SESSION, .version = n, .created_s = n, .key = { (uint8_t)n }
 		};
+
+		assert_true(is_ok(link_send(l, id, AS_KEYSET_KEY, &m)));
+	}
+	for (uint32_t n = 1; n <= w.peppers; n++) {
+		const struct as_keyset_key m = { .what = KEYSET_PEPPER,
+			.version = n,
+			.created_s = n,
+			.key = { (uint8_t)(4 + n) } };
 
 		assert_true(is_ok(link_send(l, id, AS_KEYSET_KEY, &m)));
 	}
@@ -457,7 +487,8 @@ world_more_keys(struct link *l, uint64_t id, struct hmac_key *h)
 	for (size_t i = 0; i < 2; i++) {
 		struct as_key k = { .tenant = more[i].tenant,
 			.user = more[i].user,
-			.policy = SPAN_LIT("default") };
+			.policy = SPAN_LIT("default"),
+			.pepper = 1 };
 		struct span text = span_of(w.text[2 + i], KEYTEXT_LEN);
 
 		assert_true(is_ok(link_send(l, id, AS_USER, &more[i])));
@@ -477,7 +508,7 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 		.user = SPAN_LIT("u"),
 		.subject_key = { 3 },
 		.roles = ROLE_USER };
-	struct as_loaded loaded = { .pepper = { 5 } };
+	struct as_loaded loaded = { .tenant_key = { 5 } };
 	bool gone = w.user_erases > 0 && w.erase_code == 0;
 	struct hmac_key *h = NULL;
 
@@ -486,11 +517,12 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 	load_keysets(l, id);
 	if (!gone)
 		assert_true(is_ok(link_send(l, id, AS_USER, &u)));
-	assert_true(is_ok(hmac_key_new(span_of(loaded.pepper, sizeof(loaded.pepper)), &h)));
+	assert_true(is_ok(hmac_key_new(span_of(loaded.tenant_key, sizeof(loaded.tenant_key)), &h)));
 	for (size_t i = gone ? 2 : 0; i < 2; i++) {
 		struct as_key k = { .tenant = u.tenant,
 			.user = u.user,
-			.policy = i == 0 ? SPAN_LIT("default") : SPAN_LIT("helped") };
+			.policy = i == 0 ? SPAN_LIT("default") : SPAN_LIT("helped"),
+			.pepper = 1 };
 		struct span text = span_of(w.text[i], KEYTEXT_LEN);
 
 		memcpy(k.id, keytext_id(text).ptr, sizeof(k.id));
@@ -760,9 +792,10 @@ static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_TOOL_REMOVE, 0, on_store_tool_remove }, { AS_GRANT, 0, on_content_grant },
     { AS_TURN_END, 0, on_store_end }, { AS_USER_ERASE, 0, on_user_erase },
     { AS_USER_EXPORT, 0, on_user_export }, { AS_PING, 0, on_ping },
-    { AS_KEK_STATUS, 0, on_store_kek }, { AS_KEK_ROTATE, 0, on_store_kek_rotate },
-    { AS_KEYSET_STATUS, 0, on_store_keyset }, { AS_KEYSET_ROTATE, 0, on_store_keyset_rotate },
-    { AS_SESSION_PUT, 0, on_store_session_put }, { AS_SESSION_END, 0, on_store_session_end });
+    { AS_KEY_REHASH, 0, on_store_rehash }, { AS_KEK_STATUS, 0, on_store_kek },
+    { AS_KEK_ROTATE, 0, on_store_kek_rotate }, { AS_KEYSET_STATUS, 0, on_store_keyset },
+    { AS_KEYSET_ROTATE, 0, on_store_keyset_rotate }, { AS_SESSION_PUT, 0, on_store_session_put },
+    { AS_SESSION_END, 0, on_store_session_end });
 
 UNUSED static void
 spin(void)
@@ -801,7 +834,7 @@ setup(void **state)
 	memset(&w, 0, sizeof(w));
 	memset(replies, 0, sizeof(replies));
 	nreplies = 0;
-	w.signers = 1;
+	w.signers = w.peppers = 1;
 	if (!is_ok(crypto_init()) || uv_loop_init(&w.loop) != 0 ||
 	    !is_ok(conf_parse(span_str(WORLD_YAML), &conf, error)))
 		return -1;

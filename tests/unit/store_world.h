@@ -116,7 +116,7 @@ kek_child(void)
 static struct as_key UNUSED
 key_of(unsigned n, char names[3][24])
 {
-	struct as_key k = { .created_s = NOW + n, .expires_s = n, .revoked_s = 0 };
+	struct as_key k = { .created_s = NOW + n, .expires_s = n, .revoked_s = 0, .pepper = 1 };
 
 	(void)snprintf(names[0], 24, "tenant%u", n / 4);
 	(void)snprintf(names[1], 24, "user%u", n / 2);

@@ -344,9 +344,10 @@ make(struct made *m)
 	assert_true(is_ok(keys_init(&m->keys)));
 	assert_true(is_ok(keytext_create(m->text)));
 	assert_null(keys_check(&m->keys, span_of(m->text, sizeof(m->text)), NOW_S));
-	assert_true(is_ok(keys_set_pepper(&m->keys, span_of(pepper, sizeof(pepper)))));
+	assert_true(is_ok(keys_put_pepper(&m->keys, 1, pepper)));
 	memcpy(k.id, m->text + 3, sizeof(k.id));
-	assert_true(is_ok(keys_hash(&m->keys, span_of(m->text, sizeof(m->text)), k.hash)));
+	assert_true(
+	    is_ok(keys_hash(&m->keys, span_of(m->text, sizeof(m->text)), k.hash, &k.pepper)));
 	assert_int_equal(keys_put(&m->keys, &m->policies, &k, NULL).code, E_PROTO); /* no user */
 	assert_true(is_ok(keys_put_user(&m->keys, k.tenant, k.user, subject, NULL)));
 	assert_true(is_ok(keys_put(&m->keys, &m->policies, &k, &m->key)));

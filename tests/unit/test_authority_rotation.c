@@ -31,9 +31,13 @@ begin(void **state)
 		.kek_ended_s = now,
 		.data_started_s = now,
 		.data_ended_s = now };
-	w.keyset = (struct as_keyset){
-		.code = E_OK, .version = 1, .versions = 1, .created_s = now, .key = { 1 }
-	};
+	for (uint8_t what = KEYSET_SESSION; what < KEYSET_COUNT; what++)
+		w.keysets[what] = (struct as_keyset){ .code = E_OK,
+			.what = what,
+			.version = 1,
+			.versions = 1,
+			.created_s = now,
+			.key = { what == KEYSET_PEPPER ? 5 : 1 } };
 	http = 0;
 	return 0;
 }
@@ -77,14 +81,26 @@ on_act(void *ctx, uint16_t status, struct span text)
 }
 
 static void
-rotate_session_keys(void)
+rotate(enum as_keysets what)
 {
 	struct admin_op *op = NULL;
 	const struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
 
 	http = 0;
-	assert_true(is_ok(admin_rotate_keyset(&c, KEYSET_SESSION, false)));
+	assert_true(is_ok(admin_rotate_keyset(&c, what, false)));
 	spin();
+}
+
+static void
+show_pepper(void)
+{
+	struct admin_op *op = NULL;
+	const struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
+
+	http = 0;
+	assert_true(is_ok(admin_show_keyset(&c, KEYSET_PEPPER)));
+	spin();
+	assert_int_equal(http, 200);
 }
 
 /* ---- keys of what is stored ---- */
@@ -114,14 +130,14 @@ it_is_looked_at_once_a_minute(void **state)
 	for (int i = 0; i < 59; i++)
 		a_second_later();
 	assert_int_equal(w.kek_looks, 1);
-	assert_int_equal(w.keyset_looks, 1);
+	assert_int_equal(w.keyset_looks[KEYSET_SESSION], 1);
 	a_second_later();
 	assert_int_equal(w.kek_looks, 2);
-	assert_int_equal(w.keyset_looks, 2);
+	assert_int_equal(w.keyset_looks[KEYSET_SESSION], 2);
 	w.a->loaded = false;
 	look();
 	assert_int_equal(w.kek_looks, 2);
-	assert_int_equal(w.keyset_looks, 2);
+	assert_int_equal(w.keyset_looks[KEYSET_SESSION], 2);
 }
 
 /* One after the other: the key-encryption key, then the keys below. */
@@ -157,12 +173,12 @@ without_record_or_store_nothing_begins(void **state)
 {
 	(void)state;
 	w.kek.kek_started_s -= 90 * DAY_S;
-	w.keyset.created_s -= DAY_S;
+	w.keysets[KEYSET_SESSION].created_s -= DAY_S;
 	w.audit_mode = AUDIT_REFUSES;
 	look();
 	assert_int_equal(w.kek_rotations + w.keyset_rotations, 0);
 	w.audit_mode = AUDIT_TAKES;
-	w.kek.code = w.keyset.code = E_SYS;
+	w.kek.code = w.keysets[KEYSET_SESSION].code = E_SYS;
 	look();
 	assert_int_equal(w.kek_rotations + w.keyset_rotations, 0);
 	cut(&w.store);
@@ -182,7 +198,7 @@ zero_days_are_never(void **state)
 	    (int)(strstr(rotation_yaml, "store:") - rotation_yaml), rotation_yaml);
 	assert_true(is_ok(conf_parse(span_str(text), &conf, error)));
 	w.d.conf = conf;
-	w.kek.kek_started_s = w.kek.data_started_s = w.keyset.created_s = 1;
+	w.kek.kek_started_s = w.kek.data_started_s = w.keysets[KEYSET_SESSION].created_s = 1;
 	look();
 	assert_int_equal(w.kek_rotations + w.keyset_rotations, 0);
 	w.d.conf = with;
@@ -195,10 +211,10 @@ static void
 session_keys_when_due(void **state)
 {
 	(void)state;
-	w.keyset.created_s -= DAY_S - 60;
+	w.keysets[KEYSET_SESSION].created_s -= DAY_S - 60;
 	look();
 	assert_int_equal(w.keyset_rotations, 0);
-	w.keyset.created_s -= 60;
+	w.keysets[KEYSET_SESSION].created_s -= 60;
 	look();
 	assert_int_equal(w.keyset_rotations, 1);
 	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
@@ -213,18 +229,18 @@ static void
 session_keys_on_demand(void **state)
 {
 	(void)state;
-	rotate_session_keys();
+	rotate(KEYSET_SESSION);
 	assert_int_equal(http, 200);
 	assert_non_null(
 	    strstr(body, "{\"what\":\"session\",\"version\":2,\"versions\":2,\"left\":0,"));
 	assert_null(strstr(body, "key"));
 	assert_string_equal(rotated(1)->text, "what=session version=2 why=demand by_uid=7 ");
-	w.keyset.code = E_FULL;
-	rotate_session_keys();
+	w.keysets[KEYSET_SESSION].code = E_FULL;
+	rotate(KEYSET_SESSION);
 	assert_int_equal(http, 409);
 	assert_int_equal(rotated(3)->outcome, AUDIT_FAILURE);
-	w.keyset.code = E_SYS;
-	rotate_session_keys();
+	w.keysets[KEYSET_SESSION].code = E_SYS;
+	rotate(KEYSET_SESSION);
 	assert_int_equal(http, 503);
 	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
 	assert_balanced();
@@ -249,6 +265,138 @@ a_lost_answer_is_made_good(void **state)
 	assert_balanced();
 }
 
+/* ---- the pepper of API keys ---- */
+
+static enum error
+ask_with(unsigned key)
+{
+	struct ga_check m = { .credential = span_of(w.text[key], KEYTEXT_LEN) };
+	struct reply *r;
+
+	m.source[15] = 9;
+	m.request_id[0] = 1;
+	r = call(w.gw, GA_CHECK, &m);
+	return (enum error)r->error;
+}
+
+static void
+tick(void)
+{
+	key_rehash_tick(w.a);
+	spin();
+}
+
+/* The hash that the store was told is that of the text, under the newest pepper. */
+static void
+assert_hash_of(const struct as_key_hash *h, unsigned key)
+{
+	const uint8_t pepper[AS_SECRET_LEN] = { 6 };
+	struct hmac_key *k = NULL;
+	uint8_t want[DIGEST_LEN];
+
+	assert_true(is_ok(hmac_key_new(span_of(pepper, sizeof(pepper)), &k)));
+	assert_true(is_ok(hmac_sha256(k, span_of(w.text[key], KEYTEXT_LEN), want)));
+	hmac_key_free(k);
+	assert_memory_equal(h->id, w.key[key]->id, KEY_ID_LEN);
+	assert_memory_equal(h->hash, want, DIGEST_LEN);
+	assert_int_equal(h->pepper, 2);
+}
+
+static void
+keys_follow_as_they_are_used(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	tick();
+	assert_int_equal(w.rehashes, 0);
+	rotate(KEYSET_PEPPER);
+	assert_int_equal(http, 200);
+	assert_string_equal(rotated(1)->text, "what=pepper version=2 why=demand by_uid=7 ");
+	w.keysets[KEYSET_PEPPER].left = 2;
+	show_pepper();
+	assert_non_null(strstr(body, "\"left\":2"));
+	assert_non_null(strstr(body, "\"user\":\"u\",\"last_used_s\":"));
+	/* Once, however often it is used; others stay as they are. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask_with(0), ERROR_NONE);
+	tick();
+	tick();
+	assert_int_equal(w.rehashes, 1);
+	assert_int_equal(w.nhashes, 1);
+	assert_hash_of(&w.hashes[0], 0);
+	assert_int_equal(w.key[1]->pepper, 1);
+	assert_int_equal(ask_with(1), ERROR_NONE);
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	tick();
+	assert_hash_of(&w.hashes[1], 1);
+	show_pepper();
+	assert_non_null(strstr(body, "\"keys\":[]"));
+	/* Retired: only the newest is left. */
+	w.keysets[KEYSET_PEPPER].versions = 1;
+	w.a->keysets_look_ms = 0;
+	keysets_tick(w.a);
+	spin();
+	assert_ptr_equal(keys_pepper(&w.a->keys, 1), keys_pepper(&w.a->keys, 2));
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	assert_int_equal(ask_with(1), ERROR_NONE);
+}
+
+/* What the store did not take is told again; what a LOAD brings back is made anew. */
+static void
+hashes_that_are_not_kept(void **state)
+{
+	(void)state;
+	rotate(KEYSET_PEPPER);
+	w.rehash_fails = true;
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	tick();
+	tick();
+	assert_int_equal(w.rehashes, 2);
+	w.rehash_fails = false;
+	tick();
+	tick();
+	assert_int_equal(w.rehashes, 3);
+	assert_hash_of(&w.hashes[2], 0);
+	/* The store has the old hash, and both peppers. */
+	w.peppers = 2;
+	cut(&w.store);
+	tick();
+	connect_fake(EDGE_AUTHORITY_STORE, 24, &as_edge, false, &store_ops, &w.store);
+	spin();
+	assert_int_equal(w.key[0]->pepper, 1);
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	assert_int_equal(w.key[0]->pepper, 2);
+	tick();
+	assert_hash_of(&w.hashes[3], 0);
+	/* An older one that is said to be alone stays as long as a key here needs it. */
+	w.keysets[KEYSET_PEPPER].versions = 1;
+	w.a->keysets_look_ms = 0;
+	keysets_tick(w.a);
+	spin();
+	assert_int_equal(ask_with(1), ERROR_NONE);
+}
+
+/* A revoked key holds nothing open, nor does one that has no text. */
+static void
+what_needs_no_pepper(void **state)
+{
+	(void)state;
+	rotate(KEYSET_PEPPER);
+	w.key[0]->revoked_s = 1;
+	tick();
+	assert_int_equal(w.nhashes, 1);
+	assert_int_equal(w.hashes[0].pepper, 0);
+	assert_memory_equal(w.hashes[0].id, w.key[0]->id, KEY_ID_LEN);
+	w.key[0]->revoked_s = 0; /* its text is not its hash's any more */
+	assert_int_equal(ask_with(0), ERROR_INVALID_KEY);
+	key_rehash_none(w.key[1]);
+	tick();
+	key_rehash_none(w.key[1]);
+	tick();
+	assert_int_equal(w.nhashes, 2);
+	assert_int_equal(w.hashes[1].pepper, 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, teardown)
 
 int
@@ -263,6 +411,9 @@ main(void)
 		CASE(session_keys_when_due),
 		CASE(session_keys_on_demand),
 		CASE(a_lost_answer_is_made_good),
+		CASE(keys_follow_as_they_are_used),
+		CASE(hashes_that_are_not_kept),
+		CASE(what_needs_no_pepper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -400,7 +400,7 @@ show_all(struct db *db, struct shown *out)
 			    (unsigned long long)k.revoked_s, k.hash[0], SPAN_FMT(k.scopes),
 			    k.replaces);
 	}
-	if (is_ok(db_pepper(db, pepper)) && out->n < RECORDS_MAX)
+	if (is_ok(db_tenant_key(db, pepper)) && out->n < RECORDS_MAX)
 		(void)snprintf(
 		    out->records[out->n++], 400, "pepper %02x%02x", pepper[0], pepper[31]);
 }

@@ -19,7 +19,7 @@ round_trip(void **arg)
 	struct db *db = open_ok();
 
 	(void)arg;
-	assert_is_ok(db_pepper(db, pepper));
+	assert_is_ok(db_tenant_key(db, pepper));
 	for (unsigned n = 0; n < 8; n++)
 		assert_is_ok(put(db, n, subject[n]));
 	assert_memory_equal(subject[0], subject[1], AS_SECRET_LEN);
@@ -30,7 +30,7 @@ round_trip(void **arg)
 	assert_int_equal(db_key_revoke(db, (const uint8_t *)"xbbbbbbbbbbb", 77).code, E_NOTFOUND);
 	db_close(db);
 	db = open_ok();
-	assert_is_ok(db_pepper(db, again));
+	assert_is_ok(db_tenant_key(db, again));
 	assert_memory_equal(pepper, again, AS_SECRET_LEN);
 	assert_int_equal(count_keys(db, &revoked), 8);
 	assert_int_equal(revoked, 1);
@@ -162,7 +162,7 @@ only_sealed_at_rest(void **arg)
 
 	(void)arg;
 	assert_is_ok(put(db, 1, subject));
-	assert_is_ok(db_pepper(db, pepper));
+	assert_is_ok(db_tenant_key(db, pepper));
 	assert_is_ok(keyring_user_newest(db, 1, &key));
 	for (size_t i = 0; i < COUNT(files); i++) {
 		auto_buf struct buf file = BUF_INIT(1U << 24);

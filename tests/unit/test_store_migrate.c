@@ -168,7 +168,7 @@ check(struct db *db, int version)
 	int64_t cursor = 0;
 	uint64_t next = 0;
 
-	assert_is_ok(db_pepper(db, got));
+	assert_is_ok(db_tenant_key(db, got));
 	assert_memory_equal(got, pepper, sizeof(got));
 	assert_is_ok(db_day_key(db, SPAN_LIT("2024-10-04"), NOW + 50 * DAY_S, got));
 	assert_memory_equal(got, day_key, sizeof(got));

@@ -33,7 +33,7 @@ all_readable(struct db *db)
 		users++;
 	assert_int_equal(users, KEYS / 2);
 	assert_int_equal(count_keys(db, &revoked), KEYS);
-	assert_is_ok(db_pepper(db, pepper));
+	assert_is_ok(db_tenant_key(db, pepper));
 }
 
 /* To the end, in the smallest steps. */

@@ -221,15 +221,16 @@ keyset(struct db *db)
 }
 
 static unsigned
-keys_listed(struct db *db, uint8_t keys[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN])
+keys_listed(
+    struct db *db, enum as_keysets what, uint8_t keys[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN])
 {
 	struct db_keyset_cursor c = { 0 };
 	struct as_keyset_key k;
 	unsigned n = 0;
 
 	while (is_ok(db_keyset_next(db, &c, &k))) {
-		assert_int_equal(k.what, KEYSET_SESSION);
-		memcpy(keys[n++], k.key, AS_SECRET_LEN);
+		if (k.what == what)
+			memcpy(keys[n++], k.key, AS_SECRET_LEN);
 	}
 	return n;
 }
@@ -250,7 +251,7 @@ an_old_key_stays_for_its_last_session(void **arg)
 	assert_is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW + 5));
 	assert_true(keyset(db).version == 2 && keyset(db).versions == 2);
 	assert_true(keyset(db).left == 1 && keyset(db).created_s == NOW + 5);
-	assert_int_equal(keys_listed(db, before), 2);
+	assert_int_equal(keys_listed(db, KEYSET_SESSION, before), 2);
 	assert_memory_not_equal(before[0], before[1], AS_SECRET_LEN);
 	assert_memory_equal(before[1], keyset(db).key, AS_SECRET_LEN);
 	s.signer = 2;
@@ -260,7 +261,7 @@ an_old_key_stays_for_its_last_session(void **arg)
 	for (more = true; more;)
 		assert_is_ok(db_rotate_step(db, NOW, 0, &more));
 	db = again(db);
-	assert_int_equal(keys_listed(db, after), 2);
+	assert_int_equal(keys_listed(db, KEYSET_SESSION, after), 2);
 	assert_memory_equal(before[0], after[0], AS_SECRET_LEN);
 	assert_memory_equal(before[1], after[1], AS_SECRET_LEN);
 	assert_is_ok(db_sweep(db, session_of(0).expires_s - 1, &more));
@@ -270,7 +271,7 @@ an_old_key_stays_for_its_last_session(void **arg)
 	assert_is_ok(db_sweep(db, NOW + 1000, &more));
 	assert_int_equal(keyset(db).version, 2); /* the newest stays, needed or not */
 	db = again(db);
-	assert_int_equal(keys_listed(db, after), 1);
+	assert_int_equal(keys_listed(db, KEYSET_SESSION, after), 1);
 	assert_memory_equal(before[1], after[0], AS_SECRET_LEN);
 	db_close(db);
 }
@@ -319,23 +320,109 @@ a_changed_key_does_not_open(void **arg)
 	db_close(db);
 }
 
+/* ---- the pepper: keys carry the version of their hash ---- */
+
+static uint32_t
+pepper_of(struct db *db, unsigned n, uint8_t hash[DIGEST_LEN])
+{
+	char names[3][24];
+	const struct as_key want = key_of(n, names);
+	int64_t cursor = 0;
+	struct as_key k;
+
+	while (is_ok(db_key_next(db, &cursor, &k))) {
+		if (memcmp(k.id, want.id, KEY_ID_LEN) == 0) {
+			memcpy(hash, k.hash, DIGEST_LEN);
+			return k.pepper;
+		}
+	}
+	return UINT32_MAX;
+}
+
+static struct status
+rehash(struct db *db, unsigned n, uint32_t pepper)
+{
+	char names[3][24];
+	const struct as_key k = key_of(n, names);
+	struct as_key_hash h = { .pepper = pepper };
+	const struct as_key_rehash m = { .keys = { &h, 1 } };
+
+	memcpy(h.id, k.id, KEY_ID_LEN);
+	memset(h.hash, 200 + (int)n, DIGEST_LEN);
+	return db_keys_rehash(db, &m);
+}
+
+static void
+a_pepper_goes_with_its_last_key(void **arg)
+{
+	struct db *db = with_keys();
+	uint8_t hash[DIGEST_LEN], want[DIGEST_LEN], subject[AS_SECRET_LEN];
+	struct as_keyset s = { 0 };
+	char names[3][24];
+	struct as_key k = key_of(9, names);
+
+	(void)arg;
+	assert_is_ok(db_keyset_rotate(db, KEYSET_PEPPER, NOW));
+	assert_is_ok(db_keyset_status(db, KEYSET_PEPPER, &s));
+	assert_true(s.version == 2 && s.versions == 2 && s.left == 4);
+	/* Of another version than the newest, or unknown: nothing is changed. */
+	assert_is_ok(rehash(db, 0, 1));
+	assert_is_ok(rehash(db, 0, 3));
+	assert_is_ok(rehash(db, 20, 2));
+	assert_int_equal(pepper_of(db, 0, hash), 1);
+	for (unsigned n = 0; n < 3; n++)
+		assert_is_ok(rehash(db, n, 2));
+	memset(want, 200, sizeof(want));
+	db = again(db);
+	assert_int_equal(pepper_of(db, 0, hash), 2);
+	assert_memory_equal(hash, want, sizeof(want));
+	assert_is_ok(db_keyset_status(db, KEYSET_PEPPER, &s));
+	assert_true(s.versions == 2 && s.left == 1);
+	k.pepper = 1; /* made by who does not know of the newest yet */
+	assert_is_ok(db_key_put(db, &k, subject));
+	assert_is_ok(rehash(db, 3, 2));
+	assert_is_ok(db_keyset_status(db, KEYSET_PEPPER, &s));
+	assert_true(s.versions == 2 && s.left == 1);
+	/* A hash of no text needs none, and stays so. */
+	assert_is_ok(rehash(db, 9, 0));
+	assert_is_ok(rehash(db, 9, 2));
+	assert_int_equal(pepper_of(db, 9, hash), 0);
+	assert_is_ok(db_keyset_status(db, KEYSET_PEPPER, &s));
+	assert_true(s.versions == 1 && s.left == 0 && s.version == 2);
+	k = key_of(10, names);
+	assert_int_equal(db_key_put(db, &k, subject).code, E_AGAIN);
+	k.pepper = 2;
+	assert_is_ok(db_key_put(db, &k, subject));
+	assert_true(db->settle_owed);
+	db_close(db);
+}
+
 /* ---- from the version before, and killed in the middle ---- */
 
 static void
 from_version_6(void **arg)
 {
+	uint8_t peppers[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN], tenants[AS_SECRET_LEN];
 	struct db *db = with_keys();
 	uint64_t revoked = 0;
 
 	(void)arg;
+	/* Made with versions, the two are not the same. */
+	assert_is_ok(db_tenant_key(db, tenants));
+	assert_int_equal(keys_listed(db, KEYSET_PEPPER, peppers), 1);
+	assert_memory_not_equal(peppers[0], tenants, AS_SECRET_LEN);
 	db_close(db);
-	edit("DROP TABLE sessions; DROP TABLE keysets;"
-	     "DELETE FROM secrets WHERE name GLOB 'session-key:*';"
+	edit("DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
+	     "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
 	     "UPDATE schema_version SET version = 6;");
 	db = open_ok();
 	assert_int_equal(count_keys(db, &revoked), 4);
 	assert_is_ok(put_session(db, 0));
 	assert_true(keyset(db).version == 1 && keyset(db).created_s > 1700000000);
+	/* Keys stay valid: they are hashed under what was the pepper then. */
+	assert_is_ok(db_tenant_key(db, tenants));
+	assert_int_equal(keys_listed(db, KEYSET_PEPPER, peppers), 1);
+	assert_memory_equal(peppers[0], tenants, AS_SECRET_LEN);
 	db = again(db);
 	assert_int_equal(there(db), 1);
 	db_close(db);
@@ -388,7 +475,8 @@ killed_at_every_call(void **arg)
 			died = killed(at, (enum crash_mode)mode);
 			db = open_ok();
 			bits = there(db);
-			assert_int_equal(keys_listed(db, keys), keyset(db).versions);
+			assert_int_equal(
+			    keys_listed(db, KEYSET_SESSION, keys), keyset(db).versions);
 			/* One after the other: what was answered is there. */
 			assert_true(bits == 1 || bits == 3 || bits == 2);
 			assert_true(bits != 1 || keyset(db).version == 1);
@@ -411,6 +499,7 @@ main(void)
 		cmocka_unit_test_setup(an_old_key_stays_for_its_last_session, fresh),
 		cmocka_unit_test_setup(versions_are_bounded_and_count_on, fresh),
 		cmocka_unit_test_setup(a_changed_key_does_not_open, fresh),
+		cmocka_unit_test_setup(a_pepper_goes_with_its_last_key, fresh),
 		cmocka_unit_test_setup(from_version_6, fresh),
 		cmocka_unit_test_setup(killed_at_every_call, fresh),
 	};
