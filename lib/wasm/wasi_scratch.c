@@ -61,7 +61,7 @@ scratch_free(struct wasi_scratch *s)
 		return;
 	for (uint32_t i = 0; i < s->top; i++)
 		node_free(s, i);
-	explicit_bzero(s, sizeof(*s));
+	explicit_bzero(s, sizeof(*s)); /* sizes and times: all else is gone with its node */
 	free(s);
 }
 

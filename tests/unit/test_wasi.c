@@ -2,6 +2,7 @@
 /* lib/wasm: WASI preview 1 as a guest sees it, against a memory between two walls. */
 #include "unit.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -408,6 +409,75 @@ test_file(void **state)
 	assert_int_equal(CALL("fd_close", fd), WASI_EBADF);
 }
 
+#define SECRET "sk-only-mine"
+
+/* What is given back to malloc() while this is set must not hold the secret. */
+static bool watched;
+static unsigned leaks;
+
+void __wrap_free(void *p);
+void __real_free(void *p);
+
+void
+__wrap_free(void *p)
+{
+	if (watched && p != NULL &&
+	    memmem(p, malloc_usable_size(p), SECRET, sizeof(SECRET) - 1) != NULL)
+		leaks++;
+	__real_free(p);
+}
+
+static void
+write_secret(const char *name, uint64_t *fd)
+{
+	assert_int_equal(open_path(name, WASI_CREAT, fd), WASI_OK);
+	assert_int_equal(write_text(*fd, SECRET), WASI_OK);
+}
+
+/* Behind a file that grew, shrank, was removed or is there at the end; and of its name. */
+static void
+test_nothing_stays_in_freed_memory(void **state)
+{
+	uint64_t fd;
+
+	(void)state;
+	given_files();
+	watched = true;
+	write_secret("grows", &fd);
+	assert_int_equal(CALL("fd_filestat_set_size", fd, 1U << 20), WASI_OK);
+	write_secret("shrinks", &fd);
+	assert_int_equal(CALL("fd_filestat_set_size", fd, 2), WASI_OK);
+	write_secret("removed", &fd);
+	assert_int_equal(on_path("path_unlink_file", "removed"), WASI_OK);
+	assert_int_equal(CALL("fd_close", fd), WASI_OK);
+	assert_int_equal(open_path("name-" SECRET, WASI_CREAT, &fd), WASI_OK);
+	assert_int_equal(CALL("path_rename", 3, PATH, put(PATH, "name-" SECRET), 3, OTHER_PATH,
+			     put(OTHER_PATH, "else")),
+	    WASI_OK);
+	assert_int_equal(open_path("left-" SECRET, WASI_CREAT, &fd), WASI_OK);
+	write_secret("left", &fd);
+	wasi_end(&ctx);
+	watched = false;
+	assert_int_equal(leaks, 0);
+}
+
+/* out and err are kept for the next call, without what was in them. */
+static void
+test_nothing_stays_in_streams(void **state)
+{
+	(void)state;
+	for (uint64_t fd = 1; fd <= 2; fd++) {
+		const struct buf *b = fd == 1 ? &ctx.out : &ctx.err;
+
+		given((struct wasi_given){ .out_max = 64, .err_max = 64 });
+		assert_int_equal(write_text(fd, SECRET), WASI_OK);
+		assert_int_equal(b->len, sizeof(SECRET) - 1);
+		wasi_end(&ctx);
+		assert_non_null(b->ptr);
+		assert_null(memmem(b->ptr, sizeof(SECRET) - 1, SECRET, 4));
+	}
+}
+
 static void
 test_append(void **state)
 {
@@ -683,6 +753,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_wild_arguments, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_files, begin, end),
 		cmocka_unit_test_setup_teardown(test_file, begin, end),
+		cmocka_unit_test_setup_teardown(test_nothing_stays_in_freed_memory, begin, end),
+		cmocka_unit_test_setup_teardown(test_nothing_stays_in_streams, begin, end),
 		cmocka_unit_test_setup_teardown(test_append, begin, end),
 		cmocka_unit_test_setup_teardown(test_paths, begin, end),
 		cmocka_unit_test_setup_teardown(test_names, begin, end),
