@@ -47,10 +47,13 @@ def gate(authority, provider, second):
     inst = Instance(edit=configured(
         {"one": entry("openai", provider.url, authority.ca),
          "two": entry("openai", second.url, authority.ca),
-         "claude": entry("anthropic", provider.url, authority.ca)},
+         "claude": entry("anthropic", provider.url, authority.ca),
+         "picky": entry("openai", second.url, authority.ca, ", unknown_fields: refuse")},
         {MODEL: "[ { provider: one, model: gpt-real } ]",
          "both": "[ { provider: one, model: gpt-real }, { provider: two, model: gpt-other } ]",
-         "claude": "[ { provider: claude, model: claude-real } ]"}))
+         "claude": "[ { provider: claude, model: claude-real } ]",
+         "picky": "[ { provider: picky, model: gpt-other } ]",
+         "mixed": "[ { provider: one, model: gpt-real }, { provider: picky, model: gpt-other } ]"}))
     try:
         inst.start()
         yield inst
@@ -90,6 +93,21 @@ def test_what_reaches_the_provider(gate, provider):
     assert json.loads(seen.body)["temperature"] == 0.5
     assert b"gpt-4.1" not in seen.body
     assert gate.key.encode() not in seen.head + seen.body
+
+
+def test_fields_that_are_new(gate, provider, second):
+    """Passed on as they are, or refused with their pointer before anything is asked."""
+    new = {"brand_new": {"deep": [1, "x"]}}
+    chat(gate, **new)
+    assert provider.seen[-1].json["brand_new"] == new["brand_new"] and "brand_new" in provider.seen[-1].refused
+    for model in ("picky", "mixed"):
+        before = len(provider.seen) + len(second.seen)
+        status, _, answer = chat(gate, model, **new)
+        error = answer["error"]
+        assert (status, error["param"]) == (400, "/brand_new"), (model, answer)
+        assert len(provider.seen) + len(second.seen) == before
+        assert chat(gate, model)[0] == 200
+    assert chat(gate, "picky", metadata={"brand_new": "1"})[0] == 200     # deeper is not looked at
 
 
 def test_connections_are_kept(gate, provider):
