@@ -26,6 +26,19 @@ enum crash_mode { CRASH_BEFORE, CRASH_AFTER, CRASH_HALF, CRASH_LOSE, CRASH_MODES
 
 #define CRASH_UNSYNCED_MAX 512
 
+/*
+ * From one call to the next that is tried. A sanitizer makes each cost ten times as much, and finds
+ * what is wrong with memory, which is the same at most of them: there it is an even sample, of
+ * other calls in each mode; what is wrong with files is found at all of them, without one.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define CRASH_STEP(n) (5 * (n))
+#define CRASH_FIRST(n, mode) (1 + (unsigned)(mode) * (n))
+#else
+#define CRASH_STEP(n) (n)
+#define CRASH_FIRST(n, mode) 1U
+#endif
+
 static struct {
 	unsigned calls; /* seen so far */
 	unsigned at;    /* 0: never */

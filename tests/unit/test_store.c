@@ -487,7 +487,7 @@ every_call(void **arg)
 		bool died = true;
 		unsigned at;
 
-		for (at = 1; died; at += 3) {
+		for (at = CRASH_FIRST(3, mode); died; at += CRASH_STEP(3)) {
 			struct acks acks = { 0 };
 			uint8_t key[AS_SECRET_LEN], day[AS_DAY_LEN];
 			uint64_t revoked = 0;

@@ -473,7 +473,7 @@ crashes(void **arg)
 	for (int mode = 0; mode < CRASH_MODES; mode++) {
 		bool died = true;
 
-		for (unsigned at = 1; died; at++) {
+		for (unsigned at = CRASH_FIRST(1, mode); died; at += CRASH_STEP(1)) {
 			struct db *db;
 
 			dir_clear();

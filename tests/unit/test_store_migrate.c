@@ -345,7 +345,7 @@ killed_at_every_call(void **arg)
 		bool died = true;
 		unsigned at;
 
-		for (at = 1 + (unsigned)mode; died; at += 4) {
+		for (at = (unsigned)mode + CRASH_FIRST(4, mode); died; at += CRASH_STEP(4)) {
 			struct db *db;
 
 			(void)fresh(arg);
