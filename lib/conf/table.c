@@ -226,6 +226,14 @@ const struct conf_row conf_rows[] = {
 	    "owner|administrator|auditor|user|service",
 	    "What a value of that claim means; others mean nothing. Without a map the roles' own "
 	    "names are values." },
+	{ "oidc.N.login_client_id", CONF_STRING, 1, 255, NULL, false, NULL,
+	    "The public client by which `sallyport login` signs people in (device authorization "
+	    "grant); without it they cannot." },
+	{ "oidc.N.login_scope", CONF_STRING, 1, 255, "openid", false, NULL,
+	    "What it asks for there: scopes with blanks between." },
+	SWITCH("oidc.N.link_local", "false",
+	    "Let its people be users who were made here: whoever it names so is that user. Never a "
+	    "service, nor a user of another issuer of this configuration."),
 	LIST("oidc.N.algorithms", "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA",
 	    "What its tokens may be signed with; without it what each key says, and RS256 for RSA "
 	    "keys that say nothing."),

@@ -259,6 +259,7 @@ read_policy(struct issuer *i, const struct conf *c, unsigned index)
 
 	(void)snprintf(map, sizeof(map), "oidc.%u.roles_map", index);
 	i->index = index;
+	i->links = conf_boolf(c, "oidc.%u.link_local", index);
 	i->mapped = conf_each(c, map, &at, &one);
 	TRY(span_to_cstr(
 	    span_str(conf_strf(c, "oidc.%u.audience", index)), i->audience, sizeof(i->audience)));

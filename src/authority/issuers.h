@@ -33,6 +33,7 @@ struct issuer {
 	uint8_t print[SHA256_LEN]; /* of where its documents come from */
 	struct jwt_policy policy;
 	bool mapped; /* it has a roles_map */
+	bool links;  /* its people may be users who were made here */
 	/* keys */
 	struct jwks *keys; /* NULL: none that may be used */
 	uint8_t keys_print[SHA256_LEN];

@@ -154,6 +154,7 @@ read_identity(struct authority *a, const struct issuer *i, struct oidc_identity 
 	TRY(read_name(&a->oidc->reader, user == NULL ? "sub" : user, &ret->user));
 	TRY(read_policy(a, i, &ret->policy));
 	ret->issuer = i->url;
+	ret->links = i->links;
 	ret->expires_s = a->oidc->reader.expires_s + i->policy.skew_s;
 	*ret_fault = JWT_FAULT_NONE;
 	return OK;
@@ -169,7 +170,8 @@ identity_of(const struct oidc_entry *e)
 		.policy = span_of(e->policy, e->policy_len),
 		.roles = e->roles,
 		.expires_s = e->expires_s,
-		.issuer = e->issuer->url };
+		.issuer = e->issuer->url,
+		.links = e->issuer->links };
 }
 
 /* Names were checked: none is longer than its place. */

@@ -43,6 +43,7 @@ struct oidc_identity {
 	struct span policy;
 	uint64_t expires_s; /* of the token, Unix time */
 	const char *issuer; /* of the configuration; valid until that is another */
+	bool links;         /* they may be users who were made here */
 	bool certificate;   /* the operator's table names them, no issuer: see machines.h */
 };
 

@@ -7,7 +7,8 @@
  * Invariants: nobody acts before the intent to let them in is on record and their key is durable;
  * a key that was revoked, or whose user is disabled, is not made anew; a key answers for the user
  * that the token names, or for nobody; a user is an issuer's who came by it, or nobody's of it:
- * no issuer can name itself into a user that was made here, or by another one, nor be a service.
+ * no issuer can name itself into a user that was made here (but with `link_local`), or by another
+ * one, nor be a service.
  * See: people.h, oidc.h, keys.c; machines.c, for certificates; admin_keys.c, which makes keys with
  * a text.
  */
@@ -30,7 +31,7 @@ struct arrival {
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	char tenant_hex[2 * SUBJECT_LEN];
 	char issuer[ISSUER_MAX + 1];
-	bool certificate;
+	bool certificate, links;
 	uint64_t created_s, intent_seq;
 	struct waiters waiters;
 };
@@ -63,9 +64,10 @@ is_of(const struct key *key, const struct oidc_identity *who)
 	return span_eq(key->user->tenant, who->tenant) && span_eq(key->user->name, who->user);
 }
 
-/* Has it a key, not revoked, that came of this issuer? Whatever its policy and roles were. */
+/* Has it a key that came of this issuer (`live`: not revoked)? Whatever its policy and roles were.
+ */
 static bool
-has_key_of(const struct keys *keys, const struct user *u, const char *issuer)
+has_key_of(const struct keys *keys, const struct user *u, const char *issuer, bool live)
 {
 	uint8_t id[KEY_ID_LEN];
 
@@ -80,20 +82,33 @@ has_key_of(const struct keys *keys, const struct user *u, const char *issuer)
 		if (!is_ok(people_key_id(&who, id)))
 			return false;
 		key = keys_find(keys, span_of(id, sizeof(id)));
-		if (key != NULL && key->user == u && key->revoked_s == 0)
+		if (key != NULL && key->user == u && (!live || key->revoked_s == 0))
 			return true;
 	}
 	return false;
 }
 
+/* Was it made here, and has it been nobody's of any issuer? */
+static bool
+is_local(const struct authority *a, const struct user *u)
+{
+	const struct issuers *all = &a->oidc->issuers;
+
+	for (size_t i = 0; i < all->count; i++) {
+		if (has_key_of(&a->keys, u, all->items[i]->url, false))
+			return false;
+	}
+	return (u->roles & ROLE_SERVICE) == 0;
+}
+
 /* May people of this issuer be that user? A certificate's is named by the operator alone. */
 static bool
-is_free_for(const struct keys *keys, const struct oidc_identity *who)
+is_free_for(const struct authority *a, const struct oidc_identity *who)
 {
-	const struct user *u = keys_find_user(keys, who->tenant, who->user);
+	const struct user *u = keys_find_user(&a->keys, who->tenant, who->user);
 
 	return u == NULL || u->state == USER_ERASED || who->certificate ||
-	       has_key_of(keys, u, who->issuer);
+	       has_key_of(&a->keys, u, who->issuer, true) || (who->links && is_local(a, u));
 }
 
 /* ---- the first time ---- */
@@ -118,6 +133,7 @@ identity_of(const struct arrival *n)
 		.user = span_str(n->user),
 		.policy = span_str(n->policy),
 		.issuer = n->issuer,
+		.links = n->links,
 		.certificate = n->certificate };
 }
 
@@ -178,7 +194,7 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	n->intent_seq = seq;
 	if (!is_ok(st))
 		over(n, false);
-	else if (!is_free_for(&a->keys, &who) || /* made meanwhile */
+	else if (!is_free_for(a, &who) || /* made meanwhile */
 		 !is_ok(store_put_key(a, &m, on_kept, n)))
 		finish(n, false);
 }
@@ -232,6 +248,7 @@ fill(struct arrival *n, const struct oidc_identity *who, uint64_t now_s)
 {
 	n->created_s = now_s;
 	n->certificate = who->certificate;
+	n->links = who->links;
 	waiters_init(&n->waiters);
 	TRY(rand_bytes(n->hash, sizeof(n->hash)));
 	TRY(span_to_cstr(who->tenant, n->tenant, sizeof(n->tenant)));
@@ -276,7 +293,7 @@ introduce(struct authority *a, const struct oidc_identity *who, const uint8_t id
 {
 	struct arrival *n = arriving(&a->people, id);
 
-	if (n == NULL && !is_free_for(&a->keys, who)) {
+	if (n == NULL && !is_free_for(a, who)) {
 		a->oidc->fault = JWT_FAULT_MAPPING;
 		return ERROR_INVALID_KEY;
 	}

@@ -47,6 +47,8 @@ enum option_id {
 	OPT_DATA,
 	OPT_NAMES,
 	OPT_PUB,
+	OPT_URL,
+	OPT_ISSUER,
 	OPT_HELP,
 	OPT_COUNT,
 };
@@ -131,6 +133,9 @@ bool parse_duration(const char *text, uint64_t *ret_s);
 MUST_USE struct status term_safe(struct span s, struct buf *out);
 /* Write and flush: made safe on a terminal, as it is elsewhere. */
 bool term_put(FILE *to, struct span s);
+
+/* login.c */
+command_fn cmd_login, cmd_logout;
 
 command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_list,
     cmd_key_rotate, cmd_key_revoke, cmd_user_list, cmd_user_create, cmd_user_set, cmd_user_disable,

@@ -154,7 +154,8 @@ failure_why(const struct tls_conn *tls)
 		[TLS_FAIL_NONE] = "the TLS handshake failed",
 		[TLS_FAIL_OLD_VERSION] = "the server offers no TLS 1.3",
 		[TLS_FAIL_CERT] =
-		    "its certificate is not of SALLYPORT_CA_FILE, or not for this name",
+		    "its certificate is of no authority that is trusted here (SALLYPORT_CA_FILE, "
+		    "SALLYPORT_ISSUER_CA_FILE), or not for this name",
 		[TLS_FAIL_CLOSED] = "the server hung up in the TLS handshake",
 	};
 	const char *why = whys[tls_failure(tls)];
@@ -174,7 +175,7 @@ channel_tls(
 	if (!url_split(url, host, port))
 		return fail(E_SYNTAX);
 	c.timeout_ms = timeout_ms;
-	*ret_why = "TLS cannot be set up with SALLYPORT_CA_FILE";
+	*ret_why = "TLS cannot be set up with these certificate authorities";
 	TRY(tls_init());
 	TRY(tls_client_ctx_new(&(struct tls_client_opts){ .ca_pem = ca_pem }, &c.ctx));
 	*ret_why = "cannot be reached";

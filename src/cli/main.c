@@ -136,6 +136,9 @@ const struct command commands[] = {
 	    cmd_tool_remove },
 	{ "tool test", "DIR", 1, 1, OPT(OPT_MODULE) | OPT(OPT_NATIVE), 0,
 	    "check the tool in DIR, and run its examples by the service", cmd_tool_test },
+	{ "login", "", 0, 0, OPT(OPT_URL) | OPT(OPT_ISSUER), 0,
+	    "sign in with the house's identity provider, for commands without a key", cmd_login },
+	{ "logout", "", 0, 0, 0, 0, "end that session, and forget it", cmd_logout },
 	{ "ask", "PROMPT", 1, 1, OPT(OPT_MODEL), 0,
 	    "send a prompt, with the code interpreter, and stream the answer", cmd_ask },
 	{ "exec", "[FILE|-]", 0, 1, OPT(OPT_LANGUAGE) | OPT(OPT_TIMEOUT), OPT(OPT_LANGUAGE),
@@ -152,7 +155,8 @@ usage(FILE *to)
 	(void)fprintf(to,
 	    "\n  --help        this, or after a command: its options\n"
 	    "  --version     the version\n\n"
-	    "ask, exec and tool read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE.\n");
+	    "ask, exec and tool read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE,\n"
+	    "or without a key use what `sallyport login` has kept.\n");
 }
 
 /* The commands of one word, such as `key`; how many. */

@@ -48,6 +48,8 @@ static const struct {
 	[OPT_DATA] = { "data", 'd', NULL, "keys of tenants and users" },
 	[OPT_NAMES] = { "names", 'w', NULL, "say who it was, as the running service knows" },
 	[OPT_PUB] = { "pub", 'P', "FILE", "start from the key in FILE, not from DIR/audit.pub" },
+	[OPT_URL] = { "url", 'U', "URL", "the service, https://HOST[:PORT] (SALLYPORT_URL)" },
+	[OPT_ISSUER] = { "issuer", 'I', "URL", "the identity provider, where there are several" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

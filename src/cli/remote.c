@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/io.h>
 #include <http/sse.h>
 #include <json/json.h>
@@ -24,7 +25,6 @@
 #include "remote.h"
 
 #define REMOTE_TIMEOUT_MS 600000
-#define CA_MAX (1U << 20)
 #define EVENT_ARENA_MAX (32U << 20)
 #define EVENT_LEN_MAX (32U << 20) /* a result with all its files and output */
 #define MODEL_NAME_MAX 129
@@ -48,40 +48,90 @@ variable(const char *name)
 	const char *value = getenv(name);
 
 	if (value == NULL || value[0] == '\0') {
-		(void)cli_error(name, "is not set (sallyport init prints it)");
+		(void)cli_error(name, "is not set (sallyport init prints it), and nobody has "
+				      "signed in (sallyport login)");
 		return NULL;
 	}
 	return value;
 }
 
 bool
+read_authorities(const char *path, struct buf *out)
+{
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct status st;
+
+	*out = BUF_INIT(CA_FILE_MAX);
+	st = fd < 0 ? fail_errno() : io_read_all(fd, out);
+	if (!is_ok(st))
+		(void)cli_status(path, st);
+	return is_ok(st);
+}
+
+/* Without a key: who has signed in, at the service that the session is of. False after a message.
+ */
+static bool
+take_session(struct remote *r, const char **ret_ca)
+{
+	const char *url = getenv("SALLYPORT_URL"), *ca = getenv("SALLYPORT_CA_FILE");
+	struct status st = kept_load(&r->session);
+
+	if (st.code == E_NOTFOUND) /* as if there were no such thing */
+		return variable("SALLYPORT_URL") != NULL && variable("SALLYPORT_API_KEY") != NULL;
+	if (!is_ok(st)) {
+		(void)cli_error("the kept session", "%s: sign in anew (sallyport login)",
+		    st.code == E_DENIED ? "is not yours alone to read" : status_text(st));
+		return false;
+	}
+	if (url != NULL && strcmp(url, r->session.url) != 0) {
+		(void)cli_error(
+		    "SALLYPORT_URL", "is not where you have signed in, %s", r->session.url);
+		return false;
+	}
+	if (clock_real_ns() / 1000000000ULL >= r->session.expires_s) {
+		(void)cli_error("the kept session", "has ended: sign in anew (sallyport login)");
+		return false;
+	}
+	r->url = r->session.url;
+	r->key = (const char *)secret_borrow(&r->session.token).ptr;
+	*ret_ca = ca != NULL && ca[0] != '\0' ? ca : r->session.ca;
+	return true;
+}
+
+/* A key in the environment counts before a session. */
+static bool
+take_environment(struct remote *r, const char **ret_ca)
+{
+	const char *key = getenv("SALLYPORT_API_KEY");
+
+	if (key == NULL || key[0] == '\0') {
+		return take_session(r, ret_ca);
+	}
+	r->url = variable("SALLYPORT_URL");
+	r->key = key;
+	*ret_ca = r->url == NULL ? NULL : variable("SALLYPORT_CA_FILE");
+	return *ret_ca != NULL;
+}
+
+bool
 remote_open(struct remote *r)
 {
-	const char *ca;
-	struct status st;
-	auto_fd int fd = -1;
+	const char *ca = NULL;
 
-	r->url = variable("SALLYPORT_URL");
-	r->key = r->url == NULL ? NULL : variable("SALLYPORT_API_KEY");
-	ca = r->key == NULL ? NULL : variable("SALLYPORT_CA_FILE");
-	if (ca == NULL)
+	if (!take_environment(r, &ca))
 		return false;
 	if (!url_authority(r->url, r->authority, sizeof(r->authority))) {
 		(void)cli_error("SALLYPORT_URL", "expects https://HOST[:PORT]");
 		return false;
 	}
-	r->ca = BUF_INIT(CA_MAX);
-	fd = open(ca, O_RDONLY | O_CLOEXEC);
-	st = fd < 0 ? fail_errno() : io_read_all(fd, &r->ca);
-	if (!is_ok(st))
-		(void)cli_status(ca, st);
-	return is_ok(st);
+	return read_authorities(ca, &r->ca);
 }
 
 void
 remote_close(struct remote *r)
 {
 	buf_done(&r->ca);
+	kept_done(&r->session);
 }
 
 bool
@@ -318,7 +368,7 @@ cmd_ask(const struct invocation *inv)
 		rc = run_stream(&r, &s, "/v1/chat/completions", buf_span(&body));
 	if (rc == EXIT_DONE)
 		(void)putchar('\n');
-	buf_done(&r.ca);
+	remote_close(&r);
 	return rc;
 }
 
@@ -400,6 +450,6 @@ cmd_exec(const struct invocation *inv)
 	if (remote_open(&r) &&
 	    is_ok(put_code(inv->options[OPT_LANGUAGE], timeout_s, buf_span(&code), &body)))
 		rc = run_stream(&r, &s, "/v1/execute", buf_span(&body));
-	buf_done(&r.ca);
+	remote_close(&r);
 	return rc;
 }

@@ -2,15 +2,17 @@
 #ifndef CLI_REMOTE_H
 #define CLI_REMOTE_H
 
-/* What the clients of the public API share: the three variables, and one exchange. */
+/* What the clients of the public API share: the three variables or a session, and one exchange. */
 #include <json/json.h>
 
 #include "cli.h"
 #include "http_client.h"
+#include "kept.h"
 
 struct remote {
 	const char *url;
-	const char *key;
+	const char *key;     /* of the environment, or of `session` */
+	struct kept session; /* of `sallyport login`, where it is used */
 	char authority[300];
 	struct buf ca;
 };
@@ -19,6 +21,10 @@ struct remote {
 /* False after a message. */
 bool remote_open(struct remote *r);
 void remote_close(struct remote *r);
+#define CA_FILE_SYSTEM "/etc/ssl/certs/ca-certificates.crt"
+#define CA_FILE_MAX (1U << 20)
+/* Certificate authorities of a file; false after a message. */
+bool read_authorities(const char *path, struct buf *out);
 /* One exchange; false after a message. */
 bool remote_run(struct remote *r, struct exchange *x);
 /* Is it a good answer in JSON? It is in `d` then; else false, after a message. */

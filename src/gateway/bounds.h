@@ -41,6 +41,7 @@
 #define TOOLS_AT_ONCE_MAX 8             /* calls of users' tools that one answer has run at once */
 #define TOOL_BUILD_MS_MAX 60000         /* compiling an upload, beside RUN_GRACE_MS */
 #define CREDENTIAL_KEPT_MAX 256         /* room that an idle connection keeps for one */
+#define LOGIN_ANSWER_MAX (64U << 10)    /* identity providers by which people sign in */
 #define CLIENT_CAS_LEN_MAX (512U << 10) /* PEM of who vouches for clients' certificates */
 #define REQUESTS_SPARE_MAX 64           /* request objects kept for the next connection */
 

@@ -69,6 +69,8 @@ struct gateway {
 	struct arena model_arena;
 	struct model_name models[MODELS_MAX];
 	size_t nmodels;
+	struct buf login; /* JSON: by whom people sign in, see login.c */
+	bool login_is_public;
 	uint64_t turn_output_max; /* bytes */
 	struct tool_defs tool_defs;
 	struct tool_sets tool_sets;
@@ -107,6 +109,9 @@ MUST_USE struct status accept_start(struct gateway *g);
 void accept_stop(struct gateway *g);
 void accept_resume(struct gateway *g); /* after a connection ended */
 void accept_failures_report(struct gateway *g);
+
+/* login.c */
+void login_configure(struct gateway *g);
 
 /* drain.c */
 void drain_start(struct daemon *d);

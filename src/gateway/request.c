@@ -272,6 +272,10 @@ request_run(struct request *r)
 	enum error error;
 
 	activate(r);
+	if (login_is_public(r)) {
+		login_answer(r);
+		return;
+	}
 	if (!r->key_ok) {
 		refuse_key(r);
 		return;

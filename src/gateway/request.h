@@ -113,6 +113,11 @@ void requests_revoke(struct gateway *g, uint64_t turn, enum error error);
 /* Everything was answered: the last call for a request. */
 void request_over(struct request *r);
 
+/* ---- login.c ---- */
+/* Is it what anybody may ask? Then it is answered by this, now, and over. */
+bool login_is_public(const struct request *r);
+void login_answer(struct request *r);
+
 /* ---- validate.c ---- */
 /* Its route, and whether the request is what that takes; what is wrong with it is for the answer.
  */

@@ -92,6 +92,7 @@ const struct route routes[] = {
 	    .form = true },
 	{ "POST", "/auth/token", ENDPOINT_OTHER, NULL, NULL, token_run, .form = true,
 	    .takes_key = true },
+	{ "GET", "/auth/login", ENDPOINT_OPENAPI, NULL, NULL, login_run, login_told },
 	{ "POST", "/auth/revoke", ENDPOINT_OTHER, NULL, NULL, token_revoke_run, .form = true,
 	    .takes_key = true },
 };

@@ -69,6 +69,8 @@ void models_run(struct request *r);
 void models_finish(struct turn *t, const struct ga_admitted *m);
 void openapi_run(struct request *r);
 void openapi_told(struct turn *t, const struct ga_admitted *m);
+void login_run(struct request *r);
+void login_told(struct turn *t, const struct ga_admitted *m);
 
 /* admin.c, token.c */
 void admin_run(struct request *r);

@@ -261,6 +261,7 @@ gateway_configure(struct gateway *g)
 	g->turn_output_max = conf_u64(g->d->conf, "limits.turn_output_kb") << 10;
 	configure_timeouts(g);
 	configure_models(g);
+	login_configure(g);
 }
 
 void

@@ -42,22 +42,28 @@ async function newKey(alg) {
 function make() {
   const alg = state.keys[0].alg;
   provider = new Provider(issuer, {
-    clients: Object.keys(PEOPLE).map((name) => ({
+    clients: [...Object.keys(PEOPLE).map((name) => ({
       client_id: name, client_secret: `secret-of-${name}-0123456789`, grant_types: ["client_credentials"],
       redirect_uris: [], response_types: [], id_token_signed_response_alg: alg,
-    })),
+    })), { // `sallyport login`
+      client_id: "terminal", token_endpoint_auth_method: "none", redirect_uris: [], response_types: [],
+      grant_types: ["urn:ietf:params:oauth:grant-type:device_code"], id_token_signed_response_alg: alg,
+    }],
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: true }, // pages where anybody signs in as whoever they say
+      deviceFlow: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => "urn:sallyport",
+        useGrantedResource: () => true,
         getResourceServerInfo: () => ({
           scope: "use", audience: AUDIENCE, accessTokenFormat: "jwt", accessTokenTTL: 300, jwt: { sign: { alg } },
         }),
       },
     },
-    extraTokenClaims: (ctx, token) => PEOPLE[token.clientId],
+    extraTokenClaims: (ctx, token) => PEOPLE[token.accountId ?? token.clientId],
+    ttl: { DeviceCode: () => state.deviceTtl ?? 600 },
     enabledJWA: { idTokenSigningAlgValues: ["RS256", "ES256", "EdDSA", "PS256"], requestObjectSigningAlgValues: ["RS256"] },
     jwks: { keys: state.keys },
     cookies: { keys: ["not a secret"] },
@@ -117,6 +123,10 @@ const commands = {
   },
   async mode({ mode }) {
     state.mode = mode;
+    return {};
+  },
+  async deviceTtl({ seconds }) {
+    state.deviceTtl = seconds;
     return {};
   },
   async counts() {

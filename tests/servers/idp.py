@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import pathlib
+import re
 import shutil
 import ssl
 import subprocess
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.parse
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 AUDIENCE = "sallyport"
@@ -82,6 +84,28 @@ class Idp:
 
     def sign(self, claims, **header):
         return self.do("sign", claims=claims, header=header)["token"]
+
+    def approve(self, uri, person, decide="yes"):
+        """As a browser would: the page of the code, the person's name, consent. -> the text of the last page"""
+        jar = urllib.request.HTTPCookieProcessor()
+        browser = urllib.request.build_opener(jar, urllib.request.HTTPSHandler(
+            context=ssl.create_default_context(cafile=self.ca_file)))
+        page = browser.open(uri, timeout=20)
+        for _ in range(6):
+            text = page.read().decode()
+            form = re.search(r"<form[^>]*>.*?</form>", text, re.S)
+            if form is None:
+                return text
+            fields = dict(re.findall(r'<input[^>]*name="([^"]*)"[^>]*value="([^"]*)"', form[0]))
+            fields |= {"login": person, "password": "x"} if 'name="login"' in form[0] else {}
+            if decide == "no" and 'name="confirm"' in text:
+                fields = {"xsrf": fields["xsrf"], "user_code": fields.get("user_code", ""), "abort": "yes"}
+            action = re.search(r'action="([^"]*)"', form[0])
+            url = urllib.parse.urljoin(page.geturl(), action[1] if action else "")
+            page = browser.open(url, urllib.parse.urlencode(fields).encode(), timeout=20)
+            if "abort" in fields:
+                return page.read().decode()
+        raise RuntimeError("the provider's pages do not come to an end: " + text[:2000])
 
     def token(self, person):
         """-> an access token, by the client credentials grant."""

@@ -226,6 +226,28 @@ who_was_made_here_is_nobody_of_an_issuer(void **state)
 	assert_int_equal(come("bob", USER)->error, ERROR_INVALID_KEY);
 }
 
+/* With `link_local` it may be, unless it is a service, or was another issuer's, or is shut out. */
+static void
+who_was_made_here_may_be_linked(void **state)
+{
+	struct user *boss = local("boss", ROLE_OWNER);
+	struct key *key;
+
+	(void)state;
+	w.a->oidc->issuers.items[0]->links = true;
+	assert_int_equal(come("boss", USER)->error, ERROR_NONE);
+	key = TAILQ_LAST(&w.a->gateways[0].turns, turn_list)->key;
+	assert_ptr_equal(key->user, boss);
+	assert_int_equal(key_roles(key), ROLE_USER); /* the token's alone */
+	key->revoked_s = 1;
+	assert_int_equal(come("boss", USER)->error, ERROR_INVALID_KEY);
+	assert_int_equal(come("boss", USER ",\"pol\":\"helped\"")->error, ERROR_INVALID_KEY);
+	(void)local("robot", ROLE_SERVICE);
+	assert_int_equal(come("robot", USER)->error, ERROR_INVALID_KEY);
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	assert_int_equal(w.store_changes, 2);
+}
+
 /* The same, made while the record of the arrival is being written. */
 static void
 who_is_made_here_meanwhile_is_so(void **state)
@@ -332,6 +354,7 @@ main(void)
 		TEST(policies_are_those_of_the_token),
 		TEST(who_is_shut_out_stays_out),
 		TEST(who_was_made_here_is_nobody_of_an_issuer),
+		TEST(who_was_made_here_may_be_linked),
 		TEST(who_is_made_here_meanwhile_is_so),
 		TEST(what_is_wrong_is_recorded_and_not_told),
 		TEST(who_fails_too_often_is_not_verified),
