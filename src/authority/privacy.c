@@ -45,6 +45,7 @@ forget(struct authority *a, const struct act *act)
 		return;
 	user_set_marks(u, u->roles, USER_ERASED, 0);
 	turns_end(a, u);
+	sessions_end_of_user(a, u);
 	if (a->store.link != NULL)
 		store_on_link(a);
 }

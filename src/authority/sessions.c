@@ -26,6 +26,13 @@ bucket_of(struct sessions *t, const uint8_t digest[DIGEST_LEN])
 	return &t->buckets[(size_t)digest[0] << 8 | digest[1]];
 }
 
+/* Ids are random. */
+static struct session **
+ids_of(struct sessions *t, const uint8_t id[SESSION_ID_LEN])
+{
+	return &t->ids[(size_t)id[0] << 8 | id[1]];
+}
+
 struct status
 sessions_ready(struct sessions *t)
 {
@@ -33,8 +40,14 @@ sessions_ready(struct sessions *t)
 		return OK;
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->over);
-	t->buckets = calloc(BUCKETS, sizeof(struct session *));
-	return t->buckets != NULL ? OK : fail(E_NOMEM);
+	t->ids = calloc(BUCKETS, sizeof(struct session *));
+	if (t->ids != NULL)
+		t->buckets = calloc(BUCKETS, sizeof(struct session *));
+	if (t->buckets != NULL)
+		return OK;
+	free(t->ids);
+	t->ids = NULL;
+	return fail(E_NOMEM);
 }
 
 void
@@ -97,6 +110,9 @@ session_insert(struct authority *a, struct session *s)
 	s->key.load = a->keys.load;
 	s->chain = *bucket;
 	*bucket = s;
+	bucket = ids_of(&a->sessions, s->id_bytes);
+	s->id_chain = *bucket;
+	*bucket = s;
 	TAILQ_INSERT_TAIL(&a->sessions.live, s, next);
 	a->sessions.n++;
 	return true;
@@ -111,6 +127,9 @@ session_end(struct authority *a, struct session *s)
 	while (*at != s)
 		at = &(*at)->chain;
 	*at = s->chain;
+	for (at = ids_of(&a->sessions, s->id_bytes); *at != s;)
+		at = &(*at)->id_chain;
+	*at = s->id_chain;
 	if (s->key.revoked_s == 0)
 		s->key.revoked_s = now_real_s();
 	TAILQ_REMOVE(&a->sessions.live, s, next);
@@ -136,15 +155,29 @@ sessions_end_of_key(struct authority *a, const struct key *parent)
 	}
 }
 
+void
+sessions_end_of_user(struct authority *a, const struct user *user)
+{
+	struct session *s, *next;
+
+	if (a->sessions.buckets == NULL)
+		return;
+	for (s = TAILQ_FIRST(&a->sessions.live); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, next);
+		if (s->key.user == user)
+			session_end(a, s);
+	}
+}
+
 struct session *
 sessions_by_id(struct authority *a, struct span id, struct span tenant)
 {
+	uint8_t bytes[SESSION_ID_LEN];
 	struct session *s;
 
-	if (a->sessions.buckets == NULL)
+	if (a->sessions.buckets == NULL || !is_ok(hex_decode(id, bytes, sizeof(bytes))))
 		return NULL;
-	TAILQ_FOREACH(s, &a->sessions.live, next)
-	{
+	for (s = *ids_of(&a->sessions, bytes); s != NULL; s = s->id_chain) {
 		if (span_eq_str(id, s->id) &&
 		    (tenant.len == 0 || span_eq(tenant, s->key.user->tenant)))
 			return s;
@@ -195,6 +228,7 @@ sessions_done(struct authority *a)
 		session_free(s);
 	}
 	free(t->buckets);
+	free(t->ids);
 	*t = (struct sessions){ 0 };
 }
 

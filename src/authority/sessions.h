@@ -35,6 +35,7 @@ struct session {
 	bool verified;              /* its token was made, or its signature seen, here */
 	TAILQ_ENTRY(session) next;  /* the oldest first */
 	struct session *chain;      /* of its bucket */
+	struct session *id_chain;   /* of that of its id */
 };
 
 /* A version of the key that signs tokens. */
@@ -48,6 +49,7 @@ struct token_signer {
 struct sessions {
 	TAILQ_HEAD(session_list, session) live, over; /* over: a turn still points at it */
 	struct session **buckets;                     /* by digest */
+	struct session **ids;                         /* by id */
 	size_t n;
 	struct token_signer signers[SIGNERS_MAX];
 };
@@ -58,6 +60,7 @@ struct key *sessions_find(struct authority *a, struct span token, uint64_t now_s
 void sessions_tick(struct authority *a);
 /* End the sessions of a key, or of a user: nothing of theirs is taken any more. */
 void sessions_end_of_key(struct authority *a, const struct key *parent);
+void sessions_end_of_user(struct authority *a, const struct user *user);
 /* That session; NULL: there is none such, live, of that tenant (empty: any). */
 struct session *sessions_by_id(struct authority *a, struct span id, struct span tenant);
 /* State: its end is durable, or follows from what is. */

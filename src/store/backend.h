@@ -34,6 +34,8 @@ int64_t backend_last_id(const struct backend *b); /* of the last row that was ad
 
 /* All that was committed is in the file, and nothing that was deleted is anywhere. */
 MUST_USE struct status backend_settle(struct backend *b);
+/* The file is written anew, without what was deleted. Needs its size on disk, and little memory. */
+MUST_USE struct status backend_compact(struct backend *b);
 /*
  * For a copy of the file, after backend_settle(): from freeze to thaw it stays as it is,
  * whatever is committed; backend_settle() would change it.

@@ -122,6 +122,19 @@ backend_exec(struct backend *b, const char *text)
 	return status_of(sqlite3_exec(b->sql, text, NULL, NULL, NULL));
 }
 
+/*
+ * The copy that VACUUM makes on the way lies in a file without a name, beside the database; what
+ * is in it is what the database has: sealed.
+ */
+struct status
+backend_compact(struct backend *b)
+{
+	struct status st = backend_exec(b, "PRAGMA temp_store=FILE; VACUUM;");
+
+	TRY(backend_exec(b, "PRAGMA temp_store=MEMORY;"));
+	return st;
+}
+
 struct status
 backend_number(struct backend *b, const char *text, int64_t *ret)
 {

@@ -120,13 +120,15 @@ db_backup_before(struct db *db)
 void
 db_backup_before_expire(uint64_t now_s)
 {
+	static const char *const names[] = { BACKUP_BEFORE_FILE, BACKUP_BEFORE_FILE_OLD };
 	struct stat sb;
 
-	if (lstat(BACKUP_BEFORE_FILE, &sb) < 0 || sb.st_mtime < 0)
-		return;
-	if (now_s > (uint64_t)sb.st_mtime &&
-	    now_s - (uint64_t)sb.st_mtime > BACKUP_BEFORE_DAYS * 86400ULL)
-		(void)unlink(BACKUP_BEFORE_FILE);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (lstat(names[i], &sb) == 0 && sb.st_mtime >= 0 &&
+		    now_s > (uint64_t)sb.st_mtime &&
+		    now_s - (uint64_t)sb.st_mtime > BACKUP_BEFORE_DAYS * 86400ULL)
+			(void)unlink(names[i]);
+	}
 }
 
 /* The next piece of head and database into b->chunk. */

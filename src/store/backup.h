@@ -8,7 +8,8 @@
  */
 #include "db.h"
 
-#define BACKUP_BEFORE_FILE "before-5.sealed"
+#define BACKUP_BEFORE_FILE "before-7.sealed"
+#define BACKUP_BEFORE_FILE_OLD "before-5.sealed" /* of the build before */
 #define BACKUP_BEFORE_DAYS 30
 
 /* The whole database, at once, before its tables are brought to version 5: sealed, too. */

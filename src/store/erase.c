@@ -9,6 +9,8 @@
  */
 #include "privacy.h"
 
+#define ROWS_MAX 1024 /* deleted in one transaction */
+
 static struct status
 look(struct db *db, int64_t user, uint64_t *ret_rows)
 {
@@ -65,15 +67,22 @@ tools_erase(struct db *db, int64_t user)
 	}
 }
 
+/* Counts, and then the sessions and keys that they are of; of counts a bounded number in one
+ * transaction. */
 static struct status
-counts_erase(struct db *db, int64_t user)
+counts_erase(struct db *db, int64_t user, bool *ret_more)
 {
-	static const enum statement all[] = { SQL_USAGE_REMOVE, SQL_SESSIONS_OF_USER_REMOVE,
-		SQL_KEYS_REMOVE };
+	static const enum statement last[] = { SQL_SESSIONS_OF_USER_REMOVE, SQL_KEYS_REMOVE };
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		sql_int(db, all[i], 1, (uint64_t)user);
-		TRY(sql_run(db, all[i]));
+	sql_int(db, SQL_USAGE_REMOVE, 1, (uint64_t)user);
+	sql_int(db, SQL_USAGE_REMOVE, 2, ROWS_MAX);
+	TRY(sql_run(db, SQL_USAGE_REMOVE));
+	*ret_more = backend_changed(db->back) == ROWS_MAX;
+	if (*ret_more)
+		return OK;
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+		sql_int(db, last[i], 1, (uint64_t)user);
+		TRY(sql_run(db, last[i]));
 	}
 	return OK;
 }
@@ -81,13 +90,17 @@ counts_erase(struct db *db, int64_t user)
 struct status
 db_user_erase(struct db *db, struct span tenant, struct span user, uint64_t *ret_rows)
 {
+	bool more = true;
 	int64_t id = 0;
 
 	TRY(user_find(db, tenant, user, &id));
 	TRY(look(db, id, ret_rows));
 	TRY(tools_erase(db, id));
 	sql_reset_all(db);
-	TRY(db_begin(db));
-	TRY(db_end(db, counts_erase(db, id)));
+	while (more) {
+		TRY(db_begin(db));
+		TRY(db_end(db, counts_erase(db, id, &more)));
+	}
+	db->content.erased = 0; /* its rows are the first that the next sweep takes */
 	return keyring_user_destroy(db, id);
 }

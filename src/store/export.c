@@ -4,10 +4,9 @@
  *
  * Runs in: store, jailed. Trusts: nothing that it reads; texts that are no JSON are given as
  * strings. Owns: one line at a time.
- * Invariants: a line is made anew for each page that has a part of it, and the same each time:
- * what it is made of is not changed in place but for a conversation's (then: E_AGAIN, or a
- * line that does not parse).
- * See: privacy.h; docs/privacy.md.
+ * Invariants: what does not open is named, and all else is given; a line is made anew for each page
+ * that has a part of it, and the same each time: what it is made of is not changed in place but for
+ * a conversation's (then: E_AGAIN, or a line that does not parse). See: privacy.h; docs/privacy.md.
  */
 #include "privacy.h"
 
@@ -26,6 +25,7 @@ struct export
 	struct content c;
 	struct json_doc doc;
 	struct json_writer w;
+	struct span id; /* of the object that is at hand; empty: not known */
 };
 
 typedef struct status stage_fn(struct export *x, uint64_t after, uint64_t *ret_row);
@@ -38,9 +38,20 @@ static struct status put_tool(struct export *x, uint64_t after, uint64_t *ret_ro
 static struct status put_usage(struct export *x, uint64_t after, uint64_t *ret_row);
 
 /* Each writes the thing behind row `after`; E_NOTFOUND: there is none. */
-static stage_fn *const stages[] = { put_user, put_key, put_conversation, put_response, put_file,
-	put_tool, put_usage };
+static const struct {
+	const char *kind;
+	stage_fn *put;
+} stages[] = { { "user", put_user }, { "api_key", put_key }, { "conversation", put_conversation },
+	{ "response", put_response }, { "file", put_file }, { "tool", put_tool },
+	{ "usage", put_usage } };
 #define STAGES (sizeof(stages) / sizeof(stages[0]))
+
+/* It was changed by others, or its key is gone. */
+static bool
+is_unreadable(struct status st)
+{
+	return st.code == E_CORRUPT || st.code == E_CRYPTO;
+}
 
 /* ---- members ---- */
 
@@ -193,11 +204,35 @@ put_usage(struct export *x, uint64_t after, uint64_t *ret_row)
 
 /* ---- conversations, responses, files ---- */
 
+/* The row that object_next() would not open. */
 static struct status
-object_after(struct export *x, uint8_t kind, uint64_t after, struct object *ret)
+object_row_after(struct export *x, uint8_t kind, uint64_t after, uint64_t *ret_row)
 {
+	struct status st;
+
+	sql_int(x->db, SQL_OBJECT_NEXT, 1, (uint64_t)x->user);
+	sql_int(x->db, SQL_OBJECT_NEXT, 2, kind);
+	sql_int(x->db, SQL_OBJECT_NEXT, 3, after);
+	sql_int(x->db, SQL_OBJECT_NEXT, 4, x->c.call->now_s);
+	TRY(sql_row(x->db, SQL_OBJECT_NEXT));
+	st = sql_column_u64(x->db, SQL_OBJECT_NEXT, 0, ret_row);
+	sql_reset(x->db, SQL_OBJECT_NEXT);
+	return st;
+}
+
+static struct status
+object_after(struct export *x, uint8_t kind, uint64_t after, struct object *ret, uint64_t *ret_row)
+{
+	struct status st;
+
 	arena_reset(x->c.arena);
-	return object_next(&x->c, kind, SPAN_EMPTY, after, ret);
+	st = object_next(&x->c, kind, SPAN_EMPTY, after, ret);
+	if (is_unreadable(st))
+		TRY(object_row_after(x, kind, after, ret_row));
+	TRY(st);
+	*ret_row = (uint64_t)ret->id;
+	x->id = ret->public_id;
+	return OK;
 }
 
 static void
@@ -217,15 +252,24 @@ static struct status
 put_items(struct export *x, const struct object *o, const char *key, uint8_t output)
 {
 	struct item_room room;
+	struct status st;
 
 	TRY(item_room_new(&x->c, CONTENT_ITEMS_MAX, &room));
 	room.bytes_max = CONTENT_ARENA_MAX;
-	TRY(items_all(&x->c, o, output, &room));
+	st = items_all(&x->c, o, output, &room);
+	if (!is_unreadable(st))
+		TRY(st);
 	json_put_key(&x->w, key);
 	json_put_array(&x->w);
 	for (uint32_t i = 0; i < room.n; i++)
 		value(x, room.items[i].json);
 	json_put_end(&x->w);
+	if (!is_ok(st)) {
+		json_put_key(&x->w, output == 0   ? "input_cut"
+				    : output == 1 ? "output_cut"
+						  : "items_cut");
+		json_put_bool(&x->w, true);
+	}
 	return OK;
 }
 
@@ -234,8 +278,7 @@ put_conversation(struct export *x, uint64_t after, uint64_t *ret_row)
 {
 	struct object o;
 
-	TRY(object_after(x, CONTENT_CONVERSATION, after, &o));
-	*ret_row = (uint64_t)o.id;
+	TRY(object_after(x, CONTENT_CONVERSATION, after, &o, ret_row));
 	put_object(x, &o);
 	return put_items(x, &o, "items", 2);
 }
@@ -245,8 +288,7 @@ put_response(struct export *x, uint64_t after, uint64_t *ret_row)
 {
 	struct object o;
 
-	TRY(object_after(x, CONTENT_RESPONSE, after, &o));
-	*ret_row = (uint64_t)o.id;
+	TRY(object_after(x, CONTENT_RESPONSE, after, &o, ret_row));
 	put_object(x, &o);
 	TRY(put_items(x, &o, "input", 0));
 	return put_items(x, &o, "output", 1);
@@ -258,8 +300,7 @@ put_file(struct export *x, uint64_t after, uint64_t *ret_row)
 	struct span bytes;
 	struct object o;
 
-	TRY(object_after(x, CONTENT_FILE, after, &o));
-	*ret_row = (uint64_t)o.id;
+	TRY(object_after(x, CONTENT_FILE, after, &o, ret_row));
 	put_object(x, &o);
 	member(x, "purpose", o.tag);
 	TRY(file_read(&x->c, &o, &bytes));
@@ -311,13 +352,41 @@ put_tool(struct export *x, uint64_t after, uint64_t *ret_row)
 
 /* ---- lines and pages ---- */
 
-static struct status
-line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, struct buf *line)
+/* In the place of what does not open: which it is. */
+static void
+put_unreadable(struct export *x, uint8_t stage, uint64_t row)
+{
+	member(x, "type", SPAN_LIT("unreadable"));
+	member(x, "kind", span_str(stages[stage].kind));
+	number(x, "row", row);
+	if (x->id.len > 0)
+		member(x, "id", x->id);
+}
+
+static void
+line_begin(struct export *x, struct buf *line)
 {
 	buf_clear(line);
 	x->w = json_writer(line);
 	json_put_object(&x->w);
-	TRY(stages[stage](x, after, ret_row));
+}
+
+static struct status
+line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, struct buf *line)
+{
+	struct status st;
+
+	*ret_row = 0;
+	x->id = SPAN_EMPTY;
+	line_begin(x, line);
+	st = stages[stage].put(x, after, ret_row);
+	sql_reset_all(x->db); /* what failed may have left a read open */
+	if (is_unreadable(st) && *ret_row > after) {
+		line_begin(x, line);
+		put_unreadable(x, stage, *ret_row);
+		st = OK;
+	}
+	TRY(st);
 	json_put_end(&x->w);
 	TRY(json_writer_finish(&x->w));
 	return buf_put_u8(line, '\n');

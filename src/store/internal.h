@@ -193,10 +193,11 @@ struct content_state {
 	uint32_t days[RETAINED_COUNT]; /* 0: for ever */
 	uint64_t gone[RETAINED_COUNT]; /* for their age, and nobody has heard of it yet */
 	uint64_t ended;                /* files that ended by themselves, the same */
-	/* How far this pass of sweeps has looked at what is old: updated_s and id. */
+	/* How far this pass of sweeps has looked at what is old: updated_s (expires_s) and id. */
 	struct sweep_mark {
 		uint64_t updated_s, id;
-	} aged[RETAINED_COUNT];
+	} aged[RETAINED_COUNT], expired, hidden;
+	uint64_t erased, item; /* … ids of a user and of an item */
 };
 
 struct keyring;
@@ -209,6 +210,10 @@ struct rotation {
 	unsigned stage;
 	uint64_t cursor;
 	uint64_t unopened;
+	/* Of the old key that is at hand: how far its values are carried over; does one need it? */
+	uint64_t key, row;
+	size_t column;
+	bool needed;
 	struct backend_stmt **columns; /* two for each of keyring_columns */
 };
 

@@ -83,7 +83,7 @@ struct keyring_column {
 	{                                                                                   \
 		(table_), (value),                                                          \
 		    "SELECT rowid, " row0 ", " row1 ", " version ", " value " FROM " table_ \
-		    " WHERE " key " = ?1 LIMIT 1",                                          \
+		    " WHERE " key " = ?1 AND rowid > ?2 ORDER BY rowid LIMIT 1",            \
 		    "UPDATE " table_ " SET " key " = ?2, " value " = ?3 WHERE rowid = ?1"   \
 	}
 extern const struct keyring_column keyring_columns[];

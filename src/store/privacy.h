@@ -11,7 +11,9 @@
 
 #define SWEEP_OBJECTS_MAX 32  /* in one transaction */
 #define SWEEP_LOOKED_MAX 1024 /* … and so many looked at: those under a hold stay */
-#define SWEEP_BUSY_MS 20      /* between two steps while there is something to do */
+#define SWEEP_ROWS_MAX 1024
+#define SWEEP_BYTES_MAX (8U << 20)
+#define SWEEP_BUSY_MS 20 /* between two steps while there is something to do */
 #define SWEEP_IDLE_MS 60000
 
 /* ---- erase.c ---- */

@@ -190,21 +190,29 @@ value_reseal(struct db *db, const struct keyring_column *c, struct backend_stmt 
 	return value_set(to, backend_column_int(from, 0), newest, buf_span(&sealed));
 }
 
-/* The next value under that key, wherever it is. E_NOTFOUND: there is none any more. */
+/*
+ * The next value under that key, behind where its rotation has come to. E_NOTFOUND: there is
+ * none any more. Of one that does not open: its error; the next call goes on behind it.
+ */
 static struct status
 value_next(struct db *db, int64_t user, uint64_t key)
 {
-	for (size_t i = 0; i < keyring_columns_n; i++) {
-		struct backend_stmt *from = db->rotation.columns[2 * i];
+	struct rotation *r = &db->rotation;
+
+	for (; r->column < keyring_columns_n; r->column++, r->row = 0) {
+		struct backend_stmt *from = r->columns[2 * r->column];
 		struct status st;
 		bool found;
 
 		backend_bind_int(from, 1, (int64_t)key);
+		backend_bind_int(from, 2, (int64_t)r->row);
 		st = backend_step(from);
 		found = is_ok(st);
-		if (found)
-			st = value_reseal(db, &keyring_columns[i], from,
-			    db->rotation.columns[2 * i + 1], user, key);
+		if (found) {
+			r->row = (uint64_t)backend_column_int(from, 0);
+			st = value_reseal(db, &keyring_columns[r->column], from,
+			    r->columns[2 * r->column + 1], user, key);
+		}
 		backend_reset(from);
 		if (found || st.code != E_NOTFOUND)
 			return st;
@@ -212,28 +220,47 @@ value_next(struct db *db, int64_t user, uint64_t key)
 	return fail(E_NOTFOUND);
 }
 
-/* An old key of a user: one value of it, or else the key itself, which nothing needs any more. */
+/* It is another key's turn. */
+static void
+key_begin(struct rotation *r, uint64_t key)
+{
+	r->key = key;
+	r->row = r->column = 0;
+	r->needed = false;
+}
+
+/*
+ * An old key of a user: one value of it, or else the key itself: it goes, or stays for what did
+ * not open.
+ */
 static struct status
 data_values(struct db *db)
 {
+	struct rotation *r = &db->rotation;
 	uint64_t id = 0, user = 0;
 	struct status st;
 
-	sql_int(db, SQL_OLD_USER_KEY, 1, db->rotation.cursor);
-	sql_int(db, SQL_OLD_USER_KEY, 2, db->rotation.user_mark);
+	sql_int(db, SQL_OLD_USER_KEY, 1, r->cursor);
+	sql_int(db, SQL_OLD_USER_KEY, 2, r->user_mark);
 	TRY(sql_row(db, SQL_OLD_USER_KEY));
 	st = sql_column_u64(db, SQL_OLD_USER_KEY, 0, &id);
 	if (is_ok(st))
 		st = sql_column_u64(db, SQL_OLD_USER_KEY, 1, &user);
 	sql_reset(db, SQL_OLD_USER_KEY);
 	TRY(st);
+	if (r->key != id)
+		key_begin(r, id);
 	st = value_next(db, (int64_t)user, id);
 	if (skipped(db, st)) {
-		db->rotation.cursor = id;
+		r->needed = true;
 		return OK;
 	}
 	if (st.code != E_NOTFOUND)
 		return st;
+	if (r->needed) {
+		r->cursor = id;
+		return OK;
+	}
 	keyring_user_drop(db, id);
 	sql_int(db, SQL_USER_KEY_REMOVE, 1, id);
 	return sql_run(db, SQL_USER_KEY_REMOVE);
@@ -270,13 +297,13 @@ data_retire(struct db *db)
 
 /* Its row: is it under way? E_NOTFOUND: there was none ever. */
 static struct status
-rotation_get(struct db *db, enum as_rotation what, uint64_t row[4])
+rotation_get(struct db *db, enum as_rotation what, uint64_t row[5])
 {
 	struct status st = OK;
 
 	sql_int(db, SQL_ROTATION_GET, 1, what);
 	TRY(sql_row(db, SQL_ROTATION_GET));
-	for (int i = 0; i < 4 && is_ok(st); i++)
+	for (int i = 0; i < 5 && is_ok(st); i++)
 		st = sql_column_u64(db, SQL_ROTATION_GET, i, &row[i]);
 	sql_reset(db, SQL_ROTATION_GET);
 	return st;
@@ -314,7 +341,7 @@ rotation_open(struct db *db)
 {
 	TRY(columns_prepare(db));
 	for (enum as_rotation what = AS_ROTATE_KEK; what <= AS_ROTATE_LAST; what++) {
-		uint64_t row[4];
+		uint64_t row[5];
 		struct status st = rotation_get(db, what, row);
 
 		if (st.code == E_NOTFOUND)
@@ -389,7 +416,7 @@ baseline(struct db *db, uint64_t now_s)
 	static const uint64_t none[2];
 
 	for (enum as_rotation what = AS_ROTATE_KEK; what <= AS_ROTATE_LAST; what++) {
-		uint64_t row[4];
+		uint64_t row[5];
 		struct status st = rotation_get(db, what, row);
 
 		if (st.code == E_NOTFOUND)
@@ -435,6 +462,7 @@ some_steps(struct db *db, uint64_t now_s, uint64_t budget_ns)
 		return OK;
 	sql_int(db, SQL_ROTATION_END, 1, r->what);
 	sql_int(db, SQL_ROTATION_END, 2, now_s);
+	sql_int(db, SQL_ROTATION_END, 3, r->unopened);
 	return sql_run(db, SQL_ROTATION_END);
 }
 
@@ -477,16 +505,20 @@ count(struct db *db, enum statement s, uint64_t arg, uint64_t *ret)
 	return st;
 }
 
+/* Since when, until when; while none is under way, what the last ones could not open. */
 static struct status
-times(struct db *db, enum as_rotation what, uint64_t *ret_started_s, uint64_t *ret_ended_s)
+times(struct db *db, enum as_rotation what, uint64_t *ret_started_s, uint64_t *ret_ended_s,
+    struct as_kek *last)
 {
-	uint64_t row[4] = { 0 };
+	uint64_t row[5] = { 0 };
 	struct status st = rotation_get(db, what, row);
 
 	if (!is_ok(st) && st.code != E_NOTFOUND)
 		return st;
 	*ret_started_s = row[0];
 	*ret_ended_s = row[1];
+	if (last->under_way == AS_ROTATE_NONE)
+		last->unopened += row[4];
 	return OK;
 }
 
@@ -495,15 +527,17 @@ db_rotate_status(struct db *db, struct as_kek *ret)
 {
 	const struct rotation *r = &db->rotation;
 	bool data = r->what == AS_ROTATE_DATA;
-	struct as_kek s = { .code = E_OK, .under_way = (uint8_t)r->what, .unopened = r->unopened };
+	struct as_kek s = { .code = E_OK, .under_way = (uint8_t)r->what, .unopened = 0 };
 
 	TRY(keyring_kek_version(db, &s.version));
 	TRY(count(db, SQL_COUNT_KEKS, 0, &s.versions));
 	TRY(count(db, SQL_COUNT_KEK_LEFT, s.version, &s.kek_left));
 	TRY(count(db, SQL_COUNT_USER_LEFT, data ? r->user_mark : 0, &s.data_left));
 	TRY(count(db, SQL_COUNT_TENANT_LEFT, data ? r->tenant_mark : 0, &s.tenant_left));
-	TRY(times(db, AS_ROTATE_KEK, &s.kek_started_s, &s.kek_ended_s));
-	TRY(times(db, AS_ROTATE_DATA, &s.data_started_s, &s.data_ended_s));
+	if (r->what != AS_ROTATE_NONE)
+		s.unopened = r->unopened;
+	TRY(times(db, AS_ROTATE_KEK, &s.kek_started_s, &s.kek_ended_s, &s));
+	TRY(times(db, AS_ROTATE_DATA, &s.data_started_s, &s.data_ended_s, &s));
 	*ret = s;
 	return OK;
 }

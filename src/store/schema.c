@@ -169,6 +169,7 @@ static const char tables_7[] =
     "INSERT INTO keysets VALUES (1, 1, CAST(strftime('%s', 'now') AS INTEGER)),"
     " (2, 1, CAST(strftime('%s', 'now') AS INTEGER));"
     "CREATE INDEX keys_of_pepper ON keys (pepper);"
+    "ALTER TABLE rotations ADD COLUMN unopened INTEGER NOT NULL DEFAULT 0;"
     "UPDATE schema_version SET version = 7;";
 
 /* What migrate_to_5() has read. */
@@ -216,7 +217,7 @@ upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
 {
 	struct status st, undone;
 
-	if (version > 0 && version < 5)
+	if (version > 0)
 		TRY(db_backup_before(db));
 	TRY(backend_exec(db->back, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON;"));
 	TRY(backend_exec(db->back, "BEGIN IMMEDIATE;"));
@@ -243,7 +244,7 @@ clean(struct db *db)
 	TRY(backend_number(db->back, "PRAGMA user_version", &cleaned));
 	if (cleaned == DB_CLEAN_VERSION)
 		return OK;
-	TRY(backend_exec(db->back, "VACUUM;"));
+	TRY(backend_compact(db->back));
 	TRY(db_settle(db));
 	return backend_exec(db->back, "PRAGMA user_version=" DB_CLEAN_TEXT ";");
 }

@@ -47,13 +47,14 @@ static const char *const texts[SQL_COUNT] = {
 				" WHERE users.id = ?1 ORDER BY user_keys.version DESC LIMIT 1",
 	[SQL_USER_KEY_SET] = "UPDATE user_keys SET tenant_key = ?2, wrapped = ?3 WHERE id = ?1",
 	[SQL_USER_KEYS_REMOVE] = "DELETE FROM user_keys WHERE user = ?1",
-	[SQL_ROTATION_GET] = "SELECT started_s, ended_s, tenant_mark, user_mark FROM rotations"
-			     " WHERE what = ?1",
+	[SQL_ROTATION_GET] =
+	    "SELECT started_s, ended_s, tenant_mark, user_mark, unopened FROM rotations"
+	    " WHERE what = ?1",
 	[SQL_ROTATION_BEGIN] = "INSERT INTO rotations (what, started_s, ended_s, tenant_mark,"
 			       " user_mark) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (what)"
 			       " DO UPDATE SET started_s = ?2, ended_s = ?3, tenant_mark = ?4,"
-			       " user_mark = ?5",
-	[SQL_ROTATION_END] = "UPDATE rotations SET ended_s = ?2 WHERE what = ?1",
+			       " user_mark = ?5, unopened = 0",
+	[SQL_ROTATION_END] = "UPDATE rotations SET ended_s = ?2, unopened = ?3 WHERE what = ?1",
 	[SQL_ROTATION_MARKS] = "SELECT (SELECT coalesce(max(id), 0) FROM tenant_keys),"
 			       " (SELECT coalesce(max(id), 0) FROM user_keys)",
 	[SQL_OLD_TENANT_WRAP] = "SELECT id, tenant, version FROM tenant_keys"
@@ -150,9 +151,10 @@ static const char *const texts[SQL_COUNT] = {
 			  " cached_in = cached_in + excluded.cached_in,"
 			  " cache_written_in = cache_written_in + excluded.cache_written_in,"
 			  " reasoning_out = reasoning_out + excluded.reasoning_out",
-	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM keys"
+	[SQL_USAGE_TRIM] = "DELETE FROM usage WHERE (key, model, day) IN (SELECT key, model, day"
+			   " FROM usage WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM keys"
 			   " JOIN users ON users.id = keys.user"
-			   " WHERE keys.n = usage.key AND users.hold = 1)",
+			   " WHERE keys.n = usage.key AND users.hold = 1) LIMIT ?2)",
 	[SQL_USAGE_OF_KEY] = USAGE " FROM usage JOIN keys ON keys.n = usage.key"
 				   " WHERE usage.key = ?1 GROUP BY usage.model",
 	[SQL_USAGE_NEXT] = USAGE
@@ -264,7 +266,9 @@ static const char *const texts[SQL_COUNT] = {
 	/* ---- who is erased, and what goes for its age ---- */
 	[SQL_KEYS_OF_USER] = "SELECT n FROM keys WHERE user = ?1 AND n > ?2 ORDER BY n LIMIT 1",
 	[SQL_KEYS_REMOVE] = "DELETE FROM keys WHERE user = ?1",
-	[SQL_USAGE_REMOVE] = "DELETE FROM usage WHERE key IN (SELECT n FROM keys WHERE user = ?1)",
+	[SQL_USAGE_REMOVE] = "DELETE FROM usage WHERE (key, model, day) IN (SELECT key, model, day"
+			     " FROM usage WHERE key IN (SELECT n FROM keys WHERE user = ?1)"
+			     " LIMIT ?2)",
 	[SQL_TOOL_OF_USER] = "SELECT id FROM tools WHERE user = ?1 AND id > ?2 ORDER BY id LIMIT 1",
 	[SQL_ROWS_OF_USER] = "SELECT (SELECT count(*) FROM objects WHERE user = ?1)"
 			     " + (SELECT count(*) FROM keys WHERE user = ?1)"
@@ -272,16 +276,17 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_SWEEP_ERASED] =
 	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM users"
 	    " CROSS JOIN objects ON objects.user = users.id"
-	    " WHERE users.state = 2 AND users.id >= ?1 LIMIT 1",
+	    " WHERE users.state = 2 AND users.id >= ?1 ORDER BY users.id LIMIT 1",
 	[SQL_SWEEP_HIDDEN] =
-	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM objects"
-	    " CROSS JOIN users ON users.id = objects.user"
-	    " WHERE objects.hidden = 1 AND objects.id > ?1 AND users.hold = 0"
-	    " ORDER BY objects.id LIMIT 1",
+	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.id, users.hold"
+	    " FROM objects CROSS JOIN users ON users.id = objects.user"
+	    " WHERE objects.hidden = 1 AND objects.id > ?1 ORDER BY objects.id LIMIT 1",
 	[SQL_SWEEP_EXPIRED] =
-	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM objects"
-	    " CROSS JOIN users ON users.id = objects.user"
-	    " WHERE objects.expires_s > 0 AND objects.expires_s <= ?1 AND users.hold = 0 LIMIT 1",
+	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.expires_s,"
+	    " users.hold FROM objects CROSS JOIN users ON users.id = objects.user"
+	    " WHERE objects.expires_s > 0 AND objects.expires_s <= ?1"
+	    " AND (objects.expires_s, objects.id) > (?2, ?3)"
+	    " ORDER BY objects.expires_s, objects.id LIMIT 1",
 	[SQL_SWEEP_AGED] =
 	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.updated_s,"
 	    " users.hold FROM objects CROSS JOIN users ON users.id = objects.user"
@@ -317,10 +322,9 @@ static const char *const texts[SQL_COUNT] = {
 				  " WHERE pepper = keysets.version) LIMIT 1",
 	[SQL_KEYSET_PEPPER_LEFT] = "SELECT count(*) FROM keys WHERE pepper > 0 AND pepper < ?1",
 	[SQL_KEYSET_SESSION_LEFT] = "SELECT count(*) FROM sessions WHERE signer < ?1",
-	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size FROM items"
+	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size, users.hold FROM items"
 			   " CROSS JOIN users ON users.id = items.user"
-			   " WHERE items.hidden = 1 AND items.id > ?1 AND users.hold = 0"
-			   " ORDER BY items.id LIMIT 1",
+			   " WHERE items.hidden = 1 AND items.id > ?1 ORDER BY items.id LIMIT 1",
 };
 
 struct status

@@ -5,8 +5,9 @@
  *
  * Runs in: store, jailed. Trusts: marks of users (a hold) that stand beside their values.
  * Owns: nothing; counts in the database's state what nobody has heard of yet.
- * Invariants: one transaction a step, of a bounded number of objects; nothing of a user under
- * a hold goes.
+ * Invariants: one transaction a step, of a bounded number of objects, rows and bytes (but that
+ * one object goes as a whole); each row is looked at once a pass, so that those that stay stall
+ * nothing; nothing of a user under a hold goes.
  * See: privacy.h.
  */
 #include "privacy.h"
@@ -29,7 +30,16 @@ static const struct {
 /* What is left of one step. */
 struct step {
 	uint32_t left, looks;
+	uint64_t rows_until; /* of backend_changed_in_all() */
+	uint64_t bytes;      /* deleted so far, but for those of items */
 };
+
+static bool
+is_over(const struct db *db, const struct step *step)
+{
+	return step->left == 0 || step->looks == 0 || step->bytes >= SWEEP_BYTES_MAX ||
+	       backend_changed_in_all(db->back) >= step->rows_until;
+}
 
 /* The row that `s` has found: id, user, kind, size. */
 static struct status
@@ -47,109 +57,151 @@ victim_columns(struct db *db, enum statement s, struct victim *v)
 	return OK;
 }
 
+/* It goes, with all that is its alone. */
 static struct status
-victim_read(struct db *db, enum statement s, struct victim *v)
+victim_go(struct db *db, const struct victim *v, struct step *step, uint64_t *gone)
 {
-	struct status st;
-
-	TRY(sql_row(db, s));
-	st = victim_columns(db, s, v);
-	sql_reset(db, s);
-	return st;
+	TRY(object_drop(db, v->user, v->id, v->kind, v->size));
+	step->left--;
+	step->bytes += v->size;
+	(*gone)++;
+	return OK;
 }
 
-/* Items that were hidden from their conversation alone. */
-static struct status
-item_next(struct db *db, uint32_t *left)
-{
-	struct victim v = { .id = 0 };
-	uint64_t id, user;
-	struct status st;
+/* ---- items ---- */
 
-	sql_int(db, SQL_SWEEP_ITEM, 1, 0);
+/* Items that were hidden from their conversation alone: the next one behind `mark`. */
+static struct status
+hidden_item_find(struct db *db, uint64_t *mark, struct victim *v, bool *ret_held)
+{
+	uint64_t user = 0, hold = 0;
+
+	sql_int(db, SQL_SWEEP_ITEM, 1, *mark);
 	TRY(sql_row(db, SQL_SWEEP_ITEM));
-	st = sql_column_u64(db, SQL_SWEEP_ITEM, 0, &id);
-	if (is_ok(st))
-		st = sql_column_u64(db, SQL_SWEEP_ITEM, 1, &user);
-	if (is_ok(st))
-		st = sql_column_u64(db, SQL_SWEEP_ITEM, 2, &v.size);
-	sql_reset(db, SQL_SWEEP_ITEM);
-	TRY(st);
+	TRY(sql_column_u64(db, SQL_SWEEP_ITEM, 0, mark));
+	TRY(sql_column_u64(db, SQL_SWEEP_ITEM, 1, &user));
+	TRY(sql_column_u64(db, SQL_SWEEP_ITEM, 2, &v->size));
+	TRY(sql_column_u64(db, SQL_SWEEP_ITEM, 3, &hold));
+	v->id = (int64_t)*mark;
+	v->user = (int64_t)user;
+	*ret_held = hold != 0;
+	return OK;
+}
+
+static struct status
+item_go(struct db *db, const struct victim *v, struct step *step)
+{
 	for (int i = 0; i < 2; i++) {
 		enum statement s = i == 0 ? SQL_ITEM_LEAVE : SQL_ITEM_REMOVE;
 
-		sql_int(db, s, 1, id);
-		sql_int(db, s, 2, user);
+		sql_int(db, s, 1, (uint64_t)v->id);
+		sql_int(db, s, 2, (uint64_t)v->user);
 		TRY(sql_run(db, s));
 	}
-	(*left)--;
-	return backend_changed(db->back) == 0 ? OK : use_take(db, (int64_t)user, 0, v.size);
+	step->left--;
+	step->bytes += v->size;
+	return backend_changed(db->back) == 0 ? OK : use_take(db, v->user, 0, v->size);
 }
 
-/* Objects that `s` finds, while there is room in this step. */
 static struct status
-objects_go(
-    struct db *db, enum statement s, const uint64_t *params, int n, uint32_t *left, uint64_t *gone)
+items_go(struct db *db, uint64_t *mark, struct step *step)
 {
-	while (*left > 0) {
+	while (!is_over(db, step)) {
 		struct victim v = { .id = 0 };
-		struct status st;
+		bool held = false;
+		struct status st = hidden_item_find(db, mark, &v, &held);
 
-		for (int i = 0; i < n; i++)
-			sql_int(db, s, i + 1, params[i]);
-		st = victim_read(db, s, &v);
-		if (st.code == E_NOTFOUND)
+		sql_reset(db, SQL_SWEEP_ITEM);
+		if (st.code == E_NOTFOUND) {
+			*mark = 0;
 			return OK;
+		}
 		TRY(st);
-		TRY(object_drop(db, v.user, v.id, v.kind, v.size));
-		(*left)--;
-		(*gone)++;
+		step->looks--;
+		if (!held)
+			TRY(item_go(db, &v, step));
 	}
 	return OK;
 }
 
-/* The next one that is old, behind `mark`, which it moves. */
+/* ---- objects ---- */
+
+/* Those of users who were erased, from the one at `mark` on. */
 static struct status
-aged_next(struct db *db, uint8_t kind, uint64_t before_s, struct sweep_mark *mark, struct victim *v,
+erased_go(struct db *db, uint64_t *mark, struct step *step, uint64_t *gone)
+{
+	while (!is_over(db, step)) {
+		struct victim v = { .id = 0 };
+		struct status st;
+
+		sql_int(db, SQL_SWEEP_ERASED, 1, *mark);
+		st = sql_row(db, SQL_SWEEP_ERASED);
+		if (is_ok(st))
+			st = victim_columns(db, SQL_SWEEP_ERASED, &v);
+		sql_reset(db, SQL_SWEEP_ERASED);
+		if (st.code == E_NOTFOUND) {
+			*mark = 0;
+			return OK;
+		}
+		TRY(st);
+		*mark = (uint64_t)v.user;
+		TRY(victim_go(db, &v, step, gone));
+	}
+	return OK;
+}
+
+/*
+ * What `s` finds: id, user, kind, size, the number that it goes by, hold. Behind `params` it
+ * takes the mark: that number and the id, or the id alone.
+ */
+struct search {
+	enum statement s;
+	uint64_t params[2];
+	int nparams;
+	bool by_id;
+};
+
+/* The next one behind `mark`, which it moves. */
+static struct status
+find(struct db *db, const struct search *f, struct sweep_mark *mark, struct victim *v,
     bool *ret_held)
 {
+	int at = f->nparams + 1;
 	uint64_t hold = 0;
 
-	sql_int(db, SQL_SWEEP_AGED, 1, kind);
-	sql_int(db, SQL_SWEEP_AGED, 2, before_s);
-	sql_int(db, SQL_SWEEP_AGED, 3, mark->updated_s);
-	sql_int(db, SQL_SWEEP_AGED, 4, mark->id);
-	TRY(sql_row(db, SQL_SWEEP_AGED));
-	TRY(victim_columns(db, SQL_SWEEP_AGED, v));
-	TRY(sql_column_u64(db, SQL_SWEEP_AGED, 4, &mark->updated_s));
-	TRY(sql_column_u64(db, SQL_SWEEP_AGED, 5, &hold));
+	for (int i = 0; i < f->nparams; i++)
+		sql_int(db, f->s, i + 1, f->params[i]);
+	if (!f->by_id)
+		sql_int(db, f->s, at++, mark->updated_s);
+	sql_int(db, f->s, at, mark->id);
+	TRY(sql_row(db, f->s));
+	TRY(victim_columns(db, f->s, v));
+	TRY(sql_column_u64(db, f->s, 4, &mark->updated_s));
+	TRY(sql_column_u64(db, f->s, 5, &hold));
 	mark->id = (uint64_t)v->id;
 	*ret_held = hold != 0;
 	return OK;
 }
 
-/* Old ones of one kind, while there is room in this step; behind the last a new pass begins. */
+/* What is found, while there is room in this step; behind the last a new pass begins. */
 static struct status
-aged_go(struct db *db, uint8_t kind, uint64_t before_s, struct sweep_mark *mark, struct step *step,
+objects_go(struct db *db, const struct search *f, struct sweep_mark *mark, struct step *step,
     uint64_t *gone)
 {
-	while (step->left > 0 && step->looks > 0) {
+	while (!is_over(db, step)) {
 		struct victim v = { .id = 0 };
 		bool held = false;
-		struct status st = aged_next(db, kind, before_s, mark, &v, &held);
+		struct status st = find(db, f, mark, &v, &held);
 
-		sql_reset(db, SQL_SWEEP_AGED);
+		sql_reset(db, f->s);
 		if (st.code == E_NOTFOUND) {
 			*mark = (struct sweep_mark){ 0 };
 			return OK;
 		}
 		TRY(st);
 		step->looks--;
-		if (held)
-			continue;
-		TRY(object_drop(db, v.user, v.id, v.kind, v.size));
-		step->left--;
-		(*gone)++;
+		if (!held)
+			TRY(victim_go(db, &v, step, gone));
 	}
 	return OK;
 }
@@ -157,26 +209,24 @@ aged_go(struct db *db, uint8_t kind, uint64_t before_s, struct sweep_mark *mark,
 static struct status
 sweep(struct db *db, uint64_t now_s, struct step *step, struct content_state *c)
 {
-	uint32_t *left = &step->left;
-	const uint64_t none[] = { 0 }, now[] = { now_s };
+	const struct search hidden = { .s = SQL_SWEEP_HIDDEN, .by_id = true };
+	const struct search expired = { SQL_SWEEP_EXPIRED, { now_s }, 1, false };
 	uint64_t unsaid = 0;
-	struct status st = OK;
 
 	TRY(sessions_expire(db, now_s));
 	TRY(keysets_retire(db));
-	TRY(objects_go(db, SQL_SWEEP_ERASED, none, 1, left, &unsaid));
-	TRY(objects_go(db, SQL_SWEEP_HIDDEN, none, 1, left, &unsaid));
-	while (*left > 0 && is_ok(st))
-		st = item_next(db, left);
-	if (!is_ok(st) && st.code != E_NOTFOUND)
-		return st;
-	TRY(objects_go(db, SQL_SWEEP_EXPIRED, now, 1, left, &c->ended));
+	TRY(erased_go(db, &c->erased, step, &unsaid));
+	TRY(objects_go(db, &hidden, &c->hidden, step, &unsaid));
+	TRY(items_go(db, &c->item, step));
+	TRY(objects_go(db, &expired, &c->expired, step, &c->ended));
 	for (size_t i = 0; i < sizeof(aged) / sizeof(aged[0]); i++) {
 		uint64_t kept_s = c->days[aged[i].retained] * 86400ULL;
+		const struct search old = { SQL_SWEEP_AGED,
+			{ aged[i].kind, now_s > kept_s ? now_s - kept_s : 0 }, 2, false };
 
 		if (kept_s > 0)
-			TRY(aged_go(db, aged[i].kind, now_s > kept_s ? now_s - kept_s : 0,
-			    &c->aged[aged[i].retained], step, &c->gone[aged[i].retained]));
+			TRY(objects_go(db, &old, &c->aged[aged[i].retained], step,
+			    &c->gone[aged[i].retained]));
 	}
 	return OK;
 }
@@ -185,12 +235,13 @@ struct status
 db_sweep(struct db *db, uint64_t now_s, bool *ret_more)
 {
 	struct content_state counted = db->content;
-	struct step step = { SWEEP_OBJECTS_MAX, SWEEP_LOOKED_MAX };
+	struct step step = { SWEEP_OBJECTS_MAX, SWEEP_LOOKED_MAX,
+		backend_changed_in_all(db->back) + SWEEP_ROWS_MAX, 0 };
 
 	*ret_more = false;
 	TRY(db_begin(db));
 	TRY(db_end(db, sweep(db, now_s, &step, &counted)));
 	db->content = counted;
-	*ret_more = step.left == 0 || step.looks == 0;
+	*ret_more = is_over(db, &step);
 	return OK;
 }

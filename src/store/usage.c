@@ -11,6 +11,7 @@
 
 /* The first of the counts, in the order of the struct and of the statement. */
 #define COUNTS 10
+#define TRIM_MAX 1024 /* old rows that go with one batch */
 #define COUNT_PARAM 4
 #define COUNT_COLUMN 4
 #define COUNT_MAX (1ULL << 40) /* of one item: sums of a million days still fit */
@@ -63,6 +64,7 @@ batch_add(struct db *db, const struct as_usage_add *m)
 		newest = items[i].day > newest ? items[i].day : newest;
 	}
 	sql_int(db, SQL_USAGE_TRIM, 1, days > 0 && newest > days ? newest - days : 0);
+	sql_int(db, SQL_USAGE_TRIM, 2, TRIM_MAX);
 	TRY(sql_run(db, SQL_USAGE_TRIM));
 	db->content.gone[RETAINED_USAGE] += backend_changed(db->back);
 	sql_blob(db, SQL_BATCH_SET, 1, span_of(m->epoch, AS_EPOCH_LEN));

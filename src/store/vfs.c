@@ -45,6 +45,10 @@ vfs_register(void)
 	unix_vfs = sqlite3_vfs_find("unix");
 	if (unix_vfs == NULL)
 		return fail(E_UNSUPPORTED);
+	/* Where temporary files lie: see backend_compact(). */
+	sqlite3_temp_directory = sqlite3_mprintf(".");
+	if (sqlite3_temp_directory == NULL)
+		return fail(E_NOMEM);
 	vfs = *unix_vfs;
 	vfs.zName = DB_VFS;
 	vfs.pNext = NULL;

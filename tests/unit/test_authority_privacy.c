@@ -65,6 +65,30 @@ test_erased(void **state)
 	assert_balanced();
 }
 
+/* Its sessions are over with it, not some time later; nobody else's are. */
+static void
+test_sessions_are_erased(void **state)
+{
+	struct key *made[2];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const struct ga_token m = { .credential = span_of(w.text[2 * i], KEYTEXT_LEN) };
+		struct reply *r = call(w.gw, GA_TOKEN, &m);
+
+		assert_int_equal(r->error, ERROR_NONE);
+		made[i] = sessions_find(w.a, span_str(r->body), now_real_s());
+		assert_non_null(made[i]);
+	}
+	memset(&got, 0, sizeof(got));
+	erase();
+	assert_ptr_equal(TAILQ_FIRST(&w.a->sessions.live), made[1]);
+	assert_ptr_equal(TAILQ_LAST(&w.a->sessions.live, session_list), made[1]);
+	assert_null(sessions_by_id(w.a, span_str(((struct session *)made[0])->id), SPAN_EMPTY));
+	assert_ptr_equal(
+	    sessions_by_id(w.a, span_str(((struct session *)made[1])->id), SPAN_EMPTY), made[1]);
+}
+
 static void
 test_not_erased(void **state)
 {
@@ -160,8 +184,9 @@ test_retention(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_erased), T(test_not_erased),
-		T(test_perhaps_erased), T(test_left_out), T(test_exported), T(test_retention) };
+	const struct CMUnitTest tests[] = { T(test_erased), T(test_sessions_are_erased),
+		T(test_not_erased), T(test_perhaps_erased), T(test_left_out), T(test_exported),
+		T(test_retention) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

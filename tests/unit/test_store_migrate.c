@@ -274,6 +274,51 @@ kept_before(void **arg)
 	db_close(db);
 }
 
+/* So is any before this one. */
+static void
+kept_before_six(void **arg)
+{
+	sqlite3 *sql = NULL;
+	struct db *db = open_ok();
+
+	(void)arg;
+	db_close(db);
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), -1);
+	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
+	exec(sql, "DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
+		  "ALTER TABLE rotations DROP COLUMN unopened;"
+		  "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
+		  "UPDATE schema_version SET version = 6;");
+	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
+	db = open_ok();
+	db_close(db);
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), 0);
+}
+
+/* A large database is carried over in little memory, and leaves no file behind. */
+static void
+in_little_memory(void **arg)
+{
+	DIR *dir = opendir(".");
+	sqlite3 *sql = NULL;
+	struct dirent *e;
+	struct db *db;
+
+	(void)arg;
+	make_version(4, &kek);
+	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
+	exec(sql, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 64)"
+		  " INSERT INTO tool_chunks SELECT 999, 1, i, randomblob(524288) FROM n");
+	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
+	(void)sqlite3_memory_highwater(1);
+	db = open_ok();
+	assert_in_range(sqlite3_memory_highwater(0), 1, 8U << 20);
+	db_close(db);
+	while ((e = readdir(dir)) != NULL)
+		assert_null(strstr(e->d_name, "etilqs"));
+	(void)closedir(dir);
+}
+
 /* An id of a tool never comes again. */
 static void
 ids_count_on(void **arg)
@@ -383,6 +428,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(from_each_version, fresh),
 		cmocka_unit_test_setup(kept_before, fresh),
+		cmocka_unit_test_setup(kept_before_six, fresh),
+		cmocka_unit_test_setup(in_little_memory, fresh),
 		cmocka_unit_test_setup(ids_count_on, fresh),
 		cmocka_unit_test_setup(a_later_version_is_left_alone, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),

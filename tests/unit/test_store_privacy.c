@@ -360,6 +360,99 @@ held_do_not_stall(void **arg)
 	db_close(db);
 }
 
+/* Nor do what is hidden, and files that have ended, of such a person. */
+static void
+hidden_do_not_stall(void **arg)
+{
+	static const char *const edits[] = { "UPDATE objects SET hidden = 1",
+		"UPDATE objects SET hidden = 0, expires_s = 1" };
+	const unsigned held = SWEEP_LOOKED_MAX + 200;
+	struct db *db = with_users();
+	char id[16];
+
+	(void)arg;
+	got.now_s = NOW;
+	for (unsigned i = 0; i < held; i++) {
+		(void)snprintf(id, sizeof(id), "resp_%u", i);
+		assert_is_ok(save(db, &ann, id, "", "", ""));
+	}
+	set_hold(db, 1);
+	for (size_t e = 0; e < COUNT(edits); e++) {
+		unsigned n = 0;
+		bool more = true;
+
+		for (unsigned i = 0; i < 2 * SWEEP_OBJECTS_MAX; i++) {
+			(void)snprintf(id, sizeof(id), "resp_%u", i);
+			assert_is_ok(save(db, &bob, id, "", "", ""));
+		}
+		assert_is_ok(backend_exec(db->back, edits[e]));
+		for (; more; n++)
+			assert_is_ok(db_sweep(db, NOW, &more));
+		assert_int_equal(n, 4);
+		assert_int_equal(number(db, "SELECT count(*) FROM objects"), held);
+	}
+	set_hold(db, 0);
+	for (bool more = true; more;)
+		assert_is_ok(db_sweep(db, NOW, &more));
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 0);
+	db_close(db);
+}
+
+/* A few that are large are more than one step. */
+static void
+steps_by_rows(void **arg)
+{
+	static const char items[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	struct db *db = with_users();
+	bool more = true;
+	char id[16];
+
+	(void)arg;
+	for (unsigned i = 0; i < SWEEP_OBJECTS_MAX - 2; i++) {
+		(void)snprintf(id, sizeof(id), "resp_%u", i);
+		assert_is_ok(save(db, &ann, id, "", "", items));
+	}
+	db->content.days[RETAINED_RESPONSES] = 1;
+	assert_is_ok(db_sweep(db, NOW + 5 * DAY_S, &more));
+	assert_true(more);
+	assert_in_range(number(db, "SELECT count(*) FROM objects"), 1, SWEEP_OBJECTS_MAX - 15);
+	while (more)
+		assert_is_ok(db_sweep(db, NOW + 5 * DAY_S, &more));
+	assert_int_equal(number(db, "SELECT count(*) FROM items"), 0);
+	db_close(db);
+}
+
+/* What does not open is named; all else is there, however small the pages. */
+static void
+exported_with_gaps(void **arg)
+{
+	struct db *db = with_users();
+
+	(void)arg;
+	fill(db, &ann);
+	assert_is_ok(create_file(db, &ann, "file_2", SPAN_LIT("whole"), "user_data"));
+	assert_is_ok(backend_exec(db->back,
+	    "UPDATE objects SET value = zeroblob(200) WHERE tag = (SELECT tag FROM objects WHERE "
+	    "id ="
+	    " (SELECT min(file) FROM chunks)) AND id = (SELECT min(file) FROM chunks);"
+	    "UPDATE items SET value = zeroblob(100) WHERE id = (SELECT max(id) FROM items WHERE"
+	    " conversation IS NOT NULL);"
+	    "UPDATE keys SET value = zeroblob(200);"));
+	for (size_t max = 50; max <= AS_EXPORT_PAGE_MAX; max = max < 100 ? 1000 : max * 600) {
+		auto_buf struct buf all = BUF_INIT(1U << 20);
+
+		export_all(db, &ann, max, &all);
+		assert_lines(buf_span(&all), 8);
+		assert_true(has(&all, "{\"type\":\"unreadable\",\"kind\":\"file\",\"row\":"));
+		assert_true(has(&all, "{\"type\":\"unreadable\",\"kind\":\"api_key\",\"row\":1}"));
+		assert_true(has(&all, "\"items_cut\":true"));
+		assert_true(has(&all, "\"items\":[\"a\",\"b\",\"c\"]"));
+		assert_true(has(&all, "\"id\":\"file_2\""));
+		assert_true(has(&all, "\"output\":[\"F\"]}"));
+	}
+	db_close(db);
+}
+
 /* Many: in steps, each of which is bounded. */
 static void
 steps(void **arg)
@@ -394,7 +487,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(exported), T(exported_usage),
 		T(exports_that_are_wrong), T(erased), T(erased_and_not_settled), T(held), T(aged),
-		T(held_do_not_stall), T(steps) };
+		T(held_do_not_stall), T(steps), T(hidden_do_not_stall), T(steps_by_rows),
+		T(exported_with_gaps) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -244,6 +244,40 @@ what_does_not_open_stops_nothing(void **arg)
 	}
 }
 
+/* One value that does not open keeps its key, and nothing else does; how many is known later, too.
+ */
+static void
+what_is_behind_goes_on(void **arg)
+{
+	struct db *db = with_keys();
+	bool more = true;
+
+	(void)arg;
+	db_close(db);
+	edit("UPDATE keys SET value = zeroblob(200) WHERE n = 1");
+	db = open_ok();
+	assert_is_ok(db_rotate(db, AS_ROTATE_DATA, NOW));
+	while (more)
+		assert_is_ok(db_rotate_step(db, NOW + 9, 0, &more));
+	assert_int_equal(status_of(db).under_way, AS_ROTATE_NONE);
+	assert_int_equal(status_of(db).unopened, 1);
+	assert_int_equal(status_of(db).data_ended_s, NOW + 9);
+	db_close(db);
+	assert_int_equal(number("SELECT count(*) FROM user_keys WHERE user = (SELECT user FROM keys"
+				" WHERE n = 1)"),
+	    2);
+	/* Under the old key, which is the least, is that one alone. */
+	assert_int_equal(number("SELECT count(*) FROM keys WHERE key = (SELECT key FROM keys"
+				" WHERE n = 1)"),
+	    1);
+	assert_int_equal(number("SELECT count(*) FROM users WHERE key = (SELECT key FROM keys"
+				" WHERE n = 1)"),
+	    0);
+	db = open_ok();
+	assert_int_equal(status_of(db).unopened, 1);
+	db_close(db);
+}
+
 /* What is due is counted from the first start, and then from the last rotation. */
 static void
 counted_from(void **arg)
@@ -385,6 +419,7 @@ main(void)
 		cmocka_unit_test_setup(data, fresh),
 		cmocka_unit_test_setup(nothing_old_is_left, fresh),
 		cmocka_unit_test_setup(what_does_not_open_stops_nothing, fresh),
+		cmocka_unit_test_setup(what_is_behind_goes_on, fresh),
 		cmocka_unit_test_setup(counted_from, fresh),
 		cmocka_unit_test_setup(generation_grows, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),

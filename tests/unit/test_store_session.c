@@ -413,6 +413,7 @@ from_version_6(void **arg)
 	assert_memory_not_equal(peppers[0], tenants, AS_SECRET_LEN);
 	db_close(db);
 	edit("DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
+	     "ALTER TABLE rotations DROP COLUMN unopened;"
 	     "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
 	     "UPDATE schema_version SET version = 6;");
 	db = open_ok();
