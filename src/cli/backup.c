@@ -10,6 +10,7 @@
  * See: crypto/backup.h; src/store/backup.c.
  */
 #include "operate.h"
+#include "passphrase.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -29,17 +30,21 @@
 
 /* ---- reading one ---- */
 
-static struct status
-key_read(const struct state *s, struct secret *ret)
+/* False after a message. */
+static bool
+key_open(const struct invocation *inv, const struct state *s, struct secret *ret)
 {
 	auto_secret struct secret master = SECRET_NONE, root = SECRET_NONE;
-	auto_fd int fd = openat(s->dir_fd, "master.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct status st;
 
-	if (fd < 0)
-		return fail_errno();
-	TRY(master_key_read(fd, &master));
-	TRY(store_root_key(&master, &root));
-	return backup_key(&root, ret);
+	if (!master_key_open(inv, s->dir_fd, &master))
+		return false;
+	st = store_root_key(&master, &root);
+	if (is_ok(st))
+		st = backup_key(&root, ret);
+	if (!is_ok(st))
+		(void)cli_status("master.key", st);
+	return is_ok(st);
 }
 
 static struct status
@@ -91,9 +96,8 @@ chunks_open(int from, uint64_t left, struct seal_stream *stream, int to, struct 
 }
 
 static struct status
-backup_open(const struct state *s, int from, int to, struct backup_head *head)
+backup_open(const struct secret *key, int from, int to, struct backup_head *head)
 {
-	auto_secret struct secret key = SECRET_NONE;
 	uint8_t start[SEAL_STREAM_HEAD_LEN];
 	struct seal_stream *stream = NULL;
 	struct status st;
@@ -103,9 +107,8 @@ backup_open(const struct state *s, int from, int to, struct backup_head *head)
 		return fail_errno();
 	if (!S_ISREG(sb.st_mode) || sb.st_size <= SEAL_STREAM_HEAD_LEN)
 		return fail(E_SYNTAX);
-	TRY(key_read(s, &key));
 	TRY(read_full(from, start, sizeof(start)));
-	TRY(seal_stream_open(&key, BACKUP_AAD, span_of(start, sizeof(start)), &stream));
+	TRY(seal_stream_open(key, BACKUP_AAD, span_of(start, sizeof(start)), &stream));
 	st = chunks_open(from, (uint64_t)sb.st_size - sizeof(start), stream, to, head);
 	seal_stream_free(stream);
 	return st;
@@ -166,7 +169,7 @@ copy(int from, int to)
 
 /* Out of the store's folder, and looked at once more where it is now. */
 static struct status
-take(const struct state *s, const char *path, struct backup_head *head)
+take(const struct state *s, const struct secret *key, const char *path, struct backup_head *head)
 {
 	auto_fd int dir = openat(s->dir_fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_fd int from = openat(dir, BACKUP_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -177,7 +180,7 @@ take(const struct state *s, const char *path, struct backup_head *head)
 	TRY(copy(from, to));
 	if (lseek(to, 0, SEEK_SET) < 0)
 		return fail_errno();
-	TRY(backup_open(s, to, -1, head));
+	TRY(backup_open(key, to, -1, head));
 	return unlinkat(dir, BACKUP_FILE, 0) < 0 ? fail_errno() : OK;
 }
 
@@ -185,14 +188,15 @@ int
 cmd_backup(const struct invocation *inv)
 {
 	auto_state struct state s = STATE_NONE;
+	auto_secret struct secret key = SECRET_NONE;
 	struct backup_head head = { 0 };
 	struct status st;
 
 	if (access(inv->args[0], F_OK) == 0)
 		return cli_error(inv->args[0], "is there already");
-	if (!state_open_option(inv, &s) || !made(&s))
+	if (!state_open_option(inv, &s) || !key_open(inv, &s, &key) || !made(&s))
 		return EXIT_FAILED;
-	st = take(&s, inv->args[0], &head);
+	st = take(&s, &key, inv->args[0], &head);
 	if (!is_ok(st)) {
 		(void)unlink(inv->args[0]);
 		return not_good(inv->args[0], st);
@@ -243,7 +247,7 @@ replace(int dir, int fd)
 }
 
 static struct status
-restore(const struct state *s, int from, struct backup_head *head)
+restore(const struct state *s, const struct secret *key, int from, struct backup_head *head)
 {
 	auto_fd int dir = openat(s->dir_fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_fd int to = -1;
@@ -255,7 +259,7 @@ restore(const struct state *s, int from, struct backup_head *head)
 	to = openat(dir, RESTORED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (to < 0)
 		return fail_errno();
-	st = backup_open(s, from, to, head);
+	st = backup_open(key, from, to, head);
 	if (is_ok(st))
 		st = replace(dir, to);
 	if (!is_ok(st))
@@ -268,18 +272,19 @@ cmd_restore(const struct invocation *inv)
 {
 	auto_fd int from = open(inv->args[0], O_RDONLY | O_CLOEXEC);
 	auto_state struct state s = STATE_NONE;
+	auto_secret struct secret key = SECRET_NONE;
 	struct backup_head head = { 0 };
 	struct status st;
 
 	if (from < 0)
 		return cli_status(inv->args[0], fail_errno());
-	if (!state_open_option(inv, &s))
+	if (!state_open_option(inv, &s) || !key_open(inv, &s, &key))
 		return EXIT_FAILED;
 	st = lock_stopped(&s);
 	if (st.code == E_EXISTS)
 		return cli_error("restore", "the service runs: stop it first");
 	if (is_ok(st))
-		st = restore(&s, from, &head);
+		st = restore(&s, &key, from, &head);
 	if (!is_ok(st))
 		return not_good(inv->args[0], st);
 	(void)printf("restored: generation %llu, %llu bytes\n", (unsigned long long)head.generation,

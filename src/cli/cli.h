@@ -49,6 +49,9 @@ enum option_id {
 	OPT_PUB,
 	OPT_URL,
 	OPT_ISSUER,
+	OPT_PASSPHRASE,
+	OPT_PASSPHRASE_FILE,
+	OPT_NEW_PASSPHRASE_FILE,
 	OPT_HELP,
 	OPT_COUNT,
 };
@@ -147,6 +150,7 @@ command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_
     cmd_session_keys_rotate, cmd_session_keys_status, cmd_kek_rotate, cmd_kek_status, cmd_backup,
     cmd_restore, cmd_user_export, cmd_tenant_export, cmd_user_erase, cmd_ask, cmd_exec,
     cmd_audit_tail, cmd_audit_verify, cmd_config_check;
+command_fn cmd_passphrase_set, cmd_passphrase_remove;
 command_fn cmd_audit_rotate_key, cmd_cert_rotate, cmd_rotate_all, cmd_pepper_rotate,
     cmd_pepper_status;
 

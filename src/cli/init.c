@@ -22,6 +22,7 @@
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <base/io.h>
+#include <crypto/file_secret.h>
 #include <crypto/leaf.h>
 #include <crypto/sign.h>
 #include <json/json.h>
@@ -29,8 +30,9 @@
 #include <keytext/keytext.h>
 #include <wire/topology.h>
 
+#include "passphrase.h"
+
 #define MARKER ".init"
-#define MASTER_KEY_LEN 32
 #define FIRST_TENANT "default"
 #define FIRST_USER "owner"
 #define FIRST_POLICY "default"
@@ -52,8 +54,9 @@ struct making {
 	struct uids_lock uids;
 	uint32_t uid_base;
 	bool reserved;
-	struct secret key;  /* the first API key */
-	const char *failed; /* what step failed */
+	struct secret key;        /* the first API key */
+	struct secret passphrase; /* of master.key; empty: none */
+	const char *failed;       /* what step failed */
 };
 
 static struct status make_all(struct making *m);
@@ -151,9 +154,14 @@ static struct status
 make_master_key(struct making *m)
 {
 	auto_secret struct secret raw = SECRET_NONE, line = SECRET_NONE;
+	auto_buf struct buf sealed = BUF_INIT(MASTER_FILE_MAX);
 
 	TRY(secret_random(MASTER_KEY_LEN, &raw));
-	TRY(hex_line(&raw, &line));
+	if (m->passphrase.len > 0) {
+		TRY(master_file_seal(&raw, &m->passphrase, &SCRYPT_COST, &sealed));
+		return make_file(m, ".", "master.key", buf_span(&sealed), 0600, -1);
+	}
+	TRY(master_file_put(&raw, &line));
 	return make_file(m, ".", "master.key", secret_borrow(&line), 0600, -1);
 }
 
@@ -452,6 +460,18 @@ make_state(struct making *m, const char *arg)
 	return print_lines(m);
 }
 
+/* Asked for before anything is made; false after a message. */
+static bool
+wants_passphrase(const struct invocation *inv, struct secret *ret)
+{
+	const struct passphrase_from from = { inv->options[OPT_PASSPHRASE_FILE],
+		"Passphrase for master.key", true };
+
+	if (inv->options[OPT_PASSPHRASE] == NULL && from.file == NULL)
+		return true;
+	return passphrase_read(&from, ret);
+}
+
 int
 cmd_init(const struct invocation *inv)
 {
@@ -459,6 +479,7 @@ cmd_init(const struct invocation *inv)
 	struct making m = { .fd = -1,
 		.uids = { -1 },
 		.key = SECRET_NONE,
+		.passphrase = SECRET_NONE,
 		.listen = listen != NULL ? listen : "127.0.0.1:8443" };
 	struct sockaddr_storage ss;
 	socklen_t len;
@@ -472,11 +493,14 @@ cmd_init(const struct invocation *inv)
 		return cli_error("init", "needs root: keys belong to the uids of processes");
 	if (!find_engines(&m.engines))
 		return EXIT_FAILED;
+	if (!wants_passphrase(inv, &m.passphrase))
+		return EXIT_FAILED;
 	(void)umask(022);
 	rc = make_state(&m, inv->args[0]);
 	undo(&m);
 	uids_unlock(&m.uids);
 	secret_done(&m.key);
+	secret_done(&m.passphrase);
 	if (m.fd >= 0)
 		(void)close(m.fd);
 	return rc;

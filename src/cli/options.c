@@ -50,6 +50,11 @@ static const struct {
 	[OPT_PUB] = { "pub", 'P', "FILE", "start from the key in FILE, not from DIR/audit.pub" },
 	[OPT_URL] = { "url", 'U', "URL", "the service, https://HOST[:PORT] (SALLYPORT_URL)" },
 	[OPT_ISSUER] = { "issuer", 'I', "URL", "the identity provider, where there are several" },
+	[OPT_PASSPHRASE] = { "passphrase", 'S', NULL, "put master.key under a passphrase" },
+	[OPT_PASSPHRASE_FILE] = { "passphrase-file", 'F', "FILE",
+	    "read the passphrase of master.key from FILE; -: standard input" },
+	[OPT_NEW_PASSPHRASE_FILE] = { "new-passphrase-file", 'W', "FILE",
+	    "read the new one from FILE; -: standard input" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
 

@@ -9,6 +9,7 @@
  * See: crypto/file_secret.h; src/authority/admin_secret.c.
  */
 #include "operate.h"
+#include "passphrase.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -120,22 +121,7 @@ read_value(const char *name, struct secret *ret)
 /* ---- sealing ---- */
 
 static struct status
-read_key(const struct state *s, struct secret *ret)
-{
-	auto_secret struct secret master = SECRET_NONE;
-	auto_fd int fd = openat(s->dir_fd, "master.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat sb;
-
-	if (fd < 0 || fstat(fd, &sb) < 0)
-		return fail_errno();
-	if ((sb.st_mode & 077) != 0)
-		return fail(E_DENIED);
-	TRY(master_key_read(fd, &master));
-	return file_secret_key(&master, ret);
-}
-
-static struct status
-put_request(const struct state *s, const char *name, const struct secret *value, bool rotate,
+put_request(const struct secret *master, const char *name, const struct secret *value, bool rotate,
     struct buf *out)
 {
 	auto_secret struct secret key = SECRET_NONE;
@@ -143,7 +129,7 @@ put_request(const struct state *s, const char *name, const struct secret *value,
 	auto_buf struct buf text = BUF_INIT(REQUEST_MAX);
 	struct json_writer w = json_writer(out);
 
-	TRY(read_key(s, &key));
+	TRY(file_secret_key(master, &key));
 	TRY(file_secret_seal(&key, span_str(name), value, &blob));
 	TRY(base64_encode(buf_span(&blob), &text));
 	json_put_object(&w);
@@ -176,7 +162,7 @@ set(const struct invocation *inv, bool rotate)
 	const char *name = inv->args[0];
 	char target[TARGET_MAX] = "";
 	auto_state struct state s = STATE_NONE;
-	auto_secret struct secret value = SECRET_NONE;
+	auto_secret struct secret value = SECRET_NONE, master = SECRET_NONE;
 	auto_buf struct buf body = BUF_INIT(REQUEST_MAX);
 	auto_reply struct reply r = { .x = { .method = "PUT", .target = target } };
 	uint64_t version = 0;
@@ -184,12 +170,17 @@ set(const struct invocation *inv, bool rotate)
 
 	if (target_of(name, target) != EXIT_DONE)
 		return EXIT_USAGE;
-	if (!state_open_option(inv, &s) || !read_value(name, &value))
+	if (inv->options[OPT_PASSPHRASE_FILE] != NULL &&
+	    strcmp(inv->options[OPT_PASSPHRASE_FILE], "-") == 0) {
+		(void)cli_error("--passphrase-file", "standard input is for the value");
+		return EXIT_USAGE;
+	}
+	if (!state_open_option(inv, &s) || !master_key_open(inv, s.dir_fd, &master) ||
+	    !read_value(name, &value))
 		return EXIT_FAILED;
-	st = put_request(&s, name, &value, rotate, &body);
+	st = put_request(&master, name, &value, rotate, &body);
 	if (!is_ok(st))
-		return st.code == E_DENIED ? cli_error("master.key", "others may read it")
-					   : cli_status("master.key", st);
+		return cli_status(name, st);
 	r.x.body = buf_span(&body);
 	if (!operate(rotate ? "secret rotate" : "secret set", &s, &r))
 		return EXIT_FAILED;

@@ -4,7 +4,8 @@
  *
  * Runs in: CLI, as root. Trusts: root's files; nothing in the environment.
  * Invariants: no secret in the environment is tolerated, and none of it is passed on; a kernel
- * that lacks a feature or a configuration with a fault does not start.
+ * that lacks a feature or a configuration with a fault does not start. A passphrase goes to the
+ * supervisor in a sealed memory file, descriptor 3.
  * See: docs/configuration.md; src/supervisor.
  */
 #include "cli.h"
@@ -13,8 +14,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
+#include <base/memfd.h>
 #include <crypto/leaf.h>
 #include <jail/jail.h>
+
+#include "passphrase.h"
+
+#define PASSPHRASE_FD 3 /* as the supervisor has it */
 
 /* Credentials that must come from where the configuration says, never from here. */
 static const char *const refused_env[] = {
@@ -112,13 +119,44 @@ certificate_ok(const struct state *s)
 	return is_ok(st);
 }
 
+/* *ret_needed: it lies at PASSPHRASE_FD. Whether it is the right one the supervisor finds out. */
+static bool
+passphrase_pass_on(const struct invocation *inv, const struct state *s, bool *ret_needed)
+{
+	const struct passphrase_from from = { inv->options[OPT_PASSPHRASE_FILE],
+		"Passphrase of master.key", false };
+	auto_secret struct secret text = SECRET_NONE, passphrase = SECRET_NONE;
+	auto_fd int fd = -1;
+	struct status st;
+
+	if (!master_text_read(s->dir_fd, &text))
+		return false;
+	*ret_needed = master_file_is_sealed(secret_borrow(&text));
+	if (!*ret_needed)
+		return true;
+	if (!passphrase_read(&from, &passphrase))
+		return false;
+	st = memfd_of("passphrase", secret_borrow(&passphrase), &fd);
+	if (is_ok(st) && fd == PASSPHRASE_FD) {
+		fd = -1;
+		if (fcntl(PASSPHRASE_FD, F_SETFD, 0) < 0)
+			st = fail_errno();
+	} else if (is_ok(st) && dup2(fd, PASSPHRASE_FD) < 0) {
+		st = fail_errno();
+	}
+	if (!is_ok(st))
+		(void)cli_status("passphrase", st);
+	return is_ok(st);
+}
+
 int
 cmd_serve(const struct invocation *inv)
 {
 	struct environment env;
 	auto_state struct state s = STATE_NONE;
-	char supervisor[CLI_PATH_MAX], option[] = "-c";
-	char *argv[] = { supervisor, option, s.conf_path, NULL };
+	char supervisor[CLI_PATH_MAX], option[] = "-c", sealed[] = "-p";
+	char *argv[] = { supervisor, option, s.conf_path, NULL, NULL };
+	bool needed = false;
 
 	if (!environment_ok())
 		return EXIT_FAILED;
@@ -130,6 +168,10 @@ cmd_serve(const struct invocation *inv)
 	if (!find_beside("libexec/sallyport/supervisor", supervisor))
 		return cli_error(
 		    "libexec/sallyport/supervisor", "is not there: run ./dev build first");
+	if (!passphrase_pass_on(inv, &s, &needed))
+		return EXIT_FAILED;
+	if (needed)
+		argv[3] = sealed;
 	environment_keep(&env);
 	(void)fflush(NULL);
 	(void)execve(supervisor, argv, env.lines);

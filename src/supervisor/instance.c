@@ -25,7 +25,9 @@
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <base/io.h>
+#include <base/memfd.h>
 #include <base/rand.h>
+#include <crypto/passphrase.h>
 
 #define LISTEN_BACKLOG 1024
 #define RUN_DIR "/run/sallyport"
@@ -42,7 +44,6 @@ static const struct {
 	{ "audit-dir", "audit", O_RDONLY | O_DIRECTORY, true },
 	{ "audit-key", "keys/audit", O_RDONLY | O_DIRECTORY, true },
 	{ "store-dir", "store", O_RDONLY | O_DIRECTORY, true },
-	{ "master-key", "master.key", O_RDONLY, true },
 };
 
 static void
@@ -273,6 +274,69 @@ check_private(int fd)
 	return (sb.st_mode & 077) != 0 ? fail(E_DENIED) : OK;
 }
 
+/* ---- the master key ---- */
+
+/* The text in the clear, sealed against changes, its page locked for as long as we live. */
+static struct status
+master_keep(struct instance *in, const struct secret *text)
+{
+	void *page;
+
+	TRY(memfd_of("master-key", secret_borrow(text), &in->master_fd));
+	page = mmap(NULL, text->len, PROT_READ, MAP_SHARED, in->master_fd, 0);
+	if (page == MAP_FAILED || mlock(page, text->len) < 0)
+		return fail_errno();
+	return OK;
+}
+
+static struct status
+master_unlock(struct span sealed, int passphrase_fd, struct secret *ret, const char **ret_why)
+{
+	auto_secret struct secret passphrase = SECRET_NONE;
+	struct status st;
+
+	if (passphrase_fd < 0) {
+		*ret_why = "is under a passphrase, and none was given";
+		return fail(E_DENIED);
+	}
+	if (lseek(passphrase_fd, 0, SEEK_SET) < 0)
+		return fail_errno();
+	TRY(secret_read_fd(passphrase_fd, PASSPHRASE_LEN_MAX, &passphrase));
+	st = master_file_open(sealed, &passphrase, ret);
+	*ret_why = st.code == E_CRYPTO ? "wrong passphrase" : status_text(st);
+	return st;
+}
+
+struct status
+instance_master_key(struct supervisor *sv, int passphrase_fd, const char **ret_why)
+{
+	auto_secret struct secret text = SECRET_NONE, master = SECRET_NONE, clear = SECRET_NONE;
+	auto_fd int fd = openat(sv->inst.dir_fd, "master.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct status st = fd < 0 ? fail_errno() : check_private(fd);
+
+	*ret_why = st.code == E_DENIED ? "others may read it" : status_text(st);
+	TRY(st);
+	TRY(master_file_read(fd, &text));
+	if (master_file_is_sealed(secret_borrow(&text))) {
+		TRY(master_unlock(secret_borrow(&text), passphrase_fd, &master, ret_why));
+	} else if (!is_ok(master_file_parse(secret_borrow(&text), &master))) {
+		*ret_why = "is not a key of ours";
+		return fail(E_SYNTAX);
+	}
+	TRY(master_file_put(&master, &clear));
+	return master_keep(&sv->inst, &clear);
+}
+
+/* With a position of its own for each who reads. */
+static int
+master_fd(const struct instance *in)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", in->master_fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 int
 instance_fd(const struct supervisor *sv, const char *name)
 {
@@ -284,6 +348,8 @@ instance_fd(const struct supervisor *sv, const char *name)
 		return fcntl(in->management_fd, F_DUPFD_CLOEXEC, 0);
 	if (strcmp(name, "kept") == 0)
 		return fcntl(in->kept_fd, F_DUPFD_CLOEXEC, 0);
+	if (strcmp(name, "master-key") == 0)
+		return master_fd(in);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		auto_fd int fd = -1;
 

@@ -27,6 +27,7 @@
 #include <tls/tls.h>
 
 #define CAP(c) (1ULL << (c))
+#define PASSPHRASE_FD 3 /* with -p: sealed memory, from `sallyport serve` */
 
 /* What the children and runsc's launcher need on their way into their jails. */
 static const struct jail supervisor_jail = {
@@ -121,6 +122,18 @@ open_instance(struct supervisor *sv, const char *conf_path, struct buf *text)
 }
 
 static void
+open_master_key(struct supervisor *sv, bool sealed)
+{
+	const char *why = "";
+	struct status st = instance_master_key(sv, sealed ? PASSPHRASE_FD : -1, &why);
+
+	if (sealed)
+		(void)close(PASSPHRASE_FD);
+	if (!is_ok(st))
+		diag_fatal("master.key: %s", why[0] != '\0' ? why : status_text(st));
+}
+
+static void
 first_certificate(struct supervisor *sv)
 {
 	struct certificate_fault f;
@@ -178,9 +191,11 @@ main(int argc, char **argv)
 					    .management_fd = -1,
 					    .certificate = { .chain = BUF_INIT(CERT_FILE_MAX) } } };
 	auto_buf struct buf text = BUF_INIT(CONF_FILE_MAX);
+	const int keep[] = { PASSPHRASE_FD };
 	const char *what = "";
+	bool sealed = argc == 4 && strcmp(argv[3], "-p") == 0;
 
-	if (argc != 3 || strcmp(argv[1], "-c") != 0) {
+	if ((argc != 3 && !sealed) || strcmp(argv[1], "-c") != 0) {
 		(void)fputs("usage: supervisor -c FILE (see sallyport serve)\n", stderr);
 		return 2;
 	}
@@ -188,13 +203,14 @@ main(int argc, char **argv)
 		diag_fatal("serve: must be started as root");
 	if (!is_ok(jail_check_kernel(&what)))
 		diag_fatal("serve: this kernel lacks %s", what);
-	must(jail_close_others(NULL, 0), "closing descriptors");
+	must(jail_close_others(keep, sealed ? 1 : 0), "closing descriptors");
 	standard_input_from_null();
 	(void)umask(077);
 	open_instance(&sv, argv[2], &text);
 	enter_jail();
 	must(crypto_init(), "cryptography");
 	must(tls_init(), "TLS");
+	open_master_key(&sv, sealed);
 	first_certificate(&sv);
 	if (uv_loop_init(&sv.loop) != 0)
 		diag_fatal("event loop: cannot be made");

@@ -80,6 +80,7 @@ struct instance {
 	char name[33];
 	int dir_fd;
 	int lock_fd;
+	int master_fd; /* the master key in the clear, sealed memory */
 	int kept_fd; /* memory of the broker's that outlives it: sealed under a key that we have not
 		      */
 	int listen_fd;
@@ -156,6 +157,12 @@ MUST_USE struct status instance_open(struct supervisor *sv, const char *conf_pat
 /* Two running instances with the same uids could signal each other's processes. E_EXISTS. */
 MUST_USE struct status instance_hold_uids(const struct supervisor *sv);
 MUST_USE struct status instance_listen(struct supervisor *sv);
+/*
+ * Once, at the start: what master.key holds is kept in memory, opened by the passphrase that lies
+ * in passphrase_fd (-1: none was given). On failure *ret_why tells.
+ */
+MUST_USE struct status instance_master_key(
+    struct supervisor *sv, int passphrase_fd, const char **ret_why);
 /* keys/audit is there, and the audit process's. */
 MUST_USE struct status instance_audit_key(const struct supervisor *sv);
 /* A fresh descriptor by name, or -1; the caller closes it. */

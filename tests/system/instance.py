@@ -46,6 +46,7 @@ class Instance:
         self.port = free_port()
         self.conf = self.dir / "sallyport.yaml"
         self.proc = None
+        self.serve_options = []
         out = self.cli("init", str(self.dir), "--listen", f"127.0.0.1:{self.port}").stdout
         env = dict(line.split("=", 1) for line in out.splitlines())
         self.url, self.key, self.ca = (env["SALLYPORT_URL"], env["SALLYPORT_API_KEY"],
@@ -68,7 +69,8 @@ class Instance:
 
     def start(self, timeout=60):
         self.log = open(self.top / "log", "ab")
-        self.proc = subprocess.Popen([str(self.build / "sallyport"), "serve", "-c", str(self.conf)],
+        self.proc = subprocess.Popen([str(self.build / "sallyport"), "serve", "-c", str(self.conf),
+                                      *self.serve_options],
                                      stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                      env={"PATH": os.environ["PATH"]})
         self.wait_ready(timeout)

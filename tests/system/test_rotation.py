@@ -6,16 +6,18 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
-from instance import running
+from instance import Instance, running
 from pki import Authority, openssl
 
 
@@ -291,3 +293,150 @@ def test_everything_is_one_command(service):
     assert all(line[32:].strip().startswith("done") for line in r.stdout.splitlines()) and len(r.stdout.splitlines()) >= 4
     assert service.request("GET", "/v1/models")[0] == 200
     assert service.verify().returncode == 0
+
+
+# ---- a passphrase over master.key -------------------------------------------------------------------
+
+WORDS, OTHER = "correct horse battery", "staple in the rain"
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """-> the path of a file with that passphrase"""
+    folder = tmp_path_factory.mktemp("words")
+
+    def path(text):
+        file = folder / hashlib.sha256(text.encode()).hexdigest()
+        file.write_text(text + "\n")
+        return str(file)
+    return path
+
+
+@pytest.fixture(scope="module")
+def locked(words):
+    """A service whose master.key was put under a passphrase."""
+    inst = Instance()
+    try:
+        inst.operate("passphrase", "set", "--new-passphrase-file", words(WORDS))
+        inst.serve_options = ["--passphrase-file", words(WORDS)]
+        yield inst.start()
+    finally:
+        if inst.proc:
+            print(inst.text_log())
+        inst.remove()
+
+
+def on_a_terminal(command, lines):
+    """Run it with a terminal of its own, and answer its questions. -> status, what it showed"""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    shown = b""
+    todo = [(b": ", line) for line in lines]
+    while True:
+        try:
+            piece = os.read(fd, 1000)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+        if todo and shown.endswith(todo[0][0]):
+            os.write(fd, todo.pop(0)[1].encode() + b"\n")
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_it_serves_and_its_processes_come_back(locked):
+    text = (locked.dir / "master.key").read_text()
+    assert text.startswith("sallyport master key 1\nscrypt 131072 8 1 ") and text.count("\n") == 3
+    assert (locked.dir / "master.key").stat().st_mode & 0o777 == 0o600
+    key = locked.operate("key", "create", "--tenant", "t", "--user", "u").stdout.strip()
+    for name in ("store", "broker"):
+        for pid in locked.pids(name):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len(locked.pids(name)) == 1 and locked.pids(name) != [pid])
+    locked.wait_ready()
+    assert wait_for(lambda: locked.request("GET", "/v1/models", key=key)[0] == 200)
+    # The passphrase is nobody's argument or environment.
+    for pid in [locked.proc.pid, *locked.descendants()]:
+        with contextlib.suppress(OSError):
+            seen = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() + pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            assert b"horse" not in seen
+
+
+def test_commands_ask_for_it(locked, words, tmp_path):
+    good, bad = ["--passphrase-file", words(WORDS)], ["--passphrase-file", words(OTHER)]
+    r = locked.operate("secret", "set", "provider", *bad, input="value", check=False)
+    assert r.returncode == 1 and "master.key: wrong passphrase" in r.stderr
+    r = locked.operate("secret", "set", "provider", "--passphrase-file", "-", input="value", check=False)
+    assert r.returncode == 2
+    r = locked.operate("secret", "set", "provider", input="value", check=False, start_new_session=True)
+    assert r.returncode == 1 and "no terminal" in r.stderr
+    locked.operate("secret", "set", "provider", *good, input="value")
+    r = locked.operate("backup", str(tmp_path / "b"), *bad, check=False)
+    assert r.returncode == 1 and "wrong passphrase" in r.stderr and not (tmp_path / "b").exists()
+    locked.operate("backup", str(tmp_path / "b"), "--passphrase-file", "-", input=WORDS + "\n")
+    assert (tmp_path / "b").exists()
+
+
+def serve_fails(inst, options=(), **kw):
+    r = subprocess.run([str(inst.build / "sallyport"), "serve", "-c", str(inst.conf), *options], text=True,
+                       capture_output=True, timeout=30, env={"PATH": os.environ["PATH"], **kw.pop("env", {})},
+                       start_new_session=True, **kw)
+    assert r.returncode == 1
+    return r.stderr
+
+
+def test_no_start_without_it(locked, words, tmp_path):
+    locked.stop()
+    before = (locked.dir / "master.key").read_bytes()
+    assert "no terminal" in serve_fails(locked, stdin=subprocess.DEVNULL)
+    assert "wrong passphrase" in serve_fails(locked, ["--passphrase-file", words(OTHER)])
+    assert "is empty" in serve_fails(locked, ["--passphrase-file", "/dev/null"])
+    # A changed file, or one that would make us compute for ever.
+    for change in ((b"131072", b"131071"), (b"131072 8 1", b"1048576 16 16"), (b"key 1", b"key 2")):
+        (locked.dir / "master.key").write_bytes(before.replace(*change))
+        assert "master.key" in serve_fails(locked, ["--passphrase-file", words(WORDS)])
+    (locked.dir / "master.key").write_bytes(before)
+    # As systemd hands a credential over, and on a terminal.
+    (tmp_path / "sallyport.passphrase").write_text(OTHER)
+    assert "wrong passphrase" in serve_fails(locked, env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    sp = str(locked.build / "sallyport")
+    rc, shown = on_a_terminal([sp, "serve", "-c", str(locked.conf)], [OTHER])
+    assert rc == 1 and "wrong passphrase" in shown and OTHER not in shown
+
+
+def test_another_one_and_none(locked, words):
+    sp, conf = str(locked.build / "sallyport"), str(locked.conf)
+    before = (locked.dir / "master.key").read_bytes()
+    for answers, text in (([OTHER], "wrong passphrase"), ([WORDS, "short", "short"], "too short"),
+                          ([WORDS, OTHER, OTHER + "x"], "not the same")):
+        rc, shown = on_a_terminal([sp, "passphrase", "set", "-c", conf], answers)
+        assert rc == 1 and text in shown, shown
+        assert (locked.dir / "master.key").read_bytes() == before
+    rc, shown = on_a_terminal([sp, "passphrase", "set", "-c", conf], [WORDS, OTHER, OTHER])
+    assert rc == 0 and WORDS not in shown and OTHER not in shown
+    assert (locked.dir / "master.key").read_bytes() != before
+    assert "wrong passphrase" in serve_fails(locked, ["--passphrase-file", words(WORDS)])
+    assert locked.operate("passphrase", "remove", "--passphrase-file", words(WORDS), check=False).returncode == 1
+    locked.operate("passphrase", "remove", "--passphrase-file", words(OTHER))
+    assert re.fullmatch(r"[0-9a-f]{64}\n", (locked.dir / "master.key").read_text())
+    locked.serve_options = []
+    locked.start()
+    assert locked.request("GET", "/v1/models")[0] == 200
+
+
+def test_init_with_a_passphrase(words, tmp_path):
+    build = Instance.__init__.__globals__["BUILD"]
+
+    def run(*args, **kw):
+        return subprocess.run([str(build / "sallyport"), *args], text=True, capture_output=True, timeout=30,
+                              start_new_session=True, **kw)
+    d = tmp_path / "state"
+    assert run("init", str(d), "--passphrase", stdin=subprocess.DEVNULL).returncode == 1 and not d.exists()
+    assert "too short" in run("init", str(d), "--passphrase-file", "-", input="short").stderr and not d.exists()
+    assert run("init", str(d), "--passphrase-file", "-", input=WORDS + "\n").returncode == 0
+    assert (d / "master.key").read_text().startswith("sallyport master key 1\n")
+    r = run("passphrase", "remove", "-c", str(d / "sallyport.yaml"), "--passphrase-file", words(WORDS))
+    assert r.returncode == 0, r.stderr
