@@ -9,8 +9,8 @@
  */
 #include <base/cleanup.h>
 #include <base/encode.h>
-#include <http/multipart.h>
 
+#include "form.h"
 #include "keep.h"
 #include "query.h"
 #include "request.h"
@@ -39,43 +39,6 @@ files_id_ok(struct span id)
 
 /* ---- the form ---- */
 
-static enum error
-blame(struct request *r, const char *part, const char *why)
-{
-	size_t len = strlen(part);
-
-	r->detail = why;
-	if (len + 1 < sizeof(r->param)) {
-		r->param[0] = '/';
-		memcpy(r->param + 1, part, len + 1);
-	}
-	return ERROR_INVALID_FIELD;
-}
-
-static enum error
-read_form(struct request *r, struct multipart_part parts[PARTS])
-{
-	const struct multipart_part *at = NULL;
-	const char *why = NULL;
-	struct span type = SPAN_EMPTY, value;
-	struct status st;
-
-	if (!is_ok(http_request_field(&r->http, "content-type", &type)) ||
-	    !multipart_is_form(type) ||
-	    http_request_field(&r->http, "content-encoding", &value).code != E_NOTFOUND) {
-		r->detail = "this endpoint takes multipart/form-data";
-		return ERROR_MEDIA_TYPE;
-	}
-	st = multipart_read(type, buf_span(&r->body), parts, PARTS, &why, &at);
-	if (is_ok(st))
-		return ERROR_NONE;
-	(void)blame(r, at == NULL ? "" : at->name, why);
-	if (at == NULL)
-		r->param[0] = '\0';
-	return st.code == E_RANGE && at == &parts[PART_FILE] ? ERROR_BODY_TOO_LARGE
-							     : ERROR_INVALID_FIELD;
-}
-
 static bool
 purpose_ok(struct span purpose)
 {
@@ -94,16 +57,17 @@ check_form(struct request *r, const struct multipart_part parts[PARTS], uint32_t
 
 	*ret_expires_s = 0;
 	if (!parts[PART_FILE].seen || parts[PART_FILE].filename.ptr == NULL)
-		return blame(r, "file", "the part is missing, or is no file");
+		return form_blame(r, "file", "the part is missing, or is no file");
 	if (!purpose_ok(parts[PART_PURPOSE].body))
-		return blame(r, "purpose", "is not one of the values that are allowed");
+		return form_blame(r, "purpose", "is not one of the values that are allowed");
 	if (!anchored && !timed)
 		return ERROR_NONE;
 	if (!span_eq_str(parts[PART_ANCHOR].body, "created_at"))
-		return blame(r, "expires_after/anchor", "is not created_at");
+		return form_blame(r, "expires_after/anchor", "is not created_at");
 	if (!is_ok(span_u64(parts[PART_SECONDS].body, EXPIRES_S_MAX, &seconds)) ||
 	    seconds < EXPIRES_S_MIN)
-		return blame(r, "expires_after/seconds", "is not a number from 3600 to 2592000");
+		return form_blame(
+		    r, "expires_after/seconds", "is not a number from 3600 to 2592000");
 	*ret_expires_s = (uint32_t)seconds;
 	return ERROR_NONE;
 }
@@ -173,7 +137,7 @@ files_create_run(struct request *r)
 	enum error error;
 
 	memcpy(parts, parts_taken, sizeof(parts));
-	error = read_form(r, parts);
+	error = form_read(r, parts, PARTS, &parts[PART_FILE]);
 	if (error == ERROR_NONE)
 		error = check_form(r, parts, &req.expires_s);
 	if (error == ERROR_NONE && (k == NULL || !is_ok(keep_new_id("file-", k->id)) ||

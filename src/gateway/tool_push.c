@@ -12,8 +12,8 @@
  */
 #include <base/cleanup.h>
 #include <base/encode.h>
-#include <http/multipart.h>
 
+#include "form.h"
 #include "request.h"
 #include "routes.h"
 
@@ -33,46 +33,17 @@ static const struct multipart_part parts_taken[PARTS] = {
 _Static_assert(TOOL_MANIFEST_MAX + 1U > MANIFEST_MAX, "of tool.json");
 _Static_assert(TOOL_MAX + 1U > MANIFEST_NAME_MAX, "of a tool's name");
 
-static void
-blame_part(struct request *r, const struct multipart_part *part, const char *why)
-{
-	r->detail = why;
-	r->param[0] = '\0';
-	if (part != NULL && strlen(part->name) + 1 < sizeof(r->param)) {
-		r->param[0] = '/';
-		memcpy(r->param + 1, part->name, strlen(part->name) + 1);
-	}
-}
-
 static enum error
 read_form(struct request *r, struct multipart_part parts[PARTS])
 {
-	const struct multipart_part *at = NULL;
-	const char *why = NULL;
-	struct span type = SPAN_EMPTY, value;
-	struct status st;
+	enum error error = form_read(r, parts, PARTS, NULL);
 
-	if (!is_ok(http_request_field(&r->http, "content-type", &type)) ||
-	    !multipart_is_form(type) ||
-	    http_request_field(&r->http, "content-encoding", &value).code != E_NOTFOUND) {
-		r->detail = "this endpoint takes multipart/form-data";
-		return ERROR_MEDIA_TYPE;
-	}
-	st = multipart_read(type, buf_span(&r->body), parts, PARTS, &why, &at);
-	if (!is_ok(st)) {
-		blame_part(r, at, why);
-		return st.code == E_RANGE && at != NULL ? ERROR_BODY_TOO_LARGE
-							: ERROR_INVALID_FIELD;
-	}
-	if (parts[PART_OF_MANIFEST].body.len == 0) {
-		blame_part(r, &parts_taken[PART_OF_MANIFEST], "the part is missing or empty");
-		return ERROR_INVALID_FIELD;
-	}
-	if (parts[PART_OF_MODULE].body.len + parts[PART_OF_NATIVE].body.len == 0) {
-		blame_part(
-		    r, &parts_taken[PART_OF_MODULE], "module and native part are missing or empty");
-		return ERROR_INVALID_FIELD;
-	}
+	if (error != ERROR_NONE)
+		return error;
+	if (parts[PART_OF_MANIFEST].body.len == 0)
+		return form_blame(r, "manifest", "the part is missing or empty");
+	if (parts[PART_OF_MODULE].body.len + parts[PART_OF_NATIVE].body.len == 0)
+		return form_blame(r, "module", "module and native part are missing or empty");
 	return ERROR_NONE;
 }
 
@@ -93,7 +64,7 @@ read_manifest(struct request *r, struct span text, struct span *ret_name)
 	/* With its NUL: an error's detail is a C string. */
 	if (!is_ok(arena_copy(&r->arena, span_of(fault.text, strlen(fault.text) + 1), &why)))
 		return ERROR_OVERLOADED;
-	blame_part(r, &parts_taken[PART_OF_MANIFEST], (const char *)why.ptr);
+	(void)form_blame(r, "manifest", (const char *)why.ptr);
 	return ERROR_TOOL_INVALID;
 }
 
@@ -163,7 +134,7 @@ on_failed(struct run *run, enum error error, uint32_t retry_after_ms, void *ctx)
 	if (retry_after_ms > 0)
 		t->r->retry_after_ms = retry_after_ms;
 	if (run->reason[0] != '\0')
-		blame_part(t->r, NULL, run->reason);
+		(void)form_blame(t->r, NULL, run->reason);
 	turn_fail(t, error);
 }
 
