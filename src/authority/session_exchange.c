@@ -36,7 +36,8 @@ struct exchange {
 	uint8_t request_id[REQUEST_ID_LEN], source[SOURCE_LEN];
 	struct session *s;             /* to be made */
 	uint8_t ended[SESSION_ID_LEN]; /* to be ended, or made room of */
-	bool ends;                     /* it was asked for that */
+	char ended_text[2 * SESSION_ID_LEN];
+	bool ends; /* it was asked for that */
 	struct buf token, scope;
 	uint32_t lifetime_s;
 	uint64_t intent_seq; /* of an end */
@@ -216,14 +217,14 @@ put_created(struct batch *b, const struct record_who *who, const struct exchange
 	batch_u64(b, x->lifetime_s);
 }
 
+/* The batch points to the id until it is sent. */
 static void
 put_revoked(struct batch *b, const struct record_who *who, const struct exchange *x)
 {
-	char id[2 * SESSION_ID_LEN];
+	const struct span id = span_of(x->ended_text, sizeof(x->ended_text));
 
-	hex_encode(span_of(x->ended, sizeof(x->ended)), id);
-	(void)batch_add(b, EVENT_SESSION_REVOKED, who, "session", span_of(id, sizeof(id)));
-	batch_str(b, span_of(id, sizeof(id)));
+	(void)batch_add(b, EVENT_SESSION_REVOKED, who, "session", id);
+	batch_str(b, id);
 	batch_null(b);
 }
 
@@ -280,6 +281,13 @@ forget(struct authority *a, const struct session *s)
 		on_forgotten(a, NULL, E_CLOSED, NULL);
 }
 
+static void
+set_ended(struct exchange *x, const struct session *s)
+{
+	memcpy(x->ended, s->id_bytes, sizeof(x->ended));
+	memcpy(x->ended_text, s->id, sizeof(x->ended_text));
+}
+
 static struct status
 keep(struct exchange *x)
 {
@@ -293,7 +301,7 @@ keep(struct exchange *x)
 		.scope = scope_text(s->key.scope) };
 
 	if (oldest != NULL)
-		memcpy(x->ended, oldest->id_bytes, sizeof(x->ended));
+		set_ended(x, oldest);
 	memcpy(m.id, s->id_bytes, sizeof(m.id));
 	memcpy(m.digest, s->digest, sizeof(m.digest));
 	memcpy(m.key, x->by->id, sizeof(m.key));
@@ -304,10 +312,7 @@ keep(struct exchange *x)
 static struct session *
 ended_of(const struct exchange *x)
 {
-	char id[2 * SESSION_ID_LEN];
-
-	hex_encode(span_of(x->ended, sizeof(x->ended)), id);
-	return sessions_by_id(x->gw->a, span_of(id, sizeof(id)), SPAN_EMPTY);
+	return sessions_by_id(x->gw->a, span_of(x->ended_text, sizeof(x->ended_text)), SPAN_EMPTY);
 }
 
 static void
@@ -431,7 +436,7 @@ end_begin(struct exchange *x, struct span token)
 
 	x->ends = found != NULL && found->user == x->by->user;
 	if (x->ends)
-		memcpy(x->ended, ((struct session *)found)->id_bytes, sizeof(x->ended));
+		set_ended(x, (const struct session *)found);
 	return end_append(x, AUDIT_OUTCOME_NONE, x->ends ? on_end_intent : on_done);
 }
 

@@ -906,6 +906,7 @@ teardown(void **state)
 	tools_done(&w.a->tools);
 	oidc_done(w.a);
 	sessions_done(w.a);
+	machines_done(w.a);
 	keys_done(&w.a->keys);
 	policies_done(&w.a->policies);
 	conf_free(w.d.conf);
