@@ -118,6 +118,18 @@ sessions_list(struct admin_call *c)
 
 /* ---- revoke ---- */
 
+/* Of somebody with more than an ordinary role only who may give and take such roles. */
+static struct status
+may_end(struct admin_call *c, const struct user *u)
+{
+	const uint8_t ordinary = ROLE_USER | ROLE_SERVICE;
+
+	TRY(admin_may(c, ACTION_SESSION_REVOKE));
+	if ((admin_all_roles(&c->a->keys, u) & (uint8_t)~ordinary) == 0)
+		return OK;
+	return admin_may(c, ACTION_ROLE_GRANT);
+}
+
 struct status
 sessions_revoke(struct admin_call *c)
 {
@@ -127,7 +139,7 @@ sessions_revoke(struct admin_call *c)
 	if (s == NULL)
 		return admin_refuse_not_found(c);
 	if (c->by != NULL && s->key.user != c->by->user)
-		TRY(admin_may(c, ACTION_SESSION_REVOKE));
+		TRY(may_end(c, s->key.user));
 	TRY(admin_op_new(c, OP_SESSION, &op));
 	(void)snprintf(op->value_text, sizeof(op->value_text), "%s", s->id);
 	return admin_op_begin(op, on_intent, c->op);

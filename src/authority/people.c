@@ -5,12 +5,11 @@
  * Runs in: authority. Trusts: oidc_check() for who it is.
  * Owns: arrivals, while they last.
  * Invariants: nobody acts before the intent to let them in is on record and their key is durable;
- * a key that was revoked, or whose user is disabled, is not made anew; a key answers for the user
- * that the token names, or for nobody; a user is an issuer's who came by it, or nobody's of it:
- * no issuer can name itself into a user that was made here (but with `link_local`), or by another
- * one, nor be a service.
- * See: people.h, oidc.h, keys.c; machines.c, for certificates; admin_keys.c, which makes keys with
- * a text.
+ * a key that was revoked, or whose user is disabled or was erased, is not made anew; a key answers
+ * for the user that the token names, or for nobody; a user is an issuer's who came by it, or
+ * nobody's of it: no issuer can name itself into a user that was made here (but with `link_local`),
+ * or by another one, nor be a service. See: people.h, oidc.h, keys.c; machines.c, for certificates;
+ * admin_keys.c, which makes keys with a text.
  */
 #include "people.h"
 
@@ -18,7 +17,6 @@
 #include <stdlib.h>
 
 #include <base/encode.h>
-#include <base/rand.h>
 #include <wire/role.h>
 
 #include "authority.h"
@@ -27,11 +25,14 @@ struct arrival {
 	LIST_ENTRY(arrival) entry;
 	struct authority *a;
 	uint8_t id[KEY_ID_LEN];
-	uint8_t hash[DIGEST_LEN]; /* random: the hash of no text */
+	uint8_t
+	    hash[DIGEST_LEN]; /* of no text, and the same each time: a store that has it says so */
 	char tenant[TENANT_MAX + 1], user[USER_MAX + 1], policy[POLICY_MAX + 1];
 	char tenant_hex[2 * SUBJECT_LEN];
 	char issuer[ISSUER_MAX + 1];
 	bool certificate, links;
+	bool taken;        /* over: its key's id is somebody's who was erased */
+	uint64_t again_ms; /* over, without a key, and not tried again before; 0: under way */
 	uint64_t created_s, intent_seq;
 	struct waiters waiters;
 };
@@ -152,16 +153,21 @@ put_record(const struct arrival *n, struct batch *b)
 }
 
 static void
+arrival_free(struct arrival *n)
+{
+	LIST_REMOVE(n, entry);
+	n->a->people.narrivals--;
+	free(n);
+}
+
+/* Who was not let in stays in the list for a while, so that each request does not try it again. */
+static void
 over(struct arrival *n, bool kept)
 {
-	struct people *p = &n->a->people;
-
-	LIST_REMOVE(n, entry);
-	p->narrivals--;
-	if (!kept)
-		p->not_before_ms = now_ms(n->a) + PEOPLE_RETRY_MS;
+	n->again_ms = now_ms(n->a) + (n->taken ? PEOPLE_TAKEN_MS : PEOPLE_RETRY_MS);
 	waiters_wake(&n->waiters);
-	free(n);
+	if (kept)
+		arrival_free(n);
 }
 
 static void
@@ -210,7 +216,8 @@ on_kept(struct authority *a, void *ctx, enum code code, const struct as_done *m)
 		st = keys_put_user(&a->keys, k.tenant, k.user, m->subject_key, NULL);
 	if (is_ok(st))
 		st = keys_put(&a->keys, &a->policies, &k, NULL);
-	if (!is_ok(st))
+	n->taken = st.code == E_EXISTS;
+	if (!is_ok(st) && !n->taken)
 		diag(DIAG_WARN, "a first sign-in could not be kept: %s", status_text(st));
 	finish(n, is_ok(st));
 }
@@ -236,8 +243,8 @@ is_contested(const struct people *p, const struct oidc_identity *who)
 
 	LIST_FOREACH(n, &p->arrivals, entry)
 	{
-		if (span_eq_str(who->tenant, n->tenant) && span_eq_str(who->user, n->user) &&
-		    strcmp(who->issuer, n->issuer) != 0)
+		if (n->again_ms == 0 && span_eq_str(who->tenant, n->tenant) &&
+		    span_eq_str(who->user, n->user) && strcmp(who->issuer, n->issuer) != 0)
 			return true;
 	}
 	return false;
@@ -246,16 +253,36 @@ is_contested(const struct people *p, const struct oidc_identity *who)
 static struct status
 fill(struct arrival *n, const struct oidc_identity *who, uint64_t now_s)
 {
+	const struct span no_text[] = { SPAN_LIT("no text"), span_of(n->id, sizeof(n->id)) };
+
 	n->created_s = now_s;
 	n->certificate = who->certificate;
 	n->links = who->links;
 	waiters_init(&n->waiters);
-	TRY(rand_bytes(n->hash, sizeof(n->hash)));
+	TRY(sha256_parts(no_text, 2, n->hash));
 	TRY(span_to_cstr(who->tenant, n->tenant, sizeof(n->tenant)));
 	TRY(span_to_cstr(who->user, n->user, sizeof(n->user)));
 	TRY(span_to_cstr(who->policy, n->policy, sizeof(n->policy)));
 	TRY(span_to_cstr(span_str(who->issuer), n->issuer, sizeof(n->issuer)));
 	return keys_tenant_pseudonym(&n->a->keys, who->tenant, n->tenant_hex);
+}
+
+/* Room for one more: of those that are over the one that would be tried again first goes. */
+static bool
+make_room(struct people *p)
+{
+	struct arrival *n, *first = NULL;
+
+	if (p->narrivals < PEOPLE_ARRIVING_MAX)
+		return true;
+	LIST_FOREACH(n, &p->arrivals, entry)
+	{
+		if (n->again_ms != 0 && (first == NULL || n->again_ms < first->again_ms))
+			first = n;
+	}
+	if (first != NULL)
+		arrival_free(first);
+	return first != NULL;
 }
 
 static struct arrival *
@@ -266,7 +293,7 @@ begin(struct authority *a, const struct oidc_identity *who, const uint8_t id[KEY
 	struct batch b = { .n = 0 };
 	struct arrival *n;
 
-	if (p->narrivals == PEOPLE_ARRIVING_MAX || grace_store_is_silent(a) || is_contested(p, who))
+	if (grace_store_is_silent(a) || is_contested(p, who) || !make_room(p))
 		return NULL;
 	n = calloc(1, sizeof(*n));
 	if (n == NULL)
@@ -292,12 +319,21 @@ introduce(struct authority *a, const struct oidc_identity *who, const uint8_t id
     uint64_t now_s)
 {
 	struct arrival *n = arriving(&a->people, id);
+	bool rests = n != NULL && n->again_ms != 0;
 
-	if (n == NULL && !is_free_for(a, who)) {
+	if ((n == NULL || rests) && !is_free_for(a, who)) {
 		a->oidc->fault = JWT_FAULT_MAPPING;
 		return ERROR_INVALID_KEY;
 	}
-	if (n == NULL && now_ms(a) >= a->people.not_before_ms)
+	if (rests && now_ms(a) < n->again_ms) {
+		a->oidc->fault = n->taken ? JWT_FAULT_REVOKED : JWT_FAULT_NONE;
+		return n->taken ? ERROR_INVALID_KEY : ERROR_UNAVAILABLE;
+	}
+	if (rests) {
+		arrival_free(n);
+		n = NULL;
+	}
+	if (n == NULL)
 		n = begin(a, who, id, now_s);
 	if (n != NULL)
 		a->oidc->awaited = &n->waiters;
@@ -350,11 +386,6 @@ people_find(struct authority *a, struct span token, uint64_t now_s, struct key *
 void
 people_done(struct authority *a)
 {
-	while (!LIST_EMPTY(&a->people.arrivals)) {
-		struct arrival *n = LIST_FIRST(&a->people.arrivals);
-
-		LIST_REMOVE(n, entry);
-		free(n);
-	}
-	a->people.narrivals = 0;
+	while (!LIST_EMPTY(&a->people.arrivals))
+		arrival_free(LIST_FIRST(&a->people.arrivals));
 }

@@ -16,8 +16,9 @@
 #include <wire/errors.h>
 #include <wire/limits.h>
 
-#define PEOPLE_ARRIVING_MAX 256 /* at once */
+#define PEOPLE_ARRIVING_MAX 256 /* at once, with those that were not let in just now */
 #define PEOPLE_RETRY_MS 1000    /* after one could not be kept */
+#define PEOPLE_TAKEN_MS 60000   /* after the store said that its key was of somebody erased */
 
 struct arrival;
 struct authority;
@@ -27,7 +28,6 @@ struct oidc_identity;
 struct people {
 	LIST_HEAD(, arrival) arrivals;
 	unsigned narrivals;
-	uint64_t not_before_ms;
 };
 
 /*

@@ -165,6 +165,24 @@ has_pepper(struct db *db, uint32_t version)
 	return st.code == E_NOTFOUND ? fail(E_AGAIN) : st;
 }
 
+/*
+ * It is there already: the answer to an earlier put was lost, and this says it once more. Not so if
+ * it is another user's or policy's, or over: E_EXISTS.
+ */
+static struct status
+put_again(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LEN])
+{
+	struct key_open k = { .n = 0 };
+	int64_t user = 0;
+
+	TRY(row_get(db, key->id, &k));
+	if (k.value.revoked_s != 0 || !span_eq(k.value.policy, key->policy) ||
+	    !span_eq(k.value.scopes, key->scopes) || k.value.expires_s != key->expires_s)
+		return fail(E_EXISTS);
+	TRY(user_ensure(db, key->tenant, key->user, &user, subject_key));
+	return user == k.user ? OK : fail(E_EXISTS);
+}
+
 static struct status
 insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LEN])
 {
@@ -174,7 +192,7 @@ insert(struct db *db, const struct as_key *key, uint8_t subject_key[AS_SECRET_LE
 	if (key->pepper != 0)
 		TRY(has_pepper(db, key->pepper));
 	if (st.code != E_NOTFOUND)
-		return is_ok(st) ? fail(E_EXISTS) : st;
+		return is_ok(st) ? put_again(db, key, subject_key) : st;
 	TRY(user_ensure(db, key->tenant, key->user, &user, subject_key));
 	TRY(key_add(db, 0, user, key));
 	return key_replace(db, user, key);

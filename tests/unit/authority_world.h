@@ -83,6 +83,7 @@ static struct world {
 	struct key *key[WORLD_KEYS];
 	uint16_t admin_http;
 	uint32_t store_changes, keys_used;
+	uint16_t put_code; /* enum code that the store answers changes of keys with; 0: OK */
 	/* sessions, as the store keeps them */
 	struct as_session sessions[128];
 	uint32_t nsessions;
@@ -313,7 +314,7 @@ on_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 UNUSED static void
 on_store_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	const struct as_done done = { .code = E_OK };
+	const struct as_done done = { .code = (uint16_t)(w.put_code != 0 ? w.put_code : E_OK) };
 
 	(void)ctx, (void)msg;
 	w.store_changes++;

@@ -333,6 +333,31 @@ test_sessions_without_audit(void **state)
 	assert_int_equal(w.nsessions, 0);
 }
 
+/* Who gives and takes roles beyond `user` and `service` alone ends the sessions of those who have
+ * one. */
+static void
+test_sessions_of_high_roles(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	char path[96];
+
+	(void)state;
+	for (unsigned role = ROLE_AUDITOR; role <= ROLE_OWNER; role <<= 1) {
+		as(0, ROLE_USER);
+		assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+		as(0, (uint8_t)(ROLE_USER | role));
+		(void)snprintf(path, sizeof(path), "/admin/v1/sessions/%s",
+		    TAILQ_FIRST(&w.a->sessions.live)->id);
+		as(2, ROLE_ADMINISTRATOR);
+		assert_int_equal(ask(2, "DELETE", path, "")->http, 403);
+		assert_int_equal(w.a->sessions.n, 1);
+		as(2, ROLE_OWNER);
+		assert_int_equal(ask(2, "DELETE", path, "")->http, 200);
+		sessions_tick(w.a);
+		assert_int_equal(w.a->sessions.n, 0);
+	}
+}
+
 /* Nor without the store, which has it before anybody: and what is not durable is not done. */
 static void
 test_sessions_without_store(void **state)
@@ -571,6 +596,7 @@ main(void)
 		T(test_sessions),
 		T(test_sessions_end_with_their_key),
 		T(test_sessions_without_audit),
+		T(test_sessions_of_high_roles),
 		T(test_sessions_without_store),
 		T(test_sessions_outlive_us),
 		T(test_sessions_as_they_were),

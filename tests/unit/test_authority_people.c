@@ -16,6 +16,7 @@ static const char people_yaml[] =
 #include "authority_world.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <wire/role.h>
 
@@ -325,11 +326,54 @@ nobody_new_without_a_log(void **state)
 	assert_int_equal(come("ann", USER)->error, ERROR_UNAVAILABLE);
 	assert_int_equal(w.store_changes, 0);
 	assert_null(user_named("ann"));
-	/* Not at each request, either. */
+	/* Not at each request, either; that is nobody else's pause. */
 	w.audit_mode = AUDIT_TAKES;
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_UNAVAILABLE);
-	w.a->people.not_before_ms = 0;
+	assert_int_equal(come("bob", USER)->error, ERROR_NONE);
+	m = asking("ann", USER);
+	(void)usleep((PEOPLE_RETRY_MS + 10) * 1000);
+	uv_update_time(&w.loop);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+}
+
+/* The id of an erased person's key is taken for ever: as where this process has seen the erasure.
+ */
+static void
+who_was_erased_stays_out(void **state)
+{
+	size_t records;
+
+	(void)state;
+	w.put_code = E_EXISTS;
+	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
+	assert_string_equal(w.recs[w.nrecs - 1].text, "method=oidc success=0 reason=revoked ");
+	records = w.nrecs;
+	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.nrecs, records + 1);
+	assert_int_equal(w.store_changes, 1); /* it was not asked again */
+	assert_null(user_named("ann"));
+	w.put_code = 0;
+	assert_int_equal(w.recs[1].phase, AUDIT_PHASE_OUTCOME);
+	assert_int_equal(w.recs[1].outcome, AUDIT_FAILURE);
+	assert_int_equal(come("bob", USER)->error, ERROR_NONE);
+}
+
+/* However many are not let in: who comes next has a place. */
+static void
+those_who_fail_take_nobodys_place(void **state)
+{
+	char name[16];
+
+	(void)state;
+	w.put_code = E_EXISTS;
+	w.a->policies.auth_failures_per_s = UINT32_MAX;
+	for (unsigned i = 0; i < PEOPLE_ARRIVING_MAX + 10; i++) {
+		(void)snprintf(name, sizeof(name), "u%u", i);
+		assert_int_equal(come(name, USER)->error, ERROR_INVALID_KEY);
+		nreplies = w.nrecs = 0; /* their arrays are small */
+	}
+	assert_int_equal(w.a->people.narrivals, PEOPLE_ARRIVING_MAX);
+	assert_int_equal(w.store_changes, PEOPLE_ARRIVING_MAX + 10); /* each was tried */
 }
 
 static void
@@ -360,6 +404,8 @@ main(void)
 		TEST(who_fails_too_often_is_not_verified),
 		TEST(nobody_new_without_a_store),
 		TEST(nobody_new_without_a_log),
+		TEST(who_was_erased_stays_out),
+		TEST(those_who_fail_take_nobodys_place),
 		TEST(a_body_is_waited_for_only_from_somebody),
 	};
 

@@ -15,6 +15,8 @@ round_trip(void **arg)
 	uint8_t subject[8][AS_SECRET_LEN], pepper[AS_SECRET_LEN], again[AS_SECRET_LEN];
 	uint64_t revoked = 0;
 	struct as_user u;
+	struct as_key other;
+	char names[3][24];
 	int64_t cursor = 0;
 	struct db *db = open_ok();
 
@@ -24,9 +26,21 @@ round_trip(void **arg)
 		assert_is_ok(put(db, n, subject[n]));
 	assert_memory_equal(subject[0], subject[1], AS_SECRET_LEN);
 	assert_memory_not_equal(subject[0], subject[2], AS_SECRET_LEN);
-	assert_int_equal(put(db, 3, again).code, E_EXISTS);
+	/* Once more says the same; another key of its id is none, nor is it once it is over. */
+	assert_is_ok(put(db, 3, again));
+	assert_memory_equal(again, subject[3], AS_SECRET_LEN);
+	other = key_of(3, names);
+	other.hash[0] ^= 1;
+	assert_int_equal(db_key_put(db, &other, again).code, E_EXISTS);
+	other = key_of(3, names);
+	other.user = SPAN_LIT("somebody else");
+	assert_int_equal(db_key_put(db, &other, again).code, E_EXISTS);
+	other = key_of(3, names);
+	other.policy = SPAN_LIT("another");
+	assert_int_equal(db_key_put(db, &other, again).code, E_EXISTS);
 	assert_is_ok(db_key_revoke(db, (const uint8_t *)"0bbbbbbbbbbb", 77));
 	assert_is_ok(db_key_revoke(db, (const uint8_t *)"0bbbbbbbbbbb", 99));
+	assert_int_equal(put(db, 1, again).code, E_EXISTS);
 	assert_int_equal(db_key_revoke(db, (const uint8_t *)"xbbbbbbbbbbb", 77).code, E_NOTFOUND);
 	db_close(db);
 	db = open_ok();
