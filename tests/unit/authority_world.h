@@ -906,6 +906,7 @@ teardown(void **state)
 	sealer_done(&w.a->sealer);
 	tools_done(&w.a->tools);
 	oidc_done(w.a);
+	machines_done(w.a);
 	sessions_done(w.a);
 	machines_done(w.a);
 	keys_done(&w.a->keys);
