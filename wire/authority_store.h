@@ -4,7 +4,8 @@
 
 /*
  * Authority (A) and store (B). At start, and after a new link, the authority
- * sends LOAD; the store answers KEYSET_KEY…, USER…, KEY…, SESSION…, TOOL…, LOADED with the same id.
+ * sends LOAD; the store answers KEYSET_KEY…, USER…, KEY…, SESSION…, TOOL…, LOADED with the same id,
+ * or DONE where it cannot. Another LOAD takes the place of one that is under way.
  * Later only changes travel. Every change is durable before DONE.
  */
 #include <link/wire.h>

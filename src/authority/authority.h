@@ -102,9 +102,11 @@ struct authority {
 	struct oidc *oidc;
 	struct people people;
 	struct machines machines;
-	bool loaded;          /* the store's table is whole */
-	bool load_failed;     /* this LOAD lacks what all need: memory, pepper, the day's key */
-	size_t load_left_out; /* users and keys of this LOAD that could not be taken */
+	bool loaded;            /* the store's table is whole */
+	bool load_failed;       /* this LOAD lacks what all need: memory, pepper, the day's key */
+	size_t load_left_out;   /* users and keys of this LOAD that could not be taken */
+	uint64_t load_id;       /* of the newest LOAD's messages */
+	uint64_t load_again_ms; /* when it is asked for once more; 0: it was not refused */
 	bool day_asked;
 	uint64_t keys_look_ms, keysets_look_ms; /* when it is asked next what is due */
 	struct grace grace;

@@ -5,6 +5,7 @@
  * Runs in: authority. Trusts: the store. Owns: nothing.
  * Invariants: nothing is served before a whole LOAD; once loaded, the table serves on
  * without the store, as long as grace.c says; after a new link it is loaded again, in place.
+ * Of LOADs that overlap only the newest counts: a row or an end of an older one is nothing.
  * The link's buffer, in this process's memory, holds subject keys and the pepper
  * until later messages overwrite them.
  * See: wire/authority_store.h.
@@ -21,6 +22,9 @@ _Static_assert(offsetof(struct as_secret, code) == 0 && offsetof(struct as_secre
 		   offsetof(struct as_exported, code) == 0 && offsetof(struct as_done, code) == 0,
     "an answer begins with its code");
 
+#define LOAD_ID(n) (1ULL << 63 | (uint64_t)(n) << 1 | 1) /* far from those of calls */
+#define LOAD_AGAIN_MS 5000 /* when the store could not tell the table */
+
 struct change {
 	struct authority *a;
 	store_done *done;
@@ -33,6 +37,7 @@ static void on_session(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_keyset_key(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_tool(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_not_loaded(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_day(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 
 static const struct link_rule rules[] = {
@@ -42,6 +47,7 @@ static const struct link_rule rules[] = {
 	{ AS_KEYSET_KEY, 0, on_keyset_key },
 	{ AS_TOOL, 0, on_tool },
 	{ AS_LOADED, 0, on_loaded },
+	{ AS_DONE, 0, on_not_loaded },
 	{ AS_CONTENT_DONE, 0, content_on_done },
 	{ AS_RETENTION, 0, privacy_on_retention },
 };
@@ -63,8 +69,19 @@ store_on_link(struct authority *a)
 	tools_load_begin(&a->tools);
 	a->load_failed = false;
 	a->load_left_out = 0;
-	if (!is_ok(link_send(a->store.link, 0, AS_LOAD, &none)))
-		diag(DIAG_ERROR, "store: the table could not be asked for");
+	a->load_id = LOAD_ID(a->keys.load);
+	a->load_again_ms = 0;
+	if (is_ok(link_send(a->store.link, a->load_id, AS_LOAD, &none)))
+		return;
+	diag(DIAG_ERROR, "store: the table could not be asked for");
+	a->load_again_ms = now_ms(a) + LOAD_AGAIN_MS;
+}
+
+/* One that was asked for later has taken the place of this one: it may have less, and not all. */
+static bool
+is_overtaken(const struct authority *a, uint64_t id)
+{
+	return id != a->load_id;
 }
 
 /* What all need is not there: then nobody is served, and /readyz says so. */
@@ -97,7 +114,9 @@ on_user(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct as_user *m = msg;
 	struct user *u = NULL;
 
-	(void)l, (void)id;
+	(void)l;
+	if (is_overtaken(p->a, id))
+		return;
 	load_entry(
 	    p->a, keys_put_user(&p->a->keys, m->tenant, m->user, m->subject_key, &u), "user");
 	if (u != NULL)
@@ -109,7 +128,9 @@ on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
 
-	(void)l, (void)id;
+	(void)l;
+	if (is_overtaken(p->a, id))
+		return;
 	load_entry(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
 }
 
@@ -120,7 +141,9 @@ on_keyset_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct peer *p = ctx;
 	const struct as_keyset_key *m = msg;
 
-	(void)l, (void)id;
+	(void)l;
+	if (is_overtaken(p->a, id))
+		return;
 	if (m->what == KEYSET_PEPPER)
 		load_check(p->a, keys_put_pepper(&p->a->keys, m->version, m->key), "a pepper");
 	else
@@ -134,9 +157,12 @@ static void
 on_session(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
-	struct status st = sessions_load(p->a, msg);
+	struct status st;
 
-	(void)l, (void)id;
+	(void)l;
+	if (is_overtaken(p->a, id))
+		return;
+	st = sessions_load(p->a, msg);
 	if (!is_ok(st))
 		diag(DIAG_WARN, "store: a session is left out: %s", status_text(st));
 }
@@ -147,9 +173,12 @@ on_tool(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
 	const struct as_tool *m = msg;
-	struct status st = tools_load(p->a, m);
+	struct status st;
 
-	(void)l, (void)id;
+	(void)l;
+	if (is_overtaken(p->a, id))
+		return;
+	st = tools_load(p->a, m);
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "store: a tool's version with id %llu is left out: %s",
 		    (unsigned long long)m->id, status_text(st));
@@ -178,7 +207,9 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct authority *a = p->a;
 	const struct as_loaded *m = msg;
 
-	(void)l, (void)id;
+	(void)l;
+	if (is_overtaken(a, id))
+		return;
 	load_check(a, keys_set_tenant_key(&a->keys, span_of(m->tenant_key, AS_SECRET_LEN)),
 	    "key of tenants");
 	load_check(a, sealer_set_day(&a->sealer, m->day, m->day_key, false), "day key");
@@ -198,6 +229,21 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 		diag(DIAG_WARN, "store: %zu users and keys are left out", a->load_left_out);
 	diag(DIAG_INFO, "store: %zu keys of %zu users, %zu versions of tools", a->keys.nkeys,
 	    a->keys.nusers, a->tools.n);
+}
+
+/* An answer to a call that is over comes here, too. */
+static void
+on_not_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct authority *a = ((struct peer *)ctx)->a;
+	const struct as_done *m = msg;
+
+	(void)l;
+	if (is_overtaken(a, id))
+		return;
+	diag(DIAG_ERROR, "store: the table could not be loaded: %s",
+	    status_text(fail((enum code)m->code)));
+	a->load_again_ms = now_ms(a) + LOAD_AGAIN_MS;
 }
 
 /* ---- changes ---- */
@@ -322,6 +368,8 @@ store_tick(struct authority *a)
 	uint64_t now = now_real_s();
 	struct as_day m;
 
+	if (a->load_again_ms != 0 && now_ms(a) >= a->load_again_ms && a->store.link != NULL)
+		store_on_link(a);
 	if (!a->loaded || !day_text(now, today) || !day_text(now + DAY_AHEAD_S, ahead))
 		return;
 	(void)sealer_turn_day(&a->sealer, today);

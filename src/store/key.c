@@ -274,6 +274,15 @@ db_keys_used(struct db *db, const struct as_key_used *m)
 	return db_end(db, used(db, m));
 }
 
+/* A hash of no text ends a key: one that is valid keeps what it has, whatever the authority holds.
+ */
+static bool
+may_lose_text(const struct key_open *k, const struct as_key_hash *h)
+{
+	return k->value.revoked_s != 0 ||
+	       crypto_eq(span_of(k->value.hash, DIGEST_LEN), span_of(h->hash, DIGEST_LEN));
+}
+
 static struct status
 rehash(struct db *db, const struct as_key_hash *h, uint64_t newest)
 {
@@ -284,7 +293,7 @@ rehash(struct db *db, const struct as_key_hash *h, uint64_t newest)
 		return OK;
 	TRY(st);
 	if (k.value.pepper == 0 || k.value.pepper == newest ||
-	    (h->pepper != 0 && h->pepper != newest))
+	    (h->pepper != 0 && h->pepper != newest) || (h->pepper == 0 && !may_lose_text(&k, h)))
 		return OK;
 	memcpy(k.value.hash, h->hash, DIGEST_LEN);
 	k.value.pepper = h->pepper;

@@ -75,6 +75,8 @@ static struct world {
 	uint64_t gone;
 	bool mute;                  /* broker, executor and store do not answer TURN_END */
 	bool store_mute, load_mute; /* nor PING; a LOAD does not end */
+	uint64_t load_held;         /* that one's id: it ends behind the next ERASED */
+	enum code load_refused;     /* or it is answered with that */
 	uint64_t ping_held;
 	uint32_t revokes;
 	uint16_t revoke_error;
@@ -276,6 +278,15 @@ on_ping(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 UNUSED static void
+load_end(struct link *l, uint64_t id)
+{
+	struct as_loaded loaded = { .tenant_key = { 5 } };
+
+	memcpy(loaded.day, "2026-01-31", AS_DAY_LEN);
+	assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
+}
+
+UNUSED static void
 on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct as_erased m = { .code = (uint16_t)(w.erase_code != 0 ? w.erase_code : E_OK),
@@ -284,6 +295,9 @@ on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)msg, (void)ctx;
 	w.user_erases++;
 	assert_true(is_ok(link_send(l, id, AS_ERASED, &m)));
+	if (w.load_held != 0)
+		load_end(l, w.load_held);
+	w.load_held = 0;
 }
 
 UNUSED static void
@@ -509,16 +523,16 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 		.user = SPAN_LIT("u"),
 		.subject_key = { 3 },
 		.roles = ROLE_USER };
-	struct as_loaded loaded = { .tenant_key = { 5 } };
+	const uint8_t pepper[AS_SECRET_LEN] = { 5 };
+	const struct as_done refused = { .code = (uint16_t)w.load_refused };
 	bool gone = w.user_erases > 0 && w.erase_code == 0;
 	struct hmac_key *h = NULL;
 
 	(void)msg, (void)ctx;
-	memcpy(loaded.day, "2026-01-31", AS_DAY_LEN);
 	load_keysets(l, id);
 	if (!gone)
 		assert_true(is_ok(link_send(l, id, AS_USER, &u)));
-	assert_true(is_ok(hmac_key_new(span_of(loaded.tenant_key, sizeof(loaded.tenant_key)), &h)));
+	assert_true(is_ok(hmac_key_new(span_of(pepper, sizeof(pepper)), &h)));
 	for (size_t i = gone ? 2 : 0; i < 2; i++) {
 		struct as_key k = { .tenant = u.tenant,
 			.user = u.user,
@@ -536,8 +550,12 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 		assert_true(is_ok(link_send(l, id, AS_SESSION, &w.sessions[i])));
 	for (uint32_t i = 0; i < w.ntools; i++)
 		assert_true(is_ok(link_send(l, id, AS_TOOL, &w.tools[i])));
-	if (!w.load_mute)
-		assert_true(is_ok(link_send(l, id, AS_LOADED, &loaded)));
+	if (refused.code != 0)
+		assert_true(is_ok(link_send(l, id, AS_DONE, &refused)));
+	else if (w.load_mute)
+		w.load_held = id;
+	else
+		load_end(l, id);
 }
 
 /* ---- tools in the store ---- */

@@ -132,7 +132,7 @@ test_left_out(void **state)
 
 	(void)state;
 	store_on_link(w.a);
-	assert_true(is_ok(link_send(w.store, 0, AS_KEY, &nobodys)));
+	assert_true(is_ok(link_send(w.store, w.a->load_id, AS_KEY, &nobodys)));
 	spin();
 	assert_int_equal(w.a->load_left_out, 1);
 	assert_true(w.a->loaded);
@@ -140,6 +140,64 @@ test_left_out(void **state)
 	store_on_link(w.a);
 	spin();
 	assert_int_equal(w.a->load_left_out, 0);
+}
+
+static bool
+is_valid(size_t n)
+{
+	return keys_check(&w.a->keys, span_of(w.text[n], KEYTEXT_LEN), now_real_s()) != NULL;
+}
+
+/* Rows and the end of a LOAD that another one has overtaken: nobody loses a key by them. */
+static void
+test_overtaken_load(void **state)
+{
+	const struct as_user late = {
+		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("late"), .roles = ROLE_USER
+	};
+	uint64_t first;
+
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	w.load_mute = true;
+	store_on_link(w.a);
+	spin();
+	first = w.a->load_id;
+	assert_int_equal(w.load_held, first);
+	w.erase_code =
+	    E_SYS; /* another LOAD says whether it was; behind ERASED the first one ends */
+	w.load_mute = false;
+	erase();
+	assert_int_equal(w.load_held, 0);
+	assert_true(w.a->load_id != first);
+	assert_true(w.a->loaded);
+	for (size_t n = 0; n < WORLD_KEYS; n++)
+		assert_true(is_valid(n));
+	/* A row of it comes last of all. */
+	assert_true(is_ok(link_send(w.store, first, AS_USER, &late)));
+	spin();
+	assert_null(keys_find_user(&w.a->keys, late.tenant, late.user));
+}
+
+/* A store that cannot tell its table is asked once more; what was loaded serves on. */
+static void
+test_refused_load(void **state)
+{
+	(void)state;
+	w.load_refused = E_SYS;
+	store_on_link(w.a);
+	spin();
+	assert_true(w.a->load_again_ms != 0);
+	assert_non_null(w.a->store.link);
+	assert_true(is_valid(0));
+	w.load_refused = (enum code)0;
+	store_tick(w.a); /* not at once */
+	assert_true(w.a->load_again_ms != 0);
+	w.a->load_again_ms = 1;
+	store_tick(w.a);
+	spin();
+	assert_int_equal(w.a->load_again_ms, 0);
+	assert_true(is_valid(0));
 }
 
 static void
@@ -185,8 +243,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_erased), T(test_sessions_are_erased),
-		T(test_not_erased), T(test_perhaps_erased), T(test_left_out), T(test_exported),
-		T(test_retention) };
+		T(test_not_erased), T(test_perhaps_erased), T(test_left_out),
+		T(test_overtaken_load), T(test_refused_load), T(test_exported), T(test_retention) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -383,7 +383,12 @@ a_pepper_goes_with_its_last_key(void **arg)
 	assert_is_ok(rehash(db, 3, 2));
 	assert_is_ok(db_keyset_status(db, KEYSET_PEPPER, &s));
 	assert_true(s.versions == 2 && s.left == 1);
+	/* Whoever holds a valid key keeps it, whatever the authority thinks. */
+	assert_is_ok(rehash(db, 9, 0));
+	assert_int_equal(pepper_of(db, 9, hash), 1);
+	assert_memory_equal(hash, k.hash, sizeof(hash));
 	/* A hash of no text needs none, and stays so. */
+	assert_is_ok(db_key_revoke(db, k.id, NOW));
 	assert_is_ok(rehash(db, 9, 0));
 	assert_is_ok(rehash(db, 9, 2));
 	assert_int_equal(pepper_of(db, 9, hash), 0);
