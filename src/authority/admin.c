@@ -92,6 +92,11 @@ admin_op_free(struct admin_op *op)
 {
 	struct authority *a = op->a;
 
+	/* Pages of an export, a key's text. */
+	if (op->sealed.ptr != NULL)
+		explicit_bzero(op->sealed.ptr, op->sealed.cap);
+	if (op->body.ptr != NULL)
+		explicit_bzero(op->body.ptr, op->body.cap);
 	buf_done(&op->sealed);
 	buf_done(&op->body);
 	if (op->tool != NULL)
@@ -101,6 +106,20 @@ admin_op_free(struct admin_op *op)
 	explicit_bzero(op, sizeof(*op));
 	busy--;
 	authority_check_drained(a);
+}
+
+size_t
+admin_ops_of(enum op_kind kind, const struct user *by)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+		const struct admin_op *op = &ops[i];
+
+		if (op->a != NULL && op->kind == kind && op->by != NULL)
+			n += by == NULL || op->by->user == by;
+	}
+	return n;
 }
 
 void

@@ -6,7 +6,8 @@
  * Owns: nothing. Invariants: no page without a durable intent; records name a person, or a tenant,
  * by the pseudonym only; another's data need two people, but for an operator's own door, and go to
  * who asked; a tenant's people are in the order of the table, which only grows: what a cursor of
- * another process's says is nothing here.
+ * another process's says is nothing here. One page at a time of each caller, and few of all, so
+ * that nobody keeps the store from the others; a narrowed credential exports nothing.
  * See: admin_call.h, approvals.c, privacy.h; src/store/export.c; docs/privacy.md.
  */
 #include "admin_op.h"
@@ -22,7 +23,8 @@
 
 #define TEXT_MAX AS_EXPORT_PAGE_MAX /* of one answer, before base64 */
 #define TEXT_ENOUGH (TEXT_MAX / 4)
-#define ASKED_MAX 32 /* pages of the store in one answer */
+#define ASKED_MAX 32  /* pages of the store in one answer */
+#define EXPORTS_MAX 2 /* pages under way, of all people: the store makes each in one piece */
 
 static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_page(struct authority *a, void *ctx, enum code code, const struct as_exported *page);
@@ -69,6 +71,24 @@ op_new(struct admin_call *c, enum op_kind kind, const uint64_t position[3], stru
 	(*ret)->export.stage = (uint8_t)position[0];
 	(*ret)->export.row = position[1];
 	(*ret)->export.offset = (uint32_t)position[2];
+	return OK;
+}
+
+/* May the caller have a page made now? An operator always may. */
+static struct status
+may_begin(struct admin_call *c)
+{
+	const struct user *u;
+
+	if (c->by == NULL)
+		return OK;
+	u = c->by->user;
+	if (admin_is_narrow(c->by))
+		return admin_refuse(c, 403, "denied", "A narrowed credential exports nothing.");
+	if (admin_ops_of(OP_EXPORT, u) + admin_ops_of(OP_EXPORT_TENANT, u) > 0)
+		return admin_refuse(c, 409, "busy", "A page of an export of yours is being made.");
+	if (admin_ops_of(OP_EXPORT, NULL) + admin_ops_of(OP_EXPORT_TENANT, NULL) >= EXPORTS_MAX)
+		return admin_refuse(c, 409, "busy", "Pages of others' exports are being made.");
 	return OK;
 }
 
@@ -122,6 +142,7 @@ export_user(struct admin_call *c, const struct user *u)
 	struct admin_op *op = NULL;
 	uint64_t position[3] = { 0 };
 
+	TRY(may_begin(c));
 	TRY(read_cursor(c, position, 3));
 	TRY(op_new(c, OP_EXPORT, position, &op));
 	(void)snprintf(op->tenant, sizeof(op->tenant), "%.*s", SPAN_FMT(u->tenant));
@@ -136,8 +157,9 @@ users_export(struct admin_call *c)
 	struct user *u = NULL;
 
 	/* Whose right it is not learns of nobody that there is such a person. */
-	if (c->by != NULL && !span_eq(c->param, c->by->user->name))
-		TRY(admin_may(c, ACTION_USER_EXPORT));
+	if (c->by != NULL)
+		TRY(admin_may(c,
+		    span_eq(c->param, c->by->user->name) ? ACTION_EXPORT_OWN : ACTION_USER_EXPORT));
 	TRY(admin_person_of(c, &u));
 	if (c->by != NULL && c->by->user != u && admin_asks(c, ACTION_USER_EXPORT) &&
 	    !approval_covers(c, ACTION_USER_EXPORT))
@@ -272,6 +294,7 @@ tenants_export(struct admin_call *c)
 	if (c->by != NULL && admin_asks(c, ACTION_TENANT_EXPORT) &&
 	    !approval_covers(c, ACTION_TENANT_EXPORT))
 		return approval_ask(c, ACTION_TENANT_EXPORT);
+	TRY(may_begin(c));
 	TRY(op_new(c, OP_EXPORT_TENANT, at + 2, &op));
 	op->export.serial = (size_t)at[1];
 	st = tenant_begin(c, op, at[0] == 0);

@@ -148,6 +148,8 @@ uint8_t admin_all_roles(const struct keys *keys, const struct user *u);
 bool admin_is_narrow(const struct key *key);
 /* The person of the path; another tenant's is none. E_DENIED. */
 MUST_USE struct status admin_person_of(struct admin_call *c, struct user **ret);
+/* Acts of a kind that are under way, of this person, or (NULL) of all; operators' do not count. */
+size_t admin_ops_of(enum op_kind kind, const struct user *by);
 /* No other act changes that as long as this one lasts. State: *changing is false. */
 void admin_op_claim(struct admin_op *op, bool *changing);
 /* Who did it, as the last value of a record. */

@@ -69,7 +69,7 @@ const struct admin_route admin_routes[] = {
 	    false, users_change, "Wanted: one of \"roles\", \"state\", \"hold\"" },
 	{ "POST", "/admin/v1/users/{}/erase", DOOR_BOTH, ACTION_USER_ERASE, "tenant ", NULL, false,
 	    users_erase, NULL },
-	{ "GET", "/admin/v1/users/{}/export", DOOR_BOTH, ACTION_EXPORT_OWN, "tenant cursor ", NULL,
+	{ "GET", "/admin/v1/users/{}/export", DOOR_BOTH, ACTION_API_READ, "tenant cursor ", NULL,
 	    false, users_export, NULL },
 	{ "GET", "/admin/v1/keys", DOOR_BOTH, ACTION_KEY_OWN, "tenant user after limit ", NULL,
 	    false, keys_list, NULL },

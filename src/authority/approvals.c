@@ -19,8 +19,9 @@
 #include <base/rand.h>
 #include <json/write.h>
 
-#define APPROVALS_MAX 64
-#define APPROVALS_TENANT_MAX 16 /* about one tenant */
+#define APPROVALS_MAX 256
+#define APPROVALS_TENANT_MAX 16 /* about one tenant, those that wait */
+#define APPROVALS_PERSON_MAX 4  /* of one person, given ones too */
 #define APPROVAL_TTL_MS 3600000
 #define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
 #define ID_LEN 16
@@ -37,6 +38,7 @@ struct approval {
 	char session[2 * SESSION_ID_LEN + 1]; /* by which; empty: none */
 	uint64_t by_until_s;                  /* when that, or the token, ends; 0: see its key */
 	char tenant[TENANT_MAX + 1];          /* that it is about */
+	uint8_t subject[SUBJECT_LEN];         /* whose data it gives; zeros: no one person's */
 	struct buf request;                   /* method, path, query and body */
 	size_t method_len, path_len, query_len;
 	char source[SOURCE_TEXT_MAX + 1];
@@ -84,16 +86,20 @@ is_same_person(const struct approval *p, const struct admin_call *c)
 static struct status
 free_place(const struct admin_call *c, struct approval **ret)
 {
-	size_t n = 0;
+	size_t n = 0, own = 0;
 
 	*ret = NULL;
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
-		if (approvals[i].state == FREE)
+		if (approvals[i].state == FREE) {
 			*ret = &approvals[i];
-		else
-			n += span_eq_str(c->tenant, approvals[i].tenant);
+			continue;
+		}
+		n += approvals[i].state != GIVEN && span_eq_str(c->tenant, approvals[i].tenant);
+		own += is_same_person(&approvals[i], c);
 	}
-	return *ret != NULL && n < APPROVALS_TENANT_MAX ? OK : fail(E_FULL);
+	return *ret != NULL && n < APPROVALS_TENANT_MAX && own < APPROVALS_PERSON_MAX
+		   ? OK
+		   : fail(E_FULL);
 }
 
 /* What was asked for by a session or a token ends with it. */
@@ -106,6 +112,19 @@ note_credential(struct approval *p, const struct admin_call *c)
 	} else if (c->by != NULL && c->by->has_roles) {
 		p->by_until_s = c->a->oidc->token_expires_s; /* of this very request's */
 	}
+}
+
+/* A name may be another person's by the time that it is used. */
+static void
+subject_of(const struct admin_call *c, enum action action, uint8_t out[SUBJECT_LEN])
+{
+	const struct user *u = action == ACTION_USER_EXPORT
+				   ? keys_find_user(&c->a->keys, c->tenant, c->param)
+				   : NULL;
+
+	memset(out, 0, SUBJECT_LEN);
+	if (u != NULL)
+		memcpy(out, u->subject, SUBJECT_LEN);
 }
 
 static struct status
@@ -124,6 +143,7 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 		.until_ms = now_ms(c->a) + APPROVAL_TTL_MS,
 		.expires_s = now_real_s() + APPROVAL_TTL_MS / 1000 };
 	note_credential(p, c);
+	subject_of(c, action, p->subject);
 	TRY(rand_bytes(id, sizeof(id)));
 	hex_encode(span_of(id, sizeof(id)), p->id);
 	TRY(span_to_cstr(c->tenant, p->tenant, sizeof(p->tenant)));
@@ -138,12 +158,15 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 static struct approval *
 find_same(const struct admin_call *c, enum action action, enum approval_state state)
 {
+	uint8_t subject[SUBJECT_LEN];
+
+	subject_of(c, action, subject);
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
 		struct approval *p = &approvals[i];
 		struct span request = buf_span(&p->request);
 
 		if (p->state == state && p->action == action && is_same_person(p, c) &&
-		    now_ms(c->a) < p->until_ms &&
+		    now_ms(c->a) < p->until_ms && memcmp(p->subject, subject, SUBJECT_LEN) == 0 &&
 		    span_eq(span_of(request.ptr, p->method_len), c->method) &&
 		    span_eq(span_of(request.ptr + p->method_len, p->path_len), c->path))
 			return p;

@@ -32,7 +32,7 @@ MAY = {
     **dict.fromkeys(["listTenants", "listUsers", "getUser", "createUser", "changeUser", "listPolicies", "readUsage",
                      "listApprovals", "decideApproval"], HOUSE),
     "readAudit": {"auditor"},
-    "exportUser": NOBODY,  # of somebody else: see ACTS
+    "exportUser": {"owner"},  # of somebody else: see ACTS
     "eraseUser": HOUSE,
     "exportTenant": {"owner"},
     "exportMe": PEOPLE,
@@ -147,7 +147,7 @@ ACTS = [
     ("a key of a person", "POST", "/admin/v1/keys", {"user": "other"}, NOBODY, set()),
     ("a key of a service", "POST", "/admin/v1/keys", {"user": "robot"}, HOUSE, {201}),
     ("oneself exported", "GET", "/admin/v1/users/{who}/export", None, PEOPLE, {200}),
-    ("a person exported", "GET", "/admin/v1/users/other/export", None, NOBODY, set()),
+    ("a person exported", "GET", "/admin/v1/users/other/export", None, {"owner"}, {202}),
     ("a person erased", "POST", "/admin/v1/users/new-{who}/erase", None, HOUSE, {200}),
     ("a person's key rotated", "POST", "/admin/v1/keys/{other}/rotate", {}, NOBODY, set()),
 ]

@@ -261,9 +261,9 @@ test_what_is_given(void **state)
 	char path[128];
 
 	(void)state;
-	be(0, ROLE_OWNER | ROLE_USER);
-	be(2, ROLE_OWNER | ROLE_USER);
-	w.key[1]->user->roles = ROLE_OWNER | ROLE_USER;
+	be(0, ROLE_OWNER);
+	be(2, ROLE_OWNER);
+	w.key[1]->user->roles = ROLE_OWNER;
 	assert_int_equal(ask(s, "GET", export, ""), 202);
 	assert_non_null(strstr(said.body, "\"state\":\"waiting\""));
 	(void)snprintf(
@@ -280,6 +280,66 @@ test_what_is_given(void **state)
 	assert_int_equal(ask(s, "GET", "/admin/v1/tenants/t/export", ""), 202);
 	assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 202);
 	session_end(w.a, (struct session *)s);
+	assert_int_equal(ask(w.key[0], "GET", export, ""), 202);
+}
+
+/* Not dispatched to the end: the page is being made. */
+static uint16_t
+begin_export(struct key *by)
+{
+	struct admin_op *op = NULL;
+	struct admin_call c = { .a = w.a,
+		.by = by,
+		.reply = on_said,
+		.op = &op,
+		.method = SPAN_LIT("GET"),
+		.path = SPAN_LIT("/admin/v1/me/export") };
+
+	return is_ok(admin_dispatch(&c)) ? 0 : c.http;
+}
+
+static void
+test_exports_are_few(void **state)
+{
+	struct session narrow = { .key = *w.key[0] };
+	struct scope *scope = NULL;
+
+	(void)state;
+	be(0, ROLE_USER);
+	be(2, ROLE_USER);
+	be(3, ROLE_USER);
+	assert_int_equal(begin_export(w.key[0]), 0);
+	assert_int_equal(begin_export(w.key[1]), 409); /* of the same person */
+	assert_int_equal(begin_export(w.key[2]), 0);
+	assert_int_equal(begin_export(w.key[3]), 409);
+	spin();
+	assert_int_equal(begin_export(w.key[0]), 0);
+	spin();
+	assert_true(is_ok(scope_parse(SPAN_LIT("{\"endpoints\":[\"chat\"]}"), &scope)));
+	narrow.key.parent = w.key[0];
+	narrow.key.scope = scope;
+	assert_int_equal(begin_export(&narrow.key), 403);
+	assert_int_equal(ask(&narrow.key, "GET", "/admin/v1/users/u/export", ""), 403);
+	scope_free(scope);
+}
+
+/* What was agreed to about a person is nothing about who has its name later. */
+static void
+test_given_is_about_a_person(void **state)
+{
+	static const char export[] = "/admin/v1/users/v/export",
+			  yes[] = "{\"decision\":\"approve\"}";
+	struct user *v = be(2, ROLE_USER);
+	char path[128];
+
+	(void)state;
+	be(0, ROLE_OWNER);
+	assert_int_equal(ask(w.key[0], "GET", export, ""), 202);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	assert_int_equal(ask(NULL, "POST", path, yes), 200);
+	assert_int_equal(ask(w.key[0], "GET", export, ""), 200);
+	v->subject[0] ^= 1;
 	assert_int_equal(ask(w.key[0], "GET", export, ""), 202);
 }
 
@@ -339,6 +399,7 @@ main(void)
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
 		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
+		T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
