@@ -21,7 +21,7 @@
 
 #define APPROVALS_MAX 256
 #define APPROVALS_TENANT_MAX 16 /* about one tenant, those that wait */
-#define APPROVALS_PERSON_MAX 4  /* of one person, given ones too */
+#define APPROVALS_PERSON_MAX 8  /* of one person, given ones too */
 #define APPROVAL_TTL_MS 3600000
 #define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
 #define ID_LEN 16
