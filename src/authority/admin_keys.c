@@ -148,6 +148,8 @@ put_revoked_body(struct admin_op *op, struct json_writer *w)
 	json_put_u64(w, op->revoked_s);
 	json_put_key(w, "turns");
 	json_put_u64(w, op->turns);
+	json_put_key(w, "store_owed");
+	json_put_bool(w, op->owed);
 	return OK;
 }
 
@@ -214,6 +216,33 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 /* ---- revoke ---- */
 
 static void
+end_key(struct admin_op *op, struct key *key)
+{
+	if (key->revoked_s == 0)
+		key->revoked_s = op->revoked_s;
+	op->revoked_s = key->revoked_s;
+	admin_end_turns(op, key);
+	admin_finish_after_turns(op);
+}
+
+/* Somebody else may have the key: it is refused from now on, and the store is told later. */
+static void
+revoke_without_store(struct admin_op *op)
+{
+	struct key *key = keys_find(&op->a->keys, span_of(op->id, sizeof(op->id)));
+	struct as_key_revoke m = { .revoked_s = op->revoked_s };
+
+	memcpy(m.id, op->id, sizeof(m.id));
+	if (key == NULL || !owed_add(op->a, &m)) {
+		admin_op_finish(
+		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+		return;
+	}
+	op->owed = true;
+	end_key(op, key);
+}
+
+static void
 on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
 	struct admin_op *op = ctx;
@@ -227,8 +256,7 @@ on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	op->revoked_s = m.revoked_s;
 	memcpy(m.id, op->id, sizeof(m.id));
 	if (!is_ok(store_revoke_key(a, &m, on_revoked, op)))
-		admin_op_finish(
-		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+		revoke_without_store(op);
 }
 
 static void
@@ -238,16 +266,12 @@ on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done 
 	struct key *key = keys_find(&a->keys, span_of(op->id, sizeof(op->id)));
 
 	(void)m;
-	if (key == NULL || (code != E_OK && code != E_EXISTS)) {
-		admin_op_finish(op, 503, "store_unavailable",
-		    "The store did not confirm; the key may still be valid.");
-		return;
-	}
-	if (key->revoked_s == 0)
-		key->revoked_s = op->revoked_s;
-	op->revoked_s = key->revoked_s;
-	admin_end_turns(op, key);
-	admin_finish_after_turns(op);
+	if (key == NULL || code == E_NOTFOUND)
+		admin_op_finish(op, 404, "not_found", "There is no such key.");
+	else if (code == E_OK || code == E_EXISTS)
+		end_key(op, key);
+	else
+		revoke_without_store(op);
 }
 
 /* ---- whose keys ---- */

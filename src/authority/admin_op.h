@@ -89,6 +89,7 @@ struct admin_op {
 	struct tenant_tools *sharing; /* it waits for the store */
 	const uint8_t *subject;       /* of its owner */
 	bool allowed;
+	bool owed; /* OP_REVOKE: the store is told later */
 	struct {
 		uint64_t at, since_ns, until_ns;
 		size_t looked_at;

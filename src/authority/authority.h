@@ -9,6 +9,7 @@
  *	appends.c      records to the audit process, receipts back
  *	store_link.c   the key table from the store, changes to it
  *	grace.c        the store is away: what still serves, and for how long
+ *	owed.c         keys that were revoked meanwhile
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
  *	grants.c       grants to broker, executor and store
  *	runs.c         what executor and store do within a turn
@@ -35,6 +36,7 @@
 #include "keys.h"
 #include "machines.h"
 #include "oidc.h"
+#include "owed.h"
 #include "people.h"
 #include "policy.h"
 #include "record.h"
@@ -110,6 +112,7 @@ struct authority {
 	bool day_asked;
 	uint64_t keys_look_ms, keysets_look_ms; /* when it is asked next what is due */
 	struct grace grace;
+	struct owed owed;
 	struct failures failures;
 	struct sealer sealer;
 	struct audit_state audit_state;

@@ -157,6 +157,34 @@ a_silent_store_is_away(void **state)
 	assert_int_equal(told("back"), 1);
 }
 
+/* A key that is revoked meanwhile is refused at once, and the store hears of it. */
+static void
+a_revocation_is_owed(void **state)
+{
+	struct as_key_revoke m = { .revoked_s = 1 };
+	uint32_t changes = w.store_changes;
+
+	(void)state;
+	cut(&w.store);
+	memcpy(m.id, w.key[0]->id, KEY_ID_LEN);
+	assert_true(owed_add(w.a, &m));
+	assert_true(owed_add(w.a, &m)); /* once is enough */
+	assert_int_equal(w.a->owed.n, 1);
+	owed_tick(w.a);
+	assert_int_equal(w.store_changes, changes);
+	come_back();
+	spin();
+	assert_int_equal(w.store_changes, changes + 1);
+	assert_int_equal(w.a->owed.n, 0);
+	for (unsigned i = 0; w.a->owed.n < OWED_MAX; i++) {
+		m.id[0] = (uint8_t)i;
+		m.id[1] = (uint8_t)(i >> 8);
+		assert_true(owed_add(w.a, &m));
+	}
+	m.id[2] ^= 1;
+	assert_false(owed_add(w.a, &m));
+}
+
 /* A link is not enough: what the store has is known with the end of its LOAD. */
 static void
 it_is_back_when_all_is_loaded(void **state)
@@ -221,6 +249,7 @@ main(void)
 		CASE(the_known_go_on_for_the_grace),
 		CASE(what_is_surely_wrong_is_refused),
 		CASE(a_silent_store_is_away),
+		CASE(a_revocation_is_owed),
 		CASE(it_is_back_when_all_is_loaded),
 		CASE(the_log_hears_of_it_later),
 		CASE(without_a_grace_nobody_is_served),
