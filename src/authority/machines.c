@@ -6,8 +6,9 @@
  * taken over can name any machine of the table, and nobody else).
  * Owns: the table, as loaded.
  * Invariants: no X.509 is parsed here; the first row that fits counts; a certificate that is over
- * stands for nobody; who left the table is nobody at once.
- * See: machines.h, people.c (their keys); src/gateway/credential.c, lib/tls/peer.c.
+ * stands for nobody.
+ * See: machines.h, people.c (their keys, and the end of who left the table);
+ * src/gateway/credential.c, lib/tls/peer.c.
  */
 #include "machines.h"
 
@@ -17,9 +18,6 @@
 #include <wire/role.h>
 
 #include "authority.h"
-
-/* No URL: no issuer can be of that name. */
-#define ISSUER "client certificate"
 
 struct machine {
 	struct span match;          /* of the configuration that is loaded now … */
@@ -51,7 +49,7 @@ load_one(const struct authority *a, unsigned i, struct machine *m)
 		.user = span_str(conf_strf(c, "client_certificates.clients.%u.user", i)),
 		.policy = span_str(conf_strf(c, "client_certificates.clients.%u.policy", i)),
 		.roles = roles_of(conf_strf(c, "client_certificates.clients.%u.roles", i)),
-		.issuer = ISSUER,
+		.issuer = MACHINES_ISSUER,
 		.certificate = true,
 	};
 	return people_key_id(&m->who, m->key_id);
@@ -78,46 +76,23 @@ machines_done(struct authority *a)
 	a->machines = (struct machines){ NULL, 0 };
 }
 
-static bool
-is_there(const struct machines *all, const uint8_t key_id[KEY_ID_LEN])
+bool
+machines_have(const struct authority *a, const uint8_t key_id[KEY_ID_LEN])
 {
-	for (size_t i = 0; i < all->n; i++) {
-		if (memcmp(all->rows[i].key_id, key_id, KEY_ID_LEN) == 0)
+	for (size_t i = 0; i < a->machines.n; i++) {
+		if (memcmp(a->machines.rows[i].key_id, key_id, KEY_ID_LEN) == 0)
 			return true;
 	}
 	return false;
 }
 
-static void
-end_all_of(struct authority *a, const uint8_t key_id[KEY_ID_LEN])
-{
-	struct key *key = keys_find(&a->keys, span_of(key_id, KEY_ID_LEN));
-	struct turn *t, *next;
-
-	if (key == NULL)
-		return;
-	sessions_end_of_key(a, key);
-	for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
-		next = LIST_NEXT(t, of_key);
-		turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
-	}
-}
-
 void
 machines_config(struct authority *a)
 {
-	struct machines old = a->machines;
-	struct status st;
+	struct status st = machines_load(a);
 
-	a->machines = (struct machines){ NULL, 0 };
-	st = machines_load(a);
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "client certificates: %s: none is accepted", status_text(st));
-	for (size_t i = 0; i < old.n; i++) {
-		if (!is_there(&a->machines, old.rows[i].key_id))
-			end_all_of(a, old.rows[i].key_id);
-	}
-	free(old.rows);
 }
 
 /* ---- a credential ---- */

@@ -11,6 +11,7 @@
 #include <wire/limits.h>
 
 #define MACHINES_MAX 256
+#define MACHINES_ISSUER "client certificate" /* no URL: no issuer can be of that name */
 
 struct authority;
 struct key;
@@ -23,8 +24,9 @@ struct machines {
 
 /* State: in init(), and when a->d->conf is another. E_NOMEM, E_RANGE: then there are none. */
 MUST_USE struct status machines_load(struct authority *a);
-/* The same; who is in the table no more ends at once, with their sessions and turns. */
-void machines_config(struct authority *a);
+void machines_config(struct authority *a); /* the same; people_config() is to follow */
+/* Is there an entry that this key is of? */
+bool machines_have(const struct authority *a, const uint8_t key_id[KEY_ID_LEN]);
 void machines_done(struct authority *a);
 /*
  * ERROR_NONE: *ret is who it stands for. ERROR_INVALID_KEY: nobody, see a->oidc->fault.

@@ -109,6 +109,7 @@ config(struct daemon *d)
 	policy_refs_resolve(&a->keys.refs, &a->policies);
 	oidc_config(a);
 	machines_config(a);
+	people_config(a);
 }
 
 static void

@@ -8,8 +8,9 @@
  * a key that was revoked, or whose user is disabled or was erased, is not made anew; a key answers
  * for the user that the token names, or for nobody; a user is an issuer's who came by it, or
  * nobody's of it: no issuer can name itself into a user that was made here (but with `link_local`),
- * or by another one, nor be a service. See: people.h, oidc.h, keys.c; machines.c, for certificates;
- * admin_keys.c, which makes keys with a text.
+ * or by another one, nor be a service; whose issuer or entry is configured no more ends at once.
+ * See: people.h, oidc.h, keys.c; machines.c, for certificates; admin_keys.c, which makes keys with
+ * a text.
  */
 #include "people.h"
 
@@ -380,6 +381,45 @@ people_find(struct authority *a, struct span token, uint64_t now_s, struct key *
 	case OIDC_UNAVAILABLE:
 	default:
 		return ERROR_UNAVAILABLE;
+	}
+}
+
+/* ---- who vouches for them no more ---- */
+
+/* Its id is made of all that is known of it, and of the issuer. */
+bool
+people_know(const struct authority *a, const struct key *key)
+{
+	const struct issuers *all = &a->oidc->issuers;
+	struct oidc_identity who = { .tenant = key->user->tenant,
+		.user = key->user->name,
+		.policy = span_str(key->policy->name),
+		.roles = key->roles };
+	uint8_t id[KEY_ID_LEN];
+
+	for (size_t i = 0; i < all->count; i++) {
+		who.issuer = all->items[i]->url;
+		if (is_ok(people_key_id(&who, id)) && memcmp(id, key->id, sizeof(id)) == 0)
+			return true;
+	}
+	return machines_have(a, key->id);
+}
+
+void
+people_config(struct authority *a)
+{
+	struct turn *t, *next;
+
+	sessions_config(a);
+	for (size_t i = 0; i < a->keys.nkeys; i++) {
+		struct key *key = keys_at(&a->keys, i);
+
+		if (!key->has_roles || LIST_EMPTY(&key->turns) || people_know(a, key))
+			continue;
+		for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
+			next = LIST_NEXT(t, of_key);
+			turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
+		}
 	}
 }
 

@@ -38,6 +38,10 @@ enum error people_find(struct authority *a, struct span token, uint64_t now_s, s
 /* The same for somebody who was told who it is by other means. */
 enum error people_key_of(
     struct authority *a, const struct oidc_identity *who, uint64_t now_s, struct key **ret);
+/* Of a key that came with roles: does the configuration name its issuer, or its entry? */
+bool people_know(const struct authority *a, const struct key *key);
+/* Issuers and machines are those of another configuration: whom it does not know ends at once. */
+void people_config(struct authority *a);
 /* The id of their key. E_CRYPTO. */
 MUST_USE struct status people_key_id(const struct oidc_identity *who, uint8_t out[KEY_ID_LEN]);
 /* Nobody is told any more. */

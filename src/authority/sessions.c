@@ -5,7 +5,9 @@
  * Runs in: authority. Trusts: the store; nothing of a token: it is one of a session, or none.
  * Owns: the sessions.
  * Invariants: a session never may more, nor longer, than what it was made of; none outlives its
- * parent or its user; one that came from the store is taken once its token's signature was seen.
+ * parent, its user, or that the configuration names the issuer or machine that vouches for them:
+ * also where this process or the store was away just then; one that came from the store is taken
+ * once its token's signature was seen.
  * See: sessions.h, session_exchange.c, signers.c, principal.c; docs/api.md.
  */
 #include "sessions.h"
@@ -94,13 +96,30 @@ sessions_find(struct authority *a, struct span token, uint64_t now_s)
 	return s->verified ? &s->key : NULL;
 }
 
+static bool
+is_vouched_for(const struct authority *a, const struct key *parent)
+{
+	return is_valid(parent, now_real_s()) && (!parent->has_roles || people_know(a, parent));
+}
+
+/* Where there is no room for it, the next LOAD names it again. */
+static void
+keep_until_told(struct sessions *t, struct session *s)
+{
+	if (s->kept || t->nkept >= SESSIONS_MAX)
+		return;
+	s->kept = true;
+	t->nkept++;
+}
+
 bool
 session_insert(struct authority *a, struct session *s)
 {
 	struct session **bucket = bucket_of(&a->sessions, s->digest);
 
-	if (!is_valid(s->key.parent, now_real_s())) {
-		session_free(s);
+	if (!is_vouched_for(a, s->key.parent)) {
+		keep_until_told(&a->sessions, s);
+		TAILQ_INSERT_TAIL(&a->sessions.over, s, next);
 		return false;
 	}
 	if (by_digest(a, s->digest) != NULL) { /* a LOAD has brought it meanwhile */
@@ -169,6 +188,22 @@ sessions_end_of_user(struct authority *a, const struct user *user)
 	}
 }
 
+void
+sessions_config(struct authority *a)
+{
+	struct session *s, *next;
+
+	if (a->sessions.buckets == NULL)
+		return;
+	for (s = TAILQ_FIRST(&a->sessions.live); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, next);
+		if (is_vouched_for(a, s->key.parent))
+			continue;
+		keep_until_told(&a->sessions, s);
+		session_end(a, s);
+	}
+}
+
 struct session *
 sessions_by_id(struct authority *a, struct span id, struct span tenant)
 {
@@ -183,6 +218,46 @@ sessions_by_id(struct authority *a, struct span id, struct span tenant)
 			return s;
 	}
 	return NULL;
+}
+
+static void
+on_told(struct authority *a, void *ctx, enum code code, const void *answered)
+{
+	(void)a, (void)ctx, (void)answered;
+	if (code != E_OK && code != E_NOTFOUND)
+		diag(DIAG_WARN, "store: the end of a session is told again with the next load");
+}
+
+/* An end that is lost with the link is told again: the LOAD that follows names the session. */
+static bool
+is_told(struct authority *a, struct session *s, uint64_t now_s)
+{
+	struct as_session_end m;
+
+	memcpy(m.id, s->id_bytes, sizeof(m.id));
+	if (now_s < s->key.expires_s &&
+	    !is_ok(store_ask(a, AS_SESSION_END, &m, AS_DONE, on_told, NULL)))
+		return false;
+	s->kept = false;
+	a->sessions.nkept--;
+	return true;
+}
+
+static void
+forget_those_over(struct authority *a, uint64_t now_s)
+{
+	struct session *s, *next;
+	unsigned asked = 0;
+
+	for (s = TAILQ_FIRST(&a->sessions.over); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, next);
+		if (s->kept && (asked++ >= SESSIONS_TOLD_MAX || !is_told(a, s, now_s)))
+			continue;
+		if (!LIST_EMPTY(&s->key.turns))
+			continue;
+		TAILQ_REMOVE(&a->sessions.over, s, next);
+		session_free(s);
+	}
 }
 
 /* Those that have run out, or whose parent has: a turn that began in time goes on. */
@@ -200,13 +275,7 @@ sessions_tick(struct authority *a)
 		    (now_s >= s->key.expires_s && LIST_EMPTY(&s->key.turns)))
 			session_end(a, s);
 	}
-	for (s = TAILQ_FIRST(&a->sessions.over); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, next);
-		if (!LIST_EMPTY(&s->key.turns))
-			continue;
-		TAILQ_REMOVE(&a->sessions.over, s, next);
-		session_free(s);
-	}
+	forget_those_over(a, now_s);
 	signers_retire(&a->sessions);
 }
 

@@ -18,6 +18,7 @@
 #define SESSIONS_MAX 16384
 #define SESSIONS_TENANT_MAX (SESSIONS_MAX / 4)
 #define SESSIONS_USER_MAX 64 /* at once; the oldest of a user makes room for its next */
+#define SESSIONS_TOLD_MAX 64 /* ends that the store is told of in a second */
 #define SESSION_S_MIN 60
 #define SESSION_S_MAX 3600
 #define SIGNERS_MAX 16 /* versions of the key that signs: as many as the store keeps */
@@ -33,6 +34,7 @@ struct session {
 	uint8_t digest[DIGEST_LEN]; /* SHA-256 of the token */
 	uint32_t signer;            /* version of the key that signed it */
 	bool verified;              /* its token was made, or its signature seen, here */
+	bool kept;                  /* it has ended, and the store has not been told so */
 	TAILQ_ENTRY(session) next;  /* the oldest first */
 	struct session *chain;      /* of its bucket */
 	struct session *id_chain;   /* of that of its id */
@@ -50,7 +52,7 @@ struct sessions {
 	TAILQ_HEAD(session_list, session) live, over; /* over: a turn still points at it */
 	struct session **buckets;                     /* by digest */
 	struct session **ids;                         /* by id */
-	size_t n;
+	size_t n, nkept; /* live ones; those that the store is yet to be told of */
 	struct token_signer signers[SIGNERS_MAX];
 };
 
@@ -60,6 +62,8 @@ struct key *sessions_find(struct authority *a, struct span token, uint64_t now_s
 void sessions_tick(struct authority *a);
 /* End the sessions of a key, or of a user: nothing of theirs is taken any more. */
 void sessions_end_of_key(struct authority *a, const struct key *parent);
+/* a->d->conf is another: those end, in the store too, whose issuer or entry is not in it. */
+void sessions_config(struct authority *a);
 void sessions_end_of_user(struct authority *a, const struct user *user);
 /* That session; NULL: there is none such, live, of that tenant (empty: any). */
 struct session *sessions_by_id(struct authority *a, struct span id, struct span tenant);
@@ -68,7 +72,10 @@ void session_end(struct authority *a, struct session *s);
 
 /* ---- for those who make them: session_exchange.c ---- */
 MUST_USE struct status sessions_ready(struct sessions *t);
-/* One more, of a parent that is valid now; `s` is the table's from now on, or was freed. */
+/*
+ * One more, `s` is the table's from now on, or was freed. False: its parent is not valid, or its
+ * issuer or entry is configured no more: then it ends in the store, too.
+ */
 bool session_insert(struct authority *a, struct session *s);
 void session_free(struct session *s);
 /* A user has so many: the one that the next one ends; NULL: there is room. */

@@ -86,6 +86,7 @@ static struct world {
 	uint16_t admin_http;
 	uint32_t store_changes, keys_used;
 	uint16_t put_code; /* enum code that the store answers changes of keys with; 0: OK */
+	bool load_keys_put; /* a LOAD names the keys that are there, too */
 	/* sessions, as the store keeps them */
 	struct as_session sessions[128];
 	uint32_t nsessions;
@@ -517,6 +518,26 @@ world_more_keys(struct link *l, uint64_t id, struct hmac_key *h)
 }
 
 UNUSED static void
+world_keys_put(struct link *l, uint64_t id)
+{
+	for (size_t i = WORLD_KEYS; i < w.a->keys.nkeys; i++) {
+		const struct key *key = keys_at(&w.a->keys, i);
+		const struct as_user u = { .tenant = key->user->tenant,
+			.user = key->user->name,
+			.subject_key = { 7 },
+			.roles = ROLE_USER };
+		struct as_key k = {
+			.tenant = u.tenant, .user = u.user, .policy = span_str(key->policy->name)
+		};
+
+		memcpy(k.id, key->id, sizeof(k.id));
+		memcpy(k.hash, key->hash, sizeof(k.hash));
+		assert_true(is_ok(link_send(l, id, AS_USER, &u)));
+		assert_true(is_ok(link_send(l, id, AS_KEY, &k)));
+	}
+}
+
+UNUSED static void
 on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct as_user u = { .tenant = SPAN_LIT("t"),
@@ -546,6 +567,8 @@ on_store_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 	}
 	world_more_keys(l, id, h);
 	hmac_key_free(h);
+	if (w.load_keys_put)
+		world_keys_put(l, id);
 	for (uint32_t i = 0; i < w.nsessions; i++)
 		assert_true(is_ok(link_send(l, id, AS_SESSION, &w.sessions[i])));
 	for (uint32_t i = 0; i < w.ntools; i++)
@@ -926,7 +949,6 @@ teardown(void **state)
 	oidc_done(w.a);
 	machines_done(w.a);
 	sessions_done(w.a);
-	machines_done(w.a);
 	keys_done(&w.a->keys);
 	policies_done(&w.a->policies);
 	conf_free(w.d.conf);

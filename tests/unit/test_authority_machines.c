@@ -38,7 +38,6 @@ end(void **state)
 {
 	cut(&w.gw); /* its turns end with it */
 	people_done(w.a);
-	machines_done(w.a);
 	buf_done(&credential);
 	return teardown(state);
 }
@@ -179,34 +178,131 @@ who_is_disabled_is_out(void **state)
 	assert_int_equal(come("spiffe://a.example/app"), ERROR_INVALID_KEY);
 }
 
+static const char nobody[] = "policies: { default: { endpoints: '*', models: '*' } }\n"
+			     "providers: { d: { kind: demo } }\n"
+			     "models: { alpha: [ { provider: d, model: a } ] }\n";
+
+/* Another configuration, as main.c takes it; the one of before. */
+static struct conf *
+reload(const char *text)
+{
+	char error[CONF_ERROR_MAX] = "";
+	struct conf *old = w.d.conf;
+
+	assert_true(is_ok(conf_parse(span_str(text), &w.d.conf, error)));
+	oidc_config(w.a);
+	machines_config(w.a);
+	people_config(w.a);
+	return old;
+}
+
+static enum error
+exchange(const char *name)
+{
+	const struct ga_admit m = asking(name, 100);
+	const struct ga_token t = { .credential = m.credential };
+
+	return call(w.gw, GA_TOKEN, &t)->error;
+}
+
 /* Exchanged: the session ends with the certificate at the latest, and with the entry. */
 static void
 who_leaves_the_table_ends_at_once(void **state)
 {
-	static const char less[] = "policies: { default: { endpoints: '*', models: '*' } }\n"
-				   "providers: { d: { kind: demo } }\n"
-				   "models: { alpha: [ { provider: d, model: a } ] }\n";
-	char error[CONF_ERROR_MAX] = "";
-	struct ga_admit m = asking("spiffe://a.example/app", 100);
-	const struct ga_token t = { .credential = m.credential };
-	struct conf *old = w.d.conf;
+	struct ga_admit m;
 	struct turn *turn;
 
 	(void)state;
-	assert_int_equal(call(w.gw, GA_TOKEN, &t)->error, ERROR_NONE);
-	assert_int_equal(w.a->sessions.n, 1);
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+	assert_int_equal(w.a->sessions.n, 2);
+	assert_int_equal(w.nsessions, 2);
 	assert_in_range(
 	    TAILQ_FIRST(&w.a->sessions.live)->key.expires_s, time(NULL) + 90, time(NULL) + 100);
+	m = asking("spiffe://a.example/app", 100);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
 	turn = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
 	assert_int_equal(turn->end_error, ERROR_NONE);
-	assert_true(is_ok(conf_parse(span_str(less), &w.d.conf, error)));
-	machines_config(w.a);
-	conf_free(old);
+	conf_free(reload(machines_yaml)); /* the same: nothing ends */
+	assert_int_equal(w.a->sessions.n, 2);
+	conf_free(reload(nobody));
 	assert_int_equal(w.a->sessions.n, 0);
 	assert_int_equal(turn->end_error, ERROR_REVOKED);
+	sessions_tick(w.a);
 	spin();
+	assert_int_equal(w.nsessions, 0); /* nor do they come back from the store */
+	assert_int_equal(w.a->sessions.nkept, 0);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+}
+
+/* This process has just begun, and has what the store says. */
+static void
+begin_anew(void)
+{
+	sessions_done(w.a);
+	for (size_t i = 0; i < w.a->keys.nkeys; i++)
+		keys_at(&w.a->keys, i)->has_roles = false;
+	store_on_link(w.a);
+	spin();
+}
+
+/* The entry went while this process was not there, or while the store was not. */
+static void
+who_left_the_table_does_not_come_back(void **state)
+{
+	struct conf *old;
+
+	(void)state;
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+	w.load_keys_put = true;
+	begin_anew();
+	assert_int_equal(w.a->sessions.n, 1);
+	w.session_fails = true;
+	old = reload(nobody);
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 1);
+	w.session_fails = false;
+	begin_anew();
+	assert_int_equal(w.a->sessions.n, 0);
+	/* Not when the entry is there again, either. */
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 0);
+	conf_free(old);
+	conf_free(reload(machines_yaml));
+	begin_anew();
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+}
+
+/* The entry goes while the record of the exchange is being written. */
+static void
+who_leaves_the_table_meanwhile_gets_no_session(void **state)
+{
+	const struct ga_admit m = asking("spiffe://a.example/app", 100);
+	const struct ga_token t = { .credential = m.credential };
+	struct aa_receipt receipt = { .count = 2 };
+	struct reply *r;
+
+	(void)state;
+	assert_int_equal(
+	    call(w.gw, GA_CHECK, &(struct ga_check){ .credential = m.credential })->error,
+	    ERROR_NONE);
+	w.audit_mode = AUDIT_HOLDS;
+	r = call(w.gw, GA_TOKEN, &t);
+	assert_false(r->come);
+	conf_free(reload(nobody));
+	w.audit_mode = AUDIT_TAKES;
+	receipt.first_seq = w.seq - 1;
+	assert_int_equal(w.nheld, 1);
+	assert_true(is_ok(link_send(w.audit, w.held[0], AA_RECEIPT, &receipt)));
+	spin();
+	assert_int_equal(r->error, ERROR_REVOKED);
+	assert_int_equal(w.nsessions, 1);
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 0);
 }
 
 static void
@@ -257,6 +353,8 @@ main(void)
 		TEST(what_is_no_certificate_is_none),
 		TEST(who_is_disabled_is_out),
 		TEST(who_leaves_the_table_ends_at_once),
+		TEST(who_left_the_table_does_not_come_back),
+		TEST(who_leaves_the_table_meanwhile_gets_no_session),
 		cmocka_unit_test(names_match_as_written),
 	};
 

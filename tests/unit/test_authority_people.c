@@ -305,6 +305,51 @@ who_fails_too_often_is_not_verified(void **state)
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
 }
 
+/* Whose issuer is configured no more: turns and sessions end, also where a LOAD names them. */
+static void
+who_has_no_issuer_any_more_ends(void **state)
+{
+	static const char none[] = "policies: { default: { endpoints: '*', models: '*' } }\n"
+				   "providers: { d: { kind: demo } }\n"
+				   "models: { alpha: [ { provider: d, model: a } ] }\n";
+	char error[CONF_ERROR_MAX] = "";
+	struct conf *old = w.d.conf;
+	struct ga_token t;
+	struct turn *turn;
+
+	(void)state;
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	turn = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
+	t = (struct ga_token){ .credential = buf_span(&token) };
+	assert_int_equal(call(w.gw, GA_TOKEN, &t)->error, ERROR_NONE);
+	t = (struct ga_token){ .credential = span_of(w.text[0], KEYTEXT_LEN) };
+	assert_int_equal(call(w.gw, GA_TOKEN, &t)->error, ERROR_NONE);
+	people_config(w.a); /* nothing is other */
+	assert_int_equal(w.a->sessions.n, 2);
+	assert_int_equal(turn->end_error, ERROR_NONE);
+	w.load_keys_put = true;
+	store_on_link(w.a);
+	spin();
+	assert_int_equal(w.a->sessions.n, 2);
+	w.session_fails = true;
+	assert_true(is_ok(conf_parse(span_str(none), &w.d.conf, error)));
+	oidc_config(w.a);
+	people_config(w.a);
+	conf_free(old);
+	assert_int_equal(w.a->sessions.n, 1); /* that of a key of ours */
+	assert_int_equal(turn->end_error, ERROR_REVOKED);
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 2);
+	w.session_fails = false;
+	store_on_link(w.a);
+	spin();
+	assert_int_equal(w.a->sessions.n, 1);
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 1);
+}
+
 static void
 nobody_new_without_a_store(void **state)
 {
@@ -402,6 +447,7 @@ main(void)
 		TEST(who_is_made_here_meanwhile_is_so),
 		TEST(what_is_wrong_is_recorded_and_not_told),
 		TEST(who_fails_too_often_is_not_verified),
+		TEST(who_has_no_issuer_any_more_ends),
 		TEST(nobody_new_without_a_store),
 		TEST(nobody_new_without_a_log),
 		TEST(who_was_erased_stays_out),
