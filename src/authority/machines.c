@@ -77,6 +77,17 @@ machines_done(struct authority *a)
 }
 
 bool
+machines_name(const struct authority *a, struct span tenant, struct span user)
+{
+	for (size_t i = 0; i < a->machines.n; i++) {
+		if (span_eq(a->machines.rows[i].who.tenant, tenant) &&
+		    span_eq(a->machines.rows[i].who.user, user))
+			return true;
+	}
+	return false;
+}
+
+bool
 machines_have(const struct authority *a, const uint8_t key_id[KEY_ID_LEN])
 {
 	for (size_t i = 0; i < a->machines.n; i++) {

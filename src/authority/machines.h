@@ -25,6 +25,8 @@ struct machines {
 /* State: in init(), and when a->d->conf is another. E_NOMEM, E_RANGE: then there are none. */
 MUST_USE struct status machines_load(struct authority *a);
 void machines_config(struct authority *a); /* the same; people_config() is to follow */
+/* Is there an entry that stands for this user? */
+bool machines_name(const struct authority *a, struct span tenant, struct span user);
 /* Is there an entry that this key is of? */
 bool machines_have(const struct authority *a, const uint8_t key_id[KEY_ID_LEN]);
 void machines_done(struct authority *a);

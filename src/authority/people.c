@@ -90,12 +90,14 @@ has_key_of(const struct keys *keys, const struct user *u, const char *issuer, bo
 	return false;
 }
 
-/* Was it made here, and has it been nobody's of any issuer? */
+/* Was it made here, and has it been nobody's of any issuer, nor a machine? */
 static bool
 is_local(const struct authority *a, const struct user *u)
 {
 	const struct issuers *all = &a->oidc->issuers;
 
+	if (machines_name(a, u->tenant, u->name) || has_key_of(&a->keys, u, MACHINES_ISSUER, false))
+		return false;
 	for (size_t i = 0; i < all->count; i++) {
 		if (has_key_of(&a->keys, u, all->items[i]->url, false))
 			return false;

@@ -11,13 +11,19 @@ static const char people_yaml[] =
     "models: { alpha: [ { provider: d, model: a } ] }\n"
     "oidc:\n"
     "- { issuer: 'https://a.example', audience: sallyport, tenant_fixed: acme,\n"
-    "    claims: { roles: roles, policy: pol } }\n";
+    "    claims: { roles: roles, policy: pol } }\n"
+    "client_certificates:\n"
+    "  ca_file: clients.pem\n"
+    "  clients:\n"
+    "  - { match: 'spiffe://a.example/ci', tenant: acme, user: ci, roles: [user] }\n"
+    "  - { match: 'spiffe://a.example/gone', tenant: acme, user: gone, roles: [user] }\n";
 #define WORLD_YAML people_yaml
 #include "authority_world.h"
 
 #include <time.h>
 #include <unistd.h>
 
+#include <wire/certificate.h>
 #include <wire/role.h>
 
 #include "jwt_world.h"
@@ -249,6 +255,35 @@ who_was_made_here_may_be_linked(void **state)
 	assert_int_equal(w.store_changes, 2);
 }
 
+static enum error
+come_with_certificate(const char *name)
+{
+	const struct certificate c = { span_str(name), (uint64_t)time(NULL) + 300 };
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+
+	buf_clear(&token);
+	assert_true(is_ok(certificate_put(&c, &token)));
+	m.credential = buf_span(&token);
+	m.tools = 0;
+	return call(w.gw, GA_ADMIT, &m)->error;
+}
+
+/* A machine's is the operator's: also one that has not come yet, or whose entry is gone. */
+static void
+who_is_a_machine_is_not_linked(void **state)
+{
+	(void)state;
+	w.a->oidc->issuers.items[0]->links = true;
+	(void)local("ci", ROLE_USER);
+	assert_int_equal(come("ci", USER)->error, ERROR_INVALID_KEY);
+	assert_int_equal(come_with_certificate("spiffe://a.example/gone"), ERROR_NONE);
+	machines_done(w.a);
+	assert_int_equal(come("gone", USER)->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.store_changes, 1);
+	(void)local("boss", ROLE_OWNER);
+	assert_int_equal(come("boss", USER)->error, ERROR_NONE);
+}
+
 /* The same, made while the record of the arrival is being written. */
 static void
 who_is_made_here_meanwhile_is_so(void **state)
@@ -444,6 +479,7 @@ main(void)
 		TEST(who_is_shut_out_stays_out),
 		TEST(who_was_made_here_is_nobody_of_an_issuer),
 		TEST(who_was_made_here_may_be_linked),
+		TEST(who_is_a_machine_is_not_linked),
 		TEST(who_is_made_here_meanwhile_is_so),
 		TEST(what_is_wrong_is_recorded_and_not_told),
 		TEST(who_fails_too_often_is_not_verified),
