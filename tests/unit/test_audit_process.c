@@ -405,11 +405,11 @@ store_up(struct process *p, int dir)
 }
 
 static void
-store_put(struct process *p, unsigned n)
+store_put(struct process *p, unsigned n, const char *policy)
 {
 	char id[32];
 	struct as_key k = {
-		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .policy = SPAN_LIT("p")
+		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .policy = span_str(policy)
 	};
 
 	(void)snprintf(id, sizeof(id), "%012u", n);
@@ -434,11 +434,11 @@ store_serves(void **arg)
 	dir = openat(state.dir, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	store_up(&p, dir);
 	for (unsigned n = 1; n <= many; n++)
-		store_put(&p, n);
+		store_put(&p, n, "p");
 	while (got.done < many && !got.closed)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	assert_int_equal(got.done_code, E_OK);
-	store_put(&p, 1);
+	store_put(&p, 1, "q"); /* what it has would be done: this is another's */
 	while (got.done < many + 1 && !got.closed)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	assert_int_equal(got.done_code, E_EXISTS);
