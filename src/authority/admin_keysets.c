@@ -106,6 +106,13 @@ put_rotated(struct admin_op *op, struct batch *b, const struct record_who *who)
 const struct admin_kind admin_keyset_rotate_kind = { put_rotated, NULL, false, ADMIN_WAIT_MS };
 
 static void
+refuse_more(struct admin_op *op)
+{
+	admin_op_finish(op, 409, "too_many_versions",
+	    "As many older versions as can be kept are still needed.");
+}
+
+static void
 on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
 	struct admin_op *op = ctx;
@@ -116,6 +123,10 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		return;
 	}
 	op->intent_seq = seq;
+	if (op->keyset == KEYSET_PEPPER && !keys_pepper_fits(&a->keys)) {
+		refuse_more(op);
+		return;
+	}
 	if (!is_ok(store_ask(a, AS_KEYSET_ROTATE, &m, AS_KEYSET, on_rotated, op)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
@@ -127,8 +138,7 @@ on_rotated(struct authority *a, void *ctx, enum code code, const void *answered)
 	struct admin_op *op = ctx;
 
 	if (code == E_FULL) {
-		admin_op_finish(op, 409, "too_many_versions",
-		    "As many older versions as can be kept are still needed.");
+		refuse_more(op);
 		return;
 	}
 	if (code != E_OK || m == NULL) {

@@ -89,6 +89,19 @@ keys_set_tenant_key(struct keys *k, struct span tenant_key)
 	return OK;
 }
 
+/*
+ * Whoever was erased begins anew, as the store has it: without keys, an active ROLE_USER. While a
+ * LOAD runs that may be about to say that nobody was erased: then that one comes first.
+ */
+static void
+made_again(const struct keys *k, struct user *u)
+{
+	if (k->loading)
+		u->again = true;
+	else
+		user_set_marks(u, ROLE_USER, USER_ACTIVE, 0);
+}
+
 struct status
 keys_put_user(struct keys *k, struct span tenant, struct span name,
     const uint8_t subject_key[AS_SECRET_LEN], struct user **ret)
@@ -101,6 +114,8 @@ keys_put_user(struct keys *k, struct span tenant, struct span name,
 		TRY(user_new(k, tenant, name, bytes, &u));
 	TRY(user_set_key(k, u, subject_key));
 	u->load = k->load;
+	if (u->state == USER_ERASED)
+		made_again(k, u);
 	if (ret != NULL)
 		*ret = u;
 	return OK;
@@ -112,6 +127,7 @@ user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 	u->roles = roles;
 	u->state = state;
 	u->hold = hold;
+	u->again = false;
 }
 
 struct user *
@@ -292,6 +308,7 @@ void
 keys_load_begin(struct keys *k)
 {
 	k->load++;
+	k->loading = true;
 }
 
 void
@@ -308,7 +325,10 @@ keys_load_end(struct keys *k, uint64_t now_s)
 
 		if (u->load != k->load)
 			u->state = USER_ERASED;
+		else if (u->again)
+			user_set_marks(u, ROLE_USER, USER_ACTIVE, 0);
 	}
+	k->loading = false;
 }
 
 void

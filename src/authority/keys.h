@@ -17,9 +17,10 @@
 #include "table.h"
 
 #define KEYS_MAX (1U << 20)
-#define USERS_MAX (1U << 20) /* less where RLIMIT_MEMLOCK is less: 32 bytes each */
-#define KEYS_SLAB 1024       /* entries allocated at once */
-#define PEPPERS_MAX 16       /* versions: as many as the store keeps */
+#define USERS_MAX (1U << 20)               /* less where RLIMIT_MEMLOCK is less: 32 bytes each */
+#define KEYS_SLAB 1024                     /* entries allocated at once */
+#define PEPPERS_MAX 16                     /* versions: as many as the store keeps */
+#define PEPPERS_LOAD_MAX (2 * PEPPERS_MAX) /* while a LOAD runs: what it brings, and what was */
 #define SUBJECT_SLAB (SECRET_LEN_MAX / AS_SECRET_LEN)
 
 struct turn;
@@ -35,6 +36,7 @@ struct user {
 	uint8_t state;                /* enum as_user_states */
 	uint8_t hold;
 	uint32_t load; /* the last LOAD that named it */
+	bool again;    /* made again after an erasure: it is active when the LOAD has ended */
 	bool changing; /* an act on it is under way: no other begins */
 	struct holder holder;
 	LIST_HEAD(user_tools, tool) tools; /* its own: tools.h */
@@ -83,10 +85,11 @@ struct keys {
 	struct secret *subject_slabs;
 	size_t nkeys, nusers;
 	struct hmac_key *tenant_key; /* NULL until loaded */
-	struct pepper peppers[PEPPERS_MAX];
+	struct pepper peppers[PEPPERS_LOAD_MAX];
 	uint32_t newest; /* of them; 0: none is loaded */
 	struct policy_refs refs;
 	uint32_t load;
+	bool loading; /* a LOAD has begun, and not ended */
 	size_t sweep_at;
 };
 
@@ -96,20 +99,23 @@ void keys_done(struct keys *k);
 MUST_USE struct status keys_set_tenant_key(struct keys *k, struct span key);
 
 /* ---- peppers.c ---- */
-/* E_FULL, E_NOMEM. */
+/* A new one makes room of those that no key needs, but never while a LOAD runs. E_FULL, E_NOMEM. */
 MUST_USE struct status keys_put_pepper(
     struct keys *k, uint32_t version, const uint8_t pepper[AS_SECRET_LEN]);
 /* That version, or the newest where it is not there; NULL: none is loaded. */
 struct hmac_key *keys_pepper(const struct keys *k, uint32_t version);
-/* Those that no key needs go, but for the newest. */
+/* Those that no key needs go, but for the newest; none while a LOAD runs: its keys come last. */
 void keys_retire_peppers(struct keys *k);
+/* Could one more be put? */
+bool keys_pepper_fits(const struct keys *k);
 void keys_peppers_load_end(struct keys *k);
 void keys_peppers_done(struct keys *k);
 
 /* ---- keys.c ---- */
 /*
  * A user, new or with a new subject key and other marks. E_FULL, E_NOMEM, E_SYS (locked
- * memory). A new one without marks is an active ROLE_USER, as the store has it.
+ * memory). A new one without marks is an active ROLE_USER, as the store has it; so is one that was
+ * erased and is made again.
  */
 MUST_USE struct status keys_put_user(struct keys *k, struct span tenant, struct span name,
     const uint8_t subject_key[AS_SECRET_LEN], struct user **ret);

@@ -3,8 +3,8 @@
  * privacy.c: persons erased and exported, by the store; and what it deleted for its age.
  *
  * Runs in: authority. Trusts: the store. Owns: nothing.
- * Invariants: who is erased is refused from the moment that the store has said so; the tables
- * are then loaded anew, without that user.
+ * Invariants: who is erased is refused from the moment that the store has said so, with all keys,
+ * sessions and tools; nobody else notices. Where it is in doubt, a LOAD says which it is.
  * See: privacy.h; src/store/privacy.h.
  */
 #include "privacy.h"
@@ -21,32 +21,54 @@ struct act {
 };
 
 static void
-turns_end(struct authority *a, const struct user *u)
+turns_end(struct key *key)
 {
-	for (size_t i = 0; i < a->keys.nkeys; i++) {
-		struct key *key = keys_at(&a->keys, i);
-		struct turn *t, *next;
+	struct turn *t, *next;
 
-		if (key->user != u)
-			continue;
-		for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
-			next = LIST_NEXT(t, of_key);
-			turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
-		}
+	for (t = LIST_FIRST(&key->turns); t != NULL; t = next) {
+		next = LIST_NEXT(t, of_key);
+		turn_end(t, ERROR_REVOKED, AUDIT_REVOKED);
 	}
 }
 
+/* For good: whoever is made again by that name has none of it. */
 static void
-forget(struct authority *a, const struct act *act)
+key_forget(struct authority *a, struct key *key)
+{
+	if (key->revoked_s == 0)
+		key->revoked_s = now_real_s();
+	sessions_end_of_key(a, key);
+}
+
+static void
+tools_forget(struct authority *a, struct user *u)
+{
+	struct tool *t;
+
+	while ((t = LIST_FIRST(&u->tools)) != NULL)
+		tools_removed(a, t->versions[0], true);
+}
+
+static void
+forget(struct authority *a, const struct act *act, bool sure)
 {
 	struct user *u = keys_find_user(&a->keys, span_str(act->tenant), span_str(act->user));
 
 	if (u == NULL)
 		return;
 	user_set_marks(u, u->roles, USER_ERASED, 0);
-	turns_end(a, u);
-	sessions_end_of_user(a, u);
-	if (a->store.link != NULL)
+	for (size_t i = 0; i < a->keys.nkeys; i++) {
+		struct key *key = keys_at(&a->keys, i);
+
+		if (key->user != u)
+			continue;
+		if (sure)
+			key_forget(a, key);
+		turns_end(key);
+	}
+	if (sure)
+		tools_forget(a, u);
+	else if (a->store.link != NULL)
 		store_on_link(a);
 }
 
@@ -58,7 +80,7 @@ on_erased(struct authority *a, void *ctx, enum code code, const void *msg)
 
 	/* No answer, or a failure behind the commit: the load that follows says which it is. */
 	if (code != E_DENIED && code != E_NOTFOUND)
-		forget(a, act);
+		forget(a, act, code == E_OK);
 	act->erased(a, act->ctx, code, m == NULL ? 0 : m->rows);
 	free(act);
 }

@@ -276,7 +276,8 @@ sessions_tick(struct authority *a)
 			session_end(a, s);
 	}
 	forget_those_over(a, now_s);
-	signers_retire(&a->sessions);
+	if (!a->keys.loading) /* what needs them comes behind them */
+		signers_retire(&a->sessions);
 }
 
 void

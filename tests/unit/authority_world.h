@@ -460,6 +460,8 @@ load_keysets(struct link *l, uint64_t id)
 		assert_true(is_ok(link_send(l, id, AS_KEYSET_KEY, &m)));
 	}
 	for (uint32_t n = 1; n <= w.peppers; n++) {
+		if (n > 1 && n + PEPPERS_MAX - 1 <= w.peppers)
+			continue; /* no key needs it */
 		const struct as_keyset_key m = { .what = KEYSET_PEPPER,
 			.version = n,
 			.created_s = n,

@@ -45,13 +45,33 @@ erase(void)
 }
 
 static void
+tool_of(const char *user, uint64_t id)
+{
+	const struct as_tool m = { .id = id,
+		.tenant = SPAN_LIT("t"),
+		.user = span_str(user),
+		.name = SPAN_LIT("tool"),
+		.version = 1,
+		.current = 1,
+		.created_s = 1,
+		.manifest = SPAN_LIT("{\"name\":\"tool\",\"description\":\"d\","
+				     "\"input_schema\":{\"type\":\"object\"}}") };
+
+	assert_true(is_ok(tools_load(w.a, &m)));
+}
+
+static void
 test_erased(void **state)
 {
 	struct reply *r = admit(ENDPOINT_CHAT);
 	uint64_t turn = r->admitted.turn;
+	struct user *v = keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("v"));
+	uint32_t loads = w.a->keys.load;
 
 	(void)state;
 	memset(&got, 0, sizeof(got));
+	tool_of("u", 7);
+	tool_of("v", 8);
 	erase();
 	assert_int_equal(got.erased, 1);
 	assert_int_equal(got.code, E_OK);
@@ -62,7 +82,77 @@ test_erased(void **state)
 	assert_null(turn_find(w.a, turn));
 	assert_int_equal(admit(ENDPOINT_CHAT)->error, ERROR_INVALID_KEY);
 	assert_non_null(keys_check(&w.a->keys, span_of(w.text[2], KEYTEXT_LEN), now_real_s()));
+	assert_true(w.key[0]->revoked_s != 0 && w.key[1]->revoked_s != 0);
+	assert_null(tools_by_id(&w.a->tools, 7));
+	assert_true(LIST_EMPTY(&w.key[0]->user->tools));
+	assert_non_null(tools_own(v, SPAN_LIT("tool")));
+	assert_int_equal(w.a->keys.load, loads); /* nobody else's are read anew for it */
 	assert_balanced();
+}
+
+/* What the store's DONE brings, of a key that was made for somebody who had been erased. */
+static struct span
+made_again(uint8_t text[KEYTEXT_LEN])
+{
+	const uint8_t subject_key[AS_SECRET_LEN] = { 9 };
+	struct as_key k = {
+		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("u"), .policy = SPAN_LIT("default")
+	};
+
+	assert_true(is_ok(keytext_create(text)));
+	memcpy(k.id, keytext_id(span_of(text, KEYTEXT_LEN)).ptr, sizeof(k.id));
+	assert_true(is_ok(keys_hash(&w.a->keys, span_of(text, KEYTEXT_LEN), k.hash, &k.pepper)));
+	assert_true(is_ok(keys_put_user(&w.a->keys, k.tenant, k.user, subject_key, NULL)));
+	assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, NULL)));
+	return span_of(text, KEYTEXT_LEN);
+}
+
+/* At once, with the key that was made, and with none of what there was before. */
+static void
+test_made_again(void **state)
+{
+	uint8_t text[KEYTEXT_LEN];
+	struct span credential;
+
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	user_set_marks(w.key[0]->user, ROLE_USER | ROLE_OWNER, USER_ACTIVE, 0);
+	erase();
+	credential = made_again(text);
+	assert_non_null(keys_check(&w.a->keys, credential, now_real_s()));
+	assert_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
+	assert_null(keys_check(&w.a->keys, span_of(w.text[1], KEYTEXT_LEN), now_real_s()));
+	assert_int_equal(w.key[0]->user->roles, ROLE_USER);
+}
+
+/* While a LOAD runs they wait for its end, which says what there is. */
+static void
+test_made_again_in_a_load(void **state)
+{
+	uint8_t text[KEYTEXT_LEN];
+	struct span credential;
+
+	(void)state;
+	memset(&got, 0, sizeof(got));
+	w.load_mute = true;
+	store_on_link(w.a);
+	spin();
+	user_set_marks(w.key[0]->user, ROLE_USER, USER_ERASED, 0);
+	credential = made_again(text);
+	assert_null(keys_check(&w.a->keys, credential, now_real_s()));
+	load_end(w.store, w.load_held);
+	spin();
+	assert_non_null(keys_check(&w.a->keys, credential, now_real_s()));
+	/* Nor does a LOAD that found another state for them give it back. */
+	w.erase_code = E_SYS;
+	store_on_link(w.a);
+	spin();
+	user_set_marks(w.key[0]->user, ROLE_USER, USER_ERASED, 0);
+	(void)made_again(text);
+	user_set_marks(w.key[0]->user, ROLE_USER, USER_DISABLED, 0);
+	load_end(w.store, w.load_held);
+	spin();
+	assert_int_equal(w.key[0]->user->state, USER_DISABLED);
 }
 
 /* Its sessions are over with it, not some time later; nobody else's are. */
@@ -242,9 +332,10 @@ test_retention(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_erased), T(test_sessions_are_erased),
-		T(test_not_erased), T(test_perhaps_erased), T(test_left_out),
-		T(test_overtaken_load), T(test_refused_load), T(test_exported), T(test_retention) };
+	const struct CMUnitTest tests[] = { T(test_erased), T(test_made_again),
+		T(test_made_again_in_a_load), T(test_sessions_are_erased), T(test_not_erased),
+		T(test_perhaps_erased), T(test_left_out), T(test_overtaken_load),
+		T(test_refused_load), T(test_exported), T(test_retention) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -397,6 +397,65 @@ what_needs_no_pepper(void **state)
 	assert_int_equal(w.hashes[1].pepper, 0);
 }
 
+/* More rotations than versions are kept, with a key that nobody uses: all serve, and a LOAD fits.
+ */
+static void
+many_rotations(void **state)
+{
+	(void)state;
+	for (uint32_t n = 2; n < 2 * PEPPERS_LOAD_MAX; n++) {
+		rotate(KEYSET_PEPPER);
+		assert_int_equal(http, 200);
+		if (n % 2 == 0)
+			assert_int_equal(ask_with(0), ERROR_NONE);
+		w.peppers = n;
+	}
+	store_on_link(w.a);
+	spin();
+	assert_true(w.a->loaded);
+	assert_false(w.a->load_failed);
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	assert_int_equal(ask_with(1), ERROR_NONE);
+	assert_int_equal(w.key[1]->pepper, w.a->keys.newest);
+}
+
+/* A pepper that each key needs takes no other's place: then no more are made. */
+static void
+no_room_for_a_pepper(void **state)
+{
+	const uint8_t pepper[AS_SECRET_LEN] = { 9 };
+	uint32_t made;
+
+	(void)state;
+	for (uint32_t n = 2; n <= PEPPERS_MAX; n++)
+		assert_true(is_ok(keys_put_pepper(&w.a->keys, n, pepper)));
+	assert_true(keys_pepper_fits(&w.a->keys));
+	for (uint32_t n = 2; n <= PEPPERS_MAX; n++) {
+		struct as_key k = { .tenant = SPAN_LIT("t"),
+			.user = SPAN_LIT("u"),
+			.policy = SPAN_LIT("default"),
+			.pepper = n,
+			.id = "pppppppppppp" };
+
+		k.id[0] = (uint8_t)('a' + n);
+		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, NULL)));
+	}
+	made = w.keyset_rotations;
+	rotate(KEYSET_PEPPER);
+	assert_int_equal(http, 409);
+	assert_int_equal(w.keyset_rotations, made);
+	assert_int_equal(keys_put_pepper(&w.a->keys, PEPPERS_MAX + 1, pepper).code, E_FULL);
+	/* But a LOAD, which brings keys behind them, has its own room, and drops none. */
+	keys_load_begin(&w.a->keys);
+	keys_retire_peppers(&w.a->keys);
+	for (uint32_t n = PEPPERS_MAX + 1; n <= PEPPERS_LOAD_MAX; n++)
+		assert_true(is_ok(keys_put_pepper(&w.a->keys, n, pepper)));
+	keys_retire_peppers(&w.a->keys);
+	for (uint32_t n = 1; n <= PEPPERS_LOAD_MAX; n++)
+		assert_true(is_ok(keys_put_pepper(&w.a->keys, n, pepper)));
+	assert_int_equal(keys_put_pepper(&w.a->keys, 99, pepper).code, E_FULL);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, teardown)
 
 int
@@ -414,6 +473,8 @@ main(void)
 		CASE(keys_follow_as_they_are_used),
 		CASE(hashes_that_are_not_kept),
 		CASE(what_needs_no_pepper),
+		CASE(many_rotations),
+		CASE(no_room_for_a_pepper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
