@@ -233,7 +233,8 @@ const struct conf_row conf_rows[] = {
 	    "What it asks for there: scopes with blanks between." },
 	SWITCH("oidc.N.link_local", "false",
 	    "Let its people be users who were made here: whoever it names so is that user. Never a "
-	    "service, nor a user of another issuer of this configuration."),
+	    "service, nor a user of another issuer of this configuration, nor of a machine's "
+	    "entry."),
 	LIST("oidc.N.algorithms", "RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA",
 	    "What its tokens may be signed with; without it what each key says, and RS256 for RSA "
 	    "keys that say nothing."),

@@ -353,7 +353,7 @@ who_has_no_issuer_any_more_ends(void **state)
 	struct turn *turn;
 
 	(void)state;
-	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"auditor\"]")->error, ERROR_NONE);
 	turn = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
 	t = (struct ga_token){ .credential = buf_span(&token) };
 	assert_int_equal(call(w.gw, GA_TOKEN, &t)->error, ERROR_NONE);
@@ -362,10 +362,16 @@ who_has_no_issuer_any_more_ends(void **state)
 	people_config(w.a); /* nothing is other */
 	assert_int_equal(w.a->sessions.n, 2);
 	assert_int_equal(turn->end_error, ERROR_NONE);
+	/* Also after this process has begun anew; they have the roles of then. */
 	w.load_keys_put = true;
+	sessions_done(w.a);
+	turn->key->has_roles = false;
+	turn->key->roles = 0;
 	store_on_link(w.a);
 	spin();
 	assert_int_equal(w.a->sessions.n, 2);
+	assert_true(turn->key->has_roles);
+	assert_int_equal(key_roles(turn->key), ROLE_USER | ROLE_AUDITOR);
 	w.session_fails = true;
 	assert_true(is_ok(conf_parse(span_str(none), &w.d.conf, error)));
 	oidc_config(w.a);
