@@ -495,16 +495,20 @@ static const struct wire_field as_kek_rotate_rows[] = {
 };
 
 struct as_kek {
-	uint16_t code;      /* E_EXISTS: a rotation is under way, E_RANGE (what), E_SYS … */
-	uint8_t under_way;  /* enum as_rotation */
-	uint64_t version;   /* of the newest key-encryption key */
-	uint64_t versions;  /* of it that are kept */
-	uint64_t kek_left;  /* keys and secrets under older ones */
+	uint16_t code;     /* E_EXISTS: a rotation is under way, E_RANGE (what), E_SYS …; E_AGAIN:
+			    * the new key was not wrapped, see `fault` */
+	uint8_t under_way; /* enum as_rotation */
+	uint64_t version;  /* of the newest key-encryption key */
+	uint64_t versions; /* of it that are kept */
+	uint64_t kek_left; /* keys and secrets under older ones */
 	uint64_t data_left; /* keys of users that are to be replaced or deleted */
 	uint64_t tenant_left;
 	uint64_t unopened; /* values that do not open: the key that they need stays */
 	uint64_t kek_started_s, kek_ended_s; /* of the last one of each kind; 0: never, not yet */
 	uint64_t data_started_s, data_ended_s;
+	struct span wrapper; /* of key-encryption keys: `store.kek` */
+	uint64_t foreign;    /* versions that another one wraps still */
+	uint8_t fault;       /* enum secret_fault: why the last try to wrap or unwrap went wrong */
 };
 static const struct wire_field as_kek_rows[] = {
 	WIRE_U16(struct as_kek, code, 64),
@@ -519,6 +523,9 @@ static const struct wire_field as_kek_rows[] = {
 	WIRE_U64(struct as_kek, kek_ended_s),
 	WIRE_U64(struct as_kek, data_started_s),
 	WIRE_U64(struct as_kek, data_ended_s),
+	WIRE_BYTES(struct as_kek, wrapper, 0, SECRET_REF_MAX),
+	WIRE_U64(struct as_kek, foreign),
+	WIRE_U8(struct as_kek, fault, UINT8_MAX),
 };
 
 /* Keys that have versions, and nothing sealed under them. */

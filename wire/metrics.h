@@ -74,6 +74,7 @@ enum metric {
 	METRIC_AUDIT_SIZE,
 	METRIC_AUDIT_REFUSED,
 	METRIC_STORE_CHANGES,
+	METRIC_STORE_KEK_WAIT, /* 0: open; else 1 and enum secret_fault */
 	METRIC_CONTENT_OPERATIONS,
 	METRIC_COUNT,
 };
@@ -201,6 +202,8 @@ static const struct {
 	[METRIC_AUDIT_SIZE] = { "audit_size", "gauge", "Records in the log.", OWNER(AUDIT) },
 	[METRIC_AUDIT_REFUSED] = { "audit_refused_total", "counter", "Appends refused.",
 	    OWNER(AUDIT) },
+	[METRIC_STORE_KEK_WAIT] = { "store_kek_wait", "gauge",
+	    "0: the database is open; else its key is waited for, and why.", OWNER(STORE) },
 	[METRIC_CONTENT_OPERATIONS] = { "content_operations_total", "counter",
 	    "Operations done on what is kept for users.", OWNER(STORE) },
 	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed.",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_sources.c: where credentials come from: vault, aws, and who needs them.
+ * check_sources.c: where credentials come from, and what wraps the key of the store: vault, aws,
+ * and who needs them.
  *
  * Runs in: CLI, supervisor. Trusts: that each value fits its row.
  * Invariants: a source that nobody uses, a login that is not whole and a credential without its
@@ -54,6 +55,24 @@ used(const struct conf *c, enum reference_source source, struct span *provider)
 		text = conf_strf(c, "providers.%.*s.credential", SPAN_FMT(*provider));
 		if (text != NULL && is_ok(reference_parse(span_str(text), &r, &why)) &&
 		    r.source == source)
+			return true;
+	}
+	return false;
+}
+
+/* Is the store's key, or was it, wrapped there? */
+static bool
+wraps(const struct conf *c, enum kek_wrapper by)
+{
+	static const char *const keys[] = { "store.kek", "store.kek_before" };
+	struct kek_reference r;
+	const char *why;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *text = conf_str(c, keys[i]);
+
+		if (text != NULL && is_ok(kek_reference_parse(span_str(text), &r, &why)) &&
+		    r.by == by)
 			return true;
 	}
 	return false;
@@ -135,12 +154,15 @@ check_vault(const struct conf *c, char *error)
 	const char *address = conf_str(c, "vault.address");
 	bool plain = conf_bool(c, "vault.allow_plain_loopback");
 	struct span provider;
-	bool wanted = used(c, REFERENCE_VAULT, &provider);
+	bool credential = used(c, REFERENCE_VAULT, &provider),
+	     wanted = credential || wraps(c, KEK_VAULT);
 
+	if (!given(c, "vault") && !wanted)
+		return OK;
 	if (!given(c, "vault"))
-		return wanted
-			   ? refuse(c, error, "vault", "is missing, and a credential is in Vault")
-			   : OK;
+		return refuse(c, error, "vault",
+		    credential ? "is missing, and a credential is in Vault"
+			       : "is missing, and store.kek is in Vault");
 	if (address == NULL)
 		return refuse(c, error, "vault.address", "is missing");
 	TRY(check_url(c, error, "vault.address", plain));
@@ -156,11 +178,12 @@ check_vault(const struct conf *c, char *error)
 		return refuse(
 		    c, error, "vault.auth.cert", "can never match: the address is not https:");
 	return wanted ? OK
-		      : refuse(c, error, "vault", "can never match: no credential is in Vault");
+		      : refuse(c, error, "vault",
+			    "can never match: neither a credential nor store.kek is in Vault");
 }
 
 /* ---- aws ---- */
-static const char *const aws_urls[] = { "aws.endpoint", "aws.sts_endpoint" };
+static const char *const aws_urls[] = { "aws.endpoint", "aws.kms_endpoint", "aws.sts_endpoint" };
 
 /* What the chosen source of AWS credentials does not use. */
 static const struct {
@@ -206,7 +229,7 @@ conf_uses_aws(const struct conf *c)
 {
 	struct span provider;
 
-	return used(c, REFERENCE_AWS, &provider);
+	return used(c, REFERENCE_AWS, &provider) || wraps(c, KEK_AWS);
 }
 
 static struct status
@@ -221,12 +244,31 @@ check_aws(const struct conf *c, char *error)
 	for (size_t i = 0; i < sizeof(aws_urls) / sizeof(aws_urls[0]); i++)
 		TRY(check_url(c, error, aws_urls[i], plain));
 	TRY(check_aws_parts(c, error));
-	return wanted ? OK : refuse(c, error, "aws", "can never match: no credential is in AWS");
+	return wanted ? OK
+		      : refuse(c, error, "aws",
+			    "can never match: neither a credential nor store.kek is in AWS");
+}
+
+/* ---- what wraps the store's key ---- */
+static struct status
+check_kek(const struct conf *c, char *error)
+{
+	const char *kek = conf_str(c, "store.kek"), *before = conf_str(c, "store.kek_before");
+
+	if (before == NULL)
+		return OK;
+	if (strcmp(before, "local") == 0)
+		return refuse(
+		    c, error, "store.kek_before", "is never needed for local: master.key is there");
+	if (strcmp(before, kek) == 0)
+		return refuse(c, error, "store.kek_before", "is the same as store.kek");
+	return OK;
 }
 
 struct status
 conf_check_sources(const struct conf *c, char error[CONF_ERROR_MAX])
 {
+	TRY(check_kek(c, error));
 	TRY(check_vault(c, error));
 	return check_aws(c, error);
 }

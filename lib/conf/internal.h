@@ -22,6 +22,7 @@ enum conf_type {
 	CONF_URI,
 	CONF_ADDRESS,
 	CONF_CREDENTIAL,
+	CONF_KEK,    /* kek_reference_parse() */
 	CONF_MOUNT,  /* a path of Vault */
 	CONF_REGION, /* of AWS: it becomes part of host names */
 	CONF_CLAIM,  /* of a token: see jwt/jwt.h */

@@ -68,6 +68,13 @@ const struct conf_row conf_rows[] = {
 	    "While the store is away, credentials that are known go on for that long, seconds; "
 	    "then, "
 	    "and with 0 at once, there is 503 for all."),
+	{ "store.kek", CONF_KEK, 1, 256, "local", false, NULL,
+	    "What wraps the key over all that is stored: `local` (`master.key`), "
+	    "`vault:MOUNT/KEY` (a key of Vault's transit engine), `aws-kms:ID` (a key of AWS KMS: "
+	    "id, `alias/NAME` or ARN)." },
+	{ "store.kek_before", CONF_KEK, 1, 256, NULL, false, NULL,
+	    "What `store.kek` was before, while keys are carried over from it. Not needed for "
+	    "`local`." },
 	NUMBER("store.rotate_days", 0, 3650, "90",
 	    "Keys of what is stored are replaced by new ones that often, days; 0: only on demand."),
 
@@ -138,7 +145,7 @@ const struct conf_row conf_rows[] = {
 	    "Without any weight the first one is asked first."),
 
 	{ "vault.address", CONF_URI, 1, 1024, NULL, false, NULL,
-	    "Vault, `https://HOST[:PORT]`. Needed where a credential is `vault:`." },
+	    "Vault, `https://HOST[:PORT]`. Needed where a credential or `store.kek` is `vault:`." },
 	{ "vault.namespace", CONF_STRING, 1, 256, NULL, false, NULL, "Sent as X-Vault-Namespace." },
 	PATH("vault.ca_file", NULL,
 	    "Its certificate authority, PEM; the system's where there is none."),
@@ -174,9 +181,13 @@ const struct conf_row conf_rows[] = {
 	    "Where the method is mounted." },
 
 	{ "aws.region", CONF_REGION, 1, 32, NULL, false, NULL,
-	    "Region of Secrets Manager. Needed where a credential is `aws-sm:`." },
+	    "Region of Secrets Manager and KMS. Needed where a credential is `aws-sm:`, or "
+	    "`store.kek` "
+	    "is `aws-kms:`." },
 	{ "aws.endpoint", CONF_URI, 1, 1024, NULL, false, NULL,
 	    "Secrets Manager; without it `https://secretsmanager.REGION.amazonaws.com`." },
+	{ "aws.kms_endpoint", CONF_URI, 1, 1024, NULL, false, NULL,
+	    "KMS, for `store.kek`; without it `https://kms.REGION.amazonaws.com`." },
 	{ "aws.sts_endpoint", CONF_URI, 1, 1024, NULL, false, NULL,
 	    "STS, for `web_identity`; without it `https://sts.REGION.amazonaws.com`." },
 	{ "aws.imds_endpoint", CONF_URI, 1, 1024, NULL, false, NULL,
@@ -358,6 +369,7 @@ static const char *const type_names[CONF_TYPE_COUNT] = {
 	[CONF_URI] = "URL",
 	[CONF_ADDRESS] = "address",
 	[CONF_CREDENTIAL] = "reference",
+	[CONF_KEK] = "reference",
 	[CONF_MOUNT] = "path in Vault",
 	[CONF_REGION] = "text",
 	[CONF_CLAIM] = "claim",

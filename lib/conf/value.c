@@ -130,6 +130,17 @@ check_credential(const struct conf_row *row, struct span s)
 }
 
 static const char *
+check_kek(const struct conf_row *row, struct span s)
+{
+	struct kek_reference r;
+	const char *why;
+
+	if (check_text(row, s) != NULL)
+		return check_text(row, s);
+	return is_ok(kek_reference_parse(s, &r, &why)) ? NULL : why;
+}
+
+static const char *
 check_mount(const struct conf_row *row, struct span s)
 {
 	return check_text(row, s) != NULL ? check_text(row, s)
@@ -185,6 +196,7 @@ static const struct {
 	[CONF_URI] = { check_uri, false },
 	[CONF_ADDRESS] = { check_address, false },
 	[CONF_CREDENTIAL] = { check_credential, false },
+	[CONF_KEK] = { check_kek, false },
 	[CONF_MOUNT] = { check_mount, false },
 	[CONF_REGION] = { check_region, false },
 	[CONF_CLAIM] = { check_claim, false },

@@ -35,6 +35,20 @@ any_credential(const struct conf *c, const char *scheme)
 	return false;
 }
 
+static bool
+wraps(const struct conf *c, const char *scheme)
+{
+	static const char *const keys[] = { "store.kek", "store.kek_before" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *is = conf_str(c, keys[i]);
+
+		if (is != NULL && strncmp(is, scheme, strlen(scheme)) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 providers(const struct conf *c, conf_weak_fn *fn, void *ctx)
 {
@@ -70,10 +84,10 @@ asks_imds(const struct conf *c)
 static void
 aws(const struct conf *c, conf_weak_fn *fn, void *ctx)
 {
-	if (!any_credential(c, "aws-sm:"))
+	if (!any_credential(c, "aws-sm:") && !wraps(c, "aws-kms:"))
 		return;
 	if (in_clear(conf_str(c, "aws.endpoint")) || in_clear(conf_str(c, "aws.sts_endpoint")) ||
-	    below_13(conf_str(c, "aws.tls_min")))
+	    in_clear(conf_str(c, "aws.kms_endpoint")) || below_13(conf_str(c, "aws.tls_min")))
 		fn(ctx, SPAN_LIT("aws"));
 	if (in_clear(conf_str(c, "aws.container.uri")))
 		fn(ctx, SPAN_LIT("aws.container"));

@@ -11,7 +11,8 @@
 
 #include <json/write.h>
 
-#define LOOK_MS 60000 /* how often it is asked whether a rotation is due */
+#define LOOK_MS 60000       /* how often it is asked whether a rotation is due */
+#define UNWRAPPED_MS 600000 /* … again, where the new key could not be wrapped */
 
 static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
 static void on_begun(struct authority *a, void *ctx, enum code code, const void *answered);
@@ -75,12 +76,20 @@ put_state(const struct as_kek *m, struct buf *out)
 		{ "kek_ended_s", m->kek_ended_s },
 		{ "data_started_s", m->data_started_s },
 		{ "data_ended_s", m->data_ended_s },
+		{ "wrapped_by_others", m->foreign },
 	};
 	struct json_writer w = json_writer(out);
 
 	json_put_object(&w);
 	json_put_key(&w, "under_way");
 	json_put_text(&w, names[m->under_way]);
+	json_put_key(&w, "wrapper");
+	json_put_str(&w, m->wrapper);
+	json_put_key(&w, "wrapper_fault");
+	if (m->fault == SECRET_FAULT_NONE || m->fault >= SECRET_FAULT_COUNT)
+		json_put_null(&w);
+	else
+		json_put_text(&w, secret_fault_names[m->fault]);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		json_put_key(&w, numbers[i].name);
 		json_put_u64(&w, numbers[i].n);
@@ -95,10 +104,16 @@ on_begun(struct authority *a, void *ctx, enum code code, const void *answered)
 	const struct as_kek *m = answered;
 	struct admin_op *op = ctx;
 
-	(void)a;
 	if (code == E_EXISTS) {
 		admin_op_finish(op, 409, "rotation_under_way",
 		    "A rotation of keys is under way; `sallyport kek status` shows how far it is.");
+		return;
+	}
+	if (code == E_AGAIN) {
+		if (op->scheduled)
+			a->keys_look_ms = now_ms(a) + UNWRAPPED_MS;
+		admin_op_finish(op, 503, "kms_unavailable",
+		    "What wraps the new key did not do it; `sallyport kek status` says why.");
 		return;
 	}
 	if (code != E_OK || m == NULL) {

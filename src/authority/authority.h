@@ -227,6 +227,8 @@ void procs_add(struct authority *a, const struct ctl_metrics *m, int fd);
 void procs_gone(struct authority *a, uint32_t peer_id);
 /* Every pool of the executor that runs now has had a warm sandbox. */
 bool procs_pools_ready(const struct authority *a);
+/* Why the store's database is closed for want of its key; NULL: it is not. */
+const char *procs_store_waits(const struct authority *a);
 MUST_USE struct status procs_put_metrics(const struct authority *a, struct buf *out);
 struct json_writer;
 void procs_put_status(const struct authority *a, struct json_writer *w);

@@ -85,17 +85,33 @@ procs_gone(struct authority *a, uint32_t peer_id)
 	}
 }
 
-/* 0 where it is away. */
+/* Of a process of which there is one; 0 where it is away. */
 static uint64_t
-of_executor(const struct authority *a, enum metric metric)
+of_proc(const struct authority *a, enum proc proc, enum metric metric)
 {
 	for (size_t i = 0; i < a->procs->n; i++) {
 		const struct proc_entry *e = &a->procs->items[i];
 
-		if (e->m.proc == PROC_EXECUTOR && e->up && e->page != NULL)
+		if (e->m.proc == proc && e->up && e->page != NULL)
 			return __atomic_load_n(&e->page->values[metric], __ATOMIC_RELAXED);
 	}
 	return 0;
+}
+
+static uint64_t
+of_executor(const struct authority *a, enum metric metric)
+{
+	return of_proc(a, PROC_EXECUTOR, metric);
+}
+
+const char *
+procs_store_waits(const struct authority *a)
+{
+	uint64_t wait = of_proc(a, PROC_STORE, METRIC_STORE_KEK_WAIT);
+
+	if (wait == 0)
+		return NULL;
+	return wait == 1 || wait > SECRET_FAULT_COUNT ? "waiting" : secret_fault_names[wait - 1];
 }
 
 bool

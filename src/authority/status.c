@@ -50,6 +50,19 @@ put_degraded(const struct authority *a, struct json_writer *w)
 	json_put_end(w);
 }
 
+/* Null: the database is open. */
+static void
+put_store_key(const struct authority *a, struct json_writer *w)
+{
+	const char *waits = procs_store_waits(a);
+
+	json_put_key(w, "store_key");
+	if (waits == NULL)
+		json_put_null(w);
+	else
+		json_put_text(w, waits);
+}
+
 static bool
 put_ready(const struct authority *a, struct json_writer *w)
 {
@@ -64,6 +77,7 @@ put_ready(const struct authority *a, struct json_writer *w)
 		json_put_text(w, what[i]);
 	json_put_end(w);
 	put_degraded(a, w);
+	put_store_key(a, w);
 	return n == 0;
 }
 

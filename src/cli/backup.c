@@ -184,6 +184,23 @@ take(const struct state *s, const struct secret *key, const char *path, struct b
 	return unlinkat(dir, BACKUP_FILE, 0) < 0 ? fail_errno() : OK;
 }
 
+/* A backup holds the keys as they were wrapped when it was made. */
+static void
+print_needs(const struct state *s, bool made)
+{
+	const char *kek = conf_str(s->conf, "store.kek");
+
+	if (strcmp(kek, "local") != 0)
+		(void)printf("%s this master.key, and %s (store.kek)\n",
+		    made ? "to restore it takes" : "to open it takes", kek);
+	else if (made)
+		(void)puts("to restore it takes this master.key");
+	if (!made)
+		(void)puts(
+		    "what store.kek was when the backup was made, if it is another now, has to be "
+		    "in store.kek_before");
+}
+
 int
 cmd_backup(const struct invocation *inv)
 {
@@ -203,6 +220,7 @@ cmd_backup(const struct invocation *inv)
 	}
 	(void)printf("%s: generation %llu, %llu bytes\n", inv->args[0],
 	    (unsigned long long)head.generation, (unsigned long long)head.db_len);
+	print_needs(&s, true);
 	return EXIT_DONE;
 }
 
@@ -289,5 +307,6 @@ cmd_restore(const struct invocation *inv)
 		return not_good(inv->args[0], st);
 	(void)printf("restored: generation %llu, %llu bytes\n", (unsigned long long)head.generation,
 	    (unsigned long long)head.db_len);
+	print_needs(&s, false);
 	return EXIT_DONE;
 }

@@ -33,6 +33,10 @@ show(const struct invocation *inv, const struct reply *r)
 	if (inv->options[OPT_JSON] != NULL)
 		return print_raw(r);
 	print_line(d, "under_way", "under way");
+	print_line(d, "wrapper", "wrapped by");
+	print_line(d, "wrapped_by_others", "  by others still");
+	if (json_type(d, json_get_str(d, 0, "wrapper_fault")) == JSON_STRING)
+		print_line(d, "wrapper_fault", "  it did not, last");
 	print_line(d, "version", "version");
 	print_line(d, "versions", "versions kept");
 	print_line(d, "kek_left", "under older versions");

@@ -52,12 +52,17 @@ index_open(struct db *db)
 }
 
 static struct status
-open_all(struct db *db, const struct secret *old_kek)
+open_tables(struct db *db, const struct secret *old_kek)
 {
 	TRY(backend_open(DB_FILE, &db->back));
 	TRY(keyring_new(db));
 	TRY(users_new(db));
-	TRY(schema_apply(db, old_kek));
+	return schema_apply(db, old_kek);
+}
+
+struct status
+db_open_rest(struct db *db)
+{
 	TRY(root_check(db));
 	TRY(index_open(db));
 	TRY(keysets_open(db));
@@ -66,7 +71,8 @@ open_all(struct db *db, const struct secret *old_kek)
 }
 
 struct status
-db_open(const struct secret *root, const struct secret *old_kek, struct db **ret)
+db_open_tables(
+    const struct secret *root, const struct secret *old_kek, const char *wrapper, struct db **ret)
 {
 	struct db *db = calloc(1, sizeof(*db));
 	struct status st;
@@ -74,11 +80,30 @@ db_open(const struct secret *root, const struct secret *old_kek, struct db **ret
 	if (db == NULL)
 		return fail(E_NOMEM);
 	db->root = root;
+	db->kek.wrapped = BUF_INIT(SB_CIPHERTEXT_MAX);
 	db->key_plain = BUF_INIT(KEY_VALUE_MAX);
 	db->content.user_bytes_max = DB_CONTENT_BYTES;
 	db->content.days[RETAINED_USAGE] = DB_USAGE_DAYS;
 	db->settle_owed = true; /* it may have ended in the middle */
-	st = open_all(db, old_kek);
+	st = span_to_cstr(span_str(wrapper), db->kek.wrapper, sizeof(db->kek.wrapper));
+	if (is_ok(st))
+		st = open_tables(db, old_kek);
+	if (!is_ok(st)) {
+		db_close(db);
+		return st;
+	}
+	*ret = db;
+	return OK;
+}
+
+struct status
+db_open(const struct secret *root, const struct secret *old_kek, struct db **ret)
+{
+	struct db *db = NULL;
+	struct status st;
+
+	TRY(db_open_tables(root, old_kek, KEK_WRAPPER_LOCAL, &db));
+	st = db_open_rest(db);
 	if (!is_ok(st)) {
 		db_close(db);
 		return st;
@@ -99,6 +124,7 @@ db_close(struct db *db)
 	keyring_free(db);
 	users_free(db);
 	buf_done(&db->key_plain);
+	buf_done(&db->kek.wrapped);
 	backend_close(db->back);
 	free(db);
 }
@@ -117,6 +143,8 @@ db_end(struct db *db, struct status st)
 {
 	if (is_ok(st))
 		st = sql_run(db, SQL_COMMIT);
+	if (is_ok(st))
+		db->kek.made = 0;
 	if (!is_ok(st) && backend_in_transaction(db->back)) {
 		struct status undone = sql_run(db, SQL_ROLLBACK);
 

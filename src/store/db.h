@@ -35,6 +35,13 @@ struct db;
 MUST_USE struct status db_open(
     const struct secret *root, const struct secret *old_kek, struct db **ret);
 void db_close(struct db *db);
+/*
+ * The same in two steps: the tables alone, and all that is under the key-encryption keys, once
+ * those are open (kek.h). `wrapper` is `store.kek`, of new ones.
+ */
+MUST_USE struct status db_open_tables(
+    const struct secret *root, const struct secret *old_kek, const char *wrapper, struct db **ret);
+MUST_USE struct status db_open_rest(struct db *db);
 
 /*
  * The next generation of the database, for somebody outside to keep: an older database

@@ -7,6 +7,8 @@
 #include "db.h"
 #include "keyring.h"
 
+#include <wire/store_broker.h>
+
 #define DB_FILE "store.db"
 #define WRAPPED_MAX 256 /* bytes of a sealed secret */
 
@@ -17,6 +19,8 @@ enum statement {
 	SQL_KEK_ADD,
 	SQL_KEK_GET,
 	SQL_KEK_NEWEST,
+	SQL_KEK_NEXT,
+	SQL_KEK_SET,
 	SQL_TENANT_KEY_ADD,
 	SQL_TENANT_KEY_GET,
 	SQL_TENANT_KEY_NEWEST,
@@ -41,6 +45,8 @@ enum statement {
 	SQL_OLD_USER_WRAP,
 	SQL_TENANT_KEYS_RETIRE,
 	SQL_COUNT_KEKS,
+	SQL_COUNT_KEK_FOREIGN,
+	SQL_COUNT_SECRETS,
 	SQL_COUNT_KEK_LEFT,
 	SQL_COUNT_USER_LEFT,
 	SQL_COUNT_TENANT_LEFT,
@@ -203,6 +209,15 @@ struct content_state {
 struct keyring;
 struct backup;
 
+/* Of key-encryption keys: keyring_kek.c. */
+#define KEK_WRAPPER_LOCAL "local"
+struct kek_state {
+	char wrapper[SECRET_REF_MAX + 1]; /* of new ones: what is configured */
+	uint64_t made;                    /* within the transaction under way; 0: none */
+	uint64_t prepared;                /* in memory, in no row yet; 0: none */
+	struct buf wrapped;               /* … as the wrapper gave it */
+};
+
 /* The rotation that is under way, as far as this process knows: rotate.c. */
 struct rotation {
 	uint64_t what;                   /* enum as_rotation */
@@ -222,6 +237,7 @@ struct db {
 	struct backend_stmt *st[SQL_COUNT];
 	const struct secret *root; /* over the key-encryption keys */
 	struct keyring *keyring;
+	struct kek_state kek;
 	struct users_state users;
 	struct buf key_plain; /* the API key that was read last */
 	struct rotation rotation;
@@ -292,9 +308,47 @@ MUST_USE struct status keyring_sealed_with(const struct data_key *key, const str
 MUST_USE struct status keyring_opened_with(const struct data_key *key, const struct place *at,
     uint64_t version, struct span blob, struct buf *out);
 MUST_USE struct status keyring_kek_version(struct db *db, uint64_t *ret);
+/*
+ * A new one, in a row: sealed under the root, or by `db->kek.wrapper` as it was prepared; E_CLOSED:
+ * it was not. Within a transaction.
+ */
 MUST_USE struct status keyring_kek_make(struct db *db, uint64_t version);
+MUST_USE struct status keyring_kek_make_local(struct db *db, uint64_t version);
+/* What was made in a transaction that was taken back. */
+void keyring_kek_forget(struct db *db);
+/* Out of memory, where it has no row any more. */
+void keyring_kek_prune(struct db *db);
+/* E_CLOSED: Vault or KMS has to open it first (kek.c). */
 MUST_USE struct status keyring_kek_get(struct db *db, uint64_t version, struct data_key *ret);
 MUST_USE struct status keyring_kek_newest(struct db *db, struct data_key *ret);
+/* The row after `after`; `wrapped` is cleared first. E_NOTFOUND: no more. */
+struct kek_row {
+	uint64_t version;
+	char wrapper[SECRET_REF_MAX + 1];
+};
+MUST_USE struct status keyring_kek_next(
+    struct db *db, uint64_t after, struct kek_row *ret, struct buf *wrapped);
+/*
+ * Keys that Vault or KMS wraps: what travels is a key sealed under the root, as that version and
+ * for that wrapper. E_CRYPTO: it is not that.
+ */
+MUST_USE struct status keyring_state_name(struct db *db, uint8_t out[SB_STATE_LEN]);
+bool keyring_kek_is_open(struct db *db, uint64_t version);
+MUST_USE struct status keyring_kek_inner(
+    struct db *db, uint64_t version, const char *wrapper, uint8_t out[SB_KEY_LEN]);
+/* Into memory. */
+MUST_USE struct status keyring_kek_opened(
+    struct db *db, uint64_t version, const char *wrapper, struct span inner);
+/* Is it the key that is in memory? */
+MUST_USE struct status keyring_kek_same(
+    struct db *db, uint64_t version, const char *wrapper, struct span inner);
+/* Another wrapping in the row; `wrapped` does not matter for `local`. */
+MUST_USE struct status keyring_kek_set(
+    struct db *db, uint64_t version, const char *wrapper, struct span wrapped);
+/* One that is in no row yet: made, wrapped; or given up. */
+MUST_USE struct status keyring_kek_prepare(struct db *db, uint64_t version);
+MUST_USE struct status keyring_kek_prepared(struct db *db, struct span wrapped);
+void keyring_kek_unprepare(struct db *db);
 MUST_USE struct status keyring_tenant_get(
     struct db *db, int64_t tenant, uint64_t id, struct data_key *ret);
 MUST_USE struct status keyring_tenant_newest(struct db *db, int64_t tenant, struct data_key *ret);
@@ -329,7 +383,8 @@ MUST_USE struct status user_names(
     struct db *db, int64_t id, struct span *ret_tenant, struct span *ret_user);
 MUST_USE struct status user_name_hash(struct db *db, struct span name, uint8_t out[DIGEST_LEN]);
 
-/* rotate.c: what was under way goes on. */
+/* rotate.c: a number that a statement counts; what was under way goes on. */
+MUST_USE struct status db_count(struct db *db, enum statement s, uint64_t arg, uint64_t *ret);
 MUST_USE struct status rotation_open(struct db *db);
 void rotation_close(struct db *db);
 

@@ -153,3 +153,12 @@ key_cache_clear(struct key_cache *c)
 			forget(c, &c->entries[i]);
 	}
 }
+
+void
+key_cache_keep(struct key_cache *c, bool (*keep)(void *ctx, uint64_t id), void *ctx)
+{
+	for (uint32_t i = 0; i < c->max; i++) {
+		if (c->entries[i].live && !keep(ctx, c->entries[i].id))
+			forget(c, &c->entries[i]);
+	}
+}

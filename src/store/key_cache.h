@@ -22,5 +22,7 @@ struct secret *key_cache_add(struct key_cache *c, uint64_t id, uint64_t owner);
 void key_cache_drop(struct key_cache *c, uint64_t id);          /* wipes it, if it is there */
 void key_cache_drop_owner(struct key_cache *c, uint64_t owner); /* all of the owner's */
 void key_cache_clear(struct key_cache *c);
+/* All of which `keep` does not say true. */
+void key_cache_keep(struct key_cache *c, bool (*keep)(void *ctx, uint64_t id), void *ctx);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keyring.c: keys over keys: key-encryption key, tenants', users', and values under them.
+ * keyring.c: keys over keys: tenants', users', and values under them.
  *
  * Runs in: store. Trusts: nothing that it reads: a wrapped key opens only as that version
  * of that owner's, under the very key that it says.
  * Owns: the unwrapped keys in memory.
  * Invariants: a key that is in memory is in the database, too: what is made in a
  * transaction that is taken back is forgotten (db_end()); nobody makes a key for an erased user.
- * See: keyring.h; rotate.c.
+ * See: keyring.h; keyring_kek.c (the keys above), rotate.c.
  */
-#include "internal.h"
+#include "keyring_internal.h"
 
 #include <assert.h>
 
@@ -18,22 +18,7 @@
 #include <crypto/crypto.h>
 #include <crypto/hash.h>
 
-#include "key_cache.h"
-
 #define AAD_MAX 2048
-
-struct keyring {
-	struct key_cache *keks, *tenants, *users;
-	struct hmac_key *index;
-};
-
-/* A wrapped key, as a row has it; `by` is the id of the key over it. */
-struct wrapped {
-	struct key_cache *cache;
-	uint64_t id, owner;
-	struct place at;
-	uint64_t by;
-};
 
 static struct status tenant_make(
     struct db *db, int64_t tenant, uint64_t version, struct data_key *ret);
@@ -91,8 +76,9 @@ open_in_place(const struct secret *key, const struct place *at, uint64_t version
 
 /* ---- one key under another ---- */
 
-static struct status
-unwrap_key(const struct wrapped *w, const struct secret *by, struct span blob, struct data_key *ret)
+struct status
+keyring_unwrap(
+    const struct wrapped *w, const struct secret *by, struct span blob, struct data_key *ret)
 {
 	struct secret *key = key_cache_add(w->cache, w->id, w->owner);
 	struct buf out = secret_buf(key);
@@ -108,95 +94,21 @@ unwrap_key(const struct wrapped *w, const struct secret *by, struct span blob, s
 	return OK;
 }
 
-static struct status
-wrap_key(const struct secret *by, const struct place *at, uint64_t by_id, const struct secret *key,
-    struct buf *out)
+struct status
+keyring_wrap(const struct secret *by, const struct place *at, uint64_t by_id,
+    const struct secret *key, struct buf *out)
 {
 	return seal_in_place(by, at, by_id, secret_borrow(key), out);
 }
 
-/* Is it in memory? */
-static bool
-in_memory(struct key_cache *c, uint64_t id, uint64_t owner, struct data_key *ret)
+bool
+keyring_in_memory(struct key_cache *c, uint64_t id, uint64_t owner, struct data_key *ret)
 {
 	const struct secret *key = key_cache_get(c, id, owner);
 
 	if (key != NULL)
 		*ret = (struct data_key){ id, key };
 	return key != NULL;
-}
-
-/* ---- key-encryption keys: under the root ---- */
-
-static struct place
-kek_place(uint64_t version, uint8_t number[8])
-{
-	return (struct place){ "keks", { place_number(version, number), SPAN_EMPTY }, "wrapped" };
-}
-
-struct status
-keyring_kek_get(struct db *db, uint64_t version, struct data_key *ret)
-{
-	uint8_t number[8];
-	const struct wrapped w = { db->keyring->keks, version, 0, kek_place(version, number), 0 };
-	struct status st;
-
-	if (in_memory(w.cache, version, 0, ret))
-		return OK;
-	sql_int(db, SQL_KEK_GET, 1, version);
-	st = sql_row(db, SQL_KEK_GET);
-	if (st.code == E_NOTFOUND)
-		return fail(E_CORRUPT); /* something is wrapped with it */
-	TRY(st);
-	st = unwrap_key(&w, db->root, sql_column(db, SQL_KEK_GET, 0), ret);
-	sql_reset(db, SQL_KEK_GET);
-	return st;
-}
-
-struct status
-keyring_kek_version(struct db *db, uint64_t *ret)
-{
-	struct status st;
-
-	TRY(sql_row(db, SQL_KEK_NEWEST));
-	st = sql_column_u64(db, SQL_KEK_NEWEST, 0, ret);
-	sql_reset(db, SQL_KEK_NEWEST);
-	return st;
-}
-
-struct status
-keyring_kek_newest(struct db *db, struct data_key *ret)
-{
-	uint64_t version;
-
-	TRY(keyring_kek_version(db, &version));
-	return keyring_kek_get(db, version, ret);
-}
-
-static struct status
-kek_add(struct db *db, uint64_t version, const struct secret *key)
-{
-	auto_buf struct buf blob = BUF_INIT(WRAPPED_MAX);
-	uint8_t number[8];
-	const struct place at = kek_place(version, number);
-
-	TRY(wrap_key(db->root, &at, 0, key, &blob));
-	sql_int(db, SQL_KEK_ADD, 1, version);
-	sql_blob(db, SQL_KEK_ADD, 2, buf_span(&blob));
-	return sql_run(db, SQL_KEK_ADD);
-}
-
-struct status
-keyring_kek_make(struct db *db, uint64_t version)
-{
-	struct secret *key = key_cache_add(db->keyring->keks, version, 0);
-	struct status st = rand_bytes(key->ptr, key->len);
-
-	if (is_ok(st))
-		st = kek_add(db, version, key);
-	if (!is_ok(st))
-		key_cache_drop(db->keyring->keks, version);
-	return st;
 }
 
 /* ---- tenants ---- */
@@ -219,13 +131,13 @@ tenant_row(struct db *db, enum statement s, int64_t tenant, struct data_key *ret
 	uint64_t version;
 
 	TRY(sql_column_u64(db, s, 0, &w.id));
-	if (in_memory(w.cache, w.id, w.owner, ret))
+	if (keyring_in_memory(w.cache, w.id, w.owner, ret))
 		return OK;
 	TRY(sql_column_u64(db, s, 1, &version));
 	TRY(sql_column_u64(db, s, 2, &w.by));
 	TRY(keyring_kek_get(db, w.by, &kek));
 	w.at = tenant_place(tenant, version, numbers);
-	return unwrap_key(&w, kek.key, sql_column(db, s, 3), ret);
+	return keyring_unwrap(&w, kek.key, sql_column(db, s, 3), ret);
 }
 
 struct status
@@ -233,7 +145,7 @@ keyring_tenant_get(struct db *db, int64_t tenant, uint64_t id, struct data_key *
 {
 	struct status st;
 
-	if (in_memory(db->keyring->tenants, id, (uint64_t)tenant, ret))
+	if (keyring_in_memory(db->keyring->tenants, id, (uint64_t)tenant, ret))
 		return OK;
 	sql_int(db, SQL_TENANT_KEY_GET, 1, id);
 	sql_int(db, SQL_TENANT_KEY_GET, 2, (uint64_t)tenant);
@@ -270,7 +182,7 @@ tenant_wrapped_add(struct db *db, int64_t tenant, uint64_t version, const struct
 	struct data_key kek;
 
 	TRY(keyring_kek_newest(db, &kek));
-	TRY(wrap_key(kek.key, &at, kek.id, key, &blob));
+	TRY(keyring_wrap(kek.key, &at, kek.id, key, &blob));
 	sql_int(db, SQL_TENANT_KEY_ADD, 1, (uint64_t)tenant);
 	sql_int(db, SQL_TENANT_KEY_ADD, 2, version);
 	sql_int(db, SQL_TENANT_KEY_ADD, 3, kek.id);
@@ -314,14 +226,14 @@ user_row(struct db *db, enum statement s, int64_t user, struct data_key *ret)
 	uint64_t version, tenant;
 
 	TRY(sql_column_u64(db, s, 0, &w.id));
-	if (in_memory(w.cache, w.id, w.owner, ret))
+	if (keyring_in_memory(w.cache, w.id, w.owner, ret))
 		return OK;
 	TRY(sql_column_u64(db, s, 1, &version));
 	TRY(sql_column_u64(db, s, 2, &tenant));
 	TRY(sql_column_u64(db, s, 3, &w.by));
 	TRY(keyring_tenant_get(db, (int64_t)tenant, w.by, &over));
 	w.at = user_place(user, version, numbers);
-	return unwrap_key(&w, over.key, sql_column(db, s, 4), ret);
+	return keyring_unwrap(&w, over.key, sql_column(db, s, 4), ret);
 }
 
 struct status
@@ -329,7 +241,7 @@ keyring_user_get(struct db *db, int64_t user, uint64_t id, struct data_key *ret)
 {
 	struct status st;
 
-	if (in_memory(db->keyring->users, id, (uint64_t)user, ret))
+	if (keyring_in_memory(db->keyring->users, id, (uint64_t)user, ret))
 		return OK;
 	if (id > INT64_MAX || user < 0)
 		return fail(E_NOTFOUND);
@@ -411,7 +323,7 @@ user_wrapped_add(
 	struct data_key over;
 
 	TRY(keyring_tenant_newest(db, tenant, &over));
-	TRY(wrap_key(over.key, &at, over.id, key, &blob));
+	TRY(keyring_wrap(over.key, &at, over.id, key, &blob));
 	sql_int(db, SQL_USER_KEY_ADD, 1, (uint64_t)user);
 	sql_int(db, SQL_USER_KEY_ADD, 2, version);
 	sql_int(db, SQL_USER_KEY_ADD, 3, over.id);
@@ -446,7 +358,7 @@ keyring_tenant_rewrap(struct db *db, int64_t tenant, uint64_t id, uint64_t versi
 
 	TRY(keyring_tenant_get(db, tenant, id, &key));
 	TRY(keyring_kek_newest(db, &kek));
-	TRY(wrap_key(kek.key, &at, kek.id, key.key, &blob));
+	TRY(keyring_wrap(kek.key, &at, kek.id, key.key, &blob));
 	sql_int(db, SQL_TENANT_KEY_SET, 1, id);
 	sql_int(db, SQL_TENANT_KEY_SET, 2, kek.id);
 	sql_blob(db, SQL_TENANT_KEY_SET, 3, buf_span(&blob));
@@ -463,7 +375,7 @@ keyring_user_rewrap(struct db *db, int64_t user, int64_t tenant, uint64_t id, ui
 
 	TRY(keyring_user_get(db, user, id, &key));
 	TRY(keyring_tenant_newest(db, tenant, &over));
-	TRY(wrap_key(over.key, &at, over.id, key.key, &blob));
+	TRY(keyring_wrap(over.key, &at, over.id, key.key, &blob));
 	sql_int(db, SQL_USER_KEY_SET, 1, id);
 	sql_int(db, SQL_USER_KEY_SET, 2, over.id);
 	sql_blob(db, SQL_USER_KEY_SET, 3, buf_span(&blob));
@@ -581,7 +493,7 @@ keyring_index_key(struct db *db, const uint8_t key[AS_SECRET_LEN])
 void
 keyring_forget(struct db *db)
 {
-	key_cache_clear(db->keyring->keks);
+	keyring_kek_forget(db);
 	key_cache_clear(db->keyring->tenants);
 	key_cache_clear(db->keyring->users);
 }

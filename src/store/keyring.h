@@ -4,7 +4,8 @@
 
 /*
  * Keys of what is stored:
- *	root (master.key, or what stands for it) → key-encryption key, in versions
+ *	root (master.key), and Vault or KMS where `store.kek` says so (kek.h)
+ *	→ key-encryption key, in versions
  *	→ tenant's key, in versions → user's data key, in versions
  *	→ a key of its own for each value (crypto/seal.h)
  * Each is random, and wrapped by the one before. What is new is written with the newest,
@@ -20,7 +21,7 @@
 
 #define KEYRING_USERS_MAX 2048 /* data keys in memory; others are unwrapped when needed */
 #define KEYRING_TENANTS_MAX 256
-#define KEYRING_KEKS_MAX 16
+#define KEYRING_KEKS_MAX 64            /* versions, all in memory */
 #define KEYRING_TENANT_VERSIONS_MAX 64 /* of one tenant, at once */
 
 struct db;

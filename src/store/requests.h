@@ -40,6 +40,11 @@ void requests_on_backup_status(struct link *l, uint64_t id, const void *msg, voi
 /* rotate_requests.c */
 MUST_USE struct status rotate_requests_init(struct daemon *d, struct db *db);
 void requests_on_kek_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* What it asked for goes on, and nobody hears of it. */
+void rotate_requests_closed(const struct link *l);
 void requests_on_kek_status(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* generation_tell.c */
+MUST_USE struct status generation_start(struct daemon *d, struct db *db);
+void generation_tell(void); /* State: after generation_start() */
 
 #endif

@@ -376,6 +376,16 @@ rotation_write(struct db *db, enum as_rotation what, uint64_t started_s, uint64_
 	return sql_run(db, SQL_ROTATION_BEGIN);
 }
 
+/* All of them are to be in memory. */
+static struct status
+room_for_kek(struct db *db)
+{
+	uint64_t n = 0;
+
+	TRY(db_count(db, SQL_COUNT_KEKS, 0, &n));
+	return n < KEYRING_KEKS_MAX ? OK : fail(E_FULL);
+}
+
 static struct status
 begin(struct db *db, enum as_rotation what, uint64_t now_s, uint64_t marks[2])
 {
@@ -390,9 +400,16 @@ begin(struct db *db, enum as_rotation what, uint64_t now_s, uint64_t marks[2])
 	TRY(st);
 	if (what == AS_ROTATE_KEK) {
 		TRY(keyring_kek_version(db, &newest));
+		TRY(room_for_kek(db));
 		TRY(keyring_kek_make(db, newest + 1));
 	}
 	return rotation_write(db, what, now_s, 0, marks);
+}
+
+bool
+db_rotate_is_under_way(const struct db *db)
+{
+	return db->rotation.what != AS_ROTATE_NONE;
 }
 
 struct status
@@ -488,13 +505,14 @@ db_rotate_step(struct db *db, uint64_t now_s, uint64_t budget_ns, bool *ret_more
 		return OK;
 	db->rotation.what = AS_ROTATE_NONE;
 	keyring_forget(db);
+	keyring_kek_prune(db);
 	return db_settle(db); /* the old keys are not in the log either */
 }
 
 /* ---- how far it is ---- */
 
-static struct status
-count(struct db *db, enum statement s, uint64_t arg, uint64_t *ret)
+struct status
+db_count(struct db *db, enum statement s, uint64_t arg, uint64_t *ret)
 {
 	struct status st;
 
@@ -530,10 +548,10 @@ db_rotate_status(struct db *db, struct as_kek *ret)
 	struct as_kek s = { .code = E_OK, .under_way = (uint8_t)r->what, .unopened = 0 };
 
 	TRY(keyring_kek_version(db, &s.version));
-	TRY(count(db, SQL_COUNT_KEKS, 0, &s.versions));
-	TRY(count(db, SQL_COUNT_KEK_LEFT, s.version, &s.kek_left));
-	TRY(count(db, SQL_COUNT_USER_LEFT, data ? r->user_mark : 0, &s.data_left));
-	TRY(count(db, SQL_COUNT_TENANT_LEFT, data ? r->tenant_mark : 0, &s.tenant_left));
+	TRY(db_count(db, SQL_COUNT_KEKS, 0, &s.versions));
+	TRY(db_count(db, SQL_COUNT_KEK_LEFT, s.version, &s.kek_left));
+	TRY(db_count(db, SQL_COUNT_USER_LEFT, data ? r->user_mark : 0, &s.data_left));
+	TRY(db_count(db, SQL_COUNT_TENANT_LEFT, data ? r->tenant_mark : 0, &s.tenant_left));
 	if (r->what != AS_ROTATE_NONE)
 		s.unopened = r->unopened;
 	TRY(times(db, AS_ROTATE_KEK, &s.kek_started_s, &s.kek_ended_s, &s));

@@ -14,7 +14,8 @@
 
 #define ROTATE_STEPS_MAX 64 /* of one transaction */
 
-/* E_EXISTS: a rotation is under way. */
+bool db_rotate_is_under_way(const struct db *db);
+/* E_EXISTS: a rotation is under way. Of key-encryption keys under Vault or KMS: kek_rotate(). */
 MUST_USE struct status db_rotate(struct db *db, enum as_rotation what, uint64_t now_s);
 /* The time from which the next rotation is due counts from now, where there was none ever. */
 MUST_USE struct status db_rotate_baseline(struct db *db, uint64_t now_s);

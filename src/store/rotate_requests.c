@@ -14,6 +14,7 @@
 #include <base/clock.h>
 #include <daemon/daemon.h>
 
+#include "kek.h"
 #include "rotate.h"
 
 #define ROTATE_BUDGET_NS 3000000U
@@ -22,6 +23,11 @@
 
 static struct db *db;
 static uv_timer_t timer;
+/* Who waits for a new key-encryption key; NULL: nobody. */
+static struct {
+	struct link *link;
+	uint64_t id;
+} asked;
 
 static void on_timer(uv_timer_t *t);
 
@@ -74,24 +80,59 @@ reply(struct link *l, uint64_t id, struct status st)
 	struct as_kek m = { 0 };
 	struct status counted = db_rotate_status(db, &m);
 
+	if (is_ok(counted))
+		counted = kek_put_status(&m);
 	m.code = is_ok(st) ? counted.code : st.code;
 	if (!is_ok(link_send(l, id, AS_KEK, &m)))
 		diag(DIAG_WARN, "the authority does not read its answers");
+}
+
+static void
+rotated(struct link *l, uint64_t id, struct status st)
+{
+	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
+	if (is_ok(st))
+		again_in(0);
+	else
+		diag(DIAG_WARN, "rotation of keys refused: %s", status_text(st));
+	if (l != NULL)
+		reply(l, id, st);
+}
+
+static void
+on_kek_rotated(void *ctx, struct status st, enum secret_fault fault)
+{
+	struct link *l = asked.link;
+
+	(void)ctx, (void)fault;
+	asked.link = NULL;
+	rotated(l, asked.id, st);
 }
 
 void
 requests_on_kek_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct as_kek_rotate *m = msg;
-	struct status st = db_rotate(db, (enum as_rotation)m->what, now_s());
 
 	(void)ctx;
-	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
-	if (is_ok(st))
-		again_in(0);
-	else
-		diag(DIAG_WARN, "rotation of keys refused: %s", status_text(st));
-	reply(l, id, st);
+	if (m->what != AS_ROTATE_KEK) {
+		rotated(l, id, db_rotate(db, (enum as_rotation)m->what, now_s()));
+		return;
+	}
+	if (asked.link != NULL) {
+		rotated(l, id, fail(E_EXISTS));
+		return;
+	}
+	asked.link = l;
+	asked.id = id;
+	kek_rotate(now_s(), on_kek_rotated, NULL);
+}
+
+void
+rotate_requests_closed(const struct link *l)
+{
+	if (asked.link == l)
+		asked.link = NULL; /* it goes on, and nobody hears of it */
 }
 
 void

@@ -152,7 +152,7 @@ static const char tables_6[] =
 
 /*
  * Version 7: sessions (session.c), and keys that have versions (keyset.c), which are secrets
- * named for their kind and version.
+ * named for their kind and version; by what a key-encryption key is wrapped (keyring_kek.c).
  */
 static const char tables_7[] =
     "CREATE TABLE sessions (n INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE,"
@@ -170,6 +170,7 @@ static const char tables_7[] =
     " (2, 1, CAST(strftime('%s', 'now') AS INTEGER));"
     "CREATE INDEX keys_of_pepper ON keys (pepper);"
     "ALTER TABLE rotations ADD COLUMN unopened INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keks ADD COLUMN wrapper TEXT NOT NULL DEFAULT 'local';"
     "UPDATE schema_version SET version = 7;";
 
 /* What migrate_to_5() has read. */
@@ -204,7 +205,8 @@ upgrade(struct db *db, int64_t version, const struct secret *old_kek)
 	TRY(sql_prepare(db));
 	if (version >= 5)
 		return OK;
-	TRY(keyring_kek_make(db, 1));
+	if (version > 0 || strcmp(db->kek.wrapper, KEK_WRAPPER_LOCAL) == 0)
+		TRY(keyring_kek_make_local(db, 1)); /* else kek.c has it wrapped first */
 	if (version > 0)
 		TRY(migrate_to_5(db));
 	sql_reset_all(db);
@@ -229,6 +231,7 @@ upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
 		(void)undone; /* it was rolled back already, or the connection is of no use */
 	}
 	TRY(st);
+	db->kek.made = 0;
 	return backend_exec(db->back, "PRAGMA legacy_alter_table=OFF; PRAGMA foreign_keys=ON;");
 }
 

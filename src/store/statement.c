@@ -25,9 +25,12 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_KEK_ADD] = "INSERT INTO keks (version, wrapped) VALUES (?1, ?2)",
-	[SQL_KEK_GET] = "SELECT wrapped FROM keks WHERE version = ?1",
+	[SQL_KEK_ADD] = "INSERT INTO keks (version, wrapped, wrapper) VALUES (?1, ?2, ?3)",
+	[SQL_KEK_GET] = "SELECT wrapped, wrapper FROM keks WHERE version = ?1",
 	[SQL_KEK_NEWEST] = "SELECT version FROM keks ORDER BY version DESC LIMIT 1",
+	[SQL_KEK_NEXT] = "SELECT version, wrapper, wrapped FROM keks WHERE version > ?1"
+			 " ORDER BY version LIMIT 1",
+	[SQL_KEK_SET] = "UPDATE keks SET wrapped = ?2, wrapper = ?3 WHERE version = ?1",
 	[SQL_TENANT_KEY_ADD] = "INSERT INTO tenant_keys (tenant, version, kek, wrapped)"
 			       " VALUES (?1, ?2, ?3, ?4)",
 	[SQL_TENANT_KEY_GET] = "SELECT id, version, kek, wrapped FROM tenant_keys"
@@ -83,6 +86,8 @@ static const char *const texts[SQL_COUNT] = {
 				   " AND NOT EXISTS"
 				   " (SELECT 1 FROM tenants WHERE key = tenant_keys.id)",
 	[SQL_COUNT_KEKS] = "SELECT count(*) FROM keks",
+	[SQL_COUNT_KEK_FOREIGN] = "SELECT count(*) FROM keks WHERE wrapper <> ?1",
+	[SQL_COUNT_SECRETS] = "SELECT count(*) FROM secrets",
 	[SQL_COUNT_KEK_LEFT] = "SELECT (SELECT count(*) FROM tenant_keys WHERE kek < ?1)"
 			       " + (SELECT count(*) FROM secrets WHERE kek < ?1)",
 	[SQL_COUNT_USER_LEFT] = "SELECT count(*) FROM user_keys WHERE id <= ?1",

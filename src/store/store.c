@@ -7,7 +7,8 @@
  * Owns: the key-encryption key, the database, the loads under way.
  * Invariants: DONE leaves after the commit; a load is sent as the authority
  * reads it, never more than LOAD_QUEUE_MAX ahead; a disk that fails is a code in
- * an answer, not an end.
+ * an answer, not an end; while the database is closed, for want of its key (kek.h), nobody is
+ * answered: the authority's link waits, and without its grants gateways get nothing.
  * See: db.h; wire/authority_store.h.
  */
 #include "store.h"
@@ -28,13 +29,13 @@
 #include "broker_link.h"
 #include "content_stream.h"
 #include "first_key.h"
+#include "kek.h"
 #include "privacy.h"
 #include "requests.h"
 
 #define PEERS_MAX 16
 #define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
 #define LOAD_TICK_MS 1
-#define GENERATION_MS 60000 /* an older database is told from ours within that time */
 
 enum load_stage { LOAD_IDLE, LOAD_KEYSETS, LOAD_USERS, LOAD_KEYS, LOAD_SESSIONS, LOAD_TOOLS };
 
@@ -53,10 +54,14 @@ static struct {
 	struct daemon *d;
 	struct secret master, kek;
 	struct db *db;
+	bool open; /* all of it; before, only kek.c may use `db` */
+	struct {
+		uint32_t peer_id;
+		int fd;
+	} waiting; /* the authority's link, until then; -1: none came */
 	TAILQ_HEAD(, peer) peers;
 	uint32_t npeers;
-	uv_timer_t generation;
-} self = { .peers = TAILQ_HEAD_INITIALIZER(self.peers) };
+} self = { .waiting.fd = -1, .peers = TAILQ_HEAD_INITIALIZER(self.peers) };
 
 static void on_load(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_key_put(struct link *l, uint64_t id, const void *msg, void *ctx);
@@ -151,53 +156,30 @@ now_s(void)
 	return clock_real_ns() / NS_PER_S;
 }
 
-/* The supervisor keeps it where we cannot write. */
 static void
-generation_tell(void)
+check_opened(struct status st)
 {
-	struct ctl_generation m = { 0 };
-	struct status st = db_generation_next(self.db, &m.generation);
-
-	if (is_ok(st))
-		st = link_send(self.d->control, 0, CTL_GENERATION, &m);
-	if (!is_ok(st))
-		diag(DIAG_WARN, "the generation of the database: %s", status_text(st));
-}
-
-static void
-on_generation(uv_timer_t *t)
-{
-	(void)t;
-	if (db_changed(self.db))
-		generation_tell();
-}
-
-static struct status
-generation_start(struct daemon *d)
-{
-	generation_tell();
-	if (uv_timer_init(d->loop, &self.generation) != 0 ||
-	    uv_timer_start(&self.generation, on_generation, GENERATION_MS, GENERATION_MS) != 0)
-		return fail(E_NOMEM);
-	return OK;
-}
-
-static struct status
-store_start(struct daemon *d)
-{
-	bool imported = false;
-	struct status st = db_open(&self.kek, &self.master, &self.db);
-
-	(void)d;
-	secret_done(&self.master);
 	if (!is_ok(st))
 		diag_fatal("the database cannot be opened: %s%s", status_text(st),
 		    st.code == E_CRYPTO ? " (is it this master.key's?)" : "");
-	st = first_key_import(self.db, now_s(), &imported);
+}
+
+static void
+import_first_key(void)
+{
+	bool imported = false;
+	struct status st = first_key_import(self.db, now_s(), &imported);
+
 	if (!is_ok(st))
 		diag_fatal("store/%s: %s", FIRST_KEY_FILE, status_text(st));
 	if (imported)
 		diag(DIAG_INFO, "the first key is in the database");
+}
+
+/* Those that work by themselves begin. */
+static struct status
+begin(struct daemon *d)
+{
 	if (!db_tools_fit(self.db))
 		diag(DIAG_ERROR,
 		    "the tools in the database were changed by others: none is used or taken");
@@ -207,9 +189,40 @@ store_start(struct daemon *d)
 	TRY(rotate_requests_init(d, self.db));
 	TRY(backup_requests_init(d, self.db));
 	db_backup_before_expire(now_s());
-	TRY(generation_start(d));
+	TRY(generation_start(d, self.db));
 	content_streams_init(d, self.db);
 	privacy_start(d, self.db);
+	return OK;
+}
+
+static void authority_connect(uint32_t peer_id, int fd);
+
+static void
+on_opened(void *ctx, struct status st)
+{
+	(void)ctx;
+	check_opened(st);
+	import_first_key();
+	st = begin(self.d);
+	if (!is_ok(st))
+		diag_fatal("start: %s", status_text(st));
+	self.open = true;
+	if (self.waiting.fd < 0)
+		return;
+	diag(DIAG_INFO, "the database is open");
+	authority_connect(self.waiting.peer_id, self.waiting.fd);
+	self.waiting.fd = -1;
+}
+
+static struct status
+store_start(struct daemon *d)
+{
+	struct status st = db_open_tables(&self.kek, &self.master, kek_wrapper(d), &self.db);
+
+	secret_done(&self.master);
+	check_opened(st);
+	content_streams_init(d, NULL);
+	kek_start(d, self.db, on_opened, NULL);
 	return OK;
 }
 
@@ -224,7 +237,7 @@ on_tick(uv_timer_t *t)
 }
 
 static void
-authority_connect(struct daemon *d, uint32_t peer_id, int fd)
+authority_connect(uint32_t peer_id, int fd)
 {
 	struct peer *p = self.npeers < PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
 	struct status st;
@@ -234,19 +247,29 @@ authority_connect(struct daemon *d, uint32_t peer_id, int fd)
 		(void)close(fd);
 		return;
 	}
-	st = link_new(d->loop, fd, &as_edge, false, &link_ops, p, &p->link);
+	st = link_new(self.d->loop, fd, &as_edge, false, &link_ops, p, &p->link);
 	if (!is_ok(st)) {
 		diag(DIAG_ERROR, "link: %s", status_text(st));
 		free(p);
 		return;
 	}
 	link_set_peer(p->link, peer_id);
-	(void)uv_timer_init(d->loop, &p->tick);
+	(void)uv_timer_init(self.d->loop, &p->tick);
 	p->tick.data = p;
 	TAILQ_INSERT_TAIL(&self.peers, p, next);
 	self.npeers++;
 	content_authority_connect(p->link);
 	privacy_authority(p->link);
+}
+
+/* It asks for all there is first; that lies in its socket until the database is open. */
+static void
+authority_wait(uint32_t peer_id, int fd)
+{
+	if (self.waiting.fd >= 0)
+		(void)close(self.waiting.fd); /* of one that is gone */
+	self.waiting.peer_id = peer_id;
+	self.waiting.fd = fd;
 }
 
 static void
@@ -257,9 +280,13 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 		content_gateway_connect(peer_id, fd);
 	} else if (edge == EDGE_STORE_BROKER) {
 		broker_peer(d, peer_id, fd);
+		kek_broker_came();
 	} else {
 		assert(edge == EDGE_AUTHORITY_STORE);
-		authority_connect(d, peer_id, fd);
+		if (self.open)
+			authority_connect(peer_id, fd);
+		else
+			authority_wait(peer_id, fd);
 	}
 }
 
@@ -281,6 +308,7 @@ on_closed(struct link *l, struct status why, void *ctx)
 	TAILQ_REMOVE(&self.peers, p, next);
 	self.npeers--;
 	content_authority_closed(l);
+	rotate_requests_closed(l);
 	privacy_authority_closed(l);
 	link_free(l);
 	uv_close((uv_handle_t *)&p->tick, on_tick_closed);
@@ -529,18 +557,21 @@ static void
 store_config(struct daemon *d)
 {
 	privacy_configure(d);
+	kek_configure(d);
 }
 
 static void
 store_stop(struct daemon *d)
 {
 	privacy_stop();
-	if (self.db != NULL) {
+	kek_stop();
+	if (self.open) {
 		generation_tell();
 		link_flush(d->control);
 	}
 	db_close(self.db);
 	self.db = NULL;
+	self.open = false;
 	secret_done(&self.kek);
 }
 

@@ -85,7 +85,7 @@ fresh(void **arg)
 	return 0;
 }
 
-static struct db *UNUSED
+static UNUSED struct db *
 open_ok(void)
 {
 	struct db *db = NULL;

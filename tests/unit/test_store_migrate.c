@@ -287,6 +287,7 @@ kept_before_six(void **arg)
 	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
 	exec(sql, "DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
 		  "ALTER TABLE rotations DROP COLUMN unopened;"
+		  "ALTER TABLE keks DROP COLUMN wrapper;"
 		  "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
 		  "UPDATE schema_version SET version = 6;");
 	assert_int_equal(sqlite3_close(sql), SQLITE_OK);

@@ -419,6 +419,7 @@ from_version_6(void **arg)
 	db_close(db);
 	edit("DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
 	     "ALTER TABLE rotations DROP COLUMN unopened;"
+	     "ALTER TABLE keks DROP COLUMN wrapper;"
 	     "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
 	     "UPDATE schema_version SET version = 6;");
 	db = open_ok();
