@@ -336,6 +336,8 @@ on_kept(struct authority *a, void *ctx, enum code code, const void *answered)
 	if (is_ok(st)) {
 		put_authentication(&b, &who, x);
 		put_created(&b, &who, x);
+		if (oldest != NULL)
+			put_revoked(&b, &who, x);
 		st = audit_append(a, &b, on_recorded, x);
 	}
 	if (!is_ok(st))

@@ -534,7 +534,6 @@ test_two_at_once(void **state)
 	assert_balanced();
 }
 
-/* A user's oldest session makes room for its newest. */
 /* People make themselves so many keys, and no more; an operator is not asked. */
 static void
 test_keys_are_bounded(void **state)
@@ -561,12 +560,14 @@ test_keys_are_bounded(void **state)
 	assert_int_equal(ask(0, "POST", "/admin/v1/keys", "{}")->http, 409);
 }
 
+/* A user's oldest session makes room for its newest, on record. */
 static void
 test_sessions_are_bounded(void **state)
 {
 	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
 	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
-	char first[4096];
+	char first[4096], resource[96];
+	const struct rec *last;
 
 	(void)state;
 	holder_done(&w.key[0]->holder);
@@ -577,9 +578,17 @@ test_sessions_are_bounded(void **state)
 			holder_done(&w.key[0]->user->holder);
 		}
 		assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
-		if (i == 0)
+		if (i == 0) {
 			(void)snprintf(first, sizeof(first), "%s", replies[0].body);
+			(void)snprintf(resource, sizeof(resource), "session:%s",
+			    TAILQ_FIRST(&w.a->sessions.live)->id);
+		}
+		last = &w.recs[w.nrecs - 1];
+		assert_int_equal(last->event,
+		    i < SESSIONS_USER_MAX ? EVENT_SESSION_CREATED : EVENT_SESSION_REVOKED);
 	}
+	assert_string_equal(last->resource, resource);
+	assert_int_equal(last->phase, AUDIT_PHASE_NONE);
 	assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
 	m.credential = span_str(first);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
