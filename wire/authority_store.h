@@ -557,7 +557,7 @@ struct as_keyset {
 	uint32_t versions; /* that are kept */
 	uint64_t left;     /* what needs older ones */
 	uint64_t created_s;
-	uint8_t key[AS_SECRET_LEN]; /* the newest */
+	uint8_t key[AS_SECRET_LEN]; /* the newest, where it was made just now; STATUS: zeroes */
 };
 static const struct wire_field as_keyset_rows[] = {
 	WIRE_U16(struct as_keyset, code, 64),

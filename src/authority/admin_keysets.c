@@ -5,7 +5,8 @@
  *
  * Runs in: authority. Trusts: whoever may open the management socket; the store, which keeps them.
  * Owns: nothing. Invariants: no version is made without a durable intent; what the schedule begins
- * is on record like what an operator does; one whose answer was lost is taken at the next look.
+ * is on record like what an operator does; one whose answer was lost is found at the next look, and
+ * loaded: a look itself brings no key.
  * See: admin_op.h; src/store/keyset.c; signers.c, peppers.c, key_rehash.c.
  */
 #include "admin_op.h"
@@ -30,10 +31,21 @@ take_session_key(struct authority *a, const struct as_keyset *m)
 static struct status
 take_pepper(struct authority *a, const struct as_keyset *m)
 {
-	TRY(keys_put_pepper(&a->keys, m->version, m->key));
-	if (m->versions == 1)
-		keys_retire_peppers(&a->keys);
-	return OK;
+	return keys_put_pepper(&a->keys, m->version, m->key);
+}
+
+static uint32_t
+newest_session_key(const struct authority *a)
+{
+	const struct token_signer *s = signers_newest(&a->sessions);
+
+	return s == NULL ? 0 : s->version;
+}
+
+static uint32_t
+newest_pepper(const struct authority *a)
+{
+	return a->keys.newest;
 }
 
 static const struct {
@@ -41,10 +53,12 @@ static const struct {
 	const char *status; /* what reading it is called there */
 	const char *days;   /* of its schedule */
 	struct status (*take)(struct authority *a, const struct as_keyset *m);
+	uint32_t (*newest)(const struct authority *a); /* that is here */
 } kinds[KEYSET_COUNT] = {
 	[KEYSET_SESSION] = { "session", "session-keys.status", "sessions.rotate_days",
-	    take_session_key },
-	[KEYSET_PEPPER] = { "pepper", "pepper.status", "keys.pepper_days", take_pepper },
+	    take_session_key, newest_session_key },
+	[KEYSET_PEPPER] = { "pepper", "pepper.status", "keys.pepper_days", take_pepper,
+	    newest_pepper },
 };
 
 /* The store's newest version is ours, too. */
@@ -214,6 +228,16 @@ rotation_is_due(uint64_t started_s, uint64_t days)
 	return days > 0 && started_s > 0 && now > started_s && now - started_s >= days * DAY_S;
 }
 
+/* What the store has and we have not comes with a LOAD; what it has not is not needed. */
+static void
+follow(struct authority *a, const struct as_keyset *m)
+{
+	if (m->version > kinds[m->what].newest(a) && !a->keys.loading)
+		store_on_link(a);
+	else if (m->what == KEYSET_PEPPER && m->versions == 1)
+		keys_retire_peppers(&a->keys);
+}
+
 static void
 on_look(struct authority *a, void *ctx, enum code code, const void *answered)
 {
@@ -223,11 +247,12 @@ on_look(struct authority *a, void *ctx, enum code code, const void *answered)
 	struct status st;
 
 	(void)ctx;
-	if (code != E_OK || m == NULL)
+	if (code != E_OK || m == NULL || m->what <= KEYSET_NONE || m->what >= KEYSET_COUNT)
 		return;
-	st = take(a, m);
-	if (is_ok(st) && rotation_is_due(m->created_s, conf_u64(a->d->conf, kinds[m->what].days)))
-		st = admin_rotate_keyset(&call, (enum as_keysets)m->what, true);
+	follow(a, m);
+	if (!rotation_is_due(m->created_s, conf_u64(a->d->conf, kinds[m->what].days)))
+		return;
+	st = admin_rotate_keyset(&call, (enum as_keysets)m->what, true);
 	if (!is_ok(st))
 		diag(DIAG_WARN, "the keys of %s: %s", kinds[m->what].name, status_text(st));
 }

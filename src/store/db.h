@@ -102,7 +102,10 @@ MUST_USE struct status db_session_next(struct db *db, int64_t *cursor, struct as
 /* ---- keys that have versions: keyset.c ---- */
 /* Another version, the newest from now on. E_FULL: too many old ones are still needed. */
 MUST_USE struct status db_keyset_rotate(struct db *db, enum as_keysets what, uint64_t now_s);
-/* *ret has the newest key: the caller wipes it. */
+/* The newest key: the caller wipes it. */
+MUST_USE struct status db_keyset_newest(
+    struct db *db, enum as_keysets what, uint8_t ret[AS_SECRET_LEN]);
+/* Without the key. */
 MUST_USE struct status db_keyset_status(struct db *db, enum as_keysets what, struct as_keyset *ret);
 /* The next version of all, oldest first; as db_key_next(). The caller wipes it. */
 struct db_keyset_cursor {

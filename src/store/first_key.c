@@ -60,6 +60,8 @@ hash_key(struct db *db, struct span text, struct as_key *k)
 
 	k->pepper = pepper.version;
 	if (is_ok(st))
+		st = db_keyset_newest(db, KEYSET_PEPPER, pepper.key);
+	if (is_ok(st))
 		st = hmac_key_new(span_of(pepper.key, sizeof(pepper.key)), &key);
 	if (is_ok(st))
 		st = hmac_sha256(key, text, k->hash);

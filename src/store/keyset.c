@@ -210,10 +210,21 @@ count_left(struct db *db, enum as_keysets what, uint64_t newest, uint64_t *ret)
 }
 
 struct status
+db_keyset_newest(struct db *db, enum as_keysets what, uint8_t ret[AS_SECRET_LEN])
+{
+	char name[NAME_LEN_MAX];
+	uint64_t newest = 0;
+
+	if (what <= KEYSET_NONE || what >= KEYSET_COUNT)
+		return fail(E_RANGE);
+	TRY(keyset_newest(db, what, &newest));
+	return db_secret_find(db, key_name(what, newest, name), ret);
+}
+
+struct status
 db_keyset_status(struct db *db, enum as_keysets what, struct as_keyset *ret)
 {
 	struct as_keyset s = { .code = E_OK, .what = (uint8_t)what };
-	char name[NAME_LEN_MAX];
 	uint64_t row[3] = { 0 };
 
 	if (what <= KEYSET_NONE || what >= KEYSET_COUNT)
@@ -223,9 +234,7 @@ db_keyset_status(struct db *db, enum as_keysets what, struct as_keyset *ret)
 	s.version = (uint32_t)row[0];
 	s.versions = (uint32_t)row[1];
 	s.created_s = row[2];
-	TRY(db_secret_find(db, key_name(what, row[0], name), s.key));
 	*ret = s;
-	explicit_bzero(s.key, sizeof(s.key));
 	return OK;
 }
 

@@ -62,11 +62,13 @@ requests_on_key_rehash(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 static void
-reply(struct link *l, uint64_t id, enum as_keysets what, struct status st)
+reply(struct link *l, uint64_t id, enum as_keysets what, struct status st, bool made)
 {
 	struct as_keyset m = { .versions = 0 };
 	struct status shown = db_keyset_status(db, what, &m);
 
+	if (is_ok(st) && is_ok(shown) && made)
+		shown = db_keyset_newest(db, what, m.key);
 	m.code = is_ok(st) ? shown.code : st.code;
 	if (!is_ok(link_send(l, id, AS_KEYSET, &m)))
 		diag(DIAG_WARN, "the authority does not read its answers");
@@ -83,7 +85,7 @@ requests_on_keyset_rotate(struct link *l, uint64_t id, const void *msg, void *ct
 	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
 	if (!is_ok(st))
 		diag(DIAG_WARN, "another version of a key refused: %s", status_text(st));
-	reply(l, id, (enum as_keysets)m->what, st);
+	reply(l, id, (enum as_keysets)m->what, st, true);
 }
 
 void
@@ -92,5 +94,5 @@ requests_on_keyset_status(struct link *l, uint64_t id, const void *msg, void *ct
 	const struct as_keyset_ref *m = msg;
 
 	(void)ctx;
-	reply(l, id, (enum as_keysets)m->what, OK);
+	reply(l, id, (enum as_keysets)m->what, OK, false);
 }

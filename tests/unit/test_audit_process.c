@@ -368,7 +368,18 @@ on_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 	got.done_code = m->code;
 }
 
+static struct as_keyset keyset;
+
+static void
+on_keyset(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	keyset = *(const struct as_keyset *)msg;
+	got.done++;
+}
+
 static const struct link_rule as_rules[] = {
+	{ AS_KEYSET, 0, on_keyset },
 	{ AS_USER, 0, on_user },
 	{ AS_KEY, 0, on_key },
 	{ AS_LOADED, 0, on_loaded },
@@ -418,6 +429,26 @@ store_put(struct process *p, unsigned n, const char *policy)
 	assert_is_ok(link_send(p->peer, n, AS_KEY_PUT, &k));
 }
 
+/* The key that was made just now goes to the authority; one that is only looked at does not. */
+static void
+store_shows_no_key(struct process *p)
+{
+	const struct as_keyset_ref m = { .what = KEYSET_PEPPER };
+	const uint8_t none[AS_SECRET_LEN] = { 0 };
+	unsigned done = got.done;
+
+	assert_is_ok(link_send(p->peer, 1, AS_KEYSET_ROTATE, &m));
+	while (got.done == done && !got.closed)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	assert_true(keyset.code == E_OK && keyset.version == 2);
+	assert_memory_not_equal(keyset.key, none, sizeof(none));
+	assert_is_ok(link_send(p->peer, 1, AS_KEYSET_STATUS, &m));
+	while (got.done == done + 1 && !got.closed)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	assert_true(keyset.code == E_OK && keyset.version == 2);
+	assert_memory_equal(keyset.key, none, sizeof(none));
+}
+
 static void
 store_serves(void **arg)
 {
@@ -451,6 +482,7 @@ store_serves(void **arg)
 	while (got.done < many + 3 && !got.closed)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	assert_int_equal(got.done_code, E_RANGE);
+	store_shows_no_key(&p);
 	assert_int_equal(kill(p.pid, SIGKILL), 0);
 	link_free(p.peer);
 	assert_true(WIFSIGNALED(process_end(&p)));

@@ -252,14 +252,19 @@ a_lost_answer_is_made_good(void **state)
 {
 	struct admin_op *op = NULL;
 	const struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
+	uint32_t loads;
 
 	(void)state;
 	w.keyset_mute = true;
 	assert_true(is_ok(admin_rotate_keyset(&c, KEYSET_SESSION, false)));
 	spin();
 	assert_int_equal(signers_newest(&w.a->sessions)->version, 1);
+	w.signers = 2;
 	look();
 	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
+	loads = w.a->keys.load;
+	look(); /* nothing is new */
+	assert_int_equal(w.a->keys.load, loads);
 	cut(&w.store);
 	assert_int_equal(http, 503);
 	assert_balanced();

@@ -239,7 +239,7 @@ static void
 an_old_key_stays_for_its_last_session(void **arg)
 {
 	uint8_t before[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN],
-	    after[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN];
+	    after[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN], newest[AS_SECRET_LEN];
 	struct db *db = with_keys();
 	struct as_session s = session_of(1);
 	bool more;
@@ -253,7 +253,11 @@ an_old_key_stays_for_its_last_session(void **arg)
 	assert_true(keyset(db).left == 1 && keyset(db).created_s == NOW + 5);
 	assert_int_equal(keys_listed(db, KEYSET_SESSION, before), 2);
 	assert_memory_not_equal(before[0], before[1], AS_SECRET_LEN);
-	assert_memory_equal(before[1], keyset(db).key, AS_SECRET_LEN);
+	assert_is_ok(db_keyset_newest(db, KEYSET_SESSION, newest));
+	assert_memory_equal(before[1], newest, AS_SECRET_LEN);
+	memset(newest, 0, sizeof(newest)); /* what shows the state does not show the key */
+	assert_memory_equal(newest, keyset(db).key, AS_SECRET_LEN);
+	assert_int_equal(db_keyset_newest(db, KEYSET_COUNT, newest).code, E_RANGE);
 	s.signer = 2;
 	assert_is_ok(db_session_put(db, &s, NOW));
 	/* It goes on where it was cut off, and under another key-encryption key. */
