@@ -187,13 +187,14 @@ static const struct wire_field ctl_reloaded_rows[] = {
 };
 
 struct ctl_cert_rotated {
-	uint8_t ok;
+	uint8_t ok, changed;             /* not: the files hold the one that is in use */
 	uint64_t not_after_s;            /* of the one that is in use now */
 	uint8_t fingerprint[DIGEST_LEN]; /* SHA-256 of it, DER */
 	struct span text;                /* why not */
 };
 static const struct wire_field ctl_cert_rotated_rows[] = {
 	WIRE_U8(struct ctl_cert_rotated, ok, 1),
+	WIRE_U8(struct ctl_cert_rotated, changed, 1),
 	WIRE_U64(struct ctl_cert_rotated, not_after_s),
 	WIRE_FIXED(struct ctl_cert_rotated, fingerprint),
 	WIRE_BYTES(struct ctl_cert_rotated, text, 0, 1024),

@@ -140,6 +140,8 @@ put_certificate(const struct ctl_cert_rotated *m, struct buf *out)
 	json_put_text(&w, fingerprint);
 	json_put_key(&w, "not_after_s");
 	json_put_u64(&w, m->not_after_s);
+	json_put_key(&w, "changed");
+	json_put_bool(&w, m->changed != 0);
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }

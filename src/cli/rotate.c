@@ -20,7 +20,7 @@
 /* How far one is, of its own answer: a text for people; true: it is over. */
 typedef bool progress_fn(const struct json_doc *d, char text[LINE_LEN]);
 
-static progress_fn kek_progress, pepper_progress;
+static progress_fn kek_progress, pepper_progress, certificate_progress;
 
 static const struct rotation {
 	const char *name;
@@ -33,7 +33,7 @@ static const struct rotation {
 	{ "signing key of session tokens", "/admin/v1/session-keys", NULL, NULL },
 	{ "pepper of API keys", "/admin/v1/pepper", NULL, pepper_progress },
 	{ "signing key of the audit log", "/admin/v1/audit/key", NULL, NULL },
-	{ "public certificate", "/admin/v1/certificate", NULL, NULL },
+	{ "public certificate", "/admin/v1/certificate", NULL, certificate_progress },
 };
 
 static uint64_t
@@ -60,6 +60,23 @@ pepper_progress(const struct json_doc *d, char text[LINE_LEN])
 {
 	(void)snprintf(text, LINE_LEN, "done; %llu keys follow with their next use",
 	    (unsigned long long)number(d, "left"));
+	return true;
+}
+
+/* Files of an operator's that are the same as before. */
+static bool
+is_unchanged(const struct json_doc *d)
+{
+	bool changed = true;
+
+	return is_ok(json_bool(d, json_get_str(d, 0, "changed"), &changed)) && !changed;
+}
+
+static bool
+certificate_progress(const struct json_doc *d, char text[LINE_LEN])
+{
+	(void)snprintf(text, LINE_LEN, "%s",
+	    is_unchanged(d) ? "unchanged: its files hold the one in use" : "done");
 	return true;
 }
 
@@ -134,7 +151,7 @@ cmd_cert_rotate(const struct invocation *inv)
 		return EXIT_FAILED;
 	if (inv->options[OPT_JSON] != NULL)
 		return print_raw(&r);
-	(void)printf("SHA-256 ");
+	(void)printf("%sSHA-256 ", is_unchanged(&r.d) ? "unchanged: " : "");
 	print_cell(&r.d, 0, "fingerprint", 0);
 	(void)printf(", until ");
 	print_time(&r.d, 0, "not_after_s");

@@ -47,6 +47,18 @@ stamp_take(const struct stat *sb, struct file_stamp *ret)
 		.mtime_ns = sb->st_mtim.tv_nsec };
 }
 
+/* Nobody else's bytes are parsed here, as root: whose is what was opened, at the end of all links.
+ */
+static bool
+is_ours(const struct supervisor *sv, const struct stat *file)
+{
+	struct stat dir;
+
+	if (file->st_uid == 0)
+		return true;
+	return fstat(sv->inst.dir_fd, &dir) == 0 && file->st_uid == dir.st_uid;
+}
+
 /* Our own names are no links; an operator's may be, as where a client of ACME keeps them. */
 static int
 open_file(const struct supervisor *sv, const char *path, bool secret, struct file_stamp *stamp,
@@ -65,6 +77,10 @@ open_file(const struct supervisor *sv, const char *path, bool secret, struct fil
 	stamp_take(&sb, stamp);
 	if (!S_ISREG(sb.st_mode))
 		*ret_why = "is not a regular file";
+	else if (!is_ours(sv, &sb))
+		*ret_why = "belongs to neither root nor the owner of the state directory";
+	else if ((sb.st_mode & 022) != 0)
+		*ret_why = "may be written by others than its owner";
 	else if (secret && (sb.st_mode & 077) != 0)
 		*ret_why = "is a private key, and others than its owner may read it";
 	return *ret_why != NULL ? -1 : fd_take(&fd);
@@ -178,7 +194,7 @@ certificate_send(const struct child *c)
 	return st;
 }
 
-void
+bool
 certificate_adopt(struct supervisor *sv, struct certificate *fresh, enum certificate_why why)
 {
 	struct instance *in = &sv->inst;
@@ -189,10 +205,11 @@ certificate_adopt(struct supervisor *sv, struct certificate *fresh, enum certifi
 	*fresh = CERTIFICATE_NONE;
 	memcpy(sv->certificate_seen, in->certificate.stamps, sizeof(sv->certificate_seen));
 	if (!other)
-		return;
+		return false;
 	if (!is_ok(rand_bytes(in->ticket_key, sizeof(in->ticket_key))))
 		diag(DIAG_WARN, "the key of session tickets stays");
 	record_certificate(sv, &in->certificate, why_names[why], NULL);
+	return true;
 }
 
 static void
@@ -239,8 +256,8 @@ issue(struct supervisor *sv, enum certificate_why why, struct certificate_fault 
 }
 
 struct status
-certificate_rotate(
-    struct supervisor *sv, enum certificate_why why, struct certificate_fault *ret_fault)
+certificate_rotate(struct supervisor *sv, enum certificate_why why, bool *ret_changed,
+    struct certificate_fault *ret_fault)
 {
 	struct certificate fresh = CERTIFICATE_NONE;
 	struct status st = issue(sv, why, ret_fault);
@@ -253,9 +270,11 @@ certificate_rotate(
 		record_certificate(sv, &sv->inst.certificate, why_names[why], ret_fault->kind);
 		return st;
 	}
-	certificate_adopt(sv, &fresh, why);
-	send_all(sv);
-	diag(DIAG_INFO, "certificate: another one is in use (%s)", why_names[why]);
+	*ret_changed = certificate_adopt(sv, &fresh, why);
+	if (*ret_changed) {
+		send_all(sv);
+		diag(DIAG_INFO, "certificate: another one is in use (%s)", why_names[why]);
+	}
 	return OK;
 }
 
@@ -294,14 +313,17 @@ on_look(uv_timer_t *t)
 	struct supervisor *sv = t->data;
 	uint64_t now = uv_now(&sv->loop), every = conf_u64(sv->conf, "tls.watch_s") * 1000;
 	struct certificate_fault f;
+	bool changed;
 
 	if (every == 0 || sv->stopping || now < sv->certificate_look_ms + every)
 		return;
 	sv->certificate_look_ms = now;
 	if (leaf_is_own(sv->inst.dir_fd, conf_str(sv->conf, "tls.certificate"))) {
-		if (is_due(sv) && !is_ok(certificate_rotate(sv, CERTIFICATE_SCHEDULE, &f)))
+		if (is_due(sv) &&
+		    !is_ok(certificate_rotate(sv, CERTIFICATE_SCHEDULE, &changed, &f)))
 			sv->certificate_look_ms = now + RETRY_MS;
-	} else if (has_changed(sv) && !is_ok(certificate_rotate(sv, CERTIFICATE_FILE, &f))) {
+	} else if (has_changed(sv) &&
+		   !is_ok(certificate_rotate(sv, CERTIFICATE_FILE, &changed, &f))) {
 		return; /* said and on record; when it changes once more it is read once more */
 	}
 }
@@ -324,11 +346,13 @@ certificate_on_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct supervisor *sv = c->sv;
 	struct certificate_fault f;
 	struct ctl_cert_rotated m = { .ok = 0 };
+	bool changed = false;
 
 	(void)msg;
 	if (c->proc != PROC_AUTHORITY)
 		return;
-	m.ok = is_ok(certificate_rotate(sv, CERTIFICATE_DEMAND, &f)) ? 1 : 0;
+	m.ok = is_ok(certificate_rotate(sv, CERTIFICATE_DEMAND, &changed, &f)) ? 1 : 0;
+	m.changed = changed ? 1 : 0;
 	m.not_after_s = (uint64_t)sv->inst.certificate.not_after_s;
 	memcpy(m.fingerprint, sv->inst.certificate.fingerprint, sizeof(m.fingerprint));
 	m.text = span_str(m.ok ? "" : f.text);

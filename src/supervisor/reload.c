@@ -158,7 +158,7 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 	}
 	conf_free(old);
 	sv->workers = worker_count(fresh);
-	certificate_adopt(sv, &fresh_cert, CERTIFICATE_RELOAD);
+	(void)certificate_adopt(sv, &fresh_cert, CERTIFICATE_RELOAD);
 	return OK;
 }
 

@@ -179,11 +179,14 @@ MUST_USE struct status certificate_first(struct supervisor *sv, struct certifica
 MUST_USE struct status certificate_read(const struct supervisor *sv, const struct conf *conf,
     struct certificate *ret, struct certificate_fault *f);
 void certificate_done(struct certificate *c);
-/* From now on it is this one; `fresh` is taken. Gateways are sent it by their greeting. */
-void certificate_adopt(struct supervisor *sv, struct certificate *fresh, enum certificate_why why);
+/*
+ * From now on it is this one; `fresh` is taken. Gateways are sent it by their greeting. False: it
+ * is the one that was in use already.
+ */
+bool certificate_adopt(struct supervisor *sv, struct certificate *fresh, enum certificate_why why);
 /* Issue (our own, where it is asked for or due), read, judge, adopt, send to the gateways. */
-MUST_USE struct status certificate_rotate(
-    struct supervisor *sv, enum certificate_why why, struct certificate_fault *ret_fault);
+MUST_USE struct status certificate_rotate(struct supervisor *sv, enum certificate_why why,
+    bool *ret_changed, struct certificate_fault *ret_fault);
 /* Our own leaf, before `conf` is adopted: renewed if it is due, or not for its address. */
 MUST_USE struct status certificate_renew(
     const struct supervisor *sv, const struct conf *conf, struct certificate_fault *f);

@@ -180,6 +180,7 @@ def test_the_certificate_rotates_under_load(service):
             assert c.getresponse().read()
             assert c.sock.getpeercert(True) == old, "a living connection keeps its certificate"
             answer = rotate_certificate(service)
+            assert answer["changed"] is True
             fresh = wait_for(lambda: (now := shown(service)) != old and now)
             wait_for(lambda: hashlib.sha256(shown(service)).hexdigest() == answer["fingerprint"])
             assert fresh != old
@@ -263,6 +264,7 @@ def test_files_of_the_operator(service, tmp_path):
     service.operate("reload")
     for pair, mode, fault, text in (
             ((cert, other[1]), 0o600, "mismatch", "does not belong to the certificate"),
+            ((cert, key), 0o666, "unreadable", "may be written by others than its owner"),
             (expired, 0o600, "expired", "has expired"),
             ((None, key), 0o600, "invalid", "does not begin with a certificate in PEM"),
             ((cert, None), 0o600, "invalid", "is not a private key in PEM"),
@@ -274,10 +276,25 @@ def test_files_of_the_operator(service, tmp_path):
             assert r.returncode == 1 and text in r.stderr, (command, r.stderr)
         assert shown(service, ca.ca) == der(cert)
         wait_for(lambda: changes(service)[-2:] == [("demand", fault), ("reload", fault)])
+    # Nor is another one's parsed, wherever a link leads to.
+    for name in ("cert", "key"):
+        put((cert, key))
+        foreign = tmp_path / f"foreign-{name}"
+        use[name].rename(foreign)
+        os.chown(foreign, 65534, 65534)
+        use[name].symlink_to(foreign)
+        r = service.operate("cert", "rotate", check=False)
+        assert r.returncode == 1 and "belongs to neither root nor the owner" in r.stderr
+        os.chown(foreign, os.stat(service.dir).st_uid, -1)
+        # It is the one in use: nothing has changed, and that is what is said.
+        said = service.operate("cert", "rotate").stdout
+        assert said.startswith("unchanged: SHA-256 "), said
+        assert rotate_certificate(service)["changed"] is False
+    n += 2
     use["key"].unlink()
     r = service.operate("cert", "rotate", check=False)
     assert r.returncode == 1 and "No such file" in r.stderr
-    assert len(changes(service)) == n + 1 + 11
+    assert len(changes(service)) == n + 1 + 13
 
 
 def test_everything_is_one_command(service):
