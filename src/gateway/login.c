@@ -5,7 +5,8 @@
  * Runs in: gateway. Trusts: the configuration. Owns: the answer, made when that is loaded.
  * Invariants: who is to sign in has no credential yet, so this is the one path that is answered
  * without one; only where an issuer has a `login_client_id` (else it is 401 like any other), only
- * this very request, and only what the provider's own pages tell anybody.
+ * this very request, only what the provider's own pages tell anybody, and no source more often than
+ * it may fail (request.c).
  * See: src/cli/login.c; docs/api.md.
  */
 #include <json/write.h>

@@ -23,6 +23,8 @@
 #include "routes.h"
 #include "sides.h"
 
+#define LOGIN_RETRY_MS 1000 /* the window of source_single() */
+
 static void on_checked(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void release(struct request *r);
 
@@ -105,7 +107,7 @@ request_reset(struct request *r)
 	assert(!r->active && r->call == 0);
 	turn_reset(&r->turn);
 	drop_bodies(r);
-	arena_reset(&r->arena);
+	arena_wipe(&r->arena);
 	credential_forget(r);
 	r->http = (struct http_request){ .method = SPAN_EMPTY };
 	r->source = NULL;
@@ -177,6 +179,16 @@ refuse_key(struct request *r)
 	}
 	key_failed(r);
 	reply_error(r, ERROR_INVALID_KEY);
+	request_over(r);
+}
+
+/* Whoever asks so often has as many failures, and no answer. */
+static void
+refuse_login(struct request *r)
+{
+	key_failed(r);
+	r->retry_after_ms = LOGIN_RETRY_MS;
+	reply_error(r, ERROR_RATE_LIMIT);
 	request_over(r);
 }
 
@@ -273,7 +285,10 @@ request_run(struct request *r)
 
 	activate(r);
 	if (login_is_public(r)) {
-		login_answer(r);
+		if (source_single(r->source, gateway_now(r->g)))
+			login_answer(r);
+		else
+			refuse_login(r);
 		return;
 	}
 	if (!r->key_ok) {

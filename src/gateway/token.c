@@ -3,7 +3,8 @@
  * token.c: POST /auth/token (RFC 8693) and POST /auth/revoke (RFC 7009).
  *
  * Runs in: gateway. Trusts: nothing in the form; the authority, which makes tokens.
- * Owns: nothing; a token is copied into what is written, and nowhere else.
+ * Owns: nothing; a token is copied into what is written, and nowhere else; what came is overwritten
+ * once it was sent on.
  * Invariants: the credential that is exchanged is the one that the request came with; a form
  * has each field once, and none that is not known; errors have RFC 6749's shape.
  * See: src/authority/sessions.c; docs/api.md.
@@ -86,8 +87,12 @@ hex_digit(uint8_t c)
 static struct status
 decode(struct arena *arena, struct span text, struct span *ret)
 {
-	auto_buf struct buf out = BUF_INIT(FORM_MAX);
+	uint8_t *out = arena_alloc(arena, text.len);
+	size_t len = 0;
 
+	if (out == NULL)
+		return fail(E_NOMEM);
+	*ret = span_of(out, text.len);
 	for (size_t i = 0; i < text.len; i++) {
 		uint8_t c = text.ptr[i];
 
@@ -104,9 +109,22 @@ decode(struct arena *arena, struct span text, struct span *ret)
 		}
 		if (c < ' ' || c > '~')
 			return fail(E_SYNTAX);
-		TRY(buf_put_u8(&out, c));
+		out[len++] = c;
 	}
-	return arena_copy(arena, buf_span(&out), ret);
+	*ret = span_of(out, len);
+	return OK;
+}
+
+/* A token was in there, as it came and as it was read. */
+static void
+forget(struct request *r, const struct span fields[F_COUNT])
+{
+	for (size_t f = 0; f < F_COUNT; f++) {
+		if (fields[f].len > 0)
+			explicit_bzero((void *)(uintptr_t)fields[f].ptr, fields[f].len);
+	}
+	if (r->body.len > 0)
+		explicit_bzero(r->body.ptr, r->body.len);
 }
 
 static struct status
@@ -157,13 +175,17 @@ read_form(struct request *r, uint32_t known, struct span fields[F_COUNT])
 /* ---- requests ---- */
 
 static void
-ask(struct request *r, struct ga_token *m)
+ask(struct request *r, struct ga_token *m, const struct span fields[F_COUNT])
 {
+	bool asked;
+
 	m->credential = buf_span(&r->credential);
 	memcpy(m->request_id, r->id, REQUEST_ID_LEN);
 	memcpy(m->source, r->address, SOURCE_LEN);
-	if (r->g->authority != NULL && is_ok(link_call(r->g->authority, GA_TOKEN, m,
-					   ADMIN_TIMEOUT_MS, on_tokened, r, &r->call)))
+	asked = r->g->authority != NULL && is_ok(link_call(r->g->authority, GA_TOKEN, m,
+					       ADMIN_TIMEOUT_MS, on_tokened, r, &r->call));
+	forget(r, fields);
+	if (asked)
 		return;
 	reply_error(r, ERROR_UNAVAILABLE);
 	request_over(r);
@@ -207,6 +229,13 @@ fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token 
 	return NULL;
 }
 
+static void
+refuse(struct request *r, const struct span fields[F_COUNT], const char *error, const char *why)
+{
+	forget(r, fields);
+	answer_error(r, 400, error, why);
+}
+
 void
 token_run(struct request *r)
 {
@@ -215,20 +244,20 @@ token_run(struct request *r)
 	const char *fault;
 
 	if (!is_ok(read_form(r, TOKEN_FIELDS, fields))) {
-		answer_error(r, 400, "invalid_request", "the form is not valid");
+		refuse(r, fields, "invalid_request", "the form is not valid");
 		return;
 	}
 	if (!span_eq_str(fields[F_GRANT], GRANT_TYPE)) {
-		answer_error(r, 400,
+		refuse(r, fields,
 		    fields[F_GRANT].len == 0 ? "invalid_request" : "unsupported_grant_type",
 		    "grant_type is " GRANT_TYPE);
 		return;
 	}
 	fault = fault_of(r, fields, &m);
 	if (fault != NULL)
-		answer_error(r, 400, "invalid_request", fault);
+		refuse(r, fields, "invalid_request", fault);
 	else
-		ask(r, &m);
+		ask(r, &m, fields);
 }
 
 void
@@ -239,13 +268,13 @@ token_revoke_run(struct request *r)
 
 	if (!is_ok(read_form(r, REVOKE_FIELDS, fields)) || fields[F_TOKEN].len == 0 ||
 	    fields[F_TOKEN].len > CREDENTIAL_MAX) {
-		answer_error(r, 400, "invalid_request",
+		refuse(r, fields, "invalid_request",
 		    "the form has token, and perhaps "
 		    "token_type_hint");
 		return;
 	}
 	m.revoke = fields[F_TOKEN];
-	ask(r, &m);
+	ask(r, &m, fields);
 }
 
 static void
@@ -253,6 +282,7 @@ answer_token(struct request *r, const struct ga_tokened *m)
 {
 	auto_buf struct buf out = BUF_INIT(CREDENTIAL_MAX + SCOPE_MAX + 1024);
 	struct json_writer w = json_writer(&out);
+	struct status st = buf_reserve(&out, out.max); /* so that no part of it is left behind */
 
 	json_put_object(&w);
 	if (m->token.len > 0) {
@@ -270,7 +300,9 @@ answer_token(struct request *r, const struct ga_tokened *m)
 		json_put_str(&w, m->scope);
 	}
 	json_put_end(&w);
-	if (is_ok(json_writer_finish(&w)))
+	if (is_ok(st))
+		st = json_writer_finish(&w);
+	if (is_ok(st))
 		reply_json(r, 200, buf_span(&out));
 	else
 		reply_error(r, ERROR_INTERNAL);

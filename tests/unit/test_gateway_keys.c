@@ -115,6 +115,71 @@ head_has_no_body(void **state)
 	client_close(&c);
 }
 
+/* Who is to sign in has no key yet; whoever asks on and on is told to wait, and counted. */
+static void
+a_login_is_asked_for_as_often_as_one_may_fail(void **state)
+{
+	const uint8_t address[SOURCE_LEN] = { 0 };
+	uint32_t limit = g.sources.limits.auth_failures_per_s;
+	struct source *src = source_enter(&g.sources, address, uv_now(&loop));
+	struct client c;
+
+	(void)state;
+	g.login.max = LOGIN_ANSWER_MAX;
+	assert_true(is_ok(buf_put_str(&g.login, "{\"issuers\":[]}")));
+	g.login_is_public = true;
+	g.sources.limits.auth_failures_per_s = 3;
+	assert_non_null(src);
+	src->singles = 0; /* but for those of the tests before */
+	src->singles_since_ms = uv_now(&loop);
+	source_leave(src);
+	client_open(&c);
+	for (int i = 0; i < 4; i++) {
+		c.got.len = 0;
+		client_send(&c, "GET /auth/login HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		wait_for(&c, i < 3 ? "{\"issuers\":[]}" : "HTTP/1.1 429 ");
+	}
+	assert_true(has(&c, "etry-after: 1\r\n") || has(&c, "etry-After: 1\r\n"));
+	spin(20);
+	assert_int_equal(peers.failures, 1);
+	assert_int_equal(peers.failures_counted, 1);
+	assert_int_equal(peers.admits, 0);
+	client_close(&c);
+	g.login_is_public = false;
+	buf_clear(&g.login);
+	g.sources.limits.auth_failures_per_s = limit;
+}
+
+/* A token that was sent to be exchanged is in no memory of a request that is over. */
+static void
+no_token_is_left_behind(void **state)
+{
+	static const char secret[] = "planted-token-0123456789";
+	struct request *r;
+	struct client c;
+	char text[1024], body[512];
+
+	(void)state;
+	(void)snprintf(body, sizeof(body),
+	    "grant_type=urn%%3Aietf:params:oauth:grant-type:token-exchange&subject_token=%s"
+	    "&subject_token_type=urn:ietf:params:oauth:token-type:jwt",
+	    secret);
+	(void)snprintf(text, sizeof(text),
+	    "POST /auth/token HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+	    "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n\r\n%s",
+	    key, strlen(body), body);
+	client_open(&c);
+	client_send(&c, text);
+	wait_for(&c, "subject_token is not the credential");
+	client_close(&c);
+	r = TAILQ_FIRST(&g.spare);
+	assert_non_null(r);
+	assert_non_null(r->body.ptr);
+	assert_null(memmem(r->body.ptr, r->body.cap, secret, strlen(secret)));
+	assert_non_null(r->arena.head);
+	assert_null(memmem(r->arena.head, 1024, secret, strlen(secret)));
+}
+
 /* Last: the worker takes nothing new afterwards. */
 int
 main(void)
@@ -124,6 +189,8 @@ main(void)
 		FLOW(malformed_keys_wait_for_no_body),
 		FLOW(bodies_wait_for_the_key),
 		FLOW(head_has_no_body),
+		FLOW(a_login_is_asked_for_as_often_as_one_may_fail),
+		FLOW(no_token_is_left_behind),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
