@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_authority_sessions.c: session tokens: made, narrowed, ended, kept over restarts, bounded.
+ */
+#include "authority_admin_rig.h"
+
+static void
+test_sessions(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	struct reply *r;
+	char token[4096];
+
+	(void)state;
+	r = exchange(credential, "endpoint:models", 120, SPAN_EMPTY);
+	assert_int_equal(r->error, ERROR_NONE);
+	assert_int_equal(r->expires_s, 120);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	assert_non_null(strstr(last(EVENT_SESSION_CREATED)->text, "lifetime_s=120"));
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_DENIED);
+	m.endpoint = ENDPOINT_MODELS;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_non_null(strstr(last(EVENT_AUTHENTICATION)->text, "method=session"));
+	/* No session of a session; no scope that is none, or wider; no longer than an hour. */
+	assert_int_equal(exchange(span_str(token), "", 0, SPAN_EMPTY)->error, ERROR_INVALID_FIELD);
+	r = exchange(credential, "nonsense", 0, SPAN_EMPTY);
+	assert_true(r->error == ERROR_INVALID_FIELD && r->scope_bad);
+	r = exchange(span_of(w.text[1], KEYTEXT_LEN), "endpoint:execute", 0, SPAN_EMPTY);
+	assert_true(
+	    r->error == ERROR_INVALID_FIELD && r->scope_bad); /* its policy has chat alone */
+	assert_int_equal(exchange(credential, "", 999999, SPAN_EMPTY)->expires_s, 3600);
+	/* A changed token is none; another user's cannot be revoked; one's own can. */
+	token[strlen(token) - 3] = token[strlen(token) - 3] == 'A' ? 'B' : 'A';
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	r = exchange(credential, "", 0, SPAN_EMPTY);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	m.credential = span_str(token);
+	assert_int_equal(
+	    exchange(span_of(w.text[2], KEYTEXT_LEN), "", 0, span_str(token))->error, ERROR_NONE);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_int_equal(exchange(credential, "", 0, span_str(token))->error, ERROR_NONE);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	/* Not a moment longer than its key. */
+	r = exchange(credential, "", 0, SPAN_EMPTY);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	w.key[0]->revoked_s = 1;
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_balanced();
+}
+
+/* A session's turns count for its key, and end with it. */
+static void
+test_sessions_end_with_their_key(void **state)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	struct reply *r = exchange(m.credential, "", 0, SPAN_EMPTY), *chat;
+	char token[4096], path[64];
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	m.credential = span_str(token);
+	chat = call(w.gw, GA_ADMIT, &m);
+	assert_int_equal(chat->error, ERROR_NONE);
+	assert_int_equal(w.key[0]->holder.running, 1);
+	as(2, ROLE_ADMINISTRATOR);
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s", w.key[0]->id);
+	r = ask(2, "DELETE", path, "");
+	assert_int_equal(r->http, 200);
+	assert_non_null(strstr(r->body, "\"turns\":1"));
+	assert_int_equal(w.revokes, 1);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_int_equal(settle(chat->admitted.turn, ERROR_NONE)->error, ERROR_CANCELLED);
+	sessions_tick(w.a);
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(w.key[0]->holder.running, 0);
+	assert_balanced();
+}
+
+/* No session without its record; one whose gateway has gone is nobody's. */
+static void
+test_sessions_without_audit(void **state)
+{
+	(void)state;
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(exchange(span_of(w.text[0], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->error,
+	    ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(w.nsessions, 0);
+}
+
+/* Who gives and takes roles beyond `user` and `service` alone ends the sessions of those who have
+ * one. */
+static void
+test_sessions_of_high_roles(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	char path[96];
+
+	(void)state;
+	for (unsigned role = ROLE_AUDITOR; role <= ROLE_OWNER; role <<= 1) {
+		as(0, ROLE_USER);
+		assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+		as(0, (uint8_t)(ROLE_USER | role));
+		(void)snprintf(path, sizeof(path), "/admin/v1/sessions/%s",
+		    TAILQ_FIRST(&w.a->sessions.live)->id);
+		as(2, ROLE_ADMINISTRATOR);
+		assert_int_equal(ask(2, "DELETE", path, "")->http, 403);
+		assert_int_equal(w.a->sessions.n, 1);
+		as(2, ROLE_OWNER);
+		assert_int_equal(ask(2, "DELETE", path, "")->http, 200);
+		sessions_tick(w.a);
+		assert_int_equal(w.a->sessions.n, 0);
+	}
+}
+
+/* Nor without the store, which has it before anybody: and what is not durable is not done. */
+static void
+test_sessions_without_store(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char token[4096], path[96];
+	size_t created;
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	created = w.nrecs;
+	m.credential = span_str(token);
+	w.session_fails = true;
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(w.nrecs, created);
+	assert_int_equal(exchange(credential, "", 0, span_str(token))->error, ERROR_UNAVAILABLE);
+	assert_int_equal(last(EVENT_SESSION_REVOKED)->outcome, AUDIT_FAILURE);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/sessions/%s", TAILQ_FIRST(&w.a->sessions.live)->id);
+	as(0, ROLE_USER);
+	assert_int_equal(ask(0, "DELETE", path, "")->http, 503);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	w.session_fails = false;
+	cut(&w.store);
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(exchange(credential, "", 0, span_str(token))->error, ERROR_UNAVAILABLE);
+	assert_int_equal(ask(0, "DELETE", path, "")->http, 503);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_balanced();
+}
+
+/* As after a restart: nothing is here, all comes from the store. */
+static void
+load_anew(uint32_t signers)
+{
+	w.signers = signers;
+	sessions_done(w.a);
+	cut(&w.store);
+	connect_fake(EDGE_AUTHORITY_STORE, 24, &as_edge, false, &store_ops, &w.store);
+	spin();
+}
+
+static void
+test_sessions_outlive_us(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char kept[4096], ended[4096];
+
+	(void)state;
+	(void)snprintf(kept, sizeof(kept), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	(void)snprintf(ended, sizeof(ended), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	assert_int_equal(exchange(credential, "", 0, span_str(ended))->error, ERROR_NONE);
+	assert_int_equal(w.nsessions, 1);
+	load_anew(2);
+	assert_int_equal(w.a->sessions.n, 1);
+	m.credential = span_str(kept);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	assert_non_null(strstr(last(EVENT_AUTHENTICATION)->text, "method=session"));
+	m.credential = span_str(ended);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	/* The newest key signs; the older one goes when what it signed is known, or has ended. */
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+	assert_int_equal(w.sessions[1].signer, 2);
+	assert_int_equal(signers_newest(&w.a->sessions)->version, 2);
+	/* A token whose key is gone, or another one now, is none. */
+	w.sessions[0].signer = 3;
+	load_anew(2);
+	m.credential = span_str(kept);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	w.sessions[0].signer = 2;
+	load_anew(2);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	w.sessions[0].signer = 1;
+	load_anew(1);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	/* What a store does not have any more has ended: an older one was put back. */
+	w.nsessions = 0;
+	cut(&w.store);
+	connect_fake(EDGE_AUTHORITY_STORE, 25, &as_edge, false, &store_ops, &w.store);
+	spin();
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_int_equal(w.a->sessions.n, 0);
+}
+
+/* What has run out is not loaded, nor what came of an issuer or a machine that is not configured.
+ */
+static void
+test_sessions_as_they_were(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+
+	(void)state;
+	assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+	w.sessions[0].has_roles = 1;
+	w.sessions[0].roles = ROLE_AUDITOR | ROLE_USER;
+	load_anew(1);
+	assert_int_equal(w.a->sessions.n, 0);
+	w.key[0]->has_roles = false;
+	w.sessions[0].has_roles = w.sessions[0].roles = 0;
+	load_anew(1);
+	assert_int_equal(w.a->sessions.n, 1);
+	w.sessions[0].expires_s = now_real_s();
+	load_anew(1);
+	assert_int_equal(w.a->sessions.n, 0);
+	w.sessions[0].expires_s = now_real_s() + 100;
+	w.key[0]->user->state = USER_DISABLED;
+	w.sessions[0].key[0] ^= 1;
+	load_anew(1);
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_true(w.a->loaded);
+}
+
+/* A user's oldest session makes room for its newest, on record. */
+static void
+test_sessions_are_bounded(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+	char first[4096], resource[96];
+	const struct rec *last;
+
+	(void)state;
+	holder_done(&w.key[0]->holder);
+	for (size_t i = 0; i <= SESSIONS_USER_MAX; i++) {
+		nreplies = 0;
+		if (i % 20 == 0) { /* its limit is 50 a minute */
+			holder_done(&w.key[0]->holder);
+			holder_done(&w.key[0]->user->holder);
+		}
+		assert_int_equal(exchange(credential, "", 0, SPAN_EMPTY)->error, ERROR_NONE);
+		if (i == 0) {
+			(void)snprintf(first, sizeof(first), "%s", replies[0].body);
+			(void)snprintf(resource, sizeof(resource), "session:%s",
+			    TAILQ_FIRST(&w.a->sessions.live)->id);
+		}
+		last = &w.recs[w.nrecs - 1];
+		assert_int_equal(last->event,
+		    i < SESSIONS_USER_MAX ? EVENT_SESSION_CREATED : EVENT_SESSION_REVOKED);
+	}
+	assert_string_equal(last->resource, resource);
+	assert_int_equal(last->phase, AUDIT_PHASE_NONE);
+	assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
+	m.credential = span_str(first);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_sessions),
+		T(test_sessions_end_with_their_key),
+		T(test_sessions_without_audit),
+		T(test_sessions_of_high_roles),
+		T(test_sessions_without_store),
+		T(test_sessions_outlive_us),
+		T(test_sessions_as_they_were),
+		T(test_sessions_are_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
