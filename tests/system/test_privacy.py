@@ -207,7 +207,10 @@ def approved_lift(world, who, by):
 
 def test_a_person_exports_and_erases_itself(world):
     lines = pages(world, "user", "/admin/v1/me/export")
-    assert lines == [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
+    again = [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
+    for line in lines + again:
+        line.pop("last_used_at", None)  # the store is told of the use that gave the first one a moment later
+    assert lines == again
     status, answer = world.ask("owner", "DELETE", "/admin/v1/me")
     assert (status, answer["error"]["code"]) == (409, "has_roles")
     narrow = world.made("user", "POST", "/admin/v1/keys", {"scopes": {"endpoints": ["admin"]}})["key"]
