@@ -128,5 +128,7 @@ admin_asks(const struct admin_call *c, enum action action)
  */
 bool approval_covers(const struct admin_call *c, enum action action);
 void approvals_tick(struct authority *a);
+/* With the authority: what waits names its keys. */
+void approvals_done(void);
 
 #endif

@@ -504,3 +504,10 @@ approvals_tick(struct authority *a)
 			release(p);
 	}
 }
+
+void
+approvals_done(void)
+{
+	for (size_t i = 0; i < APPROVALS_MAX; i++)
+		release(&approvals[i]);
+}

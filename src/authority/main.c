@@ -145,6 +145,7 @@ stop(struct daemon *d)
 	sessions_done(a);
 	people_done(a);
 	machines_done(a);
+	approvals_done();
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
 	usage_done(&a->usage);

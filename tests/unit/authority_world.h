@@ -952,6 +952,7 @@ teardown(void **state)
 	tools_done(&w.a->tools);
 	oidc_done(w.a);
 	machines_done(w.a);
+	approvals_done();
 	sessions_done(w.a);
 	keys_done(&w.a->keys);
 	policies_done(&w.a->policies);
