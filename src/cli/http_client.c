@@ -154,8 +154,8 @@ failure_why(const struct tls_conn *tls)
 		[TLS_FAIL_NONE] = "the TLS handshake failed",
 		[TLS_FAIL_OLD_VERSION] = "the server offers no TLS 1.3",
 		[TLS_FAIL_CERT] =
-		    "its certificate is of no authority that is trusted here (SALLYPORT_CA_FILE, "
-		    "SALLYPORT_ISSUER_CA_FILE), or not for this name",
+		    ("its certificate is of no authority that is trusted here (SALLYPORT_CA_FILE, "
+		     "SALLYPORT_ISSUER_CA_FILE), or not for this name"),
 		[TLS_FAIL_CLOSED] = "the server hung up in the TLS handshake",
 	};
 	const char *why = whys[tls_failure(tls)];

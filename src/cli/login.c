@@ -89,6 +89,7 @@ ask(struct login *l, const char *url, struct span ca, struct exchange *x, bool q
 		why = "the exchange failed";
 		st = exchange_run(&c, x);
 	}
+	x->authority = NULL;
 	if (is_ok(st) && !is_ok(json_parse(&l->d, buf_span(&x->answer)))) {
 		why = "its answer is not JSON";
 		st = fail(E_SYNTAX);

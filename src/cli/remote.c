@@ -76,8 +76,11 @@ take_session(struct remote *r, const char **ret_ca)
 	const char *url = getenv("SALLYPORT_URL"), *ca = getenv("SALLYPORT_CA_FILE");
 	struct status st = kept_load(&r->session);
 
-	if (st.code == E_NOTFOUND) /* as if there were no such thing */
-		return variable("SALLYPORT_URL") != NULL && variable("SALLYPORT_API_KEY") != NULL;
+	if (st.code == E_NOTFOUND) { /* as if there were no such thing */
+		if (variable("SALLYPORT_URL") != NULL)
+			(void)variable("SALLYPORT_API_KEY");
+		return false;
+	}
 	if (!is_ok(st)) {
 		(void)cli_error("the kept session", "%s: sign in anew (sallyport login)",
 		    st.code == E_DENIED ? "is not yours alone to read" : status_text(st));

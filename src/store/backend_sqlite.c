@@ -238,17 +238,19 @@ struct status
 backend_prepare(struct backend *b, const char *text, struct backend_stmt **ret)
 {
 	struct backend_stmt *s = calloc(1, sizeof(*s));
+	struct status st;
 	int rc;
 
 	if (s == NULL)
 		return fail(E_NOMEM);
 	rc = sqlite3_prepare_v3(b->sql, text, -1, SQLITE_PREPARE_PERSISTENT, &s->st, NULL);
-	if (rc != SQLITE_OK) {
-		free(s);
-		return rc == SQLITE_ERROR ? fail(E_CORRUPT) : status_of(rc);
+	if (rc == SQLITE_OK) {
+		*ret = s;
+		return OK;
 	}
-	*ret = s;
-	return OK;
+	free(s);
+	st = rc == SQLITE_ERROR ? fail(E_CORRUPT) : status_of(rc);
+	return is_ok(st) ? fail(E_SYS) : st;
 }
 
 void

@@ -118,7 +118,7 @@ static void
 on_answer(void *ctx, enum secret_fault fault, uint32_t retry_after_ms, struct span answer)
 {
 	struct kek_step *s = &kek_self.step;
-	struct status st = OK;
+	struct status st;
 
 	if ((uintptr_t)ctx != kek_self.questions || !kek_self.asking)
 		return; /* nobody waits for it any more */

@@ -323,7 +323,7 @@ go_on_with(struct db *db, uint64_t what, uint64_t tenant_mark, uint64_t user_mar
 static struct status
 columns_prepare(struct db *db)
 {
-	struct backend_stmt **st = calloc(2 * keyring_columns_n, sizeof(*st));
+	struct backend_stmt **st = calloc(2 * keyring_columns_n, sizeof(struct backend_stmt *));
 
 	if (st == NULL)
 		return fail(E_NOMEM);
