@@ -115,7 +115,7 @@ def test_a_person_is_exported_and_erased(inst):
     conv = ok(inst, "POST", "/v1/conversations", {"items": [ITEM]}, key=key)["id"]
     kept = file(inst, data, key)
     lines = [json.loads(line) for line in inst.operate("user", "export", "house/gone").stdout.splitlines()]
-    assert lines[0] == {"type": "user", "tenant": "house", "user": "gone"}
+    assert lines[0] == {"type": "user", "tenant": "house", "user": "gone", "roles": ["user"], "state": "active", "hold": False}
     by_type = {line["type"]: line for line in lines}
     assert by_type["conversation"]["id"] == conv and "what was said" in str(by_type["conversation"]["items"])
     assert by_type["file"]["id"] == kept and base64.b64decode(by_type["file"]["content_base64"]) == data
