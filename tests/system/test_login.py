@@ -55,8 +55,10 @@ class Person:
 
     def begin(self, *args, **env):
         """-> process, the page that it says to open"""
+        # As from a terminal: what a shell starts in the background ignores SIGINT, and so do its children.
         p = subprocess.Popen([str(self.house.build / "sallyport"), "login", "--url", self.house.url, *args], text=True,
-                             stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env(**env))
+                             stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env(**env),
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         said = ""
         for line in p.stderr:
             said += line
@@ -126,7 +128,10 @@ def test_interrupted_it_leaves_nothing(house, person):
     p, _ = person.begin()
     with p:
         p.send_signal(signal.SIGINT)
-        p.communicate(timeout=10)
+        try:
+            p.communicate(timeout=10)
+        finally:
+            p.kill()
     assert p.returncode == -signal.SIGINT
     assert [f for f in person.home.rglob("*") if f.is_file()] == []
 
