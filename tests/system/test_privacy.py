@@ -138,6 +138,11 @@ def a_second_owner(world):
     world.keys["second"] = world.operate("keys", {"tenant": "acme", "user": "carol"})["key"]
 
 
+def settled(lines):
+    """Without what the store is told of once in a while."""
+    return [{k: v for k, v in line.items() if k != "last_used_at"} for line in lines if line["type"] != "usage"]
+
+
 def test_an_approved_export_is_whole_and_for_who_asked(world):
     a_second_owner(world)
     # More than one page.
@@ -152,7 +157,8 @@ def test_an_approved_export_is_whole_and_for_who_asked(world):
     assert answer == {"id": seen["id"], "state": "approved"}
     lines = pages(world, "owner", path)
     assert big in text_of(lines) and [w for w in world.words["user"] if w not in text_of(lines)] == []
-    assert lines == [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
+    again = [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
+    assert settled(lines) == settled(again)
     # It is hers, and of this person only; whoever agreed has to ask as well.
     assert world.ask("second", "GET", path)[0] == 202
     assert world.ask("owner", "GET", "/admin/v1/users/carol/export")[0] == 202
@@ -208,9 +214,7 @@ def approved_lift(world, who, by):
 def test_a_person_exports_and_erases_itself(world):
     lines = pages(world, "user", "/admin/v1/me/export")
     again = [json.loads(line) for line in export(world, "acme/bob").stdout.splitlines()]
-    for line in lines + again:
-        line.pop("last_used_at", None)  # the store is told of the use that gave the first one a moment later
-    assert lines == again
+    assert settled(lines) == settled(again)
     status, answer = world.ask("owner", "DELETE", "/admin/v1/me")
     assert (status, answer["error"]["code"]) == (409, "has_roles")
     narrow = world.made("user", "POST", "/admin/v1/keys", {"scopes": {"endpoints": ["admin"]}})["key"]
