@@ -32,11 +32,9 @@ static void on_tenant_intent(struct authority *a, void *ctx, struct status st, u
 static void on_tenant_page(
     struct authority *a, void *ctx, enum code code, const struct as_exported *page);
 static void put_exported(struct admin_op *op, struct batch *b, const struct record_who *who);
-static void put_exported_tenant(struct admin_op *op, struct batch *b, const struct record_who *who);
 
 const struct admin_kind admin_export_kind = { put_exported, NULL, false, ADMIN_WAIT_MS };
-const struct admin_kind admin_export_tenant_kind = { put_exported_tenant, NULL, false,
-	ADMIN_WAIT_MS };
+const struct admin_kind admin_export_tenant_kind = { put_exported, NULL, false, ADMIN_WAIT_MS };
 
 /* ---- where a page begins ---- */
 
@@ -178,7 +176,8 @@ put_exported(struct admin_op *op, struct batch *b, const struct record_who *who)
 {
 	const struct span target = span_of(op->tenant_hex, sizeof(op->tenant_hex));
 
-	(void)batch_add(b, EVENT_EXPORTED, who, "user", target);
+	(void)batch_add(
+	    b, EVENT_EXPORTED, who, op->kind == OP_EXPORT_TENANT ? "tenant" : "user", target);
 	batch_str(b, target);
 	batch_u64_if(b, op->version);
 	admin_put_by(op, b);
@@ -303,17 +302,6 @@ tenants_export(struct admin_call *c)
 		return st;
 	}
 	return admin_op_begin(op, on_tenant_intent, c->op);
-}
-
-static void
-put_exported_tenant(struct admin_op *op, struct batch *b, const struct record_who *who)
-{
-	const struct span target = span_of(op->tenant_hex, sizeof(op->tenant_hex));
-
-	(void)batch_add(b, EVENT_EXPORTED, who, "tenant", target);
-	batch_str(b, target);
-	batch_u64_if(b, op->version);
-	admin_put_by(op, b);
 }
 
 /* What has come so far; `over`: that was all of the tenant. */

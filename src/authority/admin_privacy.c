@@ -53,6 +53,7 @@ begin(struct admin_call *c, struct user *u)
 	admin_op_claim(op, &u->changing);
 	return admin_op_begin(op, on_erase_intent, c->op);
 }
+
 static struct span
 target_of(const struct admin_op *op)
 {

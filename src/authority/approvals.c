@@ -253,7 +253,6 @@ put_request(const struct approval *p, struct json_writer *w)
 static struct status
 put_members(const struct approval *p, struct json_writer *w)
 {
-
 	json_put_key(w, "id");
 	json_put_text(w, p->id);
 	json_put_key(w, "operation");
