@@ -5,15 +5,9 @@
  * recovery from each of these: nothing acknowledged is lost, the torn tail is
  * recorded, intents and outcomes balance, and the verifier is content.
  */
-#include "audit_fixture.h"
-
-#include <sys/wait.h>
-
-#include "crashpoint.h"
-#include <server.h>
+#include "audit_life.h"
 
 static struct state state;
-static int ack_pipe = -1;
 
 /* ---- the life of an audit process, with its acknowledgements ---- */
 
@@ -26,32 +20,13 @@ on_head(struct server *s, uint64_t size, struct span note)
 }
 
 static void
-on_recorded(struct server *s, uint64_t id, uint64_t seq, bool ok)
-{
-	(void)s, (void)id, (void)seq, (void)ok;
-}
-
-static void
 on_dead(struct server *s, struct status why)
 {
 	(void)s, (void)why;
 	_exit(8);
 }
 
-static void
-on_idle(struct server *s)
-{
-	(void)s;
-}
-
 static const struct server_hooks hooks = { on_head, on_recorded, on_dead, on_idle, NULL };
-
-static void
-acked(uint64_t seq)
-{
-	if (ack_pipe >= 0 && syscall(SYS_write, ack_pipe, &seq, sizeof(seq)) != sizeof(seq))
-		_exit(7);
-}
 
 /* Open, recover, and say what is durable. `l` and `s` live until the process ends. */
 static void
@@ -108,37 +83,6 @@ recovery(void)
 	static struct server s;
 
 	life_start(&loop, &l, &s);
-}
-
-/* Run `fn` in a child that dies at call `at`. False: it came to its end before that. */
-static bool
-run_killed(void (*fn)(void), unsigned at, enum crash_mode mode, uint64_t *acked_seq)
-{
-	uint64_t seq;
-	int fds[2], status;
-	pid_t pid;
-
-	assert_int_equal(pipe(fds), 0);
-	pid = fork();
-	if (pid == 0) {
-		(void)close(fds[0]);
-		ack_pipe = fds[1];
-		crash.calls = 0;
-		crash.at = at;
-		crash.mode = mode;
-		fn();
-		_exit(0);
-	}
-	(void)close(fds[1]);
-	while (read(fds[0], &seq, sizeof(seq)) == sizeof(seq))
-		*acked_seq = seq;
-	(void)close(fds[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return false;
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		test_fail("call %u, mode %d: ended with %x", at, (int)mode, (unsigned)status);
-	return true;
 }
 
 /* ---- what must hold afterwards ---- */
