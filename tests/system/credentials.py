@@ -2,9 +2,8 @@
 """Instances whose providers' keys lie in Vault, for the tests of credentials."""
 import contextlib
 import json
-import time
 
-from instance import Instance
+from instance import Instance, wait_for
 from upstreams import entry, models_at
 
 CHAT = {"model": "gpt", "messages": [{"role": "user", "content": "Hi."}]}
@@ -23,13 +22,6 @@ def pid_of(inst, name):
     return next(p["pid"] for p in status["processes"] if p["name"] == name and p["up"])
 
 
-def wait_until(what, seconds):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
-
-
 @contextlib.contextmanager
 def key_in_vault(provider, vault, authority, settings=lambda conf: conf, more=lambda conf: conf):
     """A running instance whose provider's key lies in Vault; the key is `one`. `settings`: of Vault, `more`: all."""
@@ -42,7 +34,7 @@ def key_in_vault(provider, vault, authority, settings=lambda conf: conf, more=la
     inst.edit(more)
     try:
         inst.start()
-        wait_until(lambda: answered(inst), 10)
+        wait_for(lambda: answered(inst), 10)
         yield inst
         assert provider.refused() == []
     except BaseException:

@@ -26,6 +26,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait_for(condition, seconds=20, what="it did not come true"):
+    """What `condition` gives when that is true."""
+    deadline = time.monotonic() + seconds
+    while not (got := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+    return got
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout=20):
         super().__init__("localhost", timeout=timeout)

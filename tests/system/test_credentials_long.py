@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from credentials import CHAT, answered, key_in_vault, wait_until
+from credentials import CHAT, answered, key_in_vault
+from instance import wait_for
 from load import steady
 
 pytestmark = [pytest.mark.skipif(os.environ.get("SALLYPORT_LONG") != "1", reason="long: SALLYPORT_LONG=1 runs it"),
@@ -36,7 +37,7 @@ def test_vault_sealed_for_five_minutes(provider, vault, authority):
         assert load.report["failures"] == 0 and load.report["issued"] == 100 * (SEALED_S + 20), load.report
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
         provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
-        wait_until(lambda: answered(inst) and provider.seen[-1].key == "sk-two-0123456789", 60)
+        wait_for(lambda: answered(inst) and provider.seen[-1].key == "sk-two-0123456789", 60)
 
 
 @pytest.mark.parametrize("overlap_s", [UNUSED_WITHIN_S, 0])

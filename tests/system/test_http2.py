@@ -20,6 +20,8 @@ import httpx
 import openai
 import pytest
 
+from instance import wait_for
+
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
 FOREVER = "print('x', flush=True)\nwhile True: pass"
@@ -131,13 +133,6 @@ def metric(inst, name):
 def rss_kb(inst):
     return sum(int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read())[1])
                for pid in inst.pids("gateway"))
-
-
-def wait_for(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 # ---- clients of others ----

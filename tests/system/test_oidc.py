@@ -13,6 +13,7 @@ import time
 import pytest
 
 from idp import AUDIENCE, Idp, parts
+from instance import wait_for
 from places import places
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hi."}]}
@@ -32,14 +33,6 @@ def with_issuer(idp, more=""):
 
 def issuer_of(inst):
     return json.loads(inst.management("GET", "/status")[1])["issuers"][0]
-
-
-def wait_for(what, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not (got := what()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
-    return got
 
 
 def chat(inst, key, timeout=30):

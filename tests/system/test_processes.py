@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from instance import BUILD, PROCESSES, Instance, running
+from instance import BUILD, PROCESSES, Instance, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,6 @@ def service():
 def status_of(pid):
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     return dict(re.findall(r"^(\w+):[ \t]*(.*)$", text, re.M))
-
-
-def wait_for(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def test_every_process_is_there_with_a_uid_of_its_own(service):

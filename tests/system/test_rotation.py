@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from instance import Instance, running
+from instance import Instance, running, wait_for
 from pki import Authority, openssl
 
 
@@ -64,14 +64,6 @@ def light_load(inst, threads=3):
 
 def of_type(inst, kind):
     return [r for r in inst.records() if r["event"]["type"] == kind]
-
-
-def wait_for(what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (got := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return got
 
 
 def signing_key(inst):

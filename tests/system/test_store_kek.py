@@ -11,8 +11,8 @@ import subprocess
 
 import pytest
 
-from credentials import pid_of, wait_until
-from instance import Instance
+from credentials import pid_of
+from instance import Instance, wait_for
 from vault import POLICY
 
 KEY = "vault:team/transit/sallyport"
@@ -57,7 +57,7 @@ def kek(inst, *args, **kw):
 
 
 def carried_over(inst):
-    wait_until(lambda: kek(inst, "status")["wrapped_by_others"] == 0, 15)
+    wait_for(lambda: kek(inst, "status")["wrapped_by_others"] == 0, 15)
     return kek(inst, "status")
 
 
@@ -171,10 +171,10 @@ def test_vault_away(transit, make):
     transit.seal()
     old = pid_of(inst, "store")
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: ready(inst)[1]["store_key"] is not None, 10)
+    wait_for(lambda: ready(inst)[1]["store_key"] is not None, 10)
     assert works(inst, mine)
     transit.unseal()
-    wait_until(lambda: ready(inst)[1]["store_key"] is None, 40)
+    wait_for(lambda: ready(inst)[1]["store_key"] is None, 40)
     assert inst.operate("key", "create", "-T", "t9", "-u", "u").stdout.startswith("sp_")
     assert inst.verify().returncode == 0
 
@@ -196,7 +196,7 @@ def test_keys_are_carried_over(transit, aws, kms, make, tmp_path):
     def rotate():
         before = kek(inst, "status")["version"]
         assert kek(inst, "rotate")["version"] == before + 1
-        wait_until(lambda: kek(inst, "status")["under_way"] == "none", 15)
+        wait_for(lambda: kek(inst, "status")["under_way"] == "none", 15)
         assert kek(inst, "status")["versions"] == 1 and works(inst, mine)
 
     inst = make(settings("local"))

@@ -9,11 +9,10 @@ import re
 import signal
 import struct
 import threading
-import time
 
 import pytest
 
-from instance import PROCESSES, ROOT, running
+from instance import PROCESSES, ROOT, running, wait_for
 from tools import wat_text
 
 BOUNDARY = "a-boundary-of-no-part"
@@ -57,13 +56,6 @@ def service():
 def workers(inst):
     """execveat() leaves argv[0] as it was given: the one fixed argument."""
     return [pid for pid, argv0 in inst.descendants().items() if argv0 == "wasm-run"]
-
-
-def wait_for(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def until_served(inst):
