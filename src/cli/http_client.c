@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <crypto/secret.h>
 #include <http/response.h>
 #include <http/write.h>
@@ -118,6 +119,18 @@ dial(const char *host, const char *port, int *ret)
 	return st;
 }
 
+/* What is left of the time for all of it, at most that for one byte. */
+static int
+patience_ms(const struct channel *c)
+{
+	uint64_t now_ns = clock_mono_ns(), left_ms;
+
+	if (c->until_ns == 0)
+		return c->timeout_ms;
+	left_ms = now_ns < c->until_ns ? (c->until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 0;
+	return left_ms < (uint64_t)c->timeout_ms ? (int)left_ms : c->timeout_ms;
+}
+
 /* Wait until the socket can do what TLS (or the caller) wants. */
 static struct status
 wait_for(const struct channel *c, bool writing)
@@ -127,7 +140,7 @@ wait_for(const struct channel *c, bool writing)
 	int n;
 
 	do {
-		n = poll(&p, 1, c->timeout_ms);
+		n = poll(&p, 1, patience_ms(c));
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return fail_errno();
@@ -183,7 +196,9 @@ channel_tls(
 	if (fcntl(c.fd, F_SETFL, O_NONBLOCK) < 0)
 		return fail_errno();
 	TRY(tls_connect_new(c.ctx, c.fd, span_str(host), &c.tls));
+	c.until_ns = clock_mono_ns() + (unsigned long long)timeout_ms * NS_PER_MS;
 	st = handshake(&c);
+	c.until_ns = 0;
 	if (!is_ok(st)) {
 		*ret_why = failure_why(c.tls);
 		return st;
@@ -251,6 +266,18 @@ read_some(struct channel *c, void *out, size_t size, size_t *ret_len)
 }
 
 /* ---- the exchange ---- */
+
+/* A token that came from elsewhere must not begin a field, or a request, of its own. */
+static struct status
+check_bearer(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] <= ' ' || s.ptr[i] > '~')
+			return fail(E_SYNTAX);
+	}
+	return OK;
+}
+
 static struct status
 put_head(const struct exchange *x, struct buf *out)
 {
@@ -330,7 +357,8 @@ read_answer(struct channel *c, struct http_response_parser *p, struct exchange *
 
 	for (;;) {
 		size_t n = 0;
-		struct status st = read_some(c, in, sizeof(in), &n);
+		struct status st = patience_ms(c) == 0 ? fail(E_TIMEOUT)
+						       : read_some(c, in, sizeof(in), &n);
 
 		if (st.code == E_EOF || st.code == E_CLOSED)
 			return http_response_eof(p).event == HTTP_EV_END ? OK : fail(E_EOF);
@@ -349,7 +377,8 @@ exchange_run(struct channel *c, struct exchange *x)
 	struct http_response_parser *p = NULL;
 	struct status st;
 
-	x->answer = BUF_INIT(EXCHANGE_BODY_MAX);
+	x->answer = BUF_INIT(x->answer_max != 0 ? x->answer_max : EXCHANGE_BODY_MAX);
+	TRY(check_bearer(x->bearer));
 	limits.body_len_max = UINT64_MAX;
 	TRY(http_response_parser_new(&limits, &p));
 	http_response_next(p, false);

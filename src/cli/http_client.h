@@ -14,6 +14,8 @@ struct channel {
 	struct tls_ctx *ctx; /* NULL: in clear (the management socket) */
 	struct tls_conn *tls;
 	int timeout_ms; /* without a byte */
+	uint64_t
+	    until_ns; /* of clock_mono_ns(), for all of an exchange; 0: as long as bytes come */
 };
 #define CHANNEL_NONE ((struct channel){ .fd = -1 })
 #define auto_channel __attribute__((cleanup(channel_close)))
@@ -22,7 +24,8 @@ struct channel {
 MUST_USE struct status channel_unix(const char *path, int timeout_ms, struct channel *ret);
 /*
  * https://HOST[:PORT] with the authority in `ca_pem` as the only root. *ret_why (static) says
- * what failed. Errors: E_SYNTAX, E_NOTFOUND (name), E_SYS, E_PROTO, E_CRYPTO, E_TIMEOUT.
+ * what failed; the whole handshake has timeout_ms. Errors: E_SYNTAX, E_NOTFOUND (name), E_SYS,
+ * E_PROTO, E_CRYPTO, E_TIMEOUT.
  */
 MUST_USE struct status channel_tls(
     const char *url, struct span ca_pem, int timeout_ms, struct channel *ret, const char **ret_why);
@@ -34,9 +37,10 @@ struct exchange {
 	const char *method;
 	const char *target;
 	const char *authority;
-	struct span bearer; /* empty: none */
+	struct span bearer; /* empty: none; printable, without a blank */
 	struct span body;   /* empty: none */
 	const char *type;   /* of the body; NULL: JSON */
+	size_t answer_max;  /* bytes that are kept; 0: EXCHANGE_BODY_MAX */
 	/* Body of a 2xx event stream, as it comes; false ends the exchange. NULL: keep it whole. */
 	bool (*on_stream)(void *ctx, struct span part);
 	void *ctx;
@@ -45,7 +49,8 @@ struct exchange {
 	bool sse;
 	struct buf answer;
 };
-/* Errors: E_SYS, E_TIMEOUT, E_EOF, E_PROTO, E_FULL, E_NOMEM. */
+/* A redirection is an answer like any other.
+ * Errors: E_SYNTAX (bearer), E_SYS, E_TIMEOUT, E_EOF, E_PROTO, E_FULL, E_NOMEM. */
 MUST_USE struct status exchange_run(struct channel *c, struct exchange *x);
 void exchange_done(struct exchange *x);
 

@@ -9,8 +9,11 @@
  */
 #include "kept.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,8 +60,18 @@ line(struct span *rest, struct span *ret)
 	return true;
 }
 
-static struct status
-parse(struct span text, struct kept *ret)
+bool
+kept_token_ok(struct span token)
+{
+	for (size_t i = 0; i < token.len; i++) {
+		if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
+			return false;
+	}
+	return token.len > 0 && token.len <= KEPT_TOKEN_MAX;
+}
+
+struct status
+kept_parse(struct span text, struct kept *ret)
 {
 	struct span url, ca, expires, token;
 	struct buf copy;
@@ -66,12 +79,8 @@ parse(struct span text, struct kept *ret)
 	if (!line(&text, &url) || !line(&text, &ca) || !line(&text, &expires))
 		return fail(E_SYNTAX);
 	token = text;
-	if (token.len == 0 || token.len > KEPT_TOKEN_MAX)
+	if (!kept_token_ok(token))
 		return fail(E_SYNTAX);
-	for (size_t i = 0; i < token.len; i++) {
-		if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
-			return fail(E_SYNTAX);
-	}
 	TRY(span_to_cstr(url, ret->url, sizeof(ret->url)));
 	TRY(span_to_cstr(ca, ret->ca, sizeof(ret->ca)));
 	TRY(span_u64(expires, UINT64_MAX, &ret->expires_s));
@@ -98,7 +107,28 @@ kept_load(struct kept *ret)
 	if (!S_ISREG(sb.st_mode) || sb.st_uid != geteuid() || (sb.st_mode & 077) != 0)
 		return fail(E_DENIED);
 	TRY(secret_read_fd(fd, FILE_MAX, &text));
-	return parse(secret_borrow(&text), ret);
+	return kept_parse(secret_borrow(&text), ret);
+}
+
+/* Of saves that were cut off; who is about one still holds its lock. */
+static void
+sweep(void)
+{
+	static const size_t name_len = sizeof("session.XXXXXX") - 1;
+	char path[CLI_PATH_MAX];
+	DIR *dir = is_ok(place(false, "", path)) ? opendir(dirname(path)) : NULL;
+
+	for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+		auto_fd int fd = -1;
+
+		if (strncmp(e->d_name, "session.", 8) != 0 || strlen(e->d_name) != name_len)
+			continue;
+		fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+			(void)unlinkat(dirfd(dir), e->d_name, 0);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
 }
 
 static struct status
@@ -110,10 +140,13 @@ write_whole(int fd, const struct kept *k)
 	struct span token = secret_borrow(&k->token);
 
 	if (n < 0 || n >= (int)sizeof(head) || strchr(k->url, '\n') != NULL ||
-	    strchr(k->ca, '\n') != NULL)
+	    strchr(k->ca, '\n') != NULL || token.len == 0)
+		return fail(E_RANGE);
+	token.len--;
+	if (!kept_token_ok(token))
 		return fail(E_RANGE);
 	TRY(io_write_all(fd, span_of(head, (size_t)n)));
-	TRY(io_write_all(fd, span_of(token.ptr, token.len - 1)));
+	TRY(io_write_all(fd, token));
 	return fsync(fd) == 0 ? OK : fail_errno();
 }
 
@@ -126,9 +159,11 @@ kept_save(const struct kept *k)
 
 	TRY(place(true, "", path));
 	TRY(place(true, ".XXXXXX", fresh));
+	sweep();
 	fd = mkostemp(fresh, O_CLOEXEC); /* 0600 */
 	if (fd < 0)
 		return fail_errno();
+	(void)flock(fd, LOCK_EX | LOCK_NB);
 	st = write_whole(fd, k);
 	if (is_ok(st) && rename(fresh, path) < 0)
 		st = fail_errno();
@@ -143,6 +178,7 @@ kept_remove(void)
 	char path[CLI_PATH_MAX];
 
 	TRY(place(false, "", path));
+	sweep();
 	if (unlink(path) == 0)
 		return OK;
 	return errno == ENOENT || errno == ENOTDIR ? fail(E_NOTFOUND) : fail_errno();

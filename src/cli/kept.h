@@ -24,9 +24,15 @@ struct kept {
 /* E_NOTFOUND: there is none, or no place for it. E_DENIED: others could have written or read it.
  * E_SYNTAX. */
 MUST_USE struct status kept_load(struct kept *ret);
-/* The old one, if there is one, goes; nothing but the whole new one is ever there. */
+/* The old one, if there is one, goes, and what a crash left; nothing but the whole new one is ever
+ * there. E_RANGE: it could not be read again. */
 MUST_USE struct status kept_save(const struct kept *k);
 MUST_USE struct status kept_remove(void); /* E_NOTFOUND */
+/* 1 to KEPT_TOKEN_MAX printable characters, no blank: it may stand in a header. */
+bool kept_token_ok(struct span token);
+/* What the file has: the service, its authorities' file and the end of it, a line each; the token.
+ * E_SYNTAX, E_RANGE. */
+MUST_USE struct status kept_parse(struct span text, struct kept *ret);
 void kept_done(struct kept *k);
 
 #endif

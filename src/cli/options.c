@@ -68,9 +68,13 @@ cli_error(const char *what, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line + used, sizeof(line) - (size_t)used, fmt, ap);
 	va_end(ap);
-	for (char *p = line; *p != '\0'; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+	for (unsigned char *p = (unsigned char *)line; *p != '\0'; p++) {
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* in UTF-8 */
+
+		if (*p < 0x20 || *p == 0x7f || c1)
 			*p = '?';
+		if (c1)
+			p[1] = '?';
 	}
 	(void)fflush(stdout);
 	(void)fprintf(stderr, "%s\n", line);
