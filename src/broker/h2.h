@@ -16,8 +16,6 @@
 #define H2_OUT_MAX (64U << 10)    /* that and one frame */
 #define H2_SECRETS_MAX 16         /* in what is unsent */
 #define H2_SECRET_LEN_MAX 8192    /* of one; with EXCHANGE_HEAD_MAX one frame */
-#define H2_CONTINUATIONS_MAX 8    /* frames after one HEADERS */
-#define H2_SETTINGS_MAX 32        /* entries of one frame */
 #define H2_ACKS_MAX 256           /* answers to PING and SETTINGS not yet sent */
 #define H2_SETTLE_MS 10000        /* until the peer's first SETTINGS */
 #define H2_QUIET_MS 20000         /* nothing came while streams are open: a PING is sent */

@@ -68,7 +68,7 @@ h2_conn_new(uv_loop_t *loop, const struct io *io, bool secure, const struct exch
 	h->pool_ops = ops;
 	h->pool = pool;
 	h->began_ms = h->heard_ms = h->idle_ms = h2_now(h);
-	h2_flood_init(h->meters, h2_now(h));
+	h2_flood_init(&h->meters, h2_now(h));
 	h2_conn_due(h, h->began_ms + H2_SETTLE_MS);
 	h2_conn_turn(h);
 	*ret = h;

@@ -2,9 +2,10 @@
 #ifndef BROKER_H2_INTERNAL_H
 #define BROKER_H2_INTERNAL_H
 
-/* What h2_conn.c, h2_exchange.c, h2_session.c, h2_out.c and h2_flood.c share. */
+/* What h2_conn.c, h2_exchange.c, h2_session.c and h2_out.c share. */
 #include <sys/queue.h>
 
+#include <http/h2_flood.h>
 #include <http/h2_response.h>
 #include <nghttp2/nghttp2.h>
 
@@ -42,30 +43,6 @@ void h2_out_advance(struct h2_out *o, size_t n);
 /* What nghttp2 is given in a secret's place: as many bytes, whatever `len`. */
 struct span h2_blank(size_t len);
 
-/* ---- h2_flood.c: what a peer may do so often only ---- */
-enum h2_flood {
-	H2_RESETS,   /* it resets streams, more than there are requests */
-	H2_SETTINGS, /* beyond the first few */
-	H2_PINGS,
-	H2_EMPTY,   /* frames and fields that carry nothing */
-	H2_WINDOWS, /* WINDOW_UPDATE, beyond what our DATA gives reason for */
-	H2_OTHERS,  /* PRIORITY, GOAWAY */
-	H2_FLOODS,
-};
-
-struct h2_meter {
-	uint32_t left;
-	uint64_t since_ms;
-};
-
-void h2_flood_init(struct h2_meter meters[H2_FLOODS], uint64_t now_ms);
-/* One more. False: too many. */
-bool h2_flood_ok(struct h2_meter meters[H2_FLOODS], enum h2_flood kind, uint64_t now_ms);
-/* A frame of DATA left: its receiver may well answer with new windows. */
-void h2_flood_data_sent(struct h2_meter meters[H2_FLOODS]);
-/* A request left: its stream may well be reset. */
-void h2_flood_request_sent(struct h2_meter meters[H2_FLOODS]);
-
 /* ---- a connection ---- */
 TAILQ_HEAD(h2_streams, h2_stream);
 
@@ -82,7 +59,7 @@ struct h2_conn {
 	nghttp2_session *session;
 	struct h2_streams streams; /* all: somebody's, nghttp2's, or both */
 	size_t live;               /* of them, those of nghttp2 */
-	struct h2_meter meters[H2_FLOODS];
+	struct h2_meters meters;
 	unsigned continuations; /* of the header block that comes */
 	struct h2_out out;
 	int events;

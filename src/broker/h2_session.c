@@ -8,7 +8,7 @@
  * Invariants: nobody pushes; no field of an answer is kept beyond it (the peer may index none); too
  * many frames that carry nothing end the connection; the connection's window is given back as
  * bytes come, so that no stream waits for another.
- * See: h2_conn.c, h2_exchange.c, h2_flood.c; RFC 9113; nghttp2_session_client_new3(3).
+ * See: h2_conn.c, h2_exchange.c, lib/http/h2_flood.c; RFC 9113; nghttp2_session_client_new3(3).
  */
 #include "h2_internal.h"
 
@@ -90,7 +90,7 @@ stream_of(nghttp2_session *session, int32_t id)
 static int
 flood(struct h2_conn *h, enum h2_flood kind)
 {
-	if (h2_flood_ok(h->meters, kind, h2_now(h)))
+	if (h2_flood_ok(&h->meters, kind, h2_now(h)))
 		return 0;
 	h->calm = true;
 	return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -99,21 +99,6 @@ flood(struct h2_conn *h, enum h2_flood kind)
 static int
 on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
 {
-	static const struct {
-		bool counted;
-		enum h2_flood kind;
-	} rows[] = {
-		[NGHTTP2_DATA] = { false, H2_FLOODS },
-		[NGHTTP2_HEADERS] = { false, H2_FLOODS },
-		[NGHTTP2_PRIORITY] = { true, H2_OTHERS },
-		[NGHTTP2_RST_STREAM] = { true, H2_RESETS },
-		[NGHTTP2_SETTINGS] = { true, H2_SETTINGS },
-		[NGHTTP2_PUSH_PROMISE] = { true, H2_OTHERS },
-		[NGHTTP2_PING] = { true, H2_PINGS },
-		[NGHTTP2_GOAWAY] = { true, H2_OTHERS },
-		[NGHTTP2_WINDOW_UPDATE] = { true, H2_WINDOWS },
-		[NGHTTP2_CONTINUATION] = { false, H2_FLOODS },
-	};
 	struct h2_conn *h = ctx;
 	struct h2_stream *s = stream_of(session, hd->stream_id);
 
@@ -126,9 +111,7 @@ on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
 		h->calm = true;
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	}
-	if (hd->type >= sizeof(rows) / sizeof(rows[0]))
-		return flood(h, H2_OTHERS);
-	return rows[hd->type].counted ? flood(h, rows[hd->type].kind) : 0;
+	return flood(h, h2_flood_of_frame(hd->type));
 }
 
 static int
@@ -220,9 +203,9 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 	struct h2_conn *h = ctx;
 
 	if (frame->hd.type == NGHTTP2_DATA)
-		h2_flood_data_sent(h->meters);
+		h2_flood_data_sent(&h->meters);
 	if (frame->hd.type == NGHTTP2_HEADERS)
-		h2_flood_request_sent(h->meters);
+		h2_flood_request_sent(&h->meters);
 	if (s != NULL && (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS))
 		h2_stream_sent(s, frame);
 	return 0;

@@ -8,7 +8,7 @@
  * Invariants: nothing is read while OUT_SOFT_MAX is unsent, so that what nghttp2
  * keeps to be sent is bounded by one event's input; nothing is given to the socket's
  * output before there is room, so that a stream's answer waits in its own share.
- * See: conn.h; h2_stream.c, h2_reply.c, h2_flood.c; RFC 9113.
+ * See: conn.h; h2_stream.c, h2_reply.c, lib/http/h2_flood.c; RFC 9113.
  */
 #include "h2.h"
 
@@ -96,7 +96,7 @@ start_h2(struct conn *c)
 	TAILQ_INIT(&h->early);
 	TAILQ_INIT(&h->ended);
 	TAILQ_INIT(&h->starved);
-	h2_flood_init(h, gateway_now(c->g));
+	h2_flood_init(&h->meters, gateway_now(c->g));
 	TRY(start_session(c));
 	daemon_metric_add(METRIC_HTTP2_CONNECTIONS, 1);
 	conn_arm(c, TIMEOUT_HEADER);
@@ -278,6 +278,15 @@ eof_h2(struct conn *c)
 	conn_close(c);
 }
 
+bool
+h2_flood(struct conn *c, enum h2_flood kind)
+{
+	if (h2_flood_ok(&h2_of(c)->meters, kind, gateway_now(c->g)))
+		return true;
+	h2_send_away(c, NGHTTP2_ENHANCE_YOUR_CALM);
+	return false;
+}
+
 /* ---- what nghttp2 tells ---- */
 
 static struct h2_stream *
@@ -290,21 +299,6 @@ stream_of(nghttp2_session *session, int32_t id)
 static int
 on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
 {
-	static const struct {
-		bool counted;
-		enum h2_flood kind;
-	} rows[] = {
-		[NGHTTP2_DATA] = { false, H2_FLOODS },
-		[NGHTTP2_HEADERS] = { false, H2_FLOODS },
-		[NGHTTP2_PRIORITY] = { true, H2_OTHERS },
-		[NGHTTP2_RST_STREAM] = { true, H2_RESETS_IN },
-		[NGHTTP2_SETTINGS] = { true, H2_SETTINGS },
-		[NGHTTP2_PUSH_PROMISE] = { true, H2_OTHERS },
-		[NGHTTP2_PING] = { true, H2_PINGS },
-		[NGHTTP2_GOAWAY] = { true, H2_OTHERS },
-		[NGHTTP2_WINDOW_UPDATE] = { true, H2_WINDOWS },
-		[NGHTTP2_CONTINUATION] = { false, H2_FLOODS },
-	};
 	struct conn *c = ctx;
 
 	(void)session;
@@ -312,10 +306,7 @@ on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
 		daemon_metric_add(METRIC_HTTP2_RESETS_IN, 1);
 	if (hd->type == NGHTTP2_CONTINUATION && ++h2_of(c)->continuations > H2_CONTINUATIONS_MAX)
 		h2_send_away(c, NGHTTP2_ENHANCE_YOUR_CALM);
-	if (hd->type >= sizeof(rows) / sizeof(rows[0]))
-		(void)h2_flood(c, H2_OTHERS);
-	else if (rows[hd->type].counted)
-		(void)h2_flood(c, rows[hd->type].kind);
+	(void)h2_flood(c, h2_flood_of_frame(hd->type));
 	return 0;
 }
 
@@ -423,7 +414,7 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 	int32_t id = frame->hd.stream_id;
 
 	if (frame->hd.type == NGHTTP2_DATA)
-		h2_flood_data_sent(h2_of(c));
+		h2_flood_data_sent(&h2_of(c)->meters);
 	if (frame->hd.type == NGHTTP2_RST_STREAM) {
 		daemon_metric_add(METRIC_HTTP2_RESETS_OUT, 1);
 		(void)h2_flood(c, H2_RESETS_OUT);

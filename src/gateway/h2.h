@@ -12,33 +12,15 @@
 
 #include <http/h2_request.h>
 
+#include <http/h2_flood.h>
+
 #include "conn.h"
 
 #define H2_WINDOW 65535              /* of a stream, until its key is known: the protocol's first */
 #define H2_WINDOW_KNOWN (1U << 20)   /* of a stream with a good key, and of its connection */
 #define H2_OUT_MAX (1U << 20)        /* unsent output of all streams that stops reading inside */
 #define H2_STREAM_OUT_MIN (8U << 10) /* the least that a stream may have of it */
-#define H2_CONTINUATIONS_MAX 8       /* frames after one HEADERS */
-#define H2_SETTINGS_MAX 32           /* entries of one frame */
 #define H2_ACKS_MAX 256              /* answers to PING and SETTINGS not yet sent */
-
-/* What a client may do so often only: see rows in h2_flood.c. */
-enum h2_flood {
-	H2_RESETS_IN,  /* it resets streams (CVE-2023-44487) */
-	H2_RESETS_OUT, /* it makes us reset them (CVE-2025-8671) */
-	H2_SETTINGS,
-	H2_PINGS,
-	H2_FAULTS,  /* requests that cannot be parsed: with HTTP/1.1 one ends its connection */
-	H2_EMPTY,   /* frames and fields that carry nothing */
-	H2_WINDOWS, /* WINDOW_UPDATE, beyond what our DATA gives reason for */
-	H2_OTHERS,  /* PRIORITY, and what nobody knows */
-	H2_FLOODS,
-};
-
-struct h2_meter {
-	uint32_t left;
-	uint64_t since_ms;
-};
 
 enum h2_state {
 	H2_HEAD,   /* its header block comes */
@@ -79,7 +61,7 @@ struct h2 {
 	nghttp2_session *session;
 	struct h2_streams streams, early, ended, starved;
 	size_t nstreams;
-	struct h2_meter meters[H2_FLOODS];
+	struct h2_meters meters;
 	unsigned continuations; /* of the header block that comes */
 	bool in_head;           /* a header block comes */
 	int32_t head_id;        /* for which stream */
@@ -101,6 +83,8 @@ h2_of(const struct conn *c)
 /* h2.c */
 /* End the connection with a GOAWAY; every request of it has lost its client. */
 void h2_send_away(struct conn *c, uint32_t why);
+/* One more. False: too many; the connection was told to end. */
+bool h2_flood(struct conn *c, enum h2_flood kind);
 
 /* h2_stream.c */
 struct h2_stream *h2_stream_new(struct conn *c, int32_t id);
@@ -129,12 +113,5 @@ void h2_stream_more(struct h2_stream *s);
 void h2_stream_cut(struct h2_stream *s, uint32_t why);
 /* nghttp2 takes up to `size` bytes; *ret_end: they are the last. 0: none now. */
 size_t h2_stream_pull(struct h2_stream *s, uint8_t *to, size_t size, bool *ret_end);
-
-/* h2_flood.c */
-void h2_flood_init(struct h2 *h, uint64_t now_ms);
-/* One more. False: too many; the connection was told to end. */
-bool h2_flood(struct conn *c, enum h2_flood kind);
-/* A frame of DATA left: its receiver may well answer with new windows. */
-void h2_flood_data_sent(struct h2 *h);
 
 #endif
