@@ -122,6 +122,18 @@ admin_ops_of(enum op_kind kind, const struct user *by)
 	return n;
 }
 
+bool
+admin_erases(const struct user *u)
+{
+	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+		const struct admin_op *op = &ops[i];
+
+		if (op->a != NULL && op->kind == OP_ERASE && op->changing == &u->changing)
+			return true;
+	}
+	return false;
+}
+
 void
 admin_op_claim(struct admin_op *op, bool *changing)
 {

@@ -18,6 +18,7 @@
 struct authority;
 struct admin_call;
 struct admin_op;
+struct user;
 
 /* `body` is JSON; it may hold a key: the receiver wipes what it copies. */
 typedef void admin_reply(void *ctx, uint16_t http, struct span body);
@@ -84,6 +85,8 @@ bool rotation_is_due(uint64_t started_s, uint64_t days);
 void admin_abandon(struct admin_op *op);
 void admin_tick(struct authority *a);
 uint32_t admin_busy(void);
+/* Has somebody begun to erase this one? Then nothing is made for it any more. */
+bool admin_erases(const struct user *u);
 
 bool admin_name_ok(struct span name);
 

@@ -39,14 +39,27 @@ const struct admin_kind admin_key_revoke_kind = { put_revoked, put_revoked_body,
 
 /* ---- the acts ---- */
 
+/* NULL: there is nobody of that name, or nobody any more. */
+static struct user *
+user_of(const struct admin_op *op)
+{
+	struct user *u = keys_find_user(&op->a->keys, span_str(op->tenant), span_str(op->user));
+
+	return u == NULL || u->state == USER_ERASED ? NULL : u;
+}
+
 static struct status
 take_key(struct admin_op *op, const struct admin_key *k)
 {
 	struct keys *keys = &op->a->keys;
+	const struct user *u;
 
 	TRY(span_to_cstr(k->tenant, op->tenant, sizeof(op->tenant)));
 	TRY(span_to_cstr(k->user, op->user, sizeof(op->user)));
 	TRY(span_to_cstr(k->policy, op->policy, sizeof(op->policy)));
+	u = user_of(op);
+	if (u != NULL)
+		memcpy(op->whose, u->subject, sizeof(op->whose));
 	TRY(keys_tenant_pseudonym(keys, k->tenant, op->tenant_hex));
 	op->sealed = BUF_INIT(SCOPES_MAX);
 	TRY(buf_put_span(&op->sealed, k->scopes));
@@ -173,6 +186,19 @@ key_of(const struct admin_op *op)
 	return m;
 }
 
+/* A key brings its user back: whoever was erased meanwhile, or is made anew, is another one. */
+static bool
+is_still_there(const struct admin_op *op)
+{
+	static const uint8_t nobody[SUBJECT_LEN];
+	const struct user *u = user_of(op);
+
+	if (memcmp(op->whose, nobody, sizeof(nobody)) == 0)
+		return true;
+	return u != NULL && memcmp(op->whose, u->subject, sizeof(op->whose)) == 0;
+}
+
+/* What goes to the store before an erasure is erased with it: nothing may go there after that. */
 static void
 on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 {
@@ -184,7 +210,11 @@ on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		return;
 	}
 	op->intent_seq = seq;
-	if (!is_ok(store_put_key(a, &m, on_created, op)))
+	if (!is_still_there(op))
+		admin_op_finish(op, 404, "not_found", "There is no such object.");
+	else if (user_of(op) != NULL && admin_erases(user_of(op)))
+		admin_op_finish(op, 409, "busy", "The user is being erased.");
+	else if (!is_ok(store_put_key(a, &m, on_created, op)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
 
@@ -195,7 +225,7 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 	struct as_key k = key_of(op);
 	struct status st;
 
-	if (code == E_NOTFOUND) {
+	if (code == E_NOTFOUND || !is_still_there(op)) {
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
 		return;
 	}

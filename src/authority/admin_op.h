@@ -65,6 +65,7 @@ struct admin_op {
 	uint64_t created_s, expires_s, revoked_s;
 	uint8_t replaces[KEY_ID_LEN]; /* OP_CREATE: zeroes: none */
 	uint64_t old_expires_s;       /* and when that one ends */
+	uint8_t whose[SUBJECT_LEN];   /* OP_CREATE: its user's pseudonym; zeroes: a new one's */
 	uint32_t turns, turns_left;   /* those it ended, those still ending */
 	uint64_t turns_until_ms;      /* 0: not waiting */
 	char name[SECRET_NAME_MAX + 1], reference[SECRET_NAME_MAX + 8];

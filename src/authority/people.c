@@ -20,6 +20,7 @@
 #include <base/encode.h>
 #include <wire/role.h>
 
+#include "admin.h"
 #include "authority.h"
 
 struct arrival {
@@ -200,11 +201,13 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	const struct oidc_identity who = identity_of(n);
 	struct as_key m = key_of(n);
 
+	const struct user *u = keys_find_user(&a->keys, who.tenant, who.user);
+
 	n->intent_seq = seq;
 	if (!is_ok(st))
 		over(n, false);
 	else if (!is_free_for(a, &who) || /* made meanwhile */
-		 !is_ok(store_put_key(a, &m, on_kept, n)))
+		 (u != NULL && admin_erases(u)) || !is_ok(store_put_key(a, &m, on_kept, n)))
 		finish(n, false);
 }
 

@@ -199,6 +199,48 @@ test_who_is_made_twice(void **state)
 	    keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("n"))->roles, ROLE_USER);
 }
 
+static void
+receive(size_t held)
+{
+	const struct aa_receipt receipt = { .first_seq = held + 1, .count = 1 };
+
+	assert_true(is_ok(link_send(w.audit, w.held[held], AA_RECEIPT, &receipt)));
+	spin();
+}
+
+/* A key that is being made brings nobody back: whoever is erased, was, or is made anew by then. */
+static void
+test_a_key_of_who_is_erased(void **state)
+{
+	struct user *v = be(2, ROLE_USER);
+	size_t nkeys = w.a->keys.nkeys;
+
+	(void)state;
+	be(0, ROLE_OWNER);
+	w.audit_mode = AUDIT_HOLDS;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(ask(w.key[2], "POST", "/admin/v1/keys", "{}"), 0);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users/v/erase", ""), 0);
+	w.audit_mode = AUDIT_TAKES;
+	receive(0);
+	assert_int_equal(said.http, 409);
+	assert_non_null(strstr(said.body, "\"busy\""));
+	receive(3);
+	assert_int_equal(said.http, 200);
+	assert_int_equal(v->state, USER_ERASED);
+	receive(1);
+	assert_int_equal(said.http, 404);
+	/* An operator's new key is for a new person. */
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"v\"}"), 201);
+	assert_int_equal(v->state, USER_ACTIVE);
+	v->subject[0] ^= 1;
+	receive(2);
+	assert_int_equal(said.http, 404);
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(w.a->keys.nkeys, nkeys + 1);
+}
+
 /* A session of key 0, by its token. */
 static struct key *
 session(void)
@@ -398,8 +440,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
-		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
-		T(test_exports_are_few), T(test_given_is_about_a_person),
+		T(test_a_key_of_who_is_erased), T(test_what_a_session_asked_for_ends_with_it),
+		T(test_what_is_given), T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -306,6 +306,48 @@ who_is_made_here_meanwhile_is_so(void **state)
 }
 
 static void
+on_said(void *ctx, uint16_t status, struct span body)
+{
+	(void)body;
+	*(uint16_t *)ctx = status;
+}
+
+/* Nor does another role or policy of its token bring back who is being erased. */
+static void
+who_is_being_erased_gets_no_key(void **state)
+{
+	struct admin_op *op = NULL;
+	uint16_t http = 0;
+	struct admin_call c = { .a = w.a,
+		.reply = on_said,
+		.ctx = &http,
+		.op = &op,
+		.method = SPAN_LIT("POST"),
+		.path = SPAN_LIT("/admin/v1/users/ann/erase"),
+		.query = SPAN_LIT("tenant=acme") };
+	struct aa_receipt receipt = { .count = 1 };
+	struct reply *r;
+
+	(void)state;
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	w.audit_mode = AUDIT_HOLDS;
+	r = come("ann", ",\"roles\":[\"user\",\"owner\"]");
+	assert_true(is_ok(admin_dispatch(&c)));
+	spin();
+	w.audit_mode = AUDIT_TAKES;
+	for (size_t i = 0; i < 2; i++) {
+		receipt.first_seq = w.seq - 1 + i;
+		assert_true(is_ok(link_send(w.audit, w.held[i], AA_RECEIPT, &receipt)));
+		spin();
+	}
+	assert_true(r->come);
+	assert_int_equal(r->error, ERROR_UNAVAILABLE);
+	assert_int_equal(http, 200);
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(user_named("ann")->state, USER_ERASED);
+}
+
+static void
 what_is_wrong_is_recorded_and_not_told(void **state)
 {
 	struct ga_admit m = asking("ann", ",\"nbf\":9999999999");
@@ -487,6 +529,7 @@ main(void)
 		TEST(who_was_made_here_may_be_linked),
 		TEST(who_is_a_machine_is_not_linked),
 		TEST(who_is_made_here_meanwhile_is_so),
+		TEST(who_is_being_erased_gets_no_key),
 		TEST(what_is_wrong_is_recorded_and_not_told),
 		TEST(who_fails_too_often_is_not_verified),
 		TEST(who_has_no_issuer_any_more_ends),
