@@ -400,13 +400,13 @@ static struct status
 narrow_to_caller(struct admin_call *c, struct admin_key *k)
 {
 	const struct key *root = key_root(c->by);
-	uint64_t now = now_real_s();
+	uint64_t ends_s = k->lifetime_s == 0 ? k->expires_s : now_real_s() + k->lifetime_s;
 
 	if (admin_is_narrow(c->by))
 		return admin_refuse(c, 403, "denied", "A narrowed credential makes no keys.");
 	if (!span_eq_str(k->policy, root->policy->name))
 		TRY(admin_may(c, ACTION_KEY_CREATE));
-	if (root->expires_s != 0 && (k->lifetime_s == 0 || now + k->lifetime_s > root->expires_s)) {
+	if (root->expires_s != 0 && (ends_s == 0 || ends_s > root->expires_s)) {
 		k->lifetime_s = 0;
 		k->expires_s = root->expires_s;
 	}
@@ -470,9 +470,6 @@ may_rotate(struct admin_call *c, const struct key *key)
 	    is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
 		return admin_refuse(c, 409, "two_live_keys",
 		    "This key and the one that it came from, or went to, are both valid.");
-	if (c->by != NULL && admin_is_narrow(c->by) && key != key_root(c->by))
-		return admin_refuse(
-		    c, 403, "denied", "A narrowed credential rotates no other key.");
 	return OK;
 }
 
@@ -499,6 +496,8 @@ keys_rotate(struct admin_call *c)
 		.scopes = scope_text(key->scope),
 		.replaces = span_of(key->id, KEY_ID_LEN),
 		.old_expires_s = now + overlap_s };
+	if (c->by != NULL && key != key_root(c->by)) /* what it gets is as if it had made it */
+		TRY(narrow_to_caller(c, &k));
 	if (key->expires_s != 0 && key->expires_s < k.old_expires_s)
 		k.old_expires_s = key->expires_s;
 	return admin_create_key(c, &k);

@@ -120,6 +120,56 @@ path_of(char out[64], const char *before, const struct key *key)
 	(void)snprintf(out, 64, "%s%.12s", before, (const char *)key->id);
 }
 
+/* A key of key 0's user with key 0's policy, and its path. */
+static struct key *
+another(uint64_t expires_s, char rotate[64])
+{
+	struct key *key;
+
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\"}"), 201);
+	key = keys_at(&w.a->keys, w.a->keys.nkeys - 1);
+	key->expires_s = expires_s;
+	(void)snprintf(rotate, 64, "/admin/v1/keys/%.12s/rotate", (const char *)key->id);
+	return key;
+}
+
+/* Whoever rotates another key has a key of that one's rights: as if it had made it. */
+static void
+test_no_key_rotates_one_that_may_more(void **state)
+{
+	uint64_t soon = now_real_s() + 120;
+	char rotate[64];
+
+	(void)state;
+	path_of(rotate, "/admin/v1/keys/", w.key[0]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[1], "POST", rotate, "{\"overlap_s\":0}"), 403);
+	assert_int_equal(w.key[0]->expires_s, 0);
+	assert_int_equal(w.store_changes, 0);
+	/* Nor does it live on by it, or longer than that one did. */
+	w.key[0]->expires_s = soon;
+	(void)another(0, rotate);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
+	(void)another(soon - 60, rotate);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon - 60);
+	/* Each rotates itself; and whoever may make keys of any policy, those of services. */
+	w.key[0]->expires_s = 0;
+	path_of(rotate, "/admin/v1/keys/", w.key[1]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
+	be(2, ROLE_ADMINISTRATOR);
+	be(0, ROLE_SERVICE);
+	assert_int_equal(ask(w.key[2], "POST", rotate, "{}"), 201);
+	w.key[0]->expires_s = soon;
+	path_of(rotate, "/admin/v1/keys/", w.key[0]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
+}
+
 static void
 test_nobody_ends_those_above(void **state)
 {
@@ -440,8 +490,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
-		T(test_a_key_of_who_is_erased), T(test_what_a_session_asked_for_ends_with_it),
-		T(test_what_is_given), T(test_exports_are_few), T(test_given_is_about_a_person),
+		T(test_a_key_of_who_is_erased), T(test_no_key_rotates_one_that_may_more),
+		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
+		T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
