@@ -56,6 +56,7 @@ enum audit_event {
 	EVENT_SIGNING_KEY_ROTATED, /* the audit process's own: the key of the log, by the one before
 				    */
 	EVENT_CERTIFICATE_CHANGED, /* of the public side, or another one was refused */
+	EVENT_REVOCATIONS_CHANGED, /* lists of clients' certificates, or others were refused */
 	EVENT_COUNT,
 };
 
@@ -185,6 +186,9 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_CERTIFICATE_CHANGED] = { "CertificateChanged", "certificate.change",
 	    { { "fingerprint", AUDIT_V_STR }, { "not_after_s", AUDIT_V_U64 },
 		{ "why", AUDIT_V_STR }, { "fault", AUDIT_V_STR } } },
+	[EVENT_REVOCATIONS_CHANGED] = { "RevocationsChanged", "revocations.change",
+	    { { "sha256", AUDIT_V_STR }, { "until_s", AUDIT_V_U64 }, { "why", AUDIT_V_STR },
+		{ "fault", AUDIT_V_STR } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

@@ -6,7 +6,8 @@
  * A client's certificate, as a credential: what the gateway has verified of it stands where the
  * text of a key or token would.
  *
- *	MARK END MARK NAME	END: when its chain ends, Unix time, decimal
+ *	MARK END MARK NAME	END: when its chain, or what is known of its revocation, ends, Unix
+ *				time, decimal; 0: it is revoked
  *
  * No client can write one: no field of HTTP holds that mark. What is not of this form is none.
  */
@@ -17,6 +18,7 @@
 #define CERTIFICATE_MARK 1
 #define CERTIFICATE_NAME_MAX 2048 /* SPIFFE-ID §2.3 */
 #define CERTIFICATE_HEAD_MAX 24   /* what is before the name */
+#define CERTIFICATE_REVOKED 0     /* in the place of its end */
 
 struct certificate {
 	struct span name; /* as the configuration has it read: URI, DNS name or common name */

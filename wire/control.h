@@ -18,7 +18,7 @@ enum ctl_type {
 	CTL_HELLO = 1,   /* B: who I am */
 	CTL_START,       /* A */
 	CTL_FD,          /* A: one named descriptor: listen, management, audit-dir … */
-	CTL_FILE,        /* A: a file that the configuration names; anew before each CONFIG */
+	CTL_FILE,        /* A: a file that the configuration names; anew before each CONFIG, CERT */
 	CTL_FILES_AGAIN, /* B: open those that others rotate once more: FILE…, and then … */
 	CTL_FILES_SENT,  /* A: … that was all (same id) */
 	CTL_PEER,        /* A: one end of a fresh link (one descriptor) */

@@ -117,6 +117,9 @@ conf_check_clients(const struct checker *k)
 	if (n > 0 && !vouched)
 		return conf_refuse(k, "client_certificates", SPAN_LIT("clients"), "",
 		    "can never match: there is no ca_file");
+	if (!vouched && conf_str(k->c, "client_certificates.crl_file") != NULL)
+		return conf_refuse(k, "client_certificates", SPAN_LIT("crl_file"), "",
+		    "is of no authority: there is no ca_file");
 	if (n == 0 && vouched)
 		return conf_refuse(k, "client_certificates", SPAN_LIT("ca_file"), "",
 		    "vouches for nobody: there are no clients");

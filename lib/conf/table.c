@@ -266,6 +266,10 @@ const struct conf_row conf_rows[] = {
 	PATH("client_certificates.ca_file", NULL,
 	    "Certificate authorities that alone may vouch for machines' certificates, PEM, at most "
 	    "64; without it no client is asked for one."),
+	PATH("client_certificates.crl_file", NULL,
+	    "What they have revoked: a list (CRL) of each of them, PEM, at most 2 MiB; looked at "
+	    "again "
+	    "every `tls.watch_s`. Without it a certificate counts until it ends."),
 	{ "client_certificates.identity", CONF_ENUM, 0, 0, "uri", false, "uri|dns|cn",
 	    "What names a machine: the only URI (SPIFFE ID) or the only DNS name among its "
 	    "subjectAltNames, or its subject's only common name." },

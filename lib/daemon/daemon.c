@@ -144,7 +144,7 @@ on_fd(struct link *l, uint64_t id, const void *msg, void *ctx)
 	self.nfds++;
 }
 
-/* They come before GO and before each CONFIG, and count from then on. */
+/* They come before GO, before each CONFIG and each CERT, and count from then on. */
 static void
 on_file(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
@@ -247,6 +247,7 @@ on_cert(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l, (void)id, (void)ctx;
 	if (self.d.ops->cert == NULL)
 		diag_fatal("control link: unexpected certificate");
+	files_merge(&self.files, &self.next_files);
 	if (self.serving) {
 		self.d.ops->cert(&self.d, m);
 		return;

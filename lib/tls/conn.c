@@ -272,6 +272,12 @@ tls_conn_ssl(const struct tls_conn *c)
 	return c->ssl;
 }
 
+const struct tls_ctx *
+tls_conn_ctx(const struct tls_conn *c)
+{
+	return c->ctx;
+}
+
 struct status
 tls_peer_key(const struct tls_conn *c, struct buf *out)
 {

@@ -8,7 +8,7 @@
  * Invariants: TLS 1.3 (a client may be allowed 1.2), no 0-RTT, no renegotiation,
  * no compression, no session cache; a client always verifies chain and name; a server verifies a
  * certificate that it asked for, if one comes.
- * See: tls/tls.h; peer.c (clients' certificates); RFC 8446, RFC 7301; SSL_CTX_new(3).
+ * See: tls/tls.h; peer.c (clients' certificates), crl.c; RFC 8446, RFC 7301; SSL_CTX_new(3).
  */
 #include "ctx.h"
 
@@ -83,7 +83,7 @@ pem_open(struct span pem, BIO **ret)
 }
 
 struct status
-tls_pem_certs(struct span pem, SSL_CTX *ssl, tls_cert_fn *use)
+tls_pem_certs(struct span pem, void *ctx, tls_cert_fn *use)
 {
 	struct status st = OK;
 	size_t count = 0;
@@ -92,7 +92,7 @@ tls_pem_certs(struct span pem, SSL_CTX *ssl, tls_cert_fn *use)
 
 	TRY(pem_open(pem, &bio));
 	while (is_ok(st) && (cert = PEM_read_bio_X509(bio, NULL, no_pass, NULL)) != NULL) {
-		st = use(ssl, cert, count++);
+		st = use(ctx, cert, count++);
 		X509_free(cert);
 	}
 	if (is_ok(st) &&
@@ -104,18 +104,20 @@ tls_pem_certs(struct span pem, SSL_CTX *ssl, tls_cert_fn *use)
 }
 
 static struct status
-use_chain(SSL_CTX *ssl, X509 *cert, size_t at)
+use_chain(void *ctx, X509 *cert, size_t at)
 {
+	SSL_CTX *ssl = ctx;
+
 	if (at == 0)
 		return ssl_ok(SSL_CTX_use_certificate(ssl, cert));
 	return SSL_CTX_add1_chain_cert(ssl, cert) == 1 ? OK : fail(E_CRYPTO);
 }
 
 static struct status
-use_root(SSL_CTX *ssl, X509 *cert, size_t at)
+use_root(void *ctx, X509 *cert, size_t at)
 {
 	(void)at;
-	return ssl_ok(X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), cert));
+	return ssl_ok(X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert));
 }
 
 static struct status
@@ -231,6 +233,8 @@ server_fill(struct tls_ctx *ctx, const struct tls_server_opts *o)
 	SSL_CTX_set_alpn_select_cb(ctx->ssl, alpn_select, ctx);
 	if (o->client_ca_pem.len > 0)
 		TRY(tls_ask_for_certificates(ctx->ssl, o->client_ca_pem));
+	if (o->client_crl_pem.len > 0)
+		TRY(tls_crls_new(o->client_ca_pem, o->client_crl_pem, ctx->ssl, &ctx->crls));
 	return use_pair(ctx->ssl, o->cert_pem, o->key_pem);
 }
 
@@ -314,5 +318,6 @@ tls_ctx_free(struct tls_ctx *ctx)
 	if (ctx == NULL || --ctx->refs > 0)
 		return;
 	SSL_CTX_free(ctx->ssl);
+	tls_crls_free(ctx->crls);
 	free(ctx);
 }

@@ -8,12 +8,14 @@
  * Invariants: a chain that does not verify ends the handshake; a leaf is for clients by its own
  * words, and vouches for no others; a connection with a certificate gets no ticket, so that no
  * session is resumed with an identity, or loses one; a name that is not there exactly once is none.
- * See: tls/tls.h; RFC 5280 §4.2.1.6, RFC 8446 §4.4.2; SPIFFE X509-SVID §2, §4.
+ * See: tls/tls.h, crl.c (what is revoked); RFC 5280 §4.2.1.6, RFC 8446 §4.4.2; SPIFFE X509-SVID §2,
+ * §4.
  */
 #include "ctx.h"
 
 #include <time.h>
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
@@ -56,8 +58,10 @@ bind_tickets(SSL_CTX *ssl, struct span ca_pem)
 }
 
 static struct status
-use_authority(SSL_CTX *ssl, X509 *cert, size_t at)
+use_authority(void *ctx, X509 *cert, size_t at)
 {
+	SSL_CTX *ssl = ctx;
+
 	if (at == TLS_CLIENT_CAS_MAX)
 		return fail(E_FULL);
 	if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), cert) != 1 ||
@@ -133,8 +137,8 @@ common_names(X509 *cert, struct buf *out)
 	return n;
 }
 
-static struct status
-unix_time(const ASN1_TIME *t, uint64_t *ret)
+struct status
+tls_unix_time(const ASN1_TIME *t, uint64_t *ret)
 {
 	struct tm tm;
 	time_t s;
@@ -148,15 +152,28 @@ unix_time(const ASN1_TIME *t, uint64_t *ret)
 	return OK;
 }
 
-/* The chain's first end: of the leaf, or of an authority above it. */
-static struct status
-chain_end(const SSL *ssl, uint64_t *ret)
+/* When what is known of a certificate's revocation ends. */
+static uint64_t
+list_end(const struct tls_ctx *by, STACK_OF(X509) * chain, int i)
 {
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
-	uint64_t first = UINT64_MAX, one = 0;
+	int authority = i + 1 < sk_X509_num(chain) ? i + 1 : i; /* the last one is its own */
+
+	return by->crls == NULL ? UINT64_MAX
+				: tls_crls_end(by->crls, sk_X509_value(chain, authority));
+}
+
+/* The chain's first end: of the leaf, of an authority above it, or of a list of these. */
+static struct status
+chain_end(const struct tls_ctx *by, STACK_OF(X509) * chain, uint64_t *ret)
+{
+	uint64_t first = UINT64_MAX, one = 0, list;
 
 	for (int i = 0; i < sk_X509_num(chain); i++) {
-		TRY(unix_time(X509_get0_notAfter(sk_X509_value(chain, i)), &one));
+		TRY(tls_unix_time(X509_get0_notAfter(sk_X509_value(chain, i)), &one));
+		list = list_end(by, chain, i);
+		if (list == 0)
+			return fail(E_DENIED);
+		one = list < one ? list : one;
 		first = one < first ? one : first;
 	}
 	*ret = first;
@@ -185,7 +202,40 @@ tls_peer_name(const struct tls_conn *c, enum tls_name kind, struct buf *out, uin
 	n = rows[kind].type < 0 ? common_names(cert, out)
 				: alternative_names(cert, rows[kind].type, out);
 	if (n == 1 && is_name(span_from(buf_span(out), before), rows[kind].len_max))
-		return chain_end(ssl, ret_until_s);
+		return chain_end(tls_conn_ctx(c), SSL_get0_verified_chain(ssl), ret_until_s);
 	out->len = before;
 	return fail(E_RANGE);
+}
+
+/* What a handshake does, with the chain that one has built already. */
+static struct status
+verify_again(
+    const struct tls_ctx *by, X509_STORE_CTX *x, X509 *leaf, STACK_OF(X509) * chain, uint64_t *ret)
+{
+	if (X509_STORE_CTX_init(x, SSL_CTX_get_cert_store(by->ssl), leaf, chain) != 1 ||
+	    X509_STORE_CTX_set_default(x, "ssl_client") != 1 ||
+	    X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(x), SSL_CTX_get0_param(by->ssl)) != 1)
+		return fail(E_CRYPTO);
+	if (X509_verify_cert(x) != 1 || !is_for_clients(leaf))
+		return fail(E_DENIED);
+	return chain_end(by, X509_STORE_CTX_get0_chain(x), ret);
+}
+
+struct status
+tls_peer_again(const struct tls_ctx *by, const struct tls_conn *c, uint64_t *ret_until_s)
+{
+	const SSL *ssl = tls_conn_ssl(c);
+	X509 *leaf = SSL_get0_peer_certificate(ssl);
+	X509_STORE_CTX *x;
+	struct status st;
+
+	if (leaf == NULL)
+		return fail(E_NOTFOUND);
+	x = X509_STORE_CTX_new();
+	if (x == NULL)
+		return fail(E_NOMEM);
+	st = verify_again(by, x, leaf, SSL_get0_verified_chain(ssl), ret_until_s);
+	X509_STORE_CTX_free(x);
+	ERR_clear_error();
+	return st;
 }

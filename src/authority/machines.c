@@ -6,9 +6,8 @@
  * taken over can name any machine of the table, and nobody else).
  * Owns: the table, as loaded.
  * Invariants: no X.509 is parsed here; the first row that fits counts; a certificate that is over
- * stands for nobody.
- * See: machines.h, people.c (their keys, and the end of who left the table);
- * src/gateway/credential.c, lib/tls/peer.c.
+ * or revoked stands for nobody. See: machines.h, people.c (their keys, and the end of who left the
+ * table); src/gateway/credential.c, lib/tls/peer.c.
  */
 #include "machines.h"
 
@@ -150,7 +149,8 @@ machines_find(struct authority *a, struct span credential, uint64_t now_s, struc
 	a->oidc->fault = JWT_FAULT_FORMAT;
 	if (!is_ok(certificate_read(credential, &cert)))
 		return ERROR_INVALID_KEY;
-	a->oidc->fault = JWT_FAULT_EXPIRED;
+	a->oidc->fault = cert.until_s == CERTIFICATE_REVOKED ? JWT_FAULT_REVOKED
+							     : JWT_FAULT_EXPIRED;
 	if (now_s >= cert.until_s)
 		return ERROR_INVALID_KEY;
 	a->oidc->fault = JWT_FAULT_MAPPING;

@@ -61,6 +61,7 @@ struct conn {
 	struct buf
 	    certificate; /* the client's, as a credential; empty: none, or none that names it */
 	uint64_t certificate_until_s; /* Unix time; 0: there is none */
+	uint32_t certificate_judged;  /* by the context of that generation */
 	struct timeout t_read;        /* handshake, header, body, idle, linger */
 	struct timeout t_write;
 	struct buf out; /* plain text to be sent, from out_off on */
@@ -87,6 +88,8 @@ enum error conn_error(uint16_t status);
 
 /* credential.c: after the handshake. E_NOMEM, E_DENIED: no connection that may go on. */
 MUST_USE struct status conn_take_certificate(struct conn *c);
+/* It, as a credential, for a request that begins now: another context may take it no more. */
+struct span conn_certificate(struct conn *c);
 /* Its certificate is over: it takes nothing more than what was begun. */
 bool conn_is_expired(const struct conn *c);
 

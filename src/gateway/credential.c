@@ -5,7 +5,8 @@
  * Runs in: gateway. Trusts: OpenSSL about a certificate that it has verified; nothing in a header.
  * Owns: nothing: a credential lies in its request, and is wiped there.
  * Invariants: a header counts, whatever it says, where there is one; no header can be taken for a
- * certificate; a certificate stands for its own connection only, and not beyond its end.
+ * certificate; a certificate stands for its own connection only, not beyond its end, and not once
+ * its authority has revoked it.
  * See: request.c; wire/certificate.h; src/authority/principal.c, which tells whose it is.
  */
 #include <base/clock.h>
@@ -79,12 +80,42 @@ conn_take_certificate(struct conn *c)
 	struct status st = tls_peer_name(c->tls, c->g->peer_name, &name, &cert.until_s);
 
 	cert.name = buf_span(&name);
+	c->certificate_judged = c->g->tls_generation;
 	if (is_ok(st))
 		st = certificate_put(&cert, &c->certificate);
 	if (is_ok(st))
 		c->certificate_until_s = cert.until_s;
 	buf_done(&name);
 	return st.code == E_NOTFOUND || st.code == E_RANGE ? OK : st;
+}
+
+/* Its end may be another one now, too. What cannot be judged counts as revoked. */
+static void
+judge_again(struct conn *c)
+{
+	uint8_t name[CERTIFICATE_NAME_MAX];
+	struct certificate cert;
+	uint64_t until_s = 0;
+
+	c->certificate_judged = c->g->tls_generation;
+	if (!is_ok(tls_peer_again(c->g->tls, c->tls, &until_s)))
+		until_s = CERTIFICATE_REVOKED;
+	if (!is_ok(certificate_read(buf_span(&c->certificate), &cert)))
+		return; /* we wrote it */
+	memcpy(name, cert.name.ptr, cert.name.len);
+	cert = (struct certificate){ span_of(name, cert.name.len), until_s };
+	buf_clear(&c->certificate);
+	if (!is_ok(certificate_put(&cert, &c->certificate)))
+		buf_clear(&c->certificate); /* nobody's */
+	c->certificate_until_s = until_s == CERTIFICATE_REVOKED ? 1 : until_s;
+}
+
+struct span
+conn_certificate(struct conn *c)
+{
+	if (c->certificate.len > 0 && c->certificate_judged != c->g->tls_generation)
+		judge_again(c);
+	return buf_span(&c->certificate);
 }
 
 bool

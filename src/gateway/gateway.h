@@ -53,6 +53,7 @@ struct gateway {
 	TAILQ_HEAD(conn_dirty, conn) dirty; /* to be written, or fed with input that was kept */
 	size_t nconns;
 	struct tls_ctx *tls;
+	uint32_t tls_generation; /* of tls: which has judged a certificate */
 	enum tls_name peer_name; /* by which a client's certificate names it */
 	uint64_t body_len_max;
 	uint32_t h2_streams_max; /* of one connection */

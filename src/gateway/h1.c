@@ -281,7 +281,7 @@ on_head(struct conn *c, struct span rest)
 	struct request *r = h->req;
 
 	request_reset(r);
-	request_begin(r, http, c->source, c->address, buf_span(&c->certificate));
+	request_begin(r, http, c->source, c->address, conn_certificate(c));
 	r->close = !http_request_keep_alive(h->parser) || c->g->d->draining || conn_is_expired(c);
 	h->no_body = span_eq_str(http->method, "HEAD");
 	if (is_here(http, rest))

@@ -133,7 +133,7 @@ h2_stream_head(struct h2_stream *s, bool end)
 	}
 	s->req->reply = &h2_reply_ops;
 	s->req->conn = s;
-	request_begin(s->req, http, c->source, c->address, buf_span(&c->certificate));
+	request_begin(s->req, http, c->source, c->address, conn_certificate(c));
 	s->no_body = span_eq_str(http->method, "HEAD");
 	if (rc != 0) {
 		refuse(s, rc);

@@ -19,6 +19,7 @@
 #include <base/rand.h>
 #include <crypto/crypto.h>
 #include <crypto/hash.h>
+#include <tls/crl.h>
 
 #include "conn.h"
 #include "routes.h"
@@ -315,9 +316,10 @@ gateway_run_ms(const struct gateway *g, struct span language, uint32_t timeout_m
 	return timeout_ms > 0 && timeout_ms < ms ? timeout_ms : ms;
 }
 
-/* Who vouches for clients, and by which name they are known; without it none is asked for one. */
+/* Who vouches for clients and what these revoked, and by which name clients are known; without it
+ * none is asked for one. */
 static struct status
-read_client_authorities(struct daemon *d, struct buf *out)
+read_client_authorities(struct daemon *d, struct buf *cas, struct buf *crls)
 {
 	static const char *const names[TLS_NAME_COUNT] = {
 		[TLS_NAME_URI] = "uri", [TLS_NAME_DNS] = "dns", [TLS_NAME_CN] = "cn"
@@ -332,17 +334,22 @@ read_client_authorities(struct daemon *d, struct buf *out)
 		if (strcmp(is, names[n]) == 0)
 			g->peer_name = (enum tls_name)n;
 	}
-	st = daemon_read_file(daemon_filef(d, "client_certificates.ca_file"), out);
-	return is_ok(st) && out->len == 0 ? fail(E_SYNTAX) : st;
+	st = daemon_read_file(daemon_filef(d, "client_certificates.ca_file"), cas);
+	if (!is_ok(st) || conf_str(d->conf, "client_certificates.crl_file") == NULL)
+		return is_ok(st) && cas->len == 0 ? fail(E_SYNTAX) : st;
+	st = daemon_read_file(daemon_filef(d, "client_certificates.crl_file"), crls);
+	return is_ok(st) && (cas->len == 0 || crls->len == 0) ? fail(E_SYNTAX) : st;
 }
 
-/* Connections under way keep the context that they began with. */
+/* Connections under way keep the context that they began with; their certificates are judged by the
+ * new one (conn_certificate()). */
 void
 worker_cert(struct daemon *d, const struct ctl_cert *cert)
 {
 	struct gateway *g = d->ctx;
 	uint8_t tickets[TLS_TICKET_KEY_LEN];
 	auto_buf struct buf authorities = BUF_INIT(CLIENT_CAS_LEN_MAX);
+	auto_buf struct buf revoked = BUF_INIT(TLS_CRLS_LEN_MAX);
 	static const char *const protocols[] = { "h2", "http/1.1", NULL };
 	struct tls_server_opts o = {
 		.cert_pem = cert->chain_pem, .key_pem = cert->key_pem, .alpn = protocols
@@ -352,10 +359,11 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 	    SPAN_EMPTY, TICKET_INFO, tickets, sizeof(tickets));
 
 	if (is_ok(st))
-		st = read_client_authorities(d, &authorities);
+		st = read_client_authorities(d, &authorities, &revoked);
 	if (is_ok(st)) {
 		o.ticket_key = span_of(tickets, sizeof(tickets));
 		o.client_ca_pem = buf_span(&authorities);
+		o.client_crl_pem = buf_span(&revoked);
 		st = tls_server_ctx_new(&o, &fresh);
 	}
 	secret_wipe(tickets, sizeof(tickets));
@@ -368,6 +376,7 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 	}
 	tls_ctx_free(g->tls);
 	g->tls = fresh;
+	g->tls_generation++;
 	accept_resume(g);
 }
 

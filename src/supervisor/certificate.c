@@ -25,7 +25,7 @@
 #define WATCH_MS 1000    /* the timer's pace; tls.watch_s says when there is something to do */
 #define RETRY_MS 3600000 /* after a leaf of ours that could not be made */
 
-static const char *const why_names[] = { "start", "reload", "demand", "schedule", "file" };
+const char *const certificate_why_names[] = { "start", "reload", "demand", "schedule", "file" };
 
 /* ---- reading and judging ---- */
 
@@ -47,6 +47,16 @@ stamp_take(const struct stat *sb, struct file_stamp *ret)
 		.mtime_ns = sb->st_mtim.tv_nsec };
 }
 
+void
+file_stamp_of(const struct supervisor *sv, const char *path, struct file_stamp *ret)
+{
+	struct stat sb;
+
+	*ret = (struct file_stamp){ 0 };
+	if (fstatat(sv->inst.dir_fd, path, &sb, 0) == 0)
+		stamp_take(&sb, ret);
+}
+
 /* Nobody else's bytes are parsed here, as root: whose is what was opened, at the end of all links.
  */
 static bool
@@ -60,8 +70,8 @@ is_ours(const struct supervisor *sv, const struct stat *file)
 }
 
 /* Our own names are no links; an operator's may be, as where a client of ACME keeps them. */
-static int
-open_file(const struct supervisor *sv, const char *path, bool secret, struct file_stamp *stamp,
+int
+file_open_ours(const struct supervisor *sv, const char *path, bool secret, struct file_stamp *stamp,
     const char **ret_why)
 {
 	auto_fd int fd = openat(
@@ -86,8 +96,8 @@ open_file(const struct supervisor *sv, const char *path, bool secret, struct fil
 	return *ret_why != NULL ? -1 : fd_take(&fd);
 }
 
-static struct status
-refuse(struct certificate_fault *f, const char *kind, const char *path, const char *why)
+struct status
+certificate_refuse(struct certificate_fault *f, const char *kind, const char *path, const char *why)
 {
 	f->kind = kind;
 	(void)snprintf(f->text, sizeof(f->text), "%.400s: %s", path, why);
@@ -100,19 +110,19 @@ read_files(const struct supervisor *sv, const struct conf *conf, struct certific
 {
 	const char *chain = conf_str(conf, "tls.certificate"), *key = conf_str(conf, "tls.key");
 	const char *why_chain, *why_key;
-	auto_fd int chain_fd = open_file(sv, chain, false, &c->stamps[0], &why_chain);
-	auto_fd int key_fd = open_file(sv, key, true, &c->stamps[1], &why_key);
+	auto_fd int chain_fd = file_open_ours(sv, chain, false, &c->stamps[0], &why_chain);
+	auto_fd int key_fd = file_open_ours(sv, key, true, &c->stamps[1], &why_key);
 	struct status st;
 
 	if (chain_fd < 0)
-		return refuse(f, "unreadable", chain, why_chain);
+		return certificate_refuse(f, "unreadable", chain, why_chain);
 	if (key_fd < 0)
-		return refuse(f, "unreadable", key, why_key);
+		return certificate_refuse(f, "unreadable", key, why_key);
 	st = daemon_read_file(chain_fd, &c->chain);
 	if (!is_ok(st))
-		return refuse(f, "unreadable", chain, status_text(st));
+		return certificate_refuse(f, "unreadable", chain, status_text(st));
 	st = secret_read_fd(key_fd, CERT_PEM_LEN_MAX, &c->key);
-	return is_ok(st) ? OK : refuse(f, "unreadable", key, status_text(st));
+	return is_ok(st) ? OK : certificate_refuse(f, "unreadable", key, status_text(st));
 }
 
 /* As a gateway will, so that none of them finds a fault in it later. */
@@ -140,17 +150,18 @@ judge(const struct conf *conf, struct certificate *c, struct certificate_fault *
 	if (!is_ok(cert_not_before(buf_span(&c->chain), &from)) ||
 	    !is_ok(cert_not_after(buf_span(&c->chain), &c->not_after_s)) ||
 	    !is_ok(cert_fingerprint(buf_span(&c->chain), c->fingerprint)))
-		return refuse(f, "invalid", chain, "does not begin with a certificate in PEM");
+		return certificate_refuse(
+		    f, "invalid", chain, "does not begin with a certificate in PEM");
 	st = cert_key_matches(buf_span(&c->chain), &c->key);
 	if (st.code == E_SYNTAX)
-		return refuse(f, "invalid", key, "is not a private key in PEM");
+		return certificate_refuse(f, "invalid", key, "is not a private key in PEM");
 	if (!is_ok(st))
-		return refuse(f, "mismatch", key, "does not belong to the certificate");
+		return certificate_refuse(f, "mismatch", key, "does not belong to the certificate");
 	if (!is_ok(try_it(c)))
-		return refuse(f, "invalid", chain, "TLS cannot use this chain and key");
+		return certificate_refuse(f, "invalid", chain, "TLS cannot use this chain and key");
 	if (now < from)
-		return refuse(f, "early", chain, "is not valid yet");
-	return now < c->not_after_s ? OK : refuse(f, "expired", chain, "has expired");
+		return certificate_refuse(f, "early", chain, "is not valid yet");
+	return now < c->not_after_s ? OK : certificate_refuse(f, "expired", chain, "has expired");
 }
 
 struct status
@@ -188,6 +199,7 @@ certificate_send(const struct child *c)
 
 	if (c->proc != PROC_GATEWAY)
 		return OK;
+	TRY(clients_send(c));
 	memcpy(m.ticket_key, in->ticket_key, sizeof(m.ticket_key));
 	st = link_send(c->control, 0, CTL_CERT, &m);
 	secret_wipe(m.ticket_key, sizeof(m.ticket_key));
@@ -208,12 +220,12 @@ certificate_adopt(struct supervisor *sv, struct certificate *fresh, enum certifi
 		return false;
 	if (!is_ok(rand_bytes(in->ticket_key, sizeof(in->ticket_key))))
 		diag(DIAG_WARN, "the key of session tickets stays");
-	record_certificate(sv, &in->certificate, why_names[why], NULL);
+	record_certificate(sv, &in->certificate, certificate_why_names[why], NULL);
 	return true;
 }
 
-static void
-send_all(struct supervisor *sv)
+void
+certificate_send_all(struct supervisor *sv)
 {
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		struct child *c = &sv->children[i];
@@ -229,7 +241,7 @@ send_all(struct supervisor *sv)
 static struct status
 issued(const char *path, struct status st, struct certificate_fault *f)
 {
-	return is_ok(st) ? OK : refuse(f, "not_issued", path, status_text(st));
+	return is_ok(st) ? OK : certificate_refuse(f, "not_issued", path, status_text(st));
 }
 
 struct status
@@ -267,13 +279,15 @@ certificate_rotate(struct supervisor *sv, enum certificate_why why, bool *ret_ch
 	if (!is_ok(st)) {
 		certificate_done(&fresh);
 		diag(DIAG_ERROR, "certificate: %s; the one in use stays", ret_fault->text);
-		record_certificate(sv, &sv->inst.certificate, why_names[why], ret_fault->kind);
+		record_certificate(
+		    sv, &sv->inst.certificate, certificate_why_names[why], ret_fault->kind);
 		return st;
 	}
 	*ret_changed = certificate_adopt(sv, &fresh, why);
 	if (*ret_changed) {
-		send_all(sv);
-		diag(DIAG_INFO, "certificate: another one is in use (%s)", why_names[why]);
+		certificate_send_all(sv);
+		diag(DIAG_INFO, "certificate: another one is in use (%s)",
+		    certificate_why_names[why]);
 	}
 	return OK;
 }
@@ -296,11 +310,9 @@ has_changed(struct supervisor *sv)
 	bool changed = false;
 
 	for (size_t i = 0; i < 2; i++) {
-		struct file_stamp now = { 0 };
-		struct stat sb;
+		struct file_stamp now;
 
-		if (fstatat(sv->inst.dir_fd, conf_str(sv->conf, keys[i]), &sb, 0) == 0)
-			stamp_take(&sb, &now);
+		file_stamp_of(sv, conf_str(sv->conf, keys[i]), &now);
 		changed = changed || memcmp(&now, &sv->certificate_seen[i], sizeof(now)) != 0;
 		sv->certificate_seen[i] = now;
 	}
@@ -315,9 +327,11 @@ on_look(uv_timer_t *t)
 	struct certificate_fault f;
 	bool changed;
 
+	clients_check_end(sv);
 	if (every == 0 || sv->stopping || now < sv->certificate_look_ms + every)
 		return;
 	sv->certificate_look_ms = now;
+	clients_look(sv);
 	if (leaf_is_own(sv->inst.dir_fd, conf_str(sv->conf, "tls.certificate"))) {
 		if (is_due(sv) &&
 		    !is_ok(certificate_rotate(sv, CERTIFICATE_SCHEDULE, &changed, &f)))

@@ -6,7 +6,8 @@
  * what a file is, never into it.
  * Owns: nothing: each descriptor is given away. Invariants: a process gets read-only descriptors
  * of regular files, never a path; they are opened anew for each configuration.
- * See: wire/control.h (FILE); topology.c for the other descriptors.
+ * See: wire/control.h (FILE); topology.c for the other descriptors; clients.c for a gateway's
+ * files.
  */
 #include "supervisor.h"
 
@@ -29,7 +30,6 @@ static const struct {
 	const char *key;
 	unsigned flags;
 } rows[] = {
-	{ PROC_GATEWAY, NULL, "client_certificates.ca_file", 0 },
 	{ PROC_BROKER, NULL, "network.ca_file", OPTIONAL },
 	{ PROC_BROKER, NULL, "network.resolv_conf", OPTIONAL },
 	{ PROC_BROKER, NULL, "network.hosts", OPTIONAL },

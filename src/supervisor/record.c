@@ -133,7 +133,30 @@ record_certificate(
 	if (fault != NULL)
 		add_text(p, fault);
 	else
-		p->values[p->rec.values.count++] = (struct audit_value){ .kind = AUDIT_V_NULL };
+		add_nothing(p);
+	record_flush(sv);
+}
+
+void
+record_revocations(
+    struct supervisor *sv, const struct clients *c, const char *why, const char *fault)
+{
+	struct pending_record *p = record_new(
+	    sv, EVENT_REVOCATIONS_CHANGED, fault == NULL ? AUDIT_SUCCESS : AUDIT_FAILURE);
+
+	if (c->until_s == 0) { /* there are none any more */
+		add_nothing(p);
+		add_nothing(p);
+	} else {
+		hex_encode(span_of(c->digest, sizeof(c->digest)), p->text[0]);
+		add_text(p, p->text[0]);
+		add_number(p, c->until_s);
+	}
+	add_text(p, why);
+	if (fault != NULL)
+		add_text(p, fault);
+	else
+		add_nothing(p);
 	record_flush(sv);
 }
 

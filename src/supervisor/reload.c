@@ -129,12 +129,28 @@ prepare_certificate(struct supervisor *sv, struct certificate *fresh, char error
 	return st;
 }
 
+static struct status
+prepare_clients(struct supervisor *sv, struct clients *fresh, char error[CONF_ERROR_MAX])
+{
+	struct certificate_fault f;
+	struct status st = clients_read(sv, sv->conf, fresh, &f);
+
+	if (is_ok(st))
+		return OK;
+	(void)snprintf(error, CONF_ERROR_MAX, "client_certificates: %.300s",
+	    st.code == E_DENIED ? f.text : status_text(st));
+	if (st.code == E_DENIED && sv->inst.clients.until_s != 0)
+		record_revocations(sv, &sv->inst.clients, "reload", f.kind);
+	return st;
+}
+
 /* Read, check, bind: nothing has changed yet when one of these fails. */
 static struct status
 prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 {
 	struct conf *fresh = NULL, *old = sv->conf;
 	struct certificate fresh_cert = CERTIFICATE_NONE;
+	struct clients fresh_clients = CLIENTS_NONE;
 	struct status st = instance_read_conf(sv->inst.conf_path, &fresh, text, error);
 
 	if (!is_ok(st))
@@ -145,6 +161,8 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 		st = files_check(sv, error);
 	if (is_ok(st))
 		st = prepare_certificate(sv, &fresh_cert, error);
+	if (is_ok(st))
+		st = prepare_clients(sv, &fresh_clients, error);
 	if (is_ok(st)) {
 		st = instance_listen(sv);
 		if (!is_ok(st))
@@ -154,11 +172,13 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 		sv->conf = old;
 		conf_free(fresh);
 		certificate_done(&fresh_cert);
+		clients_done(&fresh_clients);
 		return st;
 	}
 	conf_free(old);
 	sv->workers = worker_count(fresh);
 	(void)certificate_adopt(sv, &fresh_cert, CERTIFICATE_RELOAD);
+	clients_adopt(sv, &fresh_clients, CERTIFICATE_RELOAD);
 	return OK;
 }
 

@@ -5,6 +5,7 @@
 /* What the files of this folder share. */
 #include <crypto/secret.h>
 #include <daemon/daemon.h>
+#include <tls/crl.h>
 
 #define CHILDREN_MAX 64
 #define WORKERS_MAX 16
@@ -19,6 +20,7 @@
 #define REPLACE_GRACE_MS 10000
 #define SHUTDOWN_MS 10000
 #define CERT_FILE_MAX (64U << 10)
+#define CLIENT_CAS_LEN_MAX (512U << 10)
 
 enum child_state {
 	CHILD_FREE,
@@ -61,6 +63,16 @@ struct certificate {
 };
 #define CERTIFICATE_NONE ((struct certificate){ .chain = BUF_INIT(CERT_FILE_MAX) })
 
+/* Who vouches for clients' certificates, and what these have revoked: as they were judged. */
+struct clients {
+	struct buf ca, crl;         /* PEM; empty: there are none */
+	uint64_t until_s;           /* when the first authority's lists end; 0: there are none */
+	uint8_t digest[DIGEST_LEN]; /* SHA-256 of crl */
+	struct file_stamp stamp;    /* of its file, as it was read */
+};
+#define CLIENTS_NONE \
+	((struct clients){ .ca = BUF_INIT(CLIENT_CAS_LEN_MAX), .crl = BUF_INIT(TLS_CRLS_LEN_MAX) })
+
 enum certificate_why {
 	CERTIFICATE_START,
 	CERTIFICATE_RELOAD,
@@ -89,6 +101,7 @@ struct instance {
 	char libexec[4096];
 	char conf_path[4096];
 	struct certificate certificate;
+	struct clients clients;
 	uint8_t ticket_key[48];
 };
 
@@ -125,6 +138,9 @@ struct supervisor {
 	uv_timer_t certificate_timer;
 	uint64_t certificate_look_ms; /* when it was looked at */
 	struct file_stamp certificate_seen[2];
+	/* clients.c */
+	struct file_stamp crl_seen;
+	bool crl_over; /* it was said that the lists in use are over */
 	/* record.c */
 	struct pending_record records[RECORDS_MAX];
 	size_t first_record, nrecords;
@@ -194,6 +210,33 @@ MUST_USE struct status certificate_send(const struct child *c);
 void certificate_watch(struct supervisor *sv);
 void certificate_on_rotate(struct link *l, uint64_t id, const void *msg, void *ctx);
 
+/* Sends the gateways what is in use now. */
+void certificate_send_all(struct supervisor *sv);
+/*
+ * Open what root reads and parses: a regular file of root's, or of the state directory's owner,
+ * that nobody else may write; a secret one: or read. -1: *ret_why.
+ */
+int file_open_ours(const struct supervisor *sv, const char *path, bool secret,
+    struct file_stamp *stamp, const char **ret_why);
+void file_stamp_of(const struct supervisor *sv, const char *path, struct file_stamp *ret);
+struct status certificate_refuse(
+    struct certificate_fault *f, const char *kind, const char *path, const char *why);
+extern const char *const certificate_why_names[];
+
+/* clients.c: clients' authorities, and their lists. A fault is said where it is E_DENIED. */
+/* Read and judge what `conf` names. Owner: clients_done(), on failure too. */
+MUST_USE struct status clients_read(const struct supervisor *sv, const struct conf *conf,
+    struct clients *ret, struct certificate_fault *f);
+void clients_done(struct clients *c);
+/* From now on it is these; `fresh` is taken. Gateways are sent them with their certificate. */
+void clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why);
+/* To a gateway: before CERT. */
+MUST_USE struct status clients_send(const struct child *c);
+/* Are the lists in use over? */
+void clients_check_end(struct supervisor *sv);
+/* Others, if their file has changed: read, judged, adopted, sent. */
+void clients_look(struct supervisor *sv);
+
 /* files.c: what the configuration names and a process reads: descriptors of it. */
 /* Can all of them be opened? On failure `error` names the first that cannot. */
 MUST_USE struct status files_check(const struct supervisor *sv, char error[CONF_ERROR_MAX]);
@@ -226,6 +269,9 @@ void record_config(struct supervisor *sv, struct span text);
 /* `fault`: why another one was refused; NULL: it is in use. */
 void record_certificate(
     struct supervisor *sv, const struct certificate *c, const char *why, const char *fault);
+/* The same of clients' lists. */
+void record_revocations(
+    struct supervisor *sv, const struct clients *c, const char *why, const char *fault);
 void record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected);
 void record_flush(struct supervisor *sv);
 void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx);

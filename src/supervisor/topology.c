@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 static const char *const conf_gateway[] = { "listen", "limits", "models", "providers", "sandboxes",
-	"workers", "client_certificates.ca_file", "client_certificates.identity", "oidc", NULL };
+	"workers", "client_certificates.ca_file", "client_certificates.crl_file",
+	"client_certificates.identity", "oidc", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
 	"aws", "tools", "oidc", "client_certificates", "store", "keys", "sessions", NULL };

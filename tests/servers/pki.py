@@ -2,8 +2,10 @@
 """A certificate authority for the servers of a test."""
 
 import ipaddress
+import os
 import pathlib
 import subprocess
+import tempfile
 
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
@@ -34,6 +36,20 @@ class Authority:
                 "-days", days, "-extfile", extensions, "-out", cert)
         key.chmod(0o600)
         return str(cert), str(key)
+
+    def crl(self, out, revoked=(), seconds=3600):
+        """A list of those certificates, put in its place at once."""
+        with tempfile.TemporaryDirectory() as folder:
+            d = pathlib.Path(folder)
+            (d / "index").write_text("")
+            (d / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={d}/index\ndefault_md=sha256\n")
+            common = ("ca", "-config", d / "conf", "-cert", self.ca, "-keyfile", self.key)
+            for cert in revoked:
+                openssl(*common, "-revoke", cert)
+            openssl(*common, "-gencrl", "-crlsec", seconds, "-out", d / "list")
+            fresh = pathlib.Path(f"{out}.new")
+            fresh.write_bytes((d / "list").read_bytes())
+            os.replace(fresh, out)
 
 
 def is_address(name):

@@ -27,9 +27,10 @@ CLIENTS = [
 ]
 
 
-def table(ca, clients):
+def table(ca, clients, crl=None):
     rows = "".join(f"  - {c}\n" for c in clients)
-    return f"\nclient_certificates:\n  ca_file: {ca}\n  clients:\n{rows}"
+    lists = f"  crl_file: {crl}\n" if crl else ""
+    return f"\nclient_certificates:\n  ca_file: {ca}\n{lists}  clients:\n{rows}"
 
 
 class House:
@@ -72,10 +73,12 @@ class House:
             return True
         return False
 
-    def configure(self, clients):
+    def configure(self, clients, crl=None, reload=True):
         before = self.inst.conf.read_text()
-        self.inst.conf.write_text(before[:before.index("\nclient_certificates:")] + table(self.authority.ca, clients))
-        self.inst.operate("reload")
+        self.inst.conf.write_text(before[:before.index("\nclient_certificates:")] +
+                                  table(self.authority.ca, clients, crl))
+        if reload:
+            self.inst.operate("reload")
 
     def records(self, event):
         path = sorted((self.inst.dir / "audit").glob("*.jsonl"))
@@ -97,7 +100,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     folder = Folder(tmp_path_factory.mktemp("certificates"))
-    with running(edit=lambda text: text + table(folder.authority.ca, CLIENTS)) as inst:
+    with running(edit=lambda text: text + "\ntls: { watch_s: 1 }\n" + table(folder.authority.ca, CLIENTS)) as inst:
         yield House(inst, folder)
 
 
@@ -284,4 +287,108 @@ def test_who_leaves_the_table_is_out(house, app):
     assert house.inst.request("GET", "/v1/models", key=token)[0] == 401
     assert house.ask(app)[0] == 401
     house.configure(CLIENTS)
+    assert house.ask(app)[0] == 200
+
+
+# ---- lists of revoked certificates ----------------------------------------------------------------
+
+def wait_for(what, seconds=15):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(what)
+
+
+def changes(house):
+    return [(r["event"]["why"], r["event"].get("fault")) for r in house.records("RevocationsChanged")]
+
+
+@pytest.fixture(scope="module")
+def lists(house):
+    """-> the file, and a certificate that comes to be on it"""
+    path = house.folder.path / "crl.pem"
+    house.authority.crl(path)
+    house.configure(CLIENTS, path)
+    yield path, house.issue("stolen", [APP])
+    house.configure(CLIENTS)
+
+
+def test_a_revoked_one_is_out(house, app, lists):
+    """Also on a connection of before, with other lists, and without a reload."""
+    path, stolen = lists
+    mine, its = house.connection(app), house.connection(stolen)
+    with contextlib.closing(mine), contextlib.closing(its), house_http2(house, stolen) as h2:
+        assert house.ask_on(mine)[0] == house.ask_on(its)[0] == h2.get(house.inst.url + "/v1/models").status_code == 200
+        house.authority.crl(path, [stolen[0]])
+        wait_for(lambda: house.is_refused(stolen))
+        assert house.ask_on(its)[0] == 401 and its.sock is None
+        assert house.records("Authentication")[-1]["event"]["reason"] == "revoked"
+        assert h2.get(house.inst.url + "/v1/models").status_code == 401
+        assert house.ask_on(mine)[0] == 200 and mine.sock is not None
+    assert house.ask(app)[0] == 200 and house.ask(None)[0] == 401
+    assert changes(house)[-1] == ("file", None)
+
+
+def house_http2(house, pair):
+    httpx = pytest.importorskip("httpx")
+    return httpx.Client(http2=True, verify=house.tls(pair), timeout=30)
+
+
+@pytest.mark.parametrize("what, fault", [("no list", "invalid"), ("another authority's", "mismatch"),
+                                         ("too long", "invalid"), ("open to all", "unreadable"), ("gone", "unreadable")])
+def test_bad_lists_are_refused_and_those_in_use_stay(house, app, lists, what, fault):
+    path, stolen = lists
+    good, before = path.read_bytes(), len(changes(house))
+    if what == "no list":
+        path.write_text("nothing\n")
+    elif what == "another authority's":
+        house.other.crl(path)
+    elif what == "too long":
+        path.write_bytes(good + b"\n" * (2 << 20))
+    elif what == "gone":
+        path.unlink()
+    else:
+        path.chmod(0o666)
+        path.write_bytes(good)
+    try:
+        wait_for(lambda: changes(house)[before:])
+        assert changes(house)[-1] == ("file", fault)
+        assert house.is_refused(stolen) and house.ask(app)[0] == 200
+        failed = house.inst.operate("reload", check=False)
+        assert failed.returncode == 1 and "client_certificates" in failed.stderr, failed.stderr
+        if fault != "unreadable":
+            checked = house.inst.cli("config", "check", str(house.inst.conf), check=False)
+            assert checked.returncode == 1 and "crl.pem" in checked.stderr, checked.stderr
+        assert house.is_refused(stolen) and house.ask(app)[0] == 200
+    finally:
+        path.write_bytes(good)
+        path.chmod(0o644)
+    house.inst.operate("reload")
+    house.inst.cli("config", "check", str(house.inst.conf))
+
+
+def test_lists_that_are_over_let_none_in(house, app, lists):
+    path, _ = lists
+    house.authority.crl(path, seconds=6)
+    house.inst.operate("reload")
+    c = house.connection(app)
+    with contextlib.closing(c):
+        status, _ = house.ask_on(c)
+        assert status == 200
+        token = json.loads(ask_token(c))
+        assert token["expires_in"] <= 6  # never beyond what is known
+        wait_for(lambda: house.is_refused(app))
+        assert house.ask_on(c)[0] == 401 and c.sock is None
+    assert house.inst.request("GET", "/v1/models", key=token["access_token"])[0] == 401
+    assert house.inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
+    wait_for(lambda: "lists in crl_file are over" in house.inst.text_log())
+    wait_for(lambda: changes(house)[-1] == ("schedule", "expired"))
+    assert house.inst.operate("reload", check=False).returncode == 1
+    house.inst.stop()
+    with pytest.raises(RuntimeError, match="no list that still counts"):
+        house.inst.start()
+    house.authority.crl(path)
+    house.inst.start()
     assert house.ask(app)[0] == 200

@@ -132,6 +132,9 @@ what_is_over_is_over(void **state)
 	(void)state;
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
 	assert_string_equal(last_text(), "method=client_certificate success=0 reason=expired ");
+	m = asking("spiffe://a.example/app", -(long)time(NULL) + CERTIFICATE_REVOKED);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_string_equal(last_text(), "method=client_certificate success=0 reason=revoked ");
 	m = asking("spiffe://a.example/app", -5);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
 	assert_int_equal(w.store_changes, 0);

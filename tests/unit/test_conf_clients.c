@@ -23,12 +23,13 @@ all_keys_are_read(void **state)
 
 	(void)state;
 	assert_true(
-	    is_ok(conf_parse(SPAN_LIT(HEAD "  clients:\n"
+	    is_ok(conf_parse(SPAN_LIT(HEAD "  crl_file: r.pem\n  clients:\n"
 					   "  - {match: 'spiffe://a.example/ns/*/app'" WHO "}\n"
 					   "  - {match: 'spiffe://a.example/b'" WHO
 					   ", roles: [auditor, user], policy: staff}\n"),
 		&c, error)));
 	assert_string_equal(conf_str(c, "client_certificates.ca_file"), "c.pem");
+	assert_string_equal(conf_str(c, "client_certificates.crl_file"), "r.pem");
 	assert_string_equal(conf_str(c, "client_certificates.identity"), "uri");
 	assert_string_equal(conf_strf(c, "client_certificates.clients.%u.match", 0U),
 	    "spiffe://a.example/ns/*/app");
@@ -48,6 +49,7 @@ what_makes_no_sense_is_refused(void **state)
 		{ HEAD, "vouches for nobody" },
 		{ BASE "client_certificates: {clients: [{match: 'spiffe://a/b'" WHO "}]}\n",
 		    "there is no ca_file" },
+		{ BASE "client_certificates: {crl_file: r.pem}\n", "is of no authority" },
 		{ HEAD "  clients: [{match: 'spiffe://a/b', user: app}]\n", "tenant" },
 		{ HEAD "  clients: [{match: 'spiffe://a/b', tenant: acme}]\n", "user" },
 		{ HEAD "  clients: [{match: 'a.example'" WHO "}]\n", "it is no URI" },

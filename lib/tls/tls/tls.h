@@ -52,6 +52,11 @@ struct tls_server_opts {
 	 * come without. One that does not verify (chain, dates, clientAuth) ends the handshake.
 	 */
 	struct span client_ca_pem;
+	/*
+	 * What those have revoked. Not empty: each of them has a list here (tls/crl.h);
+	 * a certificate that is on one, or whose list is over, does not verify.
+	 */
+	struct span client_crl_pem;
 };
 
 struct tls_client_opts {
@@ -65,7 +70,8 @@ struct tls_client_opts {
 /* Once, before the jail: OpenSSL without configuration files. E_CRYPTO. */
 MUST_USE struct status tls_init(void);
 
-/* Errors: E_NOMEM, E_SYNTAX (PEM, ALPN), E_CRYPTO (key does not match), E_FULL (authorities). */
+/* Errors: E_NOMEM, E_SYNTAX (PEM, ALPN), E_CRYPTO (key does not match), E_FULL (authorities),
+ * E_DENIED (lists of revoked certificates). */
 MUST_USE struct status tls_server_ctx_new(const struct tls_server_opts *o, struct tls_ctx **ret);
 MUST_USE struct status tls_client_ctx_new(const struct tls_client_opts *o, struct tls_ctx **ret);
 /* Connections made from it go on: reload = new context, free the old one. */
@@ -116,6 +122,12 @@ MUST_USE struct status tls_peer_key(const struct tls_conn *c, struct buf *out);
 enum tls_name { TLS_NAME_URI, TLS_NAME_DNS, TLS_NAME_CN, TLS_NAME_COUNT };
 MUST_USE struct status tls_peer_name(
     const struct tls_conn *c, enum tls_name kind, struct buf *out, uint64_t *ret_until_s);
+/*
+ * Would a handshake of `by` take that certificate now? `by` may be another context than that of c,
+ * as after a reload. *ret_until_s as above. E_DENIED: it would not; E_NOTFOUND: there is none.
+ */
+MUST_USE struct status tls_peer_again(
+    const struct tls_ctx *by, const struct tls_conn *c, uint64_t *ret_until_s);
 bool tls_resumed(const struct tls_conn *c);
 
 #endif

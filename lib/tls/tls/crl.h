@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TLS_CRL_H
+#define TLS_CRL_H
+
+/*
+ * Lists of certificates that their authorities have revoked (RFC 5280 §5), before they are used:
+ * struct tls_server_opts takes those that are good.
+ */
+#include <base/span.h>
+
+#define TLS_CRLS_MAX 128
+#define TLS_CRLS_LEN_MAX (2U << 20) /* PEM, of a file of them; some 30,000 entries */
+
+enum tls_crl_fault {
+	TLS_CRL_NONE,
+	TLS_CRL_FORMAT,
+	TLS_CRL_MANY,
+	TLS_CRL_PARTIAL, /* a delta, a partition, or with what is not understood */
+	TLS_CRL_NO_END,
+	TLS_CRL_STRANGER,
+	TLS_CRL_SIGNATURE,
+	TLS_CRL_USAGE,
+	TLS_CRL_MISSING, /* from here on of an authority, not of a list */
+	TLS_CRL_EARLY,
+	TLS_CRL_EXPIRED,
+	TLS_CRL_FAULT_COUNT,
+};
+
+struct tls_crl_report {
+	enum tls_crl_fault fault;
+	unsigned at;      /* the list or the authority that it is of, from 1 on */
+	uint64_t until_s; /* where there is none: when the first authority's lists end */
+};
+
+/*
+ * Are these lists good for these authorities at that time? Each list is signed by one of them, is
+ * whole and has an end; each authority has one that counts. E_DENIED: see the report. E_SYNTAX,
+ * E_FULL: the authorities'. E_NOMEM, E_CRYPTO.
+ */
+MUST_USE struct status tls_crls_check(
+    struct span ca_pem, struct span crl_pem, uint64_t now_s, struct tls_crl_report *report);
+const char *tls_crl_kind(enum tls_crl_fault f); /* one word, for records */
+/* "list 2 is not signed by its authority" */
+void tls_crl_say(const struct tls_crl_report *report, char *out, size_t size);
+
+#endif
