@@ -206,4 +206,6 @@ dispatch(struct link *l)
 	if (l->edge->secrets)
 		arena_wipe(&l->arena);
 	l->in_off = 0;
+	if (!l->failed && !l->freed && l->ops->on_read != NULL)
+		l->ops->on_read(l, l->ctx);
 }

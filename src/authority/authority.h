@@ -219,6 +219,7 @@ MUST_USE struct status grant_model(
     struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t *digest);
 MUST_USE struct status grant_run(struct turn *t, struct run *r, uint32_t body_len, bool keep);
 MUST_USE struct status grant_content(struct turn *t, struct run *r, uint32_t body_len);
+void grants_flush(struct authority *a);
 
 /* ---- metrics.c, status.c ---- */
 MUST_USE struct status procs_init(struct authority *a);

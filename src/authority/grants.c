@@ -4,7 +4,8 @@
  *
  * Runs in: authority. Trusts: nothing. Owns: a pool of random bytes.
  * Invariants: a grant is sent only after the receipt of its intent (the callers
- * are the handlers of DURABLE), and is written before the gateway can know it.
+ * are the handlers of DURABLE), and is written before the gateway can know it: when the receipts
+ * of one read are handled, and answers leave at the end of the loop's turn.
  * See: wire/grant.h.
  */
 #include "authority.h"
@@ -55,9 +56,20 @@ grant_send(struct peer *to, uint16_t type, const struct grant *g)
 	if (to->link == NULL)
 		return fail(E_CLOSED);
 	TRY(link_send(to->link, 0, type, g));
-	link_flush(to->link);
 	daemon_metric_add(METRIC_GRANTS, 1);
 	return OK;
+}
+
+/* Those of all receipts that came together leave in one write. */
+void
+grants_flush(struct authority *a)
+{
+	struct peer *const actors[] = { &a->broker, &a->executor, &a->store };
+
+	for (size_t i = 0; i < sizeof(actors) / sizeof(actors[0]); i++) {
+		if (actors[i]->link != NULL && link_queued(actors[i]->link) > 0)
+			link_flush(actors[i]->link);
+	}
 }
 
 struct status

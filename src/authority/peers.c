@@ -22,6 +22,7 @@ static void gateway_gone(struct gateway *gw);
 static void on_gateway_closed(struct link *l, struct status why, void *ctx);
 static void on_peer_closed(struct link *l, struct status why, void *ctx);
 static void on_turn_ended(struct link *l, uint64_t id, const void *msg, void *ctx);
+static void on_receipts(struct link *l, void *ctx);
 
 static const struct link_rule gateway_rules[] = {
 	{ GA_CHECK, LINK_LIVE, admit_on_check },
@@ -51,7 +52,7 @@ static const struct link_rule executor_rules[] = {
 static const struct link_ops gateway_ops = { RULES(gateway_rules), .on_closed = on_gateway_closed };
 static const struct link_ops broker_ops = { RULES(broker_rules), .on_closed = on_peer_closed };
 static const struct link_ops executor_ops = { RULES(executor_rules), .on_closed = on_peer_closed };
-static const struct link_ops audit_ops = { .on_closed = on_peer_closed };
+static const struct link_ops audit_ops = { .on_closed = on_peer_closed, .on_read = on_receipts };
 static struct link_ops store_ops; /* its rules are in store_link.c */
 
 static void
@@ -255,6 +256,15 @@ static void
 on_turn_ended(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	(void)l, (void)id, (void)msg, (void)ctx;
+}
+
+static void
+on_receipts(struct link *l, void *ctx)
+{
+	const struct peer *p = ctx;
+
+	(void)l;
+	grants_flush(p->a);
 }
 
 void

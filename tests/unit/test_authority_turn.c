@@ -181,6 +181,48 @@ test_attempts(void **state)
 	assert_balanced();
 }
 
+static uint64_t told[3];
+static size_t ntold, unwritten;
+
+static void
+on_told(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
+{
+	(void)l, (void)type, (void)ctx;
+	assert_true(is_ok(st));
+	told[ntold++] = ((const struct ga_admitted *)msg)->turn;
+}
+
+/* Started last, so before any link writes what this turn of the loop queued. */
+static void
+on_turn_over(uv_check_t *handle)
+{
+	(void)handle;
+	unwritten += link_queued(w.a->broker.link);
+}
+
+/* A grant is written before its gateway can know it, and those of one read together. */
+static void
+test_grants_before_answers(void **state)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	uv_check_t check;
+
+	(void)state;
+	ntold = unwritten = 0;
+	assert_int_equal(uv_check_init(&w.loop, &check), 0);
+	assert_int_equal(uv_check_start(&check, on_turn_over), 0);
+	for (int i = 0; i < 3; i++)
+		assert_true(is_ok(link_call(w.gw, GA_ADMIT, &m, 60000, on_told, NULL, NULL)));
+	spin();
+	assert_int_equal(ntold, 3);
+	assert_int_equal(w.model_grants, 3);
+	assert_int_equal(unwritten, 0);
+	uv_close((uv_handle_t *)&check, NULL);
+	for (int i = 0; i < 3; i++)
+		(void)settle(told[i], ERROR_CANCELLED);
+	assert_balanced();
+}
+
 static void
 test_answers_without_a_turn(void **state)
 {
@@ -433,6 +475,7 @@ main(void)
 		T(test_each_endpoint),
 		T(test_settle_before_done),
 		T(test_attempts),
+		T(test_grants_before_answers),
 		T(test_answers_without_a_turn),
 		T(test_attached_tools),
 		T(test_tools_not_attached_any_more),

@@ -16,6 +16,7 @@
 struct end {
 	struct link *link;
 	int messages, closed, ended, stream_closed, replies;
+	int reads, messages_read; /* calls of on_read; messages by the first of them */
 	uint16_t last_type;
 	struct status why, stream_why, reply_status;
 	struct stream *stream;
@@ -36,6 +37,16 @@ on_closed(struct link *l, struct status why, void *ctx)
 	(void)l;
 	e->closed++;
 	e->why = why;
+}
+
+static void
+on_read(struct link *l, void *ctx)
+{
+	struct end *e = ctx;
+
+	(void)l;
+	if (e->reads++ == 0)
+		e->messages_read = e->messages;
 }
 
 static void
@@ -138,7 +149,7 @@ on_connect(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 static const struct link_rule audit_rules[] = { { AA_APPEND, 2, on_append } };
-static const struct link_ops audit_ops = { audit_rules, 1, on_closed };
+static const struct link_ops audit_ops = { audit_rules, 1, on_closed, on_read };
 static const struct link_rule broker_rules[] = { { GB_OPEN, 0, on_open } };
 static const struct link_ops broker_ops = { broker_rules, 1, on_closed };
 static const struct link_rule demo_rules[] = { { BD_CONNECT, 0, on_connect } };
@@ -205,6 +216,25 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 	e->last_type = type;
 	if (is_ok(st))
 		assert_true(((const struct aa_receipt *)msg)->first_seq == 7);
+}
+
+/* So whoever gathers what they lead to can write it once. */
+static void
+one_read_is_told_once(void **state)
+{
+	(void)state;
+	(void)pair_up(&aa_edge, &audit_ops, false);
+	link_set_state(b.link, 2);
+	for (int i = 0; i < 3; i++) {
+		struct aa_append m = append_of(7);
+
+		assert_true(is_ok(link_call(a.link, AA_APPEND, &m, 1000, on_reply, &a, NULL)));
+	}
+	turn();
+	assert_int_equal(b.messages, 3);
+	assert_int_equal(b.reads, 1);
+	assert_int_equal(b.messages_read, 3);
+	tear_down();
 }
 
 static void
@@ -544,6 +574,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_read_is_told_once),
 		cmocka_unit_test(calls_are_answered_or_time_out),
 		cmocka_unit_test(a_freed_link_tells_who_waits),
 		cmocka_unit_test(a_link_may_be_freed_by_a_call_that_is_late),

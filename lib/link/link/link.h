@@ -40,6 +40,8 @@ struct link_ops {
 	 * the peer is gone, and has not read all that was sent (unix(7), ECONNRESET; EPIPE).
 	 */
 	void (*on_closed)(struct link *l, struct status why, void *ctx);
+	/* All messages of one read were handled: what they queued elsewhere may go now. */
+	void (*on_read)(struct link *l, void *ctx);
 };
 
 /*
