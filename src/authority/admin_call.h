@@ -106,7 +106,7 @@ admin_fn operator_kek_rotate, operator_kek_rotate_data, operator_kek_show;
 admin_fn operator_audit_rotate, operator_certificate_rotate;
 admin_fn keys_list, keys_create, keys_rotate, keys_revoke;
 admin_fn users_list, users_get, users_create, users_change, users_erase, users_export;
-admin_fn tenants_export, me_export, me_erase;
+admin_fn tenants_export, me_get, me_export, me_erase;
 admin_fn tenants_list, policies_list, usage_read, audit_read;
 admin_fn operator_reload, operator_secret_set, operator_secret_remove, operator_secret_list,
     operator_tool_mark, operator_tool_list;

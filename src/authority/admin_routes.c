@@ -55,6 +55,7 @@ const struct admin_route admin_routes[] = {
 	    NULL },
 	{ "GET", "/admin/v1/tenants/{}/export", DOOR_BOTH, ACTION_TENANT_EXPORT, "cursor ", NULL,
 	    false, tenants_export, NULL },
+	{ "GET", "/admin/v1/me", DOOR_PERSON, ACTION_API_READ, "", NULL, false, me_get, NULL },
 	{ "GET", "/admin/v1/me/export", DOOR_PERSON, ACTION_EXPORT_OWN, "cursor ", NULL, false,
 	    me_export, NULL },
 	{ "DELETE", "/admin/v1/me", DOOR_PERSON, ACTION_ERASE_OWN, "", NULL, false, me_erase,

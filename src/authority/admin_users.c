@@ -46,7 +46,7 @@ put_roles(struct json_writer *w, uint8_t roles)
 }
 
 static void
-put_members(struct json_writer *w, const struct user *u)
+put_members(struct json_writer *w, const struct user *u, uint8_t roles)
 {
 	char subject[2 * SUBJECT_LEN];
 
@@ -55,7 +55,7 @@ put_members(struct json_writer *w, const struct user *u)
 	json_put_key(w, "tenant");
 	json_put_str(w, u->tenant);
 	json_put_key(w, "roles");
-	put_roles(w, u->roles);
+	put_roles(w, roles);
 	json_put_key(w, "state");
 	json_put_text(w, u->state == USER_ACTIVE ? "active" : "disabled");
 	json_put_key(w, "hold");
@@ -66,12 +66,12 @@ put_members(struct json_writer *w, const struct user *u)
 }
 
 static struct status
-put_user(const struct user *u, struct buf *out)
+put_user(const struct user *u, uint8_t roles, struct buf *out)
 {
 	struct json_writer w = json_writer(out);
 
 	json_put_object(&w);
-	put_members(&w, u);
+	put_members(&w, u, roles);
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }
@@ -101,7 +101,7 @@ make_list(struct admin_op *op, struct buf *out)
 			continue;
 		if (n++ > 0)
 			TRY(buf_put_u8(out, ','));
-		TRY(put_user(u, out));
+		TRY(put_user(u, u->roles, out));
 		last = i;
 	}
 	while (i < keys->nusers && !is_listed(op, keys_user_at(keys, i)))
@@ -161,7 +161,13 @@ users_list(struct admin_call *c)
 static struct status
 make_one(struct admin_op *op, struct buf *out)
 {
-	return put_user(user_of(op), out);
+	return put_user(user_of(op), user_of(op)->roles, out);
+}
+
+static struct status
+make_me(struct admin_op *op, struct buf *out)
+{
+	return put_user(user_of(op), op->roles, out);
 }
 
 /* The user of the path; an operator names the tenant in the query. */
@@ -190,6 +196,18 @@ users_get(struct admin_call *c)
 	TRY(user_of_path(c, &u));
 	TRY(admin_read_new(c, "users.get", make_one, &op));
 	name_user(op, u->tenant, u->name);
+	return admin_read_begin(c, op);
+}
+
+/* The caller itself, with the roles that its credential has. */
+struct status
+me_get(struct admin_call *c)
+{
+	struct admin_op *op = NULL;
+
+	TRY(admin_read_new(c, "me.get", make_me, &op));
+	name_user(op, c->by->user->tenant, c->by->user->name);
+	op->roles = key_roles(c->by);
 	return admin_read_begin(c, op);
 }
 
@@ -404,7 +422,7 @@ put_change(struct admin_op *op, struct batch *b, const struct record_who *who)
 static struct status
 put_changed(struct admin_op *op, struct json_writer *w)
 {
-	put_members(w, user_of(op));
+	put_members(w, user_of(op), user_of(op)->roles);
 	if (op->turns > 0) {
 		json_put_key(w, "turns");
 		json_put_u64(w, op->turns);

@@ -49,6 +49,7 @@ enum option_id {
 	OPT_PUB,
 	OPT_URL,
 	OPT_ISSUER,
+	OPT_TYPE,
 	OPT_PASSPHRASE,
 	OPT_PASSPHRASE_FILE,
 	OPT_NEW_PASSPHRASE_FILE,
@@ -137,8 +138,10 @@ MUST_USE struct status term_safe(struct span s, struct buf *out);
 /* Write and flush: made safe on a terminal, as it is elsewhere. */
 bool term_put(FILE *to, struct span s);
 
-/* login.c */
+/* login.c, me.c */
 command_fn cmd_login, cmd_logout;
+command_fn cmd_me_show, cmd_me_keys, cmd_me_revoke_key, cmd_me_sessions, cmd_me_end_session,
+    cmd_me_export, cmd_me_erase, cmd_audit_read;
 
 command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_list,
     cmd_key_rotate, cmd_key_revoke, cmd_user_list, cmd_user_create, cmd_user_set, cmd_user_disable,

@@ -125,6 +125,8 @@ const struct command commands[] = {
 	    "print audit records", cmd_audit_tail },
 	{ "audit verify", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_PUB), 0,
 	    "verify the audit log: 0 intact, 1 tampered, 2 unreadable", cmd_audit_verify },
+	{ "audit read", "", 0, 0, OPT(OPT_SINCE) | OPT(OPT_TYPE), 0,
+	    "print the records of one's tenant, as an auditor, by the public API", cmd_audit_read },
 	{ "audit rotate-key", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
 	    "sign the audit log with a new key, and print its public part", cmd_audit_rotate_key },
 	{ "tool push", "DIR", 1, 1, OPT(OPT_JSON) | OPT(OPT_MODULE) | OPT(OPT_NATIVE), 0,
@@ -144,6 +146,15 @@ const struct command commands[] = {
 	{ "login", "", 0, 0, OPT(OPT_URL) | OPT(OPT_ISSUER), 0,
 	    "sign in with the house's identity provider, for commands without a key", cmd_login },
 	{ "logout", "", 0, 0, 0, 0, "end that session, and forget it", cmd_logout },
+	{ "me show", "", 0, 0, OPT(OPT_JSON), 0, "show who one is to the service", cmd_me_show },
+	{ "me keys", "", 0, 0, OPT(OPT_JSON), 0, "list one's own API keys", cmd_me_keys },
+	{ "me revoke-key", "ID", 1, 1, 0, 0, "revoke one of them", cmd_me_revoke_key },
+	{ "me sessions", "", 0, 0, OPT(OPT_JSON), 0, "list one's own sessions", cmd_me_sessions },
+	{ "me end-session", "ID", 1, 1, 0, 0, "end one of them", cmd_me_end_session },
+	{ "me export", "", 0, 0, 0, 0, "print all that is kept of oneself, JSON lines",
+	    cmd_me_export },
+	{ "me erase", "", 0, 0, 0, 0,
+	    "destroy all that is kept of oneself, once one's name was typed", cmd_me_erase },
 	{ "ask", "PROMPT", 1, 1, OPT(OPT_MODEL), 0,
 	    "send a prompt, with the code interpreter, and stream the answer", cmd_ask },
 	{ "exec", "[FILE|-]", 0, 1, OPT(OPT_LANGUAGE) | OPT(OPT_TIMEOUT), OPT(OPT_LANGUAGE),
@@ -160,8 +171,8 @@ usage(FILE *to)
 	(void)fprintf(to,
 	    "\n  --help        this, or after a command: its options\n"
 	    "  --version     the version\n\n"
-	    "ask, exec and tool read SALLYPORT_URL, SALLYPORT_API_KEY and SALLYPORT_CA_FILE,\n"
-	    "or without a key use what `sallyport login` has kept.\n");
+	    "ask, exec, tool, me and audit read take SALLYPORT_URL, SALLYPORT_API_KEY and\n"
+	    "SALLYPORT_CA_FILE, or without a key what `sallyport login` has kept.\n");
 }
 
 /* The commands of one word, such as `key`; how many. */

@@ -9,6 +9,7 @@
 #include "http_client.h"
 
 #define USER_TARGET_MAX 512
+#define EXPORT_CURSOR_MAX 64
 
 /* An answer whose body is a JSON object. */
 struct reply {
@@ -36,6 +37,8 @@ void print_time(const struct json_doc *d, uint32_t object, const char *member);
 bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* The same for TENANT. */
 bool tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
+/* Print a page of an export; `cursor` is where the next one begins, "" after the last. */
+MUST_USE struct status export_page(const struct json_doc *d, char cursor[EXPORT_CURSOR_MAX]);
 /* The answer as it came. Exit status of the command. */
 int print_raw(const struct reply *r);
 

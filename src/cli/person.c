@@ -15,7 +15,6 @@
 #include <base/encode.h>
 
 #define PAGE_MAX_BYTES (1U << 20)
-#define CURSOR_MAX 64
 
 int
 cmd_user_erase(const struct invocation *inv)
@@ -37,30 +36,33 @@ cmd_user_erase(const struct invocation *inv)
 	return EXIT_DONE;
 }
 
-/* Print the page; `cursor` is where the next one begins, or empty. */
-static struct status
-page_print(const struct reply *r, char cursor[CURSOR_MAX])
+struct status
+export_page(const struct json_doc *d, char cursor[EXPORT_CURSOR_MAX])
 {
 	auto_buf struct buf text = BUF_INIT(PAGE_MAX_BYTES), page = BUF_INIT(PAGE_MAX_BYTES);
-	auto_buf struct buf next = BUF_INIT(CURSOR_MAX - 1);
-	uint32_t tok = json_get_str(&r->d, 0, "next");
+	auto_buf struct buf next = BUF_INIT(EXPORT_CURSOR_MAX - 1);
+	uint32_t tok = json_get_str(d, 0, "next");
 
-	TRY(json_str_put(&r->d, json_get_str(&r->d, 0, "page_base64"), &text));
-	TRY(base64_decode(buf_span(&text), &page));
-	if (fwrite(page.ptr, 1, page.len, stdout) != page.len)
-		return fail_errno();
 	cursor[0] = '\0';
-	if (json_type(&r->d, tok) != JSON_STRING)
+	TRY(json_str_put(d, json_get_str(d, 0, "page_base64"), &text));
+	TRY(base64_decode(buf_span(&text), &page));
+	if (!term_put(stdout, buf_span(&page)))
+		return fail_errno();
+	if (json_type(d, tok) != JSON_STRING)
 		return OK;
-	TRY(json_str_put(&r->d, tok, &next));
-	return span_to_cstr(buf_span(&next), cursor, CURSOR_MAX);
+	TRY(json_str_put(d, tok, &next));
+	for (size_t i = 0; i < next.len; i++) { /* it becomes part of a path */
+		if ((next.ptr[i] < '0' || next.ptr[i] > '9') && next.ptr[i] != '.')
+			return fail(E_SYNTAX);
+	}
+	return span_to_cstr(buf_span(&next), cursor, EXPORT_CURSOR_MAX);
 }
 
 /* All pages of what lies below `base`. */
 static int
 export_print(const struct invocation *inv, const char *what, const char *base)
 {
-	char target[USER_TARGET_MAX + CURSOR_MAX + 16], cursor[CURSOR_MAX] = "";
+	char target[USER_TARGET_MAX + EXPORT_CURSOR_MAX + 16], cursor[EXPORT_CURSOR_MAX] = "";
 	const char *mark = strchr(base, '?') != NULL ? "&cursor=" : "?cursor=";
 	auto_state struct state s = STATE_NONE;
 
@@ -74,7 +76,7 @@ export_print(const struct invocation *inv, const char *what, const char *base)
 		    target, sizeof(target), "%s%s%s", base, cursor[0] != '\0' ? mark : "", cursor);
 		if (!operate(what, &s, &r))
 			return EXIT_FAILED;
-		st = page_print(&r, cursor);
+		st = export_page(&r.d, cursor);
 		if (!is_ok(st)) {
 			(void)cli_error(what, "%s", status_text(st));
 			return EXIT_FAILED;

@@ -184,6 +184,58 @@ answer_ok(const char *what, const struct exchange *x, struct json_doc *d)
 	return false;
 }
 
+void
+remote_text(const struct json_doc *d, uint32_t obj, const char *key, int width)
+{
+	auto_buf struct buf text = BUF_INIT(64U << 10), safe = BUF_INIT(256U << 10);
+	uint32_t tok = json_get_str(d, obj, key);
+
+	if (json_type(d, tok) == JSON_STRING)
+		(void)json_str_put(d, tok, &text).code;
+	else if (json_type(d, tok) == JSON_ABSENT || json_type(d, tok) == JSON_NULL)
+		(void)buf_put_str(&text, "-").code;
+	else
+		(void)buf_put_span(&text, json_bytes(d, tok)).code;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] == '\n' || text.ptr[i] == '\t')
+			text.ptr[i] = ' ';
+	}
+	if (is_ok(term_safe(buf_span(&text), &safe)))
+		(void)printf("%-*.*s", width, SPAN_FMT(buf_span(&safe)));
+}
+
+bool
+remote_name(const struct json_doc *d, const char *member, char ret[REMOTE_NAME_MAX])
+{
+	auto_buf struct buf text = BUF_INIT(REMOTE_NAME_MAX - 1);
+
+	if (!is_ok(json_str_put(d, json_get_str(d, 0, member), &text)) ||
+	    !is_ok(span_to_cstr(buf_span(&text), ret, REMOTE_NAME_MAX)))
+		return false;
+	for (const char *p = ret; *p != '\0'; p++) {
+		if (*p <= ' ' || *p > '~' || strchr("/?&#%\"\\", *p) != NULL)
+			return false;
+	}
+	return ret[0] != '\0';
+}
+
+bool
+remote_next(const struct json_doc *d, char next[REMOTE_NEXT_MAX])
+{
+	auto_buf struct buf text = BUF_INIT(REMOTE_NEXT_MAX - 1);
+	uint32_t tok = json_get_str(d, 0, "next");
+
+	if (json_type(d, tok) == JSON_NUMBER)
+		(void)is_ok(buf_put_span(&text, json_bytes(d, tok)));
+	else
+		(void)is_ok(json_str_put(d, tok, &text));
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] <= ' ' || text.ptr[i] > '~' || strchr("&#%", text.ptr[i]) != NULL)
+			return false;
+	}
+	return text.len > 0 && is_ok(span_to_cstr(buf_span(&text), next, REMOTE_NEXT_MAX));
+}
+
 /* ---- streams ---- */
 static bool
 on_stream(void *ctx, struct span part)

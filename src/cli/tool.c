@@ -43,27 +43,6 @@ tool_print_raw(const struct tool_reply *r)
 	return term_put(stdout, text) && putchar('\n') != EOF ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* A string of the answer, for people; control bytes made safe. */
-static void
-print_text(const struct json_doc *d, uint32_t obj, const char *key, int width)
-{
-	auto_buf struct buf text = BUF_INIT(64U << 10), safe = BUF_INIT(256U << 10);
-	uint32_t tok = json_get_str(d, obj, key);
-
-	if (json_type(d, tok) == JSON_STRING)
-		(void)json_str_put(d, tok, &text).code;
-	else if (json_type(d, tok) == JSON_NUMBER)
-		(void)buf_put_span(&text, json_bytes(d, tok)).code;
-	else
-		(void)buf_put_str(&text, "-").code;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] == '\n' || text.ptr[i] == '\t')
-			text.ptr[i] = ' ';
-	}
-	if (is_ok(term_safe(buf_span(&text), &safe)))
-		(void)printf("%-*.*s", width, SPAN_FMT(buf_span(&safe)));
-}
-
 static bool
 name_ok(const char *name)
 {
@@ -148,11 +127,11 @@ cmd_tool_push(const struct invocation *inv)
 		return EXIT_FAILED;
 	if (inv->options[OPT_JSON] != NULL)
 		return tool_print_raw(&r);
-	print_text(&r.d, 0, "name", 0);
+	remote_text(&r.d, 0, "name", 0);
 	(void)printf(" version ");
-	print_text(&r.d, 0, "version", 0);
+	remote_text(&r.d, 0, "version", 0);
 	(void)printf(" sha256:");
-	print_text(&r.d, 0, "digest", 0);
+	remote_text(&r.d, 0, "digest", 0);
 	(void)putchar('\n');
 	return EXIT_DONE;
 }
@@ -162,15 +141,15 @@ cmd_tool_push(const struct invocation *inv)
 static void
 print_row(const struct json_doc *d, uint32_t row)
 {
-	print_text(d, row, "name", 24);
+	remote_text(d, row, "name", 24);
 	(void)putchar(' ');
-	print_text(d, row, "version", 7);
+	remote_text(d, row, "version", 7);
 	(void)putchar(' ');
-	print_text(d, row, "sandbox", 7);
+	remote_text(d, row, "sandbox", 7);
 	(void)putchar(' ');
-	print_text(d, row, "owner", 16);
+	remote_text(d, row, "owner", 16);
 	(void)putchar(' ');
-	print_text(d, row, "description", 0);
+	remote_text(d, row, "description", 0);
 	(void)putchar('\n');
 }
 
@@ -244,11 +223,11 @@ print_version(const struct json_doc *d, uint32_t row)
 
 	(void)json_bool(d, json_get_str(d, row, "current"), &current).code;
 	(void)json_bool(d, json_get_str(d, row, "allowed"), &allowed).code;
-	print_text(d, row, "version", 7);
+	remote_text(d, row, "version", 7);
 	(void)printf(" %-7s %-7s ", current ? "yes" : "-", allowed ? "yes" : "-");
-	print_text(d, row, "sandbox", 7);
+	remote_text(d, row, "sandbox", 7);
 	(void)printf(" sha256:");
-	print_text(d, row, "digest", 0);
+	remote_text(d, row, "digest", 0);
 	(void)putchar('\n');
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever a service or a provider answers to `sallyport login`, and whatever lies where a session
- * is kept: what is taken can be shown on a terminal, stand in a header, and be waited for.
+ * Whatever a service or a provider answers to `sallyport login` and `me`, and whatever lies where a
+ * session is kept: what is taken can be shown on a terminal, stand in a header or a path, and be
+ * waited for.
  *	byte 0: which answer; byte 1: its status; then the answer
  */
 #include <flow.h>
+#include <operate.h>
+#include <remote.h>
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,6 +30,12 @@ cli_error(const char *what, const char *fmt, ...)
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	return EXIT_FAILED;
+}
+
+int
+cli_status(const char *what, struct status st)
+{
+	return cli_error(what, "%s", status_text(st));
 }
 
 static void
@@ -124,13 +133,35 @@ fuzz_kept(struct flow *f, struct flow_answer a)
 	kept_done(&k);
 }
 
+/* A name, and where a page goes on, become parts of paths. */
+static void
+fuzz_me(struct flow *f, struct flow_answer a)
+{
+	char name[REMOTE_NAME_MAX], next[REMOTE_NEXT_MAX], cursor[EXPORT_CURSOR_MAX];
+
+	if (!is_ok(json_parse(&f->d, a.body)))
+		return;
+	if (remote_name(&f->d, "id", name))
+		expect_text(name, false);
+	expect(!remote_name(&f->d, "id", name) || strpbrk(name, " /?&#%") == NULL);
+	if (remote_next(&f->d, next))
+		expect_text(next, false);
+	expect(!remote_next(&f->d, next) || strpbrk(next, " &#%") == NULL);
+	if (is_ok(export_page(&f->d, cursor)))
+		expect(strspn(cursor, "0123456789.") == strlen(cursor));
+	remote_text(&f->d, 0, "id", 12);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const targets[])(struct flow *, struct flow_answer) = { fuzz_choose,
-		fuzz_discover, fuzz_begin, fuzz_take, fuzz_session, fuzz_kept };
+		fuzz_discover, fuzz_begin, fuzz_take, fuzz_session, fuzz_kept, fuzz_me };
 	static struct flow f;
+	static bool silent;
 
+	if (!silent)
+		silent = freopen("/dev/null", "w", stdout) != NULL;
 	if (size < 2 || !is_ok(json_init(&f.d, &JSON_STRICT)))
 		return 0;
 	targets[data[0] % (sizeof(targets) / sizeof(targets[0]))](

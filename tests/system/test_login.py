@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import time
+import urllib.parse
 
 import pytest
 
@@ -20,7 +21,7 @@ from places import places
 def with_login(idp):
     return lambda text: text + (
         f"\noidc:\n- issuer: '{idp.issuer}'\n  audience: {AUDIENCE}\n  ca_file: {idp.ca_file}\n"
-        "  claims: { tenant: tenant, user: sub, roles: groups }\n  roles_map: { /staff: user }\n"
+        "  claims: { tenant: tenant, user: sub, roles: groups }\n  roles_map: { /staff: user, /admins: auditor }\n"
         "  login_client_id: terminal\n  login_scope: openid use\n")
 
 
@@ -49,9 +50,14 @@ class Person:
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "SALLYPORT_CA_FILE": self.house.ca,
                 "SALLYPORT_ISSUER_CA_FILE": self.idp.ca_file, **more}
 
-    def run(self, *args, **env):
+    def run(self, *args, typed="", **env):
         return subprocess.run([str(self.house.build / "sallyport"), *args], text=True, capture_output=True, timeout=60,
-                              env=self.env(**env), stdin=subprocess.DEVNULL)
+                              env=self.env(**env), input=typed)
+
+    def told(self, *args, **more):
+        r = self.run(*args, **more)
+        assert r.returncode == 0, r.stderr
+        return r.stdout
 
     def begin(self, *args, **env):
         """-> process, the page that it says to open"""
@@ -74,6 +80,17 @@ class Person:
             self.idp.approve(page, who, decide)
             out, err = p.communicate(timeout=40)
         return p.returncode, out, err
+
+    def keep(self, token):
+        """A session for a token of the provider, as a login keeps it."""
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": token,
+                "subject_token_type": "urn:ietf:params:oauth:token-type:jwt"}
+        status, _, answer = self.house.request("POST", "/auth/token", urllib.parse.urlencode(form), key=token,
+                                               headers={"Content-Type": "application/x-www-form-urlencoded"})
+        assert status == 200, answer
+        self.file.parent.mkdir(parents=True, mode=0o700)
+        self.file.touch(0o600)
+        self.file.write_text(f"{self.house.url}\n{self.house.ca}\n{int(time.time()) + 900}\n{answer['access_token']}")
 
     def ask(self, **env):
         return self.run("ask", "Hi.", **env)
@@ -177,3 +194,69 @@ def test_without_an_issuer_it_is_like_any_other(make_instance):
     r = subprocess.run([str(inst.build / "sallyport"), "login", "--url", inst.url], text=True, capture_output=True,
                        timeout=30, env={"PATH": os.environ["PATH"], "SALLYPORT_CA_FILE": inst.ca})
     assert r.returncode == 1 and "names no identity provider" in r.stderr
+
+
+def test_what_one_may_do_about_oneself(house, idp, person, tmp_path):
+    """Who has signed in needs no curl: who it is, its keys and sessions, its data."""
+    assert "nobody has signed in" in person.run("me", "show").stderr
+    assert person.login("bob")[0] == 0
+    me = json.loads(person.told("me", "show", "--json"))
+    assert (me["tenant"], me["roles"], me["state"], me["hold"]) == ("acme", ["user"], "active", False)
+    name = f"acme/{me['id']}"
+    shown = person.told("me", "show")
+    assert house.url in shown and me["subject"] in shown and '["user"]' in shown
+    # A second session, as from elsewhere; each is seen by both, and ended by either.
+    other = Person(house, idp, tmp_path / "elsewhere")
+    other.keep(idp.token("bob"))
+    assert json.loads(other.told("me", "show", "--json")) == me
+    mine = json.loads(person.told("me", "sessions", "--json"))["sessions"]
+    assert len(mine) == 2 and all(s["user"] == me["id"] for s in mine)
+    assert all(s["id"] in other.told("me", "sessions") for s in mine)
+    assert "is none of yours" in person.run("me", "end-session", "0" * 32).stderr
+    assert person.run("me", "end-session", "../keys").returncode == 2
+    assert "revoked" in person.run("me", "end-session", mine[0]["id"]).stderr
+    left, = (who for who in (person, other) if who.run("me", "show").returncode == 0)
+    # What is kept of it, and then nothing.
+    lines = [json.loads(line) for line in left.told("me", "export").splitlines()]
+    assert lines[0]["type"] == "user" and lines[0]["user"] == me["id"]
+    for typed in ("", "yes\n", name[:-1] + "\n", name + "x\n"):
+        r = left.run("me", "erase", typed=typed)
+        assert r.returncode == 1 and "nothing was done" in r.stderr and name in r.stderr
+    assert left.told("me", "show")
+    r = left.run("me", "erase", typed=name + "\n")
+    assert r.returncode == 0 and "erased" in r.stderr
+    assert not left.file.exists() and "nobody has signed in" in left.run("me", "show").stderr
+
+
+def test_an_auditor_reads_the_log(person):
+    assert person.login("ann")[0] == 0
+    assert '"auditor"' in person.told("me", "show")
+    records = [json.loads(line) for line in person.told("audit", "read").splitlines()]
+    subjects = {r["subject"] for r in records}
+    mine = json.loads(person.told("me", "show", "--json"))["subject"]
+    assert mine in subjects and all(records[i]["seq"] < records[i + 1]["seq"] for i in range(len(records) - 1))
+    created = [json.loads(line) for line in person.told("audit", "read", "--type", "SessionCreated", "-s", "1h").splitlines()]
+    assert created and {r["event"]["type"] for r in created} == {"SessionCreated"}
+    assert person.run("audit", "read", "--type", "a b").returncode == 2
+    assert "no records of this type" in person.run("audit", "read", "--type", "Nothing").stderr
+    r = person.run("me", "erase", typed="acme/" + json.loads(person.told("me", "show", "--json"))["id"] + "\n")
+    assert r.returncode == 1 and "takes the other roles away" in r.stderr and person.file.exists()
+
+
+def test_with_a_key_of_the_environment(house, person):
+    """An administrator sees others' keys elsewhere; what it calls its own is its own."""
+    status, answer = house.management("POST", "/admin/v1/users", {"tenant": "acme", "user": "boss", "roles": ["owner", "user"]})
+    assert status == 201, answer
+    texts = [json.loads(house.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": user})[1])["key"]
+             for user in ("boss", "boss", "kim")]
+    env = {"SALLYPORT_URL": house.url, "SALLYPORT_API_KEY": texts[0]}
+    ids = [text[3:15] for text in texts]
+    assert {k["id"] for k in json.loads(person.told("me", "keys", "--json", **env))["keys"]} == set(ids[:2])
+    assert ids[1] in person.told("me", "keys", **env)
+    assert "is none of yours" in person.run("me", "revoke-key", ids[2], **env).stderr
+    assert person.run("me", "revoke-key", "nothing", **env).returncode == 2
+    assert "revoked" in person.run("me", "revoke-key", ids[1], **env).stderr
+    assert house.request("GET", "/v1/models", key=texts[1])[0] == 401
+    assert house.request("GET", "/v1/models", key=texts[2])[0] == 200
+    r = person.run("audit", "read", **env)
+    assert r.returncode == 1 and "role" in r.stderr

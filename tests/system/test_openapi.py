@@ -220,6 +220,7 @@ def administration(service, note):
     yield 200, note("exportUser", ADMIN + "users/owner/export", **owner)
     yield 202, note("exportUser", ADMIN + "users/kim/export", **owner)
     yield 400, note("exportUser", ADMIN + "users/owner/export?cursor=1.2", **owner)
+    yield 200, note("getMe", **owner)
     yield 200, note("exportMe", **owner)
     yield 202, note("exportTenant", ADMIN + "tenants/acme/export", **owner)
     yield 200, note("decideApproval", ADMIN + "approvals/" + approval("tenant.export"), {"decision": "approve"}, **second)

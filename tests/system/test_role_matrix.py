@@ -22,7 +22,7 @@ NOBODY = set()
 
 # What each may do; all else is 403, `role`.
 MAY = {
-    **dict.fromkeys(["getOpenapi", "getLogin"], EVERYBODY),
+    **dict.fromkeys(["getOpenapi", "getLogin", "getMe"], EVERYBODY),
     **dict.fromkeys([
         "createChatCompletion", "createResponse", "createEmbeddings", "createMessage", "countMessageTokens",
         "listModels", "getModel", "execute", "listTools", "pushTool", "getTool", "removeTool", "chooseToolVersion",

@@ -239,6 +239,33 @@ test_two_at_once(void **state)
 	assert_balanced();
 }
 
+/* Everybody with a role is told who it is, and the roles that its credential has. */
+static void
+test_who_one_is(void **state)
+{
+	const char *body;
+
+	(void)state;
+	as(2, ROLE_AUDITOR | ROLE_OWNER);
+	as(0, ROLE_USER);
+	assert_int_equal(ask(2, "GET", "/admin/v1/me", "")->http, 200);
+	body = replies[nreplies - 1].body;
+	assert_non_null(strstr(body, "\"id\":\"v\",\"tenant\":\"t\""));
+	assert_non_null(strstr(body, "\"roles\":[\"auditor\",\"owner\"]"));
+	assert_non_null(strstr(body, "\"state\":\"active\",\"hold\":false"));
+	assert_int_equal(last(EVENT_ADMIN)->outcome, AUDIT_SUCCESS);
+	w.key[2]->has_roles = true;
+	w.key[2]->roles = ROLE_USER;
+	assert_int_equal(ask(2, "GET", "/admin/v1/me", "")->http, 200);
+	assert_non_null(strstr(replies[nreplies - 1].body, "\"roles\":[\"user\"]"));
+	assert_int_equal(
+	    ask_as(w.gw, span_of(w.text[2], KEYTEXT_LEN), "GET", "/admin/v1/me", "tenant=x", "")
+		->http,
+	    400);
+	w.key[2]->roles = 0;
+	assert_int_equal(ask(2, "GET", "/admin/v1/me", "")->http, 403);
+}
+
 /* People make themselves so many keys, and no more; an operator is not asked. */
 static void
 test_keys_are_bounded(void **state)
@@ -279,6 +306,7 @@ main(void)
 		T(test_uses_are_told),
 		T(test_two_at_once),
 		T(test_keys_are_bounded),
+		T(test_who_one_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
