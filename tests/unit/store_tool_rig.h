@@ -5,88 +5,24 @@
 /*
  * Versions of tools in src/store, on a database of their own.
  */
-#include "unit.h"
+#include "store_world.h"
 
-#include <dirent.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <backend_sqlite.h>
-#include <base/cleanup.h>
-#include <base/io.h>
+
 #include <base/memfd.h>
-#include <crypto/crypto.h>
 #include <crypto/hash.h>
 #include <tool.h>
 
-#include "crashpoint.h"
-
-#define test_fail(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 #define MANIFEST "{\"name\":\"t\",\"description\":\"d\",\"input_schema\":{}}"
 
-static char path[64];
-
-static struct secret kek;
-
-static inline void
-assert_is_ok(struct status st)
-{
-	if (!is_ok(st))
-		test_fail("%s", status_text(st));
-}
-
-static inline void
-dir_clear(void)
-{
-	DIR *dir = opendir(".");
-
-	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-		if (e->d_name[0] != '.')
-			(void)unlinkat(AT_FDCWD, e->d_name, 0);
-	}
-	(void)closedir(dir);
-}
-
+/* setup(), under a key that a child process can make again. */
 static inline int
-setup(void **arg)
+tools_setup(void **arg)
 {
-	(void)arg;
-	assert_is_ok(crypto_init());
-	(void)snprintf(path, sizeof(path), "%s/sallyport-unit-XXXXXX",
-	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	assert_non_null(mkdtemp(path));
-	assert_int_equal(chdir(path), 0);
-	assert_is_ok(secret_new(32, &kek));
-	memset(kek.ptr, 5, 32);
+	if (setup(arg) != 0)
+		return -1;
+	kek_known();
 	return 0;
-}
-
-static inline int
-teardown(void **arg)
-{
-	(void)arg;
-	dir_clear();
-	assert_int_equal(chdir("/"), 0);
-	(void)rmdir(path);
-	secret_done(&kek);
-	return 0;
-}
-
-static inline int
-fresh(void **arg)
-{
-	(void)arg;
-	crash.fail_errno = 0;
-	dir_clear();
-	return 0;
-}
-
-static inline struct db *
-open_ok(void)
-{
-	struct db *db = NULL;
-
-	assert_is_ok(db_open(&kek, NULL, &db));
-	return db;
 }
 
 static inline void

@@ -239,5 +239,5 @@ main(void)
 		cmocka_unit_test_setup(bytes_of_a_user, fresh),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, tools_setup, teardown);
 }

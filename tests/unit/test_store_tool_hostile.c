@@ -271,10 +271,7 @@ run_killed(unsigned at, enum crash_mode mode, uint8_t *last)
 	if (pid == 0) {
 		(void)close(fds[0]);
 		ack_pipe = fds[1];
-		kek = SECRET_NONE;
-		if (!is_ok(secret_new(32, &kek)))
-			_exit(6);
-		memset(kek.ptr, 5, 32);
+		kek_child();
 		crash.calls = 0;
 		crash.at = at;
 		crash.mode = mode;
@@ -368,5 +365,5 @@ main(void)
 		cmocka_unit_test_setup(every_call, fresh),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, tools_setup, teardown);
 }
