@@ -53,10 +53,10 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_ROTATE] = &admin_rotate_kind,
 };
 
-static void on_reload_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_reload_intent(struct admin_op *op);
 static void on_reloaded(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
-static void on_read(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_read(struct admin_op *op);
 static void on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq);
 
 struct status
@@ -228,8 +228,25 @@ put_record(struct admin_op *op, struct batch *b)
 	kinds[op->kind]->put_record(op, b, &who);
 }
 
+static void
+on_recorded(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct admin_op *op = ctx;
+
+	(void)a;
+	if (!is_ok(st)) {
+		if (op->undo != NULL)
+			op->undo(op);
+		admin_op_fail_audit(op);
+		return;
+	}
+	if (!kinds[op->kind]->one_record)
+		op->intent_seq = seq;
+	op->ready(op);
+}
+
 struct status
-admin_op_begin(struct admin_op *op, append_done *done, struct admin_op **ret)
+admin_op_begin(struct admin_op *op, admin_step *ready, struct admin_op **ret)
 {
 	struct batch b = { .n = 0 };
 	struct status st;
@@ -237,7 +254,8 @@ admin_op_begin(struct admin_op *op, append_done *done, struct admin_op **ret)
 	put_record(op, &b);
 	if (!kinds[op->kind]->one_record)
 		batch_intent(&b);
-	st = audit_append(op->a, &b, done, op);
+	op->ready = ready;
+	st = audit_append(op->a, &b, on_recorded, op);
 	if (!is_ok(st)) {
 		admin_op_free(op);
 		return st;
@@ -343,6 +361,18 @@ admin_op_answer_body(struct admin_op *op, uint16_t http)
 }
 
 void
+admin_op_ask(
+    struct admin_op *op, uint16_t type, const void *msg, uint16_t reply_type, store_reply *done)
+{
+	if (is_ok(store_ask(op->a, type, msg, reply_type, done, op)))
+		return;
+	if (kinds[op->kind]->one_record)
+		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
+	else
+		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+}
+
+void
 admin_op_fail_audit(struct admin_op *op)
 {
 	admin_op_answer(op, 503, "audit_unavailable", error_rows[ERROR_AUDIT_UNAVAILABLE].message);
@@ -434,18 +464,12 @@ forget_turns(struct admin_op *op)
 /* ---- reload, read ---- */
 
 static void
-on_reload_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_reload_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct wire_none none = { 0 };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(
-		link_call(a->d->control, CTL_RELOAD, &none, RELOAD_WAIT_MS, on_reloaded, op, NULL)))
+	if (!is_ok(link_call(
+		op->a->d->control, CTL_RELOAD, &none, RELOAD_WAIT_MS, on_reloaded, op, NULL)))
 		admin_op_finish(op, 503, "unavailable", "The supervisor did not take the reload.");
 }
 
@@ -471,14 +495,9 @@ on_reloaded(struct link *l, struct status st, uint16_t type, const void *msg, vo
 }
 
 static void
-on_read(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_read(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-
-	(void)a, (void)seq;
-	if (!is_ok(st))
-		admin_op_fail_audit(op);
-	else if (is_ok(op->make(op, &op->body)))
+	if (is_ok(op->make(op, &op->body)))
 		admin_op_answer(op, 200, NULL, NULL);
 	else
 		admin_op_answer(op, 500, "internal_error", "The answer could not be made.");

@@ -20,7 +20,7 @@
 #define PAGE_WAIT_MS 5000
 #define YEARS_S 253402300800ULL /* 9999 */
 
-static void on_begun(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void ask(struct admin_op *op);
 static void on_page(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void put_read(struct admin_op *op, struct batch *b, const struct record_who *who);
 
@@ -85,7 +85,7 @@ audit_read(struct admin_call *c)
 		admin_op_free(op);
 		return st;
 	}
-	return admin_op_begin(op, on_begun, c->op);
+	return admin_op_begin(op, ask, c->op);
 }
 
 static void
@@ -110,16 +110,6 @@ ask(struct admin_op *op)
 	if (!audit_is_up(op->a) ||
 	    !is_ok(link_call(op->a->audit.link, AA_READ, &m, PAGE_WAIT_MS, on_page, op, NULL)))
 		admin_op_fail_audit(op);
-}
-
-static void
-on_begun(struct authority *a, void *ctx, struct status st, uint64_t seq)
-{
-	(void)a, (void)seq;
-	if (is_ok(st))
-		ask(ctx);
-	else
-		admin_op_fail_audit(ctx);
 }
 
 /* Is it of the tenant that is asked for? Without one: an operator, who sees all. */

@@ -10,9 +10,9 @@
 
 #include <json/write.h>
 
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_begun(struct authority *a, void *ctx, enum code code, const void *answered);
-static void on_show_record(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_show_record(struct admin_op *op);
 static void on_shown(struct authority *a, void *ctx, enum code code, const void *answered);
 
 struct status
@@ -52,18 +52,11 @@ put_shown(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
 	const struct wire_none none = { 0 };
-	struct admin_op *op = ctx;
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(store_ask(a, AS_BACKUP, &none, AS_BACKUP_STATE, on_begun, op)))
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_BACKUP, &none, AS_BACKUP_STATE, on_begun);
 }
 
 static struct status
@@ -111,16 +104,11 @@ on_begun(struct authority *a, void *ctx, enum code code, const void *answered)
 const struct admin_kind admin_backup_kind = { put_backup, NULL, false, ADMIN_WAIT_MS };
 
 static void
-on_show_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_show_record(struct admin_op *op)
 {
 	const struct wire_none none = { 0 };
-	struct admin_op *op = ctx;
 
-	(void)seq;
-	if (!is_ok(st))
-		admin_op_fail_audit(op);
-	else if (!is_ok(store_ask(a, AS_BACKUP_STATUS, &none, AS_BACKUP_STATE, on_shown, op)))
-		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_BACKUP_STATUS, &none, AS_BACKUP_STATE, on_shown);
 }
 
 static void

@@ -26,9 +26,9 @@
 #define ASKED_MAX 32  /* pages of the store in one answer */
 #define EXPORTS_MAX 2 /* pages under way, of all people: the store makes each in one piece */
 
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_page(struct authority *a, void *ctx, enum code code, const struct as_exported *page);
-static void on_tenant_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_tenant_intent(struct admin_op *op);
 static void on_tenant_page(
     struct authority *a, void *ctx, enum code code, const struct as_exported *page);
 static void put_exported(struct admin_op *op, struct batch *b, const struct record_who *who);
@@ -184,16 +184,8 @@ put_exported(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-
-	(void)a;
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	if (!is_ok(ask(op, on_page)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
@@ -352,16 +344,8 @@ tenant_ask(struct admin_op *op)
 }
 
 static void
-on_tenant_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_tenant_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-
-	(void)a;
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	tenant_ask(op);
 }
 

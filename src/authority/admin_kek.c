@@ -14,9 +14,9 @@
 #define LOOK_MS 60000       /* how often it is asked whether a rotation is due */
 #define UNWRAPPED_MS 600000 /* … again, where the new key could not be wrapped */
 
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_begun(struct authority *a, void *ctx, enum code code, const void *answered);
-static void on_show_record(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_show_record(struct admin_op *op);
 static void on_shown(struct authority *a, void *ctx, enum code code, const void *answered);
 static void on_look(struct authority *a, void *ctx, enum code code, const void *answered);
 
@@ -45,18 +45,11 @@ put_rotated(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_kek_rotate m = { .what = (uint8_t)op->rotation };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(store_ask(a, AS_KEK_ROTATE, &m, AS_KEK, on_begun, op)))
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_KEK_ROTATE, &m, AS_KEK, on_begun);
 }
 
 static struct status
@@ -151,16 +144,11 @@ put_shown(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_show_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_show_record(struct admin_op *op)
 {
 	const struct wire_none none = { 0 };
-	struct admin_op *op = ctx;
 
-	(void)seq;
-	if (!is_ok(st))
-		admin_op_fail_audit(op);
-	else if (!is_ok(store_ask(a, AS_KEK_STATUS, &none, AS_KEK, on_shown, op)))
-		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_KEK_STATUS, &none, AS_KEK, on_shown);
 }
 
 static void

@@ -27,9 +27,9 @@ static void put_created(struct admin_op *op, struct batch *b, const struct recor
 static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_created_body(struct admin_op *op, struct json_writer *w);
 static struct status put_revoked_body(struct admin_op *op, struct json_writer *w);
-static void on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_create_intent(struct admin_op *op);
 static void on_created(struct authority *a, void *ctx, enum code code, const struct as_done *m);
-static void on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_revoke_intent(struct admin_op *op);
 static void on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done *m);
 
 const struct admin_kind admin_key_create_kind = { put_created, put_created_body, false,
@@ -200,21 +200,15 @@ is_still_there(const struct admin_op *op)
 
 /* What goes to the store before an erasure is erased with it: nothing may go there after that. */
 static void
-on_create_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_create_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	struct as_key m = key_of(op);
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	if (!is_still_there(op))
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
 	else if (user_of(op) != NULL && admin_erases(user_of(op)))
 		admin_op_finish(op, 409, "busy", "The user is being erased.");
-	else if (!is_ok(store_put_key(a, &m, on_created, op)))
+	else if (!is_ok(store_put_key(op->a, &m, on_created, op)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
 
@@ -273,19 +267,13 @@ revoke_without_store(struct admin_op *op)
 }
 
 static void
-on_revoke_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_revoke_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	struct as_key_revoke m = { .revoked_s = now_real_s() };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	op->revoked_s = m.revoked_s;
 	memcpy(m.id, op->id, sizeof(m.id));
-	if (!is_ok(store_revoke_key(a, &m, on_revoked, op)))
+	if (!is_ok(store_revoke_key(op->a, &m, on_revoked, op)))
 		revoke_without_store(op);
 }
 

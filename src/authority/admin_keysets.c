@@ -16,9 +16,9 @@
 #define LOOK_MS 60000 /* how often it is asked whether one is due */
 #define DAY_S 86400ULL
 
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_rotated(struct authority *a, void *ctx, enum code code, const void *answered);
-static void on_show_record(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_show_record(struct admin_op *op);
 static void on_shown(struct authority *a, void *ctx, enum code code, const void *answered);
 static void on_look(struct authority *a, void *ctx, enum code code, const void *answered);
 
@@ -127,22 +127,15 @@ refuse_more(struct admin_op *op)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_keyset_ref m = { .what = (uint8_t)op->keyset };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (op->keyset == KEYSET_PEPPER && !keys_pepper_fits(&a->keys)) {
+	if (op->keyset == KEYSET_PEPPER && !keys_pepper_fits(&op->a->keys)) {
 		refuse_more(op);
 		return;
 	}
-	if (!is_ok(store_ask(a, AS_KEYSET_ROTATE, &m, AS_KEYSET, on_rotated, op)))
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_KEYSET_ROTATE, &m, AS_KEYSET, on_rotated);
 }
 
 static void
@@ -189,16 +182,11 @@ put_shown(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_show_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_show_record(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_keyset_ref m = { .what = (uint8_t)op->keyset };
 
-	(void)seq;
-	if (!is_ok(st))
-		admin_op_fail_audit(op);
-	else if (!is_ok(store_ask(a, AS_KEYSET_STATUS, &m, AS_KEYSET, on_shown, op)))
-		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_KEYSET_STATUS, &m, AS_KEYSET, on_shown);
 }
 
 static void

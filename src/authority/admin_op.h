@@ -15,6 +15,7 @@
 
 struct admin_op;
 typedef struct status admin_make(struct admin_op *op, struct buf *out);
+typedef void admin_step(struct admin_op *op);
 
 enum op_kind {
 	OP_CREATE = 1,
@@ -55,6 +56,8 @@ struct admin_op {
 	void *ctx;
 	uint64_t deadline_ms;
 	uint8_t request_id[REQUEST_ID_LEN];
+	admin_step *ready;   /* it is on record: go on */
+	admin_step *undo;    /* it could not be put on record; NULL: nothing is to be undone */
 	uint64_t intent_seq; /* 0: the act is one record */
 	uint8_t id[KEY_ID_LEN];
 	uint8_t text[KEY_TEXT_LEN]; /* OP_CREATE, until it was answered */
@@ -126,9 +129,15 @@ struct admin_kind {
 MUST_USE struct status admin_op_new(
     const struct admin_call *c, enum op_kind kind, struct admin_op **ret);
 void admin_op_free(struct admin_op *op);
-/* Record it; `done` runs with the intent's seq. Frees the act when it fails. */
+/*
+ * Record it, then run `ready`; where it cannot be recorded, answer that. Frees the act when it
+ * fails.
+ */
 MUST_USE struct status admin_op_begin(
-    struct admin_op *op, append_done *done, struct admin_op **ret);
+    struct admin_op *op, admin_step *ready, struct admin_op **ret);
+/* Ask the store for it; `done` runs with the answer. Where the store is away, the act ends. */
+void admin_op_ask(
+    struct admin_op *op, uint16_t type, const void *msg, uint16_t reply_type, store_reply *done);
 /* The act is over, one way or the other: record it, then answer. `error` NULL: it worked. */
 void admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message);
 /* The same for an act of one record: answer now. */

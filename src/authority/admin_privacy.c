@@ -16,7 +16,7 @@
 
 #include "privacy.h"
 
-static void on_erase_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_erase_intent(struct admin_op *op);
 static void put_erased(struct admin_op *op, struct batch *b, const struct record_who *who);
 
 const struct admin_kind admin_erase_kind = { put_erased, NULL, false, ADMIN_WAIT_MS };
@@ -119,15 +119,8 @@ on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows)
 }
 
 static void
-on_erase_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_erase_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(privacy_erase(a, span_str(op->tenant), span_str(op->user), on_erased, op)))
+	if (!is_ok(privacy_erase(op->a, span_str(op->tenant), span_str(op->user), on_erased, op)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }

@@ -13,8 +13,8 @@
 #include <base/encode.h>
 #include <json/write.h>
 
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
-static void on_certificate_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
+static void on_certificate_intent(struct admin_op *op);
 static void on_certificate(
     struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 static void on_signing_key(
@@ -33,14 +33,14 @@ put_rotated(struct admin_op *op, struct batch *b, const struct record_who *who)
 const struct admin_kind admin_rotate_kind = { put_rotated, NULL, false, ADMIN_WAIT_MS };
 
 static struct status
-begin(struct admin_call *c, const char *what, append_done *on_recorded)
+begin(struct admin_call *c, const char *what, admin_step *ready)
 {
 	struct admin_op *op = NULL;
 
 	TRY(admin_op_new(c, OP_ROTATE, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	op->operation = what;
-	return admin_op_begin(op, on_recorded, c->op);
+	return admin_op_begin(op, ready, c->op);
 }
 
 /* ---- the audit log's signing key ---- */
@@ -52,18 +52,12 @@ operator_audit_rotate(struct admin_call *c)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
 	const struct wire_none none = { 0 };
-	struct admin_op *op = ctx;
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!audit_is_up(a) || !is_ok(link_call(a->audit.link, AA_ROTATE, &none, ADMIN_WAIT_MS,
-				   on_signing_key, op, NULL)))
+	if (!audit_is_up(op->a) || !is_ok(link_call(op->a->audit.link, AA_ROTATE, &none,
+				       ADMIN_WAIT_MS, on_signing_key, op, NULL)))
 		admin_op_finish(op, 503, "audit_unavailable", "The audit process is away.");
 }
 
@@ -113,18 +107,12 @@ operator_certificate_rotate(struct admin_call *c)
 }
 
 static void
-on_certificate_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_certificate_intent(struct admin_op *op)
 {
 	const struct wire_none none = { 0 };
-	struct admin_op *op = ctx;
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(link_call(
-		a->d->control, CTL_CERT_ROTATE, &none, ADMIN_WAIT_MS, on_certificate, op, NULL)))
+	if (!is_ok(link_call(op->a->d->control, CTL_CERT_ROTATE, &none, ADMIN_WAIT_MS,
+		on_certificate, op, NULL)))
 		admin_op_finish(op, 503, "unavailable", "The supervisor did not take it.");
 }
 

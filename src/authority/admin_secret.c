@@ -14,11 +14,11 @@
 
 #include <json/write.h>
 
-static void on_set_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_set_intent(struct admin_op *op);
 static void on_set(struct authority *a, void *ctx, enum code code, const void *answered);
-static void on_remove_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_remove_intent(struct admin_op *op);
 static void on_removed(struct authority *a, void *ctx, enum code code, const void *answered);
-static void on_list_record(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_list_record(struct admin_op *op);
 static void on_listed(struct authority *a, void *ctx, enum code code, const void *answered);
 
 /* What the store says, for an operator. */
@@ -85,21 +85,14 @@ put_set(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_set_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_set_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_secret_put m = { .name = span_str(op->name),
 		.sealed = buf_span(&op->sealed),
 		.rotate = op->rotate,
 		.set_s = now_real_s() };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(store_ask(a, AS_SECRET_PUT, &m, AS_SECRET, on_set, op)))
-		finish_refused(op, E_CLOSED);
+	admin_op_ask(op, AS_SECRET_PUT, &m, AS_SECRET, on_set);
 }
 
 static void
@@ -158,18 +151,11 @@ put_removed(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_remove_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_remove_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_secret_name m = { .name = span_str(op->name) };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
-	if (!is_ok(store_ask(a, AS_SECRET_REMOVE, &m, AS_DONE, on_removed, op)))
-		finish_refused(op, E_CLOSED);
+	admin_op_ask(op, AS_SECRET_REMOVE, &m, AS_DONE, on_removed);
 }
 
 static void
@@ -218,16 +204,11 @@ put_list(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_list_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_list_record(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct wire_none none = { 0 };
 
-	(void)seq;
-	if (!is_ok(st))
-		admin_op_fail_audit(op);
-	else if (!is_ok(store_ask(a, AS_SECRET_LIST, &none, AS_SECRETS, on_listed, op)))
-		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
+	admin_op_ask(op, AS_SECRET_LIST, &none, AS_SECRETS, on_listed);
 }
 
 static struct status

@@ -15,7 +15,7 @@
 
 static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_body(struct admin_op *op, struct json_writer *w);
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_ended(struct authority *a, void *ctx, enum code code, const void *answered);
 
 const struct admin_kind admin_session_kind = { put_revoked, put_body, false, ADMIN_WAIT_MS };
@@ -164,23 +164,17 @@ put_body(struct admin_op *op, struct json_writer *w)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-	struct session *s = sessions_by_id(a, span_str(op->value_text), SPAN_EMPTY);
+	struct session *s = sessions_by_id(op->a, span_str(op->value_text), SPAN_EMPTY);
 	struct as_session_end m = { 0 };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	if (s == NULL) { /* it has ended by itself */
 		admin_finish_after_turns(op);
 		return;
 	}
 	memcpy(m.id, s->id_bytes, sizeof(m.id));
-	if (!is_ok(store_ask(a, AS_SESSION_END, &m, AS_DONE, on_ended, op)))
+	if (!is_ok(store_ask(op->a, AS_SESSION_END, &m, AS_DONE, on_ended, op)))
 		admin_op_finish(
 		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
 }

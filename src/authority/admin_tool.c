@@ -15,9 +15,9 @@
 
 #define PAGE_MAX 128 /* versions */
 
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_marked(struct authority *a, void *ctx, enum code code, const void *answered);
-static void on_list_record(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_list_record(struct admin_op *op);
 
 /* ---- allow, disallow ---- */
 
@@ -91,17 +91,11 @@ put_mark(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_tool_mark m = { .id = op->tool->id,
 		.mark = op->allowed ? TOOL_MARK_ALLOWED : TOOL_MARK_NOT_ALLOWED };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	if (op->tool->tool == NULL) {
 		admin_op_finish(op, 404, "not_found", "There is no such tool any more.");
 		return;
@@ -112,7 +106,7 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		return;
 	}
 	op->sharing = op->tool->tool->tenant;
-	if (is_ok(store_ask(a, AS_TOOL_MARK, &m, AS_DONE, on_marked, op)))
+	if (is_ok(store_ask(op->a, AS_TOOL_MARK, &m, AS_DONE, on_marked, op)))
 		op->sharing->sharing = op->sharing->sharing || op->allowed;
 	else
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
@@ -250,14 +244,9 @@ put_page(const struct authority *a, uint64_t after, struct buf *out)
 }
 
 static void
-on_list_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_list_record(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-
-	(void)seq;
-	if (!is_ok(st))
-		admin_op_fail_audit(op);
-	else if (is_ok(put_page(a, op->after_key, &op->body)))
+	if (is_ok(put_page(op->a, op->after_key, &op->body)))
 		admin_op_answer(op, 200, NULL, NULL);
 	else
 		admin_op_answer(op, 500, "internal_error", "The list could not be made.");

@@ -11,7 +11,7 @@
 
 #include <json/write.h>
 
-static void on_record(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_record(struct admin_op *op);
 static void on_page(struct authority *a, void *ctx, enum code code, const void *answered);
 
 static struct status
@@ -52,9 +52,8 @@ put_read(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_record(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_usage_list m = { .since_day = op->since_day,
 		.after_key = op->after_key,
 		.after_model = span_str(op->after_model),
@@ -63,14 +62,8 @@ on_record(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		.user = span_str(op->user),
 		.model = span_str(op->model) };
 
-	(void)seq;
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	usage_flush(a);
-	if (!is_ok(store_ask(a, AS_USAGE_LIST, &m, AS_USAGE, on_page, op)))
-		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
+	usage_flush(op->a);
+	admin_op_ask(op, AS_USAGE_LIST, &m, AS_USAGE, on_page);
 }
 
 static void

@@ -21,7 +21,7 @@
 
 static void put_change(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_changed(struct admin_op *op, struct json_writer *w);
-static void on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_intent(struct admin_op *op);
 static void on_put(struct authority *a, void *ctx, enum code code, const void *answered);
 
 const struct admin_kind admin_user_kind = { put_change, put_changed, false, ADMIN_WAIT_MS };
@@ -431,24 +431,18 @@ put_changed(struct admin_op *op, struct json_writer *w)
 }
 
 static void
-on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_intent(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
 	const struct as_user_put m = { .tenant = span_str(op->tenant),
 		.user = span_str(op->user),
 		.roles = op->roles,
 		.state = op->state,
 		.hold = op->hold };
 
-	if (!is_ok(st)) {
-		admin_op_fail_audit(op);
-		return;
-	}
-	op->intent_seq = seq;
 	if (strcmp(op->change, "create") == 0 && is_there(user_of(op)))
 		admin_op_finish(op, 409, "exists", "There is such a user already.");
-	else if (!is_ok(store_ask(a, AS_USER_PUT, &m, AS_DONE, on_put, op)))
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+	else
+		admin_op_ask(op, AS_USER_PUT, &m, AS_DONE, on_put);
 }
 
 /* All that a disabled user runs ends; keys are not indexed by user, and this is rare. */

@@ -50,9 +50,10 @@ static struct approval approvals[APPROVALS_MAX];
 static void put_record(struct admin_op *op, struct batch *b, const struct record_who *who);
 static struct status put_asked(struct admin_op *op, struct json_writer *w);
 static bool still_may(struct authority *a, const struct approval *p);
-static void on_asked(struct authority *a, void *ctx, struct status st, uint64_t seq);
-static void on_asked_again(struct authority *a, void *ctx, struct status st, uint64_t seq);
-static void on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq);
+static void on_asked(struct admin_op *op);
+static void undo_ask(struct admin_op *op);
+static void on_decided(struct admin_op *op);
+static void undo_decision(struct admin_op *op);
 static void on_result(void *ctx, uint16_t http, struct span body);
 
 const struct admin_kind admin_approval_kind = { put_record, put_asked, true, ADMIN_WAIT_MS };
@@ -183,7 +184,8 @@ approval_covers(const struct admin_call *c, enum action action)
 }
 
 static struct status
-begin_record(struct admin_call *c, struct approval *p, const char *state, append_done *done)
+begin_record(struct admin_call *c, struct approval *p, const char *state, admin_step *ready,
+    admin_step *undo)
 {
 	struct admin_op *op = NULL;
 
@@ -192,7 +194,8 @@ begin_record(struct admin_call *c, struct approval *p, const char *state, append
 	op->operation = action_name(p->action);
 	op->value = state;
 	(void)snprintf(op->value_text, sizeof(op->value_text), "%s", p->id);
-	return admin_op_begin(op, done, c->op);
+	op->undo = undo;
+	return admin_op_begin(op, ready, c->op);
 }
 
 struct status
@@ -202,14 +205,14 @@ approval_ask(struct admin_call *c, enum action action)
 	struct status st;
 
 	if (p != NULL)
-		return begin_record(c, p, "asked", on_asked_again);
+		return begin_record(c, p, "asked", on_asked, NULL);
 	if (c->body.len > APPROVAL_BODY_MAX)
 		return admin_refuse(c, 413, "body_too_large",
 		    "What another person is to agree to is at most 1024 bytes long.");
 	TRY(free_place(c, &p));
 	st = fill(p, c, action);
 	if (is_ok(st))
-		st = begin_record(c, p, "asked", on_asked);
+		st = begin_record(c, p, "asked", on_asked, undo_ask);
 	if (!is_ok(st))
 		release(p);
 	return st;
@@ -281,27 +284,15 @@ put_asked(struct admin_op *op, struct json_writer *w)
 }
 
 static void
-on_asked(struct authority *a, void *ctx, struct status st, uint64_t seq)
+on_asked(struct admin_op *op)
 {
-	struct admin_op *op = ctx;
-
-	(void)a, (void)seq;
-	if (!is_ok(st)) {
-		release(op->approval);
-		admin_op_fail_audit(op);
-		return;
-	}
 	admin_op_answer(op, 202, NULL, NULL);
 }
 
 static void
-on_asked_again(struct authority *a, void *ctx, struct status st, uint64_t seq)
+undo_ask(struct admin_op *op)
 {
-	(void)a, (void)seq;
-	if (is_ok(st))
-		admin_op_answer(ctx, 202, NULL, NULL);
-	else
-		admin_op_fail_audit(ctx);
+	release(op->approval);
 }
 
 /* ---- the list ---- */
@@ -355,7 +346,7 @@ approvals_decide(struct admin_call *c)
 		return admin_refuse(
 		    c, 403, "same_person", "Another person must approve what you have asked for.");
 	p->state = DECIDING;
-	st = begin_record(c, p, approve ? "approved" : "refused", on_decided);
+	st = begin_record(c, p, approve ? "approved" : "refused", on_decided, undo_decision);
 	if (!is_ok(st))
 		p->state = WAITING;
 	return st;
@@ -411,28 +402,28 @@ give(const struct authority *a, struct approval *p)
 }
 
 static void
-on_decided(struct authority *a, void *ctx, struct status st, uint64_t seq)
+undo_decision(struct admin_op *op)
 {
-	struct admin_op *op = ctx, *act = NULL;
+	op->approval->state = WAITING;
+}
+
+static void
+on_decided(struct admin_op *op)
+{
 	struct approval *p = op->approval;
+	struct admin_op *act = NULL;
 	struct admin_call c;
 
-	(void)seq;
-	if (!is_ok(st)) {
-		p->state = WAITING;
-		admin_op_fail_audit(op);
-		return;
-	}
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	if (strcmp(op->value, "refused") == 0) {
 		on_result(op, 0, SPAN_EMPTY);
 		release(p);
 		return;
 	}
-	if (!still_may(a, p)) {
+	if (!still_may(op->a, p)) {
 		admin_op_answer(op, 409, "not_allowed", "Who asked may not do that any more.");
 	} else if (action_is_given(p->action)) {
-		give(a, p);
+		give(op->a, p);
 		on_result(op, 0, SPAN_EMPTY);
 		return;
 	} else if (!is_ok(run(op, p, &act, &c))) {
