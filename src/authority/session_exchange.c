@@ -185,11 +185,19 @@ answer_error(struct gateway *gw, uint64_t id, enum error error, bool scope_bad)
 		.retry_after_ms = error_rows[error].http == 503 ? RETRY_MS : 0 });
 }
 
+static struct session *
+ended_of(const struct exchange *x)
+{
+	return sessions_by_id(x->gw->a, span_of(x->ended_text, sizeof(x->ended_text)), SPAN_EMPTY);
+}
+
 static void
 exchange_free(struct exchange *x)
 {
-	if (x->s != NULL)
+	if (x->s != NULL) {
+		session_begun(x->gw->a, x->s, ended_of(x));
 		session_free(x->s);
+	}
 	if (x->token.ptr != NULL)
 		explicit_bzero(x->token.ptr, x->token.cap);
 	buf_done(&x->token);
@@ -291,8 +299,7 @@ set_ended(struct exchange *x, const struct session *s)
 static struct status
 keep(struct exchange *x)
 {
-	const struct session *s = x->s;
-	const struct session *oldest = sessions_oldest_of(x->gw->a, x->by->user);
+	struct session *s = x->s, *oldest = NULL;
 	struct as_session m = { .created_s = s->key.created_s,
 		.expires_s = s->key.expires_s,
 		.signer = s->signer,
@@ -300,6 +307,7 @@ keep(struct exchange *x)
 		.roles = x->by->has_roles ? x->by->roles : 0,
 		.scope = scope_text(s->key.scope) };
 
+	TRY(session_begin(x->gw->a, s, &oldest));
 	if (oldest != NULL)
 		set_ended(x, oldest);
 	memcpy(m.id, s->id_bytes, sizeof(m.id));
@@ -307,12 +315,6 @@ keep(struct exchange *x)
 	memcpy(m.key, x->by->id, sizeof(m.key));
 	memcpy(m.ends, x->ended, sizeof(m.ends));
 	return store_ask(x->gw->a, AS_SESSION_PUT, &m, AS_DONE, on_kept, x);
-}
-
-static struct session *
-ended_of(const struct exchange *x)
-{
-	return sessions_by_id(x->gw->a, span_of(x->ended_text, sizeof(x->ended_text)), SPAN_EMPTY);
 }
 
 static void
@@ -356,6 +358,7 @@ on_recorded(struct authority *a, void *ctx, struct status st, uint64_t seq)
 		over(x, ERROR_AUDIT_UNAVAILABLE);
 		return;
 	}
+	session_begun(a, x->s, NULL);
 	valid = session_insert(a, x->s);
 	x->s = NULL;
 	over(x, valid ? ERROR_NONE : ERROR_REVOKED);
@@ -524,6 +527,7 @@ exchange_begin(struct gateway *gw, uint64_t id, const struct ga_token *m, struct
 		return;
 	error = scope_bad             ? ERROR_INVALID_FIELD
 		: st.code == E_CLOSED ? ERROR_UNAVAILABLE
+		: st.code == E_FULL   ? ERROR_CONCURRENCY
 				      : ERROR_INTERNAL;
 	answer_error(gw, id, error, scope_bad);
 	exchange_free(x);

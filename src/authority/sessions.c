@@ -42,6 +42,7 @@ sessions_ready(struct sessions *t)
 		return OK;
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->over);
+	TAILQ_INIT(&t->making);
 	t->ids = calloc(BUCKETS, sizeof(struct session *));
 	if (t->ids != NULL)
 		t->buckets = calloc(BUCKETS, sizeof(struct session *));
@@ -304,34 +305,60 @@ sessions_done(struct authority *a)
 
 /* ---- room ---- */
 
-struct session *
-sessions_oldest_of(struct authority *a, const struct user *user)
+struct status
+session_begin(struct authority *a, struct session *s, struct session **ret_ends)
 {
-	struct session *s, *oldest = NULL;
-	size_t n = 0;
+	struct session *other, *oldest = NULL;
+	size_t n = 0; /* when all that is under way is done */
 
-	TAILQ_FOREACH(s, &a->sessions.live, next)
+	TAILQ_FOREACH(other, &a->sessions.live, next)
 	{
-		if (s->key.user != user)
+		if (other->key.user != s->key.user || other->going)
 			continue;
 		if (oldest == NULL)
-			oldest = s;
+			oldest = other;
 		n++;
 	}
-	return n >= SESSIONS_USER_MAX ? oldest : NULL;
+	TAILQ_FOREACH(other, &a->sessions.making, next)
+	n += other->key.user == s->key.user;
+	if (n >= SESSIONS_USER_MAX && oldest == NULL)
+		return fail(E_FULL);
+	*ret_ends = n >= SESSIONS_USER_MAX ? oldest : NULL;
+	if (*ret_ends != NULL)
+		oldest->going = true;
+	s->making = true;
+	TAILQ_INSERT_TAIL(&a->sessions.making, s, next);
+	return OK;
+}
+
+void
+session_begun(struct authority *a, struct session *s, struct session *ends)
+{
+	if (!s->making)
+		return;
+	s->making = false;
+	TAILQ_REMOVE(&a->sessions.making, s, next);
+	if (ends != NULL)
+		ends->going = false;
 }
 
 bool
 sessions_have_room(const struct authority *a, struct span tenant)
 {
+	const struct session_list *const lists[] = { &a->sessions.live, &a->sessions.making };
 	const struct session *s;
-	size_t n = 0;
+	size_t all = 0, n = 0;
 
-	if (a->sessions.buckets == NULL || a->sessions.n < SESSIONS_TENANT_MAX)
+	if (a->sessions.buckets == NULL)
 		return true;
-	TAILQ_FOREACH(s, &a->sessions.live, next)
-	n += span_eq(s->key.user->tenant, tenant);
-	return a->sessions.n < SESSIONS_MAX && n < SESSIONS_TENANT_MAX;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		TAILQ_FOREACH(s, lists[i], next)
+		{
+			all++;
+			n += span_eq(s->key.user->tenant, tenant);
+		}
+	}
+	return all < SESSIONS_MAX && n < SESSIONS_TENANT_MAX;
 }
 
 /* ---- of a LOAD ---- */

@@ -35,6 +35,8 @@ struct session {
 	uint32_t signer;            /* version of the key that signed it */
 	bool verified;              /* its token was made, or its signature seen, here */
 	bool kept;                  /* it has ended, and the store has not been told so */
+	bool making;                /* nobody has its token yet */
+	bool going;                 /* it ends for one that is being made */
 	TAILQ_ENTRY(session) next;  /* the oldest first */
 	struct session *chain;      /* of its bucket */
 	struct session *id_chain;   /* of that of its id */
@@ -50,6 +52,7 @@ struct token_signer {
 
 struct sessions {
 	TAILQ_HEAD(session_list, session) live, over; /* over: a turn still points at it */
+	struct session_list making;                   /* their exchanges' */
 	struct session **buckets;                     /* by digest */
 	struct session **ids;                         /* by id */
 	size_t n, nkept; /* live ones; those that the store is yet to be told of */
@@ -78,8 +81,14 @@ MUST_USE struct status sessions_ready(struct sessions *t);
  */
 bool session_insert(struct authority *a, struct session *s);
 void session_free(struct session *s);
-/* A user has so many: the one that the next one ends; NULL: there is room. */
-struct session *sessions_oldest_of(struct authority *a, const struct user *user);
+/*
+ * Begin to make `s`: it counts from now on. A user has so many: *ret_ends is the one that goes for
+ * it, and for no other; NULL: there is room. E_FULL: each of them goes for another one.
+ */
+MUST_USE struct status session_begin(
+    struct authority *a, struct session *s, struct session **ret_ends);
+/* That is over, one way or the other; `ends` (may be NULL) stays if it is still there. */
+void session_begun(struct authority *a, struct session *s, struct session *ends);
 /* No tenant takes the others' room. */
 bool sessions_have_room(const struct authority *a, struct span tenant);
 void sessions_on_token(struct link *l, uint64_t id, const void *msg, void *ctx);

@@ -266,6 +266,81 @@ test_sessions_are_bounded(void **state)
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
 }
 
+/* Exchanges of key 0, all asked for before one of them is answered. */
+static void
+begin_exchanges(size_t n)
+{
+	struct ga_token m = { .credential = span_of(w.text[0], KEYTEXT_LEN) };
+	struct limit_set much = { 60000, 64 };
+
+	w.a->policies.items[0].limits = w.a->policies.user_limits = much;
+	memset(replies, 0, sizeof(replies));
+	nreplies = 0;
+	for (size_t i = 0; i < n; i++)
+		assert_true(is_ok(
+		    link_call(w.gw, GA_TOKEN, &m, 60000, on_reply, &replies[nreplies++], NULL)));
+	spin();
+}
+
+/* So is what is being made: each ends another one, and who has none to end waits. */
+static void
+test_sessions_in_the_making_are_bounded(void **state)
+{
+	(void)state;
+	for (size_t round = 0; round < 2; round++) {
+		w.audit_mode = AUDIT_HOLDS;
+		begin_exchanges(SESSIONS_USER_MAX + 1);
+		for (size_t i = 0; i <= SESSIONS_USER_MAX; i++) {
+			assert_int_equal(replies[i].come, i == SESSIONS_USER_MAX);
+			assert_int_equal(replies[i].error,
+			    i == SESSIONS_USER_MAX ? ERROR_CONCURRENCY : ERROR_NONE);
+		}
+		assert_int_equal(w.nsessions, SESSIONS_USER_MAX);
+		release_held();
+		spin();
+		w.audit_mode = AUDIT_TAKES;
+		assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
+		assert_int_equal(w.nsessions, SESSIONS_USER_MAX);
+		assert_true(TAILQ_EMPTY(&w.a->sessions.making));
+	}
+	/* What is not made ends nothing, and takes no place. */
+	w.session_fails = true;
+	begin_exchanges(SESSIONS_USER_MAX);
+	for (size_t i = 0; i < SESSIONS_USER_MAX; i++)
+		assert_int_equal(replies[i].error, ERROR_UNAVAILABLE);
+	assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
+	w.session_fails = false;
+	begin_exchanges(1);
+	assert_int_equal(replies[0].error, ERROR_NONE);
+	assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
+}
+
+/* A tenant has so many, with what is being made; that is not others' loss. */
+static void
+test_a_tenant_has_so_many(void **state)
+{
+	struct session *fakes = calloc(SESSIONS_TENANT_MAX, sizeof(*fakes));
+
+	(void)state;
+	assert_non_null(fakes);
+	assert_true(is_ok(sessions_ready(&w.a->sessions)));
+	for (size_t i = 0; i < SESSIONS_TENANT_MAX - 1; i++) {
+		fakes[i].key.user = w.key[2]->user;
+		TAILQ_INSERT_TAIL(&w.a->sessions.live, &fakes[i], next);
+	}
+	w.audit_mode = AUDIT_HOLDS;
+	begin_exchanges(1);
+	assert_int_equal(
+	    exchange(span_of(w.text[0], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->error, ERROR_OVERLOADED);
+	assert_false(exchange(span_of(w.text[3], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->come);
+	for (size_t i = 0; i < SESSIONS_TENANT_MAX - 1; i++)
+		TAILQ_REMOVE(&w.a->sessions.live, &fakes[i], next);
+	free(fakes);
+	release_held();
+	spin();
+	assert_int_equal(w.a->sessions.n, 2);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -280,6 +355,8 @@ main(void)
 		T(test_sessions_outlive_us),
 		T(test_sessions_as_they_were),
 		T(test_sessions_are_bounded),
+		T(test_sessions_in_the_making_are_bounded),
+		T(test_a_tenant_has_so_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
