@@ -26,6 +26,24 @@ may_be_unknown(const struct authority *a, struct span credential)
 	       keys_find(&a->keys, keytext_id(credential)) == NULL;
 }
 
+/* Likewise a token that we have signed. Who has failed too often is not worth a signature. */
+static bool
+may_be_session(struct authority *a, struct span token, uint64_t now_s)
+{
+	return grace_phase(a) != GRACE_NONE && !a->oidc->spent && sessions_may_be(a, token, now_s);
+}
+
+static enum error
+find_token(struct authority *a, struct span token, uint64_t now_s, struct key **ret)
+{
+	*ret = sessions_find(a, token, now_s);
+	if (*ret != NULL)
+		return ERROR_NONE;
+	if (may_be_session(a, token, now_s))
+		return ERROR_UNAVAILABLE;
+	return people_find(a, token, now_s, ret);
+}
+
 enum error
 principal_find(struct authority *a, struct span credential, const uint8_t source[SOURCE_LEN],
     uint64_t now_s, struct key **ret)
@@ -42,10 +60,9 @@ principal_find(struct authority *a, struct span credential, const uint8_t source
 		if (error != ERROR_NONE)
 			return error;
 	} else if (keytext_is_token(credential)) {
-		key = sessions_find(a, credential, now_s);
 		a->oidc->spent = failures_over(
 		    &a->failures, source, a->policies.auth_failures_per_s, now_ms(a) / 1000);
-		error = key != NULL ? ERROR_NONE : people_find(a, credential, now_s, &key);
+		error = find_token(a, credential, now_s, &key);
 		if (error != ERROR_NONE)
 			return error;
 	} else {

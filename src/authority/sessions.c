@@ -14,7 +14,9 @@
 
 #include <stdlib.h>
 
+#include <base/cleanup.h>
 #include <base/encode.h>
+#include <json/json.h>
 
 #include "authority.h"
 
@@ -96,6 +98,64 @@ sessions_find(struct authority *a, struct span token, uint64_t now_s)
 		s->verified = signers_verify(&a->sessions, s->signer, token);
 	return s->verified ? &s->key : NULL;
 }
+
+/* ---- those that are not here ---- */
+
+/* What we have signed holds what put_claims() of session_exchange.c wrote. */
+static bool
+is_alive(struct authority *a, struct span claims, uint64_t now_s)
+{
+	const struct json_opts opts = JSON_STRICT;
+	auto_json struct json_doc d = { 0 };
+	uint64_t until_s = 0;
+	struct span id;
+	const struct key *parent;
+
+	if (!is_ok(json_init(&d, &opts)) || !is_ok(json_parse(&d, claims)) ||
+	    !is_ok(json_u64(&d, json_get_str(&d, 0, "exp"), UINT64_MAX, &until_s)) ||
+	    now_s >= until_s)
+		return false;
+	id = json_bytes(&d, json_get_str(&d, 0, "client_id")); /* with its quotes */
+	if (id.len != KEY_ID_LEN + 2)
+		return false;
+	parent = keys_find(&a->keys, span_of(id.ptr + 1, KEY_ID_LEN));
+	return parent == NULL || is_valid(parent, now_s);
+}
+
+static bool
+has_ended(struct authority *a, struct span token)
+{
+	uint8_t digest[DIGEST_LEN];
+	const struct session *s;
+
+	if (!is_ok(sha256(token, digest)) || by_digest(a, digest) != NULL)
+		return true;
+	TAILQ_FOREACH(s, &a->sessions.over, next)
+	{
+		if (memcmp(s->digest, digest, DIGEST_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+sessions_may_be(struct authority *a, struct span token, uint64_t now_s)
+{
+	auto_buf struct buf claims = BUF_INIT(CREDENTIAL_MAX);
+	const uint8_t *first = memchr(token.ptr, '.', token.len);
+	size_t from, end = token.len;
+
+	while (end > 0 && token.ptr[end - 1] != '.')
+		end--;
+	from = first == NULL ? 0 : (size_t)(first - token.ptr) + 1;
+	if (first == NULL || end <= from + 1)
+		return false;
+	return signers_verify_any(&a->sessions, token) && !has_ended(a, token) &&
+	       is_ok(base64url_decode(span_of(token.ptr + from, end - 1 - from), &claims)) &&
+	       is_alive(a, buf_span(&claims), now_s);
+}
+
+/* ---- what is taken ---- */
 
 static bool
 is_vouched_for(const struct authority *a, const struct key *parent)

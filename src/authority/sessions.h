@@ -62,6 +62,11 @@ struct sessions {
 void sessions_done(struct authority *a);
 /* The session whose token this is, if it is valid now; else NULL. */
 struct key *sessions_find(struct authority *a, struct span token, uint64_t now_s);
+/*
+ * It is no session's that is here: might the store know it? A key of ours has signed it, it is not
+ * over, and nothing that is here says that it has ended.
+ */
+bool sessions_may_be(struct authority *a, struct span token, uint64_t now_s);
 void sessions_tick(struct authority *a);
 /* End the sessions of a key, or of a user: nothing of theirs is taken any more. */
 void sessions_end_of_key(struct authority *a, const struct key *parent);
@@ -107,6 +112,8 @@ MUST_USE struct status signers_put(struct sessions *t, uint32_t version, uint64_
 const struct token_signer *signers_newest(const struct sessions *t);
 /* Has that version signed the token? */
 bool signers_verify(const struct sessions *t, uint32_t version, struct span token);
+/* Has any? */
+bool signers_verify_any(const struct sessions *t, struct span token);
 /* Those that a LOAD did not name go. */
 void signers_load_end(struct sessions *t, uint32_t load);
 /* Those that no live session needs go, but for the newest. */

@@ -86,6 +86,16 @@ signers_verify(const struct sessions *t, uint32_t version, struct span token)
 	return false;
 }
 
+bool
+signers_verify_any(const struct sessions *t, struct span token)
+{
+	for (size_t i = 0; i < SIGNERS_MAX; i++) {
+		if (signers_verify(t, t->signers[i].version, token))
+			return true;
+	}
+	return false;
+}
+
 void
 signers_load_end(struct sessions *t, uint32_t load)
 {

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import urllib.parse
 
 import pytest
 
@@ -58,11 +59,30 @@ def unknown_key():
     return other.key
 
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def form(**fields):
+    return urllib.parse.urlencode(fields).encode()
+
+
+def session(inst):
+    status, _, body = inst.request("POST", "/auth/token", form(
+        grant_type="urn:ietf:params:oauth:grant-type:token-exchange", subject_token=inst.key,
+        subject_token_type="urn:ietf:params:oauth:token-type:access_token"), headers=FORM)
+    assert status == 200, body
+    return body["access_token"]
+
+
 def test_the_known_go_on_and_nobody_else(inst):
     stranger, known = unknown_key(), inst.key
     mistyped = known[:-1] + ("x" if known[-1] != "x" else "y")
     other = json.loads(inst.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "kim"})[1])
-    assert inst.request("GET", "/v1/models", key=stranger)[0] == 401
+    ended = session(inst)
+    assert inst.request("GET", "/v1/models", key=ended)[0] == 200
+    assert inst.request("POST", "/auth/revoke", form(token=ended), headers=FORM)[0] == 200
+    time.sleep(2)  # by then the authority has forgotten it
+    assert [inst.request("GET", "/v1/models", key=k)[0] for k in (stranger, ended)] == [401, 401]
     with without_store(inst):
         wait(lambda: away(inst), 2)
         begun = time.monotonic()
@@ -74,6 +94,8 @@ def test_the_known_go_on_and_nobody_else(inst):
                                           headers={"anthropic-version": "2023-06-01"})
         assert (status, body["type"], body["error"]["type"]) == (503, "error", "api_error")
         assert int(head["retry-after"]) >= 1
+        assert inst.request("GET", "/v1/models", key=ended)[0] == 503
+        assert inst.request("GET", "/v1/models", key=ended[:-9] + ("x" if ended[-9] != "x" else "y") + ended[-8:])[0] == 401
         assert inst.request("GET", "/v1/models", key=mistyped)[0] == 401
         # A key that somebody else may have is refused at once; the store is told when it is back.
         status, body = inst.management("DELETE", f"/admin/v1/keys/{other['id']}")
@@ -95,6 +117,7 @@ def test_the_known_go_on_and_nobody_else(inst):
     inst.wait_ready(10)
     assert inst.request("GET", "/v1/models")[0] == 200
     assert inst.request("GET", "/v1/models", key=stranger)[0] == 401
+    assert inst.request("GET", "/v1/models", key=ended)[0] == 401
     assert inst.request("GET", "/v1/models", key=other["key"])[0] == 401
     time.sleep(1)
     inst.stop()

@@ -11,6 +11,7 @@ static const char grace_yaml[] =
 #include "authority_world.h"
 
 #include <base/encode.h>
+#include <jwt/issue.h>
 
 static uint8_t unknown[KEYTEXT_LEN], wrong[KEYTEXT_LEN];
 
@@ -133,6 +134,93 @@ what_is_surely_wrong_is_refused(void **state)
 	assert_int_equal(ask_with(w.text[1]), ERROR_INVALID_KEY);
 }
 
+/* A token of ours with two claims. */
+struct claims {
+	const char *by, *until; /* their names */
+	struct span client;
+	long more_s;
+};
+#define OF(id) "client_id", "exp", span_of(id, KEY_ID_LEN)
+
+static struct span
+signed_with(const struct claims *c)
+{
+	static struct buf token = BUF_INIT(4096);
+	char claims[256];
+
+	buf_clear(&token);
+	(void)snprintf(claims, sizeof(claims), "{\"%s\":\"%.*s\",\"%s\":%ld}", c->by,
+	    SPAN_FMT(c->client), c->until, (long)time(NULL) + c->more_s);
+	assert_true(is_ok(
+	    jwt_sign(span_str(claims), "at+jwt", signers_newest(&w.a->sessions)->key, &token)));
+	return buf_span(&token);
+}
+
+static enum error
+ask_token(struct span token)
+{
+	struct ga_check m = { .credential = token, .request_id = { 1 } };
+
+	return (enum error)call(w.gw, GA_CHECK, &m)->error;
+}
+
+/* A session that the store might know; what is over, ended or not ours is told as ever. */
+static void
+an_unknown_session_is_not_refused_for_good(void **state)
+{
+	const struct claims revoked = { OF(w.key[1]->id), 600 }, good = { OF(w.key[0]->id), 600 };
+	const struct {
+		struct claims c;
+		enum error error;
+	} rows[] = {
+		{ good, ERROR_UNAVAILABLE },
+		{ { OF((const uint8_t *)"unknown....."), 600 }, ERROR_UNAVAILABLE },
+		{ revoked, ERROR_INVALID_KEY },
+		{ { OF(w.key[0]->id), 0 }, ERROR_INVALID_KEY },
+		{ { "client_id", "exp", SPAN_LIT("short"), 600 }, ERROR_INVALID_KEY },
+		{ { "client_id", "nbf", span_of(w.key[0]->id, KEY_ID_LEN), 600 },
+		    ERROR_INVALID_KEY },
+		{ { "x", "exp", span_of(w.key[0]->id, KEY_ID_LEN), 600 }, ERROR_INVALID_KEY },
+		{ { "exp", "exp", span_of(w.key[0]->id, KEY_ID_LEN), 600 }, ERROR_INVALID_KEY },
+	};
+
+	(void)state;
+	w.key[1]->revoked_s = 1;
+	assert_int_equal(ask_token(signed_with(&good)), ERROR_INVALID_KEY);
+	cut(&w.store);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct span token = signed_with(&rows[i].c);
+
+		assert_int_equal(ask_token(token), rows[i].error);
+		if (rows[i].error != ERROR_UNAVAILABLE)
+			continue;
+		for (size_t len = 1; len < token.len; len += 9)
+			assert_int_equal(ask_token(span_of(token.ptr, len)), ERROR_INVALID_KEY);
+		((uint8_t *)(uintptr_t)token.ptr)[token.len - 9] ^= 1;
+		assert_int_equal(ask_token(token), ERROR_INVALID_KEY);
+	}
+	come_back();
+	assert_int_equal(ask_token(signed_with(&good)), ERROR_INVALID_KEY);
+}
+
+/* Who fails too often costs no signature. */
+static void
+nor_is_much_spent_on_them(void **state)
+{
+	const struct claims good = { OF(w.key[0]->id), 600 };
+	const uint8_t source[SOURCE_LEN] = { 0 };
+
+	(void)state;
+	cut(&w.store);
+	assert_int_equal(ask_token(signed_with(&good)), ERROR_UNAVAILABLE);
+	(void)failures_note(
+	    &w.a->failures, source, 1000, w.a->policies.auth_failures_per_s, now_ms(w.a) / 1000);
+	for (unsigned i = 0; i < 1000; i++)
+		(void)failures_note(&w.a->failures, source, 1, w.a->policies.auth_failures_per_s,
+		    now_ms(w.a) / 1000);
+	assert_int_equal(ask_token(signed_with(&good)), ERROR_INVALID_KEY);
+}
+
 static void
 a_silent_store_is_away(void **state)
 {
@@ -248,6 +336,8 @@ main(void)
 		CASE(nothing_is_said_while_it_is_there),
 		CASE(the_known_go_on_for_the_grace),
 		CASE(what_is_surely_wrong_is_refused),
+		CASE(an_unknown_session_is_not_refused_for_good),
+		CASE(nor_is_much_spent_on_them),
 		CASE(a_silent_store_is_away),
 		CASE(a_revocation_is_owed),
 		CASE(it_is_back_when_all_is_loaded),

@@ -81,6 +81,30 @@ test_sessions_end_with_their_key(void **state)
 	assert_balanced();
 }
 
+/* While the store is away: what is known to have ended is told, what is forgotten may be unknown.
+ */
+static void
+test_sessions_without_the_store(void **state)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
+	char token[4096];
+	uint64_t turn;
+	struct reply *r;
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", exchange(m.credential, "", 0, SPAN_EMPTY)->body);
+	m.credential = span_str(token);
+	cut(&w.store);
+	r = call(w.gw, GA_ADMIT, &m);
+	assert_int_equal(r->error, ERROR_NONE);
+	turn = r->admitted.turn;
+	session_end(w.a, TAILQ_FIRST(&w.a->sessions.live));
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+	assert_int_equal(settle(turn, ERROR_NONE)->error, ERROR_CANCELLED);
+	sessions_tick(w.a);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_UNAVAILABLE);
+}
+
 /* No session without its record; one whose gateway has gone is nobody's. */
 static void
 test_sessions_without_audit(void **state)
@@ -350,6 +374,7 @@ main(void)
 		T(test_sessions),
 		T(test_sessions_end_with_their_key),
 		T(test_sessions_without_audit),
+		T(test_sessions_without_the_store),
 		T(test_sessions_of_high_roles),
 		T(test_sessions_without_store),
 		T(test_sessions_outlive_us),
