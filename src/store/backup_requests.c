@@ -27,9 +27,11 @@ on_timer(uv_timer_t *t)
 		diag(DIAG_ERROR, "the backup ended before it was whole: %s", status_text(st));
 	if (!s.under_way)
 		(void)uv_timer_stop(t);
-	if (is_ok(st) && !s.under_way)
-		diag(DIAG_INFO, "backup of generation %llu, %llu bytes",
-		    (unsigned long long)s.generation, (unsigned long long)s.done_bytes);
+	if (!is_ok(st) || s.under_way)
+		return;
+	diag(DIAG_INFO, "backup of generation %llu, %llu bytes", (unsigned long long)s.generation,
+	    (unsigned long long)s.done_bytes);
+	generation_tell(); /* from now on that one is an older database */
 }
 
 struct status

@@ -137,12 +137,13 @@ notice(struct supervisor *sv, uint64_t generation, uint64_t expected)
 struct status
 rollback_on_generation(struct supervisor *sv, uint64_t generation)
 {
-	uint64_t kept = 0;
+	/* What is told has just grown by one: a copy of yesterday's would catch up with it. */
+	uint64_t found = generation == 0 ? 0 : generation - 1, kept = 0;
 	bool known = read_numbers(sv, GENERATION_FILE, &kept, 1);
 
 	/* The first number of a database without one says nothing of what was before. */
-	if (known ? generation < kept : generation > 1)
-		TRY(notice(sv, generation, kept));
+	if (known ? found < kept : found > 0)
+		TRY(notice(sv, found, kept));
 	return write_generation(sv, generation);
 }
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from instance import running
+from instance import Instance, running, wait_for
 
 
 @pytest.fixture
@@ -130,6 +130,33 @@ def test_an_older_folder_is_noticed(inst, tmp_path):
     inst.stop()
     inst.start()
     assert len([r for r in inst.records() if r["event"]["type"] == "StoreRolledBack"]) == 1
+
+
+def crash(inst):
+    inst.proc.kill()
+    inst.proc.wait()
+
+
+@pytest.mark.parametrize("end", [Instance.stop, crash])
+def test_the_newest_backup_is_an_older_database(inst, tmp_path, end):
+    """One backup, one erasure, one end: the person is back, and that is on record."""
+    before = len(rollbacks(inst))
+    name, out = f"acme/{end.__name__}", str(tmp_path / "backup")
+    assert inst.operate("user", "create", name).returncode == 0
+    key = inst.operate("key", "create", "--tenant", "acme", "--user", end.__name__).stdout.strip()
+    assert inst.operate("backup", out).returncode == 0
+    assert inst.operate("user", "erase", name).returncode == 0
+    assert inst.request("GET", "/v1/models", key=key)[0] == 401
+    end(inst)
+    wait_for(lambda: inst.cli("restore", out, "-c", str(inst.conf), check=False).returncode == 0)
+    inst.start()
+    assert inst.request("GET", "/v1/models", key=key)[0] == 200
+    event = rolled_back(inst, before + 1)
+    assert event["generation"] < event["expected"]
+
+
+def rollbacks(inst):
+    return [r for r in inst.records() if r["event"]["type"] == "StoreRolledBack"]
 
 
 def rolled_back(inst, n):
