@@ -23,6 +23,7 @@
 
 #define HEAD_KEPT_MS 2000
 #define KEY_LOOK_MS 60000 /* how often it is asked whether a new key is due */
+#define KEY_FIRST_MS 2000 /* the first time: an instance that never runs for long is heard, too */
 
 static struct {
 	struct daemon *d;
@@ -203,7 +204,7 @@ audit_start(struct daemon *d)
 	TRY(signing_settle(&self.signing, &self.log));
 	TRY(server_init(&self.server, d->loop, &self.log, &hooks, d->peer_id, d->generation));
 	(void)uv_timer_init(d->loop, &self.key_timer);
-	(void)uv_timer_start(&self.key_timer, on_key_timer, KEY_LOOK_MS, KEY_LOOK_MS);
+	(void)uv_timer_start(&self.key_timer, on_key_timer, KEY_FIRST_MS, KEY_LOOK_MS);
 	uv_unref((uv_handle_t *)&self.key_timer);
 	return server_start(&self.server);
 }
