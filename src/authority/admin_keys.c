@@ -445,6 +445,7 @@ keys_create(struct admin_call *c)
 	}
 	if (policies_find(&c->a->policies, k.policy) == NULL)
 		return admin_refuse(c, 400, "unknown_policy", "There is no policy of that name.");
+	TRY(admin_user_fits(c, k.tenant, k.user));
 	return admin_create_key(c, &k);
 }
 

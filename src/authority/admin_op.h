@@ -153,6 +153,8 @@ void admin_op_fail_audit(struct admin_op *op);
  */
 MUST_USE struct status admin_may_end(
     struct admin_call *c, const struct user *u, enum action *action);
+/* Is the user there, or is there room for it? E_DENIED. */
+MUST_USE struct status admin_user_fits(struct admin_call *c, struct span tenant, struct span name);
 /* All roles that somebody of this user can act with, also by tokens. */
 uint8_t admin_all_roles(const struct keys *keys, const struct user *u);
 /* May the credential less than its person? */

@@ -251,6 +251,15 @@ name_roles(struct admin_op *op, uint8_t roles)
 }
 
 struct status
+admin_user_fits(struct admin_call *c, struct span tenant, struct span name)
+{
+	if (keys_user_fits(&c->a->keys, tenant, name))
+		return OK;
+	return admin_refuse(c, 409, "too_many_users",
+	    "There is no room for more users, or the tenant has its part of it.");
+}
+
+struct status
 users_create(struct admin_call *c)
 {
 	struct span tenant, name;
@@ -271,6 +280,7 @@ users_create(struct admin_call *c)
 		TRY(admin_may(c, ACTION_ROLE_GRANT));
 	if (is_there(keys_find_user(&c->a->keys, tenant, name)))
 		return admin_refuse(c, 409, "exists", "There is such a user already.");
+	TRY(admin_user_fits(c, tenant, name));
 	TRY(admin_op_new(c, OP_USER, &op));
 	name_user(op, tenant, name);
 	op->change = "create";

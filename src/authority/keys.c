@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include <sys/resource.h>
+
 #include <base/encode.h>
 #include <crypto/crypto.h>
 #include <keytext/keytext.h>
@@ -32,10 +34,23 @@ static struct status key_pseudonym(struct key *key);
 static void replace(const struct keys *k, struct key *key, uint64_t old_expires_s);
 static struct span user_bytes(struct span tenant, struct span name, uint8_t out[USER_BYTES_MAX]);
 
+/* How many have a subject key in what may be locked; a slab is for all else. */
+static size_t
+users_max(void)
+{
+	struct rlimit rl = { 0 };
+	size_t slabs;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &rl) != 0 || rl.rlim_cur >= USERS_MAX * AS_SECRET_LEN)
+		return USERS_MAX;
+	slabs = rl.rlim_cur / SECRET_LEN_MAX;
+	return slabs > 1 ? (slabs - 1) * SUBJECT_SLAB : 0;
+}
+
 struct status
 keys_init(struct keys *k)
 {
-	*k = (struct keys){ 0 };
+	*k = (struct keys){ .users_max = users_max() };
 	TRY(table_init(&k->by_id, TABLE_CAP_FIRST, is_key));
 	TRY(table_init(&k->users, TABLE_CAP_FIRST, is_user));
 	TRY(table_init(&k->by_subject, TABLE_CAP_FIRST, is_subject));
@@ -64,7 +79,7 @@ keys_done(struct keys *k)
 		free(k->key_slabs[i]);
 	for (size_t i = 0; i * KEYS_SLAB < k->nusers; i++)
 		free(k->user_slabs[i]);
-	for (size_t i = 0; i * SUBJECT_SLAB < k->nusers; i++)
+	for (size_t i = 0; k->subject_slabs != NULL && i < USERS_MAX / SUBJECT_SLAB; i++)
 		secret_done(&k->subject_slabs[i]);
 	free(k->key_slabs);
 	free(k->user_slabs);
@@ -121,6 +136,34 @@ keys_put_user(struct keys *k, struct span tenant, struct span name,
 	return OK;
 }
 
+/* Locked memory for the subject key of the user with that serial. */
+static struct status
+subject_place(struct keys *k, size_t serial)
+{
+	struct secret *slab;
+
+	if (serial >= k->users_max)
+		return fail(E_FULL);
+	slab = &k->subject_slabs[serial / SUBJECT_SLAB];
+	return secret_borrow(slab).len > 0 ? OK : secret_new(SECRET_LEN_MAX, slab);
+}
+
+bool
+keys_user_fits(struct keys *k, struct span tenant, struct span name)
+{
+	size_t n = 0, max = k->users_max;
+
+	if (keys_find_user(k, tenant, name) != NULL)
+		return true;
+	if (!is_ok(subject_place(k, k->nusers + USERS_SPARE)))
+		return false;
+	if (k->nusers < max / 4 * 3)
+		return true;
+	for (size_t i = 0; i < k->nusers; i++)
+		n += span_eq(keys_user_at(k, i)->tenant, tenant);
+	return n < max / 4;
+}
+
 void
 user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
@@ -163,8 +206,6 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 
 	if (u == NULL || (key != NULL && key->user != u))
 		return fail(E_PROTO);
-	if (u->subject_key == NULL) /* there was no locked memory for it */
-		return fail(E_NOMEM);
 	TRY(policy_ref_get(&k->refs, p, m->policy, &policy));
 	if (m->scopes.len > 0)
 		TRY(scope_parse(m->scopes, &scope));
@@ -392,8 +433,7 @@ user_new(struct keys *k, struct span tenant, struct span name, struct span bytes
 
 	if (bytes.len == 0)
 		return fail(E_RANGE);
-	if (k->nusers == USERS_MAX)
-		return fail(E_FULL);
+	TRY(subject_place(k, k->nusers));
 	if (k->nusers % KEYS_SLAB == 0 && *slab == NULL)
 		*slab = calloc(KEYS_SLAB, sizeof(**slab));
 	text = malloc(bytes.len);
@@ -420,14 +460,12 @@ user_new(struct keys *k, struct span tenant, struct span name, struct span bytes
 static struct status
 user_set_key(struct keys *k, struct user *u, const uint8_t subject_key[AS_SECRET_LEN])
 {
-	struct secret *slab = &k->subject_slabs[u->serial / SUBJECT_SLAB];
+	const struct secret *slab = &k->subject_slabs[u->serial / SUBJECT_SLAB];
 	const struct span parts[] = { SPAN_LIT("subject"), u->tenant, SPAN_LIT("\0"), u->name };
 	struct hmac_key *h = NULL;
 	uint8_t mac[SHA256_LEN], *place;
 	struct status st;
 
-	if (secret_borrow(slab).len == 0)
-		TRY(secret_new(SECRET_LEN_MAX, slab));
 	place = slab->ptr + u->serial % SUBJECT_SLAB * AS_SECRET_LEN;
 	memcpy(place, subject_key, AS_SECRET_LEN);
 	u->subject_key = place;

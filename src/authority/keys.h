@@ -18,6 +18,7 @@
 
 #define KEYS_MAX (1U << 20)
 #define USERS_MAX (1U << 20)               /* less where RLIMIT_MEMLOCK is less: 32 bytes each */
+#define USERS_SPARE 512                    /* places for those who are being made already */
 #define KEYS_SLAB 1024                     /* entries allocated at once */
 #define PEPPERS_MAX 16                     /* versions: as many as the store keeps */
 #define PEPPERS_LOAD_MAX (2 * PEPPERS_MAX) /* while a LOAD runs: what it brings, and what was */
@@ -84,6 +85,7 @@ struct keys {
 	struct user **user_slabs;
 	struct secret *subject_slabs;
 	size_t nkeys, nusers;
+	size_t users_max;            /* as far as the limit of locked memory says */
 	struct hmac_key *tenant_key; /* NULL until loaded */
 	struct pepper peppers[PEPPERS_LOAD_MAX];
 	uint32_t newest; /* of them; 0: none is loaded */
@@ -119,6 +121,11 @@ void keys_peppers_done(struct keys *k);
  */
 MUST_USE struct status keys_put_user(struct keys *k, struct span tenant, struct span name,
     const uint8_t subject_key[AS_SECRET_LEN], struct user **ret);
+/*
+ * Is it there, or may it be made? Not where there is no place, nor for a tenant that has a quarter
+ * of all places once three are taken.
+ */
+bool keys_user_fits(struct keys *k, struct span tenant, struct span name);
 void user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold);
 struct user *keys_user_at(const struct keys *k, size_t index); /* 0 .. nusers - 1 */
 struct user *keys_find_user(const struct keys *k, struct span tenant, struct span name);

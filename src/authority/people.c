@@ -299,7 +299,8 @@ begin(struct authority *a, const struct oidc_identity *who, const uint8_t id[KEY
 	struct batch b = { .n = 0 };
 	struct arrival *n;
 
-	if (grace_store_is_silent(a) || is_contested(p, who) || !make_room(p))
+	if (grace_store_is_silent(a) || is_contested(p, who) ||
+	    !keys_user_fits(&a->keys, who->tenant, who->user) || !make_room(p))
 		return NULL;
 	n = calloc(1, sizeof(*n));
 	if (n == NULL)

@@ -99,11 +99,7 @@ load_check(struct authority *a, struct status st, const char *what)
 static void
 load_entry(struct authority *a, struct status st, const char *what)
 {
-	if (is_ok(st) || st.code == E_NOMEM) {
-		load_check(a, st, what);
-		return;
-	}
-	if (a->load_left_out++ == 0)
+	if (!is_ok(st) && a->load_left_out++ == 0)
 		diag(DIAG_ERROR, "store: a %s is left out: %s", what, status_text(st));
 }
 
@@ -215,6 +211,7 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	load_check(a, sealer_set_day(&a->sealer, m->day, m->day_key, false), "day key");
 	if (a->load_failed) {
 		a->loaded = false;
+		a->load_again_ms = now_ms(a) + LOAD_AGAIN_MS;
 		return;
 	}
 	keys_load_end(&a->keys, now_real_s());

@@ -291,6 +291,22 @@ test_a_key_of_who_is_erased(void **state)
 	assert_int_equal(w.a->keys.nkeys, nkeys + 1);
 }
 
+/* Whom there is no place for is not stored, by whichever way. */
+static void
+test_no_place_for_more_users(void **state)
+{
+	(void)state;
+	be(0, ROLE_ADMINISTRATOR);
+	w.a->keys.users_max = w.a->keys.nusers;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users", "{\"user\":\"n\"}"), 409);
+	assert_string_equal(said.body, "too_many_users");
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"n\"}"), 409);
+	assert_string_equal(said.body, "too_many_users");
+	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
+}
+
 /* A session of key 0, by its token. */
 static struct key *
 session(void)
@@ -490,7 +506,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
-		T(test_a_key_of_who_is_erased), T(test_no_key_rotates_one_that_may_more),
+		T(test_a_key_of_who_is_erased), T(test_no_place_for_more_users),
+		T(test_no_key_rotates_one_that_may_more),
 		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
 		T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };

@@ -147,9 +147,27 @@ test_keys_never_change_hands(void **state)
 	k.user = SPAN_LIT("u");
 	assert_true(is_ok(keys_put(&m.keys, &m.policies, &k, NULL)));
 	assert_int_equal(m.key->revoked_s, 5);
-	/* A user for whose key there was no locked memory has none. */
-	m.key->user->subject_key = NULL;
-	assert_int_equal(keys_put(&m.keys, &m.policies, &k, NULL).code, E_NOMEM);
+	unmake(&m);
+}
+
+/* Whom there is no locked memory for is not there, and has no key. */
+static void
+test_no_place_for_a_user(void **state)
+{
+	struct as_key k = { .id = "kkkkkkkkkkkk",
+		.tenant = SPAN_LIT("t"),
+		.user = SPAN_LIT("late"),
+		.policy = SPAN_LIT("all") };
+	const uint8_t subject[AS_SECRET_LEN] = { 6 };
+	struct made m;
+
+	(void)state;
+	make(&m);
+	m.keys.users_max = m.keys.nusers;
+	assert_int_equal(keys_put_user(&m.keys, k.tenant, k.user, subject, NULL).code, E_FULL);
+	assert_null(keys_find_user(&m.keys, k.tenant, k.user));
+	assert_int_equal(keys_put(&m.keys, &m.policies, &k, NULL).code, E_PROTO);
+	assert_true(is_ok(keys_put_user(&m.keys, k.tenant, SPAN_LIT("u"), subject, NULL)));
 	unmake(&m);
 }
 
@@ -285,6 +303,7 @@ main(void)
 		cmocka_unit_test(test_keys_pseudonyms),
 		cmocka_unit_test(test_keys_many_and_reload),
 		cmocka_unit_test(test_keys_never_change_hands),
+		cmocka_unit_test(test_no_place_for_a_user),
 		cmocka_unit_test(test_failures_flood),
 		cmocka_unit_test(test_failures_sources),
 		cmocka_unit_test(test_sealed_source_is_cached),

@@ -464,6 +464,18 @@ nobody_new_without_a_log(void **state)
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
 }
 
+static void
+nobody_new_without_a_place(void **state)
+{
+	(void)state;
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	w.a->keys.users_max = w.a->keys.nusers;
+	assert_int_equal(come("bob", USER)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
+	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"auditor\"]")->error, ERROR_NONE);
+	assert_int_equal(w.store_changes, 2);
+}
+
 /* The id of an erased person's key is taken for ever: as where this process has seen the erasure.
  */
 static void
@@ -535,6 +547,7 @@ main(void)
 		TEST(who_has_no_issuer_any_more_ends),
 		TEST(nobody_new_without_a_store),
 		TEST(nobody_new_without_a_log),
+		TEST(nobody_new_without_a_place),
 		TEST(who_was_erased_stays_out),
 		TEST(those_who_fail_take_nobodys_place),
 		TEST(a_body_is_waited_for_only_from_somebody),

@@ -9,6 +9,17 @@
 
 #include "privacy.h"
 
+static size_t lock_min = 1, lock_max = SECRET_LEN_MAX; /* what can be locked at once */
+
+struct status __real_secret_new(size_t len, struct secret *ret);
+struct status __wrap_secret_new(size_t len, struct secret *ret);
+
+struct status
+__wrap_secret_new(size_t len, struct secret *ret)
+{
+	return len < lock_min || len > lock_max ? fail(E_SYS) : __real_secret_new(len, ret);
+}
+
 static struct {
 	unsigned erased, pages;
 	enum code code;
@@ -232,6 +243,90 @@ test_left_out(void **state)
 	assert_int_equal(w.a->load_left_out, 0);
 }
 
+/* As many users of t as have their places in one slab. */
+static void
+fill_a_slab(void)
+{
+	const uint8_t subject_key[AS_SECRET_LEN] = { 6 };
+	char name[16];
+
+	while (w.a->keys.nusers < SUBJECT_SLAB) {
+		(void)snprintf(name, sizeof(name), "n%zu", w.a->keys.nusers);
+		assert_true(is_ok(
+		    keys_put_user(&w.a->keys, SPAN_LIT("t"), span_str(name), subject_key, NULL)));
+	}
+}
+
+/* Locked memory is full: whom there is no place for is left out, with their keys, and nobody else;
+ * and no more are made. */
+static void
+test_no_place_for_a_user(void **state)
+{
+	const struct as_user late = {
+		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("late"), .roles = ROLE_USER
+	};
+	const struct as_key key = { .id = "kkkkkkkkkkkk",
+		.tenant = late.tenant,
+		.user = late.user,
+		.policy = SPAN_LIT("default") };
+
+	(void)state;
+	fill_a_slab();
+	lock_max = SECRET_LEN_MAX - 1;
+	store_on_link(w.a);
+	assert_true(is_ok(link_send(w.store, w.a->load_id, AS_USER, &late)));
+	assert_true(is_ok(link_send(w.store, w.a->load_id, AS_KEY, &key)));
+	spin();
+	assert_true(w.a->loaded);
+	assert_int_equal(w.a->load_left_out, 2);
+	assert_null(keys_find_user(&w.a->keys, late.tenant, late.user));
+	assert_int_equal(w.a->keys.nusers, SUBJECT_SLAB);
+	assert_non_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
+	assert_false(keys_user_fits(&w.a->keys, late.tenant, late.user));
+	assert_true(keys_user_fits(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("u")));
+	lock_max = SECRET_LEN_MAX;
+	assert_true(keys_user_fits(&w.a->keys, late.tenant, late.user));
+	store_on_link(w.a);
+	assert_true(is_ok(link_send(w.store, w.a->load_id, AS_USER, &late)));
+	spin();
+	assert_int_equal(w.a->load_left_out, 0);
+	assert_int_equal(keys_find_user(&w.a->keys, late.tenant, late.user)->state, USER_ACTIVE);
+}
+
+/* A tenant that has much leaves the last quarter to the others. */
+static void
+test_a_tenant_has_its_part(void **state)
+{
+	struct keys *k = &w.a->keys;
+
+	(void)state;
+	fill_a_slab();
+	k->users_max = 2 * SUBJECT_SLAB;
+	assert_true(keys_user_fits(k, SPAN_LIT("t"), SPAN_LIT("late")));
+	k->users_max = SUBJECT_SLAB / 3 * 4;
+	assert_false(keys_user_fits(k, SPAN_LIT("t"), SPAN_LIT("late")));
+	assert_true(keys_user_fits(k, SPAN_LIT("x"), SPAN_LIT("late")));
+	k->users_max = SUBJECT_SLAB + USERS_SPARE;
+	assert_false(keys_user_fits(k, SPAN_LIT("x"), SPAN_LIT("late")));
+}
+
+/* What all need did not come: it is asked for again. */
+static void
+test_failed_load(void **state)
+{
+	(void)state;
+	lock_min = SECRET_LEN_MAX; /* that is none of the keys that sign */
+	store_on_link(w.a);
+	spin();
+	lock_min = 1;
+	assert_false(w.a->loaded);
+	assert_true(w.a->load_again_ms != 0);
+	w.a->load_again_ms = 1;
+	store_tick(w.a);
+	spin();
+	assert_true(w.a->loaded);
+}
+
 static bool
 is_valid(size_t n)
 {
@@ -334,7 +429,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_erased), T(test_made_again),
 		T(test_made_again_in_a_load), T(test_sessions_are_erased), T(test_not_erased),
-		T(test_perhaps_erased), T(test_left_out), T(test_overtaken_load),
+		T(test_perhaps_erased), T(test_left_out), T(test_no_place_for_a_user),
+		T(test_a_tenant_has_its_part), T(test_failed_load), T(test_overtaken_load),
 		T(test_refused_load), T(test_exported), T(test_retention) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
