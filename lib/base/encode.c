@@ -9,7 +9,6 @@
 #include <base/encode.h>
 
 #include <base/clock.h>
-#include <base/rand.h>
 
 static const char hex_digits[] = "0123456789abcdef";
 static const char base64_digits[] =
@@ -244,11 +243,11 @@ base62_u64(uint64_t value, char *out, size_t digits)
 }
 
 struct status
-uuid7(uint8_t out[UUID_LEN])
+uuid7(struct rand_pool *pool, uint8_t out[UUID_LEN])
 {
 	uint64_t ms = clock_real_ns() / NS_PER_MS;
 
-	TRY(rand_bytes(out, UUID_LEN));
+	TRY(rand_pool_take(pool, out, UUID_LEN));
 	for (int i = 5; i >= 0; i--) {
 		out[i] = (uint8_t)ms;
 		ms >>= 8;

@@ -7,7 +7,7 @@
  */
 #include <base/rand.h>
 
-#include <stdint.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/types.h>
 
@@ -26,5 +26,24 @@ rand_bytes(void *out, size_t len)
 		p += n;
 		len -= (size_t)n;
 	}
+	return OK;
+}
+
+struct status
+rand_pool_take(struct rand_pool *p, void *out, size_t len)
+{
+	uint8_t *at;
+
+	if (len == 0 || len > sizeof(p->bytes))
+		return fail(E_RANGE);
+	if (p->left < len) {
+		p->left = 0; /* of a half-filled pool nothing counts */
+		TRY(rand_bytes(p->bytes, sizeof(p->bytes)));
+		p->left = sizeof(p->bytes);
+	}
+	at = p->bytes + sizeof(p->bytes) - p->left;
+	memcpy(out, at, len);
+	explicit_bzero(at, len);
+	p->left -= len;
 	return OK;
 }

@@ -76,7 +76,7 @@ admin_op_new(const struct admin_call *c, enum op_kind kind, struct admin_op **re
 		if (c->request_id != NULL)
 			memcpy(op->request_id, c->request_id, REQUEST_ID_LEN);
 		else
-			TRY(uuid7(op->request_id));
+			TRY(uuid7(&c->a->random, op->request_id));
 		TRY(span_to_cstr(c->source, op->source, sizeof(op->source)));
 		op->a = c->a;
 		op->deadline_ms = now_ms(c->a) + kinds[kind]->wait_ms;

@@ -24,6 +24,7 @@
  *	admin.c        acts of operators; management.c carries them over HTTP
  *	metrics.c status.c   what operators may see
  */
+#include <base/rand.h>
 #include <daemon/daemon.h>
 #include <wire/authority_audit.h>
 #include <wire/authority_broker.h>
@@ -133,8 +134,7 @@ struct authority {
 	uint64_t swept_s;
 	uint32_t supervisor_pid;
 	struct ctl_rolled_back rolled_back; /* noticed_s 0: never */
-	uint8_t random[4096];               /* for grants, used once and wiped */
-	size_t random_left;
+	struct rand_pool random;            /* for grants and ids of requests */
 };
 
 static inline uint64_t

@@ -2,7 +2,7 @@
 /*
  * grants.c: grants to the processes that act.
  *
- * Runs in: authority. Trusts: nothing. Owns: a pool of random bytes.
+ * Runs in: authority. Trusts: nothing. Owns: nothing.
  * Invariants: a grant is sent only after the receipt of its intent (the callers
  * are the handlers of DURABLE), and is written before the gateway can know it: when the receipts
  * of one read are handled, and answers leave at the end of the loop's turn.
@@ -10,29 +10,11 @@
  */
 #include "authority.h"
 
-#include <base/rand.h>
-
 static const uint8_t run_kinds[] = {
 	[RUN_OF_CODE] = GRANT_RUN,
 	[RUN_OF_TOOL] = GRANT_TOOL,
 	[RUN_OF_BUILD] = GRANT_BUILD,
 };
-
-static struct status
-random_take(struct authority *a, uint8_t *out, size_t len)
-{
-	uint8_t *at;
-
-	if (a->random_left < len) {
-		TRY(rand_bytes(a->random, sizeof(a->random)));
-		a->random_left = sizeof(a->random);
-	}
-	at = a->random + sizeof(a->random) - a->random_left;
-	memcpy(out, at, len);
-	explicit_bzero(at, len);
-	a->random_left -= len;
-	return OK;
-}
 
 static struct grant
 grant_for(const struct turn *t, struct span target, uint32_t body_len, const uint8_t *digest)
@@ -80,7 +62,7 @@ grant_model(struct turn *t, uint32_t body_len, uint32_t model_off, const uint8_t
 	g.kind = GRANT_MODEL;
 	g.endpoint = t->endpoint;
 	g.model_off = model_off;
-	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
+	TRY(rand_pool_take(&t->a->random, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->broker, AB_GRANT, &g));
 	memcpy(t->model_call.grant, g.grant, sizeof(t->model_call.grant));
 	t->model_call.granted = true;
@@ -99,7 +81,7 @@ grant_run(struct turn *t, struct run *r, uint32_t body_len, bool keep)
 	g.tool = r->use;
 	if (code && tool_rules_find(&t->a->policies.tools, target)->time_is_said)
 		g.tool.time_ms = tool_rules_find(&t->a->policies.tools, target)->time_ms;
-	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
+	TRY(rand_pool_take(&t->a->random, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->executor, AE_GRANT, &g));
 	memcpy(r->grant, g.grant, sizeof(g.grant));
 	r->granted = true;
@@ -117,7 +99,7 @@ grant_content(struct turn *t, struct run *r, uint32_t body_len)
 	g.kind = GRANT_CONTENT;
 	g.content_op = r->content_op;
 	g.content_kind = r->content_kind;
-	TRY(random_take(t->a, g.grant, sizeof(g.grant)));
+	TRY(rand_pool_take(&t->a->random, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->store, AS_GRANT, &g));
 	memcpy(r->grant, g.grant, sizeof(g.grant));
 	r->granted = true;

@@ -149,7 +149,7 @@ stop(struct daemon *d)
 	keys_done(&a->keys);
 	sealer_done(&a->sealer);
 	usage_done(&a->usage);
-	explicit_bzero(a->random, sizeof(a->random));
+	explicit_bzero(&a->random, sizeof(a->random));
 }
 
 static const int syscalls[] = { SCMP_SYS(accept4), -1 };

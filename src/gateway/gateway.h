@@ -5,6 +5,7 @@
 /*
  * One worker: what all its connections and requests share.
  */
+#include <base/rand.h>
 #include <daemon/daemon.h>
 #include <json/json.h>
 #include <json/schema.h>
@@ -60,6 +61,7 @@ struct gateway {
 	struct budget bodies;
 
 	/* request.c */
+	struct rand_pool random;                    /* for ids of requests */
 	TAILQ_HEAD(request_active, request) active; /* admission asked for, or running */
 	TAILQ_HEAD(request_spare, request) spare;
 	size_t nspare;

@@ -133,7 +133,7 @@ request_begin(struct request *r, const struct http_request *http, struct source 
     const uint8_t address[SOURCE_LEN], struct span certificate)
 {
 	r->began_ns = clock_mono_ns();
-	if (!is_ok(uuid7(r->id)))
+	if (!is_ok(uuid7(&r->g->random, r->id)))
 		memset(r->id, 0, sizeof(r->id));
 	uuid_text(r->id, r->id_text);
 	r->http = *http;

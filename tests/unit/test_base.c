@@ -186,9 +186,33 @@ known_values(void **state)
 	assert_string_equal(text, "2023-11-14T22:13:20.123456789Z");
 	base62_u64(61 + 62 * 10, digits, 6);
 	assert_memory_equal(digits, "0000Az", 6);
-	assert_true(is_ok(uuid7(id)));
+	assert_true(is_ok(uuid7(&(struct rand_pool){ .left = 0 }, id)));
 	assert_int_equal(id[6] >> 4, 7);
 	assert_int_equal(id[8] >> 6, 2);
+}
+
+/* Each byte once, none of them kept; what a pool has not left comes from the kernel. */
+static void
+a_pool_gives_each_byte_once(void **state)
+{
+	static const uint8_t zeros[RAND_POOL_LEN];
+	static struct rand_pool p;
+	uint8_t all[RAND_POOL_LEN], id[UUID_LEN];
+	size_t at = 0;
+
+	(void)state;
+	assert_int_equal(rand_pool_take(&p, id, 0).code, E_RANGE);
+	assert_int_equal(rand_pool_take(&p, all, sizeof(all) + 1).code, E_RANGE);
+	for (; at + UUID_LEN <= sizeof(all) - UUID_LEN / 2; at += UUID_LEN)
+		assert_true(is_ok(rand_pool_take(&p, all + at, UUID_LEN)));
+	assert_memory_equal(p.bytes, zeros, at);
+	assert_int_equal(p.left, sizeof(p.bytes) - at);
+	for (size_t i = UUID_LEN; i < at; i += UUID_LEN)
+		assert_memory_not_equal(all + i, all + i - UUID_LEN, UUID_LEN);
+	/* More than is left: nothing of the rest is given out. */
+	assert_true(is_ok(rand_pool_take(&p, all, UUID_LEN + p.left)));
+	assert_true(p.left > 0 && p.left < sizeof(p.bytes));
+	assert_memory_equal(p.bytes, zeros, sizeof(p.bytes) - p.left);
 }
 
 static void
@@ -248,6 +272,7 @@ main(void)
 		cmocka_unit_test(arena_keeps_one_small_block),
 		cmocka_unit_test(wiping_leaves_nothing),
 		cmocka_unit_test(numbers_are_strict),
+		cmocka_unit_test(a_pool_gives_each_byte_once),
 		cmocka_unit_test(memory_files_are_sealed_or_refused),
 		cmocka_unit_test(base64_accepts_one_text_per_value),
 		cmocka_unit_test(base64url_accepts_one_text_per_value),

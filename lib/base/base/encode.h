@@ -6,6 +6,7 @@
  * Small encodings: hex, base64 (RFC 4648 §4 and §5, strict), base62, CRC-32 (IEEE),
  * UUIDv7 (RFC 9562 §5.7) and UTF-8 repair. None is in constant time.
  */
+#include <base/rand.h>
 #include <base/span.h>
 
 #define UUID_LEN 16
@@ -26,8 +27,8 @@ uint32_t crc32_ieee(struct span in);
 /* `digits` base62 digits (0-9A-Za-z), most significant first, of `value`. */
 void base62_u64(uint64_t value, char *out, size_t digits);
 
-/* Time-ordered; the random part from getrandom(2). E_SYS. */
-MUST_USE struct status uuid7(uint8_t out[UUID_LEN]);
+/* Time-ordered; the random part from getrandom(2), by way of `pool`. E_SYS. */
+MUST_USE struct status uuid7(struct rand_pool *pool, uint8_t out[UUID_LEN]);
 void uuid_text(const uint8_t id[UUID_LEN], char out[UUID_TEXT_LEN + 1]);
 
 /* The length of the valid UTF-8 prefix of `s` (no surrogates, no overlongs). */
