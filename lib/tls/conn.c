@@ -236,6 +236,12 @@ tls_pending(const struct tls_conn *c)
 	return SSL_pending(c->ssl) > 0 || (c->ctx->read_ahead && SSL_has_pending(c->ssl) == 1);
 }
 
+void
+tls_read_ahead(struct tls_conn *c, bool on)
+{
+	SSL_set_read_ahead(c->ssl, on);
+}
+
 struct span
 tls_alpn(const struct tls_conn *c)
 {

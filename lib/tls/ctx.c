@@ -220,6 +220,13 @@ use_tickets(SSL_CTX *ssl, struct span key)
 	return ssl_ok(SSL_CTX_set_num_tickets(ssl, 1));
 }
 
+static void
+use_read_ahead(struct tls_ctx *ctx, bool on)
+{
+	SSL_CTX_set_read_ahead(ctx->ssl, on);
+	ctx->read_ahead = on;
+}
+
 static struct status
 server_fill(struct tls_ctx *ctx, const struct tls_server_opts *o)
 {
@@ -229,6 +236,7 @@ server_fill(struct tls_ctx *ctx, const struct tls_server_opts *o)
 	TRY(ssl_ok(SSL_CTX_set_session_id_context(ctx->ssl, id.ptr, (unsigned)id.len)));
 	TRY(ssl_ok(SSL_CTX_set_max_early_data(ctx->ssl, 0)));
 	TRY(use_tickets(ctx->ssl, o->ticket_key));
+	use_read_ahead(ctx, o->read_ahead);
 	TRY(alpn_encode(ctx, o->alpn));
 	SSL_CTX_set_alpn_select_cb(ctx->ssl, alpn_select, ctx);
 	if (o->client_ca_pem.len > 0)
@@ -243,8 +251,7 @@ client_fill(struct tls_ctx *ctx, const struct tls_client_opts *o)
 {
 	TRY(ctx_common(ctx->ssl, o->allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION));
 	SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_read_ahead(ctx->ssl, o->read_ahead);
-	ctx->read_ahead = o->read_ahead;
+	use_read_ahead(ctx, o->read_ahead);
 	TRY(tls_pem_certs(o->ca_pem, ctx->ssl, use_root));
 	TRY(alpn_encode(ctx, o->alpn));
 	if (SSL_CTX_set_alpn_protos(ctx->ssl, ctx->alpn, ctx->alpn_len) != 0)

@@ -152,6 +152,8 @@ conn_readable(struct conn *c)
 		size_t n = 0;
 		struct status st;
 
+		if (i == READS_PER_EVENT) /* then what is held already, and no more */
+			tls_read_ahead(c->tls, false);
 		if (!wants_input(c))
 			break;
 		st = tls_read(c->tls, c->g->scratch, READ_LEN, &n);
@@ -170,6 +172,7 @@ conn_readable(struct conn *c)
 		if (n < READ_LEN && !tls_pending(c->tls))
 			break;
 	}
+	tls_read_ahead(c->tls, true);
 	conn_poll(c);
 }
 

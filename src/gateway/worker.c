@@ -351,9 +351,10 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 	auto_buf struct buf authorities = BUF_INIT(CLIENT_CAS_LEN_MAX);
 	auto_buf struct buf revoked = BUF_INIT(TLS_CRLS_LEN_MAX);
 	static const char *const protocols[] = { "h2", "http/1.1", NULL };
-	struct tls_server_opts o = {
-		.cert_pem = cert->chain_pem, .key_pem = cert->key_pem, .alpn = protocols
-	};
+	struct tls_server_opts o = { .cert_pem = cert->chain_pem,
+		.key_pem = cert->key_pem,
+		.alpn = protocols,
+		.read_ahead = true };
 	struct tls_ctx *fresh = NULL;
 	struct status st = hkdf_sha256(span_of(cert->ticket_key, sizeof(cert->ticket_key)),
 	    SPAN_EMPTY, TICKET_INFO, tickets, sizeof(tickets));

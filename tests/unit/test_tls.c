@@ -137,6 +137,54 @@ assert_reads(struct tls_conn *c, const char *want)
 }
 
 static void
+send_records(struct tls_conn *c, size_t count)
+{
+	static const uint8_t record[TLS_RECORD_LEN];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		assert_true(is_ok(tls_write(c, span_of(record, sizeof(record)), &n)) &&
+			    n == sizeof(record));
+}
+
+static void
+read_record(struct tls_conn *c)
+{
+	static uint8_t record[TLS_RECORD_LEN];
+	size_t n = 0;
+
+	assert_true(is_ok(tls_read(c, record, sizeof(record), &n)) && n == sizeof(record));
+}
+
+/* What was read beyond a record is told of; without reading ahead nothing is. */
+static void
+reading_ahead_ends(void **state)
+{
+	struct tls_server_opts o = server_opts();
+	struct tls_ctx *s = NULL, *c = client_ctx(NULL, &pki.ca);
+	struct link l;
+
+	(void)state;
+	o.read_ahead = true;
+	assert_true(is_ok(tls_server_ctx_new(&o, &s)));
+	link_open(&l, s, c, "localhost");
+	tls_ctx_free(s);
+	tls_ctx_free(c);
+	assert_true(is_ok(l.server_st) && is_ok(l.client_st));
+	send_records(l.client, 4);
+	read_record(l.server);
+	assert_true(tls_pending(l.server)); /* the beginning of the second */
+	read_record(l.server);
+	assert_false(tls_pending(l.server));
+	tls_read_ahead(l.server, false);
+	read_record(l.server);
+	assert_false(tls_pending(l.server)); /* the fourth lies in the socket */
+	tls_read_ahead(l.server, true);
+	read_record(l.server);
+	link_close(&l);
+}
+
+static void
 both_sides_talk(void **state)
 {
 	struct tls_ctx *s = server_ctx(false), *c = client_ctx(NULL, &pki.ca);
@@ -582,6 +630,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_sides_talk),
+		cmocka_unit_test(reading_ahead_ends),
 		cmocka_unit_test(large_writes_arrive_whole),
 		cmocka_unit_test(wrong_names_and_roots_are_refused),
 		cmocka_unit_test(no_common_protocol_is_refused),

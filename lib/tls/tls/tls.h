@@ -57,6 +57,7 @@ struct tls_server_opts {
 	 * a certificate that is on one, or whose list is over, does not verify.
 	 */
 	struct span client_crl_pem;
+	bool read_ahead; /* fewer system calls; its user asks tls_pending() */
 };
 
 struct tls_client_opts {
@@ -108,6 +109,11 @@ const char *tls_failure_text(enum tls_failure f);
 /* Bytes were taken from the socket and wait (perhaps not for a whole record): read on before
  * polling, until E_AGAIN. */
 bool tls_pending(const struct tls_conn *c);
+/*
+ * Of a context with read_ahead: off, and a read takes no more from the socket than its own record
+ * lacks, so that reading until nothing is pending comes to an end, however fast the peer sends.
+ */
+void tls_read_ahead(struct tls_conn *c, bool on);
 /* Facts after the handshake; empty when there is none. Borrowed from c. */
 struct span tls_alpn(const struct tls_conn *c);
 struct span tls_sni(const struct tls_conn *c);     /* server side */
