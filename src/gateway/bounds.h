@@ -7,20 +7,21 @@
  */
 #include <stdint.h>
 
-#define WORKERS_MAX 16                 /* the supervisor's, too */
-#define READ_LEN 16384                 /* one read from a connection */
-#define READS_PER_EVENT 4              /* then the others get their turn */
-#define PIPELINE_MAX (64U << 10)       /* input kept while an answer is made */
-#define OUT_SOFT_MAX (64U << 10)       /* unsent output that stops reading from inside */
-#define OUT_MAX (96U << 20)            /* unsent output of one connection, whatever happens */
-#define ACCEPTS_PER_EVENT 16           /* connections taken in one turn of the loop */
-#define ACCEPT_AGAIN_MS 100            /* after one failed for want of descriptors or memory */
-#define SOURCES_MAX 8192               /* source addresses remembered */
-#define LINGER_MS 1000                 /* to read on after an answer that ends a connection */
-#define LINGER_BYTES_MAX (4UL << 20)   /* and how much */
-#define CALL_TIMEOUT_MS 15000          /* an answer of the authority */
-#define ADMIN_TIMEOUT_MS 15000         /* an act of administration, or an exchange */
-#define RUN_GRACE_MS 15000             /* beside a run's limit: 10 s in the queue, and a margin */
+#define WORKERS_MAX 16               /* the supervisor's, too */
+#define READ_LEN 16384               /* one read from a connection */
+#define READS_PER_EVENT 4            /* then the others get their turn */
+#define PIPELINE_MAX (64U << 10)     /* input kept while an answer is made */
+#define OUT_SOFT_MAX (64U << 10)     /* unsent output that stops reading from inside */
+#define OUT_MAX (96U << 20)          /* unsent output of one connection, whatever happens */
+#define ACCEPTS_PER_EVENT 16         /* connections taken in one turn of the loop */
+#define ACCEPT_AGAIN_MS 100          /* after one failed for want of descriptors or memory */
+#define SOURCES_MAX 8192             /* source addresses remembered */
+#define LINGER_MS 1000               /* to read on after an answer that ends a connection */
+#define LINGER_BYTES_MAX (4UL << 20) /* and how much */
+#define KEY_GOOD_MS 10000            /* for so long a connection need not ask about its key again */
+#define CALL_TIMEOUT_MS 15000        /* an answer of the authority */
+#define ADMIN_TIMEOUT_MS 15000       /* an act of administration, or an exchange */
+#define RUN_GRACE_MS 15000           /* beside a run's limit: 10 s in the queue, and a margin */
 #define REQUEST_ARENA_MAX (64UL << 20) /* decoded parts of one request */
 #define ANSWER_MAX (16U << 20)         /* one whole answer of a provider */
 #define EVENT_MAX (1U << 20)           /* one event of a provider's stream, and all that are */

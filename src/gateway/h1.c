@@ -4,14 +4,16 @@
  *
  * Runs in: gateway. Trusts: the parser (lib/http) and nothing that it parsed.
  * Owns: the parser, input that is kept, the request until the client leaves.
- * Invariants: a body is read only for a good key, unless it has come together with
- * its head; input kept is at most PIPELINE_MAX and one read, and no input is read
- * while it is there, or while a client leaves its answers unread.
+ * Invariants: a body is read only for a key that is good, or was within KEY_GOOD_MS on the same
+ * connection, unless it has come together with its head; input kept is at most PIPELINE_MAX and one
+ * read, and no input is read while it is there, or while a client leaves its answers unread.
  * See: conn.h; h1_reply.c (answers); request.c.
  */
 #include "h1.h"
 
 #include <stdlib.h>
+
+#include <crypto/crypto.h>
 
 static size_t feed(struct conn *c, struct span in);
 static bool on_head(struct conn *c, struct span rest);
@@ -272,6 +274,27 @@ is_here(const struct http_request *h, struct span rest)
 	return h->body == HTTP_BODY_LENGTH && h->content_length <= rest.len;
 }
 
+void
+h1_key_is_good(struct conn *c)
+{
+	struct h1 *h = h1_of(c);
+
+	if (is_ok(sha256(buf_span(&h->req->credential), h->good)))
+		h->good_until_ms = gateway_now(c->g) + KEY_GOOD_MS;
+}
+
+/* It may have been revoked since: then its request is refused with its body. */
+static bool
+was_good(struct conn *c)
+{
+	const struct h1 *h = h1_of(c);
+	uint8_t now[SHA256_LEN];
+
+	return gateway_now(c->g) < h->good_until_ms &&
+	       is_ok(sha256(buf_span(&h->req->credential), now)) &&
+	       crypto_eq(span_of(now, sizeof(now)), span_of(h->good, sizeof(h->good)));
+}
+
 /* False: wait; request_check() goes on by h1_reply_ops.go_on or ends it. */
 static bool
 on_head(struct conn *c, struct span rest)
@@ -286,6 +309,10 @@ on_head(struct conn *c, struct span rest)
 	h->no_body = span_eq_str(http->method, "HEAD");
 	if (is_here(http, rest))
 		return true;
+	if (was_good(c)) {
+		h1_await_body(c);
+		return true;
+	}
 	h->answering = true;
 	conn_disarm(c);
 	request_check(r);

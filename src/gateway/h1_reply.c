@@ -101,14 +101,22 @@ reply_room_h1(struct request *r)
 	return !conn_full(r->conn);
 }
 
+void
+h1_await_body(struct conn *c)
+{
+	if (h1_of(c)->req->http.expect_continue && !is_ok(buf_put_span(&c->out, HTTP_CONTINUE)))
+		cut(c);
+	conn_mark(c);
+}
+
 static void
 reply_go_on_h1(struct request *r)
 {
 	struct conn *c = r->conn;
 	struct h1 *h = c->proto;
 
-	if (r->http.expect_continue && !is_ok(buf_put_span(&c->out, HTTP_CONTINUE)))
-		cut(c);
+	h1_key_is_good(c);
+	h1_await_body(c);
 	r->close = !http_request_keep_alive(h->parser) || c->g->d->draining;
 	h->answering = false;
 	conn_disarm(c);

@@ -2,35 +2,76 @@
 /* src/gateway/request.c: what waits for a good key, and what a bad one learns. */
 #include "gateway_flow_rig.h"
 
+#include <h1.h>
+
+/* A request that says it has a body, and waits. */
 static void
-bodies_wait_for_the_key(void **state)
+announce(struct client *c, const char *with)
 {
-	struct client c;
 	char text[1024];
 
-	(void)state;
-	peers.models = answer_42;
+	c->got.len = 0;
 	(void)snprintf(text, sizeof(text),
 	    "POST " CHAT_PATH " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
 	    "Content-Type: application/json\r\nExpect: 100-continue\r\n"
 	    "Transfer-Encoding: chunked\r\n\r\n",
-	    key);
-	client_open(&c);
-	client_send(&c, text);
-	wait_for(&c, "100 Continue\r\n\r\n");
-	assert_int_equal(peers.checks, 1);
-	client_send(&c, "10\r\n{\"model\":\"demo\",\r\n");
-	client_send(&c, "2c\r\n" MESSAGES "}\r\n0\r\n\r\n");
-	wait_for(&c, "\"42\"");
-	c.got.len = 0;
-	/* An unknown key is told before its body comes, and the connection ends. */
+	    with);
+	client_send(c, text);
+}
+
+static void
+finish(struct client *c)
+{
+	peers.calls = 0; /* the model says the same again */
+	wait_for(c, "100 Continue\r\n\r\n");
+	client_send(c, "10\r\n{\"model\":\"demo\",\r\n");
+	client_send(c, "2c\r\n" MESSAGES "}\r\n0\r\n\r\n");
+	wait_for(c, "\"42\"");
+}
+
+/* It is told before its body comes, and the connection ends. */
+static void
+expect_refused(struct client *c, const char *with)
+{
 	peers.check_error = ERROR_INVALID_KEY;
-	client_send(&c, text);
-	wait_for(&c, "HTTP/1.1 401 ");
-	wait_eof(&c);
-	assert_false(has(&c, "100 Continue"));
-	assert_true(has(&c, "connection: close") || has(&c, "Connection: close"));
-	client_close(&c);
+	announce(c, with);
+	wait_for(c, "HTTP/1.1 401 ");
+	wait_eof(c);
+	assert_false(has(c, "100 Continue"));
+	assert_true(has(c, "connection: close") || has(c, "Connection: close"));
+	peers.check_error = ERROR_NONE;
+	client_close(c);
+	spin(20);
+	assert_int_equal(g.nconns, 0);
+}
+
+static void
+bodies_wait_for_the_key(void **state)
+{
+	char other[KEYTEXT_LEN + 1] = "";
+	struct client c;
+
+	(void)state;
+	peers.models = answer_42;
+	assert_true(is_ok(keytext_create((uint8_t *)other)));
+	client_open(&c);
+	announce(&c, key);
+	finish(&c);
+	assert_int_equal(peers.checks, 1);
+	/* The same one is good for a while, another one is not. */
+	announce(&c, key);
+	finish(&c);
+	assert_int_equal(peers.checks, 1);
+	expect_refused(&c, other);
+	assert_int_equal(peers.checks, 2);
+	/* It is asked for on each connection, and again after a while. */
+	client_open(&c);
+	announce(&c, key);
+	finish(&c);
+	assert_int_equal(peers.checks, 3);
+	h1_of(TAILQ_FIRST(&g.conns))->good_until_ms = gateway_now(&g);
+	expect_refused(&c, key);
+	assert_int_equal(peers.checks, 4);
 }
 
 /* A malformed key is refused without a look-up, but recorded, whether its body is here or not. */
