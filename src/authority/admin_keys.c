@@ -362,6 +362,14 @@ admin_is_narrow(const struct key *key)
 	return key->scope != NULL || (key->parent != NULL && key->parent->scope != NULL);
 }
 
+struct status
+admin_not_narrow(struct admin_call *c)
+{
+	if (c->by == NULL || !admin_is_narrow(c->by))
+		return OK;
+	return admin_refuse(c, 403, "denied", "A narrowed credential may not do that.");
+}
+
 /* ---- requests ---- */
 
 static struct status

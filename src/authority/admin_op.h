@@ -159,6 +159,8 @@ MUST_USE struct status admin_user_fits(struct admin_call *c, struct span tenant,
 uint8_t admin_all_roles(const struct keys *keys, const struct user *u);
 /* May the credential less than its person? */
 bool admin_is_narrow(const struct key *key);
+/* Whoever ends others, or decides of them, may all that its person may. E_DENIED. */
+MUST_USE struct status admin_not_narrow(struct admin_call *c);
 /* The person of the path; another tenant's is none. E_DENIED. */
 MUST_USE struct status admin_person_of(struct admin_call *c, struct user **ret);
 /* Acts of a kind that are under way, of this person, or (NULL) of all; operators' do not count. */

@@ -68,6 +68,7 @@ users_erase(struct admin_call *c)
 	enum action action = ACTION_USER_ERASE;
 	struct user *u = NULL;
 
+	TRY(admin_not_narrow(c));
 	TRY(admin_person_of(c, &u));
 	TRY(admin_may_end(c, u, &action));
 	if (!u->hold && admin_asks(c, action))
@@ -81,8 +82,7 @@ me_erase(struct admin_call *c)
 {
 	struct user *u = c->by->user;
 
-	if (admin_is_narrow(c->by))
-		return admin_refuse(c, 403, "denied", "A narrowed credential erases nobody.");
+	TRY(admin_not_narrow(c));
 	if (admin_all_roles(&c->a->keys, u) != ROLE_USER)
 		return admin_refuse(
 		    c, 409, "has_roles", "An owner takes the other roles away first.");

@@ -140,6 +140,8 @@ sessions_revoke(struct admin_call *c)
 		return admin_refuse_not_found(c);
 	if (c->by != NULL && s->key.user != c->by->user)
 		TRY(may_end(c, s->key.user));
+	if (&s->key != c->by && s->key.parent != c->by)
+		TRY(admin_not_narrow(c));
 	TRY(admin_op_new(c, OP_SESSION, &op));
 	(void)snprintf(op->value_text, sizeof(op->value_text), "%s", s->id);
 	return admin_op_begin(op, on_intent, c->op);

@@ -388,6 +388,7 @@ users_change(struct admin_call *c)
 	struct user *u = NULL;
 	bool flag = false;
 
+	TRY(admin_not_narrow(c));
 	TRY(user_of_path(c, &u));
 	roles = u->roles;
 	state = u->state;

@@ -342,6 +342,7 @@ approvals_decide(struct admin_call *c)
 	if (p == NULL || p->state != WAITING || now_ms(c->a) >= p->until_ms)
 		return admin_refuse_not_found(c);
 	TRY(admin_may(c, p->action));
+	TRY(admin_not_narrow(c));
 	if (approve && is_same_person(p, c))
 		return admin_refuse(
 		    c, 403, "same_person", "Another person must approve what you have asked for.");

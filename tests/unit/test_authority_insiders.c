@@ -50,6 +50,17 @@ ask(struct key *by, const char *method, const char *path, const char *body)
 	return said.n == 0 ? 0 : said.http;
 }
 
+/* A session of key 0, by its token. */
+static struct key *
+session(void)
+{
+	const struct ga_token m = { .credential = span_of(w.text[0], KEYTEXT_LEN) };
+	struct reply *r = call(w.gw, GA_TOKEN, &m);
+
+	assert_int_equal(r->error, ERROR_NONE);
+	return sessions_find(w.a, span_str(r->body), now_real_s());
+}
+
 /* t/u, t/v and x/u are 0, 2 and 3. */
 static struct user *
 be(size_t i, uint8_t roles)
@@ -224,6 +235,48 @@ test_nobody_ends_those_above(void **state)
 	assert_int_equal(w.user_erases, 1);
 }
 
+/* What may less than its person ends nobody but itself and what was made of it. */
+static void
+test_a_narrowed_credential_ends_nobody(void **state)
+{
+	static const struct {
+		const char *method, *path, *body;
+	} acts[] = {
+		{ "POST", "/admin/v1/users/v/erase", "" },
+		{ "PATCH", "/admin/v1/users/v", "{\"state\":\"disabled\"}" },
+		{ "PATCH", "/admin/v1/users/v", "{\"roles\":[]}" },
+		{ "PATCH", "/admin/v1/users/v", "{\"hold\":true}" },
+	};
+	static const char yes[] = "{\"decision\":\"approve\"}";
+	struct scope *scope = NULL;
+	struct key *whole, *own;
+	char path[128];
+
+	(void)state;
+	whole = session();
+	own = session();
+	be(0, ROLE_OWNER);
+	be(2, ROLE_OWNER);
+	assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 202);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	be(2, ROLE_USER);
+	assert_true(is_ok(scope_parse(SPAN_LIT("{\"endpoints\":[\"admin\"]}"), &scope)));
+	own->scope = scope;
+	for (size_t i = 0; i < COUNT(acts); i++) {
+		assert_int_equal(ask(own, acts[i].method, acts[i].path, acts[i].body), 403);
+		assert_string_equal(said.body, "denied");
+	}
+	be(2, ROLE_OWNER);
+	assert_int_equal(ask(own, "POST", path, yes), 403);
+	assert_string_equal(said.body, "denied");
+	(void)snprintf(path, sizeof(path), "/admin/v1/sessions/%s", ((struct session *)whole)->id);
+	assert_int_equal(ask(own, "DELETE", path, ""), 403);
+	(void)snprintf(path, sizeof(path), "/admin/v1/sessions/%s", ((struct session *)own)->id);
+	assert_int_equal(ask(own, "DELETE", path, ""), 200);
+	assert_int_equal(w.store_changes, 0);
+}
+
 /* Two who make the same user at once: the later one changes nothing of what the first has made. */
 static void
 test_who_is_made_twice(void **state)
@@ -305,17 +358,6 @@ test_no_place_for_more_users(void **state)
 	assert_string_equal(said.body, "too_many_users");
 	assert_int_equal(w.store_changes, 0);
 	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
-}
-
-/* A session of key 0, by its token. */
-static struct key *
-session(void)
-{
-	const struct ga_token m = { .credential = span_of(w.text[0], KEYTEXT_LEN) };
-	struct reply *r = call(w.gw, GA_TOKEN, &m);
-
-	assert_int_equal(r->error, ERROR_NONE);
-	return sessions_find(w.a, span_str(r->body), now_real_s());
 }
 
 static void
@@ -506,8 +548,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
-		T(test_a_key_of_who_is_erased), T(test_no_place_for_more_users),
-		T(test_no_key_rotates_one_that_may_more),
+		T(test_a_key_of_who_is_erased), T(test_a_narrowed_credential_ends_nobody),
+		T(test_no_place_for_more_users), T(test_no_key_rotates_one_that_may_more),
 		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
 		T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
