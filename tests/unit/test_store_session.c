@@ -235,9 +235,42 @@ keys_listed(
 	return n;
 }
 
+/* A version's sealed key, as it lies in the database. */
+static void
+sealed_of(struct db *db, const char *name, struct buf *out)
+{
+	sqlite3_stmt *st = NULL;
+
+	assert_int_equal(sqlite3_prepare_v2(backend_sqlite(db->back),
+			     "SELECT value FROM secrets WHERE name = ?1", -1, &st, NULL),
+	    SQLITE_OK);
+	(void)sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_is_ok(buf_put(out, sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0)));
+	(void)sqlite3_finalize(st);
+}
+
+/* Once what is owed is done, it is in no file any more. */
+static void
+assert_nowhere(struct db *db, struct span sealed)
+{
+	static const char *const files[] = { "store.db", "store.db-wal" };
+
+	assert_true(db->settle_owed);
+	assert_is_ok(db_settle_owed(db));
+	for (size_t i = 0; i < COUNT(files); i++) {
+		auto_buf struct buf file = BUF_INIT(1U << 24);
+
+		assert_is_ok(io_read_file(AT_FDCWD, files[i], &file));
+		assert_null(
+		    file.len > 0 ? memmem(file.ptr, file.len, sealed.ptr, sealed.len) : NULL);
+	}
+}
+
 static void
 an_old_key_stays_for_its_last_session(void **arg)
 {
+	auto_buf struct buf sealed = BUF_INIT(1024);
 	uint8_t before[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN],
 	    after[DB_KEYSET_VERSIONS_MAX][AS_SECRET_LEN], newest[AS_SECRET_LEN];
 	struct db *db = with_keys();
@@ -270,7 +303,11 @@ an_old_key_stays_for_its_last_session(void **arg)
 	assert_memory_equal(before[1], after[1], AS_SECRET_LEN);
 	assert_is_ok(db_sweep(db, session_of(0).expires_s - 1, &more));
 	assert_int_equal(keyset(db).versions, 2);
+	sealed_of(db, "session-key:1", &sealed);
+	assert_is_ok(db_settle_owed(db));
+	assert_false(db->settle_owed);
 	assert_is_ok(db_sweep(db, session_of(0).expires_s, &more));
+	assert_nowhere(db, buf_span(&sealed));
 	assert_true(keyset(db).versions == 1 && keyset(db).version == 2 && keyset(db).left == 0);
 	assert_is_ok(db_sweep(db, NOW + 1000, &more));
 	assert_int_equal(keyset(db).version, 2); /* the newest stays, needed or not */
@@ -361,11 +398,14 @@ a_pepper_goes_with_its_last_key(void **arg)
 {
 	struct db *db = with_keys();
 	uint8_t hash[DIGEST_LEN], want[DIGEST_LEN], subject[AS_SECRET_LEN];
+	auto_buf struct buf sealed = BUF_INIT(1024);
 	struct as_keyset s = { 0 };
 	char names[3][24];
 	struct as_key k = key_of(9, names);
 
 	(void)arg;
+	sealed_of(db, "pepper:1", &sealed);
+	assert_is_ok(db_settle_owed(db));
 	assert_is_ok(db_keyset_rotate(db, KEYSET_PEPPER, NOW));
 	assert_is_ok(db_keyset_status(db, KEYSET_PEPPER, &s));
 	assert_true(s.version == 2 && s.versions == 2 && s.left == 4);
@@ -402,7 +442,7 @@ a_pepper_goes_with_its_last_key(void **arg)
 	assert_int_equal(db_key_put(db, &k, subject).code, E_AGAIN);
 	k.pepper = 2;
 	assert_is_ok(db_key_put(db, &k, subject));
-	assert_true(db->settle_owed);
+	assert_nowhere(db, buf_span(&sealed));
 	db_close(db);
 }
 
