@@ -292,3 +292,21 @@ auditlog_seek_last(struct auditlog_reader *r, uint64_t count)
 	r->skipping = false;
 	return OK;
 }
+
+struct status
+auditlog_seek(struct auditlog_reader *r, uint32_t segment, uint64_t off)
+{
+	auto_fd int fd = -1;
+	struct status st = segment_open(r, segment, &fd);
+
+	if (!is_ok(st) && st.code != E_EOF)
+		return st;
+	if (r->fd >= 0)
+		(void)close(r->fd);
+	r->fd = fd_take(&fd);
+	r->segment = segment;
+	r->base = off;
+	r->at = r->len = 0;
+	r->skipping = false;
+	return OK;
+}

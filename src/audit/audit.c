@@ -191,6 +191,8 @@ log_open_or_die(struct daemon *d)
 		diag(DIAG_WARN, "cut %llu torn bytes after record %llu",
 		    (unsigned long long)self.log.torn_bytes,
 		    (unsigned long long)self.log.torn_size);
+	if (self.log.state_misfit)
+		diag(DIAG_WARN, "the state beside the log is not this log's: all of it was read");
 }
 
 static struct status
@@ -246,7 +248,7 @@ audit_drain(struct daemon *d)
 static void
 audit_stop(struct daemon *d)
 {
-	struct status st = server_sync(&self.server);
+	struct status st = server_end(&self.server);
 
 	(void)d;
 	if (!is_ok(st))

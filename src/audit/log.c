@@ -111,6 +111,30 @@ intent_open(struct log *l, const struct audit_rec *r, uint64_t owner)
 	intents_add(&l->intents, &i);
 }
 
+void
+log_sender_seen(struct log_senders *s, struct span name, uint32_t id, uint64_t seq)
+{
+	struct log_sender *at = NULL;
+
+	for (uint32_t i = 0; i < s->n && at == NULL; i++) {
+		if (s->rows[i].id == id && span_eq_str(name, s->rows[i].name))
+			at = &s->rows[i];
+	}
+	if (at == NULL) {
+		struct log_sender fresh = { .id = id };
+
+		if (!is_ok(span_to_cstr(name, fresh.name, sizeof(fresh.name))))
+			return;
+		if (s->n == LOG_SENDERS_MAX) {
+			memmove(s->rows, s->rows + 1, (LOG_SENDERS_MAX - 1) * sizeof(s->rows[0]));
+			s->n--;
+		}
+		at = &s->rows[s->n++];
+		*at = fresh;
+	}
+	at->seq = seq;
+}
+
 static struct status
 append(struct log *l, const struct audit_rec *r, const struct record_sender *from, bool more)
 {
@@ -125,8 +149,10 @@ append(struct log *l, const struct audit_rec *r, const struct record_sender *fro
 	TRY(record_encode(r, from, &at, &l->batch));
 	TRY(merkle_leaf_hash(span_from(buf_span(&l->batch), start), l->now.leaf));
 	TRY(merkle_append_hash(&l->now.tree, l->now.leaf));
-	l->now.size++;
+	if (l->now.size++ == 0)
+		l->key_since_ns = at.ts_ns;
 	l->now.ts_ns = at.ts_ns;
+	log_sender_seen(&l->senders_now, span_str(from->name), from->id, r->proc_seq);
 	return buf_put_u8(&l->batch, '\n');
 }
 
@@ -255,6 +281,9 @@ batch_drop(struct log *l)
 		intents_remove(&l->intents, seq);
 	closing_undo(l, 0);
 	l->now = l->durable;
+	l->senders_now = l->senders;
+	if (l->durable.size == 0)
+		l->key_since_ns = 0;
 	buf_clear(&l->batch);
 }
 
@@ -265,8 +294,7 @@ batch_keep(struct log *l)
 		intents_remove(&l->intents, l->closing[i]);
 	l->nclosing = 0;
 	l->durable = l->now;
-	if (l->key_since_ns == 0)
-		l->key_since_ns = l->durable.ts_ns;
+	l->senders = l->senders_now;
 	if (l->unsigned_since_ns == 0)
 		l->unsigned_since_ns = clock_mono_ns();
 	buf_clear(&l->batch);
@@ -301,14 +329,39 @@ log_segment_create(struct log *l, uint32_t n)
 	return OK;
 }
 
+struct status
+log_bytes_before(const struct log *l, uint32_t segment, uint64_t *ret)
+{
+	char name[AUDITLOG_SEGMENT_NAME_LEN + 1];
+	uint64_t sum = 0;
+	struct stat sb;
+
+	for (uint32_t n = AUDITLOG_SEGMENT_FIRST; n < segment; n++) {
+		auditlog_segment_name(n, name);
+		if (fstatat(l->dirfd, name, &sb, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno == ENOENT)
+				break;
+			return fail_errno();
+		}
+		sum += (uint64_t)sb.st_size;
+	}
+	*ret = sum;
+	return OK;
+}
+
 static struct status
 segment_rotate(struct log *l)
 {
+	uint64_t ended;
+
 	/* Gives back what was held beyond its end. */
 	if (ftruncate(l->fd, (off_t)l->len) < 0)
 		return fail_errno();
 	l->allocated = l->len;
-	return log_segment_create(l, l->segment + 1);
+	ended = l->len;
+	TRY(log_segment_create(l, l->segment + 1));
+	l->before += ended;
+	return OK;
 }
 
 /* ---- signing ---- */

@@ -18,6 +18,9 @@
 #define LOG_RESERVE (16ULL << 20)              /* bytes of disk held beyond the end */
 #define LOG_CHECKPOINT_LATE_NS (10 * NS_PER_S) /* records wait no longer for a signature */
 #define LOG_SENDERS_MAX 16
+#define LOG_STATE_EVERY (16ULL << 20)     /* bytes of records between two states, */
+#define LOG_STATE_LATE_NS (10 * NS_PER_S) /* or the time, if there are any */
+#define LOG_PROGRESS_EVERY (16ULL << 20)  /* bytes that are read between two words of it */
 
 /* Where the chain stands. */
 struct log_chain {
@@ -34,17 +37,30 @@ struct log_sender {
 	uint64_t seq;
 };
 
-struct log_opts {
-	uint64_t segment_max; /* bytes */
-	uint64_t reserve;     /* bytes */
+struct log_senders {
+	struct log_sender rows[LOG_SENDERS_MAX];
+	uint32_t n;
 };
-#define LOG_OPTS_DEFAULT \
-	((struct log_opts){ .segment_max = LOG_SEGMENT_MAX, .reserve = LOG_RESERVE })
+
+struct log_opts {
+	uint64_t segment_max;    /* bytes */
+	uint64_t reserve;        /* bytes */
+	uint64_t state_every;    /* bytes; 0: with each checkpoint */
+	uint64_t progress_every; /* bytes */
+	/* While log_open() reads the whole log; in bytes. May be NULL. */
+	void (*progress)(uint64_t done, uint64_t total);
+};
+#define LOG_OPTS_DEFAULT                                    \
+	((struct log_opts){ .segment_max = LOG_SEGMENT_MAX, \
+	    .reserve = LOG_RESERVE,                         \
+	    .state_every = LOG_STATE_EVERY,                 \
+	    .progress_every = LOG_PROGRESS_EVERY })
 
 struct log {
 	int dirfd; /* borrowed */
 	int fd;    /* the last segment */
 	uint32_t segment;
+	uint64_t before;    /* bytes of all segments before it */
 	uint64_t len;       /* of the last segment, durable */
 	uint64_t allocated; /* its disk space, >= len */
 	struct log_opts opts;
@@ -54,23 +70,32 @@ struct log {
 	struct intents intents; /* open ones, the batch's included */
 	uint64_t *closing;      /* seqs of intents that the batch ends */
 	uint32_t nclosing, closing_cap;
-	const struct sign_key *key; /* in force; borrowed */
-	bool key_signed;            /* it has signed the checkpoint on disk */
-	uint64_t key_version;       /* how many there were, with it */
-	uint64_t key_since_ns;      /* when the log says that it came; 0: the log is empty */
-	struct note_verifier name;  /* the log's origin and our public key */
-	uint64_t signed_size;       /* records under the checkpoint */
-	uint64_t unsigned_since_ns; /* clock_mono_ns(); 0: all are signed */
-	struct buf note;            /* the checkpoint */
-	bool no_reserve;            /* this file system cannot allocate ahead */
-	bool low;                   /* the reserve could not be filled: the disk is nearly full */
-	bool dead;                  /* what is on disk is not known: only a restart helps */
+	struct log_senders senders;     /* as they are durable */
+	struct log_senders senders_now; /* with what is in the batch */
+	const struct sign_key *key;     /* in force; borrowed */
+	bool key_signed;                /* it has signed the checkpoint on disk */
+	uint64_t key_version;           /* how many there were, with it */
+	uint64_t key_since_ns;          /* when the log says that it came; 0: the log is empty */
+	struct note_verifier name;      /* the log's origin and our public key */
+	uint64_t signed_size;           /* records under the checkpoint */
+	uint64_t unsigned_since_ns;     /* clock_mono_ns(); 0: all are signed */
+	struct buf note;                /* the checkpoint */
+	bool no_reserve;                /* this file system cannot allocate ahead */
+	bool low;  /* the reserve could not be filled: the disk is nearly full */
+	bool dead; /* what is on disk is not known: only a restart helps */
 	/* found when it was opened */
 	uint64_t torn_bytes;
 	uint64_t torn_size; /* records before the torn ones */
 	bool repaired;      /* a LogRepaired record is due */
-	struct log_sender senders[LOG_SENDERS_MAX];
-	uint32_t nsenders;
+	bool state_misfit;  /* there was a state, and it is not of this log */
+	uint64_t scanned;   /* records that were read for it */
+	/* the state that is on disk; state.h */
+	struct {
+		uint64_t size; /* records; 0: there is none */
+		uint64_t end;  /* bytes of the log with them */
+		uint64_t key_version;
+		uint64_t since_ns; /* clock_mono_ns() */
+	} state;
 };
 
 /* What may be the log's key; borrowed. `next`: NULL, or one that a record may name. */
@@ -79,10 +104,10 @@ struct log_keys {
 };
 
 /*
- * Open or create the log below dirfd: read all of it, check it against its
- * checkpoint, cut what a crash left torn. Intents without outcome are in
- * l->intents as nobody's. If l->repaired, the first record must be LogRepaired
- * {l->torn_size, l->torn_bytes}. l->key is that of `keys` which its records name last.
+ * Open or create the log below dirfd: read it from its state on (state.h; all of it where
+ * there is none that fits), check it against its checkpoint, cut what a crash left torn. Intents
+ * without outcome are in l->intents as nobody's. If l->repaired, the first record must be
+ * LogRepaired {l->torn_size, l->torn_bytes}. l->key is that of `keys` which its records name last.
  * Owner: log_close(), on failure too.
  * Errors: E_CORRUPT (it contradicts itself or its checkpoint: *ret_why tells),
  * E_SYS, E_NOMEM, E_CRYPTO.
@@ -124,6 +149,8 @@ MUST_USE struct status log_repair_done(struct log *l);
 MUST_USE struct status log_segment_create(struct log *l, uint32_t n);
 MUST_USE struct status log_replace(struct log *l, const char *tmp, const char *name, struct span s);
 MUST_USE struct status log_sign(struct log *l, const struct log_chain *c);
-void log_sender_seen(struct log *l, struct span name, uint32_t id, uint64_t seq);
+void log_sender_seen(struct log_senders *s, struct span name, uint32_t id, uint64_t seq);
+/* Bytes of the segments before `segment`; of all: AUDITLOG_SEGMENT_LAST. E_SYS. */
+MUST_USE struct status log_bytes_before(const struct log *l, uint32_t segment, uint64_t *ret);
 
 #endif

@@ -1,65 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recover.c: open the log as a crash, or nothing, left it.
+ * It is read from its state on; all of it where there is no state that fits.
  *
  * Runs in: audit, jailed, before anything is served.
  * Trusts: what its own checkpoint signs; nothing beyond that but the chain.
  * Owns: the scan. Invariants: bytes under the checkpoint are never changed: a
  * contradiction there is an error. Beyond it only what was never acknowledged is
- * cut: a line without its newline, a batch without its last record, a stretch
- * that a power loss left as NULs. The cut is noted in `repair` before it is
- * made, so that a further crash cannot hide it.
- * See: log.h; docs/audit-format.md, "After a crash".
+ * left out, for repair.c to cut: a line without its newline, a batch without its last
+ * record, a stretch that a power loss left as NULs.
+ * See: log.h; state.h; docs/audit-format.md, "After a crash".
  */
-#include "log.h"
+#include "recover.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <base/io.h>
 
-#define REPAIR_TEXT_MAX 64
-#define REWRITE_LEN (256U << 10)
-#define GROUP_MAX 64 /* records of one batch; AUDIT_BATCH_MAX is less */
-
-struct position {
-	uint32_t segment;
-	uint64_t off;
-};
-
-struct scan {
-	struct log *l;
-	struct auditlog_reader *reader;
-	struct checkpoint checkpoint;
-	const struct log_keys *keys;
-	const struct sign_key *signer; /* of the checkpoint */
-	struct note_verifier named;    /* by the last record of a new key */
-	bool is_named;
-	const char *why;
-	struct position good;      /* behind the last record that counts */
-	struct position signed_at; /* behind the last signed record */
-	/* The batch that is not complete yet. */
-	struct log_chain group_chain;
-	struct position group_good;
-	struct intent group[GROUP_MAX]; /* seq 0 in `owner`: opened; else owner is what it closes */
-	uint32_t ngroup;
-	bool in_group;
-};
+#include "state.h"
 
 static struct status checkpoint_read(struct scan *s, bool *ret_new);
 static struct status log_create(struct log *l);
+static struct status scan_from_state(struct scan *s, bool *ret_done);
+static struct status scan_whole(struct scan *s);
 static struct status scan_all(struct scan *s);
 static struct status scan_record(struct scan *s, struct span line, const struct auditlog_head *h);
 static struct status key_choose(struct scan *s);
-static struct status torn_cut(struct scan *s);
-static struct status tail_rewrite(struct scan *s);
 
-static struct status
+struct status
 contradiction(struct scan *s, const char *why)
 {
 	s->why = why;
@@ -69,15 +41,16 @@ contradiction(struct scan *s, const char *why)
 static struct status
 recover(struct scan *s)
 {
-	bool is_new = false;
+	bool is_new = false, done = false;
 
 	TRY(checkpoint_read(s, &is_new));
 	if (is_new)
 		return log_create(s->l);
 	s->l->key_signed = true;
 	TRY(auditlog_open(s->l->dirfd, &s->reader));
-	s->good.segment = s->signed_at.segment = AUDITLOG_SEGMENT_FIRST;
-	TRY(scan_all(s));
+	TRY(scan_from_state(s, &done));
+	if (!done)
+		TRY(scan_whole(s));
 	TRY(key_choose(s));
 	TRY(torn_cut(s));
 	return tail_rewrite(s);
@@ -112,8 +85,9 @@ log_open(struct log *l, int dirfd, const char *instance, const struct log_keys *
 	if (!is_ok(st))
 		return st;
 	l->durable = l->now;
+	l->senders = l->senders_now;
 	l->allocated = l->len;
-	return OK;
+	return log_bytes_before(l, l->segment, &l->before);
 }
 
 /* Is the checkpoint this key's? A log keeps the name that it was signed with first. */
@@ -173,7 +147,7 @@ key_choose(struct scan *s)
 	    s->is_named ? s->named.public_key : l->name.public_key);
 }
 
-static bool
+bool
 segment_exists(const struct log *l, uint32_t n)
 {
 	char name[AUDITLOG_SEGMENT_NAME_LEN + 1];
@@ -246,6 +220,76 @@ signed_reached(struct scan *s)
 	return OK;
 }
 
+/* What was read of it is as if it had not been. */
+static void
+scan_reset(struct scan *s)
+{
+	struct log *l = s->l;
+
+	intents_done(&l->intents);
+	l->now = (struct log_chain){ 0 };
+	l->senders_now = (struct log_senders){ 0 };
+	l->key_version = 1;
+	l->key_since_ns = l->signed_size = l->scanned = 0;
+	l->state.size = 0;
+	s->is_named = s->in_group = false;
+	s->ngroup = 0;
+	s->why = "";
+	s->good = s->signed_at = (struct position){ AUDITLOG_SEGMENT_FIRST, 0 };
+}
+
+/*
+ * Whatever does not fit, the state or the log: reading all of it finds out which, and what a
+ * state says that does not lead to the signed root is never used.
+ */
+static struct status
+scan_from_state(struct scan *s, bool *ret_done)
+{
+	uint8_t public_key[ED25519_KEY_LEN];
+	struct state_place place = { 0 };
+	struct log *l = s->l;
+	struct status st = state_take(l, s->keys, s->checkpoint.size, &place);
+
+	if (is_ok(st) && l->key_version > 1) {
+		sign_key_public(place.key, public_key);
+		st = note_verifier_init(&s->named, span_str(l->name.name), public_key);
+		s->is_named = true;
+	}
+	if (is_ok(st))
+		st = auditlog_seek(s->reader, place.segment, place.off);
+	if (is_ok(st)) {
+		s->good = s->signed_at = (struct position){ place.segment, place.off };
+		st = scan_all(s);
+	}
+	*ret_done = is_ok(st);
+	if (is_ok(st) || st.code == E_NOMEM)
+		return st;
+	l->state_misfit = st.code != E_NOTFOUND;
+	return OK;
+}
+
+static struct status
+scan_whole(struct scan *s)
+{
+	scan_reset(s);
+	TRY(auditlog_seek(s->reader, AUDITLOG_SEGMENT_FIRST, 0));
+	if (s->l->opts.progress != NULL)
+		TRY(log_bytes_before(s->l, AUDITLOG_SEGMENT_LAST, &s->total));
+	return scan_all(s);
+}
+
+/* It takes as long as the log is: whoever waits is told that it goes on. */
+static void
+scan_tell(struct scan *s, size_t len)
+{
+	s->l->scanned++;
+	s->read += len;
+	if (s->total == 0 || s->read - s->told < s->l->opts.progress_every)
+		return;
+	s->told = s->read;
+	s->l->opts.progress(s->read, s->total);
+}
+
 static struct status
 scan_all(struct scan *s)
 {
@@ -267,6 +311,7 @@ scan_all(struct scan *s)
 			TRY(scan_misfit(s, st, line));
 			break;
 		}
+		scan_tell(s, line.len + 1);
 		TRY(scan_record(s, line, &h));
 		TRY(signed_reached(s));
 	}
@@ -278,6 +323,7 @@ scan_all(struct scan *s)
 	if (s->group_chain.size < s->checkpoint.size)
 		return contradiction(s, "a signed batch is not complete");
 	l->now = s->group_chain;
+	l->senders_now = s->group_senders;
 	s->good = s->group_good;
 	return OK;
 }
@@ -369,7 +415,7 @@ scan_sender(struct scan *s, struct span rest)
 
 	if (auditlog_member(rest, "name", &name) && member_u64(rest, "id", UINT32_MAX, &id) &&
 	    member_u64(rest, "seq", UINT64_MAX, &seq))
-		log_sender_seen(s->l, name, (uint32_t)id, seq);
+		log_sender_seen(&s->l->senders_now, name, (uint32_t)id, seq);
 }
 
 /* A record that names a new key stands alone: it is there, or it is not. */
@@ -398,6 +444,7 @@ scan_record(struct scan *s, struct span line, const struct auditlog_head *h)
 	TRY(scan_rotation(s, line, h));
 	if (h->more && !s->in_group) {
 		s->group_chain = l->now;
+		s->group_senders = l->senders_now;
 		s->group_good = s->good;
 	}
 	s->in_group = h->more;
@@ -410,142 +457,4 @@ scan_record(struct scan *s, struct span line, const struct auditlog_head *h)
 	scan_sender(s, h->rest);
 	TRY(scan_phase(s, h->rest, h->seq));
 	return h->more ? OK : group_apply(s);
-}
-
-void
-log_sender_seen(struct log *l, struct span name, uint32_t id, uint64_t seq)
-{
-	struct log_sender *at = NULL;
-
-	for (uint32_t i = 0; i < l->nsenders && at == NULL; i++) {
-		if (l->senders[i].id == id && span_eq_str(name, l->senders[i].name))
-			at = &l->senders[i];
-	}
-	if (at == NULL) {
-		if (l->nsenders == LOG_SENDERS_MAX) {
-			memmove(l->senders, l->senders + 1,
-			    (LOG_SENDERS_MAX - 1) * sizeof(l->senders[0]));
-			l->nsenders--;
-		}
-		at = &l->senders[l->nsenders];
-		if (!is_ok(span_to_cstr(name, at->name, sizeof(at->name))))
-			return;
-		at->id = id;
-		l->nsenders++;
-	}
-	at->seq = seq;
-}
-
-/* ---- repairing ---- */
-
-static struct status
-repair_read(struct scan *s, uint64_t *ret_size, uint64_t *ret_torn)
-{
-	auto_buf struct buf text = BUF_INIT(REPAIR_TEXT_MAX);
-	struct status st = io_read_file(s->l->dirfd, "repair", &text);
-	const uint8_t *blank;
-	size_t at;
-
-	if (st.code == E_SYS && st.err == ENOENT)
-		return OK;
-	TRY(st);
-	blank = text.len > 0 ? memchr(text.ptr, ' ', text.len) : NULL;
-	if (blank == NULL || text.ptr[text.len - 1] != '\n')
-		return contradiction(s, "the note about a repair is not one of ours");
-	at = (size_t)(blank - text.ptr);
-	if (!is_ok(span_u64(span_of(text.ptr, at), INT64_MAX, ret_size)) ||
-	    !is_ok(span_u64(span_of(blank + 1, text.len - at - 2), INT64_MAX, ret_torn)))
-		return contradiction(s, "the note about a repair is not one of ours");
-	return OK;
-}
-
-static struct status
-repair_note(struct log *l)
-{
-	auto_buf struct buf text = BUF_INIT(REPAIR_TEXT_MAX);
-
-	TRY(buf_printf(&text, "%llu %llu\n", (unsigned long long)l->torn_size,
-	    (unsigned long long)l->torn_bytes));
-	return log_replace(l, "repair.tmp", "repair", buf_span(&text));
-}
-
-static struct status
-segment_last_open(struct scan *s, uint64_t *ret_size)
-{
-	char name[AUDITLOG_SEGMENT_NAME_LEN + 1];
-	struct log *l = s->l;
-	struct stat sb;
-
-	l->segment = auditlog_segment(s->reader);
-	if (l->segment == 0)
-		l->segment = AUDITLOG_SEGMENT_FIRST;
-	auditlog_segment_name(l->segment, name);
-	l->fd = openat(l->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (l->fd < 0 && errno == ENOENT && l->segment == AUDITLOG_SEGMENT_FIRST) {
-		*ret_size = 0;
-		return log_segment_create(l, AUDITLOG_SEGMENT_FIRST);
-	}
-	if (l->fd < 0 || fstat(l->fd, &sb) < 0)
-		return fail_errno();
-	*ret_size = (uint64_t)sb.st_size;
-	return OK;
-}
-
-/* Cut what is torn, after a note that it is going to be. */
-static struct status
-torn_cut(struct scan *s)
-{
-	struct log *l = s->l;
-	uint64_t size, noted_size = UINT64_MAX, noted = 0, torn;
-
-	TRY(segment_last_open(s, &size));
-	if (s->good.segment != l->segment)
-		s->good = (struct position){ l->segment, 0 };
-	l->len = s->good.off;
-	torn = size - l->len;
-	if (torn > 0 && segment_exists(l, l->segment + 1))
-		return contradiction(s, "a segment other than the last ends within a record");
-	TRY(repair_read(s, &noted_size, &noted));
-	if (noted_size != UINT64_MAX && noted_size > l->now.size)
-		return contradiction(s, "the log is shorter than when it was repaired");
-	if (noted_size == l->now.size) {
-		torn += noted; /* that repair was not recorded yet */
-	} else if (noted_size != UINT64_MAX && torn == 0) {
-		return log_repair_done(l);
-	}
-	l->torn_size = l->now.size;
-	l->torn_bytes = torn;
-	l->repaired = torn > 0;
-	if (size > l->len) {
-		TRY(repair_note(l));
-		if (ftruncate(l->fd, (off_t)l->len) < 0)
-			return fail_errno();
-	}
-	return OK;
-}
-
-/*
- * What lies beyond the checkpoint may never have reached the disk, if an
- * fdatasync failed: write it once more, so that the next one covers it.
- */
-static struct status
-tail_rewrite(struct scan *s)
-{
-	auto_free uint8_t *chunk = malloc(REWRITE_LEN);
-	struct log *l = s->l;
-	uint64_t at = s->signed_at.segment == l->segment ? s->signed_at.off : 0;
-
-	if (chunk == NULL)
-		return fail(E_NOMEM);
-	while (at < l->len) {
-		size_t want = l->len - at < REWRITE_LEN ? (size_t)(l->len - at) : REWRITE_LEN;
-		ssize_t n = pread(l->fd, chunk, want, (off_t)at);
-
-		if (n <= 0)
-			return n < 0 ? fail_errno() : fail(E_CORRUPT);
-		if (pwrite(l->fd, chunk, (size_t)n, (off_t)at) != n)
-			return fail_errno();
-		at += (uint64_t)n;
-	}
-	return fdatasync(l->fd) < 0 ? fail_errno() : OK;
 }

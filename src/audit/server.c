@@ -18,6 +18,7 @@
 #include <daemon/daemon.h>
 
 #include "reading.h"
+#include "state.h"
 
 #define ORPHANS_A_TIME 256U
 
@@ -30,6 +31,7 @@ static void on_timer(uv_timer_t *handle);
 static void commit(struct server *s);
 static void dead_tell(struct server *s, struct status why);
 static struct status orphans_close(struct server *s);
+static void state_write(struct server *s, bool now);
 
 static const struct link_rule rules[] = {
 	{ AA_APPEND, 0, on_append },
@@ -184,8 +186,8 @@ missed_before(const struct server *s, const struct server_peer *p, uint64_t proc
 		return OK;
 	}
 	/* The first over this link: of a new process, or of one that outlived the last link. */
-	for (uint32_t i = 0; i < s->log->nsenders; i++) {
-		const struct log_sender *known = &s->log->senders[i];
+	for (uint32_t i = 0; i < s->log->senders.n; i++) {
+		const struct log_sender *known = &s->log->senders.rows[i];
 
 		if (known->id == p->id && strcmp(known->name, p->name) == 0)
 			expected = known->seq + 1;
@@ -439,8 +441,6 @@ on_closed(struct link *l, struct status why, void *ctx)
 		daemon_metric_add(METRIC_LINK_DROPPED_PEERS, 1);
 	}
 	commit(s); /* replies must not outlive their peer */
-	if (p->durable > 0)
-		log_sender_seen(s->log, span_str(p->name), p->id, p->durable);
 	intents_orphan(&s->log->intents, p->owner, AUDIT_PROCESS_DIED);
 	TAILQ_REMOVE(&s->peers, p, next);
 	s->npeers--;
@@ -466,6 +466,26 @@ on_check(uv_check_t *handle)
 	}
 }
 
+/* Before on_head, behind which a key that was replaced is gone. The log is whole without it. */
+static void
+state_write(struct server *s, bool now)
+{
+	struct status st = state_keep(s->log, now);
+
+	if (!is_ok(st) && !s->state_fails)
+		diag(DIAG_WARN, "the log's state is not written, the next start may be slow: %s",
+		    status_text(st));
+	s->state_fails = !is_ok(st);
+}
+
+struct status
+server_end(struct server *s)
+{
+	TRY(server_sync(s));
+	state_write(s, true);
+	return OK;
+}
+
 struct status
 server_sync(struct server *s)
 {
@@ -474,6 +494,7 @@ server_sync(struct server *s)
 	commit(s);
 	TRY(orphans_close(s));
 	TRY(log_checkpoint(s->log));
+	state_write(s, false);
 	if (s->log->signed_size != before)
 		s->hooks->on_head(s, s->log->signed_size, buf_span(&s->log->note));
 	return OK;

@@ -70,6 +70,7 @@ struct server {
 	struct server_reply *replies;
 	uint32_t nreplies;
 	bool told_dead;
+	bool state_fails; /* it was said */
 };
 
 /* Owner: server_done(). Errors: E_NOMEM. */
@@ -89,5 +90,7 @@ void server_record(struct server *s, uint64_t id, const struct audit_rec *r);
 MUST_USE struct status server_own(struct server *s, struct audit_rec *r);
 /* Everything queued durable, intents of the dead closed, signed; tells on_head if it grew. */
 MUST_USE struct status server_sync(struct server *s);
+/* The same at the end, and the state, so that the next start has nothing to read. */
+MUST_USE struct status server_end(struct server *s);
 
 #endif

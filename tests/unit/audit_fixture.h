@@ -172,6 +172,40 @@ opts_small(void)
 	return (struct log_opts){ .segment_max = 4096, .reserve = 65536 };
 }
 
+/* Two logs that were opened agree in all that matters for going on. */
+static inline bool
+logs_are_equal(const struct log *a, const struct log *b)
+{
+	bool same = a->durable.size == b->durable.size && a->durable.ts_ns == b->durable.ts_ns &&
+		    memcmp(a->durable.leaf, b->durable.leaf, SHA256_LEN) == 0 &&
+		    a->durable.tree.size == b->durable.tree.size &&
+		    a->durable.tree.depth == b->durable.tree.depth &&
+		    memcmp(a->durable.tree.stack, b->durable.tree.stack,
+			a->durable.tree.depth * SHA256_LEN) == 0 &&
+		    a->segment == b->segment && a->len == b->len && a->before == b->before &&
+		    a->key == b->key && a->key_version == b->key_version &&
+		    a->key_since_ns == b->key_since_ns && a->signed_size == b->signed_size &&
+		    a->senders.n == b->senders.n && a->intents.count == b->intents.count;
+
+	for (uint32_t i = 0; same && i < a->senders.n; i++)
+		same = a->senders.rows[i].id == b->senders.rows[i].id &&
+		       a->senders.rows[i].seq == b->senders.rows[i].seq &&
+		       strcmp(a->senders.rows[i].name, b->senders.rows[i].name) == 0;
+	for (uint32_t i = 0; same && i < a->intents.cap; i++) {
+		const struct intent *x = &a->intents.slots[i];
+		const struct intent *y = intents_find(&b->intents, x->seq);
+
+		if (x->seq == 0)
+			continue;
+		same = y != NULL && x->event == y->event && y->owner == 0 && x->owner == 0 &&
+		       x->cause == y->cause &&
+		       memcmp(x->request_id, y->request_id, REQUEST_ID_LEN) == 0 &&
+		       memcmp(x->subject, y->subject, SUBJECT_LEN) == 0 &&
+		       memcmp(x->key, y->key, SUBJECT_LEN) == 0;
+	}
+	return same;
+}
+
 static inline void
 log_open_ok(const struct state *s, struct log *l, const struct log_opts *opts)
 {

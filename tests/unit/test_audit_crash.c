@@ -8,6 +8,7 @@
 #include "audit_life.h"
 
 static struct state state;
+static unsigned with_state; /* logs that were opened with one */
 
 /* ---- the life of an audit process, with its acknowledgements ---- */
 
@@ -119,6 +120,24 @@ check_balance(uint64_t *ret_repairs)
 	intents_done(&open);
 }
 
+/* What the state says is what all of the log says. */
+static void
+check_state(const struct log *l, const char *what, unsigned at, enum crash_mode mode)
+{
+	const struct log_opts opts = opts_small();
+	struct log all;
+
+	if (renameat(state.audit, "state", state.audit, "hidden") < 0)
+		return;
+	log_open_ok(&state, &all, &opts);
+	if (l->state_misfit || !logs_are_equal(l, &all))
+		test_fail("%s call %u mode %d: the state is not the log's (%d)", what, at,
+		    (int)mode, l->state_misfit);
+	with_state++;
+	log_close(&all);
+	assert_int_equal(renameat(state.audit, "hidden", state.audit, "state"), 0);
+}
+
 static void
 check_after(uint64_t acked_seq, const char *what, unsigned at, enum crash_mode mode)
 {
@@ -135,6 +154,7 @@ check_after(uint64_t acked_seq, const char *what, unsigned at, enum crash_mode m
 		test_fail("%s call %u mode %d: %llu acknowledged, %llu there", what, at, (int)mode,
 		    (unsigned long long)acked_seq, (unsigned long long)l.durable.size);
 	torn = l.torn_bytes;
+	check_state(&l, what, at, mode);
 	assert_is_ok(server_init(&s, &loop, &l, &hooks, 78, 1));
 	assert_is_ok(server_start(&s));
 	server_done(&s);
@@ -175,6 +195,8 @@ every_call_of_a_life(void **arg)
 			check_after(seq, "life", at, (enum crash_mode)mode);
 		}
 		assert_true(at > 60); /* the life has that many calls: the seam works */
+		assert_true(with_state > 40);
+		with_state = 0;
 	}
 }
 

@@ -95,6 +95,8 @@ void auditlog_closep(struct auditlog_reader **r);
 MUST_USE struct status auditlog_next(struct auditlog_reader *r, struct span *ret_line);
 /* Go to `count` records before the end (or to the first). E_SYS, E_NOMEM. */
 MUST_USE struct status auditlog_seek_last(struct auditlog_reader *r, uint64_t count);
+/* To a place where a line begins; a segment that is not there is E_EOF of the next call. */
+MUST_USE struct status auditlog_seek(struct auditlog_reader *r, uint32_t segment, uint64_t off);
 /* Where the line that auditlog_next() gave last begins; segment 0: there is none. */
 uint32_t auditlog_segment(const struct auditlog_reader *r);
 uint64_t auditlog_offset(const struct auditlog_reader *r);
