@@ -361,6 +361,7 @@ on_recorded(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	session_begun(a, x->s, NULL);
 	valid = session_insert(a, x->s);
 	x->s = NULL;
+	sessions_record_leaving(a); /* it, where nobody vouches for it any more */
 	over(x, valid ? ERROR_NONE : ERROR_REVOKED);
 }
 

@@ -160,13 +160,15 @@ sessions_may_be(struct authority *a, struct span token, uint64_t now_s)
 static bool
 is_vouched_for(const struct authority *a, const struct key *parent)
 {
-	return is_valid(parent, now_real_s()) && (!parent->has_roles || people_know(a, parent));
+	return !parent->has_roles || people_know(a, parent);
 }
 
 /* Where there is no room for it, the next LOAD names it again. */
-static void
-keep_until_told(struct sessions *t, struct session *s)
+void
+session_keep_until_told(struct authority *a, struct session *s)
 {
+	struct sessions *t = &a->sessions;
+
 	if (s->kept || t->nkept >= SESSIONS_MAX)
 		return;
 	s->kept = true;
@@ -178,8 +180,8 @@ session_insert(struct authority *a, struct session *s)
 {
 	struct session **bucket = bucket_of(&a->sessions, s->digest);
 
-	if (!is_vouched_for(a, s->key.parent)) {
-		keep_until_told(&a->sessions, s);
+	if (!is_valid(s->key.parent, now_real_s())) {
+		session_keep_until_told(a, s);
 		TAILQ_INSERT_TAIL(&a->sessions.over, s, next);
 		return false;
 	}
@@ -195,7 +197,10 @@ session_insert(struct authority *a, struct session *s)
 	*bucket = s;
 	TAILQ_INSERT_TAIL(&a->sessions.live, s, next);
 	a->sessions.n++;
-	return true;
+	if (is_vouched_for(a, s->key.parent))
+		return true;
+	session_leave(a, s);
+	return false;
 }
 
 void
@@ -212,6 +217,8 @@ session_end(struct authority *a, struct session *s)
 	*at = s->id_chain;
 	if (s->key.revoked_s == 0)
 		s->key.revoked_s = now_real_s();
+	a->sessions.nleaving -= s->leaving;
+	s->leaving = false;
 	TAILQ_REMOVE(&a->sessions.live, s, next);
 	TAILQ_INSERT_TAIL(&a->sessions.over, s, next);
 	a->sessions.n--;
@@ -252,17 +259,16 @@ sessions_end_of_user(struct authority *a, const struct user *user)
 void
 sessions_config(struct authority *a)
 {
-	struct session *s, *next;
+	struct session *s;
 
 	if (a->sessions.buckets == NULL)
 		return;
-	for (s = TAILQ_FIRST(&a->sessions.live); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, next);
-		if (is_vouched_for(a, s->key.parent))
-			continue;
-		keep_until_told(&a->sessions, s);
-		session_end(a, s);
+	TAILQ_FOREACH(s, &a->sessions.live, next)
+	{
+		if (!is_vouched_for(a, s->key.parent))
+			session_leave(a, s);
 	}
+	sessions_record_leaving(a);
 }
 
 struct session *
@@ -336,6 +342,7 @@ sessions_tick(struct authority *a)
 		    (now_s >= s->key.expires_s && LIST_EMPTY(&s->key.turns)))
 			session_end(a, s);
 	}
+	sessions_record_leaving(a);
 	forget_those_over(a, now_s);
 	if (!a->keys.loading) /* what needs them comes behind them */
 		signers_retire(&a->sessions);
@@ -495,4 +502,5 @@ sessions_load_end(struct authority *a)
 		if (s->key.load != a->keys.load)
 			session_end(a, s);
 	}
+	sessions_record_leaving(a);
 }

@@ -12,6 +12,7 @@
  */
 #include <crypto/sign.h>
 #include <link/link.h>
+#include <wire/audit_event.h>
 
 #include "keys.h"
 
@@ -35,6 +36,7 @@ struct session {
 	uint32_t signer;            /* version of the key that signed it */
 	bool verified;              /* its token was made, or its signature seen, here */
 	bool kept;                  /* it has ended, and the store has not been told so */
+	bool leaving;               /* nobody vouches for it: it ends when that is on record */
 	bool making;                /* nobody has its token yet */
 	bool going;                 /* it ends for one that is being made */
 	TAILQ_ENTRY(session) next;  /* the oldest first */
@@ -56,6 +58,9 @@ struct sessions {
 	struct session **buckets;                     /* by digest */
 	struct session **ids;                         /* by id */
 	size_t n, nkept; /* live ones; those that the store is yet to be told of */
+	size_t nleaving; /* of the live ones */
+	char recording[AUDIT_BATCH_MAX][2 * SESSION_ID_LEN + 1]; /* ids of those, under way */
+	uint32_t nrecording;
 	struct token_signer signers[SIGNERS_MAX];
 };
 
@@ -70,7 +75,8 @@ bool sessions_may_be(struct authority *a, struct span token, uint64_t now_s);
 void sessions_tick(struct authority *a);
 /* End the sessions of a key, or of a user: nothing of theirs is taken any more. */
 void sessions_end_of_key(struct authority *a, const struct key *parent);
-/* a->d->conf is another: those end, in the store too, whose issuer or entry is not in it. */
+/* a->d->conf is another: those end, on record and in the store, whose issuer or entry is not in it.
+ */
 void sessions_config(struct authority *a);
 void sessions_end_of_user(struct authority *a, const struct user *user);
 /* That session; NULL: there is none such, live, of that tenant (empty: any). */
@@ -97,6 +103,14 @@ void session_begun(struct authority *a, struct session *s, struct session *ends)
 /* No tenant takes the others' room. */
 bool sessions_have_room(const struct authority *a, struct span tenant);
 void sessions_on_token(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+/* ---- session_leave.c: whose issuer or entry is configured no more ---- */
+/* It is refused from now on, and ends when that is on record. State: live. */
+void session_leave(struct authority *a, struct session *s);
+/* Those, on record; where it cannot be now, the next tick does it. */
+void sessions_record_leaving(struct authority *a);
+/* The store is to be told of its end. */
+void session_keep_until_told(struct authority *a, struct session *s);
 
 /* ---- of a LOAD ---- */
 /* E_NOTFOUND: its key is not there; E_NOMEM, E_FULL; errors of scope_parse(). */

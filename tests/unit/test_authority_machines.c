@@ -21,8 +21,12 @@ static const char machines_yaml[] =
 
 #include <time.h>
 
+#include <base/encode.h>
+#include <base/rand.h>
 #include <wire/certificate.h>
 #include <wire/role.h>
+
+#define MORE 400 /* sessions: many batches of records */
 
 static struct buf credential;
 
@@ -229,12 +233,119 @@ who_leaves_the_table_ends_at_once(void **state)
 	conf_free(reload(machines_yaml)); /* the same: nothing ends */
 	assert_int_equal(w.a->sessions.n, 2);
 	conf_free(reload(nobody));
-	assert_int_equal(w.a->sessions.n, 0);
 	assert_int_equal(turn->end_error, ERROR_REVOKED);
+	spin();
+	assert_int_equal(w.a->sessions.n, 0);
 	sessions_tick(w.a);
 	spin();
 	assert_int_equal(w.nsessions, 0); /* nor do they come back from the store */
 	assert_int_equal(w.a->sessions.nkept, 0);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
+}
+
+static size_t
+revoked(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w.nrecs; i++)
+		n += w.recs[i].event == EVENT_SESSION_REVOKED;
+	return n;
+}
+
+/* More of a session's parent. */
+static void
+insert_more(const struct session *like, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct session *s = calloc(1, sizeof(*s));
+
+		assert_non_null(s);
+		LIST_INIT(&s->key.turns);
+		s->key.user = like->key.user;
+		s->key.policy = like->key.policy;
+		s->key.parent = like->key.parent;
+		s->key.expires_s = like->key.expires_s;
+		s->verified = true;
+		assert_true(is_ok(rand_bytes(s->id_bytes, sizeof(s->id_bytes))));
+		assert_true(is_ok(rand_bytes(s->digest, sizeof(s->digest))));
+		hex_encode(span_of(s->id_bytes, sizeof(s->id_bytes)), s->id);
+		assert_true(session_insert(w.a, s));
+	}
+}
+
+/* Each has its record before it ends; refused it is at once. */
+static void
+each_end_is_on_record_first(void **state)
+{
+	struct aa_receipt receipt = { .count = AUDIT_BATCH_MAX };
+	const struct session *first;
+	struct ga_token t;
+	struct reply *r;
+	struct ga_admit m;
+	struct turn *turn;
+	char token[4096];
+	size_t before;
+	uint64_t id;
+
+	(void)state;
+	m = asking("spiffe://a.example/app", 100);
+	t = (struct ga_token){ .credential = m.credential };
+	r = call(w.gw, GA_TOKEN, &t);
+	(void)snprintf(token, sizeof(token), "%s", r->body);
+	first = TAILQ_FIRST(&w.a->sessions.live);
+	m.credential = span_str(token);
+	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	turn = TAILQ_LAST(&w.a->gateways[0].turns, turn_list);
+	id = turn->id;
+	insert_more(first, MORE - 1);
+	before = w.nrecs;
+	w.audit_mode = AUDIT_HOLDS;
+	conf_free(reload(nobody));
+	spin();
+	assert_null(sessions_find(w.a, m.credential, now_real_s()));
+	assert_int_equal(w.a->sessions.n, MORE);
+	assert_int_equal(turn->end_error, ERROR_NONE);
+	assert_int_equal(revoked(), AUDIT_BATCH_MAX); /* one batch at a time */
+	sessions_tick(w.a);
+	assert_int_equal(revoked(), AUDIT_BATCH_MAX);
+	assert_int_equal(w.recs[before].event, EVENT_SESSION_REVOKED);
+	assert_int_equal(w.recs[before].outcome, AUDIT_SUCCESS);
+	w.audit_mode = AUDIT_TAKES;
+	assert_int_equal(w.nheld, 1);
+	receipt.first_seq = w.seq + 1 - AUDIT_BATCH_MAX;
+	assert_true(is_ok(link_send(w.audit, w.held[0], AA_RECEIPT, &receipt)));
+	for (size_t i = 0; i < MORE / AUDIT_BATCH_MAX; i++)
+		spin();
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(w.a->sessions.nleaving, 0);
+	assert_int_equal(revoked(), MORE);
+	assert_int_equal(settle(id, ERROR_NONE)->error, ERROR_CANCELLED);
+}
+
+/* What the log does not take now, it takes later; they are refused all the same. */
+static void
+an_end_waits_for_the_log(void **state)
+{
+	struct ga_admit m = asking("spiffe://a.example/app", 100);
+	const struct ga_token t = { .credential = m.credential };
+	char token[4096];
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", call(w.gw, GA_TOKEN, &t)->body);
+	w.audit_mode = AUDIT_REFUSES;
+	conf_free(reload(nobody));
+	spin();
+	assert_int_equal(w.a->sessions.n, 1);
+	m.credential = span_str(token);
+	assert_int_not_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
+	conf_free(reload(machines_yaml)); /* it does not come back */
+	w.audit_mode = AUDIT_TAKES;
+	w.a->audit_state.refusing = false;
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.a->sessions.n, 0);
+	assert_int_equal(revoked(), 1);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
 }
 
@@ -357,6 +468,8 @@ main(void)
 		TEST(who_is_disabled_is_out),
 		TEST(who_leaves_the_table_ends_at_once),
 		TEST(who_left_the_table_does_not_come_back),
+		TEST(each_end_is_on_record_first),
+		TEST(an_end_waits_for_the_log),
 		TEST(who_leaves_the_table_meanwhile_gets_no_session),
 		cmocka_unit_test(names_match_as_written),
 	};

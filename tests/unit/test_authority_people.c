@@ -393,6 +393,7 @@ who_has_no_issuer_any_more_ends(void **state)
 	struct conf *old = w.d.conf;
 	struct ga_token t;
 	struct turn *turn;
+	size_t revoked = 0;
 
 	(void)state;
 	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"auditor\"]")->error, ERROR_NONE);
@@ -419,8 +420,12 @@ who_has_no_issuer_any_more_ends(void **state)
 	oidc_config(w.a);
 	people_config(w.a);
 	conf_free(old);
-	assert_int_equal(w.a->sessions.n, 1); /* that of a key of ours */
 	assert_int_equal(turn->end_error, ERROR_REVOKED);
+	spin();
+	assert_int_equal(w.a->sessions.n, 1); /* that of a key of ours */
+	for (size_t i = 0; i < w.nrecs; i++)
+		revoked += w.recs[i].event == EVENT_SESSION_REVOKED;
+	assert_int_equal(revoked, 1);
 	sessions_tick(w.a);
 	spin();
 	assert_int_equal(w.nsessions, 2);
