@@ -74,7 +74,7 @@ MUST_USE struct status admin_show_keys(const struct admin_call *c);
 /* Another version of keys that have versions, and how much needs older ones. */
 MUST_USE struct status admin_rotate_keyset(
     const struct admin_call *c, enum as_keysets what, bool scheduled);
-MUST_USE struct status admin_show_keyset(const struct admin_call *c, enum as_keysets what);
+MUST_USE struct status admin_show_keyset(struct admin_call *c, enum as_keysets what);
 /* Begins what is due. */
 void kek_tick(struct authority *a);
 /* admin_keysets.c: the same for session keys. */

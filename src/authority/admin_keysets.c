@@ -70,9 +70,9 @@ take(struct authority *a, const struct as_keyset *m)
 	return kinds[m->what].take(a, m);
 }
 
-/* With `a`: who is left, too. */
+/* With `op`: who is left, too. */
 static struct status
-put_state(const struct authority *a, const struct as_keyset *m, struct buf *out)
+put_state(const struct admin_op *op, const struct as_keyset *m, struct buf *out)
 {
 	struct json_writer w = json_writer(out);
 
@@ -87,8 +87,8 @@ put_state(const struct authority *a, const struct as_keyset *m, struct buf *out)
 	json_put_u64(&w, m->left);
 	json_put_key(&w, "created_s");
 	json_put_u64(&w, m->created_s);
-	if (a != NULL && m->what == KEYSET_PEPPER)
-		key_rehash_put_left(a, &w);
+	if (op != NULL && m->what == KEYSET_PEPPER)
+		key_rehash_put_left(op->a, op->after_key, &w);
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }
@@ -163,11 +163,16 @@ on_rotated(struct authority *a, void *ctx, enum code code, const void *answered)
 /* ---- how far it is ---- */
 
 struct status
-admin_show_keyset(const struct admin_call *c, enum as_keysets what)
+admin_show_keyset(struct admin_call *c, enum as_keysets what)
 {
+	const struct span after = admin_query(c, "after");
+	const struct key *behind = after.len > 0 ? keys_find(&c->a->keys, after) : NULL;
 	struct admin_op *op = NULL;
 
+	if (after.len > 0 && behind == NULL)
+		return admin_refuse_not_found(c);
 	TRY(admin_op_new(c, OP_KEYSET_STATUS, &op));
+	op->after_key = behind == NULL ? 0 : behind->index + 1;
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	op->keyset = what;
 	return admin_op_begin(op, on_show_record, c->op);
@@ -195,9 +200,10 @@ on_shown(struct authority *a, void *ctx, enum code code, const void *answered)
 	const struct as_keyset *m = answered;
 	struct admin_op *op = ctx;
 
+	(void)a;
 	if (code != E_OK || m == NULL)
 		admin_op_answer(op, 503, "store_unavailable", "The store did not answer.");
-	else if (is_ok(put_state(a, m, &op->body)))
+	else if (is_ok(put_state(op, m, &op->body)))
 		admin_op_answer(op, 200, NULL, NULL);
 	else
 		admin_op_answer(op, 500, "internal_error", "The state could not be shown.");

@@ -116,7 +116,7 @@ const struct admin_route admin_routes[] = {
 	    operator_session_keys_show, NULL, true },
 	{ "POST", "/admin/v1/session-keys", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
 	    operator_session_keys_rotate, NULL, true },
-	{ "GET", "/admin/v1/pepper", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
+	{ "GET", "/admin/v1/pepper", DOOR_OPERATOR, ACTION_NONE, "after ", NULL, false,
 	    operator_pepper_show, NULL, true },
 	{ "POST", "/admin/v1/pepper", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
 	    operator_pepper_rotate, NULL, true },

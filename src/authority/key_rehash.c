@@ -120,20 +120,36 @@ put_key(struct json_writer *w, const struct key *key)
 	json_put_end(w);
 }
 
-void
-key_rehash_put_left(const struct authority *a, struct json_writer *w)
+static bool
+is_left(const struct authority *a, const struct key *key)
 {
+	return key->pepper != 0 && key->pepper != a->keys.newest && key->revoked_s == 0;
+}
+
+void
+key_rehash_put_left(const struct authority *a, size_t from, struct json_writer *w)
+{
+	const struct key *last = NULL;
+	bool more = false;
 	unsigned n = 0;
 
 	json_put_key(w, "keys");
 	json_put_array(w);
-	for (size_t i = 0; i < a->keys.nkeys && n < REHASH_LISTED_MAX; i++) {
+	for (size_t i = from; i < a->keys.nkeys && !more; i++) {
 		const struct key *key = keys_at(&a->keys, i);
 
-		if (key->pepper == 0 || key->pepper == a->keys.newest || key->revoked_s != 0)
+		if (!is_left(a, key))
+			continue;
+		more = n++ == REHASH_LISTED_MAX;
+		if (more)
 			continue;
 		put_key(w, key);
-		n++;
+		last = key;
 	}
 	json_put_end(w);
+	json_put_key(w, "next");
+	if (more)
+		json_put_str(w, span_of(last->id, KEY_ID_LEN));
+	else
+		json_put_null(w);
 }

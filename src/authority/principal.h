@@ -51,8 +51,11 @@ void key_rehash_note(struct authority *a, struct key *key, struct span credentia
 /* It has no text: its hash is random, and needs no pepper. */
 void key_rehash_none(struct key *key);
 void key_rehash_tick(struct authority *a);
-/* "keys": those that are under older peppers, REHASH_LISTED_MAX at most. */
+/*
+ * "keys": those that are under older peppers, from that index on, REHASH_LISTED_MAX at most;
+ * "next": the last one's id where there are more, else null.
+ */
 struct json_writer;
-void key_rehash_put_left(const struct authority *a, struct json_writer *w);
+void key_rehash_put_left(const struct authority *a, size_t from, struct json_writer *w);
 
 #endif

@@ -9,6 +9,9 @@
  */
 #include "operate.h"
 
+#define PAGE_MAX 160    /* length of a target */
+#define PAGES_MAX 10000 /* of a list */
+
 static void
 print_line(const struct json_doc *d, const char *key, const char *label)
 {
@@ -78,16 +81,15 @@ cmd_kek_status(const struct invocation *inv)
 
 /* The keys that have not been used since the pepper was replaced. */
 static void
-print_keys(const struct json_doc *d)
+print_keys(const struct json_doc *d, bool *any)
 {
 	struct json_iter it = json_iter(d, json_get_str(d, 0, "keys"));
-	bool any = false;
 
 	while (json_next(&it)) {
-		if (!any)
+		if (!*any)
 			(void)printf("\n%-14s%-17s%-17s%s\n", "not used since", "tenant", "user",
 			    "last use");
-		any = true;
+		*any = true;
 		print_cell(d, it.val, "id", 14);
 		print_cell(d, it.val, "tenant", 17);
 		print_cell(d, it.val, "user", 17);
@@ -96,21 +98,50 @@ print_keys(const struct json_doc *d)
 	}
 }
 
+static void
+print_versions(const struct json_doc *d)
+{
+	print_line(d, "version", "version");
+	print_line(d, "versions", "versions kept");
+	print_line(d, "left", "under older versions");
+	print_when(d, "created_s", "last rotation");
+}
+
+/* Where the page behind this one is; false: it was the last. */
+static bool
+next_page(const struct json_doc *d, const char *target, char page[PAGE_MAX])
+{
+	auto_arena struct arena a = ARENA_INIT(4096);
+	struct span next;
+
+	return is_ok(json_str(d, json_get_str(d, 0, "next"), &a, &next)) && next.len <= 64 &&
+	       snprintf(page, PAGE_MAX, "%s?after=%.*s", target, SPAN_FMT(next)) < PAGE_MAX;
+}
+
 static int
 ask_keyset(const struct invocation *inv, const char *name, const char *method, const char *target)
 {
-	auto_reply struct reply r = { .x = { .method = method, .target = target } };
 	auto_state struct state s = STATE_NONE;
+	char page[PAGE_MAX];
+	bool any = false, more = true;
 
-	if (!state_open_option(inv, &s) || !operate(name, &s, &r))
+	(void)snprintf(page, sizeof(page), "%s", target);
+	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	if (inv->options[OPT_JSON] != NULL)
-		return print_raw(&r);
-	print_line(&r.d, "version", "version");
-	print_line(&r.d, "versions", "versions kept");
-	print_line(&r.d, "left", "under older versions");
-	print_when(&r.d, "created_s", "last rotation");
-	print_keys(&r.d);
+	for (int i = 0; more && i < PAGES_MAX; i++) {
+		auto_reply struct reply r = { .x = { .method = method, .target = page } };
+
+		if (!operate(name, &s, &r))
+			return EXIT_FAILED;
+		more = next_page(&r.d, target, page);
+		if (inv->options[OPT_JSON] != NULL) {
+			(void)print_raw(&r);
+			continue;
+		}
+		if (i == 0)
+			print_versions(&r.d);
+		print_keys(&r.d, &any);
+	}
 	return EXIT_DONE;
 }
 

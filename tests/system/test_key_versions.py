@@ -127,7 +127,9 @@ def test_the_pepper_rotates(inst):
     assert inst.request("GET", "/v1/models")[0] == 200      # the first key
     s = wait_left(inst, 1)                                  # those that were revoked do not count
     assert [k["id"] for k in s["keys"]] == [before[1]["id"]] and s["versions"] == 2, s
-    assert before[1]["id"] in inst.operate("pepper", "status").stdout
+    assert s["next"] is None and before[1]["id"] in inst.operate("pepper", "status").stdout
+    assert operator(inst, "GET", f"/pepper?after={before[1]['id']}")[1]["keys"] == []
+    assert operator(inst, "GET", "/pepper?after=nobodys.key.")[0] == 404
     inst.stop()
     inst.start()
     assert models(inst, before[1]["key"]) == 200

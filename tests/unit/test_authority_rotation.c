@@ -12,10 +12,14 @@ static const char rotation_yaml[] =
 #define WORLD_YAML rotation_yaml
 #include "authority_world.h"
 
+#include "admin_call.h"
+
+#include <base/encode.h>
+
 #define DAY_S 86400ULL
 
 static uint16_t http;
-static char body[1024];
+static char body[64 << 10];
 
 static int
 begin(void **state)
@@ -91,15 +95,26 @@ rotate(enum as_keysets what)
 	spin();
 }
 
+static struct status
+show_pepper_after(struct span after)
+{
+	struct admin_op *op = NULL;
+	struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
+	struct status st;
+
+	c.pairs[0].name = SPAN_LIT("after");
+	c.pairs[0].value = after;
+	c.npairs = after.len > 0;
+	http = 0;
+	st = admin_show_keyset(&c, KEYSET_PEPPER);
+	spin();
+	return st;
+}
+
 static void
 show_pepper(void)
 {
-	struct admin_op *op = NULL;
-	const struct admin_call c = { .a = w.a, .uid = 7, .reply = on_act, .op = &op };
-
-	http = 0;
-	assert_true(is_ok(admin_show_keyset(&c, KEYSET_PEPPER)));
-	spin();
+	assert_true(is_ok(show_pepper_after(SPAN_EMPTY)));
 	assert_int_equal(http, 200);
 }
 
@@ -461,6 +476,68 @@ no_room_for_a_pepper(void **state)
 	assert_int_equal(keys_put_pepper(&w.a->keys, 99, pepper).code, E_FULL);
 }
 
+/* Keys under the first pepper, beside those of the world. */
+static void
+put_keys(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct as_key k = { .tenant = SPAN_LIT("t"),
+			.user = SPAN_LIT("u"),
+			.policy = SPAN_LIT("default"),
+			.pepper = 1 };
+
+		base62_u64(1000 + i, (char *)k.id, sizeof(k.id));
+		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, NULL)));
+	}
+}
+
+/* Page by page, each once; the last one says so. */
+static void
+all_that_are_left_are_listed(void **state)
+{
+	const size_t all = 2 * REHASH_LISTED_MAX + WORLD_KEYS - 1; /* one is used */
+	char next[KEY_ID_LEN + 1] = "";
+	size_t listed = 0, pages = 0;
+
+	(void)state;
+	put_keys(2 * REHASH_LISTED_MAX);
+	rotate(KEYSET_PEPPER);
+	assert_int_equal(ask_with(0), ERROR_NONE);
+	for (bool more = true; more; pages++) {
+		size_t before = listed;
+		const char *mark;
+
+		assert_true(is_ok(show_pepper_after(span_str(next))));
+		assert_int_equal(http, 200);
+		for (const char *at = body; (at = strstr(at, "{\"id\":\"")) != NULL; at++) {
+			listed++;
+			memcpy(next, at + strlen("{\"id\":\""), KEY_ID_LEN);
+		}
+		assert_true(listed - before <= REHASH_LISTED_MAX);
+		mark = strstr(body, "\"next\":");
+		assert_non_null(mark);
+		more = strncmp(mark, "\"next\":null", 11) != 0;
+		if (more)
+			assert_memory_equal(mark + strlen("\"next\":\""), next, KEY_ID_LEN);
+	}
+	assert_int_equal(listed, all);
+	assert_int_equal(pages, all / REHASH_LISTED_MAX + (all % REHASH_LISTED_MAX != 0));
+	assert_false(is_ok(show_pepper_after(SPAN_LIT("nobodys.key."))));
+}
+
+/* A whole page is the last one. */
+static void
+a_full_page_has_none_behind_it(void **state)
+{
+	(void)state;
+	put_keys(REHASH_LISTED_MAX);
+	rotate(KEYSET_PEPPER);
+	for (size_t i = 0; i < WORLD_KEYS; i++)
+		w.key[i]->revoked_s = 1;
+	show_pepper();
+	assert_non_null(strstr(body, "\"next\":null"));
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, teardown)
 
 int
@@ -480,6 +557,8 @@ main(void)
 		CASE(what_needs_no_pepper),
 		CASE(many_rotations),
 		CASE(no_room_for_a_pepper),
+		CASE(all_that_are_left_are_listed),
+		CASE(a_full_page_has_none_behind_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
