@@ -117,10 +117,11 @@ static const struct wire_field as_usage_add_rows[] = {
 	WIRE_LIST(struct as_usage_add, items, 1, AS_USAGE_BATCH_MAX, &as_usage_item_table),
 };
 
-/* Sums over days, by key and model; the page behind (after_key, after_model). */
+/* Sums over days, by key and model; the page behind (after_user, after_key, after_model). */
 struct as_usage_list {
 	uint32_t since_day;
-	uint64_t after_key; /* 0: the first page */
+	uint64_t after_user; /* 0: the first page */
+	uint64_t after_key;
 	struct span after_model;
 	struct span tenant; /* empty: any; so are key, user and model */
 	struct span key;
@@ -129,6 +130,7 @@ struct as_usage_list {
 };
 static const struct wire_field as_usage_list_rows[] = {
 	WIRE_U32(struct as_usage_list, since_day, UINT32_MAX),
+	WIRE_U64(struct as_usage_list, after_user),
 	WIRE_U64(struct as_usage_list, after_key),
 	WIRE_BYTES(struct as_usage_list, after_model, 0, MODEL_MAX),
 	WIRE_BYTES(struct as_usage_list, tenant, 0, TENANT_MAX),
@@ -167,12 +169,16 @@ static const struct wire_table as_usage_row_table = WIRE_TABLE(
 
 struct as_usage {
 	uint16_t code;
-	uint64_t next_key;     /* after_key of the next page; 0: that was the last */
-	struct wire_list rows; /* struct as_usage_row; after_model is the last one's model */
+	uint64_t next_user; /* after_user of the next page; 0: that was the last */
+	uint64_t next_key;
+	struct span next_model;
+	struct wire_list rows; /* struct as_usage_row; none may be on a page before the last */
 };
 static const struct wire_field as_usage_rows[] = {
 	WIRE_U16(struct as_usage, code, 64),
+	WIRE_U64(struct as_usage, next_user),
 	WIRE_U64(struct as_usage, next_key),
+	WIRE_BYTES(struct as_usage, next_model, 0, MODEL_MAX),
 	WIRE_LIST(struct as_usage, rows, 0, AS_USAGE_PAGE_MAX, &as_usage_row_table),
 };
 

@@ -51,9 +51,10 @@ MUST_USE struct status admin_list_secrets(const struct admin_call *c);
 struct admin_usage {
 	uint64_t since_s; /* Unix time; whole days are summed */
 	struct span tenant, key, user, model;
-	uint64_t after_key; /* of the page before; 0: the first page */
+	uint64_t after_user, after_key; /* of the page before; 0: the first page */
 	struct span after_model;
 };
+/* E_EXISTS: a page is being made for that person. */
 MUST_USE struct status admin_read_usage(const struct admin_call *c, const struct admin_usage *f);
 /* A user's tool; version 0: the current one, or that which is allowed. */
 #define ADMIN_TOOL_TAKEN \

@@ -87,6 +87,7 @@ struct admin_op {
 	struct buf body;           /* the answer, where it was made ahead */
 	bool made;                 /* it was, though its kind has put_body() */
 	uint32_t since_day;        /* OP_USAGE: its filter; `name` is the key's id */
+	uint64_t after_user;       /* OP_USAGE */
 	uint64_t after_key;        /* OP_USAGE, OP_TOOL_LIST */
 	char model[MODEL_MAX + 1], after_model[MODEL_MAX + 1];
 	struct tool_version *tool;    /* OP_TOOL_MARK: held */
@@ -104,7 +105,7 @@ struct admin_op {
 		uint8_t stage;
 		uint64_t row;
 		uint32_t offset;
-		uint32_t asked; /* pages of the store for this answer */
+		uint32_t asked; /* pages of the store for this answer; OP_USAGE, too */
 	} export; /* OP_EXPORT, OP_EXPORT_TENANT: where it stands; its bytes: `sealed` */
 	enum as_rotation rotation; /* OP_KEK_ROTATE */
 	enum as_keysets keyset;    /* OP_KEYSET_ROTATE, OP_KEYSET_STATUS */

@@ -181,11 +181,16 @@ usage_read(struct admin_call *c)
 		.user = admin_query(c, "user"),
 		.model = admin_query(c, "model"),
 		.after_model = admin_query(c, "after_model") };
+	struct status st;
 
 	TRY(read_number(c, "since_s", &f.since_s));
+	TRY(read_number(c, "after_user", &f.after_user));
 	TRY(read_number(c, "after_key", &f.after_key));
 	if ((f.key.len != 0 && f.key.len != KEY_ID_LEN) || f.user.len > USER_MAX ||
 	    f.model.len > MODEL_MAX || f.after_model.len > MODEL_MAX)
 		return admin_refuse(c, 400, "invalid_request", "A name of the query is too long.");
-	return admin_read_usage(c, &f);
+	st = admin_read_usage(c, &f);
+	if (st.code == E_EXISTS)
+		return admin_refuse(c, 409, "busy", "A page of usage is being made for you.");
+	return st;
 }

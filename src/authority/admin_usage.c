@@ -4,12 +4,15 @@
  *
  * Runs in: authority. Trusts: whoever may open the management socket.
  * Owns: nothing. Invariants: reading it is on record; what is counted here is
- * sent to the store first, so that a page is at most a second behind.
+ * sent to the store first, so that a page is at most a second behind; one page at a time of each
+ * caller, and the store looks at a bounded part for each.
  * See: admin_op.h, usage.c, src/store/usage.c.
  */
 #include "admin_op.h"
 
 #include <json/write.h>
+
+#define ASKED_MAX 16 /* parts of the store that were empty, in one answer */
 
 static void on_record(struct admin_op *op);
 static void on_page(struct authority *a, void *ctx, enum code code, const void *answered);
@@ -19,6 +22,7 @@ take_filter(struct admin_op *op, const struct admin_usage *f)
 {
 	op->since_day = f->since_s / 86400 > UINT32_MAX ? UINT32_MAX
 							: (uint32_t)(f->since_s / 86400);
+	op->after_user = f->after_user;
 	op->after_key = f->after_key;
 	TRY(span_to_cstr(f->after_model, op->after_model, sizeof(op->after_model)));
 	TRY(span_to_cstr(f->tenant, op->tenant, sizeof(op->tenant)));
@@ -33,6 +37,8 @@ admin_read_usage(const struct admin_call *c, const struct admin_usage *f)
 	struct admin_op *op = NULL;
 	struct status st;
 
+	if (c->by != NULL && admin_ops_of(OP_USAGE, c->by->user) > 0)
+		return fail(E_EXISTS);
 	TRY(admin_op_new(c, OP_USAGE, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	st = take_filter(op, f);
@@ -52,9 +58,10 @@ put_read(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 static void
-on_record(struct admin_op *op)
+ask(struct admin_op *op)
 {
 	const struct as_usage_list m = { .since_day = op->since_day,
+		.after_user = op->after_user,
 		.after_key = op->after_key,
 		.after_model = span_str(op->after_model),
 		.tenant = span_str(op->tenant),
@@ -62,8 +69,14 @@ on_record(struct admin_op *op)
 		.user = span_str(op->user),
 		.model = span_str(op->model) };
 
-	usage_flush(op->a);
 	admin_op_ask(op, AS_USAGE_LIST, &m, AS_USAGE, on_page);
+}
+
+static void
+on_record(struct admin_op *op)
+{
+	usage_flush(op->a);
+	ask(op);
 }
 
 static void
@@ -117,18 +130,31 @@ put_page(const struct as_usage *m, struct buf *out)
 		put_row(&w, &rows[i]);
 	json_put_end(&w);
 	json_put_key(&w, "next");
-	if (m->next_key == 0 || m->rows.count == 0) {
+	if (m->next_user == 0) {
 		json_put_null(&w);
 	} else {
 		json_put_object(&w);
+		json_put_key(&w, "after_user");
+		json_put_u64(&w, m->next_user);
 		json_put_key(&w, "after_key");
 		json_put_u64(&w, m->next_key);
 		json_put_key(&w, "after_model");
-		json_put_str(&w, rows[m->rows.count - 1].model);
+		json_put_str(&w, m->next_model);
 		json_put_end(&w);
 	}
 	json_put_end(&w);
 	return json_writer_finish(&w);
+}
+
+/* There was nothing in the part that the store looked at: the next one. */
+static bool
+go_on(struct admin_op *op, const struct as_usage *m)
+{
+	if (m->rows.count > 0 || m->next_user == 0 || op->export.asked++ == ASKED_MAX)
+		return false;
+	op->after_user = m->next_user;
+	op->after_key = m->next_key;
+	return is_ok(span_to_cstr(m->next_model, op->after_model, sizeof(op->after_model)));
 }
 
 static void
@@ -137,8 +163,13 @@ on_page(struct authority *a, void *ctx, enum code code, const void *answered)
 	struct admin_op *op = ctx;
 
 	(void)a;
-	if (code != E_OK || answered == NULL)
+	if (code == E_AGAIN)
+		admin_op_answer(
+		    op, 409, "begin_anew", "What the cursor stood at is gone: begin anew.");
+	else if (code != E_OK || answered == NULL)
 		admin_op_answer(op, 503, "store_unavailable", "The store did not answer.");
+	else if (go_on(op, answered))
+		ask(op);
 	else if (is_ok(put_page(answered, &op->body)))
 		admin_op_answer(op, 200, NULL, NULL);
 	else

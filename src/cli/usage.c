@@ -19,7 +19,7 @@
 
 /* Where the next page begins. */
 struct cursor {
-	uint64_t key;
+	uint64_t user, key;
 	char model[MODEL_MAX + 1];
 };
 
@@ -46,9 +46,10 @@ put_target(const struct invocation *inv, uint64_t since_s, const struct cursor *
 			TRY(buf_printf(
 			    out, "&%s=%s", filters[i].name, inv->options[filters[i].id]));
 	}
-	if (at->key > 0)
-		TRY(buf_printf(out, "&after_key=%llu", (unsigned long long)at->key));
-	if (at->key > 0 && at->model[0] != '\0')
+	if (at->user > 0)
+		TRY(buf_printf(out, "&after_user=%llu&after_key=%llu", (unsigned long long)at->user,
+		    (unsigned long long)at->key));
+	if (at->user > 0 && at->model[0] != '\0')
 		TRY(buf_printf(out, "&after_model=%s", at->model));
 	return buf_put_u8(out, '\0');
 }
@@ -122,6 +123,7 @@ next_page(const struct json_doc *d, struct cursor *ret)
 
 	if (next == JSON_NONE || json_type(d, next) != JSON_OBJECT)
 		return fail(E_NOTFOUND);
+	TRY(json_u64(d, json_get_str(d, next, "after_user"), INT64_MAX, &ret->user));
 	TRY(json_u64(d, json_get_str(d, next, "after_key"), INT64_MAX, &ret->key));
 	TRY(json_str(d, json_get_str(d, next, "after_model"), &a, &model));
 	return span_to_cstr(model, ret->model, sizeof(ret->model));

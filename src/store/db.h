@@ -151,10 +151,18 @@ MUST_USE struct status db_tool_remove(struct db *db, const struct as_tool_remove
 /* ---- usage: usage.c ---- */
 /* A batch that is in already changes nothing. Items of unknown keys are left out. */
 MUST_USE struct status db_usage_add(struct db *db, const struct as_usage_add *m);
-/* Calls `row` for up to AS_USAGE_PAGE_MAX rows; *ret_next as in struct as_usage. */
 typedef struct status db_usage_row(void *ctx, const struct as_usage_row *row);
-MUST_USE struct status db_usage_list(
-    struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next);
+/* Where a page ended; user 0: there is no other. */
+struct db_usage_at {
+	uint64_t user, key;
+	char model[MODEL_MAX + 1];
+};
+/*
+ * Calls `row` for up to AS_USAGE_PAGE_MAX rows; none does not say that it is over. E_AGAIN: where
+ * it was to go on is gone.
+ */
+MUST_USE struct status db_usage_list(struct db *db, const struct as_usage_list *m,
+    db_usage_row *row, void *ctx, struct db_usage_at *ret_next);
 /* All that key number `key` has used, a row for each model. */
 MUST_USE struct status db_usage_of_key(struct db *db, uint64_t key, db_usage_row *row, void *ctx);
 

@@ -79,7 +79,10 @@ enum statement {
 	SQL_BATCH_SET,
 	SQL_USAGE_ADD,
 	SQL_USAGE_TRIM,
-	SQL_USAGE_NEXT,
+	SQL_USAGE_SUM,
+	SQL_USAGE_MODEL,
+	SQL_USER_OF_TENANT,
+	SQL_USER_OF_HASH,
 	SQL_USAGE_OF_KEY,
 	SQL_TOOL_FIND,
 	SQL_TOOL_ADD,
@@ -379,6 +382,9 @@ MUST_USE struct status user_row_add(struct db *db, int64_t id, int64_t tenant, s
 MUST_USE struct status user_find(struct db *db, struct span tenant, struct span user, int64_t *ret);
 MUST_USE struct status user_ensure(struct db *db, struct span tenant, struct span user,
     int64_t *ret, uint8_t ret_subject_key[AS_SECRET_LEN]);
+/* The row of sums that `s` stands at; spans are valid until it is reset. */
+MUST_USE struct status usage_row_read(
+    struct db *db, enum statement s, struct as_usage_row *r, uint64_t *ret_key);
 MUST_USE struct status user_names(
     struct db *db, int64_t id, struct span *ret_tenant, struct span *ret_user);
 MUST_USE struct status user_name_hash(struct db *db, struct span name, uint8_t out[DIGEST_LEN]);

@@ -174,16 +174,18 @@ void
 requests_on_usage_list(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct usage_page *p = calloc(1, sizeof(*p));
+	struct db_usage_at next = { 0 };
 	struct as_usage m = { 0 };
-	struct status st = p == NULL ? fail(E_NOMEM)
-				     : db_usage_list(db, msg, usage_keep, p, &m.next_key);
+	struct status st = p == NULL ? fail(E_NOMEM) : db_usage_list(db, msg, usage_keep, p, &next);
 
 	(void)ctx;
 	m.code = st.code;
-	if (is_ok(st))
+	if (is_ok(st)) {
 		m.rows = (struct wire_list){ p->rows, p->n };
-	else
-		m.next_key = 0;
+		m.next_user = next.user;
+		m.next_key = next.key;
+		m.next_model = span_str(next.model);
+	}
 	reply(l, id, AS_USAGE, &m);
 	free(p);
 }

@@ -162,13 +162,15 @@ static const char *const texts[SQL_COUNT] = {
 			   " WHERE keys.n = usage.key AND users.hold = 1) LIMIT ?2)",
 	[SQL_USAGE_OF_KEY] = USAGE " FROM usage JOIN keys ON keys.n = usage.key"
 				   " WHERE usage.key = ?1 GROUP BY usage.model",
-	[SQL_USAGE_NEXT] = USAGE
-	" FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
-	" WHERE usage.day >= ?1"
-	" AND (usage.key > ?2 OR (usage.key = ?2 AND usage.model > ?3))"
-	" AND (?4 IS NULL OR keys.id = ?4) AND (?5 IS NULL OR users.name_hash = ?5)"
-	" AND (?6 IS NULL OR usage.model = ?6) AND (?8 IS NULL OR users.tenant = ?8)"
-	" GROUP BY usage.key, usage.model ORDER BY usage.key, usage.model LIMIT ?7",
+	[SQL_USAGE_SUM] = USAGE
+	" FROM usage JOIN keys ON keys.n = usage.key WHERE usage.key = ?1 AND usage.model = ?2"
+	" AND usage.day >= ?3 GROUP BY usage.model",
+	[SQL_USAGE_MODEL] = "SELECT model FROM usage WHERE key = ?1 AND (model, day) > (?2, ?3)"
+			    " ORDER BY model, day LIMIT 1",
+	[SQL_USER_OF_TENANT] = "SELECT id, name_hash FROM users WHERE tenant = ?1"
+			       " AND name_hash > ?2 ORDER BY name_hash LIMIT 1",
+	[SQL_USER_OF_HASH] = "SELECT id FROM users WHERE name_hash = ?1 AND id > ?2"
+			     " AND (?3 IS NULL OR tenant = ?3) ORDER BY id LIMIT 1",
 	[SQL_TOOL_FIND] = "SELECT id FROM tools WHERE user = ?1 AND name_hash = ?2",
 	[SQL_TOOL_ADD] = "INSERT INTO tools (id, user, name_hash, key, name, live, marks)"
 			 " VALUES (?1, ?2, ?3, 0, x'', ?4, ?5)",

@@ -5,7 +5,7 @@
  * Runs in: store. Trusts: the authority's counts. Owns: nothing.
  * Invariants: a batch is added whole, and once: the number of the last one is
  * written in the same transaction. A sum that would overflow is an error.
- * See: db.h; wire/authority_store.h.
+ * See: db.h; usage_list.c; wire/authority_store.h.
  */
 #include "internal.h"
 
@@ -86,27 +86,8 @@ db_usage_add(struct db *db, const struct as_usage_add *m)
 	return db_end(db, batch_add(db, m));
 }
 
-static void
-bind_list(struct db *db, const struct as_usage_list *m, int64_t tenant,
-    const uint8_t user_hash[DIGEST_LEN])
-{
-	sql_reset(db, SQL_USAGE_NEXT);
-	sql_int(db, SQL_USAGE_NEXT, 1, m->since_day);
-	sql_int(db, SQL_USAGE_NEXT, 2, m->after_key);
-	sql_text(db, SQL_USAGE_NEXT, 3, m->after_model.len > 0 ? m->after_model : span_of("", 0));
-	if (m->key.len > 0)
-		sql_blob(db, SQL_USAGE_NEXT, 4, m->key);
-	if (m->user.len > 0)
-		sql_blob(db, SQL_USAGE_NEXT, 5, span_of(user_hash, DIGEST_LEN));
-	if (m->model.len > 0)
-		sql_text(db, SQL_USAGE_NEXT, 6, m->model);
-	sql_int(db, SQL_USAGE_NEXT, 7, AS_USAGE_PAGE_MAX);
-	if (m->tenant.len > 0)
-		sql_int(db, SQL_USAGE_NEXT, 8, (uint64_t)tenant);
-}
-
-static struct status
-row_read(struct db *db, enum statement s, struct as_usage_row *r, uint64_t *ret_key)
+struct status
+usage_row_read(struct db *db, enum statement s, struct as_usage_row *r, uint64_t *ret_key)
 {
 	uint64_t *const counts[COUNTS] = { &r->requests, &r->errors, &r->tokens_in, &r->tokens_out,
 		&r->estimated, &r->estimated_in, &r->estimated_out, &r->cached_in,
@@ -130,43 +111,6 @@ row_read(struct db *db, enum statement s, struct as_usage_row *r, uint64_t *ret_
 }
 
 struct status
-db_usage_list(
-    struct db *db, const struct as_usage_list *m, db_usage_row *row, void *ctx, uint64_t *ret_next)
-{
-	uint8_t hash[DIGEST_LEN] = { 0 };
-	int64_t tenant = 0;
-	uint64_t key = 0;
-	struct status st;
-	uint32_t n = 0;
-
-	if (m->after_key > INT64_MAX || (m->key.len != 0 && m->key.len != KEY_ID_LEN))
-		return fail(E_RANGE);
-	TRY(user_name_hash(db, m->user, hash));
-	if (m->tenant.len > 0) {
-		st = tenant_find(db, m->tenant, &tenant);
-		if (st.code == E_NOTFOUND) {
-			*ret_next = 0;
-			return OK;
-		}
-		TRY(st);
-	}
-	bind_list(db, m, tenant, hash);
-	while (is_ok(st = sql_row(db, SQL_USAGE_NEXT))) {
-		struct as_usage_row r = { 0 };
-
-		st = row_read(db, SQL_USAGE_NEXT, &r, &key);
-		if (is_ok(st))
-			st = row(ctx, &r);
-		if (!is_ok(st))
-			break;
-		n++;
-	}
-	sql_reset(db, SQL_USAGE_NEXT);
-	*ret_next = n == AS_USAGE_PAGE_MAX ? key : 0;
-	return st.code == E_NOTFOUND ? OK : st;
-}
-
-struct status
 db_usage_of_key(struct db *db, uint64_t key, db_usage_row *row, void *ctx)
 {
 	struct as_usage_row r = { 0 };
@@ -176,7 +120,7 @@ db_usage_of_key(struct db *db, uint64_t key, db_usage_row *row, void *ctx)
 	sql_reset(db, SQL_USAGE_OF_KEY);
 	sql_int(db, SQL_USAGE_OF_KEY, 1, key);
 	while (is_ok(st = sql_row(db, SQL_USAGE_OF_KEY))) {
-		st = row_read(db, SQL_USAGE_OF_KEY, &r, &n);
+		st = usage_row_read(db, SQL_USAGE_OF_KEY, &r, &n);
 		if (is_ok(st))
 			st = row(ctx, &r);
 		if (!is_ok(st))

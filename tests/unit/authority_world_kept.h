@@ -187,8 +187,13 @@ on_store_usage_list(struct link *l, uint64_t id, const void *msg, void *ctx)
 		.user = SPAN_LIT("u"),
 		.model = SPAN_LIT("alpha"),
 		.requests = m->since_day };
-	const struct as_usage r = { .code = E_OK, .next_key = 5, .rows = { &row, 1 } };
+	const struct as_usage r = { .code = E_OK,
+		.next_user = m->after_user + 1,
+		.next_key = 5,
+		.next_model = SPAN_LIT("alpha"),
+		.rows = { &row, w.usage_empty == 0 } };
 
+	w.usage_empty -= w.usage_empty > 0;
 	(void)ctx;
 	assert_true(is_ok(link_send(l, id, AS_USAGE, &r)));
 }

@@ -121,6 +121,7 @@ static struct world {
 	enum code erase_code; /* 0: done; then t/u is not in a LOAD */
 	/* usage, as the store counts it */
 	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;
+	unsigned usage_empty; /* pages of sums without any before there is one */
 	uint64_t usage_seq;
 	uint32_t usage_batches, usage_items;
 	struct as_usage_item usage; /* all items together */

@@ -208,7 +208,7 @@ usage_see(void *ctx, const struct as_usage_row *row)
 }
 
 static struct usage_seen UNUSED
-usage_of(struct db *db, const struct as_usage_list *m, uint64_t *ret_next)
+usage_of(struct db *db, const struct as_usage_list *m, struct db_usage_at *ret_next)
 {
 	struct usage_seen s = { 0 };
 

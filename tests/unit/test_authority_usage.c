@@ -162,9 +162,38 @@ test_page(void **state)
 	assert_int_equal(w.usage.requests, 1); /* what was pending went first */
 	assert_non_null(strstr(body, "\"key\":\"kkkkkkkkkkkk\",\"tenant\":\"t\",\"user\":\"u\","
 				     "\"model\":\"alpha\",\"requests\":3,"));
-	assert_non_null(strstr(body, "\"next\":{\"after_key\":5,\"after_model\":\"alpha\"}"));
+	assert_non_null(
+	    strstr(body, "\"next\":{\"after_user\":1,\"after_key\":5,\"after_model\":\"alpha\"}"));
 	assert_int_equal(w.recs[w.nrecs - 1].event, EVENT_ADMIN);
 	assert_string_equal(w.recs[w.nrecs - 1].text, "operation=usage.read by_uid=7 ");
+}
+
+/* What is empty is not an answer; one page at a time of each person. */
+static void
+test_pages(void **state)
+{
+	const struct admin_usage f = { .since_s = 3 * 86400 + 5 };
+	struct admin_op *op = NULL, *other = NULL;
+	const struct admin_call c = {
+		.a = w.a, .by = keys_at(&w.a->keys, 0), .reply = on_act, .op = &op
+	};
+	struct admin_call again = c;
+
+	(void)state;
+	w.usage_empty = 4;
+	again.op = &other;
+	assert_true(is_ok(admin_read_usage(&c, &f)));
+	assert_int_equal(admin_read_usage(&again, &f).code, E_EXISTS);
+	spin();
+	assert_int_equal(http, 200);
+	assert_int_equal(w.usage_empty, 0);
+	assert_non_null(strstr(body, "\"requests\":3,"));
+	assert_non_null(strstr(body, "\"next\":{\"after_user\":5,"));
+	w.usage_empty = 100;
+	assert_true(is_ok(admin_read_usage(&c, &f)));
+	spin();
+	assert_string_equal(body, "{\"usage\":[],\"next\":{\"after_user\":17,\"after_key\":5,"
+				  "\"after_model\":\"alpha\"}}");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -179,6 +208,7 @@ main(void)
 		T(test_store_fails_and_comes_back),
 		T(test_bounded),
 		T(test_page),
+		T(test_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

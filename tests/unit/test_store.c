@@ -482,7 +482,7 @@ check_later(struct db *db, const struct acks *acks)
 {
 	struct as_usage_list all = { 0 };
 	struct as_secret s = { 0 };
-	uint64_t next;
+	struct db_usage_at next;
 
 	if (acks->sealed > 0)
 		assert_is_ok(db_file_get(db, SPAN_LIT("a"), &s));

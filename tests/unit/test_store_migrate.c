@@ -166,7 +166,7 @@ check(struct db *db, int version)
 	uint8_t got[AS_SECRET_LEN];
 	struct as_user u = { 0 };
 	int64_t cursor = 0;
-	uint64_t next = 0;
+	struct db_usage_at next = { 0 };
 
 	assert_is_ok(db_tenant_key(db, got));
 	assert_memory_equal(got, pepper, sizeof(got));

@@ -10,7 +10,7 @@ usage_counts_once(void **arg)
 	struct db *db = open_ok();
 	uint8_t subject[AS_SECRET_LEN];
 	struct as_usage_list all = { 0 };
-	uint64_t next = 1;
+	struct db_usage_at next = { 1, 1, "" };
 
 	(void)arg;
 	for (unsigned n = 0; n < 4; n++)
@@ -18,7 +18,7 @@ usage_counts_once(void **arg)
 	assert_is_ok(usage_add(db, 1, 1, "m", 100));
 	assert_is_ok(usage_add(db, 1, 1, "m", 100)); /* again: its answer was lost */
 	assert_int_equal(usage_of(db, &all, &next).requests, 2);
-	assert_int_equal(next, 0);
+	assert_int_equal(next.user, 0);
 	assert_is_ok(usage_add(db, 2, 1, "m", 101));
 	assert_is_ok(usage_add(db, 3, 1, "", 101));
 	assert_is_ok(usage_add(db, 4, 3, "m", 102));
@@ -54,9 +54,9 @@ usage_comes_in_pages(void **arg)
 {
 	struct db *db = open_ok();
 	uint8_t subject[AS_SECRET_LEN];
-	char model[16], after[MODEL_MAX + 1] = "";
+	char model[16];
 	struct as_usage_list m = { 0 };
-	uint64_t next = 0;
+	struct db_usage_at next = { 0 };
 	unsigned rows = 0;
 
 	(void)arg;
@@ -71,11 +71,107 @@ usage_comes_in_pages(void **arg)
 		struct usage_seen s = usage_of(db, &m, &next);
 
 		rows += s.rows;
-		memcpy(after, s.last_model, sizeof(after));
-		m.after_key = next;
-		m.after_model = span_str(after);
-	} while (next != 0);
+		m.after_user = next.user;
+		m.after_key = next.key;
+		m.after_model = span_str(next.model);
+	} while (next.user != 0);
 	assert_int_equal(rows, 2 * AS_USAGE_PAGE_MAX);
+	db_close(db);
+}
+
+static void
+sql(struct db *db, const char *text)
+{
+	assert_int_equal(sqlite3_exec(backend_sqlite(db->back), text, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* Steps of the virtual machine since it was asked before. */
+static int
+steps(struct db *db)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		n += sqlite3_stmt_status(
+		    backend_sqlite_stmt(db->st[i]), SQLITE_STMTSTATUS_VM_STEP, 1);
+	return n;
+}
+
+/* Of 20000 rows of another tenant, and of days and models not asked for, none is looked at. */
+static void
+usage_looks_at_what_was_asked_for(void **arg)
+{
+	const struct as_usage_list asked[] = {
+		{ .tenant = SPAN_LIT("tenant1") },
+		{ .tenant = SPAN_LIT("tenant1"), .user = SPAN_LIT("user2") },
+		{ .user = SPAN_LIT("user2") },
+		{ .key = SPAN_LIT("0eeeeeeeeeee") },
+		{ .tenant = SPAN_LIT("tenant1"), .model = SPAN_LIT("m") },
+		{ .tenant = SPAN_LIT("tenant0"), .key = SPAN_LIT("0eeeeeeeeeee") },
+		{ .tenant = SPAN_LIT("tenant0"), .user = SPAN_LIT("user2") },
+		{ .user = SPAN_LIT("user0"), .model = SPAN_LIT("m") },
+	};
+	struct db *db = open_ok();
+	struct db_usage_at next = { 0 };
+	uint8_t subject[AS_SECRET_LEN];
+
+	(void)arg;
+	assert_is_ok(put(db, 0, subject));
+	assert_is_ok(put(db, 4, subject));
+	assert_is_ok(usage_add(db, 1, 4, "m", 100));
+	sql(db,
+	    "WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 19999)"
+	    " INSERT INTO usage SELECT 1, 'x' || (i / 100), i % 100, 2, 0, 0, 0, 1, 3, 4, 0, 0, 0"
+	    " FROM i");
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		(void)steps(db);
+		assert_int_equal(usage_of(db, &asked[i], &next).requests, i < 5 ? 2 : 0);
+		assert_int_equal(next.user, 0);
+		assert_in_range(steps(db), 1, 1000);
+	}
+	(void)usage_of(db, &(struct as_usage_list){ .tenant = SPAN_LIT("tenant0") }, &next);
+	assert_int_not_equal(next.user, 0);
+	(void)steps(db);
+	assert_int_equal(
+	    usage_of(db, &(struct as_usage_list){ .tenant = SPAN_LIT("tenant0"), .since_day = 101 },
+		&next)
+		.rows,
+	    0);
+	assert_int_equal(next.user, 0);
+	assert_in_range(steps(db), 1, 20000);
+	db_close(db);
+}
+
+/* People who used nothing are looked at in parts, and who is behind them is found. */
+static void
+usage_looks_at_few(void **arg)
+{
+	struct db *db = open_ok();
+	struct as_usage_list m = { .tenant = SPAN_LIT("tenant0") };
+	struct db_usage_at next = { 0 };
+	uint8_t subject[AS_SECRET_LEN];
+	unsigned rows = 0, calls = 0;
+
+	(void)arg;
+	assert_is_ok(put(db, 0, subject));
+	assert_is_ok(usage_add(db, 1, 0, "m", 100));
+	sql(db, "WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 4999)"
+		" INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
+		" SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i");
+	do {
+		(void)steps(db);
+		rows += usage_of(db, &m, &next).rows;
+		assert_in_range(steps(db), 1, 100000);
+		m.after_user = next.user;
+		m.after_key = next.key;
+		m.after_model = span_str(next.model);
+		calls++;
+	} while (next.user != 0);
+	assert_int_equal(rows, 1);
+	assert_in_range(calls, 3, 20);
+	m.after_user = 1;
+	sql(db, "UPDATE users SET state = 2 WHERE id = 1"); /* erased: it has another place */
+	assert_int_equal(db_usage_list(db, &m, usage_see, NULL, &next).code, E_AGAIN);
 	db_close(db);
 }
 
@@ -85,6 +181,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(usage_counts_once, fresh),
 		cmocka_unit_test_setup(usage_comes_in_pages, fresh),
+		cmocka_unit_test_setup(usage_looks_at_what_was_asked_for, fresh),
+		cmocka_unit_test_setup(usage_looks_at_few, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
