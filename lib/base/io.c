@@ -90,3 +90,22 @@ io_replace_file(int dirfd, const char *name, struct span s, unsigned mode)
 		return fail_errno();
 	return OK;
 }
+
+void
+io_wipe_unlinked(int fd)
+{
+	static const uint8_t zeros[4096];
+	struct stat sb;
+
+	if (fstat(fd, &sb) < 0 || sb.st_nlink != 0)
+		return;
+	for (off_t at = 0; at < sb.st_size; at += (off_t)sizeof(zeros)) {
+		off_t left = sb.st_size - at;
+
+		if (pwrite(fd, zeros,
+			(size_t)(left < (off_t)sizeof(zeros) ? left : (off_t)sizeof(zeros)),
+			at) < 0)
+			return;
+	}
+	(void)fdatasync(fd);
+}

@@ -18,6 +18,8 @@
 #include <base/cleanup.h>
 #include <base/io.h>
 
+#define CA_KEY "ca.key"
+
 struct status
 leaf_host(const char *listen, char host[LEAF_HOST_MAX])
 {
@@ -42,27 +44,27 @@ bool
 leaf_is_own(int dir_fd, const char *certificate)
 {
 	return strcmp(certificate, "tls/cert.pem") == 0 &&
-	       faccessat(dir_fd, "ca.key", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	       faccessat(dir_fd, CA_KEY, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static struct status
-read_secret(int dir_fd, const char *path, struct secret *ret)
+read_key(int dir_fd, const char *path, const struct secret *key, struct secret *ret)
 {
 	auto_fd int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool clear;
 
-	if (fd < 0)
-		return fail_errno();
-	return secret_read_fd(fd, CERT_PEM_LEN_MAX, ret);
+	return fd < 0 ? fail_errno() : key_file_read(fd, key, path, ret, &clear);
 }
 
 static struct status
-write_pair(int dir_fd, const struct buf *cert, const struct secret *key)
+write_pair(
+    int dir_fd, const struct buf *cert, const struct secret *leaf_key, const struct secret *key)
 {
 	auto_fd int tls = openat(dir_fd, "tls", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (tls < 0)
 		return fail_errno();
-	TRY(io_replace_file(tls, "key.pem", secret_borrow(key), 0600));
+	TRY(key_file_write(tls, "key.pem", key, LEAF_KEY_NAME, leaf_key));
 	return io_replace_file(tls, "cert.pem", buf_span(cert), 0644);
 }
 
@@ -89,10 +91,10 @@ leaf_names(const char *host, char *node, size_t node_size, struct span sans[5])
 }
 
 struct status
-leaf_issue(int dir_fd, const char *listen)
+leaf_issue(int dir_fd, const char *listen, const struct secret *key)
 {
 	auto_buf struct buf ca = BUF_INIT(CERT_PEM_LEN_MAX), cert = BUF_INIT(CERT_PEM_LEN_MAX);
-	auto_secret struct secret ca_key = SECRET_NONE, key = SECRET_NONE;
+	auto_secret struct secret ca_key = SECRET_NONE, leaf_key = SECRET_NONE;
 	char host[LEAF_HOST_MAX], node[65] = "";
 	struct span sans[5];
 	struct cert_leaf leaf = {
@@ -102,23 +104,23 @@ leaf_issue(int dir_fd, const char *listen)
 	TRY(leaf_host(listen, host));
 	leaf.san_count = leaf_names(host, node, sizeof(node) - 1, sans);
 	TRY(io_read_file(dir_fd, "ca.pem", &ca));
-	TRY(read_secret(dir_fd, "ca.key", &ca_key));
-	TRY(cert_leaf_issue(buf_span(&ca), &ca_key, &leaf, &cert, &key));
-	return write_pair(dir_fd, &cert, &key);
+	TRY(read_key(dir_fd, CA_KEY, key, &ca_key));
+	TRY(cert_leaf_issue(buf_span(&ca), &ca_key, &leaf, &cert, &leaf_key));
+	return write_pair(dir_fd, &cert, &leaf_key, key);
 }
 
 static bool
-still_good(int dir_fd, const char *listen)
+still_good(int dir_fd, const char *listen, const struct secret *key)
 {
 	auto_buf struct buf cert = BUF_INIT(CERT_PEM_LEN_MAX);
-	auto_secret struct secret key = SECRET_NONE;
+	auto_secret struct secret leaf_key = SECRET_NONE;
 	char host[LEAF_HOST_MAX];
 	int64_t not_after;
 
 	if (!is_ok(leaf_host(listen, host)) ||
 	    !is_ok(io_read_file(dir_fd, "tls/cert.pem", &cert)) ||
-	    !is_ok(read_secret(dir_fd, "tls/key.pem", &key)) ||
-	    !is_ok(cert_key_matches(buf_span(&cert), &key)) ||
+	    !is_ok(read_key(dir_fd, LEAF_KEY_NAME, key, &leaf_key)) ||
+	    !is_ok(cert_key_matches(buf_span(&cert), &leaf_key)) ||
 	    !is_ok(cert_not_after(buf_span(&cert), &not_after)))
 		return false;
 	if (!leaf_host_is_any(host) && !cert_is_for(buf_span(&cert), host))
@@ -127,12 +129,21 @@ still_good(int dir_fd, const char *listen)
 }
 
 struct status
-leaf_renew(int dir_fd, const char *listen, bool *ret_renewed)
+leaf_renew(int dir_fd, const char *listen, const struct secret *key, bool *ret_renewed)
 {
 	*ret_renewed = false;
-	if (still_good(dir_fd, listen))
+	if (still_good(dir_fd, listen, key))
 		return OK;
-	TRY(leaf_issue(dir_fd, listen));
+	TRY(leaf_issue(dir_fd, listen, key));
 	*ret_renewed = true;
 	return OK;
+}
+
+struct status
+leaf_carry(int dir_fd, const struct secret *key)
+{
+	auto_fd int tls = openat(dir_fd, "tls", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	TRY(key_file_carry(dir_fd, CA_KEY, key, CA_KEY));
+	return tls < 0 ? fail_errno() : key_file_carry(tls, "key.pem", key, LEAF_KEY_NAME);
 }

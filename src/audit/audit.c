@@ -17,6 +17,7 @@
 
 #include <base/clock.h>
 #include <crypto/crypto.h>
+#include <crypto/file_secret.h>
 
 #include "server.h"
 #include "signing.h"
@@ -40,7 +41,7 @@ static void on_record(struct link *l, uint64_t id, const void *msg, void *ctx);
 static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
 	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
 	SCMP_SYS(renameat), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat), SCMP_SYS(faccessat),
-	SCMP_SYS(faccessat2), -1 };
+	SCMP_SYS(faccessat2), SCMP_SYS(fchmod), -1 };
 static const struct jail jail = { .name = "audit", .syscalls = syscalls, .nofile = 256 };
 
 static const struct link_rule control_rules[] = {
@@ -198,7 +199,13 @@ log_open_or_die(struct daemon *d)
 static struct status
 audit_start(struct daemon *d)
 {
-	struct status st = signing_open(&self.signing, daemon_fd(d, "audit-key"));
+	auto_secret struct secret seal = SECRET_NONE;
+	int fd = daemon_fd(d, "audit-seal");
+	struct status st = fd < 0 ? fail(E_NOTFOUND) : master_key_read(fd, &seal);
+
+	(void)close(fd);
+	if (is_ok(st))
+		st = signing_open(&self.signing, daemon_fd(d, "audit-key"), &seal);
 
 	if (!is_ok(st))
 		diag_fatal("the signing key cannot be read: %s", status_text(st));

@@ -22,22 +22,24 @@
 #include <base/io.h>
 #include <daemon/daemon.h>
 
-#define KEY_TEXT_MAX 128
 #define DAY_NS (86400ULL * NS_PER_S)
 
-static struct status next_write(int dirfd, const struct secret *raw);
+static struct status next_write(const struct signing *k, const struct secret *raw);
 static struct status record_put(struct server *s, const struct sign_key *next, const char *why);
 
 static struct status
-key_read(int dirfd, const char *name, struct sign_key **ret)
+key_read(const struct signing *k, const char *name, struct sign_key **ret)
 {
 	auto_secret struct secret text = SECRET_NONE;
 	auto_secret struct secret raw = SECRET_NONE;
-	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	auto_fd int fd = -1;
+	bool clear;
 
+	TRY(key_file_carry(k->dirfd, name, &k->seal, AUDIT_KEY_NAME));
+	fd = openat(k->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return fail_errno();
-	TRY(secret_read_fd(fd, KEY_TEXT_MAX, &text));
+	TRY(key_file_read(fd, &k->seal, AUDIT_KEY_NAME, &text, &clear));
 	TRY(secret_new(ED25519_KEY_LEN, &raw));
 	if (!is_ok(hex_decode(secret_borrow(&text), raw.ptr, raw.len)))
 		return fail(E_SYNTAX);
@@ -53,14 +55,14 @@ file_remove(int dirfd, const char *name)
 }
 
 struct status
-signing_open(struct signing *k, int dirfd)
+signing_open(struct signing *k, int dirfd, struct secret *seal)
 {
 	struct status st;
 
-	*k = (struct signing){ .dirfd = dirfd };
+	*k = (struct signing){ .dirfd = dirfd, .seal = secret_take(seal) };
 	TRY(file_remove(dirfd, "next.tmp"));
-	TRY(key_read(dirfd, "key", &k->key));
-	st = key_read(dirfd, "next", &k->next);
+	TRY(key_read(k, "key", &k->key));
+	st = key_read(k, "next", &k->next);
 	if (is_ok(st) || (st.code == E_SYS && st.err == ENOENT))
 		return OK;
 	/* It is written beside its place: one that is not whole was never named by a record. */
@@ -72,6 +74,7 @@ signing_close(struct signing *k)
 {
 	sign_key_free(k->key);
 	sign_key_free(k->next);
+	secret_done(&k->seal);
 	*k = SIGNING_NONE;
 }
 
@@ -108,7 +111,7 @@ signing_rotate(struct signing *k, struct server *s, const char *why, uint64_t *r
 		return fail(E_EXISTS);
 	TRY(log_usable(s->log));
 	TRY(sign_key_generate(&raw));
-	TRY(next_write(k->dirfd, &raw));
+	TRY(next_write(k, &raw));
 	st = sign_key_new(&raw, &k->next);
 	if (is_ok(st))
 		st = record_put(s, k->next, why);
@@ -134,21 +137,13 @@ signing_rotate(struct signing *k, struct server *s, const char *why, uint64_t *r
 }
 
 static struct status
-next_write(int dirfd, const struct secret *raw)
+next_write(const struct signing *k, const struct secret *raw)
 {
-	auto_fd int fd = openat(
-	    dirfd, "next.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	auto_secret struct secret line = SECRET_NONE;
+	auto_secret struct secret hex = SECRET_NONE;
 
-	if (fd < 0)
-		return fail_errno();
-	TRY(secret_new(2 * raw->len + 1, &line));
-	hex_encode(secret_borrow(raw), (char *)line.ptr);
-	line.ptr[2 * raw->len] = '\n';
-	TRY(io_write_all(fd, secret_borrow(&line)));
-	if (fsync(fd) < 0 || renameat(dirfd, "next.tmp", dirfd, "next") < 0 || fsync(dirfd) < 0)
-		return fail_errno();
-	return OK;
+	TRY(secret_new(2 * raw->len, &hex));
+	hex_encode(secret_borrow(raw), (char *)hex.ptr);
+	return key_file_write(k->dirfd, "next", &k->seal, AUDIT_KEY_NAME, &hex);
 }
 
 /* The record that hands over, durable. */

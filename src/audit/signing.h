@@ -9,22 +9,25 @@
  *	next	a key that was made; in force once a durable record names it
  * Each is replaced whole. Which of the two signs is the log's to say (log_open()).
  */
+#include <crypto/key_file.h>
 #include <crypto/sign.h>
 
 #include "server.h"
 
 struct signing {
 	int dirfd;             /* borrowed; -1: none */
+	struct secret seal;    /* of key_file_key(): both files are sealed under it */
 	struct sign_key *key;  /* of the file `key` */
 	struct sign_key *next; /* of the file `next`; NULL: there is none */
 };
 #define SIGNING_NONE ((struct signing){ .dirfd = -1 })
 
 /*
- * Read both files; what is no whole key in `next` is removed. Owner: signing_close().
+ * Read both files, and seal one that an earlier version has left in the clear; what is no whole
+ * key in `next` is removed. Takes `seal`. Owner: signing_close().
  * Errors: E_SYS (`key` is missing), E_SYNTAX, E_NOMEM, E_CRYPTO.
  */
-MUST_USE struct status signing_open(struct signing *k, int dirfd);
+MUST_USE struct status signing_open(struct signing *k, int dirfd, struct secret *seal);
 void signing_close(struct signing *k);
 /*
  * After log_open(), and after each checkpoint: `next` takes the place of `key` once it has

@@ -23,6 +23,7 @@
 #include <base/encode.h>
 #include <base/io.h>
 #include <crypto/file_secret.h>
+#include <crypto/key_file.h>
 #include <crypto/leaf.h>
 #include <crypto/sign.h>
 #include <json/json.h>
@@ -55,6 +56,7 @@ struct making {
 	uint32_t uid_base;
 	bool reserved;
 	struct secret key;        /* the first API key */
+	struct secret master;     /* what master.key holds */
 	struct secret passphrase; /* of master.key; empty: none */
 	const char *failed;       /* what step failed */
 };
@@ -125,51 +127,40 @@ make_file(
 
 /* ---- the contents ---- */
 
-/* "hex\n" into a secret. */
-static struct status
-hex_line(const struct secret *raw, struct secret *ret)
-{
-	auto_secret struct secret line = SECRET_NONE;
-
-	TRY(secret_new(2 * raw->len + 1, &line));
-	hex_encode(secret_borrow(raw), (char *)line.ptr);
-	line.ptr[2 * raw->len] = '\n';
-	*ret = secret_take(&line);
-	return OK;
-}
-
 static struct status
 make_ca(struct making *m)
 {
 	auto_buf struct buf cert = BUF_INIT(CERT_PEM_LEN_MAX);
-	auto_secret struct secret key = SECRET_NONE;
+	auto_secret struct secret key = SECRET_NONE, seal = SECRET_NONE;
 
+	TRY(key_file_key(&m->master, KEY_FILE_SUPERVISOR, &seal));
 	TRY(cert_ca_create(SPAN_LIT("Sallyport local CA"), &cert, &key));
-	TRY(make_file(m, ".", "ca.key", secret_borrow(&key), 0600, -1));
+	TRY(key_file_write(m->fd, "ca.key", &seal, "ca.key", &key));
 	TRY(make_file(m, ".", "ca.pem", buf_span(&cert), 0644, -1));
-	return leaf_issue(m->fd, m->listen);
+	return leaf_issue(m->fd, m->listen, &seal);
 }
 
 static struct status
 make_master_key(struct making *m)
 {
-	auto_secret struct secret raw = SECRET_NONE, line = SECRET_NONE;
+	auto_secret struct secret line = SECRET_NONE;
 	auto_buf struct buf sealed = BUF_INIT(MASTER_FILE_MAX);
 
-	TRY(secret_random(MASTER_KEY_LEN, &raw));
+	TRY(secret_random(MASTER_KEY_LEN, &m->master));
 	if (m->passphrase.len > 0) {
-		TRY(master_file_seal(&raw, &m->passphrase, &SCRYPT_COST, &sealed));
+		TRY(master_file_seal(&m->master, &m->passphrase, &SCRYPT_COST, &sealed));
 		return make_file(m, ".", "master.key", buf_span(&sealed), 0600, -1);
 	}
-	TRY(master_file_put(&raw, &line));
+	TRY(master_file_put(&m->master, &line));
 	return make_file(m, ".", "master.key", secret_borrow(&line), 0600, -1);
 }
 
 static struct status
 make_audit_key(struct making *m)
 {
-	auto_secret struct secret raw = SECRET_NONE, line = SECRET_NONE;
+	auto_secret struct secret raw = SECRET_NONE, hex = SECRET_NONE, seal = SECRET_NONE;
 	auto_buf struct buf pub = BUF_INIT(AUDITLOG_NOTE_MAX);
+	auto_buf struct buf text = BUF_INIT(KEY_FILE_TEXT_MAX);
 	char origin[AUDITLOG_ORIGIN_MAX + 1], instance[33];
 	uint8_t public_key[ED25519_KEY_LEN];
 	struct sign_key *key = NULL;
@@ -181,8 +172,11 @@ make_audit_key(struct making *m)
 	instance_name(m->fd, m->dir, instance);
 	TRY(auditlog_origin(instance, origin));
 	TRY(auditlog_pub_put(origin, public_key, &pub));
-	TRY(hex_line(&raw, &line));
-	TRY(make_file(m, "keys/audit", "key", secret_borrow(&line), 0600, PROC_AUDIT));
+	TRY(secret_new(2 * raw.len, &hex));
+	hex_encode(secret_borrow(&raw), (char *)hex.ptr);
+	TRY(key_file_key(&m->master, KEY_FILE_AUDIT, &seal));
+	TRY(key_file_seal(&seal, AUDIT_KEY_NAME, &hex, &text));
+	TRY(make_file(m, "keys/audit", "key", buf_span(&text), 0600, PROC_AUDIT));
 	return make_file(m, ".", "audit.pub", buf_span(&pub), 0644, -1);
 }
 
@@ -264,8 +258,8 @@ static const struct {
 	struct status (*make)(struct making *m);
 } steps[] = {
 	{ "folders", make_folders },
-	{ "certificates", make_ca },
 	{ "master key", make_master_key },
+	{ "certificates", make_ca },
 	{ "audit key", make_audit_key },
 	{ "API key", make_first_key },
 	{ "configuration", make_config },
@@ -501,6 +495,7 @@ cmd_init(const struct invocation *inv)
 	uids_unlock(&m.uids);
 	secret_done(&m.key);
 	secret_done(&m.passphrase);
+	secret_done(&m.master);
 	if (m.fd >= 0)
 		(void)close(m.fd);
 	return rc;

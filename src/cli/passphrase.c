@@ -231,18 +231,6 @@ master_key_open(const struct invocation *inv, int dir_fd, struct secret *ret)
 
 /* ---- commands ---- */
 
-/* What is not linked any more is overwritten, as far as its file system does that in place. */
-static void
-wipe_old(int fd)
-{
-	static const uint8_t zeros[MASTER_FILE_MAX];
-	struct stat sb;
-
-	if (fstat(fd, &sb) == 0 && sb.st_nlink == 0 && sb.st_size <= (off_t)sizeof(zeros) &&
-	    pwrite(fd, zeros, (size_t)sb.st_size, 0) == sb.st_size)
-		(void)fdatasync(fd);
-}
-
 static int
 replace(const struct state *s, struct span text)
 {
@@ -252,7 +240,7 @@ replace(const struct state *s, struct span text)
 
 	if (!is_ok(st))
 		return cli_status("master.key", st);
-	wipe_old(old);
+	io_wipe_unlinked(old);
 	return EXIT_DONE;
 }
 

@@ -16,7 +16,6 @@
 
 #include <base/cleanup.h>
 #include <base/memfd.h>
-#include <crypto/leaf.h>
 #include <jail/jail.h>
 
 #include "passphrase.h"
@@ -101,24 +100,6 @@ kernel_ok(void)
 	return is_ok(st);
 }
 
-/* Ours is renewed if it is due; one that was brought along is its owner's to renew. */
-static bool
-certificate_ok(const struct state *s)
-{
-	const char *path = conf_str(s->conf, "tls.certificate");
-	bool renewed;
-	struct status st;
-
-	if (!leaf_is_own(s->dir_fd, path))
-		return true;
-	st = leaf_renew(s->dir_fd, conf_str(s->conf, "listen"), &renewed);
-	if (!is_ok(st))
-		(void)cli_status(path, st);
-	else if (renewed)
-		(void)fprintf(stderr, "sallyport: %s/%s: renewed\n", s->dir, path);
-	return is_ok(st);
-}
-
 /* *ret_needed: it lies at PASSPHRASE_FD. Whether it is the right one the supervisor finds out. */
 static bool
 passphrase_pass_on(const struct invocation *inv, const struct state *s, bool *ret_needed)
@@ -163,7 +144,7 @@ cmd_serve(const struct invocation *inv)
 	if (geteuid() != 0)
 		return cli_error(
 		    "serve", "needs root: it drops it in every process that it starts");
-	if (!kernel_ok() || !state_open(inv->options[OPT_CONFIG], &s) || !certificate_ok(&s))
+	if (!kernel_ok() || !state_open(inv->options[OPT_CONFIG], &s))
 		return EXIT_FAILED;
 	if (!find_beside("libexec/sallyport/supervisor", supervisor))
 		return cli_error(

@@ -113,6 +113,7 @@ read_files(const struct supervisor *sv, const struct conf *conf, struct certific
 	auto_fd int chain_fd = file_open_ours(sv, chain, false, &c->stamps[0], &why_chain);
 	auto_fd int key_fd = file_open_ours(sv, key, true, &c->stamps[1], &why_key);
 	struct status st;
+	bool clear;
 
 	if (chain_fd < 0)
 		return certificate_refuse(f, "unreadable", chain, why_chain);
@@ -121,7 +122,7 @@ read_files(const struct supervisor *sv, const struct conf *conf, struct certific
 	st = daemon_read_file(chain_fd, &c->chain);
 	if (!is_ok(st))
 		return certificate_refuse(f, "unreadable", chain, status_text(st));
-	st = secret_read_fd(key_fd, CERT_PEM_LEN_MAX, &c->key);
+	st = key_file_read(key_fd, &sv->inst.seal, LEAF_KEY_NAME, &c->key, &clear);
 	return is_ok(st) ? OK : certificate_refuse(f, "unreadable", key, status_text(st));
 }
 
@@ -252,7 +253,8 @@ certificate_renew(const struct supervisor *sv, const struct conf *conf, struct c
 
 	if (!leaf_is_own(sv->inst.dir_fd, path))
 		return OK;
-	return issued(path, leaf_renew(sv->inst.dir_fd, conf_str(conf, "listen"), &renewed), f);
+	return issued(path,
+	    leaf_renew(sv->inst.dir_fd, conf_str(conf, "listen"), &sv->inst.seal, &renewed), f);
 }
 
 static struct status
@@ -264,7 +266,8 @@ issue(struct supervisor *sv, enum certificate_why why, struct certificate_fault 
 		return certificate_renew(sv, sv->conf, f);
 	if (why != CERTIFICATE_DEMAND || !leaf_is_own(sv->inst.dir_fd, path))
 		return OK;
-	return issued(path, leaf_issue(sv->inst.dir_fd, conf_str(sv->conf, "listen")), f);
+	return issued(
+	    path, leaf_issue(sv->inst.dir_fd, conf_str(sv->conf, "listen"), &sv->inst.seal), f);
 }
 
 struct status

@@ -27,6 +27,7 @@
 #include <base/io.h>
 #include <base/memfd.h>
 #include <base/rand.h>
+#include <crypto/key_file.h>
 #include <crypto/passphrase.h>
 
 #define LISTEN_BACKLOG 1024
@@ -278,15 +279,27 @@ check_private(int fd)
 
 /* The text in the clear, sealed against changes, its page locked for as long as we live. */
 static struct status
-master_keep(struct instance *in, const struct secret *text)
+keep(const char *name, const struct secret *text, int *ret_fd)
 {
 	void *page;
 
-	TRY(memfd_of("master-key", secret_borrow(text), &in->master_fd));
-	page = mmap(NULL, text->len, PROT_READ, MAP_SHARED, in->master_fd, 0);
+	TRY(memfd_of(name, secret_borrow(text), ret_fd));
+	page = mmap(NULL, text->len, PROT_READ, MAP_SHARED, *ret_fd, 0);
 	if (page == MAP_FAILED || mlock(page, text->len) < 0)
 		return fail_errno();
 	return OK;
+}
+
+/* What opens private keys on disk: ours to use, audit's to give. */
+static struct status
+seals_keep(struct instance *in, const struct secret *master)
+{
+	auto_secret struct secret audit = SECRET_NONE, text = SECRET_NONE;
+
+	TRY(key_file_key(master, KEY_FILE_SUPERVISOR, &in->seal));
+	TRY(key_file_key(master, KEY_FILE_AUDIT, &audit));
+	TRY(master_file_put(&audit, &text));
+	return keep("audit-seal", &text, &in->audit_seal_fd);
 }
 
 static struct status
@@ -324,16 +337,17 @@ instance_master_key(struct supervisor *sv, int passphrase_fd, const char **ret_w
 		return fail(E_SYNTAX);
 	}
 	TRY(master_file_put(&master, &clear));
-	return master_keep(&sv->inst, &clear);
+	TRY(keep("master-key", &clear, &sv->inst.master_fd));
+	return seals_keep(&sv->inst, &master);
 }
 
 /* With a position of its own for each who reads. */
 static int
-master_fd(const struct instance *in)
+open_anew(int fd)
 {
 	char path[64];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", in->master_fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -349,7 +363,9 @@ instance_fd(const struct supervisor *sv, const char *name)
 	if (strcmp(name, "kept") == 0)
 		return fcntl(in->kept_fd, F_DUPFD_CLOEXEC, 0);
 	if (strcmp(name, "master-key") == 0)
-		return master_fd(in);
+		return open_anew(in->master_fd);
+	if (strcmp(name, "audit-seal") == 0)
+		return open_anew(in->audit_seal_fd);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		auto_fd int fd = -1;
 

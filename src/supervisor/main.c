@@ -24,6 +24,7 @@
 #include <base/cleanup.h>
 #include <base/slice.h>
 #include <crypto/crypto.h>
+#include <crypto/leaf.h>
 #include <tls/tls.h>
 
 #define CAP(c) (1ULL << (c))
@@ -131,14 +132,17 @@ open_master_key(struct supervisor *sv, bool sealed)
 		(void)close(PASSPHRASE_FD);
 	if (!is_ok(st))
 		diag_fatal("master.key: %s", why[0] != '\0' ? why : status_text(st));
+	must(leaf_carry(sv->inst.dir_fd, &sv->inst.seal), "ca.key, tls/key.pem");
 }
 
 static void
 first_certificate(struct supervisor *sv)
 {
 	struct certificate_fault f;
-	struct status st = certificate_first(sv, &f);
+	struct status st = certificate_renew(sv, sv->conf, &f);
 
+	if (is_ok(st))
+		st = certificate_first(sv, &f);
 	if (st.code == E_DENIED)
 		diag_fatal("certificate: %s", f.text);
 	must(st, "certificate");
@@ -193,6 +197,7 @@ main(int argc, char **argv)
 	static struct supervisor sv = { .inst = { .dir_fd = -1,
 					    .lock_fd = -1,
 					    .kept_fd = -1,
+					    .audit_seal_fd = -1,
 					    .listen_fd = -1,
 					    .management_fd = -1,
 					    .certificate = { .chain = BUF_INIT(CERT_FILE_MAX) } } };

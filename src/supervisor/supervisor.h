@@ -92,7 +92,9 @@ struct instance {
 	char name[33];
 	int dir_fd;
 	int lock_fd;
-	int master_fd; /* the master key in the clear, sealed memory */
+	int master_fd;      /* the master key in the clear, sealed memory */
+	struct secret seal; /* of the CA's key and our own leaf's: crypto/key_file.h */
+	int audit_seal_fd;  /* the same of audit's signing key, as master_fd */
 	int kept_fd; /* memory of the broker's that outlives it: sealed under a key that we have not
 		      */
 	int listen_fd;

@@ -28,7 +28,7 @@ static const char *const fds_none[] = { NULL };
 static const char *const fds_gateway[] = { "listen", NULL };
 static const char *const fds_authority[] = { "management", NULL };
 static const char *const fds_broker[] = { "master-key", "kept", NULL };
-static const char *const fds_audit[] = { "audit-dir", "audit-key", NULL };
+static const char *const fds_audit[] = { "audit-dir", "audit-key", "audit-seal", NULL };
 static const char *const fds_store[] = { "store-dir", "master-key", NULL };
 
 const struct proc_row proc_rows[PROC_COUNT] = {

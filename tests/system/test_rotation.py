@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import pty
 import re
 import signal
@@ -203,22 +204,53 @@ def tls_section(cert, key):
     return f"\ntls: {{ certificate: {json.dumps(cert)}, key: {json.dumps(key)}, watch_s: 1 }}\n"
 
 
-def test_a_leaf_of_ours_is_renewed_when_it_is_due(service, tmp_path):
-    service.edit(lambda text: text + "\ntls: { watch_s: 1 }\n")
-    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-            tmp_path / "key", "-out", tmp_path / "csr", "-subj", "/CN=sallyport")
+@pytest.fixture
+def earlier(tmp_path):
+    """A CA and a leaf that is due, as versions before this one kept them: keys in the clear."""
+    inst = Instance(edit=lambda text: text + "\ntls: { watch_s: 1 }\n")
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *ec, "-keyout", tmp_path / "ca.key", "-out", tmp_path / "ca.pem", "-days", 3650,
+            "-subj", "/CN=CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl("req", "-new", *ec, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "csr", "-subj", "/CN=sallyport")
     (tmp_path / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    openssl("x509", "-req", "-in", tmp_path / "csr", "-CA", service.dir / "ca.pem", "-CAkey", service.dir / "ca.key",
-            "-days", 20, "-extfile", tmp_path / "ext", "-out", tmp_path / "cert", "-set_serial", 77)
-    service.operate("reload")
-    n = len(changes(service))
-    for name in ("key", "cert"):
-        (service.dir / "tls" / f"{name}.pem").write_bytes((tmp_path / name).read_bytes())
-    (service.dir / "tls/key.pem").chmod(0o600)
-    service.operate("reload")  # is due: it is never in use
-    before = shown(service)
-    assert before != ssl.PEM_cert_to_DER_cert((tmp_path / "cert").read_text().partition("\0")[0])
-    wait_for(lambda: changes(service)[n:] == [("reload", None)])
+    openssl("x509", "-req", "-in", tmp_path / "csr", "-CA", tmp_path / "ca.pem", "-CAkey", tmp_path / "ca.key",
+            "-days", 20, "-extfile", tmp_path / "ext", "-out", tmp_path / "cert.pem", "-set_serial", 77)
+    for name in ("ca.key", "ca.pem"):
+        shutil.copy(tmp_path / name, inst.dir)
+    yield inst
+    inst.remove()
+
+
+def put_due_leaf(inst, tmp_path):
+    for name in ("key.pem", "cert.pem"):
+        (inst.dir / "tls" / name).write_bytes((tmp_path / name).read_bytes())
+    (inst.dir / "tls/key.pem").chmod(0o600)
+
+
+def test_a_leaf_of_ours_is_renewed_when_it_is_due(earlier, tmp_path):
+    put_due_leaf(earlier, tmp_path)
+    earlier.start()
+    due = ssl.PEM_cert_to_DER_cert((tmp_path / "cert.pem").read_text())
+    first = shown(earlier)
+    assert first != due
+    for name in ("ca.key", "tls/key.pem"):
+        assert (earlier.dir / name).read_text().startswith("sallyport sealed key 1\n")
+        assert (earlier.dir / name).stat().st_mode & 0o077 == 0
+    n = len(changes(earlier))
+    put_due_leaf(earlier, tmp_path)
+    earlier.operate("reload")  # is due: it is never in use
+    assert shown(earlier) not in (first, due)
+    wait_for(lambda: changes(earlier)[n:] == [("reload", None)])
+    # A CA's key that is sealed for another place, or with a bit changed, opens nothing.
+    for other in (earlier.dir / "tls/key.pem").read_bytes(), flipped((earlier.dir / "ca.key").read_bytes()):
+        (earlier.dir / "ca.key").write_bytes(other)
+        r = earlier.operate("cert", "rotate", check=False)
+        assert (r.returncode, "ca" in r.stderr or "cert" in r.stderr) == (1, True), r.stderr
+
+
+def flipped(data):
+    i = len(data) // 2
+    return data[:i] + (b"A" if data[i:i + 1] != b"A" else b"B") + data[i + 1:]
 
 
 def test_files_of_the_operator(service, tmp_path):
@@ -239,7 +271,7 @@ def test_files_of_the_operator(service, tmp_path):
         return ssl.PEM_cert_to_DER_cert(pathlib.Path(path).read_text())
 
     put((cert, key))
-    service.edit(lambda text: text.replace("\ntls: { watch_s: 1 }\n", tls_section(str(use["cert"]), str(use["key"]))))
+    service.edit(lambda text: text + tls_section(str(use["cert"]), str(use["key"])))
     service.operate("reload")
     assert shown(service, ca.ca) == der(cert)
     # It is seen by itself that they changed, links included.

@@ -28,6 +28,7 @@ from test_tenant_matrix import with_models
 from test_tools import FORM, form
 
 CLEAR = {"sallyport.yaml", "ca.pem", "audit.pub"}
+SEALED = {"ca.key", "tls/key.pem", "keys/audit/key"}
 WORD = string.ascii_lowercase + string.digits
 
 
@@ -178,9 +179,20 @@ def planted(house):
         act()
 
 
+def earlier_keys(inst):
+    """The CA's key and the leaf's as versions before this one had them: in the clear."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", inst.dir / "ca.key", "-out", inst.dir / "ca.pem", "-days", "3650", "-subj", "/CN=CA",
+                    "-addext", "keyUsage=critical,keyCertSign,cRLSign"], check=True, capture_output=True)
+    clear = (inst.dir / "ca.key").read_text()
+    (inst.dir / "tls/key.pem").write_text(clear)
+    return clear.splitlines()[2]
+
+
 @pytest.fixture(scope="module")
 def inst(provider, authority):
     made = Instance(edit=with_models(provider, authority))
+    made.clear_key = earlier_keys(made)
     yield made.start()
     made.remove()
 
@@ -188,6 +200,7 @@ def inst(provider, authority):
 @pytest.fixture(scope="module")
 def house(inst):
     made = House(inst)
+    made.plants["private key of the CA"] = inst.clear_key
     planted(made)
     return made
 
@@ -243,6 +256,9 @@ def test_a_disk_that_is_stolen_when_the_service_is_stopped(house, tmp_path):
     files = {str(f.relative_to(disk)) for f in disk.rglob("*") if f.is_file()}
     assert any(f.startswith("store/") for f in files) and any(f.startswith("audit/") for f in files), files
     assert not any("master" in f for f in files)
+    for name in SEALED:
+        assert (disk / name).read_text().startswith("sallyport sealed key 1\n"), name
+    assert [f for f in files if b"PRIVATE KEY" in (disk / f).read_bytes()] == []
     # What lies there in clear is what is named above.
     for name in CLEAR:
         assert (disk / name).exists(), name

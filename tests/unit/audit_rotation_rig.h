@@ -59,6 +59,16 @@ state_clear(void)
 }
 
 static inline void
+signing_up(void)
+{
+	struct secret seal = SECRET_NONE;
+
+	assert_is_ok(secret_new(SEAL_KEY_LEN, &seal));
+	memset(seal.ptr, 9, seal.len);
+	assert_is_ok(signing_open(&signing, keys_fd, &seal));
+}
+
+static inline void
 up(void)
 {
 	const struct log_opts opts = { .segment_max = 4096, .reserve = 0 };
@@ -66,7 +76,7 @@ up(void)
 	struct log_keys keys;
 	struct status st;
 
-	assert_is_ok(signing_open(&signing, keys_fd));
+	signing_up();
 	keys = (struct log_keys){ signing.key, signing.next };
 	st = log_open(&one.log, state.audit, INSTANCE, &keys, &opts, &why);
 	if (!is_ok(st))

@@ -222,7 +222,7 @@ the_old_key_is_over(void **arg)
 		struct log_keys keys;
 		const char *why = "";
 
-		assert_is_ok(signing_open(&signing, keys_fd));
+		signing_up();
 		keys = both == 0 ? (struct log_keys){ signing.key, NULL }
 				 : (struct log_keys){ old, signing.key };
 		assert_int_equal(

@@ -7,6 +7,7 @@
 #include <base/clock.h>
 #include <base/encode.h>
 #include <base/io.h>
+#include <base/memfd.h>
 #include <base/rand.h>
 #include <conf/conf.h>
 #include <daemon/daemon.h>
@@ -109,15 +110,27 @@ file_with(const char *name, const char *text)
 	return fd;
 }
 
+/* What its key is sealed under, as the supervisor gives it. */
+static int
+seal_fd(void)
+{
+	int fd;
+
+	assert_is_ok(memfd_of("audit-seal", SPAN_LIT(KEY_HEX), &fd));
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
 static void
 audit_up(struct process *p, uint32_t peer_id)
 {
-	auto_fd int key = key_folder();
+	auto_fd int key = key_folder(), seal = seal_fd();
 
 	memset(&got, 0, sizeof(got));
 	process_start(p, &loop, "audit");
 	process_send_fd(p, "audit-dir", state.audit);
 	process_send_fd(p, "audit-key", key);
+	process_send_fd(p, "audit-seal", seal);
 	process_peer(p, EDGE_AUTHORITY_AUDIT, &aa_edge, peer_id, &aa_ops);
 	process_go(p);
 }

@@ -20,5 +20,10 @@ MUST_USE struct status io_read_file(int dirfd, const char *path, struct buf *out
  * directory. `mode` is the file's.
  */
 MUST_USE struct status io_replace_file(int dirfd, const char *name, struct span s, unsigned mode);
+/*
+ * What is not linked any more is overwritten, as far as its file system does that in place. `fd`
+ * is open for writing.
+ */
+void io_wipe_unlinked(int fd);
 
 #endif
