@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/io.h>
 #include <crypto/crypto.h>
+#include <crypto/file_secret.h>
 
 #include <log.h>
 #include <signing.h>
@@ -64,6 +66,19 @@ instance_of(int dir, char *ret, size_t size)
 	return st;
 }
 
+/* What the log's key is sealed under; no passphrase is expected over master.key. */
+static struct status
+seal_of(int dir, struct secret *ret)
+{
+	auto_secret struct secret master = SECRET_NONE;
+	auto_fd int fd = openat(dir, "master.key", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail_errno();
+	TRY(master_key_read(fd, &master));
+	return key_file_key(&master, KEY_FILE_AUDIT, ret);
+}
+
 static struct status
 begin_log(const char *path)
 {
@@ -71,6 +86,7 @@ begin_log(const char *path)
 	int audit = openat(dir, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int keys = openat(dir, "keys/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct log_opts opts = LOG_OPTS_DEFAULT;
+	auto_secret struct secret seal = SECRET_NONE;
 	struct signing signing = SIGNING_NONE;
 	struct log log = { .fd = -1 };
 	char instance[64];
@@ -80,7 +96,8 @@ begin_log(const char *path)
 	if (dir < 0 || audit < 0 || keys < 0)
 		return fail_errno();
 	TRY(instance_of(dir, instance, sizeof(instance)));
-	TRY(signing_open(&signing, keys));
+	TRY(seal_of(dir, &seal));
+	TRY(signing_open(&signing, keys, &seal));
 	st = log_open(
 	    &log, audit, instance, &(struct log_keys){ signing.key, signing.next }, &opts, &why);
 	if (is_ok(st))
