@@ -326,7 +326,9 @@ known_key(const struct admin_call *c, struct span id)
 {
 	struct key *key = keytext_id_ok(id) ? keys_find(&c->a->keys, id) : NULL;
 
-	if (key == NULL || c->by == NULL)
+	if (key == NULL || key_is_past(key))
+		return NULL;
+	if (c->by == NULL)
 		return key;
 	if (!span_eq(key->user->tenant, c->tenant))
 		return NULL;
@@ -526,8 +528,7 @@ static bool
 is_listed(const struct admin_op *op, const struct key *key)
 {
 	return (op->tenant[0] == '\0' || span_eq_str(key->user->tenant, op->tenant)) &&
-	       (op->user[0] == '\0' || span_eq_str(key->user->name, op->user)) &&
-	       key->user->state != USER_ERASED;
+	       (op->user[0] == '\0' || span_eq_str(key->user->name, op->user)) && !key_is_past(key);
 }
 
 static struct status

@@ -233,6 +233,7 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 	memcpy(key->replaces, m->replaces, sizeof(key->replaces));
 	replace(k, key, m->old_expires_s);
 	key->load = k->load;
+	key->life = u->life;
 	if (ret != NULL)
 		*ret = key;
 	return key_pseudonym(key);
@@ -261,6 +262,12 @@ struct key *
 keys_at(const struct keys *k, size_t index)
 {
 	return &k->key_slabs[index / KEYS_SLAB][index % KEYS_SLAB];
+}
+
+bool
+key_is_past(const struct key *key)
+{
+	return key->user->state == USER_ERASED || key->life != key->user->life;
 }
 
 /*
@@ -473,6 +480,9 @@ user_set_key(struct keys *k, struct user *u, const uint8_t subject_key[AS_SECRET
 	st = hmac_sha256_parts(h, parts, sizeof(parts) / sizeof(parts[0]), mac);
 	hmac_key_free(h);
 	TRY(st);
+	/* A person keeps it: with another one it is another person of that name. */
+	if (memcmp(u->subject, mac, sizeof(u->subject)) != 0)
+		u->life++;
 	memcpy(u->subject, mac, sizeof(u->subject));
 	/* An entry under what it was called before finds nobody any more. */
 	if (table_find(&k->by_subject, span_of(u->subject, SUBJECT_LEN)) != NULL)

@@ -37,6 +37,7 @@ struct user {
 	uint8_t state;                /* enum as_user_states */
 	uint8_t hold;
 	uint32_t load; /* the last LOAD that named it */
+	uint32_t life; /* whose name it was before: they were erased */
 	bool again;    /* made again after an erasure: it is active when the LOAD has ended */
 	bool changing; /* an act on it is under way: no other begins */
 	struct holder holder;
@@ -68,7 +69,8 @@ struct key {
 	struct holder holder;
 	LIST_HEAD(key_turns, turn) turns;
 	uint32_t load;    /* the last LOAD that named it */
-	uint8_t line[32]; /* to a whole number of lines of the cache */
+	uint32_t life;    /* its user's, then: see key_is_past() */
+	uint8_t line[28]; /* to a whole number of lines of the cache */
 };
 _Static_assert(sizeof(struct key) % 64 == 0, "no key lies so that its check takes longer");
 
@@ -139,6 +141,9 @@ MUST_USE struct status keys_put(
     struct keys *k, const struct policies *p, const struct as_key *m, struct key **ret);
 struct key *keys_find(const struct keys *k, struct span id);
 struct key *keys_at(const struct keys *k, size_t index); /* 0 .. nkeys - 1 */
+/* It was of somebody who is erased, also where another one has that name now: nobody is told of it.
+ */
+bool key_is_past(const struct key *key);
 /*
  * The key that `credential` is, if it is valid now; else NULL. The comparison
  * takes the same time whether the id exists or not.

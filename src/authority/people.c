@@ -85,7 +85,8 @@ has_key_of(const struct keys *keys, const struct user *u, const char *issuer, bo
 		if (!is_ok(people_key_id(&who, id)))
 			return false;
 		key = keys_find(keys, span_of(id, sizeof(id)));
-		if (key != NULL && key->user == u && (!live || key->revoked_s == 0))
+		if (key != NULL && key->user == u && !key_is_past(key) &&
+		    (!live || key->revoked_s == 0))
 			return true;
 	}
 	return false;

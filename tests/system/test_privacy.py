@@ -96,6 +96,33 @@ def test_who_is_erased_is_gone(world):
     assert inst.verify().returncode == 0
 
 
+def test_who_is_made_again_is_somebody_else(world):
+    """The name is taken by another person: what keys the one before had is not told, by any way to ask."""
+    inst = world.inst
+
+    def admin(method, path, body=None):
+        status, text = inst.management(method, "/admin/v1" + path, body)
+        return status, json.loads(text)
+
+    def keys():
+        return [k["id"] for k in admin("GET", "/keys?tenant=acme&user=carla")[1]["keys"]]
+
+    who = {"tenant": "acme", "user": "carla"}
+    old = [admin("POST", "/keys", who)[1]["id"] for _ in range(2)]
+    assert keys() == old and admin("DELETE", f"/keys/{old[0]}")[0] == 200
+    assert inst.operate("user", "erase", "acme/carla").returncode == 0
+    assert keys() == [] and admin("DELETE", f"/keys/{old[1]}")[0] == 404
+    status, fresh = admin("POST", "/keys", who)
+    assert status == 201 and inst.request("GET", "/v1/models", key=fresh["key"])[0] == 200
+    assert keys() == [fresh["id"]]
+    for path in (f"/keys/{old[0]}/rotate", f"/keys/{old[1]}/rotate"):
+        assert admin("POST", path, {})[0] == 404
+    assert admin("DELETE", f"/keys/{old[1]}")[0] == 404
+    assert admin("GET", f"/keys?tenant=acme&after={old[1]}")[0] == 404
+    assert not set(old) & {k["id"] for k in admin("GET", "/keys?tenant=acme")[1]["keys"]}
+    assert inst.operate("user", "erase", "acme/carla").returncode == 0
+
+
 def test_who_is_held_is_not_erased(world):
     inst = world.inst
     inst.operate("user", "hold", "acme/bob")

@@ -189,7 +189,7 @@ static const struct link_ops executor_ops = OPS(
 static const struct link_ops gateway_ops = OPS({ GA_REVOKE, 0, on_revoke });
 static const struct link_ops store_ops = OPS({ AS_LOAD, 0, on_store_load },
     { AS_KEY_REVOKE, 0, on_store_revoke }, { AS_KEY_PUT, 0, on_store_put },
-    { AS_USER_PUT, 0, on_store_put }, { AS_KEY_USED, 0, on_store_used },
+    { AS_USER_PUT, 0, on_store_user_put }, { AS_KEY_USED, 0, on_store_used },
     { AS_SECRET_PUT, 0, on_store_secret_put }, { AS_SECRET_GET, 0, on_store_secret_get },
     { AS_SECRET_REMOVE, 0, on_store_secret_remove }, { AS_SECRET_LIST, 0, on_store_secret_list },
     { AS_USAGE_ADD, 0, on_store_usage_add }, { AS_USAGE_LIST, 0, on_store_usage_list },

@@ -223,10 +223,35 @@ on_store_used(struct link *l, uint64_t id, const void *msg, void *ctx)
 	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
 }
 
+/* A person keeps its subject key; whoever is new has one of zeros. */
+UNUSED static void
+put_done(struct link *l, uint64_t id, struct span tenant, struct span user)
+{
+	struct as_done done = { .code = (uint16_t)(w.put_code != 0 ? w.put_code : E_OK) };
+	const struct user *u = keys_find_user(&w.a->keys, tenant, user);
+
+	w.store_changes++;
+	if (u != NULL && u->state != USER_ERASED)
+		memcpy(done.subject_key, u->subject_key, sizeof(done.subject_key));
+	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
+}
+
 UNUSED static void
 on_store_put(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	on_store_revoke(l, id, msg, ctx);
+	const struct as_key *m = msg;
+
+	(void)ctx;
+	put_done(l, id, m->tenant, m->user);
+}
+
+UNUSED static void
+on_store_user_put(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_user_put *m = msg;
+
+	(void)ctx;
+	put_done(l, id, m->tenant, m->user);
 }
 
 UNUSED static void

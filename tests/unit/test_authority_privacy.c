@@ -134,6 +134,9 @@ test_made_again(void **state)
 	assert_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
 	assert_null(keys_check(&w.a->keys, span_of(w.text[1], KEYTEXT_LEN), now_real_s()));
 	assert_int_equal(w.key[0]->user->roles, ROLE_USER);
+	/* Nobody is told what keys there were of that name. */
+	assert_true(key_is_past(w.key[0]));
+	assert_false(key_is_past(keys_find(&w.a->keys, keytext_id(credential))));
 }
 
 /* While a LOAD runs they wait for its end, which says what there is. */
@@ -220,6 +223,7 @@ test_perhaps_erased(void **state)
 	assert_int_equal(w.revokes, 1);
 	assert_int_equal(w.a->keys.load, loads + 1);
 	/* It was not. */
+	assert_false(key_is_past(w.key[0]));
 	assert_non_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
 }
 
