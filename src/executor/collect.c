@@ -113,6 +113,7 @@ run_new(struct link *l, uint64_t id, struct executor *ex)
 	r->arena = ARENA_INIT(ARENA_MAX);
 	TAILQ_INSERT_TAIL(&ex->runs, r, all);
 	ex->nruns++;
+	daemon_metric_set(METRIC_RUNS_OPEN, ex->nruns);
 	return r;
 }
 

@@ -205,7 +205,7 @@ expire(struct executor *ex, uint64_t now)
 {
 	struct run *r, *next;
 
-	for (uint32_t i = 0; i < ex->nslots; i++) {
+	for (uint32_t i = 0; ex->starting > 0 && i < ex->nslots; i++) {
 		struct sandbox *s = &ex->sandboxes[i];
 
 		if (s->state == SANDBOX_STARTING && s->deadline_ns <= now) {
@@ -333,5 +333,4 @@ publish(struct executor *ex)
 	/* A pool that its callers have emptied is as ready as ever. */
 	daemon_metric_set(METRIC_POOLS_READY, ready);
 	daemon_metric_set(METRIC_RUNS_QUEUED, ex->nwaiting);
-	daemon_metric_set(METRIC_RUNS_OPEN, ex->nruns);
 }

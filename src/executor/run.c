@@ -433,15 +433,18 @@ static void
 run_free(struct run *r)
 {
 	struct executor *ex = r->ex;
+	const bool pooled = r->language != NULL; /* it may have waited in a pool's queue */
 
 	let_go(r);
 	buf_done(&r->pending);
 	buf_done(&r->errors);
 	TAILQ_REMOVE(&ex->runs, r, all);
 	ex->nruns--;
+	daemon_metric_set(METRIC_RUNS_OPEN, ex->nruns);
 	free(r);
 	turn_check(ex);
-	pool_poke(ex);
+	if (pooled)
+		pool_poke(ex);
 	if (ex->d->draining && ex->nruns == 0)
 		daemon_quit(ex->d, 0);
 }

@@ -150,12 +150,14 @@ a_client_that_leaves(void **state)
 	world.manners = 1;
 	call_open(&c, &g, SPAN_LIT("{}"));
 	until(c.sandbox[0] != '\0');
+	assert_int_equal(world.metrics->values[METRIC_RUNS_OPEN], 1);
 	stream_cancel(c.stream, 1);
 	c.stream = NULL;
 	left = clock_mono_ns();
 	until(world.kills == 1);
 	assert_true(clock_mono_ns() - left < CANCEL_MAX_MS * NS_PER_MS);
 	until(world.dones == 1);
+	until(world.metrics->values[METRIC_RUNS_OPEN] == 0);
 	assert_int_equal(world.done.status, RUN_CANCELLED);
 	assert_int_equal(world.metrics->values[METRIC_WORKERS_FAILED], failed);
 	call_done(&c);
