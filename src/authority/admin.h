@@ -32,6 +32,7 @@ struct admin_key {
 	struct span scopes;     /* JSON as scope_parse() has taken it; empty: none */
 	struct span replaces;   /* id of the key that it is to replace; empty: none */
 	uint64_t old_expires_s; /* when that one ends */
+	bool reaches_kept;      /* by its scopes: scope_reaches_kept() */
 };
 
 /* Errors: E_FULL (too many acts at once), E_CLOSED (no audit), E_SYS, E_NOMEM. */

@@ -348,9 +348,19 @@ may_get_key_of(struct admin_call *c, const struct user *user)
 	    "Keys of people are made by themselves, or by an operator of the machine.");
 }
 
-/* A key lives on when a session or a token has ended, and its roles are the stored ones. */
-static struct status
-may_get_keys(struct admin_call *c)
+/*
+ * Whoever has a key of a service can read what is kept for it, and what will be: only who runs the
+ * service, or two, get one that leads there.
+ */
+static bool
+needs_another(const struct admin_call *c, const struct user *user, const struct admin_key *k)
+{
+	return c->by != NULL && user != c->by->user && k->reaches_kept &&
+	       admin_asks(c, ACTION_SERVICE_KEY);
+}
+
+struct status
+admin_may_get_keys(struct admin_call *c)
 {
 	if (c->by == NULL || (c->by->parent == NULL && !c->by->has_roles))
 		return OK;
@@ -375,20 +385,21 @@ admin_not_narrow(struct admin_call *c)
 /* ---- requests ---- */
 
 static struct status
-read_scopes(struct admin_call *c, struct span *ret)
+read_scopes(struct admin_call *c, struct admin_key *k)
 {
 	uint32_t tok = json_get_str(c->doc, 0, "scopes");
 	struct scope *scope = NULL;
 
-	*ret = SPAN_EMPTY;
+	k->reaches_kept = true;
 	if (tok == JSON_NONE)
 		return OK;
-	*ret = json_bytes(c->doc, tok);
-	if (!is_ok(scope_parse(*ret, &scope)))
+	k->scopes = json_bytes(c->doc, tok);
+	if (!is_ok(scope_parse(k->scopes, &scope)))
 		return admin_refuse(c, 400, "invalid_scopes",
 		    "Scopes are lists of names: \"endpoints\", \"models\", \"tools\", "
 		    "\"languages\", "
 		    "and \"networks\".");
+	k->reaches_kept = scope_reaches_kept(scope);
 	scope_free(scope);
 	return OK;
 }
@@ -422,7 +433,7 @@ read_key(struct admin_call *c, struct admin_key *k)
 	if (json_get_str(c->doc, 0, "expires_s") != JSON_NONE)
 		TRY(json_u64(c->doc, json_get_str(c->doc, 0, "expires_s"), INT32_MAX * 2ULL,
 		    &k->lifetime_s));
-	TRY(read_scopes(c, &k->scopes));
+	TRY(read_scopes(c, k));
 	k->tenant = c->by == NULL ? tenant : c->tenant;
 	if (c->by != NULL && tenant.len > 0 && !span_eq(tenant, c->tenant))
 		return admin_refuse_not_found(c);
@@ -441,7 +452,7 @@ keys_create(struct admin_call *c)
 	struct admin_key k = { .lifetime_s = 0 };
 	struct user *user;
 
-	TRY(may_get_keys(c));
+	TRY(admin_may_get_keys(c));
 	TRY(read_key(c, &k));
 	user = keys_find_user(&c->a->keys, k.tenant, k.user);
 	if (user != NULL && user->state == USER_ERASED)
@@ -456,6 +467,8 @@ keys_create(struct admin_call *c)
 	if (policies_find(&c->a->policies, k.policy) == NULL)
 		return admin_refuse(c, 400, "unknown_policy", "There is no policy of that name.");
 	TRY(admin_user_fits(c, k.tenant, k.user));
+	if (needs_another(c, user, &k))
+		return approval_ask(c, ACTION_SERVICE_KEY);
 	return admin_create_key(c, &k);
 }
 
@@ -482,7 +495,7 @@ keys_rotate(struct admin_call *c)
 
 	if (key == NULL)
 		return admin_refuse(c, 404, "not_found", "There is no such key.");
-	TRY(may_get_keys(c));
+	TRY(admin_may_get_keys(c));
 	TRY(may_get_key_of(c, key->user));
 	TRY(may_rotate(c, key));
 	TRY(has_room(c, key->user));
@@ -494,11 +507,14 @@ keys_rotate(struct admin_call *c)
 		.expires_s = key->expires_s,
 		.scopes = scope_text(key->scope),
 		.replaces = span_of(key->id, KEY_ID_LEN),
-		.old_expires_s = now + overlap_s };
+		.old_expires_s = now + overlap_s,
+		.reaches_kept = scope_reaches_kept(key->scope) };
 	if (c->by != NULL && key != key_root(c->by)) /* what it gets is as if it had made it */
 		TRY(narrow_to_caller(c, &k));
 	if (key->expires_s != 0 && key->expires_s < k.old_expires_s)
 		k.old_expires_s = key->expires_s;
+	if (needs_another(c, key->user, &k))
+		return approval_ask(c, ACTION_SERVICE_KEY);
 	return admin_create_key(c, &k);
 }
 

@@ -158,6 +158,11 @@ MUST_USE struct status admin_may_end(
 MUST_USE struct status admin_user_fits(struct admin_call *c, struct span tenant, struct span name);
 /* All roles that somebody of this user can act with, also by tokens. */
 uint8_t admin_all_roles(const struct keys *keys, const struct user *u);
+/*
+ * A key lives on when a session or a token has ended, and its roles are the stored ones: with a
+ * key only. E_DENIED.
+ */
+MUST_USE struct status admin_may_get_keys(struct admin_call *c);
 /* May the credential less than its person? */
 bool admin_is_narrow(const struct key *key);
 /* Whoever ends others, or decides of them, may all that its person may. E_DENIED. */

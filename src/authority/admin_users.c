@@ -5,7 +5,7 @@
  * Runs in: authority. Trusts: nothing of a request; its door about who asks.
  * Owns: nothing. Invariants: records name a person by the pseudonym only; who is disabled has
  * nothing running when that is answered; lifting a hold, and taking an auditor away, need two;
- * who is a service is so from the beginning: an administrator may get keys of services, and so
+ * who is a service is so from the beginning: two may get keys of services, and so
  * would read what a person who became one has kept, or act as the person that one became.
  * See: admin_call.h, roles.c.
  */

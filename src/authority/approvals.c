@@ -328,6 +328,18 @@ approvals_list(struct admin_call *c)
 
 /* ---- deciding ---- */
 
+/* A key's text is in the answer: as if who approves had made it. */
+static struct status
+may_have_answer(struct admin_call *c, enum action action)
+{
+	if (action != ACTION_SERVICE_KEY || c->by == NULL)
+		return OK;
+	TRY(admin_may_get_keys(c));
+	if (admin_is_narrow(c->by))
+		return admin_refuse(c, 403, "denied", "A narrowed credential makes no keys.");
+	return OK;
+}
+
 struct status
 approvals_decide(struct admin_call *c)
 {
@@ -346,6 +358,8 @@ approvals_decide(struct admin_call *c)
 	if (approve && is_same_person(p, c))
 		return admin_refuse(
 		    c, 403, "same_person", "Another person must approve what you have asked for.");
+	if (approve)
+		TRY(may_have_answer(c, p->action));
 	p->state = DECIDING;
 	st = begin_record(c, p, approve ? "approved" : "refused", on_decided, undo_decision);
 	if (!is_ok(st))
@@ -458,7 +472,9 @@ on_result(void *ctx, uint16_t http, struct span body)
 {
 	struct admin_op *op = ctx;
 
-	if (is_ok(put_result(op, http, body, &op->body)))
+	/* Room first: a new key's text is in it, and no half of it stays where a buffer was. */
+	if (is_ok(buf_reserve(&op->body, body.len + 512)) &&
+	    is_ok(put_result(op, http, body, &op->body)))
 		admin_op_answer_body(op, 200);
 	else
 		admin_op_answer(op, 500, "internal_error", "The answer could not be made.");

@@ -53,6 +53,7 @@ static const struct {
 	[ACTION_USER_ERASE] = { "user.erase", AD | O, false },
 	[ACTION_TENANT_EXPORT] = { "tenant.export", O, true },
 	[ACTION_AUDIT_READ] = { "audit.read", AU, false },
+	[ACTION_SERVICE_KEY] = { "service.key", AD | O, true },
 };
 
 const char *

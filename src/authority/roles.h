@@ -37,7 +37,8 @@ enum action {
 	ACTION_HOLD_SET,
 	ACTION_HOLD_LIFT,
 	ACTION_KEY_READ,
-	ACTION_KEY_CREATE, /* for services: whoever creates a key could use it */
+	ACTION_KEY_CREATE, /* for services: whoever creates a key could use it; ACTION_SERVICE_KEY
+			    */
 	ACTION_KEY_REVOKE,
 	ACTION_POLICY_READ,
 	ACTION_USAGE_READ,
@@ -48,6 +49,7 @@ enum action {
 	ACTION_USER_ERASE,
 	ACTION_TENANT_EXPORT,
 	ACTION_AUDIT_READ,
+	ACTION_SERVICE_KEY, /* a service's that leads to what is kept for it */
 	ACTION_COUNT,
 };
 

@@ -15,6 +15,7 @@
 #include <base/cleanup.h>
 #include <json/json.h>
 #include <json/write.h>
+#include <wire/endpoint.h>
 
 static const struct {
 	const char *member, *word;
@@ -99,6 +100,33 @@ scope_is_from(const struct scope *s, const uint8_t source[SOURCE_LEN])
 		return true;
 	for (size_t i = 0; i < s->nnetworks; i++) {
 		if (is_within(&s->networks[i], source))
+			return true;
+	}
+	return false;
+}
+
+static bool
+passes_through(struct span endpoint)
+{
+	static const uint8_t those[] = { ENDPOINT_CHAT, ENDPOINT_MODELS, ENDPOINT_EXECUTE,
+		ENDPOINT_EMBEDDINGS, ENDPOINT_MESSAGES, ENDPOINT_COUNT_TOKENS, ENDPOINT_TOOL_CALL };
+
+	for (size_t i = 0; i < sizeof(those); i++) {
+		if (span_eq_str(endpoint, endpoint_rows[those[i]].name))
+			return true;
+	}
+	return false;
+}
+
+bool
+scope_reaches_kept(const struct scope *s)
+{
+	const struct name_set *set = s == NULL ? NULL : &s->lists[LIST_ENDPOINTS];
+
+	if (s == NULL || !s->narrows[LIST_ENDPOINTS] || set->all)
+		return true;
+	for (size_t i = 0; i < set->n; i++) {
+		if (!passes_through(set->names[i]))
 			return true;
 	}
 	return false;

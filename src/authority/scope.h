@@ -45,6 +45,11 @@ void scope_free(struct scope *s);
 /* NULL narrows nothing. */
 bool scope_has(const struct scope *s, enum policy_list list, struct span name);
 bool scope_is_from(const struct scope *s, const uint8_t source[SOURCE_LEN]);
+/*
+ * Is there an endpoint in it that leads to what is kept for its user, or changes it? Those that
+ * only pass through are listed: any other name is one.
+ */
+bool scope_reaches_kept(const struct scope *s);
 struct span scope_text(const struct scope *s); /* empty for NULL */
 /*
  * RFC 6749's words, one blank between: "endpoint:chat model:gpt tool:x language:python", as

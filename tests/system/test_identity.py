@@ -181,7 +181,8 @@ def test_roles_over_https(service, people):
     # keys of people are their own
     assert admin(service, people["administrator"], "POST", "/keys", {"user": "user1"})[0] == 403
     assert admin(service, people["owner"], "POST", "/keys", {"user": "user1"})[0] == 403
-    status, made = admin(service, people["administrator"], "POST", "/keys", {"user": "service1"})
+    status, made = admin(service, people["administrator"], "POST", "/keys",
+                         {"user": "service1", "scopes": {"endpoints": ["chat"]}})
     assert status == 201 and chat(service, made["key"]) == 200
     status, own = admin(service, people["user"], "POST", "/keys", {})
     assert status == 201 and chat(service, own["key"]) == 200

@@ -239,6 +239,11 @@ def administration(service, note):
     yield 200, note("listKeys", **owner)
     yield 201, note("rotateKey", ADMIN + f"keys/{key}/rotate", {"overlap_s": 5}, **owner)
     yield 200, note("revokeKey", ADMIN + "keys/" + key, **owner)
+    operate("users", {"tenant": "acme", "user": "bot", "roles": ["service"]})
+    bot = operate("keys", {"tenant": "acme", "user": "bot"})["id"]
+    yield 202, note("createKey", body={"user": "bot"}, **owner)
+    yield 202, note("rotateKey", ADMIN + f"keys/{bot}/rotate", {}, **owner)
+    yield 200, note("decideApproval", ADMIN + "approvals/" + approval("service.key"), {"decision": "approve"}, **second)
     yield 200, note("listPolicies", **owner)
     yield 200, note("readUsage", **owner)
     operate("users", {"tenant": "acme", "user": "max", "roles": ["auditor"]})

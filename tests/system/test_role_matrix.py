@@ -145,7 +145,12 @@ ACTS = [
     ("an auditor disabled", "PATCH", "/admin/v1/users/auditor", {"state": "disabled"}, {"owner"}, {202}),
     ("a key of one's own", "POST", "/admin/v1/keys", {}, HOUSE | PEOPLE, {201}),
     ("a key of a person", "POST", "/admin/v1/keys", {"user": "other"}, NOBODY, set()),
-    ("a key of a service", "POST", "/admin/v1/keys", {"user": "robot"}, HOUSE, {201}),
+    ("a key of a service", "POST", "/admin/v1/keys", {"user": "robot"}, HOUSE, {202}),
+    ("one that reaches its files", "POST", "/admin/v1/keys",
+     {"user": "robot", "scopes": {"endpoints": ["chat", "files"]}}, HOUSE, {202}),
+    ("one that reaches nothing kept", "POST", "/admin/v1/keys",
+     {"user": "robot", "scopes": {"endpoints": ["chat", "models"]}}, HOUSE, {201}),
+    ("a service's key rotated", "POST", "/admin/v1/keys/{robot}/rotate", {}, HOUSE, {202}),
     ("oneself exported", "GET", "/admin/v1/users/{who}/export", None, PEOPLE, {200}),
     ("a person exported", "GET", "/admin/v1/users/other/export", None, {"owner"}, {202}),
     ("a person erased", "POST", "/admin/v1/users/new-{who}/erase", None, HOUSE, {200}),
@@ -160,13 +165,15 @@ def test_act(house, role, act):
         pytest.fail("there is no administration")
     _, method, path, body, who, wanted = act
     # Auditors and administrators of a role of their own are still what they were.
-    path = path.format(who=role, other=house.id_of("other"))
+    path = path.format(who=role, other=house.id_of("other"), robot=house.id_of("robot"))
     body = json.loads(json.dumps(body).replace("{who}", role)) if body is not None else None
     status, code, answer = house.ask(role, method, path, body)
     if role in who:
         assert status in wanted, answer
     else:
         assert (status, code) in ((403, "role"), (404, "not_found")), answer
+    if status == 202:  # nobody agrees: a person has few that wait
+        assert house.operate("POST", "/admin/v1/approvals/" + answer["approval"]["id"], {"decision": "refuse"})[0] == 200
     for name, roles in ((role, [role]), ("other", ["user"])):  # as they were
         assert house.operate("PATCH", f"/admin/v1/users/{name}?tenant=acme", {"roles": roles})[0] == 200
 
@@ -179,6 +186,33 @@ def test_an_administrator_reads_no_mail(house):
     for who in HOUSE:
         text = json.dumps(house.ask(who, "GET", "/admin/v1/keys")[2])
         assert house.id_of("other") in text and not any(key[16:] in text for key in house.keys.values())
+
+
+def test_an_administrator_reads_no_mail_of_services(house):
+    """By no key that it makes alone; by one that another agreed to, whoever agreed has it."""
+    status, _, kept = house.ask("robot", "POST", "/v1/responses", {"model": "gpt", "input": "a customer's mail", "store": True})
+    assert status == 200, kept
+    mail = f"/v1/responses/{kept['id']}/input_items"
+    assert house.ask("robot", "GET", mail)[0] == 200
+    for scopes in ({"endpoints": ["stored_responses"]}, {"models": ["gpt"]}, {}):
+        status, _, answer = house.ask("administrator", "POST", "/admin/v1/keys", {"user": "robot", "scopes": scopes})
+        assert status == 202 and "key" not in answer, answer
+    path = "/admin/v1/approvals/" + answer["approval"]["id"]
+    status, _, alone = house.ask("administrator", "POST", "/admin/v1/keys", {"user": "robot", "scopes": {"endpoints": ["chat"]}})
+    assert status == 201, alone
+    house.keys["alone"] = alone["key"]
+    assert house.ask("alone", "GET", mail)[:2] == (403, "denied")
+    assert house.ask("alone", "POST", "/v1/responses",
+                     {"model": "gpt", "input": "Repeat.", "previous_response_id": kept["id"]})[:2] == (403, "denied")
+    assert house.ask("alone", "POST", "/admin/v1/keys", {})[0] == 403
+    assert house.ask("administrator", "POST", path, {"decision": "approve"})[:2] == (403, "same_person")
+    status, _, answer = house.ask("owner", "POST", path, {"decision": "approve"})
+    assert status == 200 and answer["status"] == 201, answer
+    house.keys["agreed"] = answer["result"]["key"]
+    assert house.ask("agreed", "GET", mail)[0] == 200
+    states = [r["event"]["state"] for r in house.inst.records()
+              if r["event"]["type"] == "Approval" and r["event"]["operation"] == "service.key"]
+    assert states.count("asked") >= 3 and states[-1] == "approved"
 
 
 def test_roles_add_up(house):

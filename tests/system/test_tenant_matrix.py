@@ -109,7 +109,7 @@ def a_tenant(world, who):
 
 def a_key(world, who):
     name = a_user(world, who)["user"]
-    return {"key": world.made(who, "POST", "/admin/v1/keys", {"user": name})["id"]}
+    return {"key": world.made(who, "POST", "/admin/v1/keys", {"user": name, "scopes": {"endpoints": ["chat"]}})["id"]}
 
 
 def a_session(world, who):

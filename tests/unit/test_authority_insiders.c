@@ -173,12 +173,70 @@ test_no_key_rotates_one_that_may_more(void **state)
 	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
 	be(2, ROLE_ADMINISTRATOR);
 	be(0, ROLE_SERVICE);
-	assert_int_equal(ask(w.key[2], "POST", rotate, "{}"), 201);
+	assert_int_equal(ask(w.key[2], "POST", rotate, "{}"), 202);
 	w.key[0]->expires_s = soon;
 	path_of(rotate, "/admin/v1/keys/", w.key[0]);
 	(void)strcat(rotate, "/rotate");
 	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
 	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
+}
+
+/* One more of t: an administrator with a key. */
+static struct key *
+second_administrator(void)
+{
+	assert_int_equal(ask(NULL, "POST", "/admin/v1/users",
+			     "{\"tenant\":\"t\",\"user\":\"n\",\"roles\":[\"administrator\"]}"),
+	    201);
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"n\"}"), 201);
+	return keys_at(&w.a->keys, w.a->keys.nkeys - 1);
+}
+
+/* Nobody reads what is kept for a service by making a key of it: not alone, nor by rotating one. */
+static void
+test_keys_of_services(void **state)
+{
+	static const char narrow[] = "{\"user\":\"v\",\"scopes\":{\"endpoints\":[\"chat\"]}}";
+	static const char wide[] =
+	    "{\"user\":\"v\",\"scopes\":{\"endpoints\":[\"chat\",\"files\"]}}";
+	static const char yes[] = "{\"decision\":\"approve\"}";
+	struct key *other = second_administrator();
+	struct session weak = { .key = *other };
+	char rotate[64], path[128];
+	size_t nkeys = w.a->keys.nkeys;
+
+	(void)state;
+	be(0, ROLE_ADMINISTRATOR);
+	be(2, ROLE_SERVICE);
+	path_of(rotate, "/admin/v1/keys/", w.key[2]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 202);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", wide), 202);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 202);
+	assert_int_equal(w.a->keys.nkeys, nkeys);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	/* Nor does who asked approve, nor the service, nor what could make no key itself. */
+	weak.key.parent = other;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 403);
+	assert_int_equal(ask(w.key[2], "POST", path, yes), 403);
+	assert_int_equal(ask(&weak.key, "POST", path, yes), 403);
+	assert_int_equal(w.a->keys.nkeys, nkeys);
+	/* Who approves has the text. */
+	assert_int_equal(ask(other, "POST", path, yes), 200);
+	assert_non_null(strstr(said.body, "\"key\":\"sp_"));
+	assert_int_equal(w.a->keys.nkeys, nkeys + 1);
+	/* One that leads to nothing kept is an act of one, also in the place of such a one. */
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", narrow), 201);
+	path_of(rotate, "/admin/v1/keys/", keys_at(&w.a->keys, nkeys + 1));
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_non_null(keys_at(&w.a->keys, nkeys + 2)->scope);
+	/* The service's own, and an operator's. */
+	assert_int_equal(ask(w.key[2], "POST", "/admin/v1/keys", "{}"), 201);
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"v\"}"), 201);
 }
 
 static void
@@ -515,7 +573,7 @@ test_no_control_is_disabled_alone(void **state)
 		{ "POST", "/admin/v1/approvals/{}" },   /* never by who asked */
 	};
 	static const enum action two[] = { ACTION_AUDITOR_REMOVE, ACTION_HOLD_LIFT,
-		ACTION_USER_EXPORT, ACTION_TENANT_EXPORT };
+		ACTION_USER_EXPORT, ACTION_TENANT_EXPORT, ACTION_SERVICE_KEY };
 	size_t found = 0, pairs = 0;
 
 	(void)state;
@@ -550,8 +608,8 @@ main(void)
 		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
 		T(test_a_key_of_who_is_erased), T(test_a_narrowed_credential_ends_nobody),
 		T(test_no_place_for_more_users), T(test_no_key_rotates_one_that_may_more),
-		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
-		T(test_exports_are_few), T(test_given_is_about_a_person),
+		T(test_keys_of_services), T(test_what_a_session_asked_for_ends_with_it),
+		T(test_what_is_given), T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,7 @@ static const struct {
 	{ ACTION_USER_ERASE, "user.erase", "...Ao", false },
 	{ ACTION_TENANT_EXPORT, "tenant.export", "....o", true },
 	{ ACTION_AUDIT_READ, "audit.read", "..a..", false },
+	{ ACTION_SERVICE_KEY, "service.key", "...Ao", true },
 };
 #define ROWS (sizeof(expected) / sizeof(expected[0]))
 

@@ -178,11 +178,40 @@ test_permit(void **state)
 		name_set_done(&p.lists[i]);
 }
 
+/* Only names of what passes through lead to nothing that is kept. */
+static void
+test_what_reaches_the_kept(void **state)
+{
+	static const struct {
+		const char *json;
+		bool reaches;
+	} rows[] = { { "{}", true }, { "{\"models\":[]}", true }, { "{\"endpoints\":[]}", false },
+		{ "{\"endpoints\":[\"chat\",\"models\",\"execute\",\"embeddings\",\"messages\","
+		  "\"count_tokens\",\"tool_call\"]}",
+		    false },
+		{ "{\"endpoints\":[\"chat\",\"responses\"]}", true },
+		{ "{\"endpoints\":[\"conversations\"]}", true },
+		{ "{\"endpoints\":[\"stored_responses\"]}", true },
+		{ "{\"endpoints\":[\"files\"]}", true }, { "{\"endpoints\":[\"tools\"]}", true },
+		{ "{\"endpoints\":[\"admin\"]}", true },
+		{ "{\"endpoints\":[\"of_a_later_version\"]}", true } };
+
+	(void)state;
+	assert_true(scope_reaches_kept(NULL));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct scope *s = scope(rows[i].json);
+
+		assert_int_equal(scope_reaches_kept(s), rows[i].reaches);
+		scope_free(s);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_what_reaches_the_kept),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_words),
