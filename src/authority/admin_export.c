@@ -4,11 +4,12 @@
  *
  * Runs in: authority. Trusts: nothing of a request; its door about who asks; the store.
  * Owns: nothing. Invariants: no page without a durable intent; records name a person, or a tenant,
- * by the pseudonym only; another's data need two people, but for an operator's own door, and go to
- * who asked; a tenant's people are in the order of the table, which only grows: what a cursor of
- * another process's says is nothing here. One page at a time of each caller, and few of all, so
- * that nobody keeps the store from the others; a narrowed credential exports nothing.
- * See: admin_call.h, approvals.c, privacy.h; src/store/export.c; docs/privacy.md.
+ * by the pseudonym only; a tenant's data need two people, an operator, too, has an owner agree;
+ * another person's need two, but for an operator, who answers for the house what a person may ask
+ * it for; they go to who asked; a tenant's people are in the order of the table, which only grows:
+ * what a cursor of another process's says is nothing here. One page at a time of each caller, and
+ * few of all, so that nobody keeps the store from the others; a narrowed credential exports
+ * nothing. See: admin_call.h, approvals.c, privacy.h; src/store/export.c; docs/privacy.md.
  */
 #include "admin_op.h"
 
@@ -282,8 +283,8 @@ tenants_export(struct admin_call *c)
 	if (at[0] != 0 && at[0] != mine)
 		return admin_refuse(
 		    c, 409, "begin_anew", "What the cursor stood at is gone: begin anew.");
-	if (c->by != NULL && admin_asks(c, ACTION_TENANT_EXPORT) &&
-	    !approval_covers(c, ACTION_TENANT_EXPORT))
+	c->tenant = c->param; /* an operator's query names none */
+	if (admin_asks(c, ACTION_TENANT_EXPORT) && !approval_covers(c, ACTION_TENANT_EXPORT))
 		return approval_ask(c, ACTION_TENANT_EXPORT);
 	TRY(may_begin(c));
 	TRY(op_new(c, OP_EXPORT_TENANT, at + 2, &op));

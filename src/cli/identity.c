@@ -250,8 +250,9 @@ change(const struct invocation *inv, struct span body, const char *done)
 		return EXIT_USAGE;
 	if (!state_open_option(inv, &s) || !operate(inv->command->name, &s, &r))
 		return EXIT_FAILED;
-	if (!operate_waits(&r, inv->command->name))
-		(void)fprintf(stderr, "sallyport: %s: %s\n", inv->args[0], done);
+	if (operate_waits(&r, inv->command->name))
+		return EXIT_FAILED;
+	(void)fprintf(stderr, "sallyport: %s: %s\n", inv->args[0], done);
 	return EXIT_DONE;
 }
 

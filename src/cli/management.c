@@ -333,13 +333,17 @@ operate_waits(const struct reply *r, const char *what)
 {
 	auto_arena struct arena a = ARENA_INIT(4096);
 	uint32_t approval = json_get_str(&r->d, 0, "approval");
+	bool lifts = json_str_eq_str(
+	    &r->d, json_get_str(&r->d, approval, "operation"), "hold.lift");
 	struct span id;
 
 	if (r->x.status != 202 ||
 	    !is_ok(json_str(&r->d, json_get_str(&r->d, approval, "id"), &a, &id)))
 		return false;
 	(void)fprintf(stderr,
-	    "sallyport: %s: waits for another person: sallyport approval approve %.*s\n", what,
-	    SPAN_FMT(id));
+	    "sallyport: %s: not done: it waits for another person, for an hour\n"
+	    "%s of the tenant approves it with a key, over the API, {\"decision\": \"approve\"} to "
+	    "POST /admin/v1/approvals/%.*s\n",
+	    what, lifts ? "An owner or administrator" : "An owner", SPAN_FMT(id));
 	return true;
 }

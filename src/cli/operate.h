@@ -27,7 +27,7 @@ bool operate(const char *what, const struct state *s, struct reply *r);
  */
 bool operate_pages(const struct invocation *inv, const struct state *s, const char *base,
     const char *array, const char *head, void (*print)(const struct json_doc *d, uint32_t row));
-/* True, after a message: the act needs another person first. */
+/* True, after a message: the act needs another person first, so that it is not done. */
 bool operate_waits(const struct reply *r, const char *what);
 /* A member of an object as a table's cell. */
 void print_cell(const struct json_doc *d, uint32_t object, const char *key, int width);

@@ -29,7 +29,7 @@ cmd_user_erase(const struct invocation *inv)
 	if (!state_open_option(inv, &s) || !operate("user erase", &s, &r))
 		return EXIT_FAILED;
 	if (operate_waits(&r, "user erase"))
-		return EXIT_DONE;
+		return EXIT_FAILED;
 	(void)!is_ok(json_u64(&r.d, json_get_str(&r.d, 0, "rows"), UINT64_MAX, &rows));
 	(void)fprintf(stderr, "sallyport: %s: erased; nothing of %llu rows can be read any more\n",
 	    inv->args[0], (unsigned long long)rows);
@@ -74,7 +74,7 @@ export_print(const struct invocation *inv, const char *what, const char *base)
 
 		(void)snprintf(
 		    target, sizeof(target), "%s%s%s", base, cursor[0] != '\0' ? mark : "", cursor);
-		if (!operate(what, &s, &r))
+		if (!operate(what, &s, &r) || operate_waits(&r, what))
 			return EXIT_FAILED;
 		st = export_page(&r.d, cursor);
 		if (!is_ok(st)) {

@@ -206,8 +206,17 @@ def test_a_tenant_is_exported_by_two(world):
     assert people["bob"]["state"] == "active" and people["bob"]["hold"] is False
     text = text_of(lines)
     assert [w for who in ("owner", "user") for w in world.words[who] if w not in text] == []
+    # An operator, too, has somebody else agree, whom it is not: an owner of that tenant.
+    waits = world.inst.operate("tenant", "export", "acme", check=False)
+    assert (waits.returncode, waits.stdout) == (1, "") and "An owner of the tenant approves" in waits.stderr
+    approval = waits.stderr.split("/")[-1].strip()
+    assert world.inst.operate("approval", "approve", approval, check=False).returncode == 1
+    assert world.ask("tenant", "POST", f"/admin/v1/approvals/{approval}", {"decision": "approve"})[0] == 404
+    assert world.inst.operate("tenant", "export", "acme", check=False).returncode == 1
+    assert world.ask("second", "POST", f"/admin/v1/approvals/{approval}", {"decision": "approve"})[0] == 200
     operators = [json.loads(line) for line in world.inst.operate("tenant", "export", "acme").stdout.splitlines()]
     assert kinds_of(operators) == kinds_of(lines)
+    assert world.inst.operate("tenant", "export", "default", check=False).returncode == 1
     record = of_type(world.inst.records(), "Exported")[-1]
     assert record["resource"].startswith("tenant:") and "acme" not in json.dumps(record)
     for cursor in ("1.2.3", "x", "1.0.0.0.0.0", "1..0.0.0", "99999999999.0.0.0.0"):
