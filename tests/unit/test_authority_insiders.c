@@ -3,71 +3,7 @@
  * Acts of administration by people: who stays a service, who gets keys, who ends whom, changes of
  * one user at once, and approvals that were asked for by what has ended.
  */
-#define WORLD_KEYS 4
-#include "authority_world.h"
-
-#include <time.h>
-
-#include <wire/role.h>
-
-static struct {
-	unsigned n;
-	uint16_t http;
-	char body[4096];
-} said;
-
-static void
-on_said(void *ctx, uint16_t http, struct span body)
-{
-	(void)ctx;
-	said.n++;
-	said.http = http;
-	(void)snprintf(said.body, sizeof(said.body), "%.*s", SPAN_FMT(body));
-}
-
-/* Asked for by `by` (NULL: an operator): the status, 0 while it lasts. `path` may have a query. */
-static uint16_t
-ask(struct key *by, const char *method, const char *path, const char *body)
-{
-	struct span all = span_str(path);
-	size_t len = strcspn(path, "?");
-	struct admin_op *op = NULL;
-	struct admin_call c = { .a = w.a,
-		.by = by,
-		.reply = on_said,
-		.op = &op,
-		.method = span_str(method),
-		.path = span_of(all.ptr, len),
-		.query = span_from(all, len < all.len ? len + 1 : len),
-		.body = span_str(body) };
-
-	memset(&said, 0, sizeof(said));
-	if (!is_ok(admin_dispatch(&c))) {
-		(void)snprintf(said.body, sizeof(said.body), "%s", c.code);
-		return c.http;
-	}
-	spin();
-	return said.n == 0 ? 0 : said.http;
-}
-
-/* A session of key 0, by its token. */
-static struct key *
-session(void)
-{
-	const struct ga_token m = { .credential = span_of(w.text[0], KEYTEXT_LEN) };
-	struct reply *r = call(w.gw, GA_TOKEN, &m);
-
-	assert_int_equal(r->error, ERROR_NONE);
-	return sessions_find(w.a, span_str(r->body), now_real_s());
-}
-
-/* t/u, t/v and x/u are 0, 2 and 3. */
-static struct user *
-be(size_t i, uint8_t roles)
-{
-	w.key[i]->user->roles = roles;
-	return w.key[i]->user;
-}
+#include "authority_acts_rig.h"
 
 static void
 test_services_stay(void **state)
@@ -99,144 +35,6 @@ test_services_stay(void **state)
 	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"state\":\"disabled\"}"), 200);
 	assert_int_equal(bob->roles, ROLE_SERVICE);
 	assert_int_equal(bob->state, USER_DISABLED);
-}
-
-static void
-test_keys_are_made_with_keys(void **state)
-{
-	struct session s = { .key = *w.key[0] };
-	char rotate[64];
-
-	(void)state;
-	(void)snprintf(
-	    rotate, sizeof(rotate), "/admin/v1/keys/%.12s/rotate", (const char *)w.key[0]->id);
-	s.key.parent = w.key[0];
-	assert_int_equal(ask(&s.key, "POST", "/admin/v1/keys", "{}"), 403);
-	assert_string_equal(said.body, "role");
-	assert_int_equal(ask(&s.key, "POST", rotate, "{}"), 403);
-	w.key[0]->has_roles = true;
-	w.key[0]->roles = ROLE_USER;
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 403);
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
-	w.key[0]->has_roles = false;
-	assert_int_equal(w.store_changes, 0);
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
-	assert_int_equal(w.store_changes, 2);
-}
-
-static void
-path_of(char out[64], const char *before, const struct key *key)
-{
-	(void)snprintf(out, 64, "%s%.12s", before, (const char *)key->id);
-}
-
-/* A key of key 0's user with key 0's policy, and its path. */
-static struct key *
-another(uint64_t expires_s, char rotate[64])
-{
-	struct key *key;
-
-	assert_int_equal(
-	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\"}"), 201);
-	key = keys_at(&w.a->keys, w.a->keys.nkeys - 1);
-	key->expires_s = expires_s;
-	(void)snprintf(rotate, 64, "/admin/v1/keys/%.12s/rotate", (const char *)key->id);
-	return key;
-}
-
-/* Whoever rotates another key has a key of that one's rights: as if it had made it. */
-static void
-test_no_key_rotates_one_that_may_more(void **state)
-{
-	uint64_t soon = now_real_s() + 120;
-	char rotate[64];
-
-	(void)state;
-	path_of(rotate, "/admin/v1/keys/", w.key[0]);
-	(void)strcat(rotate, "/rotate");
-	assert_int_equal(ask(w.key[1], "POST", rotate, "{\"overlap_s\":0}"), 403);
-	assert_int_equal(w.key[0]->expires_s, 0);
-	assert_int_equal(w.store_changes, 0);
-	/* Nor does it live on by it, or longer than that one did. */
-	w.key[0]->expires_s = soon;
-	(void)another(0, rotate);
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
-	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
-	(void)another(soon - 60, rotate);
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
-	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon - 60);
-	/* Each rotates itself; and whoever may make keys of any policy, those of services. */
-	w.key[0]->expires_s = 0;
-	path_of(rotate, "/admin/v1/keys/", w.key[1]);
-	(void)strcat(rotate, "/rotate");
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
-	be(2, ROLE_ADMINISTRATOR);
-	be(0, ROLE_SERVICE);
-	assert_int_equal(ask(w.key[2], "POST", rotate, "{}"), 202);
-	w.key[0]->expires_s = soon;
-	path_of(rotate, "/admin/v1/keys/", w.key[0]);
-	(void)strcat(rotate, "/rotate");
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
-	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
-}
-
-/* One more of t: an administrator with a key. */
-static struct key *
-second_administrator(void)
-{
-	assert_int_equal(ask(NULL, "POST", "/admin/v1/users",
-			     "{\"tenant\":\"t\",\"user\":\"n\",\"roles\":[\"administrator\"]}"),
-	    201);
-	assert_int_equal(
-	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"n\"}"), 201);
-	return keys_at(&w.a->keys, w.a->keys.nkeys - 1);
-}
-
-/* Nobody reads what is kept for a service by making a key of it: not alone, nor by rotating one. */
-static void
-test_keys_of_services(void **state)
-{
-	static const char narrow[] = "{\"user\":\"v\",\"scopes\":{\"endpoints\":[\"chat\"]}}";
-	static const char wide[] =
-	    "{\"user\":\"v\",\"scopes\":{\"endpoints\":[\"chat\",\"files\"]}}";
-	static const char yes[] = "{\"decision\":\"approve\"}";
-	struct key *other = second_administrator();
-	struct session weak = { .key = *other };
-	char rotate[64], path[128];
-	size_t nkeys = w.a->keys.nkeys;
-
-	(void)state;
-	be(0, ROLE_ADMINISTRATOR);
-	be(2, ROLE_SERVICE);
-	path_of(rotate, "/admin/v1/keys/", w.key[2]);
-	(void)strcat(rotate, "/rotate");
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 202);
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", wide), 202);
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 202);
-	assert_int_equal(w.a->keys.nkeys, nkeys);
-	(void)snprintf(
-	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
-	/* Nor does who asked approve, nor the service, nor what could make no key itself. */
-	weak.key.parent = other;
-	assert_int_equal(ask(w.key[0], "POST", path, yes), 403);
-	assert_int_equal(ask(w.key[2], "POST", path, yes), 403);
-	assert_int_equal(ask(&weak.key, "POST", path, yes), 403);
-	assert_int_equal(w.a->keys.nkeys, nkeys);
-	/* Who approves has the text. */
-	assert_int_equal(ask(other, "POST", path, yes), 200);
-	assert_non_null(strstr(said.body, "\"key\":\"sp_"));
-	assert_int_equal(w.a->keys.nkeys, nkeys + 1);
-	/* One that leads to nothing kept is an act of one, also in the place of such a one. */
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", narrow), 201);
-	path_of(rotate, "/admin/v1/keys/", keys_at(&w.a->keys, nkeys + 1));
-	(void)strcat(rotate, "/rotate");
-	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
-	assert_non_null(keys_at(&w.a->keys, nkeys + 2)->scope);
-	/* The service's own, and an operator's. */
-	assert_int_equal(ask(w.key[2], "POST", "/admin/v1/keys", "{}"), 201);
-	assert_int_equal(
-	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"v\"}"), 201);
 }
 
 static void
@@ -604,12 +402,11 @@ test_no_control_is_disabled_alone(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_keys_are_made_with_keys),
-		T(test_nobody_ends_those_above), T(test_who_is_made_twice),
-		T(test_a_key_of_who_is_erased), T(test_a_narrowed_credential_ends_nobody),
-		T(test_no_place_for_more_users), T(test_no_key_rotates_one_that_may_more),
-		T(test_keys_of_services), T(test_what_a_session_asked_for_ends_with_it),
-		T(test_what_is_given), T(test_exports_are_few), T(test_given_is_about_a_person),
+	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_nobody_ends_those_above),
+		T(test_who_is_made_twice), T(test_a_key_of_who_is_erased),
+		T(test_a_narrowed_credential_ends_nobody), T(test_no_place_for_more_users),
+		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
+		T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

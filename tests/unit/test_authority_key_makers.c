@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who gets a key: of oneself, of a service, in the place of another one; and with what. */
+#include "authority_acts_rig.h"
+
+static void
+test_keys_are_made_with_keys(void **state)
+{
+	struct session s = { .key = *w.key[0] };
+	char rotate[64];
+
+	(void)state;
+	(void)snprintf(
+	    rotate, sizeof(rotate), "/admin/v1/keys/%.12s/rotate", (const char *)w.key[0]->id);
+	s.key.parent = w.key[0];
+	assert_int_equal(ask(&s.key, "POST", "/admin/v1/keys", "{}"), 403);
+	assert_string_equal(said.body, "role");
+	assert_int_equal(ask(&s.key, "POST", rotate, "{}"), 403);
+	w.key[0]->has_roles = true;
+	w.key[0]->roles = ROLE_USER;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 403);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
+	w.key[0]->has_roles = false;
+	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
+	assert_int_equal(w.store_changes, 2);
+}
+
+/* A key of key 0's user with key 0's policy, and its path. */
+static struct key *
+another(uint64_t expires_s, char rotate[64])
+{
+	struct key *key;
+
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\"}"), 201);
+	key = keys_at(&w.a->keys, w.a->keys.nkeys - 1);
+	key->expires_s = expires_s;
+	(void)snprintf(rotate, 64, "/admin/v1/keys/%.12s/rotate", (const char *)key->id);
+	return key;
+}
+
+/* Whoever rotates another key has a key of that one's rights: as if it had made it. */
+static void
+test_no_key_rotates_one_that_may_more(void **state)
+{
+	uint64_t soon = now_real_s() + 120;
+	char rotate[64];
+
+	(void)state;
+	path_of(rotate, "/admin/v1/keys/", w.key[0]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[1], "POST", rotate, "{\"overlap_s\":0}"), 403);
+	assert_int_equal(w.key[0]->expires_s, 0);
+	assert_int_equal(w.store_changes, 0);
+	/* Nor does it live on by it, or longer than that one did. */
+	w.key[0]->expires_s = soon;
+	(void)another(0, rotate);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
+	(void)another(soon - 60, rotate);
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon - 60);
+	/* Each rotates itself; and whoever may make keys of any policy, those of services. */
+	w.key[0]->expires_s = 0;
+	path_of(rotate, "/admin/v1/keys/", w.key[1]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 403);
+	be(2, ROLE_ADMINISTRATOR);
+	be(0, ROLE_SERVICE);
+	assert_int_equal(ask(w.key[2], "POST", rotate, "{}"), 202);
+	w.key[0]->expires_s = soon;
+	path_of(rotate, "/admin/v1/keys/", w.key[0]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, soon);
+}
+
+/* One more of t: an administrator with a key. */
+static struct key *
+second_administrator(void)
+{
+	assert_int_equal(ask(NULL, "POST", "/admin/v1/users",
+			     "{\"tenant\":\"t\",\"user\":\"n\",\"roles\":[\"administrator\"]}"),
+	    201);
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"n\"}"), 201);
+	return keys_at(&w.a->keys, w.a->keys.nkeys - 1);
+}
+
+/* Nobody reads what is kept for a service by making a key of it: not alone, nor by rotating one. */
+static void
+test_keys_of_services(void **state)
+{
+	static const char narrow[] = "{\"user\":\"v\",\"scopes\":{\"endpoints\":[\"chat\"]}}";
+	static const char wide[] =
+	    "{\"user\":\"v\",\"scopes\":{\"endpoints\":[\"chat\",\"files\"]}}";
+	static const char yes[] = "{\"decision\":\"approve\"}";
+	struct key *other = second_administrator();
+	struct session weak = { .key = *other };
+	char rotate[64], path[128];
+	size_t nkeys = w.a->keys.nkeys;
+
+	(void)state;
+	be(0, ROLE_ADMINISTRATOR);
+	be(2, ROLE_SERVICE);
+	path_of(rotate, "/admin/v1/keys/", w.key[2]);
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 202);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", wide), 202);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 202);
+	assert_int_equal(w.a->keys.nkeys, nkeys);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	/* Nor does who asked approve, nor the service, nor what could make no key itself. */
+	weak.key.parent = other;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 403);
+	assert_int_equal(ask(w.key[2], "POST", path, yes), 403);
+	assert_int_equal(ask(&weak.key, "POST", path, yes), 403);
+	assert_int_equal(w.a->keys.nkeys, nkeys);
+	/* Who approves has the text. */
+	assert_int_equal(ask(other, "POST", path, yes), 200);
+	assert_non_null(strstr(said.body, "\"key\":\"sp_"));
+	assert_int_equal(w.a->keys.nkeys, nkeys + 1);
+	/* One that leads to nothing kept is an act of one, also in the place of such a one. */
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", narrow), 201);
+	path_of(rotate, "/admin/v1/keys/", keys_at(&w.a->keys, nkeys + 1));
+	(void)strcat(rotate, "/rotate");
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 201);
+	assert_non_null(keys_at(&w.a->keys, nkeys + 2)->scope);
+	/* The service's own, and an operator's. */
+	assert_int_equal(ask(w.key[2], "POST", "/admin/v1/keys", "{}"), 201);
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"v\"}"), 201);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { T(test_keys_are_made_with_keys),
+		T(test_no_key_rotates_one_that_may_more), T(test_keys_of_services) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
