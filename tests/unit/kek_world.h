@@ -27,6 +27,7 @@ static struct world {
 	struct link *broker; /* our end; NULL: away */
 	unsigned wraps, unwraps, rewraps;
 	enum secret_fault fault; /* what it says; NONE: it does it */
+	uint32_t retry_after_ms; /* then */
 	bool mute, wrong;        /* no answer; another key */
 	uint64_t call;           /* that was not answered */
 	uint8_t state[SB_STATE_LEN];
@@ -64,7 +65,9 @@ see(const struct sb_unwrap *m, uint8_t key[SB_KEY_LEN])
 static void UNUSED
 say(uint64_t id, struct span answer)
 {
-	struct sb_kek m = { .fault = (uint8_t)w.fault, .answer = answer };
+	struct sb_kek m = {
+		.fault = (uint8_t)w.fault, .retry_after_ms = w.retry_after_ms, .answer = answer
+	};
 
 	if (w.fault != SECRET_FAULT_NONE)
 		m.answer = SPAN_EMPTY;

@@ -41,7 +41,8 @@ run(command_fn *fn, const char *arg, bool json, int rc, size_t n, const struct s
 	size_t len;
 
 	memset(net.steps, 0, sizeof(net.steps));
-	memcpy(net.steps, steps, n * sizeof(steps[0]));
+	if (n > 0)
+		memcpy(net.steps, steps, n * sizeof(steps[0]));
 	net.at = 0;
 	real_stdout = stdout;
 	stdout = fopen(printed_path, "we");

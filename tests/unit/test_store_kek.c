@@ -2,6 +2,8 @@
 /* src/store/kek.c: key-encryption keys under a key elsewhere: opened, or not. */
 #include "kek_world.h"
 
+#include <kek_internal.h>
+
 /* ---- opening ---- */
 static void
 a_new_store_has_its_key_wrapped_first(void **arg)
@@ -89,6 +91,50 @@ it_tries_again_by_itself(void **arg)
 	until = uv_now(&w.loop) + 2 * KEK_BACKOFF_MIN_MS;
 	while (w.opened == 0 && uv_now(&w.loop) < until)
 		(void)uv_run(&w.loop, UV_RUN_ONCE);
+	assert_open();
+	stop();
+}
+
+/* How long it is until the next try; the longest of some. */
+static uint64_t
+longest_pause_ms(void)
+{
+	uint64_t longest = 0;
+
+	for (int i = 0; i < 30; i++) {
+		uint64_t ms;
+
+		again();
+		assert_int_equal(w.opened, 0);
+		ms = uv_timer_get_due_in(&kek_self.timer);
+		longest = ms > longest ? ms : longest;
+	}
+	return longest;
+}
+
+/* Tries wait longer each time, and as long as Vault says, both within bounds. */
+static void
+pauses_grow_and_end(void **arg)
+{
+	uint64_t ms;
+
+	(void)arg;
+	start(A, NULL, false);
+	w.fault = SECRET_THROTTLED;
+	broker_comes();
+	ms = uv_timer_get_due_in(&kek_self.timer);
+	assert_true(ms > 0 && ms <= 3 * KEK_BACKOFF_MIN_MS / 2);
+	ms = longest_pause_ms();
+	assert_true(ms > 3 * KEK_BACKOFF_MIN_MS && ms <= KEK_BACKOFF_MAX_MS + KEK_BACKOFF_MIN_MS);
+	w.retry_after_ms = 20000;
+	again();
+	assert_true(uv_timer_get_due_in(&kek_self.timer) >= 20000);
+	w.retry_after_ms = UINT32_MAX;
+	ms = longest_pause_ms();
+	assert_true(ms >= KEK_RETRY_AFTER_MAX_MS);
+	assert_true(ms <= KEK_RETRY_AFTER_MAX_MS + KEK_BACKOFF_MAX_MS + KEK_BACKOFF_MIN_MS);
+	w.fault = SECRET_FAULT_NONE;
+	again();
 	assert_open();
 	stop();
 }
@@ -197,6 +243,7 @@ main(void)
 		cmocka_unit_test_setup(it_waits_for_a_broker, fresh),
 		cmocka_unit_test_setup(it_waits_while_it_is_refused, fresh),
 		cmocka_unit_test_setup(it_tries_again_by_itself, fresh),
+		cmocka_unit_test_setup(pauses_grow_and_end, fresh),
 		cmocka_unit_test_setup(what_is_not_our_key_opens_nothing, fresh),
 		cmocka_unit_test_setup(a_row_is_bound_to_its_wrapper, fresh),
 		cmocka_unit_test_setup(a_wrapper_that_is_not_configured_is_not_asked, fresh),

@@ -3,6 +3,8 @@
  * way. */
 #include "kek_world.h"
 
+#include <base/clock.h>
+
 /* ---- carrying over ---- */
 static void
 keys_are_carried_over(void **arg)
@@ -99,6 +101,7 @@ static void
 a_rotation_wraps_all_anew(void **arg)
 {
 	struct buf was;
+	unsigned wraps;
 
 	(void)arg;
 	start(A, NULL, true);
@@ -111,8 +114,10 @@ a_rotation_wraps_all_anew(void **arg)
 	assert_wrapped(A, 2);
 	assert_nowhere(buf_span(&was));
 	buf_done(&was);
-	rotate(); /* one at a time */
+	wraps = w.wraps;
+	rotate(); /* one at a time, and nobody is asked for another */
 	assert_int_equal(w.rotated_st.code, E_EXISTS);
+	assert_true(w.wraps == wraps && w.rewraps == 1);
 	rotate_on();
 	assert_wrapped(A, 1);
 	assert_int_equal(state_of().version, 2);
@@ -152,7 +157,7 @@ a_rotation_that_is_refused_changes_nothing(void **arg)
 static void
 nobody_waits_long_for_a_rotation(void **arg)
 {
-	uint64_t call;
+	uint64_t call, begun_ns = clock_mono_ns();
 
 	(void)arg;
 	start(A, NULL, true);
@@ -164,6 +169,7 @@ nobody_waits_long_for_a_rotation(void **arg)
 	while (w.rotated == 1)
 		(void)uv_run(&w.loop, UV_RUN_ONCE);
 	assert_int_equal(w.rotated_st.code, E_AGAIN);
+	assert_true(clock_mono_ns() - begun_ns < (KEK_ROTATE_MS + 30000) * NS_PER_MS);
 	call = w.call;
 	w.mute = false;
 	say(call, SPAN_LIT("c9:vault:transit/a:00")); /* late */
