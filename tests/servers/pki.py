@@ -58,3 +58,14 @@ def is_address(name):
     except ValueError:
         return False
     return True
+
+
+def earlier_authority(inst):
+    """Before its start: a CA, and a leaf's key that is another's, in the clear as versions before sealed keys had them;
+    the leaf is issued anew. -> a copy of the CA's key"""
+    copy = inst.top / "ca.key"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", copy,
+            "-out", inst.dir / "ca.pem", "-days", 3650, "-subj", "/CN=CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    for name in ("ca.key", "tls/key.pem"):
+        (inst.dir / name).write_bytes(copy.read_bytes())
+    return copy

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import pty
 import re
 import signal
@@ -19,7 +18,7 @@ import time
 import pytest
 
 from instance import Instance, running, wait_for
-from pki import Authority, openssl
+from pki import Authority, earlier_authority, openssl
 
 
 @pytest.fixture(scope="module")
@@ -209,14 +208,11 @@ def earlier(tmp_path):
     """A CA and a leaf that is due, as versions before this one kept them: keys in the clear."""
     inst = Instance(edit=lambda text: text + "\ntls: { watch_s: 1 }\n")
     ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *ec, "-keyout", tmp_path / "ca.key", "-out", tmp_path / "ca.pem", "-days", 3650,
-            "-subj", "/CN=CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    key = earlier_authority(inst)
     openssl("req", "-new", *ec, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "csr", "-subj", "/CN=sallyport")
     (tmp_path / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    openssl("x509", "-req", "-in", tmp_path / "csr", "-CA", tmp_path / "ca.pem", "-CAkey", tmp_path / "ca.key",
+    openssl("x509", "-req", "-in", tmp_path / "csr", "-CA", inst.dir / "ca.pem", "-CAkey", key,
             "-days", 20, "-extfile", tmp_path / "ext", "-out", tmp_path / "cert.pem", "-set_serial", 77)
-    for name in ("ca.key", "ca.pem"):
-        shutil.copy(tmp_path / name, inst.dir)
     yield inst
     inst.remove()
 

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from instance import Instance, wait_for
-from pki import openssl
+from pki import earlier_authority, openssl
 
 DAY = 86400
 OLD = int(time.time()) - 100 * DAY
@@ -57,7 +57,7 @@ def leaf_until(inst, tmp, ends):
     (tmp / "conf").write_text(
         f"[ca]\ndefault_ca=d\n[d]\ndatabase={tmp}/index\nnew_certs_dir={tmp}\nrand_serial=yes\ndefault_md=sha256\n"
         "policy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    openssl("ca", "-batch", "-notext", "-config", tmp / "conf", "-cert", inst.dir / "ca.pem", "-keyfile", inst.dir / "ca.key",
+    openssl("ca", "-batch", "-notext", "-config", tmp / "conf", "-cert", inst.dir / "ca.pem", "-keyfile", inst.ca_key,
             "-in", tmp / "csr", "-out", tmp / "cert", "-enddate", time.strftime("%Y%m%d%H%M%SZ", time.gmtime(ends)))
     for name in ("key", "cert"):
         (inst.dir / "tls" / f"{name}.pem").write_bytes((tmp / name).read_bytes())
@@ -70,6 +70,7 @@ def aged(tmp_path_factory):
     """An instance that has run once, of which all is old when it starts again."""
     inst = Instance(edit=with_schedules)
     try:
+        inst.ca_key = earlier_authority(inst)
         inst.start()
         inst.stop()
         age_database(inst)

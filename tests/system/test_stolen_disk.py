@@ -24,6 +24,7 @@ import pytest
 
 from canary import Plants, unpacked
 from instance import Instance
+from pki import earlier_authority
 from test_tenant_matrix import with_models
 from test_tools import FORM, form
 
@@ -179,20 +180,10 @@ def planted(house):
         act()
 
 
-def earlier_keys(inst):
-    """The CA's key and the leaf's as versions before this one had them: in the clear."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-keyout", inst.dir / "ca.key", "-out", inst.dir / "ca.pem", "-days", "3650", "-subj", "/CN=CA",
-                    "-addext", "keyUsage=critical,keyCertSign,cRLSign"], check=True, capture_output=True)
-    clear = (inst.dir / "ca.key").read_text()
-    (inst.dir / "tls/key.pem").write_text(clear)
-    return clear.splitlines()[2]
-
-
 @pytest.fixture(scope="module")
 def inst(provider, authority):
     made = Instance(edit=with_models(provider, authority))
-    made.clear_key = earlier_keys(made)
+    made.clear_key = earlier_authority(made).read_text().splitlines()[2]
     yield made.start()
     made.remove()
 
