@@ -7,6 +7,7 @@
  */
 #include "unit.h"
 
+#include <tls/crl.h>
 #include <tls/tls.h>
 
 #include <crypto/cert.h>
@@ -17,6 +18,10 @@
 #include "test_http.h"
 
 #include <errno.h>
+#include <time.h>
+
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #define TRIES_MAX 20000
 
@@ -67,6 +72,7 @@ static struct buf ca = BUF_INIT(CERT_PEM_LEN_MAX), cert = BUF_INIT(CERT_PEM_LEN_
 static struct secret ca_key, key, seal_key;
 static struct sign_key *sign;
 static struct buf sealed = BUF_INIT(4096);
+static struct buf list_ca = BUF_INIT(CERT_PEM_LEN_MAX), lists = BUF_INIT(CERT_PEM_LEN_MAX);
 
 static struct status
 try_request(void)
@@ -178,6 +184,70 @@ try_server(void)
 	return st;
 }
 
+/* Two lists of the authority: the one that counts for longer comes last, and is never lost. */
+static struct status
+try_lists(void)
+{
+	struct tls_crl_report report = { .until_s = 0 };
+	struct status st = tls_crls_check(
+	    buf_span(&list_ca), buf_span(&lists), (uint64_t)time(NULL), &report);
+
+	if (is_ok(st))
+		assert_true(report.until_s > (uint64_t)time(NULL) + 1800);
+	return st;
+}
+
+static void
+put_pem(struct buf *out, BIO *b)
+{
+	char *text = NULL;
+	long n = BIO_get_mem_data(b, &text);
+
+	must(buf_put(out, text, (size_t)n));
+	BIO_free(b);
+}
+
+static void
+put_list(X509 *by, EVP_PKEY *with, long until_s)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *t = X509_gmtime_adj(NULL, -60);
+	BIO *b = BIO_new(BIO_s_mem());
+
+	assert_int_equal(X509_CRL_set_version(crl, 1), 1);
+	assert_int_equal(X509_CRL_set_issuer_name(crl, X509_get_subject_name(by)), 1);
+	assert_int_equal(X509_CRL_set1_lastUpdate(crl, t), 1);
+	assert_non_null(X509_gmtime_adj(t, until_s));
+	assert_int_equal(X509_CRL_set1_nextUpdate(crl, t), 1);
+	assert_true(X509_CRL_sign(crl, with, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_bio_X509_CRL(b, crl), 1);
+	put_pem(&lists, b);
+	ASN1_TIME_free(t);
+	X509_CRL_free(crl);
+}
+
+static void
+make_lists(void)
+{
+	X509 *by = X509_new();
+	EVP_PKEY *with = EVP_EC_gen("P-256");
+	BIO *b = BIO_new(BIO_s_mem());
+
+	assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(by), "CN", MBSTRING_UTF8,
+			     (const unsigned char *)"by", -1, -1, 0),
+	    1);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(by), -60));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(by), 3600));
+	assert_int_equal(X509_set_pubkey(by, with), 1);
+	assert_true(X509_sign(by, with, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_bio_X509(b, by), 1);
+	put_pem(&list_ca, b);
+	put_list(by, with, 600);
+	put_list(by, with, 3600);
+	EVP_PKEY_free(with);
+	X509_free(by);
+}
+
 static int
 start(void **state)
 {
@@ -195,6 +265,7 @@ start(void **state)
 	must(sign_key_generate(&raw));
 	must(sign_key_new(&raw, &sign));
 	secret_done(&raw);
+	make_lists();
 	return 0;
 }
 
@@ -205,6 +276,8 @@ stop(void **state)
 	buf_done(&ca);
 	buf_done(&cert);
 	buf_done(&sealed);
+	buf_done(&list_ca);
+	buf_done(&lists);
 	secret_done(&ca_key);
 	secret_done(&key);
 	secret_done(&seal_key);
@@ -227,6 +300,7 @@ each_failure_is_told(void **state)
 		{ "note", try_note, 1 },
 		{ "leaf", try_leaf, 17 },
 		{ "server", try_server, 3 },
+		{ "lists", try_lists, 1 },
 	};
 
 	(void)state;
