@@ -40,6 +40,7 @@ struct as_user_put {
 	struct span tenant;
 	struct span user;
 	uint8_t roles, state, hold;
+	uint8_t fresh; /* nobody of that name is there yet: else DONE says E_EXISTS */
 };
 static const struct wire_field as_user_put_rows[] = {
 	WIRE_BYTES(struct as_user_put, tenant, 1, TENANT_MAX),
@@ -47,6 +48,7 @@ static const struct wire_field as_user_put_rows[] = {
 	WIRE_U8(struct as_user_put, roles, ROLES_ALL),
 	WIRE_U8(struct as_user_put, state, USER_DISABLED),
 	WIRE_U8(struct as_user_put, hold, 1),
+	WIRE_U8(struct as_user_put, fresh, 1),
 };
 
 struct as_key {

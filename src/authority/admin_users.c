@@ -448,9 +448,10 @@ on_intent(struct admin_op *op)
 		.user = span_str(op->user),
 		.roles = op->roles,
 		.state = op->state,
-		.hold = op->hold };
+		.hold = op->hold,
+		.fresh = strcmp(op->change, "create") == 0 };
 
-	if (strcmp(op->change, "create") == 0 && is_there(user_of(op)))
+	if (m.fresh && is_there(user_of(op)))
 		admin_op_finish(op, 409, "exists", "There is such a user already.");
 	else
 		admin_op_ask(op, AS_USER_PUT, &m, AS_DONE, on_put);
@@ -475,6 +476,10 @@ on_put(struct authority *a, void *ctx, enum code code, const void *answered)
 	struct admin_op *op = ctx;
 	struct user *u = NULL;
 
+	if (code == E_EXISTS) { /* somebody was faster */
+		admin_op_finish(op, 409, "exists", "There is such a user already.");
+		return;
+	}
 	if (code != E_OK || m == NULL) {
 		admin_op_finish(op, code == E_NOTFOUND ? 404 : 503,
 		    code == E_NOTFOUND ? "not_found" : "store_unavailable",

@@ -415,8 +415,10 @@ user_change(struct db *db, const struct as_user_put *m, uint8_t out[AS_SECRET_LE
 {
 	struct user_open u = { .id = 0 };
 	int64_t id = 0;
-	struct status st;
+	struct status st = m->fresh ? user_find(db, m->tenant, m->user, &id) : fail(E_NOTFOUND);
 
+	if (st.code != E_NOTFOUND)
+		return is_ok(st) ? fail(E_EXISTS) : st;
 	TRY(user_ensure(db, m->tenant, m->user, &id, out));
 	st = user_get(db, id, &u);
 	if (is_ok(st)) {

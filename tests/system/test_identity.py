@@ -201,6 +201,19 @@ def test_roles_over_https(service, people):
     assert admin(service, narrow, "GET", "/users")[0] == 403
 
 
+def test_who_is_made_by_several_at_once_is_made_once(service, people):
+    """Whoever is told 201 has made it, and with these roles."""
+    def make(name, roles):
+        return roles, admin(service, people["administrator"], "POST", "/users", {"user": name, "roles": roles})[0]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for name in (f"twin{i}" for i in range(8)):
+            made = list(pool.map(lambda roles: make(name, roles), [["user"], ["service"]] * 4))
+            assert sorted(status for _, status in made) == [201] + [409] * 7, made
+            roles = next(roles for roles, status in made if status == 201)
+            assert admin(service, people["administrator"], "GET", "/users/" + name)[1]["roles"] == roles
+
+
 def test_who_is_disabled_is_nobody(service):
     key = person(service, "corp2", "gone", "user")
     token = exchange(service, key)[2]["access_token"]

@@ -85,6 +85,7 @@ static struct world {
 	uint16_t admin_http;
 	uint32_t store_changes, keys_used;
 	uint16_t put_code;  /* enum code that the store answers changes of keys with; 0: OK */
+	uint8_t put_fresh;  /* what the last change of a user said */
 	bool load_keys_put; /* a LOAD names the keys that are there, too */
 	/* sessions, as the store keeps them */
 	struct as_session sessions[128];

@@ -251,6 +251,7 @@ on_store_user_put(struct link *l, uint64_t id, const void *msg, void *ctx)
 	const struct as_user_put *m = msg;
 
 	(void)ctx;
+	w.put_fresh = m->fresh;
 	put_done(l, id, m->tenant, m->user);
 }
 

@@ -156,6 +156,16 @@ test_who_is_made_twice(void **state)
 	assert_int_equal(w.store_changes, 1);
 	assert_int_equal(
 	    keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("n"))->roles, ROLE_USER);
+	/* Both may be on their way to the store: it knows which came first. */
+	w.put_code = E_EXISTS;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users", "{\"user\":\"o\"}"), 409);
+	assert_non_null(strstr(said.body, "\"exists\""));
+	assert_int_equal(w.put_fresh, 1);
+	assert_null(keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT("o")));
+	w.put_code = 0;
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"state\":\"disabled\"}"), 200);
+	assert_int_equal(w.put_fresh, 0);
 }
 
 static void

@@ -86,7 +86,13 @@ marks(void **arg)
 	m.roles = 32;
 	assert_int_equal(db_user_put(db, &m, again).code, E_RANGE);
 	m.roles = 0;
+	m.fresh = 1;
 	assert_is_ok(db_user_put(db, &m, again));
+	/* One who is there is not made once more: nothing of the second one holds. */
+	m.roles = ROLE_SERVICE;
+	assert_int_equal(db_user_put(db, &m, again).code, E_EXISTS);
+	m.user = SPAN_LIT("user0");
+	assert_int_equal(db_user_put(db, &m, again).code, E_EXISTS);
 	assert_is_ok(db_keys_used(db, &used));
 	uses[0].used_s = 40; /* came late */
 	assert_is_ok(db_keys_used(db, &used));
