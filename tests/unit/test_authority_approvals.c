@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * src/authority/approvals.c: who decides, how often, how long, and how much waits; and what a
+ * person may not do to itself.
+ */
+#include "authority_acts_rig.h"
+
+static const char lift[] = "{\"hold\":false}", yes[] = "{\"decision\":\"approve\"}";
+
+/* v, an owner, asks for that; its path is `ret`. */
+static void
+wait_for(const char *method, const char *path, const char *body, char ret[128])
+{
+	assert_int_equal(ask(w.key[2], method, path, body), 202);
+	(void)snprintf(ret, 128, "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+}
+
+/* Who may see that it waits may not therefore do it. */
+static void
+test_a_right_to_the_act(void **state)
+{
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_ADMINISTRATOR);
+	wait_for("GET", "/admin/v1/users/u/export", "", path);
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_non_null(strstr(said.body, path + 20));
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 403);
+	assert_string_equal(said.body, "role");
+	assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 202);
+	be(0, ROLE_OWNER);
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 200);
+	assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 200);
+}
+
+/* Nobody else decides while a decision is on its way to the log; without a record there is none. */
+static void
+test_a_decision_is_one(void **state)
+{
+	struct user *held = w.key[0]->user;
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	held->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 503);
+	assert_int_equal(held->hold, 1);
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 0);
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 404);
+	assert_int_equal(ask(w.key[0], "POST", path, "{\"decision\":\"refuse\"}"), 404);
+	assert_int_equal(held->hold, 1);
+}
+
+static void
+test_an_hour(void **state)
+{
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	w.loop.time += 3600000;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 404);
+	assert_int_equal(w.key[0]->user->hold, 1);
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	w.loop.time += 3500000;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 200);
+	assert_int_equal(w.key[0]->user->hold, 0);
+}
+
+/* So many of one person; of what is asked for, all can be shown. */
+static void
+test_what_waits_is_bounded(void **state)
+{
+	static char long_body[1100];
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	memset(long_body, ' ', sizeof(long_body) - 1);
+	memcpy(long_body, lift, sizeof(lift) - 1);
+	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", long_body), 413);
+	for (int i = 0; i < 8; i++)
+		wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	assert_int_not_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 202);
+	be(0, ROLE_OWNER);
+	assert_int_equal(ask(w.key[0], "POST", path, "{\"decision\":\"refuse\"}"), 200);
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+}
+
+/* Under a hold nobody is erased, and who has roles does not do it itself: the store is not asked.
+ */
+static void
+test_who_is_not_erased(void **state)
+{
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_USER | ROLE_AUDITOR);
+	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", ""), 409);
+	assert_string_equal(said.body, "has_roles");
+	be(0, ROLE_USER);
+	w.key[0]->user->hold = 1;
+	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", ""), 409);
+	assert_string_equal(said.body, "legal_hold");
+	assert_int_equal(ask(w.key[2], "POST", "/admin/v1/users/u/erase", ""), 409);
+	assert_string_equal(said.body, "legal_hold");
+	assert_int_equal(w.key[0]->user->state, USER_ACTIVE);
+	w.key[0]->user->hold = 0;
+	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", ""), 200);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_a_right_to_the_act),
+		T(test_a_decision_is_one),
+		T(test_an_hour),
+		T(test_what_waits_is_bounded),
+		T(test_who_is_not_erased),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
