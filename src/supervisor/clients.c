@@ -84,7 +84,7 @@ clients_read(const struct supervisor *sv, const struct conf *conf, struct client
 	return judge(crl, ret, f);
 }
 
-void
+bool
 clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why)
 {
 	struct instance *in = &sv->inst;
@@ -97,6 +97,7 @@ clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why
 	sv->crl_over = false;
 	if (other)
 		record_revocations(sv, &in->clients, certificate_why_names[why], NULL);
+	return other;
 }
 
 /* ---- to the gateways ---- */
@@ -183,7 +184,8 @@ clients_look(struct supervisor *sv)
 		return;
 	st = reread(sv, &fresh, &f);
 	if (is_ok(st)) {
-		clients_adopt(sv, &fresh, CERTIFICATE_FILE);
+		if (!clients_adopt(sv, &fresh, CERTIFICATE_FILE))
+			return; /* it was written anew, and says the same */
 		certificate_send_all(sv);
 		diag(DIAG_INFO, "client_certificates: other lists are in use");
 		return;

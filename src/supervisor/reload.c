@@ -178,7 +178,9 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 	conf_free(old);
 	sv->workers = worker_count(fresh);
 	(void)certificate_adopt(sv, &fresh_cert, CERTIFICATE_RELOAD);
-	clients_adopt(sv, &fresh_clients, CERTIFICATE_RELOAD);
+	/* Those that are about to drain take some more requests: not of a revoked certificate. */
+	if (clients_adopt(sv, &fresh_clients, CERTIFICATE_RELOAD))
+		certificate_send_all(sv);
 	return OK;
 }
 

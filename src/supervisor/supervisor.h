@@ -230,8 +230,11 @@ extern const char *const certificate_why_names[];
 MUST_USE struct status clients_read(const struct supervisor *sv, const struct conf *conf,
     struct clients *ret, struct certificate_fault *f);
 void clients_done(struct clients *c);
-/* From now on it is these; `fresh` is taken. Gateways are sent them with their certificate. */
-void clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why);
+/*
+ * From now on it is these; `fresh` is taken. Gateways are sent them with their certificate. False:
+ * the lists are those that were in use already.
+ */
+bool clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why);
 /* To a gateway: before CERT. */
 MUST_USE struct status clients_send(const struct child *c);
 /* Are the lists in use over? */

@@ -331,6 +331,25 @@ def test_a_revoked_one_is_out(house, app, lists):
     assert changes(house)[-1] == ("file", None)
 
 
+def test_also_where_a_gateway_ends(house, lists):
+    """A reload brings the list: the gateways of before take what comes meanwhile, and not of the revoked one."""
+    path, stolen = lists
+    pair = house.issue("stolen too", [APP])
+    c = house.connection(pair)
+    with contextlib.closing(c):
+        assert house.ask_on(c)[0] == 200
+        house.inst.edit(lambda text: text.replace("watch_s: 1", "watch_s: 0"))
+        house.inst.operate("reload")
+        c.close()
+        assert house.ask_on(c)[0] == 200
+        house.authority.crl(path, [stolen[0], pair[0]])
+        house.inst.operate("reload")
+        with contextlib.suppress(ConnectionError, http.client.HTTPException, ssl.SSLError):
+            assert house.ask_on(c)[0] == 401
+    house.inst.edit(lambda text: text.replace("watch_s: 0", "watch_s: 1"))
+    house.inst.operate("reload")
+
+
 def house_http2(house, pair):
     httpx = pytest.importorskip("httpx")
     return httpx.Client(http2=True, verify=house.tls(pair), timeout=30)
