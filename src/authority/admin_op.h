@@ -157,7 +157,7 @@ MUST_USE struct status admin_may_end(
 /* Is the user there, or is there room for it? E_DENIED. */
 MUST_USE struct status admin_user_fits(struct admin_call *c, struct span tenant, struct span name);
 /* All roles that somebody of this user can act with, also by tokens. */
-uint8_t admin_all_roles(const struct keys *keys, const struct user *u);
+uint8_t admin_all_roles(const struct authority *a, const struct user *u);
 /*
  * A key lives on when a session or a token has ended, and its roles are the stored ones: with a
  * key only. E_DENIED.

@@ -83,7 +83,7 @@ me_erase(struct admin_call *c)
 	struct user *u = c->by->user;
 
 	TRY(admin_not_narrow(c));
-	if (admin_all_roles(&c->a->keys, u) != ROLE_USER)
+	if (admin_all_roles(c->a, u) != ROLE_USER)
 		return admin_refuse(
 		    c, 409, "has_roles", "An owner takes the other roles away first.");
 	return begin(c, u);

@@ -125,7 +125,7 @@ may_end(struct admin_call *c, const struct user *u)
 	const uint8_t ordinary = ROLE_USER | ROLE_SERVICE;
 
 	TRY(admin_may(c, ACTION_SESSION_REVOKE));
-	if ((admin_all_roles(&c->a->keys, u) & (uint8_t)~ordinary) == 0)
+	if ((admin_all_roles(c->a, u) & (uint8_t)~ordinary) == 0)
 		return OK;
 	return admin_may(c, ACTION_ROLE_GRANT);
 }

@@ -308,15 +308,15 @@ is_last_owner(const struct keys *keys, const struct user *u)
 
 /* Those that are stored, and those that came with tokens. */
 uint8_t
-admin_all_roles(const struct keys *keys, const struct user *u)
+admin_all_roles(const struct authority *a, const struct user *u)
 {
 	uint8_t roles = u->roles;
 
-	for (size_t i = 0; i < keys->nkeys; i++) {
-		const struct key *key = keys_at(keys, i);
+	for (size_t i = 0; i < a->keys.nkeys; i++) {
+		const struct key *key = keys_at(&a->keys, i);
 
-		if (key->user == u && key->has_roles && key->revoked_s == 0)
-			roles |= key->roles;
+		if (key->user == u && key->revoked_s == 0)
+			roles |= people_roles_of(a, key);
 	}
 	return roles;
 }
@@ -324,7 +324,7 @@ admin_all_roles(const struct keys *keys, const struct user *u)
 struct status
 admin_may_end(struct admin_call *c, const struct user *u, enum action *action)
 {
-	uint8_t roles = admin_all_roles(&c->a->keys, u);
+	uint8_t roles = admin_all_roles(c->a, u);
 
 	if ((roles & ROLE_AUDITOR) != 0)
 		*action = ACTION_AUDITOR_REMOVE;
@@ -338,9 +338,10 @@ admin_may_end(struct admin_call *c, const struct user *u, enum action *action)
 
 /* What the change is, and so whose it may be. */
 static enum action
-action_of(const struct keys *keys, const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
+action_of(
+    const struct authority *a, const struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
-	uint8_t had = state != u->state ? admin_all_roles(keys, u) : u->roles;
+	uint8_t had = state != u->state ? admin_all_roles(a, u) : u->roles;
 
 	if (hold != u->hold)
 		return hold ? ACTION_HOLD_SET : ACTION_HOLD_LIFT;
@@ -353,7 +354,7 @@ action_of(const struct keys *keys, const struct user *u, uint8_t roles, uint8_t 
 static struct status
 begin_change(struct admin_call *c, struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 {
-	enum action action = action_of(&c->a->keys, u, roles, state, hold);
+	enum action action = action_of(c->a, u, roles, state, hold);
 	struct admin_op *op = NULL;
 
 	TRY(admin_may(c, action));

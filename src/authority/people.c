@@ -412,6 +412,28 @@ people_know(const struct authority *a, const struct key *key)
 	return machines_have(a, key->id);
 }
 
+uint8_t
+people_roles_of(const struct authority *a, const struct key *key)
+{
+	const struct issuers *all = &a->oidc->issuers;
+	struct oidc_identity who = { .tenant = key->user->tenant,
+		.user = key->user->name,
+		.policy = span_str(key->policy->name) };
+	uint8_t id[KEY_ID_LEN];
+
+	if (key->has_roles)
+		return key->roles;
+	for (size_t i = 0; i < (all->count + 1) * (ROLES_ALL + 1U); i++) {
+		size_t n = i / (ROLES_ALL + 1U);
+
+		who.issuer = n < all->count ? all->items[n]->url : MACHINES_ISSUER;
+		who.roles = (uint8_t)(i % (ROLES_ALL + 1U));
+		if (is_ok(people_key_id(&who, id)) && memcmp(id, key->id, sizeof(id)) == 0)
+			return who.roles;
+	}
+	return 0;
+}
+
 void
 people_config(struct authority *a)
 {

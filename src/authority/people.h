@@ -40,6 +40,11 @@ enum error people_key_of(
     struct authority *a, const struct oidc_identity *who, uint64_t now_s, struct key **ret);
 /* Of a key that came with roles: does the configuration name its issuer, or its entry? */
 bool people_know(const struct authority *a, const struct key *key);
+/*
+ * The roles that whoever came with it has by it, also where nobody has come since this process
+ * began: its id is made of them. 0: none, or its issuer or entry is configured no more.
+ */
+uint8_t people_roles_of(const struct authority *a, const struct key *key);
 /* Issuers and machines are those of another configuration: whom it does not know ends at once. */
 void people_config(struct authority *a);
 /* The id of their key. E_CRYPTO. */

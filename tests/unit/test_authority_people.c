@@ -1,89 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_authority_people.c: people who come with a token: the first time, again, with other roles,
- * shut out, and while store or log are away.
+ * by the name of another one, and shut out.
  */
-static const char people_yaml[] =
-    "policies:\n"
-    "  default: { endpoints: '*', models: '*' }\n"
-    "  helped: { endpoints: '*', models: '*' }\n"
-    "providers: { d: { kind: demo } }\n"
-    "models: { alpha: [ { provider: d, model: a } ] }\n"
-    "oidc:\n"
-    "- { issuer: 'https://a.example', audience: sallyport, tenant_fixed: acme,\n"
-    "    claims: { roles: roles, policy: pol } }\n"
-    "client_certificates:\n"
-    "  ca_file: clients.pem\n"
-    "  clients:\n"
-    "  - { match: 'spiffe://a.example/ci', tenant: acme, user: ci, roles: [user] }\n"
-    "  - { match: 'spiffe://a.example/gone', tenant: acme, user: gone, roles: [user] }\n";
-#define WORLD_YAML people_yaml
-#include "authority_world.h"
-
-#include <time.h>
-#include <unistd.h>
-
-#include <wire/certificate.h>
-#include <wire/role.h>
-
-#include "jwt_world.h"
-
-static struct signer signer;
-static struct buf keys, token;
-
-static int
-begin(void **state)
-{
-	static const struct span discovery = SPAN_LIT(
-	    "{\"issuer\":\"https://a.example\",\"jwks_uri\":\"https://a.example/keys\"}");
-
-	if (setup(state) != 0)
-		return -1;
-	signer = signer_new("EdDSA", "k");
-	keys = token = BUF_INIT(JWKS_LEN_MAX);
-	signers_put_jwks(&signer, 1, &keys);
-	w.fetch_discovery = discovery;
-	w.fetch_keys = buf_span(&keys);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	cut(&w.gw); /* its turns end with it */
-	people_done(w.a);
-	EVP_PKEY_free(signer.pkey);
-	buf_done(&keys);
-	buf_done(&token);
-	return teardown(state);
-}
-
-/* What a gateway asks with a token of ann's; `more` are claims behind a comma. */
-static struct ga_admit
-asking(const char *sub, const char *more)
-{
-	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
-	char claims[512];
-
-	(void)snprintf(claims, sizeof(claims),
-	    "{\"iss\":\"https://a.example\",\"aud\":\"sallyport\",\"sub\":\"%s\",\"exp\":%lld%s}",
-	    sub, (long long)time(NULL) + 300, more);
-	buf_clear(&token);
-	signer_put(&signer, claims, &token);
-	m.credential = buf_span(&token);
-	m.tools = 0;
-	return m;
-}
-
-static struct reply *
-come(const char *sub, const char *more)
-{
-	const struct ga_admit m = asking(sub, more);
-
-	return call(w.gw, GA_ADMIT, &m);
-}
-
-#define USER ",\"roles\":[\"user\"]"
+#include "authority_people_rig.h"
 
 static size_t
 count(enum audit_event event)
@@ -93,12 +13,6 @@ count(enum audit_event event)
 	for (size_t i = 0; i < w.nrecs; i++)
 		n += w.recs[i].event == event;
 	return n;
-}
-
-static struct user *
-user_named(const char *name)
-{
-	return keys_find_user(&w.a->keys, SPAN_LIT("acme"), span_str(name));
 }
 
 static void
@@ -167,6 +81,60 @@ roles_are_those_of_the_token(void **state)
 	assert_int_equal(w.store_changes, 4);
 }
 
+static uint16_t
+disable(struct key *by, const char *path)
+{
+	struct admin_op *op = NULL;
+	uint16_t http = 0;
+	struct admin_call c = { .a = w.a,
+		.by = by,
+		.reply = on_said,
+		.ctx = &http,
+		.op = &op,
+		.method = SPAN_LIT("PATCH"),
+		.path = span_str(path),
+		.body = SPAN_LIT("{\"state\":\"disabled\"}") };
+
+	if (!is_ok(admin_dispatch(&c)))
+		return c.http;
+	spin();
+	return http;
+}
+
+/* Also before anybody has come with it since this process began: its key's id says them. */
+static void
+roles_of_who_has_not_come_yet(void **state)
+{
+	struct key *by;
+
+	(void)state;
+	assert_int_equal(
+	    come("boss", ",\"roles\":[\"user\",\"administrator\"]")->error, ERROR_NONE);
+	by = TAILQ_LAST(&w.a->gateways[0].turns, turn_list)->key;
+	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"auditor\"]")->error, ERROR_NONE);
+	assert_int_equal(come("bob", USER)->error, ERROR_NONE);
+	assert_int_equal(come_with_certificate("spiffe://a.example/ci"), ERROR_NONE);
+	for (size_t i = 0; i < w.a->keys.nkeys; i++) {
+		struct key *key = keys_at(&w.a->keys, i);
+
+		if (key == by)
+			continue;
+		key->has_roles = false;
+		key->roles = 0;
+	}
+	assert_int_equal(disable(by, "/admin/v1/users/ann"), 403);
+	assert_int_equal(disable(by, "/admin/v1/users/bob"), 200);
+	assert_int_equal(admin_all_roles(w.a, user_named("ann")), ROLE_USER | ROLE_AUDITOR);
+	assert_int_equal(people_roles_of(w.a, w.key[0]), 0);
+	for (size_t i = 0; i < w.a->keys.nkeys; i++) {
+		if (keys_at(&w.a->keys, i)->user == user_named("ci"))
+			assert_int_equal(people_roles_of(w.a, keys_at(&w.a->keys, i)), ROLE_USER);
+		else if (keys_at(&w.a->keys, i)->user == user_named("ann"))
+			keys_at(&w.a->keys, i)->revoked_s = 1;
+	}
+	assert_int_equal(admin_all_roles(w.a, user_named("ann")), ROLE_USER);
+}
+
 static void
 policies_are_those_of_the_token(void **state)
 {
@@ -194,19 +162,6 @@ who_is_shut_out_stays_out(void **state)
 	user_named("ann")->state = USER_DISABLED;
 	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
 	assert_int_equal(w.store_changes, 1);
-}
-
-/* A user made here, as the store tells of it. */
-static struct user *
-local(const char *name, uint8_t roles)
-{
-	static const uint8_t subject_key[AS_SECRET_LEN] = { 9 };
-	struct user *u = NULL;
-
-	assert_true(
-	    is_ok(keys_put_user(&w.a->keys, SPAN_LIT("acme"), span_str(name), subject_key, &u)));
-	user_set_marks(u, roles, USER_ACTIVE, 0);
-	return u;
 }
 
 static void
@@ -255,19 +210,6 @@ who_was_made_here_may_be_linked(void **state)
 	assert_int_equal(w.store_changes, 2);
 }
 
-static enum error
-come_with_certificate(const char *name)
-{
-	const struct certificate c = { span_str(name), (uint64_t)time(NULL) + 300 };
-	struct ga_admit m = admit_msg(ENDPOINT_CHAT);
-
-	buf_clear(&token);
-	assert_true(is_ok(certificate_put(&c, &token)));
-	m.credential = buf_span(&token);
-	m.tools = 0;
-	return call(w.gw, GA_ADMIT, &m)->error;
-}
-
 /* A machine's is the operator's: also one that has not come yet, or whose entry is gone. */
 static void
 who_is_a_machine_is_not_linked(void **state)
@@ -282,69 +224,6 @@ who_is_a_machine_is_not_linked(void **state)
 	assert_int_equal(w.store_changes, 1);
 	(void)local("boss", ROLE_OWNER);
 	assert_int_equal(come("boss", USER)->error, ERROR_NONE);
-}
-
-/* The same, made while the record of the arrival is being written. */
-static void
-who_is_made_here_meanwhile_is_so(void **state)
-{
-	const struct ga_admit m = asking("boss", USER);
-	struct aa_receipt receipt = { .first_seq = 1, .count = 1 };
-	struct reply *r;
-
-	(void)state;
-	w.audit_mode = AUDIT_HOLDS;
-	r = call(w.gw, GA_ADMIT, &m);
-	assert_false(r->come);
-	(void)local("boss", ROLE_OWNER);
-	w.audit_mode = AUDIT_TAKES;
-	assert_true(is_ok(link_send(w.audit, w.held[0], AA_RECEIPT, &receipt)));
-	spin();
-	assert_true(r->come);
-	assert_int_equal(r->error, ERROR_INVALID_KEY);
-	assert_int_equal(w.store_changes, 0);
-}
-
-static void
-on_said(void *ctx, uint16_t status, struct span body)
-{
-	(void)body;
-	*(uint16_t *)ctx = status;
-}
-
-/* Nor does another role or policy of its token bring back who is being erased. */
-static void
-who_is_being_erased_gets_no_key(void **state)
-{
-	struct admin_op *op = NULL;
-	uint16_t http = 0;
-	struct admin_call c = { .a = w.a,
-		.reply = on_said,
-		.ctx = &http,
-		.op = &op,
-		.method = SPAN_LIT("POST"),
-		.path = SPAN_LIT("/admin/v1/users/ann/erase"),
-		.query = SPAN_LIT("tenant=acme") };
-	struct aa_receipt receipt = { .count = 1 };
-	struct reply *r;
-
-	(void)state;
-	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
-	w.audit_mode = AUDIT_HOLDS;
-	r = come("ann", ",\"roles\":[\"user\",\"owner\"]");
-	assert_true(is_ok(admin_dispatch(&c)));
-	spin();
-	w.audit_mode = AUDIT_TAKES;
-	for (size_t i = 0; i < 2; i++) {
-		receipt.first_seq = w.seq - 1 + i;
-		assert_true(is_ok(link_send(w.audit, w.held[i], AA_RECEIPT, &receipt)));
-		spin();
-	}
-	assert_true(r->come);
-	assert_int_equal(r->error, ERROR_UNAVAILABLE);
-	assert_int_equal(http, 200);
-	assert_int_equal(w.store_changes, 1);
-	assert_int_equal(user_named("ann")->state, USER_ERASED);
 }
 
 static void
@@ -439,89 +318,6 @@ who_has_no_issuer_any_more_ends(void **state)
 }
 
 static void
-nobody_new_without_a_store(void **state)
-{
-	(void)state;
-	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
-	cut(&w.store);
-	assert_int_equal(come("bob", USER)->error, ERROR_UNAVAILABLE);
-	assert_int_equal(come("ann", USER)->error, ERROR_NONE); /* who is known goes on */
-	assert_null(user_named("bob"));
-}
-
-static void
-nobody_new_without_a_log(void **state)
-{
-	struct ga_admit m = asking("ann", USER);
-
-	(void)state;
-	w.audit_mode = AUDIT_REFUSES;
-	assert_int_equal(come("ann", USER)->error, ERROR_UNAVAILABLE);
-	assert_int_equal(w.store_changes, 0);
-	assert_null(user_named("ann"));
-	/* Not at each request, either; that is nobody else's pause. */
-	w.audit_mode = AUDIT_TAKES;
-	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_UNAVAILABLE);
-	assert_int_equal(come("bob", USER)->error, ERROR_NONE);
-	m = asking("ann", USER);
-	(void)usleep((PEOPLE_RETRY_MS + 10) * 1000);
-	uv_update_time(&w.loop);
-	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_NONE);
-}
-
-static void
-nobody_new_without_a_place(void **state)
-{
-	(void)state;
-	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
-	w.a->keys.users_max = w.a->keys.nusers;
-	assert_int_equal(come("bob", USER)->error, ERROR_UNAVAILABLE);
-	assert_int_equal(come("ann", USER)->error, ERROR_NONE);
-	assert_int_equal(come("ann", ",\"roles\":[\"user\",\"auditor\"]")->error, ERROR_NONE);
-	assert_int_equal(w.store_changes, 2);
-}
-
-/* The id of an erased person's key is taken for ever: as where this process has seen the erasure.
- */
-static void
-who_was_erased_stays_out(void **state)
-{
-	size_t records;
-
-	(void)state;
-	w.put_code = E_EXISTS;
-	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
-	assert_string_equal(w.recs[w.nrecs - 1].text, "method=oidc success=0 reason=revoked ");
-	records = w.nrecs;
-	assert_int_equal(come("ann", USER)->error, ERROR_INVALID_KEY);
-	assert_int_equal(w.nrecs, records + 1);
-	assert_int_equal(w.store_changes, 1); /* it was not asked again */
-	assert_null(user_named("ann"));
-	w.put_code = 0;
-	assert_int_equal(w.recs[1].phase, AUDIT_PHASE_OUTCOME);
-	assert_int_equal(w.recs[1].outcome, AUDIT_FAILURE);
-	assert_int_equal(come("bob", USER)->error, ERROR_NONE);
-}
-
-/* However many are not let in: who comes next has a place. */
-static void
-those_who_fail_take_nobodys_place(void **state)
-{
-	char name[16];
-
-	(void)state;
-	w.put_code = E_EXISTS;
-	w.a->policies.auth_failures_per_s = UINT32_MAX;
-	for (unsigned i = 0; i < PEOPLE_ARRIVING_MAX + 10; i++) {
-		(void)snprintf(name, sizeof(name), "u%u", i);
-		assert_int_equal(come(name, USER)->error, ERROR_INVALID_KEY);
-		nreplies = w.nrecs = 0; /* their arrays are small */
-	}
-	assert_int_equal(w.a->people.narrivals, PEOPLE_ARRIVING_MAX);
-	assert_int_equal(w.store_changes, PEOPLE_ARRIVING_MAX + 10); /* each was tried */
-}
-
-static void
 a_body_is_waited_for_only_from_somebody(void **state)
 {
 	const struct ga_admit m = asking("ann", USER);
@@ -535,26 +331,19 @@ a_body_is_waited_for_only_from_somebody(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(the_first_time_is_on_record),
 		TEST(all_who_come_at_once_wait_for_one_key),
 		TEST(roles_are_those_of_the_token),
+		TEST(roles_of_who_has_not_come_yet),
 		TEST(policies_are_those_of_the_token),
 		TEST(who_is_shut_out_stays_out),
 		TEST(who_was_made_here_is_nobody_of_an_issuer),
 		TEST(who_was_made_here_may_be_linked),
 		TEST(who_is_a_machine_is_not_linked),
-		TEST(who_is_made_here_meanwhile_is_so),
-		TEST(who_is_being_erased_gets_no_key),
 		TEST(what_is_wrong_is_recorded_and_not_told),
 		TEST(who_fails_too_often_is_not_verified),
 		TEST(who_has_no_issuer_any_more_ends),
-		TEST(nobody_new_without_a_store),
-		TEST(nobody_new_without_a_log),
-		TEST(nobody_new_without_a_place),
-		TEST(who_was_erased_stays_out),
-		TEST(those_who_fail_take_nobodys_place),
 		TEST(a_body_is_waited_for_only_from_somebody),
 	};
 
