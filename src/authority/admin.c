@@ -134,6 +134,19 @@ admin_erases(const struct user *u)
 	return false;
 }
 
+bool
+admin_revokes(const struct key *key)
+{
+	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+		const struct admin_op *op = &ops[i];
+
+		if (op->a != NULL && op->kind == OP_REVOKE &&
+		    memcmp(op->id, key->id, KEY_ID_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 admin_op_claim(struct admin_op *op, bool *changing)
 {

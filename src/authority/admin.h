@@ -18,6 +18,7 @@
 struct authority;
 struct admin_call;
 struct admin_op;
+struct key;
 struct user;
 
 /* `body` is JSON; it may hold a key: the receiver wipes what it copies. */
@@ -89,6 +90,8 @@ void admin_tick(struct authority *a);
 uint32_t admin_busy(void);
 /* Has somebody begun to erase this one? Then nothing is made for it any more. */
 bool admin_erases(const struct user *u);
+/* Or to revoke that key? */
+bool admin_revokes(const struct key *key);
 
 bool admin_name_ok(struct span name);
 

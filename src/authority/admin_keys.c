@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * admin_keys.c: API keys: create, rotate, list, revoke.
+ * admin_keys.c: API keys: create, rotate, revoke.
  *
  * Runs in: authority. Trusts: nothing of a request; its door about who asks.
  * Owns: for as long as a creation lasts, the new key's text.
  * Invariants: a key's text is answered once, after everything is durable, and wiped; nobody
  * gets the key of a person but that person and an operator; no credential makes a key that may
  * more than itself, or lives on when it has ended.
- * See: admin_call.h, keys.h.
+ * See: admin_call.h, keys.h; admin_keys_list.c.
  */
 #include "admin_op.h"
 
@@ -17,11 +17,8 @@
 #include <json/write.h>
 #include <keytext/keytext.h>
 
-#include "admin_json.h"
-
 #define KEYS_OF_PERSON_MAX 64 /* live, when people make them themselves */
 #define OVERLAP_S_DEFAULT 86400
-#define ROW_MAX (2 * SCOPES_MAX + 1024)
 
 static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
 static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
@@ -168,6 +165,13 @@ put_revoked_body(struct admin_op *op, struct json_writer *w)
 
 /* ---- create ---- */
 
+static bool
+is_live(const struct key *key)
+{
+	return key != NULL && key->revoked_s == 0 &&
+	       (key->expires_s == 0 || now_real_s() < key->expires_s);
+}
+
 static struct as_key
 key_of(const struct admin_op *op)
 {
@@ -198,6 +202,30 @@ is_still_there(const struct admin_op *op)
 	return u != NULL && memcmp(op->whose, u->subject, sizeof(op->whose)) == 0;
 }
 
+/* Who asked, or what is replaced, has ended meanwhile, or is about to: no key outlives that. */
+static bool
+is_over(const struct admin_op *op)
+{
+	const struct key *keys[] = { op->by,
+		keys_find(&op->a->keys, span_of(op->replaces, KEY_ID_LEN)) };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (keys[i] != NULL && (!is_live(keys[i]) || admin_revokes(keys[i]) ||
+					   keys[i]->user->state != USER_ACTIVE))
+			return true;
+	}
+	return false;
+}
+
+/* A change of its state may be on its way to the store. */
+static bool
+is_changing(const struct admin_op *op)
+{
+	const struct user *u = user_of(op);
+
+	return (u != NULL && admin_erases(u)) || (op->by != NULL && op->by->user->changing);
+}
+
 /* What goes to the store before an erasure is erased with it: nothing may go there after that. */
 static void
 on_create_intent(struct admin_op *op)
@@ -206,8 +234,10 @@ on_create_intent(struct admin_op *op)
 
 	if (!is_still_there(op))
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
-	else if (user_of(op) != NULL && admin_erases(user_of(op)))
-		admin_op_finish(op, 409, "busy", "The user is being erased.");
+	else if (is_over(op))
+		admin_op_finish(op, 409, "not_live", "The key is not valid any more.");
+	else if (is_changing(op))
+		admin_op_finish(op, 409, "busy", "Another change of the user is under way.");
 	else if (!is_ok(store_put_key(op->a, &m, on_created, op)))
 		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
 }
@@ -284,22 +314,15 @@ on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done 
 	struct key *key = keys_find(&a->keys, span_of(op->id, sizeof(op->id)));
 
 	(void)m;
-	if (key == NULL || code == E_NOTFOUND)
+	if (key == NULL)
 		admin_op_finish(op, 404, "not_found", "There is no such key.");
-	else if (code == E_OK || code == E_EXISTS)
+	else if (code == E_OK || code == E_EXISTS || code == E_NOTFOUND) /* an older store's */
 		end_key(op, key);
 	else
 		revoke_without_store(op);
 }
 
 /* ---- whose keys ---- */
-
-static bool
-is_live(const struct key *key)
-{
-	return key != NULL && key->revoked_s == 0 &&
-	       (key->expires_s == 0 || now_real_s() < key->expires_s);
-}
 
 /* The tables are everybody's: what people make themselves is bounded for each. */
 static struct status
@@ -320,9 +343,8 @@ has_room(struct admin_call *c, const struct user *user)
 	    "The user has 64 valid keys: one must be revoked, or end, first.");
 }
 
-/* A key that the caller may know of; NULL: none. */
-static struct key *
-known_key(const struct admin_call *c, struct span id)
+struct key *
+admin_known_key(const struct admin_call *c, struct span id)
 {
 	struct key *key = keytext_id_ok(id) ? keys_find(&c->a->keys, id) : NULL;
 
@@ -488,7 +510,7 @@ may_rotate(struct admin_call *c, const struct key *key)
 struct status
 keys_rotate(struct admin_call *c)
 {
-	struct key *key = known_key(c, c->param);
+	struct key *key = admin_known_key(c, c->param);
 	uint32_t tok = json_get_str(c->doc, 0, "overlap_s");
 	uint64_t now = now_real_s(), overlap_s = OVERLAP_S_DEFAULT;
 	struct admin_key k;
@@ -521,7 +543,7 @@ keys_rotate(struct admin_call *c)
 struct status
 keys_revoke(struct admin_call *c)
 {
-	struct key *key = known_key(c, c->param);
+	struct key *key = admin_known_key(c, c->param);
 	enum action action = ACTION_KEY_REVOKE;
 
 	if (key == NULL)
@@ -536,66 +558,4 @@ keys_revoke(struct admin_call *c)
 	if (admin_asks(c, action))
 		return approval_ask(c, action);
 	return admin_revoke_key(c, c->param);
-}
-
-/* ---- the list ---- */
-
-static bool
-is_listed(const struct admin_op *op, const struct key *key)
-{
-	return (op->tenant[0] == '\0' || span_eq_str(key->user->tenant, op->tenant)) &&
-	       (op->user[0] == '\0' || span_eq_str(key->user->name, op->user)) && !key_is_past(key);
-}
-
-static struct status
-make_list(struct admin_op *op, struct buf *out)
-{
-	const struct keys *keys = &op->a->keys;
-	const struct key *last = NULL;
-	size_t i = (size_t)op->after_key;
-	uint32_t n = 0;
-
-	TRY(buf_put_str(out, "{\"keys\":["));
-	for (; i < keys->nkeys && n < op->limit && out->len < ADMIN_BODY_MAX - ROW_MAX; i++) {
-		const struct key *key = keys_at(keys, i);
-
-		if (!is_listed(op, key))
-			continue;
-		if (n++ > 0)
-			TRY(buf_put_u8(out, ','));
-		TRY(admin_put_key(key, out));
-		last = key;
-	}
-	while (i < keys->nkeys && !is_listed(op, keys_at(keys, i)))
-		i++;
-	if (i == keys->nkeys || last == NULL)
-		return buf_put_str(out, "],\"next\":null}");
-	TRY(buf_put_str(out, "],\"next\":\""));
-	TRY(buf_put(out, last->id, KEY_ID_LEN));
-	return buf_put_str(out, "\"}");
-}
-
-struct status
-keys_list(struct admin_call *c)
-{
-	struct span after = admin_query(c, "after"), user = admin_query(c, "user");
-	const struct key *behind = NULL;
-	struct admin_op *op = NULL;
-	uint32_t limit = 0;
-
-	TRY(admin_query_limit(c, &limit));
-	if (!admin_has(c, ACTION_KEY_READ)) {
-		if (user.len > 0 && !span_eq(user, c->by->user->name))
-			return admin_refuse_not_found(c);
-		user = c->by->user->name;
-	}
-	if (user.len > USER_MAX)
-		return admin_refuse_not_found(c);
-	if (after.len > 0 && (behind = known_key(c, after)) == NULL)
-		return admin_refuse_not_found(c);
-	TRY(admin_read_new(c, "keys.list", make_list, &op));
-	op->limit = limit;
-	op->after_key = behind == NULL ? 0 : behind->index + 1;
-	memcpy(op->user, user.ptr != NULL ? user.ptr : (const uint8_t *)"", user.len);
-	return admin_read_begin(c, op);
 }

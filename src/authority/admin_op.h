@@ -163,6 +163,8 @@ uint8_t admin_all_roles(const struct authority *a, const struct user *u);
  * key only. E_DENIED.
  */
 MUST_USE struct status admin_may_get_keys(struct admin_call *c);
+/* A key that the caller may know of; NULL: none. */
+struct key *admin_known_key(const struct admin_call *c, struct span id);
 /* May the credential less than its person? */
 bool admin_is_narrow(const struct key *key);
 /* Whoever ends others, or decides of them, may all that its person may. E_DENIED. */

@@ -169,64 +169,6 @@ test_who_is_made_twice(void **state)
 }
 
 static void
-receive(size_t held)
-{
-	const struct aa_receipt receipt = { .first_seq = held + 1, .count = 1 };
-
-	assert_true(is_ok(link_send(w.audit, w.held[held], AA_RECEIPT, &receipt)));
-	spin();
-}
-
-/* A key that is being made brings nobody back: whoever is erased, was, or is made anew by then. */
-static void
-test_a_key_of_who_is_erased(void **state)
-{
-	struct user *v = be(2, ROLE_USER);
-	size_t nkeys = w.a->keys.nkeys;
-
-	(void)state;
-	be(0, ROLE_OWNER);
-	w.audit_mode = AUDIT_HOLDS;
-	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(ask(w.key[2], "POST", "/admin/v1/keys", "{}"), 0);
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users/v/erase", ""), 0);
-	w.audit_mode = AUDIT_TAKES;
-	receive(0);
-	assert_int_equal(said.http, 409);
-	assert_non_null(strstr(said.body, "\"busy\""));
-	receive(3);
-	assert_int_equal(said.http, 200);
-	assert_int_equal(v->state, USER_ERASED);
-	receive(1);
-	assert_int_equal(said.http, 404);
-	/* An operator's new key is for a new person. */
-	assert_int_equal(
-	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"v\"}"), 201);
-	assert_int_equal(v->state, USER_ACTIVE);
-	v->subject[0] ^= 1;
-	receive(2);
-	assert_int_equal(said.http, 404);
-	assert_int_equal(w.store_changes, 1);
-	assert_int_equal(w.a->keys.nkeys, nkeys + 1);
-}
-
-/* Whom there is no place for is not stored, by whichever way. */
-static void
-test_no_place_for_more_users(void **state)
-{
-	(void)state;
-	be(0, ROLE_ADMINISTRATOR);
-	w.a->keys.users_max = w.a->keys.nusers;
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users", "{\"user\":\"n\"}"), 409);
-	assert_string_equal(said.body, "too_many_users");
-	assert_int_equal(
-	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"n\"}"), 409);
-	assert_string_equal(said.body, "too_many_users");
-	assert_int_equal(w.store_changes, 0);
-	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
-}
-
-static void
 test_what_a_session_asked_for_ends_with_it(void **state)
 {
 	static const char lift[] = "{\"hold\":false}", yes[] = "{\"decision\":\"approve\"}";
@@ -413,8 +355,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_services_stay), T(test_nobody_ends_those_above),
-		T(test_who_is_made_twice), T(test_a_key_of_who_is_erased),
-		T(test_a_narrowed_credential_ends_nobody), T(test_no_place_for_more_users),
+		T(test_who_is_made_twice), T(test_a_narrowed_credential_ends_nobody),
 		T(test_what_a_session_asked_for_ends_with_it), T(test_what_is_given),
 		T(test_exports_are_few), T(test_given_is_about_a_person),
 		T(test_no_control_is_disabled_alone) };
