@@ -21,7 +21,7 @@
 enum ge_type { GE_OPEN = 1, GE_STARTED, GE_RESULT, GE_FAILED };
 enum ge_channel { RUN_REQUEST, RUN_STDOUT, RUN_STDERR, RUN_FILES };
 
-/* `status` of the public API, in CONTRACTS' order. */
+/* `status` of the public API, in the order of docs/api.md. */
 enum run_status {
 	RUN_EXIT,
 	RUN_SIGNAL,

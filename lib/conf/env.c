@@ -7,7 +7,7 @@
  * Owns: nothing.
  * Invariants: only names of files, a role, a region and URLs; never a secret; the
  * file has precedence, and without a credential in AWS nothing is taken.
- * See: conf/conf.h; CONTRACTS "Configuration".
+ * See: conf/conf.h; docs/configuration.md.
  */
 #include "internal.h"
 

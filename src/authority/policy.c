@@ -6,7 +6,7 @@
  * checked. Owns: copies of all names, so that a new slice changes nothing here.
  * Invariants: whatever is not allowed by name or "*" is refused; what does not
  * exist is never allowed, not even by "*".
- * See: policy.h, CONTRACTS.
+ * See: policy.h.
  */
 #include "policy.h"
 

@@ -6,7 +6,7 @@
  * what they send is parsed strictly. Owns: nothing.
  * Invariants: a path, method, query or body that is not in the table of routes
  * or its schema is refused.
- * See: CONTRACTS for the paths; admin_routes.c for those of administration.
+ * See: docs/api.md for the paths; admin_routes.c for those of administration.
  */
 #include "management.h"
 

@@ -7,7 +7,7 @@
  * Invariants: DIR/.init is there from the first write to the last; a directory with it is
  * unfinished, nobody has seen its key, and the next init begins anew. What fails is removed.
  * The API key is printed once, after everything is durable.
- * See: CONTRACTS in docs/configuration.md; src/store (imports store/first-key).
+ * See: FILES in sallyport(1); src/store (imports store/first-key).
  */
 #include "cli.h"
 

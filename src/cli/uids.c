@@ -7,7 +7,7 @@
  * state directory it belongs to.
  * Invariants: under the lock, a range has at most one directory and a directory one range; a
  * range whose directory is gone is free; one that an account or a subordinate range uses is not.
- * See: CONTRACTS in docs/configuration.md (uid_base).
+ * See: docs/configuration.md, uid_base.
  */
 #include "cli.h"
 

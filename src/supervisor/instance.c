@@ -6,7 +6,7 @@
  * Owns: the directory's lock, both listening sockets.
  * Invariants: one supervisor a state directory; a private key that others can
  * read refuses the start; processes get descriptors, never paths.
- * See: CONTRACTS "Instances and places" in docs/configuration.md.
+ * See: ARCHITECTURE.md; FILES in sallyport(1).
  */
 #include "supervisor.h"
 

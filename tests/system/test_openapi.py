@@ -72,6 +72,16 @@ def test_codes_of_errors_are_those_of_the_table():
     assert set(said_codes) == error_codes() | {"upstream_rejected"}
 
 
+def test_what_administration_says_is_in_the_document():
+    """Its codes, which are where they are said, and the operator's door, which is no part of the public API."""
+    text = (ROOT / "docs/api.md").read_text()
+    call = re.compile(r'admin_(?:refuse|op_answer|op_finish)\(\s*\w+,\s*\d+,\s*"([a-z_]+)"')
+    codes = {code for file in (ROOT / "src/authority").glob("*.c") for code in call.findall(file.read_text())}
+    assert len(codes) > 25 and {c for c in codes if f"`{c}`" not in text} == set()
+    paths = {row.path.split("/{")[0] for row in admin_routes() if row.door == "operator"}
+    assert len(paths) > 8 and {p for p in paths if f"`{p}" not in text and f" {p}" not in text} == set()
+
+
 def test_bodies_are_described_by_what_checks_them():
     """Each file is in the document as it is, but for where its own references lead."""
     titles = {}

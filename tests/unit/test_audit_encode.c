@@ -5,9 +5,13 @@
  */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <auditlog/auditlog.h>
+#include <base/cleanup.h>
+#include <base/io.h>
 #include <crypto/crypto.h>
 #include <encode.h>
 #include <intents.h>
@@ -214,6 +218,35 @@ intents_table(void **arg)
 	intents_done(&t);
 }
 
+/* docs/audit-format.md has a word for each record and each of its fields. */
+static void
+the_document_names_all(void **state)
+{
+	auto_buf struct buf doc = BUF_INIT(1 << 20);
+	const char *data = getenv("SALLYPORT_TEST_DATA");
+	char path[4096], name[80];
+
+	(void)state;
+	if (data == NULL)
+		skip();
+	(void)snprintf(path, sizeof(path), "%s/../docs/audit-format.md", data);
+	assert_true(is_ok(io_read_file(AT_FDCWD, path, &doc)));
+	for (int e = 1; e < EVENT_COUNT; e++) {
+		const struct audit_event_row *row = &audit_events[e];
+
+		for (int i = -1; i < AUDIT_VALUES_MAX; i++) {
+			const char *what = i < 0 ? row->name : row->fields[i].name;
+
+			if (what == NULL)
+				continue;
+			(void)snprintf(name, sizeof(name), "`%s`", what);
+			if (memmem(doc.ptr, doc.len, name, strlen(name)) == NULL)
+				print_error("%s: %s is in no document\n", row->name, what);
+			assert_non_null(memmem(doc.ptr, doc.len, name, strlen(name)));
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -222,6 +255,7 @@ main(void)
 		cmocka_unit_test(worst_strings),
 		cmocka_unit_test(refused_at_the_door),
 		cmocka_unit_test(intents_table),
+		cmocka_unit_test(the_document_names_all),
 	};
 
 	if (!is_ok(crypto_init()))
