@@ -101,6 +101,9 @@ ROWS = [
     Row("audit", "audit_p50", "audit: receipt at 1,000/s, p50", "ms"),
     Row("audit", "audit_p99", "audit: receipt at 1,000/s, p99", "ms"),
     Row("keys", "key_check", "check of an API key, 24,576 keys: p50", "µs", most=3),
+    Row("keys", "token_cached", "check of a token that was verified before, RS256: p50", "µs", most=5),
+    Row("keys", "token_longest", "the same, of the longest token", "µs"),
+    Row("keys", "token_es256", "a token that is verified, ES256: p50", "µs"),
     Row("keys", "key_leak", "the same: difference of means by what is wrong with a key", "%"),
     Row("wasm", "wasm_p50", "tool in WebAssembly, inside its worker: call, p50", "µs", most=10),
     Row("wasm", "wasm_p99", "tool in WebAssembly, inside its worker: call, p99", "µs"),
@@ -313,14 +316,17 @@ def keys(b):
     tool = b.build / "tests" / "key-timing"
     if not tool.is_file():
         raise NotMeasured("the build has no tests")
-    took, leak = [], []
+    took, leak, tokens = [], [], []
     for _ in range(ROUNDS):
         b.need(10)
         kinds = b.tool(tool)
         means = [k["mean"] for name, k in kinds.items() if name not in ("good", "revoked")]
         took.append(kinds["good"]["p50"] / 1000)
+        tokens.append(b.tool(b.build / "tests" / "token-timing"))
         leak.append(100 * (max(means) - min(means)) / min(means))
     b.put("key_check", took, "with the clock's own cost")
+    for row, name in (("token_cached", "cached"), ("token_longest", "cached_longest"), ("token_es256", "ES256")):
+        b.put(row, [t[name] / 1000 for t in tokens], "with the clock's own cost")
     b.put("key_leak", leak, "unknown id, early, late, whole mismatch")
 
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a token costs the authority. Not built by default:
- *	cc -O2 -D_GNU_SOURCE -Ilib/base -Ilib/json -Ilib/crypto -Ilib/jwt -Ilib/link -I.
- *-Isrc/authority \
- *	    bench/jwt_speed.c src/authority/oidc_cache.c lib/base/[a-z]*.c lib/json/[a-z]*.c \
- *	    lib/crypto/[a-z]*.c lib/jwt/[a-z]*.c -lcrypto -luv -o jwt_speed
+ * token-timing: what a token of an identity provider costs the authority.
  *
- * Runs in:    a shell. Prints the median of many rounds, one line an algorithm: parsed and
- *verified; and of a token that was verified before: its hash and the look-up. Trusts:     its own
- *tokens. Owns: nothing. Invariants: every token is verified with a full policy, as the authority
- *does. See:        jwt/jwt.h, src/authority/oidc_cache.h.
+ * Runs in:    a shell. Prints one JSON object: the medians, in nanoseconds, of many rounds: by
+ *             algorithm, parsed and verified; of a token that was verified before, its hash and
+ *             the look-up, for one of the usual length and for the longest.
+ * Trusts:     its own tokens. Owns: nothing.
+ * Invariants: every token is verified with a full policy, as the authority does.
+ * See:        jwt/jwt.h, src/authority/oidc_cache.h; bench/rows.py.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,11 +120,11 @@ by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double
-median_us(uint64_t ns[ROUNDS])
+static unsigned long long
+median_ns(uint64_t ns[ROUNDS])
 {
 	qsort(ns, ROUNDS, sizeof(ns[0]), by_value);
-	return (double)ns[ROUNDS / 2] / 1000.0;
+	return ns[ROUNDS / 2];
 }
 
 static void
@@ -150,13 +148,13 @@ verified(const char *alg, struct buf *token)
 		must(is_ok(jwt_verify(&j, keys, &p, NOW)));
 		ns[i] = clock_mono_ns() - began;
 	}
-	printf("%-6s %zu bytes: parsed and verified in %.1f us\n", alg, token->len, median_us(ns));
+	printf("\"%s\":%llu,", alg, median_ns(ns));
 	jwks_free(keys);
 	EVP_PKEY_free(k);
 }
 
 static void
-cached(struct span token)
+cached(const char *name, struct span token)
 {
 	static uint64_t ns[ROUNDS];
 	static struct issuer issuer = { .epoch = 1 };
@@ -175,7 +173,7 @@ cached(struct span token)
 		must(oidc_cache_find(&c, hash, NOW) != NULL);
 		ns[i] = clock_mono_ns() - began;
 	}
-	printf("cached %zu bytes: hashed and found in %.2f us\n", token.len, median_us(ns));
+	printf("\"%s\":%llu", name, median_ns(ns));
 	oidc_cache_done(&c);
 }
 
@@ -187,9 +185,12 @@ main(void)
 	static uint8_t longest[JWT_LEN_MAX];
 
 	must(is_ok(crypto_init()));
+	printf("{");
 	for (size_t i = 0; i < sizeof(algs) / sizeof(algs[0]); i++)
 		verified(algs[i], &token);
-	cached(buf_span(&token));
-	cached(span_of(longest, sizeof(longest)));
+	cached("cached", buf_span(&token));
+	printf(",");
+	cached("cached_longest", span_of(longest, sizeof(longest)));
+	printf("}\n");
 	return 0;
 }
