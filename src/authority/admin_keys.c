@@ -17,7 +17,9 @@
 #include <json/write.h>
 #include <keytext/keytext.h>
 
-#define KEYS_OF_PERSON_MAX 64 /* live, when people make them themselves */
+#define KEYS_OF_PERSON_MAX 64      /* live, when people make them themselves */
+#define KEYS_OF_PERSON_DAY_MAX 256 /* made in a day: what has ended has its row, too */
+#define DAY_S 86400U
 #define OVERLAP_S_DEFAULT 86400
 
 static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
@@ -328,7 +330,8 @@ on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done 
 static struct status
 has_room(struct admin_call *c, const struct user *user)
 {
-	unsigned n = 0;
+	uint64_t now = now_real_s();
+	unsigned n = 0, made = 0;
 
 	if (c->by == NULL || user == NULL)
 		return OK;
@@ -336,7 +339,11 @@ has_room(struct admin_call *c, const struct user *user)
 		const struct key *key = keys_at(&c->a->keys, i);
 
 		n += key->user == user && is_live(key);
+		made += key->user == user && key->created_s + DAY_S > now;
 	}
+	if (made >= KEYS_OF_PERSON_DAY_MAX)
+		return admin_refuse(c, 409, "too_many_keys",
+		    "256 keys were made for the user within a day: others later.");
 	if (n < KEYS_OF_PERSON_MAX)
 		return OK;
 	return admin_refuse(c, 409, "too_many_keys",

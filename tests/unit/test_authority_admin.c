@@ -292,6 +292,33 @@ test_keys_are_bounded(void **state)
 	assert_int_equal(ask(0, "POST", "/admin/v1/keys", "{}")->http, 409);
 }
 
+/* Nor so many in a day that have ended: each has its place for ever. */
+static void
+test_keys_of_a_day_are_bounded(void **state)
+{
+	struct as_key k = { .tenant = SPAN_LIT("t"),
+		.user = SPAN_LIT("u"),
+		.policy = SPAN_LIT("default"),
+		.id = "kkkkkkkkkkkk",
+		.created_s = now_real_s(),
+		.revoked_s = 1 };
+	char path[64];
+
+	(void)state;
+	as(0, ROLE_USER);
+	for (unsigned n = 0; n < 256; n++) {
+		k.id[0] = (uint8_t)('a' + n % 16);
+		k.id[1] = (uint8_t)('a' + n / 16);
+		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, NULL)));
+	}
+	(void)snprintf(path, sizeof(path), "/admin/v1/keys/%.12s/rotate", w.key[0]->id);
+	assert_int_equal(ask(0, "POST", path, "{}")->http, 409);
+	assert_int_equal(ask(0, "POST", "/admin/v1/keys", "{}")->http, 409);
+	keys_find(&w.a->keys, span_of(k.id, sizeof(k.id)))->created_s -= 86401;
+	assert_int_equal(ask(0, "POST", path, "{}")->http, 201);
+	assert_int_equal(ask(0, "POST", path, "{}")->http, 409);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -306,6 +333,7 @@ main(void)
 		T(test_uses_are_told),
 		T(test_two_at_once),
 		T(test_keys_are_bounded),
+		T(test_keys_of_a_day_are_bounded),
 		T(test_who_one_is),
 	};
 
