@@ -18,6 +18,7 @@ enum aa_type {
 	AA_PAGE,    /* B: same id */
 	AA_ROTATE,  /* A: sign with a new key from now on */
 	AA_ROTATED, /* same id: it is on record, and the key in its place */
+	AA_UP,      /* B: the log is open; the first word on a link. Until then it may be minutes */
 };
 
 #define AA_PAGE_MAX (128U << 10) /* bytes of the log that one READ looks at */
@@ -95,6 +96,7 @@ static const struct wire_msg aa_msgs[] = {
 	[AA_PAGE] = { "page", WIRE_B_TO_A, WIRE_TABLE(struct aa_page, aa_page_rows) },
 	[AA_ROTATE] = { "rotate", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AA_ROTATED] = { "rotated", WIRE_B_TO_A, WIRE_TABLE(struct aa_rotated, aa_rotated_rows) },
+	[AA_UP] = { "up", WIRE_B_TO_A, WIRE_TABLE_NONE },
 };
 static const struct wire_edge aa_edge = WIRE_EDGE("authority-audit", aa_msgs, false);
 

@@ -76,6 +76,8 @@ enum metric {
 	METRIC_STORE_CHANGES,
 	METRIC_STORE_KEK_WAIT, /* 0: open; else 1 and enum secret_fault */
 	METRIC_CONTENT_OPERATIONS,
+	METRIC_START_DONE, /* of a long start; the supervisor waits as long as it changes */
+	METRIC_START_TOTAL,
 	METRIC_COUNT,
 };
 
@@ -206,6 +208,11 @@ static const struct {
 	    "0: the database is open; else its key is waited for, and why.", OWNER(STORE) },
 	[METRIC_CONTENT_OPERATIONS] = { "content_operations_total", "counter",
 	    "Operations done on what is kept for users.", OWNER(STORE) },
+	[METRIC_START_DONE] = { "start_done", "gauge",
+	    "While it starts and that takes long: bytes read, or rows carried over; else 0.",
+	    OWNER(AUDIT) | OWNER(STORE) },
+	[METRIC_START_TOTAL] = { "start_total", "gauge", "Of as many; 0: it does not start.",
+	    OWNER(AUDIT) | OWNER(STORE) },
 	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed.",
 	    OWNER(STORE) },
 };

@@ -21,10 +21,12 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <daemon/tables.h>
 
 #define CONTROL_RULES_MAX 24
 #define EARLY_PEERS_MAX 64
+#define PROGRESS_TELL_NS (5 * NS_PER_S)
 
 struct named_fd {
 	char name[33];
@@ -410,6 +412,8 @@ serve(void)
 	if (ops->start != NULL)
 		must(ops->start(&self.d), "start");
 	self.serving = true;
+	daemon_metric_set(METRIC_START_DONE, 0);
+	daemon_metric_set(METRIC_START_TOTAL, 0);
 	if (self.cert_pending) {
 		ops->cert(&self.d, &self.cert);
 		explicit_bzero(self.cert_text.ptr, self.cert_text.len);
@@ -421,6 +425,21 @@ serve(void)
 		ops->metrics(&self.d, &self.metrics[i].metrics, self.metrics[i].fd);
 	must(link_send(self.d.control, 0, CTL_READY, &none), "control link");
 	(void)uv_run(self.d.loop, UV_RUN_DEFAULT);
+}
+
+void
+daemon_progress(const char *what, uint64_t done, uint64_t total)
+{
+	static uint64_t told_ns;
+	uint64_t now = clock_mono_ns();
+
+	daemon_metric_set(METRIC_START_TOTAL, total);
+	daemon_metric_set(METRIC_START_DONE, done);
+	if (told_ns != 0 && now - told_ns < PROGRESS_TELL_NS)
+		return;
+	told_ns = now;
+	diag(DIAG_INFO, "still starting: %llu of %llu %s", (unsigned long long)done,
+	    (unsigned long long)total, what);
 }
 
 int

@@ -178,13 +178,21 @@ static const struct server_hooks hooks = {
 /* ---- callbacks of the skeleton ---- */
 
 static void
+on_progress(uint64_t done, uint64_t total)
+{
+	daemon_progress("bytes of the log", done, total);
+}
+
+static void
 log_open_or_die(struct daemon *d)
 {
-	const struct log_opts opts = LOG_OPTS_DEFAULT;
+	struct log_opts opts = LOG_OPTS_DEFAULT;
 	const struct log_keys keys = { self.signing.key, self.signing.next };
 	const char *why = "";
-	struct status st = log_open(
-	    &self.log, daemon_fd(d, "audit-dir"), d->instance, &keys, &opts, &why);
+	struct status st;
+
+	opts.progress = on_progress;
+	st = log_open(&self.log, daemon_fd(d, "audit-dir"), d->instance, &keys, &opts, &why);
 
 	if (!is_ok(st))
 		diag_fatal("the log cannot be opened: %s: %s", status_text(st), why);

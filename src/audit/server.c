@@ -145,6 +145,7 @@ server_start(struct server *s)
 struct status
 server_peer_add(struct server *s, uint32_t peer_id, int fd)
 {
+	const struct wire_none none = { 0 };
 	struct server_peer *p;
 	struct status st;
 
@@ -166,6 +167,7 @@ server_peer_add(struct server *s, uint32_t peer_id, int fd)
 		return st;
 	}
 	link_set_peer(p->link, peer_id);
+	p->bad = !is_ok(link_send(p->link, 0, AA_UP, &none));
 	TAILQ_INSERT_TAIL(&s->peers, p, next);
 	s->npeers++;
 	return OK;

@@ -268,7 +268,7 @@ admin_op_begin(struct admin_op *op, admin_step *ready, struct admin_op **ret)
 	if (!kinds[op->kind]->one_record)
 		batch_intent(&b);
 	op->ready = ready;
-	st = audit_append(op->a, &b, on_recorded, op);
+	st = audit_answers(op->a) ? audit_append(op->a, &b, on_recorded, op) : fail(E_CLOSED);
 	if (!is_ok(st)) {
 		admin_op_free(op);
 		return st;

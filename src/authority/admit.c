@@ -25,7 +25,7 @@ static void admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *
 static enum error
 not_now(const struct authority *a)
 {
-	if (!audit_is_up(a))
+	if (!audit_answers(a))
 		return ERROR_AUDIT_UNAVAILABLE;
 	if (!a->loaded || a->d->draining || grace_phase(a) == GRACE_OVER)
 		return ERROR_UNAVAILABLE;

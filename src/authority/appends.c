@@ -33,11 +33,26 @@ audit_is_up(const struct authority *a)
 }
 
 bool
+audit_answers(const struct authority *a)
+{
+	return audit_is_up(a) && a->audit_state.answers;
+}
+
+void
+audit_on_up(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct peer *p = ctx;
+
+	(void)l, (void)id, (void)msg;
+	p->a->audit_state.answers = true;
+}
+
+bool
 audit_is_writable(const struct authority *a)
 {
 	const struct audit_state *s = &a->audit_state;
 
-	return audit_is_up(a) && !s->refusing &&
+	return audit_answers(a) && !s->refusing &&
 	       (s->waiting_since_ms == 0 || now_ms(a) < s->waiting_since_ms + AUDIT_SILENT_MS);
 }
 
@@ -128,7 +143,7 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 void
 audit_on_link(struct authority *a)
 {
-	a->audit_state.refusing = false;
+	a->audit_state.refusing = a->audit_state.answers = false;
 	a->audit_state.probe_at_ms = 0;
 }
 

@@ -91,6 +91,7 @@ struct audit_state {
 	uint64_t kept_seq;  /* of the next record after the newest durable one */
 	uint32_t in_flight; /* appends without an answer */
 	bool refusing;      /* the last append was refused */
+	bool answers;       /* AA_UP came over this link */
 	uint64_t probe_at_ms;
 	uint64_t waiting_since_ms; /* 0: no append waits */
 };
@@ -157,8 +158,12 @@ typedef void append_done(struct authority *a, void *ctx, struct status st, uint6
 /* `done` runs exactly once, later, when this returns OK. E_CLOSED, E_FULL, E_NOMEM. */
 MUST_USE struct status audit_append(
     struct authority *a, struct batch *b, append_done *done, void *ctx);
+/* There is a process, which may still be reading its log. */
 bool audit_is_up(const struct authority *a);
-/* Honest: up, not refusing, and not silent for long. */
+/* It has opened its log: appends are answered in their usual time. */
+bool audit_answers(const struct authority *a);
+void audit_on_up(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* Honest: it answers, is not refusing, and not silent for long. */
 bool audit_is_writable(const struct authority *a);
 void audit_on_link(struct authority *a);
 void audit_on_closed(struct authority *a);

@@ -85,6 +85,12 @@ procs_gone(struct authority *a, uint32_t peer_id)
 	}
 }
 
+static uint64_t
+page_value(const struct metrics_page *page, enum metric metric)
+{
+	return page == NULL ? 0 : __atomic_load_n(&page->values[metric], __ATOMIC_RELAXED);
+}
+
 /* Of a process of which there is one; 0 where it is away. */
 static uint64_t
 of_proc(const struct authority *a, enum proc proc, enum metric metric)
@@ -92,8 +98,8 @@ of_proc(const struct authority *a, enum proc proc, enum metric metric)
 	for (size_t i = 0; i < a->procs->n; i++) {
 		const struct proc_entry *e = &a->procs->items[i];
 
-		if (e->m.proc == proc && e->up && e->page != NULL)
-			return __atomic_load_n(&e->page->values[metric], __ATOMIC_RELAXED);
+		if (e->m.proc == proc && e->up)
+			return page_value(e->page, metric);
 	}
 	return 0;
 }
@@ -172,8 +178,28 @@ procs_put_metrics(const struct authority *a, struct buf *out)
 	return OK;
 }
 
+/* Null: it is not, or it has nothing to say about it. */
 static void
-put_process(struct json_writer *w, const char *name, const struct ctl_metrics *m, bool up)
+put_starting(struct json_writer *w, const struct metrics_page *page)
+{
+	uint64_t total = page_value(page, METRIC_START_TOTAL);
+
+	json_put_key(w, "starting");
+	if (total == 0) {
+		json_put_null(w);
+		return;
+	}
+	json_put_object(w);
+	json_put_key(w, "done");
+	json_put_u64(w, page_value(page, METRIC_START_DONE));
+	json_put_key(w, "total");
+	json_put_u64(w, total);
+	json_put_end(w);
+}
+
+static void
+put_process(struct json_writer *w, const char *name, const struct ctl_metrics *m, bool up,
+    const struct metrics_page *page)
 {
 	json_put_object(w);
 	json_put_key(w, "name");
@@ -186,6 +212,7 @@ put_process(struct json_writer *w, const char *name, const struct ctl_metrics *m
 	json_put_u64(w, m->uid);
 	json_put_key(w, "up");
 	json_put_bool(w, up);
+	put_starting(w, page);
 	json_put_end(w);
 }
 
@@ -195,11 +222,11 @@ procs_put_status(const struct authority *a, struct json_writer *w)
 	const struct ctl_metrics supervisor = { .pid = a->supervisor_pid };
 
 	json_put_array(w);
-	put_process(w, proc_names[PROC_SUPERVISOR], &supervisor, true);
+	put_process(w, proc_names[PROC_SUPERVISOR], &supervisor, true, NULL);
 	for (size_t i = 0; i < a->procs->n; i++) {
 		const struct proc_entry *e = &a->procs->items[i];
 
-		put_process(w, proc_names[e->m.proc], &e->m, e->up);
+		put_process(w, proc_names[e->m.proc], &e->m, e->up, e->page);
 	}
 	json_put_end(w);
 }

@@ -48,11 +48,15 @@ static const struct link_rule executor_rules[] = {
 	{ AE_ARTEFACT_GET, 0, tools_on_artefact_get },
 	{ AE_REBUILT, 0, tools_on_rebuilt },
 };
+static const struct link_rule audit_rules[] = {
+	{ AA_UP, 0, audit_on_up },
+};
 #define RULES(r) .rules = r, .nrules = sizeof(r) / sizeof((r)[0])
 static const struct link_ops gateway_ops = { RULES(gateway_rules), .on_closed = on_gateway_closed };
 static const struct link_ops broker_ops = { RULES(broker_rules), .on_closed = on_peer_closed };
 static const struct link_ops executor_ops = { RULES(executor_rules), .on_closed = on_peer_closed };
-static const struct link_ops audit_ops = { .on_closed = on_peer_closed, .on_read = on_receipts };
+static const struct link_ops audit_ops = { RULES(audit_rules), .on_closed = on_peer_closed,
+	.on_read = on_receipts };
 static struct link_ops store_ops; /* its rules are in store_link.c */
 
 static void

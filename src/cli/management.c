@@ -121,6 +121,18 @@ print_list(const struct json_doc *d, const char *key, const char *label)
 	(void)putchar('\n');
 }
 
+/* How far a start is that takes long. */
+static void
+print_starting(const struct json_doc *d, uint32_t starting)
+{
+	if (json_get_str(d, starting, "total") == JSON_NONE)
+		return;
+	(void)printf("  starting: ");
+	print_cell(d, starting, "done", 0);
+	(void)printf(" of ");
+	print_cell(d, starting, "total", 0);
+}
+
 static void
 print_processes(const struct json_doc *d)
 {
@@ -133,6 +145,7 @@ print_processes(const struct json_doc *d)
 		print_cell(d, it.val, "pid", 9);
 		print_cell(d, it.val, "uid", 9);
 		print_cell(d, it.val, "up", 0);
+		print_starting(d, json_get_str(d, it.val, "starting"));
 		(void)putchar('\n');
 	}
 }

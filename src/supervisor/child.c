@@ -4,7 +4,8 @@
  *
  * Runs in: supervisor. Trusts: its table of processes; a child only for its own
  * state. Owns: pids, control links and pages of counters.
- * Invariants: a child that does not get ready in time is killed; before the
+ * Invariants: a child that does not get ready in time, nor further with its start (its page of
+ * counters tells), is killed; before the
  * service was up once, a child's death ends the service (never retry weaker);
  * afterwards it is started again, with a growing delay.
  * See: wire/control.h for the order of messages.
@@ -126,6 +127,7 @@ child_fork(struct child *c)
 	c->metrics_fd = fd_take(&metrics);
 	c->peer_id = ++sv->next_peer_id;
 	c->started_ms = uv_now(&sv->loop);
+	c->progress = 0;
 	c->state = CHILD_STARTING;
 	link_set_peer(c->control, c->peer_id);
 	(void)uv_timer_start(&c->timer, on_start_timeout, START_TIMEOUT_MS, 0);
@@ -372,11 +374,29 @@ on_control_closed(struct link *l, struct status why, void *ctx)
 		(void)kill(c->pid, SIGKILL);
 }
 
+/* Has it come further since it was last asked? For a start that takes as long as there is data. */
+static bool
+comes_further(struct child *c)
+{
+	uint64_t done = 0;
+	off_t at = offsetof(struct metrics_page, values[METRIC_START_DONE]);
+
+	if (c->metrics_fd < 0 || pread(c->metrics_fd, &done, sizeof(done), at) != sizeof(done) ||
+	    done == c->progress)
+		return false;
+	c->progress = done;
+	return true;
+}
+
 static void
 on_start_timeout(uv_timer_t *t)
 {
 	struct child *c = t->data;
 
+	if (comes_further(c)) {
+		(void)uv_timer_start(t, on_start_timeout, START_TIMEOUT_MS, 0);
+		return;
+	}
 	diag(DIAG_ERROR, "%s: not ready in %d ms, killed", proc_names[c->proc], START_TIMEOUT_MS);
 	(void)kill(c->pid, SIGKILL);
 }

@@ -10,8 +10,10 @@
 #define CHILDREN_MAX 64
 #define WORKERS_MAX 16
 #define RECORD_RETRY_MS 1000
-#define RECORDS_MAX 256        /* events that wait for the audit process */
-#define START_TIMEOUT_MS 20000 /* from fork to READY */
+#define RECORDS_MAX 256 /* events that wait for the audit process */
+#ifndef START_TIMEOUT_MS
+#define START_TIMEOUT_MS 20000 /* from fork to READY, or from one sign of progress to the next */
+#endif
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
 #define PING_MS 2000    /* how often a process is asked whether it lives */
@@ -43,6 +45,7 @@ struct child {
 	int metrics_fd;
 	uint64_t started_ms;
 	uint64_t heard_ms; /* last sign of life */
+	uint64_t progress; /* METRIC_START_DONE, when its start was last looked at */
 	uint32_t backoff_ms;
 	uv_timer_t timer;
 	bool timer_up;

@@ -213,6 +213,8 @@ connect_fake(enum edge edge, uint32_t peer_id, const struct wire_edge *e, bool a
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	assert_true(is_ok(link_new(&w.loop, pair[0], e, a_end, ops, ret, ret)));
 	peers_add(w.a, edge, peer_id, 0, pair[1]);
+	if (edge == EDGE_AUTHORITY_AUDIT && !w.audit_reads)
+		assert_true(is_ok(link_send(*ret, 0, AA_UP, &(struct wire_none){ 0 })));
 }
 
 UNUSED static void

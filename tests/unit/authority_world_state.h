@@ -73,6 +73,7 @@ static struct world {
 	uint32_t gones; /* versions that the executor was told are gone */
 	uint64_t gone;
 	bool mute;                  /* broker, executor and store do not answer TURN_END */
+	bool audit_reads;           /* it still reads its log, and does not say that it is up */
 	bool store_mute, load_mute; /* nor PING; a LOAD does not end */
 	uint64_t load_held;         /* that one's id: it ends behind the next ERASED */
 	enum code load_refused;     /* or it is answered with that */

@@ -27,7 +27,7 @@ static struct {
 	uint16_t code;
 	uint64_t first_seq;
 	bool closed;
-	unsigned users, keys, loaded, done;
+	unsigned up, users, keys, loaded, done;
 	uint16_t done_code;
 } got;
 
@@ -75,7 +75,17 @@ on_rotated(struct link *l, uint64_t id, const void *msg, void *ctx)
 	got.version = m->version;
 }
 
+/* The first word on a link. */
+static void
+on_up(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)msg, (void)ctx;
+	assert_int_equal(got.receipts + got.refused, 0);
+	got.up++;
+}
+
 static const struct link_rule aa_rules[] = {
+	{ AA_UP, 0, on_up },
 	{ AA_ROTATED, 0, on_rotated },
 	{ AA_RECEIPT, 0, on_receipt },
 	{ AA_REFUSED, 0, on_refused },
@@ -221,6 +231,7 @@ audit_serves(void **arg)
 	for (int i = 0; i < 10; i++)
 		assert_is_ok(send_batch(&p, "demo"));
 	run_until_receipts(10);
+	assert_int_equal(got.up, 1);
 	assert_int_equal(got.records, 20);
 	assert_int_equal(got.first_seq, 20);
 	/* One of our keys in a string: refused, nothing of the batch is written. */

@@ -88,6 +88,29 @@ test_audit_dies(void **state)
 	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
 }
 
+/* It is there and still reads its log, for minutes: refused at once, and not ready. */
+static void
+test_audit_reads_its_log(void **state)
+{
+	(void)state;
+	cut(&w.audit);
+	w.audit_reads = true;
+	connect_fake(EDGE_AUTHORITY_AUDIT, 11, &aa_edge, false, &audit_ops, &w.audit);
+	spin();
+	assert_true(audit_is_up(w.a));
+	assert_false(audit_is_writable(w.a));
+	assert_int_equal(admit(ENDPOINT_CHAT)->error, ERROR_AUDIT_UNAVAILABLE);
+	assert_int_equal(w.nrecs, 0);
+	assert_true(is_ok(link_send(w.audit, 0, AA_UP, &(struct wire_none){ 0 })));
+	spin();
+	assert_true(audit_is_writable(w.a));
+	/* The next link has its own. */
+	cut(&w.audit);
+	connect_fake(EDGE_AUTHORITY_AUDIT, 12, &aa_edge, false, &audit_ops, &w.audit);
+	spin();
+	assert_false(audit_is_writable(w.a));
+}
+
 static void
 test_audit_dies_with_appends_in_flight(void **state)
 {
@@ -275,6 +298,7 @@ main(void)
 		T(test_gateway_dies),
 		T(test_executor_dies),
 		T(test_audit_dies),
+		T(test_audit_reads_its_log),
 		T(test_audit_dies_with_appends_in_flight),
 		T(test_audit_refuses),
 		T(test_outages_use_up_no_rate),

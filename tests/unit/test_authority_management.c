@@ -157,13 +157,36 @@ test_status_and_metrics(void **state)
 	assert_null(strstr(answer, "sallyport_turns_total{")); /* not a broker's to count */
 	cut(&w.broker);
 	assert_int_equal(ask("GET", "/status", ""), 200);
-	assert_non_null(
-	    strstr(answer, "{\"name\":\"broker\",\"index\":0,\"pid\":77,\"uid\":9,\"up\":false}"));
+	assert_non_null(strstr(answer, "{\"name\":\"broker\",\"index\":0,\"pid\":77,\"uid\":9,"
+				       "\"up\":false,\"starting\":null}"));
 	assert_non_null(strstr(answer, "\"manifest\":\"/x/manifest\""));
 	assert_non_null(strstr(answer, "\"wasm_workers\":{\"live\":3,\"tenants\":2,"
 				       "\"most_of_one_tenant\":2,\"calls_waiting\":1}"));
 	(void)munmap(executor, METRICS_PAGE_LEN);
 	assert_non_null(strstr(answer, "\"providers_without_credential\":[\"d\"]"));
+	(void)munmap(page, METRICS_PAGE_LEN);
+}
+
+/* A start that takes long: how far it is, and that nothing is served until it is over. */
+static void
+test_a_long_start(void **state)
+{
+	struct metrics_page *page = add_page(PROC_AUDIT, 21);
+
+	(void)state;
+	page->values[METRIC_START_DONE] = 5;
+	page->values[METRIC_START_TOTAL] = 12;
+	cut(&w.audit);
+	w.audit_reads = true;
+	connect_fake(EDGE_AUTHORITY_AUDIT, 21, &aa_edge, false, &audit_ops, &w.audit);
+	spin();
+	assert_int_equal(ask("GET", "/status", ""), 200);
+	assert_non_null(strstr(answer, "\"up\":true,\"starting\":{\"done\":5,\"total\":12}}"));
+	assert_int_equal(ask("GET", "/readyz", ""), 503);
+	assert_non_null(strstr(answer, "\"missing\":[\"audit\""));
+	assert_int_equal(ask("POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\"}"), 503);
+	assert_non_null(strstr(answer, "audit"));
+	assert_int_equal(w.nrecs, 0);
 	(void)munmap(page, METRICS_PAGE_LEN);
 }
 
@@ -351,6 +374,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		M(test_health),
 		M(test_status_and_metrics),
+		M(test_a_long_start),
 		M(test_every_metric_has_an_owner),
 		M(test_refusals),
 		M(test_life_of_a_key),
