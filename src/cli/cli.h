@@ -87,6 +87,8 @@ void options_help(const struct command *c, FILE *to);
 /* "sallyport: what: why" on standard error, unprintable bytes replaced. Returns EXIT_FAILED. */
 int cli_error(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int cli_status(const char *what, struct status st);
+/* Nobody reads standard output any more, as with `| head`: the command fails without a word. */
+bool cli_reader_left(void);
 
 /* ---- state.c: a state directory and this installation ---- */
 struct state {

@@ -162,34 +162,35 @@ const struct command commands[] = {
 	{ NULL },
 };
 
+/* The commands of one word, such as `key`, or with NULL all; how many. */
+static int
+print_commands(const char *word, FILE *to)
+{
+	size_t len = word != NULL ? strlen(word) : 0;
+	int n = 0, width = 0;
+
+	for (const struct command *c = commands; c->name != NULL; c++)
+		width = (int)strlen(c->name) > width ? (int)strlen(c->name) : width;
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		if (word != NULL && (strncmp(c->name, word, len) != 0 || c->name[len] != ' '))
+			continue;
+		if (to != NULL)
+			(void)fprintf(to, "  %-*s  %s\n", width, c->name, c->summary);
+		n++;
+	}
+	return n;
+}
+
 static void
 usage(FILE *to)
 {
 	(void)fprintf(to, "usage: sallyport COMMAND …\n\n");
-	for (const struct command *c = commands; c->name != NULL; c++)
-		(void)fprintf(to, "  %-16s %s\n", c->name, c->summary);
+	(void)print_commands(NULL, to);
 	(void)fprintf(to,
 	    "\n  --help        this, or after a command: its options\n"
 	    "  --version     the version\n\n"
 	    "ask, exec, tool, me and audit read take SALLYPORT_URL, SALLYPORT_API_KEY and\n"
 	    "SALLYPORT_CA_FILE, or without a key what `sallyport login` has kept.\n");
-}
-
-/* The commands of one word, such as `key`; how many. */
-static int
-group_usage(const char *word, FILE *to)
-{
-	size_t len = strlen(word);
-	int n = 0;
-
-	for (const struct command *c = commands; c->name != NULL; c++) {
-		if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
-			continue;
-		if (to != NULL)
-			(void)fprintf(to, "  %-16s %s\n", c->name, c->summary);
-		n++;
-	}
-	return n;
 }
 
 /* What was asked for is no command. */
@@ -199,17 +200,20 @@ not_a_command(int argc, char **argv)
 	bool help = argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
 	FILE *to = help ? stdout : stderr;
 
-	if (argc < 2 || group_usage(argv[1], NULL) == 0) {
-		if (argc >= 2)
-			(void)cli_error(argv[1], "no such command");
+	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	if (!help)
-		(void)cli_error(
-		    argv[1], argc == 2 ? "which of its commands?" : "has no such command");
+	if (print_commands(argv[1], NULL) == 0) {
+		(void)cli_error(argv[1], "no such command; sallyport --help shows all");
+		return EXIT_USAGE;
+	}
+	if (!help && argc == 2)
+		(void)cli_error(argv[1], "which of its commands?");
+	else if (!help)
+		(void)cli_error(argv[1], "has no command %.100s", argv[2]);
 	(void)fprintf(to, "usage: sallyport %s COMMAND …\n\n", argv[1]);
-	(void)group_usage(argv[1], to);
+	(void)print_commands(argv[1], to);
 	return help ? EXIT_DONE : EXIT_USAGE;
 }
 
@@ -248,6 +252,17 @@ run(const struct command *c, int argc, char **argv)
 	return is_ok(st) ? c->run(&inv) : cli_status("crypto", st);
 }
 
+/* Output that was lost, at the end or before it, is a failure. */
+static int
+end_output(int rc)
+{
+	bool lost = fflush(stdout) != 0 || ferror(stdout) != 0;
+
+	if (!lost || rc != EXIT_DONE)
+		return rc;
+	return cli_reader_left() ? EXIT_FAILED : cli_error("standard output", "cannot be written");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -258,17 +273,15 @@ main(int argc, char **argv)
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 			     strcmp(argv[1], "help") == 0)) {
 		usage(stdout);
-		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+		return end_output(EXIT_DONE);
 	}
 	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
 		(void)printf("sallyport %s\n", SALLYPORT_VERSION);
-		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+		return end_output(EXIT_DONE);
 	}
 	c = argc < 2 ? NULL : find_command(argc, argv, &words);
 	if (c == NULL)
 		return not_a_command(argc, argv);
 	rc = run(c, argc - words, argv + words);
-	if (fflush(stdout) != 0 && rc == EXIT_DONE)
-		return cli_error("standard output", "cannot be written");
-	return rc;
+	return end_output(rc);
 }

@@ -333,7 +333,8 @@ operate_pages(const struct invocation *inv, const struct state *s, const char *b
 				print(&r.d, it.val);
 			first = false;
 		}
-		more = is_ok(json_str(&r.d, json_get_str(&r.d, 0, "next"), &a, &text)) &&
+		more = ferror(stdout) == 0 && /* else for nobody: the rest is not asked for */
+		       is_ok(json_str(&r.d, json_get_str(&r.d, 0, "next"), &a, &text)) &&
 		       is_ok(span_to_cstr(text, next, sizeof(next)));
 	}
 	if (json)

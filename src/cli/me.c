@@ -120,6 +120,8 @@ each_row(struct me *me, const char *what, const char *base, struct rows *rows)
 		}
 		if (!remote_next(&r.d, next))
 			return true;
+		if (ferror(stdout) != 0) /* for nobody: the rest is not asked for */
+			return false;
 	}
 	return true;
 }
@@ -296,7 +298,7 @@ cmd_me_export(const struct invocation *inv)
 			return EXIT_FAILED;
 		st = export_page(&r.d, cursor);
 		if (!is_ok(st))
-			return cli_status(inv->command->name, st);
+			return cli_reader_left() ? EXIT_FAILED : cli_status(inv->command->name, st);
 	} while (cursor[0] != '\0');
 	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }

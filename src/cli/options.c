@@ -10,7 +10,9 @@
 
 #include <assert.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 static const struct {
 	const char *name;
@@ -89,10 +91,55 @@ cli_status(const char *what, struct status st)
 	return cli_error(what, "%s", status_text(st));
 }
 
+static int
+imax(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+bool
+cli_reader_left(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 static bool
 takes(const struct command *c, size_t id)
 {
 	return id == OPT_HELP || (c->options & OPT(id)) != 0;
+}
+
+/* What UTF-8 text takes on a terminal, of ours: a column a code point. */
+static int
+columns(const char *text)
+{
+	int n = 0;
+
+	for (; *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+static void
+print_options(const struct command *c, FILE *to)
+{
+	int names = 0, args = 0;
+
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		if (!takes(c, i))
+			continue;
+		names = imax(names, columns(rows[i].name));
+		args = imax(args, rows[i].arg != NULL ? columns(rows[i].arg) : 0);
+	}
+	for (size_t i = 0; i < OPT_COUNT; i++) {
+		const char *arg = rows[i].arg != NULL ? rows[i].arg : "";
+
+		if (takes(c, i))
+			(void)fprintf(to, "  -%c, --%-*s  %s%*s  %s\n", rows[i].letter, names,
+			    rows[i].name, arg, args - columns(arg), "", rows[i].help);
+	}
 }
 
 void
@@ -107,17 +154,14 @@ options_help(const struct command *c, FILE *to)
 		    rows[i].arg != NULL ? rows[i].arg : "");
 	}
 	(void)fprintf(to, "%s%s\n\n%s\n\n", c->args[0] != '\0' ? " " : "", c->args, c->summary);
-	for (size_t i = 0; i < OPT_COUNT; i++) {
-		if (takes(c, i))
-			(void)fprintf(to, "  -%c, --%-15s %-10s %s\n", rows[i].letter, rows[i].name,
-			    rows[i].arg != NULL ? rows[i].arg : "", rows[i].help);
-	}
+	print_options(c, to);
 }
 
+/* `what` is what was typed, or the option that it stands for. */
 static int
-usage_error(const struct command *c, const char *why)
+usage_error(const struct command *c, const char *what, const char *why)
 {
-	(void)cli_error(c->name, "%s", why);
+	(void)cli_error(c->name, "%s%s%s", what, what[0] != '\0' ? ": " : "", why);
 	options_help(c, stderr);
 	return EXIT_USAGE;
 }
@@ -143,20 +187,45 @@ fill_getopt(const struct command *c, struct option longs[OPT_COUNT + 1], char *l
 	letters[l] = '\0';
 }
 
+/* The option of the command with that letter; OPT_COUNT: none. */
+static size_t
+by_letter(const struct command *c, int letter)
+{
+	size_t i = 0;
+
+	while (i < OPT_COUNT && !(takes(c, i) && rows[i].letter == letter))
+		i++;
+	return i;
+}
+
+/* What getopt has just refused: '?' or ':', with the letter in optopt where it knows one. */
+static int
+refuse_option(const struct command *c, int why, const char *typed)
+{
+	size_t i = by_letter(c, optopt);
+	char what[64];
+
+	if (i < OPT_COUNT) {
+		(void)snprintf(what, sizeof(what), "--%s", rows[i].name);
+		return usage_error(c, what, why == ':' ? "lacks its value" : "takes no value");
+	}
+	if (optopt == 0)
+		return usage_error(c, typed, "unknown option, or the beginning of several");
+	(void)snprintf(what, sizeof(what), "-%c", optopt);
+	return usage_error(c, what, "unknown option");
+}
+
 static int
 take_option(const struct command *c, int letter, struct invocation *inv)
 {
-	if (letter == '?')
-		return usage_error(c, "unknown option");
-	if (letter == ':')
-		return usage_error(c, "an option lacks its value");
-	for (size_t i = 0; i < OPT_COUNT; i++) {
-		if (rows[i].letter != letter)
-			continue;
-		if (inv->options[i] != NULL && rows[i].arg != NULL)
-			return usage_error(c, "an option was given twice");
-		inv->options[i] = rows[i].arg != NULL ? optarg : "";
-	}
+	size_t i = by_letter(c, letter);
+	char what[64];
+
+	assert(i < OPT_COUNT);
+	(void)snprintf(what, sizeof(what), "--%s", rows[i].name);
+	if (inv->options[i] != NULL && rows[i].arg != NULL)
+		return usage_error(c, what, "was given twice");
+	inv->options[i] = rows[i].arg != NULL ? optarg : "";
 	return EXIT_DONE;
 }
 
@@ -171,7 +240,8 @@ options_parse(const struct command *c, int argc, char **argv, struct invocation 
 	opterr = 0;
 	optind = 1;
 	while ((letter = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-		rc = take_option(c, letter, ret);
+		rc = letter == '?' || letter == ':' ? refuse_option(c, letter, argv[optind - 1])
+						    : take_option(c, letter, ret);
 		if (rc != EXIT_DONE)
 			return rc;
 	}
@@ -179,17 +249,17 @@ options_parse(const struct command *c, int argc, char **argv, struct invocation 
 		return EXIT_DONE;
 	for (; optind < argc; optind++) {
 		if (ret->nargs == CLI_ARGS_MAX || ret->nargs == c->args_max)
-			return usage_error(c, "too many arguments");
+			return usage_error(c, argv[optind], "too many arguments");
 		ret->args[ret->nargs++] = argv[optind];
 	}
 	if (ret->nargs < c->args_min)
-		return usage_error(c, "an argument is missing");
+		return usage_error(c, "", "an argument is missing");
 	for (size_t i = 0; i < OPT_COUNT; i++) {
 		if ((c->required & OPT(i)) != 0 && ret->options[i] == NULL) {
-			char why[64];
+			char what[64];
 
-			(void)snprintf(why, sizeof(why), "--%s is missing", rows[i].name);
-			return usage_error(c, why);
+			(void)snprintf(what, sizeof(what), "--%s", rows[i].name);
+			return usage_error(c, what, "is missing");
 		}
 	}
 	return EXIT_DONE;

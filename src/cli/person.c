@@ -77,10 +77,8 @@ export_print(const struct invocation *inv, const char *what, const char *base)
 		if (!operate(what, &s, &r) || operate_waits(&r, what))
 			return EXIT_FAILED;
 		st = export_page(&r.d, cursor);
-		if (!is_ok(st)) {
-			(void)cli_error(what, "%s", status_text(st));
-			return EXIT_FAILED;
-		}
+		if (!is_ok(st))
+			return cli_reader_left() ? EXIT_FAILED : cli_status(what, st);
 	} while (cursor[0] != '\0');
 	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }

@@ -69,6 +69,44 @@ def test_a_group_lists_its_commands():
     assert r.returncode == 0 and "audit verify" in r.stdout and "key revoke" not in r.stdout and r.stderr == ""
 
 
+def test_what_is_wrong_is_said_in_one_line():
+    r = run("nope")
+    assert r.stderr == "sallyport: nope: no such command; sallyport --help shows all\n"
+    for args, line in ((["key", "nope"], "key: has no command nope"),
+                       (["key", "list", "--frob"], "key list: --frob: unknown option, or the beginning of several"),
+                       (["key", "list", "-jq"], "key list: -q: unknown option"),
+                       (["key", "list", "--json=x"], "key list: --json: takes no value"),
+                       (["key", "create", "--user"], "key create: --user: lacks its value"),
+                       (["key", "create", "--user", "a", "-u", "b"], "key create: --user: was given twice"),
+                       (["key", "create", "--user", "a"], "key create: --tenant: is missing"),
+                       (["key", "list", "x"], "key list: x: too many arguments")):
+        r = run(*args)
+        assert r.returncode == 2 and r.stderr.splitlines()[0] == "sallyport: " + line, r.stderr
+
+
+def test_help_keeps_its_columns():
+    """What an option is for begins in one column, whatever is before it."""
+    for words in ([], ["key", "create"], ["passphrase", "set"], ["audit", "tail"]):
+        lines = [line for line in run(*words, "--help").stdout.splitlines() if re.match(r"  (-\w, --|[a-z])", line)]
+        columns = {}
+        for line in lines:
+            columns[line.rindex("  ") + 2] = line
+        assert len(columns) == 1, columns
+
+
+@pytest.mark.parametrize("words", [["--help"], ["key", "list"]])
+def test_a_reader_that_leaves_is_no_news(words, request):
+    args = words if words == ["--help"] else [*words, "-c", str(request.getfixturevalue("service").dir / "sallyport.yaml")]
+    read, write = os.pipe()
+    os.close(read)
+    r = subprocess.run([CLI, *args], stdout=write, stderr=subprocess.PIPE, text=True, timeout=10)
+    os.close(write)
+    assert r.returncode == 1 and r.stderr == ""
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([CLI, *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=10)
+    assert r.returncode == 1 and r.stderr == "sallyport: standard output: cannot be written\n"
+
+
 @pytest.mark.parametrize("args", [[], ["nope"], ["key"], ["init"], ["init", "a", "b"], ["serve"],
                                   ["serve", "--nope"], ["exec"], ["ask"], ["key", "create", "-T", "x"],
                                   ["init", "x", "--listen", "example.org:1"],
