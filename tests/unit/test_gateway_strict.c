@@ -16,7 +16,8 @@ static const char providers[] =
     "  open: [ { provider: open, model: up } ]\n"
     "  shut: [ { provider: shut, model: up } ]\n"
     "  both: [ { provider: open, model: up, weight: 9 }, { provider: shut, model: up } ]\n"
-    "  other: [ { provider: open, model: up }, { provider: claude, model: up } ]\n";
+    "  other: [ { provider: open, model: up }, { provider: claude, model: up } ]\n"
+    "  two: [ { provider: shut, model: up }, { provider: claude, model: up } ]\n";
 
 /* What passes is asked of a provider, which says nothing that a client could use. */
 static const struct model_script teapot[] = { { 418, { "{}" } } };
@@ -29,6 +30,7 @@ static const struct {
 	{ CHAT_PATH, "shut", true },
 	{ CHAT_PATH, "both", true },
 	{ CHAT_PATH, "other", false }, /* the entry that refuses does not speak it */
+	{ CHAT_PATH, "two", true },    /* and so does another, of what it speaks */
 	{ "/v1/responses", "open", false },
 	{ "/v1/responses", "both", true },
 	{ "/v1/embeddings", "open", false },

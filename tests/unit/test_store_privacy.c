@@ -286,6 +286,30 @@ held(void **arg)
 	db_close(db);
 }
 
+/* A step that is undone has deleted nothing, is not counted, and is made once more. */
+static void
+a_sweep_that_fails_is_none(void **arg)
+{
+	struct db *db = with_users();
+	struct content_state before;
+	bool more = false;
+
+	(void)arg;
+	fill(db, &ann);
+	db->content.days[RETAINED_RESPONSES] = 1;
+	before = db->content;
+	crash.fail_call = SYS_pwrite64;
+	crash.fail_errno = ENOSPC;
+	assert_int_equal(db_sweep(db, NOW + 10 * DAY_S, &more).code, E_SYS);
+	crash.fail_errno = 0;
+	assert_memory_equal(&db->content, &before, sizeof(before));
+	got.now_s = NOW + 10 * DAY_S;
+	sweep_all(db);
+	assert_int_equal(db->content.gone[RETAINED_RESPONSES], 2);
+	got.now_s = NOW;
+	db_close(db);
+}
+
 static void
 aged(void **arg)
 {
@@ -487,8 +511,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { T(exported), T(exported_usage),
 		T(exports_that_are_wrong), T(erased), T(erased_and_not_settled), T(held), T(aged),
-		T(held_do_not_stall), T(steps), T(hidden_do_not_stall), T(steps_by_rows),
-		T(exported_with_gaps) };
+		T(a_sweep_that_fails_is_none), T(held_do_not_stall), T(steps),
+		T(hidden_do_not_stall), T(steps_by_rows), T(exported_with_gaps) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
