@@ -17,9 +17,6 @@
 #include <json/write.h>
 #include <keytext/keytext.h>
 
-#define KEYS_OF_PERSON_MAX 64      /* live, when people make them themselves */
-#define KEYS_OF_PERSON_DAY_MAX 256 /* made in a day: what has ended has its row, too */
-#define DAY_S 86400U
 #define OVERLAP_S_DEFAULT 86400
 
 static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
@@ -167,13 +164,6 @@ put_revoked_body(struct admin_op *op, struct json_writer *w)
 
 /* ---- create ---- */
 
-static bool
-is_live(const struct key *key)
-{
-	return key != NULL && key->revoked_s == 0 &&
-	       (key->expires_s == 0 || now_real_s() < key->expires_s);
-}
-
 static struct as_key
 key_of(const struct admin_op *op)
 {
@@ -212,7 +202,7 @@ is_over(const struct admin_op *op)
 		keys_find(&op->a->keys, span_of(op->replaces, KEY_ID_LEN)) };
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		if (keys[i] != NULL && (!is_live(keys[i]) || admin_revokes(keys[i]) ||
+		if (keys[i] != NULL && (!admin_key_is_live(keys[i]) || admin_revokes(keys[i]) ||
 					   keys[i]->user->state != USER_ACTIVE))
 			return true;
 	}
@@ -325,30 +315,6 @@ on_revoked(struct authority *a, void *ctx, enum code code, const struct as_done 
 }
 
 /* ---- whose keys ---- */
-
-/* The tables are everybody's: what people make themselves is bounded for each. */
-static struct status
-has_room(struct admin_call *c, const struct user *user)
-{
-	uint64_t now = now_real_s();
-	unsigned n = 0, made = 0;
-
-	if (c->by == NULL || user == NULL)
-		return OK;
-	for (size_t i = 0; i < c->a->keys.nkeys; i++) {
-		const struct key *key = keys_at(&c->a->keys, i);
-
-		n += key->user == user && is_live(key);
-		made += key->user == user && key->created_s + DAY_S > now;
-	}
-	if (made >= KEYS_OF_PERSON_DAY_MAX)
-		return admin_refuse(c, 409, "too_many_keys",
-		    "256 keys were made for the user within a day: others later.");
-	if (n < KEYS_OF_PERSON_MAX)
-		return OK;
-	return admin_refuse(c, 409, "too_many_keys",
-	    "The user has 64 valid keys: one must be revoked, or end, first.");
-}
 
 struct key *
 admin_known_key(const struct admin_call *c, struct span id)
@@ -491,7 +457,7 @@ keys_create(struct admin_call *c)
 			return admin_refuse_not_found(c);
 		TRY(may_get_key_of(c, user));
 		TRY(narrow_to_caller(c, &k));
-		TRY(has_room(c, user));
+		TRY(admin_key_room(c, user));
 	}
 	if (policies_find(&c->a->policies, k.policy) == NULL)
 		return admin_refuse(c, 400, "unknown_policy", "There is no policy of that name.");
@@ -505,10 +471,10 @@ keys_create(struct admin_call *c)
 static struct status
 may_rotate(struct admin_call *c, const struct key *key)
 {
-	if (!is_live(key) || key->user->state != USER_ACTIVE)
+	if (!admin_key_is_live(key) || key->user->state != USER_ACTIVE)
 		return admin_refuse(c, 409, "not_live", "The key is not valid any more.");
-	if (key->changing || is_live(key->replaced_by) ||
-	    is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
+	if (key->changing || admin_key_is_live(key->replaced_by) ||
+	    admin_key_is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
 		return admin_refuse(c, 409, "two_live_keys",
 		    "This key and the one that it came from, or went to, are both valid.");
 	return OK;
@@ -527,7 +493,7 @@ keys_rotate(struct admin_call *c)
 	TRY(admin_may_get_keys(c));
 	TRY(may_get_key_of(c, key->user));
 	TRY(may_rotate(c, key));
-	TRY(has_room(c, key->user));
+	TRY(admin_key_room(c, key->user));
 	if (tok != JSON_NONE)
 		TRY(json_u64(c->doc, tok, UINT32_MAX, &overlap_s));
 	k = (struct admin_key){ .tenant = key->user->tenant,

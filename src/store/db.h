@@ -12,13 +12,14 @@
 #include <wire/authority_store.h>
 
 #define DB_SCHEMA_VERSION 7
-#define DB_DAY_KEYS_MAX 90   /* daily keys kept; older ones are gone, and what they sealed */
-#define DB_DAY_SKEW_S 86400  /* a new day may be off ours by this much */
-#define DB_USERS_MAX 1000000 /* rows */
-#define DB_KEYS_MAX 1000000
-#define DB_SESSIONS_MAX 32768          /* rows; the authority has half of it at once */
-#define DB_KEYSET_VERSIONS_MAX 16      /* of one kind, kept at once */
-#define DB_TOOL_NAMES_MAX 1024         /* of one user, those that were removed included */
+#define DB_DAY_KEYS_MAX 90        /* daily keys kept; older ones are gone, and what they sealed */
+#define DB_DAY_SKEW_S 86400       /* a new day may be off ours by this much */
+#define DB_USERS_MAX 1000000      /* those who were not erased */
+#define DB_KEYS_MAX 1000000       /* rows */
+#define KEY_ENDED_DAYS 30         /* a row stays so long after its key was revoked, or ended */
+#define DB_SESSIONS_MAX 32768     /* rows; the authority has half of it at once */
+#define DB_KEYSET_VERSIONS_MAX 16 /* of one kind, kept at once */
+#define DB_TOOL_NAMES_MAX 1024    /* of one user, those that were removed included */
 #define DB_TOOL_BYTES_MAX (256U << 20) /* of one user: all parts of all versions */
 #define DB_TOOL_VERSIONS_ALL_MAX 16384
 #define DB_USAGE_DAYS 400             /* kept; older ones go */

@@ -66,6 +66,9 @@ enum statement {
 	SQL_KEY_SET,
 	SQL_KEY_USED,
 	SQL_KEY_NEXT,
+	SQL_KEY_REMOVE,
+	SQL_COUNT_KEYS,
+	SQL_COUNT_USERS,
 	SQL_SECRET_FIND,
 	SQL_SECRET_ADD,
 	SQL_DAYS_TRIM,
@@ -207,6 +210,7 @@ struct content_state {
 		uint64_t updated_s, id;
 	} aged[RETAINED_COUNT], expired, hidden;
 	uint64_t erased, item; /* … ids of a user and of an item */
+	uint64_t key, keys_s;  /* … number of a key; when the last pass over keys was over */
 };
 
 struct keyring;
@@ -252,6 +256,10 @@ struct db {
 	bool settle_owed; /* the log may still hold what was destroyed: db_settle_owed() */
 };
 
+/* key.c: rows of keys that ended long ago go, some at each call. Within a transaction. */
+MUST_USE struct status keys_sweep(
+    struct db *db, uint64_t now_s, struct content_state *c, bool *ret_more);
+
 /* statement.c: a statement is bound, stepped and reset by these. */
 MUST_USE struct status sql_prepare(struct db *db);
 void sql_finish(struct db *db);
@@ -265,6 +273,8 @@ MUST_USE struct status sql_row(struct db *db, enum statement s);
 void sql_reset(struct db *db, enum statement s);
 void sql_reset_all(struct db *db);
 struct span sql_column(struct db *db, enum statement s, int at);
+/* E_FULL: what `s` counts is more than `max`. */
+MUST_USE struct status rows_fit(struct db *db, enum statement s, uint64_t max);
 /* A blob of exactly `len` bytes, or E_CORRUPT. */
 MUST_USE struct status sql_column_fixed(
     struct db *db, enum statement s, int at, uint8_t *out, size_t len);

@@ -5,7 +5,8 @@
  * Runs in: store. Trusts: nothing that it reads. Owns: the value that was read last.
  * Invariants: whatever decides about a key (hash, policy, expiry, revocation, scopes) is in
  * its sealed value; a change seals it as the next version, so that an older value does not
- * open. Only id, owner and the time of its last use stand in clear.
+ * open. Only id, owner and the time of its last use stand in clear. A row goes with its owner, or
+ * KEY_ENDED_DAYS after the key has ended, when nothing is counted for it any more.
  * See: db.h; keyring.h.
  */
 #include "internal.h"
@@ -13,8 +14,11 @@
 #include <base/arena.h>
 #include <base/cleanup.h>
 #include <crypto/crypto.h>
+#include <crypto/hash.h>
 
 #define ARENA_MAX 1024U
+#define KEYS_LOOKED_MAX 512U /* in one step of a sweep */
+#define KEYS_SWEEP_S 3600    /* between two passes */
 
 struct key_value {
 	uint8_t hash[DIGEST_LEN];
@@ -131,7 +135,7 @@ key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key)
 	TRY(sql_run(db, SQL_KEY_ADD));
 	k.n = (uint64_t)backend_last_id(db->back);
 	if (k.n > DB_KEYS_MAX)
-		return fail(E_FULL);
+		TRY(rows_fit(db, SQL_COUNT_KEYS, DB_KEYS_MAX));
 	return row_seal(db, &k);
 }
 
@@ -355,4 +359,93 @@ db_key_next(struct db *db, int64_t *cursor, struct as_key *ret)
 		sql_reset(db, SQL_KEY_NEXT);
 	} while (st.code == E_NOTFOUND); /* its owner was erased */
 	return st.code == E_CRYPTO ? fail(E_CORRUPT) : st;
+}
+
+/* ---- those that ended ---- */
+
+/* A person's, who comes without one: its id comes again, and it says whether that may be. */
+static bool
+has_no_text(const struct key_open *k)
+{
+	const struct span no_text[] = { SPAN_LIT("no text"), span_of(k->id, sizeof(k->id)) };
+	uint8_t hash[DIGEST_LEN];
+
+	return !is_ok(sha256_parts(no_text, 2, hash)) ||
+	       memcmp(hash, k->value.hash, DIGEST_LEN) == 0;
+}
+
+static bool
+is_long_over(const struct key_open *k, uint64_t now_s)
+{
+	uint64_t over_s = k->value.revoked_s;
+
+	if (over_s == 0 || (k->value.expires_s != 0 && k->value.expires_s < over_s))
+		over_s = k->value.expires_s;
+	return over_s != 0 && over_s + KEY_ENDED_DAYS * 86400ULL <= now_s && !has_no_text(k);
+}
+
+/* Is it anything to anybody? What it has used is kept for as long as usage is. */
+static struct status
+is_needed(struct db *db, const struct key_open *k, bool *ret)
+{
+	struct status st;
+	uint64_t hold = 0;
+
+	sql_int(db, SQL_CONTENT_USER, 1, (uint64_t)k->user);
+	TRY(sql_row(db, SQL_CONTENT_USER));
+	st = sql_column_u64(db, SQL_CONTENT_USER, 1, &hold);
+	sql_reset(db, SQL_CONTENT_USER);
+	TRY(st);
+	*ret = hold != 0;
+	sql_int(db, SQL_USAGE_MODEL, 1, k->n);
+	sql_text(db, SQL_USAGE_MODEL, 2, span_of("", 0));
+	sql_int(db, SQL_USAGE_MODEL, 3, 0);
+	st = sql_row(db, SQL_USAGE_MODEL);
+	sql_reset(db, SQL_USAGE_MODEL);
+	*ret = *ret || is_ok(st);
+	return st.code == E_NOTFOUND ? OK : st;
+}
+
+static struct status
+sweep_one(struct db *db, uint64_t now_s, uint64_t *mark)
+{
+	struct key_open k = { .n = 0 };
+	bool needed = true;
+	struct status st;
+
+	sql_int(db, SQL_KEY_NEXT, 1, *mark);
+	TRY(sql_row(db, SQL_KEY_NEXT));
+	st = sql_column_u64(db, SQL_KEY_NEXT, 0, mark);
+	if (is_ok(st))
+		st = row_open(db, SQL_KEY_NEXT, &k);
+	sql_reset(db, SQL_KEY_NEXT);
+	if (!is_ok(st)) /* what does not open stays, and is told of by a load */
+		return st.code == E_NOMEM || st.code == E_SYS ? st : OK;
+	if (is_long_over(&k, now_s))
+		TRY(is_needed(db, &k, &needed));
+	if (needed)
+		return OK;
+	TRY(sessions_remove_of_key(db, k.n));
+	sql_int(db, SQL_KEY_REMOVE, 1, k.n);
+	return sql_run(db, SQL_KEY_REMOVE);
+}
+
+struct status
+keys_sweep(struct db *db, uint64_t now_s, struct content_state *c, bool *ret_more)
+{
+	*ret_more = false;
+	if (c->key == 0 && c->keys_s != 0 && now_s >= c->keys_s && now_s - c->keys_s < KEYS_SWEEP_S)
+		return OK;
+	for (unsigned i = 0; i < KEYS_LOOKED_MAX; i++) {
+		struct status st = sweep_one(db, now_s, &c->key);
+
+		if (st.code == E_NOTFOUND) {
+			c->key = 0;
+			c->keys_s = now_s;
+			return OK;
+		}
+		TRY(st);
+	}
+	*ret_more = true;
+	return OK;
 }

@@ -117,6 +117,11 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_KEY_USED] = "UPDATE keys SET last_used_s = ?2 WHERE id = ?1 AND last_used_s < ?2",
 	[SQL_KEY_NEXT] = "SELECT n, id, user, key, version, pepper, value, last_used_s FROM keys"
 			 " WHERE n > ?1 ORDER BY n LIMIT 1",
+	[SQL_KEY_REMOVE] = "DELETE FROM keys WHERE n = ?1",
+	/* Numbers come again, or do not: what counts is what is there. */
+	[SQL_COUNT_KEYS] = "SELECT count(*) FROM keys",
+	[SQL_COUNT_USERS] = "SELECT (SELECT count(*) FROM users)"
+			    " - (SELECT count(*) FROM users WHERE state = 2)",
 	[SQL_SECRET_FIND] = "SELECT kek, value FROM secrets WHERE name = ?1",
 	[SQL_SECRET_ADD] = "INSERT INTO secrets (name, kek, value) VALUES (?1, ?2, ?3)",
 	[SQL_DAYS_TRIM] = "DELETE FROM secrets WHERE name GLOB 'day:*' AND name NOT IN"
@@ -432,4 +437,17 @@ sql_column_u64(struct db *db, enum statement s, int at, uint64_t *ret)
 		return fail(E_CORRUPT);
 	*ret = (uint64_t)v;
 	return OK;
+}
+
+struct status
+rows_fit(struct db *db, enum statement s, uint64_t max)
+{
+	uint64_t n = 0;
+	struct status st;
+
+	TRY(sql_row(db, s));
+	st = sql_column_u64(db, s, 0, &n);
+	sql_reset(db, s);
+	TRY(st);
+	return n > max ? fail(E_FULL) : OK;
 }

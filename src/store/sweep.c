@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sweep.c: rows of those who were erased, what was hidden under a hold that is lifted, files
- * that ended, and what is older than it is kept.
+ * that ended, what is older than it is kept, and keys that ended long ago.
  *
  * Runs in: store, jailed. Trusts: marks of users (a hold) that stand beside their values.
  * Owns: nothing; counts in the database's state what nobody has heard of yet.
@@ -237,11 +237,16 @@ db_sweep(struct db *db, uint64_t now_s, bool *ret_more)
 	struct content_state counted = db->content;
 	struct step step = { SWEEP_OBJECTS_MAX, SWEEP_LOOKED_MAX,
 		backend_changed_in_all(db->back) + SWEEP_ROWS_MAX, 0 };
+	struct status st;
+	bool keys = false;
 
 	*ret_more = false;
 	TRY(db_begin(db));
-	TRY(db_end(db, sweep(db, now_s, &step, &counted)));
+	st = sweep(db, now_s, &step, &counted);
+	if (is_ok(st))
+		st = keys_sweep(db, now_s, &counted, &keys);
+	TRY(db_end(db, st));
 	db->content = counted;
-	*ret_more = is_over(db, &step);
+	*ret_more = keys || is_over(db, &step);
 	return OK;
 }

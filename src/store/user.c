@@ -284,7 +284,7 @@ user_row_add(struct db *db, int64_t id, int64_t tenant, struct span name,
 	TRY(sql_run(db, SQL_USER_ADD));
 	u.id = backend_last_id(db->back);
 	if (u.id > DB_USERS_MAX)
-		return fail(E_FULL);
+		TRY(rows_fit(db, SQL_COUNT_USERS, DB_USERS_MAX));
 	memcpy(u.value.subject_key, subject_key, AS_SECRET_LEN);
 	st = user_seal(db, &u);
 	explicit_bzero(&u.value.subject_key, AS_SECRET_LEN);

@@ -26,6 +26,31 @@ test_keys_are_made_with_keys(void **state)
 	assert_int_equal(w.store_changes, 2);
 }
 
+/* A chain of rotations, or keys that are made and revoked, take no more of the table than so. */
+static void
+test_keys_that_ended_count(void **state)
+{
+	struct as_key k = { .tenant = w.key[0]->user->tenant,
+		.user = w.key[0]->user->name,
+		.policy = span_str(w.key[0]->policy->name),
+		.revoked_s = (uint64_t)time(NULL) };
+	struct key *last = NULL;
+
+	(void)state;
+	memset(k.id, 'q', sizeof(k.id));
+	for (unsigned i = 0; i < 1022; i++) {
+		(void)snprintf((char *)k.id, sizeof(k.id), "%08u", i);
+		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, &last)));
+	}
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 409);
+	assert_string_equal(said.body, "too_many_keys");
+	last->revoked_s -= 30 * 86400 + 1; /* the store has forgotten that one */
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 409);
+	assert_int_equal(
+	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\"}"), 201);
+}
+
 /* A key of key 0's user with key 0's policy, and its path. */
 static struct key *
 another(uint64_t expires_s, char rotate[64])
@@ -140,7 +165,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_keys_are_made_with_keys),
-		T(test_no_key_rotates_one_that_may_more), T(test_keys_of_services) };
+		T(test_keys_that_ended_count), T(test_no_key_rotates_one_that_may_more),
+		T(test_keys_of_services) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

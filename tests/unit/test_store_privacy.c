@@ -208,7 +208,7 @@ erased(void **arg)
 	assert_int_equal(
 	    ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_1", NULL).code, E_NOTFOUND);
 	export_all(db, &bob, AS_EXPORT_PAGE_MAX, &all);
-	assert_lines(buf_span(&all), 7);
+	assert_lines(buf_span(&all), 5); /* but for a key that ended long ago, and its counts */
 	assert_int_equal(
 	    db_user_erase(db, SPAN_LIT("t"), SPAN_LIT("nobody"), &rows).code, E_NOTFOUND);
 	db_close(db);
