@@ -8,8 +8,8 @@
  * another person's need two, but for an operator, who answers for the house what a person may ask
  * it for; they go to who asked; a tenant's people are in the order of the table, which only grows:
  * what a cursor of another process's says is nothing here. One page at a time of each caller, and
- * few of all, so that nobody keeps the store from the others; a narrowed credential exports
- * nothing. See: admin_call.h, approvals.c, privacy.h; src/store/export.c; docs/privacy.md.
+ * those of all wait for their turn (privacy.c), so that nobody keeps the store from the others; a
+ * narrowed credential exports nothing. See: admin_call.h, approvals.c, privacy.h; src/store/export.c; docs/privacy.md.
  */
 #include "admin_op.h"
 
@@ -24,8 +24,7 @@
 
 #define TEXT_MAX AS_EXPORT_PAGE_MAX /* of one answer, before base64 */
 #define TEXT_ENOUGH (TEXT_MAX / 4)
-#define ASKED_MAX 32  /* pages of the store in one answer */
-#define EXPORTS_MAX 2 /* pages under way, of all people: the store makes each in one piece */
+#define ASKED_MAX 32 /* pages of the store in one answer */
 
 static void on_intent(struct admin_op *op);
 static void on_page(struct authority *a, void *ctx, enum code code, const struct as_exported *page);
@@ -86,8 +85,6 @@ may_begin(struct admin_call *c)
 		return admin_refuse(c, 403, "denied", "A narrowed credential exports nothing.");
 	if (admin_ops_of(OP_EXPORT, u) + admin_ops_of(OP_EXPORT_TENANT, u) > 0)
 		return admin_refuse(c, 409, "busy", "A page of an export of yours is being made.");
-	if (admin_ops_of(OP_EXPORT, NULL) + admin_ops_of(OP_EXPORT_TENANT, NULL) >= EXPORTS_MAX)
-		return admin_refuse(c, 409, "busy", "Pages of others' exports are being made.");
 	return OK;
 }
 

@@ -14,6 +14,8 @@
 #include "authority.h"
 
 struct act {
+	TAILQ_ENTRY(act) next; /* of a page that waits */
+	struct as_export page_of;
 	privacy_erased *erased;
 	privacy_page *page;
 	void *ctx;
@@ -107,29 +109,71 @@ privacy_erase(
 	return st;
 }
 
+/* ---- exports: the store makes a page in one piece, and has one of them at a time ---- */
+
+static TAILQ_HEAD(, act) pages = TAILQ_HEAD_INITIALIZER(pages);
+static bool making;
+
+static void on_exported(struct authority *a, void *ctx, enum code code, const void *msg);
+
+static void
+page_over(struct authority *a, struct act *act, enum code code, const struct as_exported *page)
+{
+	act->page(a, act->ctx, code, page);
+	free(act);
+}
+
+static void
+page_next(struct authority *a)
+{
+	struct act *act;
+	struct status st;
+
+	while (!making && (act = TAILQ_FIRST(&pages)) != NULL) {
+		TAILQ_REMOVE(&pages, act, next);
+		making = true;
+		st = store_ask(a, AS_USER_EXPORT, &act->page_of, AS_EXPORTED, on_exported, act);
+		if (is_ok(st))
+			return;
+		making = false;
+		page_over(a, act, st.code, NULL);
+	}
+}
+
 static void
 on_exported(struct authority *a, void *ctx, enum code code, const void *msg)
 {
-	struct act *act = ctx;
+	making = false;
+	page_over(a, ctx, code, code == E_OK ? msg : NULL);
+	page_next(a);
+}
 
-	act->page(a, act->ctx, code, code == E_OK ? msg : NULL);
-	free(act);
+static struct status
+act_names(struct act *act, const struct as_export *m)
+{
+	act->page_of = *m;
+	TRY(span_to_cstr(m->tenant, act->tenant, sizeof(act->tenant)));
+	TRY(span_to_cstr(m->user, act->user, sizeof(act->user)));
+	act->page_of.tenant = span_str(act->tenant);
+	act->page_of.user = span_str(act->user);
+	return OK;
 }
 
 struct status
 privacy_export(struct authority *a, const struct as_export *m, privacy_page *done, void *ctx)
 {
 	struct act *act = calloc(1, sizeof(*act));
-	struct status st;
+	struct status st = act == NULL ? fail(E_NOMEM) : act_names(act, m);
 
-	if (act == NULL)
-		return fail(E_NOMEM);
+	if (!is_ok(st)) {
+		free(act);
+		return st;
+	}
 	act->page = done;
 	act->ctx = ctx;
-	st = store_ask(a, AS_USER_EXPORT, m, AS_EXPORTED, on_exported, act);
-	if (!is_ok(st))
-		free(act);
-	return st;
+	TAILQ_INSERT_TAIL(&pages, act, next);
+	page_next(a);
+	return OK;
 }
 
 /* ---- retention ---- */

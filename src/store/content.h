@@ -132,6 +132,9 @@ MUST_USE struct status items_leave(
 
 /* content_file.c: bytes of files. */
 MUST_USE struct status file_write(struct content *c, const struct object *o, struct span bytes);
+/* No more of it than those bytes, and what is beside them in their chunks. */
+MUST_USE struct status file_range(
+    struct content *c, const struct object *o, uint64_t from, uint64_t len, struct span *ret);
 MUST_USE struct status file_read(struct content *c, const struct object *o, struct span *ret);
 
 /* content_turn.c */

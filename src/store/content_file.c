@@ -69,16 +69,19 @@ chunk_read(struct content *c, const struct object *o, uint64_t at, struct buf *o
 }
 
 struct status
-file_read(struct content *c, const struct object *o, struct span *ret)
+file_range(struct content *c, const struct object *o, uint64_t from, uint64_t len, struct span *ret)
 {
-	uint8_t *room = arena_alloc(c->arena, o->length > 0 ? o->length : 1);
-	struct buf out = { .ptr = room, .cap = o->length, .max = o->length };
+	uint64_t first = from - from % CONTENT_CHUNK_LEN, end;
+	struct buf out = BUF_INIT(0);
 
-	if (o->length > CONTENT_BLOB_MAX)
+	if (o->length > CONTENT_BLOB_MAX || from > o->length)
 		return fail(E_CORRUPT);
-	if (room == NULL)
+	end = o->length - from < len ? o->length : from + len;
+	out.max = out.cap = end - first + CONTENT_CHUNK_LEN;
+	out.ptr = arena_alloc(c->arena, out.cap);
+	if (out.ptr == NULL)
 		return fail(E_NOMEM);
-	for (uint64_t at = 0; at < o->length; at += CONTENT_CHUNK_LEN) {
+	for (uint64_t at = first; at < end; at += CONTENT_CHUNK_LEN) {
 		struct status st = chunk_read(c, o, at, &out);
 
 		/* Missing, of a key that is gone, or longer than the file. */
@@ -86,6 +89,12 @@ file_read(struct content *c, const struct object *o, struct span *ret)
 			return fail(E_CORRUPT);
 		TRY(st);
 	}
-	*ret = buf_span(&out);
+	*ret = span_of(out.ptr + (from - first), end - from);
 	return OK;
+}
+
+struct status
+file_read(struct content *c, const struct object *o, struct span *ret)
+{
+	return file_range(c, o, 0, o->length, ret);
 }

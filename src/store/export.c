@@ -6,7 +6,8 @@
  * strings. Owns: one line at a time.
  * Invariants: what does not open is named, and all else is given; a line is made anew for each page
  * that has a part of it, and the same each time: what it is made of is not changed in place but for
- * a conversation's (then: E_AGAIN, or a line that does not parse). See: privacy.h; docs/privacy.md.
+ * a conversation's (then: E_AGAIN, or a line that does not parse). Of a file a page reads what it
+ * gives; that all of it opens is seen when its line begins. See: privacy.h; docs/privacy.md.
  */
 #include "privacy.h"
 
@@ -16,6 +17,7 @@
 #include <json/write.h>
 
 #define LINE_MAX_BYTES (24U << 20)
+#define FILE_TAIL "\"}\n"
 
 struct export
 {
@@ -26,6 +28,9 @@ struct export
 	struct json_doc doc;
 	struct json_writer w;
 	struct span id; /* of the object that is at hand; empty: not known */
+	bool begins;    /* the line is made for its beginning */
+	bool has_file;  /* … and has, before its FILE_TAIL, the bytes of: */
+	struct object file;
 };
 
 typedef struct status stage_fn(struct export *x, uint64_t after, uint64_t *ret_row);
@@ -77,16 +82,6 @@ value(struct export *x, struct span text)
 		json_put_raw(&x->w, text);
 	else
 		json_put_str(&x->w, text);
-}
-
-static struct status
-base64(struct export *x, const char *key, struct span bytes)
-{
-	auto_buf struct buf text = BUF_INIT(LINE_MAX_BYTES);
-
-	TRY(base64_encode(bytes, &text));
-	member(x, key, buf_span(&text));
-	return OK;
 }
 
 static void
@@ -163,7 +158,11 @@ put_key(struct export *x, uint64_t after, uint64_t *ret_row)
 	member(x, "type", SPAN_LIT("api_key"));
 	member(x, "id", span_of(k.id, KEY_ID_LEN));
 	member(x, "policy", k.policy);
-	member(x, "scopes", k.scopes);
+	json_put_key(&x->w, "scopes");
+	if (k.scopes.len > 0)
+		value(x, k.scopes);
+	else
+		json_put_null(&x->w);
 	number(x, "created_at", k.created_s);
 	number(x, "expires_at", k.expires_s);
 	number(x, "revoked_at", k.revoked_s);
@@ -189,11 +188,29 @@ usage_row(void *ctx, const struct as_usage_row *r)
 	return OK;
 }
 
+/* The next key that has used anything. */
+static struct status
+used_key_after(struct export *x, uint64_t after, uint64_t *ret_row)
+{
+	struct status st;
+
+	do {
+		TRY(row_after(x->db, SQL_KEYS_OF_USER, x->user, after, &after));
+		sql_int(x->db, SQL_USAGE_MODEL, 1, after);
+		sql_text(x->db, SQL_USAGE_MODEL, 2, span_of("", 0));
+		sql_int(x->db, SQL_USAGE_MODEL, 3, 0);
+		st = sql_row(x->db, SQL_USAGE_MODEL);
+		sql_reset(x->db, SQL_USAGE_MODEL);
+	} while (st.code == E_NOTFOUND);
+	*ret_row = after;
+	return st;
+}
+
 /* A line for each key: no call reads more than one key's. */
 static struct status
 put_usage(struct export *x, uint64_t after, uint64_t *ret_row)
 {
-	TRY(row_after(x->db, SQL_KEYS_OF_USER, x->user, after, ret_row));
+	TRY(used_key_after(x, after, ret_row));
 	member(x, "type", SPAN_LIT("usage"));
 	json_put_key(&x->w, "rows");
 	json_put_array(&x->w);
@@ -303,8 +320,12 @@ put_file(struct export *x, uint64_t after, uint64_t *ret_row)
 	TRY(object_after(x, CONTENT_FILE, after, &o, ret_row));
 	put_object(x, &o);
 	member(x, "purpose", o.tag);
-	TRY(file_read(&x->c, &o, &bytes));
-	return base64(x, "content_base64", bytes);
+	if (x->begins)
+		TRY(file_read(&x->c, &o, &bytes));
+	member(x, "content_base64", SPAN_EMPTY);
+	x->file = o;
+	x->has_file = true;
+	return OK;
 }
 
 /* ---- tools ---- */
@@ -378,6 +399,7 @@ line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, st
 
 	*ret_row = 0;
 	x->id = SPAN_EMPTY;
+	x->has_file = false;
 	line_begin(x, line);
 	st = stages[stage].put(x, after, ret_row);
 	sql_reset_all(x->db); /* what failed may have left a read open */
@@ -392,6 +414,63 @@ line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, st
 	return buf_put_u8(line, '\n');
 }
 
+/* The line with what is left out of it. */
+static uint64_t
+line_len(const struct export *x, const struct buf *line)
+{
+	return line->len + (x->has_file ? (x->file.length + 2) / 3 * 4 : 0);
+}
+
+static struct status
+put_slice(struct span text, uint64_t from, uint64_t room, struct buf *page, uint64_t *put)
+{
+	struct span left = from < text.len ? span_from(text, (size_t)from) : SPAN_EMPTY;
+
+	if (left.len > room)
+		left.len = (size_t)room;
+	*put += left.len;
+	return buf_put_span(page, left);
+}
+
+/* Digits `from` and on of the file's bytes. */
+static struct status
+put_digits(struct export *x, uint64_t from, uint64_t room, struct buf *page, uint64_t *put)
+{
+	auto_buf struct buf text = BUF_INIT(AS_EXPORT_PAGE_MAX + 8);
+	struct span bytes;
+
+	arena_reset(x->c.arena);
+	TRY(file_range(&x->c, &x->file, from / 4 * 3, (room + 7) / 4 * 3, &bytes));
+	TRY(base64_encode(bytes, &text));
+	return put_slice(buf_span(&text), from % 4, room, page, put);
+}
+
+/* What the page has room for of the line, from `from` on. */
+static struct status
+put_part(
+    struct export *x, const struct buf *line, uint64_t from, struct buf *page, uint64_t *ret_put)
+{
+	uint64_t digits = line_len(x, line) - line->len, head = line->len, max;
+	struct span text = buf_span(line);
+
+	*ret_put = 0;
+	if (x->has_file)
+		head -= sizeof(FILE_TAIL) - 1;
+	TRY(put_slice(span_of(text.ptr, (size_t)head), from, page->max - page->len, page, ret_put));
+	from += *ret_put;
+	max = page->max - page->len;
+	if (from >= head && from < head + digits && max > 0) {
+		uint64_t n = 0, left = head + digits - from;
+
+		TRY(put_digits(x, from - head, left < max ? left : max, page, &n));
+		*ret_put += n;
+		from += n;
+	}
+	return from < head + digits ? OK
+				    : put_slice(span_from(text, (size_t)head), from - head - digits,
+					  page->max - page->len, page, ret_put);
+}
+
 /* The line that the cursor stands in, or the next one. E_NOTFOUND: this stage is over. */
 static struct status
 line_at(struct export *x, struct as_exported *at, struct buf *line)
@@ -399,7 +478,8 @@ line_at(struct export *x, struct as_exported *at, struct buf *line)
 	uint64_t row = 0;
 	struct status st;
 
-	if (at->offset == 0) {
+	x->begins = at->offset == 0;
+	if (x->begins) {
 		TRY(line_make(x, at->stage, at->row, &row, line));
 		at->row = row;
 		return OK;
@@ -410,7 +490,7 @@ line_at(struct export *x, struct as_exported *at, struct buf *line)
 	if (st.code == E_NOTFOUND)
 		return fail(E_AGAIN);
 	TRY(st);
-	return row == at->row && at->offset < line->len ? OK : fail(E_AGAIN);
+	return row == at->row && at->offset < line_len(x, line) ? OK : fail(E_AGAIN);
 }
 
 static struct status
@@ -419,9 +499,8 @@ pages_fill(struct export *x, struct buf *page, struct as_exported *at)
 	auto_buf struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
 	while (at->stage < STAGES && page->len < page->max) {
-		size_t room = page->max - page->len;
 		struct status st = line_at(x, at, &line);
-		struct span left;
+		uint64_t put = 0;
 
 		if (st.code == E_NOTFOUND) {
 			at->stage++;
@@ -429,9 +508,13 @@ pages_fill(struct export *x, struct buf *page, struct as_exported *at)
 			continue;
 		}
 		TRY(st);
-		left = span_from(buf_span(&line), at->offset);
-		TRY(buf_put(page, left.ptr, left.len < room ? left.len : room));
-		at->offset = left.len <= room ? 0 : at->offset + (uint32_t)room;
+		st = put_part(x, &line, at->offset, page, &put);
+		if (is_unreadable(st)) /* since its line began */
+			return fail(E_AGAIN);
+		TRY(st);
+		at->offset += (uint32_t)put;
+		if (at->offset == line_len(x, &line))
+			at->offset = 0;
 	}
 	at->more = at->stage < STAGES;
 	return OK;

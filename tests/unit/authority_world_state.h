@@ -123,6 +123,9 @@ static struct world {
 	enum code erase_code; /* 0: done; then t/u is not in a LOAD */
 	/* usage, as the store counts it */
 	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;
+	unsigned exports;     /* pages that were asked for */
+	uint64_t export_held; /* one that is answered by export_answer() */
+	bool exports_hold;
 	unsigned usage_empty; /* pages of sums without any before there is one */
 	uint64_t usage_seq;
 	uint32_t usage_batches, usage_items;

@@ -50,6 +50,11 @@ on_user_export(struct link *l, uint64_t id, const void *msg, void *ctx)
 	char page[32];
 
 	(void)ctx;
+	w.exports++;
+	if (w.exports_hold) {
+		w.export_held = id;
+		return;
+	}
 	(void)snprintf(page, sizeof(page), "{\"row\":%llu}\n", (unsigned long long)m->row);
 	r.page = span_str(page);
 	assert_true(is_ok(link_send(l, id, AS_EXPORTED, &r)));
