@@ -8,6 +8,7 @@
  * See: privacy.h, keyring.h.
  */
 #include "privacy.h"
+#include "tool.h"
 
 #define ROWS_MAX 1024 /* deleted in one transaction */
 
@@ -35,19 +36,16 @@ look(struct db *db, int64_t user, uint64_t *ret_rows)
 	return st;
 }
 
-/* Their parts lie under a key of the store. */
+/* Their parts lie under a key of the store; nothing has to open for it. */
 static struct status
 tools_erase(struct db *db, int64_t user)
 {
-	uint64_t id = 0;
-
 	for (;;) {
-		struct db_tool_cursor c;
-		struct as_tool t;
+		uint64_t id = 0;
 		struct status st;
 
 		sql_int(db, SQL_TOOL_OF_USER, 1, (uint64_t)user);
-		sql_int(db, SQL_TOOL_OF_USER, 2, id);
+		sql_int(db, SQL_TOOL_OF_USER, 2, 0);
 		st = sql_row(db, SQL_TOOL_OF_USER);
 		if (st.code == E_NOTFOUND)
 			return OK;
@@ -55,15 +53,7 @@ tools_erase(struct db *db, int64_t user)
 		st = sql_column_u64(db, SQL_TOOL_OF_USER, 0, &id);
 		sql_reset(db, SQL_TOOL_OF_USER);
 		TRY(st);
-		c = (struct db_tool_cursor){ .tool = id - 1 };
-		st = db_tool_next(db, &c, &t);
-		if (is_ok(st) && c.tool == id) {
-			const struct as_tool_remove m = { .id = t.id, .all = 1 };
-
-			st = db_tool_remove(db, &m);
-		}
-		if (!is_ok(st) && st.code != E_NOTFOUND)
-			return st;
+		TRY(tool_erase(db, id));
 	}
 }
 

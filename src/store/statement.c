@@ -183,6 +183,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_TOOL_GET] = "SELECT user, key, name, marks, name_hash FROM tools WHERE id = ?1",
 	[SQL_TOOL_SET] = "UPDATE tools SET marks = ?2, live = ?3 WHERE id = ?1",
 	[SQL_TOOL_NEXT] = "SELECT id FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
+	[SQL_TOOL_REMOVE] = "DELETE FROM tools WHERE id = ?1",
+	[SQL_VERSIONS_REMOVE] = "DELETE FROM tool_versions WHERE tool = ?1",
 	[SQL_TOOL_MARKS_NEXT] = "SELECT id, marks FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
 	[SQL_TOOL_SUM_GET] = "SELECT value FROM tool_sum WHERE one = 1",
 	[SQL_TOOL_SUM_SET] = "INSERT INTO tool_sum (one, value) VALUES (1, ?1)"

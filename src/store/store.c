@@ -412,11 +412,13 @@ static struct status
 send_tool(struct peer *p)
 {
 	struct as_tool m = { 0 };
+	const struct db_tool_cursor before = p->tools;
 	struct status st = db_tool_next(self.db, &p->tools, &m);
 
 	if (is_ok(st))
 		return link_send(p->link, p->load_id, AS_TOOL, &m);
-	if (st.code == E_CORRUPT) {
+	if (st.code == E_CORRUPT &&
+	    (p->tools.tool != before.tool || p->tools.version != before.version)) {
 		diag(DIAG_ERROR, "tool %llu, version's id %llu: it does not open, it is left out",
 		    (unsigned long long)p->tools.tool, (unsigned long long)p->tools.version);
 		return OK;

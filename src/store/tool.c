@@ -393,8 +393,15 @@ db_tool_next(struct db *db, struct db_tool_cursor *c, struct as_tool *ret)
 	if (!db->tools.fit)
 		return fail(E_NOTFOUND);
 	if (c->version != 0) {
-		TRY(tool_row_get(db, c->tool, &s->tool));
-		e = entry_after(&s->tool, c->version);
+		uint64_t version = c->version;
+
+		struct status st = tool_row_get(db, c->tool, &s->tool);
+
+		c->version = 0; /* where it is gone meanwhile, or does not open, go on behind it */
+		if (st.code != E_NOTFOUND) {
+			TRY(st);
+			e = entry_after(&s->tool, version);
+		}
 	}
 	while (e == NULL) {
 		c->version = 0;

@@ -188,6 +188,43 @@ tools_change(struct db *db, tools_change_fn *fn, void *ctx)
 	return st;
 }
 
+static struct status
+rows_erase(struct db *db, uint64_t id)
+{
+	static const enum statement rows[] = { SQL_VERSIONS_REMOVE, SQL_TOOL_REMOVE };
+	uint8_t term[DIGEST_LEN];
+	struct status st;
+
+	sql_int(db, SQL_TOOL_GET, 1, id);
+	TRY(sql_row(db, SQL_TOOL_GET));
+	st = term_of(db, id, sql_column(db, SQL_TOOL_GET, 3), term);
+	sql_reset(db, SQL_TOOL_GET);
+	TRY(st);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		sql_int(db, rows[i], 1, id);
+		TRY(sql_run(db, rows[i]));
+	}
+	if (!db->tools.fit) /* and it does not afterwards */
+		return OK;
+	sum_take(db->tools.sum, term);
+	return sum_write(db);
+}
+
+/* What is there goes, whether it opens or not, and whether the sum fits or not. */
+struct status
+tool_erase(struct db *db, uint64_t id)
+{
+	uint8_t before[DIGEST_LEN];
+	struct status st;
+
+	memcpy(before, db->tools.sum, DIGEST_LEN);
+	TRY(db_begin(db));
+	st = db_end(db, rows_erase(db, id));
+	if (!is_ok(st))
+		memcpy(db->tools.sum, before, DIGEST_LEN);
+	return st;
+}
+
 /* ---- tools ---- */
 
 static struct status
