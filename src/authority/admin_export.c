@@ -9,7 +9,8 @@
  * it for; they go to who asked; a tenant's people are in the order of the table, which only grows:
  * what a cursor of another process's says is nothing here. One page at a time of each caller, and
  * those of all wait for their turn (privacy.c), so that nobody keeps the store from the others; a
- * narrowed credential exports nothing. See: admin_call.h, approvals.c, privacy.h; src/store/export.c; docs/privacy.md.
+ * narrowed credential exports nothing. See: admin_call.h, approvals.c, privacy.h;
+ * src/store/export.c; docs/privacy.md.
  */
 #include "admin_op.h"
 

@@ -13,6 +13,8 @@
 #include "passphrase.h"
 
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -169,19 +171,51 @@ copy(int from, int to)
 
 /* Out of the store's folder, and looked at once more where it is now. */
 static struct status
-take(const struct state *s, const struct secret *key, const char *path, struct backup_head *head)
+take(int dir, const struct secret *key, const char *part, struct backup_head *head)
 {
-	auto_fd int dir = openat(s->dir_fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_fd int from = openat(dir, BACKUP_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	auto_fd int to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	auto_fd int to = -1;
 
-	if (dir < 0 || from < 0 || to < 0)
+	if (from < 0)
+		return fail(E_AGAIN); /* the store has done away with it */
+	to = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (to < 0)
 		return fail_errno();
 	TRY(copy(from, to));
 	if (lseek(to, 0, SEEK_SET) < 0)
 		return fail_errno();
 	TRY(backup_open(key, to, -1, head));
-	return unlinkat(dir, BACKUP_FILE, 0) < 0 ? fail_errno() : OK;
+	return unlinkat(dir, BACKUP_FILE, 0) < 0 && errno != ENOENT ? fail_errno() : OK;
+}
+
+/* It has its name once it is whole, and for good. */
+static struct status
+name_it(const char *part, const char *path)
+{
+	auto_fd int folder = -1;
+	char parent[PATH_MAX];
+
+	(void)snprintf(parent, sizeof(parent), "%s", path);
+	folder = open(dirname(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 || renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) < 0 ||
+	    fsync(folder) < 0)
+		return fail_errno();
+	return OK;
+}
+
+/* One at a time, from the request to where it is taken: what is done is nobody else's. */
+static bool
+lock_folder(const struct state *s, int *ret)
+{
+	auto_fd int dir = openat(s->dir_fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		(void)cli_status("store", fail_errno());
+	else if (flock(dir, LOCK_EX | LOCK_NB) < 0)
+		(void)cli_error("backup", "another one is being made: wait for its end");
+	else
+		*ret = fd_take(&dir);
+	return *ret >= 0;
 }
 
 /* A backup holds the keys as they were wrapped when it was made. */
@@ -207,16 +241,27 @@ cmd_backup(const struct invocation *inv)
 	auto_state struct state s = STATE_NONE;
 	auto_secret struct secret key = SECRET_NONE;
 	struct backup_head head = { 0 };
+	auto_fd int dir = -1;
+	char part[PATH_MAX];
 	struct status st;
 
+	if (strcmp(inv->args[0], "-") == 0)
+		return cli_error("-", "a backup needs the name of a file");
 	if (access(inv->args[0], F_OK) == 0)
 		return cli_error(inv->args[0], "is there already");
-	if (!state_open_option(inv, &s) || !key_open(inv, &s, &key) || !made(&s))
+	if ((size_t)snprintf(part, sizeof(part), "%s.part", inv->args[0]) >= sizeof(part))
+		return cli_error(inv->args[0], "is too long a name");
+	if (!state_open_option(inv, &s) || !key_open(inv, &s, &key) || !lock_folder(&s, &dir) ||
+	    !made(&s))
 		return EXIT_FAILED;
-	st = take(&s, &key, inv->args[0], &head);
+	st = take(dir, &key, part, &head);
+	if (is_ok(st))
+		st = name_it(part, inv->args[0]);
 	if (!is_ok(st)) {
-		(void)unlink(inv->args[0]);
-		return not_good(inv->args[0], st);
+		(void)unlink(part);
+		return st.code == E_AGAIN
+			   ? cli_error("backup", "the store has done away with it; try again")
+			   : not_good(inv->args[0], st);
 	}
 	(void)printf("%s: generation %llu, %llu bytes\n", inv->args[0],
 	    (unsigned long long)head.generation, (unsigned long long)head.db_len);

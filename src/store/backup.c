@@ -5,16 +5,19 @@
  * Runs in: store. Trusts: the backend not to touch a frozen file.
  * Owns: the copy and its stream, until it is whole.
  * Invariants: the file stays as it is while the copy is made, or the copy ends; a copy
- * without its last chunk is none.
+ * without its last chunk is none, and has not the name of one. What is destroyed while it is made
+ * stays in the file until it is over, but no longer than BACKUP_WAITED_S. Nobody's backup stays.
  * See: backup.h; crypto/backup.h.
  */
 #include "backup.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/io.h>
 #include <crypto/backup.h>
 
@@ -22,6 +25,8 @@
 
 struct backup {
 	const char *name;
+	char part[32]; /* its name while it is made */
+	uint64_t began_ns;
 	struct seal_stream *stream;
 	int fd;
 	struct backup_head head;
@@ -40,7 +45,7 @@ db_backup_abort(struct db *db)
 	seal_stream_free(b->stream);
 	if (b->fd >= 0)
 		(void)close(b->fd);
-	(void)unlink(b->name);
+	(void)unlink(b->part);
 	buf_done(&b->chunk);
 	buf_done(&b->sealed);
 	free(b);
@@ -60,8 +65,8 @@ begin(struct db *db, struct backup *b, uint64_t now_s)
 	b->head.created_s = now_s;
 	TRY(backup_key(db->root, &key));
 	TRY(seal_stream_new(&key, BACKUP_AAD, &b->stream));
-	(void)unlink(b->name);
-	b->fd = open(b->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)unlink(b->part);
+	b->fd = open(b->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (b->fd < 0)
 		return fail_errno();
 	return io_write_all(b->fd, seal_stream_head(b->stream));
@@ -76,6 +81,8 @@ start(struct db *db, const char *name, uint64_t generation, uint64_t now_s)
 	if (b == NULL)
 		return fail(E_NOMEM);
 	b->name = name;
+	(void)snprintf(b->part, sizeof(b->part), "%s.part", name);
+	b->began_ns = clock_mono_ns();
 	b->fd = -1;
 	b->head.generation = generation;
 	b->chunk = BUF_INIT(SEAL_CHUNK_LEN);
@@ -154,7 +161,10 @@ chunk_fill(struct db *db, struct backup *b)
 static struct status
 finish(struct db *db, struct backup *b)
 {
-	if (fsync(b->fd) < 0)
+	auto_fd int dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0 || fsync(b->fd) < 0 || renameat(AT_FDCWD, b->part, AT_FDCWD, b->name) < 0 ||
+	    fsync(dir) < 0)
 		return fail_errno();
 	backend_thaw(db->back);
 	seal_stream_free(b->stream);
@@ -164,7 +174,33 @@ finish(struct db *db, struct backup *b)
 	free(b);
 	db->backup = NULL;
 	db->backup_state.under_way = 0;
+	db->backup_done_ns = clock_mono_ns();
 	return OK;
+}
+
+bool
+db_backup_holds(const struct db *db)
+{
+	return db->backup != NULL &&
+	       clock_mono_ns() - db->backup->began_ns < db->backup_waited_s * NS_PER_S;
+}
+
+void
+db_backup_drop(struct db *db, uint64_t age_s)
+{
+	if (db->backup_done_ns == 0 || clock_mono_ns() - db->backup_done_ns < age_s * NS_PER_S)
+		return;
+	(void)unlink(BACKUP_FILE);
+	db->backup_done_ns = 0;
+	db->backup_state = (struct as_backup_state){ 0 };
+}
+
+void
+db_backup_drop_old(void)
+{
+	(void)unlink(BACKUP_FILE);
+	(void)unlink(BACKUP_FILE ".part");
+	(void)unlink(BACKUP_BEFORE_FILE ".part");
 }
 
 static struct status

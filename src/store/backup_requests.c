@@ -3,7 +3,7 @@
  * backup_requests.c: backups that the authority asks for, and their timer.
  *
  * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
- * Owns: the timer. Invariants: a turn of the loop copies one chunk.
+ * Owns: the timer. Invariants: a turn of the loop copies for BACKUP_TURN_NS, or one chunk.
  * See: backup.h.
  */
 #include "requests.h"
@@ -12,17 +12,25 @@
 #include <daemon/daemon.h>
 
 #include "backup.h"
+#include "internal.h"
+
+#define BACKUP_TURN_NS (4 * NS_PER_MS)
+#define DROP_MS 30000 /* between two looks at one that nobody has taken */
 
 static struct db *db;
-static uv_timer_t timer;
+static uv_timer_t timer, drop_timer;
 
 static void
 on_timer(uv_timer_t *t)
 {
+	uint64_t until_ns = clock_mono_ns() + BACKUP_TURN_NS;
 	struct as_backup_state s;
-	struct status st = db_backup_step(db);
+	struct status st;
 
-	db_backup_state(db, &s);
+	do {
+		st = db_backup_step(db);
+		db_backup_state(db, &s);
+	} while (is_ok(st) && s.under_way && clock_mono_ns() < until_ns);
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "the backup ended before it was whole: %s", status_text(st));
 	if (!s.under_way)
@@ -32,13 +40,26 @@ on_timer(uv_timer_t *t)
 	diag(DIAG_INFO, "backup of generation %llu, %llu bytes", (unsigned long long)s.generation,
 	    (unsigned long long)s.done_bytes);
 	generation_tell(); /* from now on that one is an older database */
+	if (!is_ok(db_settle_owed(db)))
+		diag(DIAG_WARN, "the log still holds what is destroyed; it is cut later");
+}
+
+static void
+on_drop(uv_timer_t *t)
+{
+	(void)t;
+	db_backup_drop(db, BACKUP_KEPT_S);
 }
 
 struct status
 backup_requests_init(struct daemon *d, struct db *with)
 {
 	db = with;
-	return uv_timer_init(d->loop, &timer) == 0 ? OK : fail(E_NOMEM);
+	db_backup_drop_old();
+	if (uv_timer_init(d->loop, &timer) != 0 || uv_timer_init(d->loop, &drop_timer) != 0 ||
+	    uv_timer_start(&drop_timer, on_drop, DROP_MS, DROP_MS) != 0)
+		return fail(E_NOMEM);
+	return OK;
 }
 
 static void

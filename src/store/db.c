@@ -85,6 +85,7 @@ db_open_tables(
 	db->content.user_bytes_max = DB_CONTENT_BYTES;
 	db->content.days[RETAINED_USAGE] = DB_USAGE_DAYS;
 	db->settle_owed = true; /* it may have ended in the middle */
+	db->backup_waited_s = BACKUP_WAITED_S;
 	st = span_to_cstr(span_str(wrapper), db->kek.wrapper, sizeof(db->kek.wrapper));
 	if (is_ok(st))
 		st = open_tables(db, old_kek);
@@ -163,6 +164,9 @@ db_settle(struct db *db)
 {
 	struct status st;
 
+	db->settle_owed = true;
+	if (db_backup_holds(db)) /* the file is as it is until that is over */
+		return OK;
 	db_backup_abort(db); /* it reads the file that is about to change */
 	st = backend_settle(db->back);
 	db->settle_owed = !is_ok(st);

@@ -255,7 +255,9 @@ struct db {
 	struct as_backup_state backup_state;
 	struct tools_state tools;
 	struct content_state content;
-	bool settle_owed; /* the log may still hold what was destroyed: db_settle_owed() */
+	uint64_t backup_done_ns;  /* 0: there is none that nobody has taken */
+	uint64_t backup_waited_s; /* BACKUP_WAITED_S */
+	bool settle_owed;         /* the log may still hold what was destroyed: db_settle_owed() */
 };
 
 /* key.c: rows of keys that ended long ago go, some at each call. Within a transaction. */

@@ -12,6 +12,8 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 
+#include "backup.h"
+
 static struct {
 	struct db *db;
 	struct link *authority; /* NULL: away */
@@ -108,6 +110,8 @@ privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct status st = db_user_erase(self.db, m->tenant, m->user, &r.rows);
 
 	(void)ctx;
+	if (is_ok(st))
+		db_backup_drop(self.db, BACKUP_TAKEN_S);
 	r.code = st.code;
 	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
 	if (!is_ok(st) && st.code != E_NOTFOUND && st.code != E_DENIED)

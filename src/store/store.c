@@ -72,10 +72,14 @@ static void on_day(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_ping(struct link *l, uint64_t id, const void *msg, void *ctx);
 static void on_closed(struct link *l, struct status why, void *ctx);
 
-/* Beyond the base: what SQLite does with its files; parts of tools leave as memory files. */
+/*
+ * Beyond the base: what SQLite does with its files; a backup that is whole gets its name; parts of
+ * tools leave as memory files.
+ */
 static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
 	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(unlink),
-	SCMP_SYS(newfstatat), SCMP_SYS(access), SCMP_SYS(fchmod), SCMP_SYS(memfd_create), -1 };
+	SCMP_SYS(renameat), SCMP_SYS(newfstatat), SCMP_SYS(access), SCMP_SYS(fchmod),
+	SCMP_SYS(memfd_create), -1 };
 static const struct jail jail = { .name = "store", .syscalls = syscalls, .nofile = 256 };
 
 static const struct link_rule rules[] = {

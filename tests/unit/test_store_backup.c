@@ -90,28 +90,73 @@ while_in_use(void **arg)
 	assert_int_equal(opened(buf_span(&blob), &plain).code, E_CRYPTO);
 }
 
+/* It goes on for so long, and what was destroyed is in the file until then; after that it ends. */
 static void
-an_erasure_ends_it(void **arg)
+an_erasure_waits_for_it(void **arg)
 {
+	auto_buf struct buf blob = BUF_INIT(1U << 24), plain = BUF_INIT(1U << 24);
 	uint8_t subject[AS_SECRET_LEN];
 	struct db *db = open_ok();
 
 	(void)arg;
 	for (unsigned n = 0; n < 40; n++)
 		assert_is_ok(put(db, n, subject));
+	assert_is_ok(db_settle_owed(db));
 	assert_is_ok(db_backup(db, NOW));
 	assert_is_ok(db_backup_step(db));
 	assert_is_ok(keyring_user_destroy(db, 1));
+	assert_int_equal(state_of(db).under_way, 1);
+	assert_true(db->settle_owed);
+	assert_is_ok(db_settle_owed(db)); /* as each sweep tries */
+	assert_true(db->settle_owed);
+	while (state_of(db).under_way) {
+		assert_int_equal(access(BACKUP_FILE, F_OK), -1);
+		assert_is_ok(db_backup_step(db));
+	}
+	assert_int_equal(state_of(db).code, E_OK);
+	assert_is_ok(db_settle_owed(db));
+	assert_false(db->settle_owed);
+	assert_is_ok(io_read_file(AT_FDCWD, BACKUP_FILE, &blob));
+	assert_is_ok(opened(buf_span(&blob), &plain));
+	/* But not for ever. */
+	assert_is_ok(db_backup(db, NOW));
+	assert_is_ok(db_backup_step(db));
+	db->backup_waited_s = 0;
+	assert_is_ok(keyring_user_destroy(db, 2));
+	assert_false(db->settle_owed);
 	assert_int_equal(state_of(db).under_way, 0);
 	assert_int_equal(state_of(db).code, E_AGAIN);
-	assert_int_equal(access(BACKUP_FILE, F_OK), -1);
+	assert_int_equal(access(BACKUP_FILE ".part", F_OK), -1);
 	assert_is_ok(db_backup(db, NOW)); /* and again */
+	db_close(db);                     /* in mid-backup */
+	assert_int_equal(access(BACKUP_FILE ".part", F_OK), -1);
+}
+
+/* One that nobody takes goes; the next start takes those of a life before. */
+static void
+nobody_takes_it(void **arg)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	struct db *db = open_ok();
+
+	(void)arg;
+	assert_is_ok(put(db, 0, subject));
+	assert_is_ok(db_backup(db, NOW));
+	db_backup_drop(db, 0);
+	assert_int_equal(state_of(db).under_way, 1);
 	while (state_of(db).under_way)
 		assert_is_ok(db_backup_step(db));
-	assert_int_equal(state_of(db).code, E_OK);
-	assert_is_ok(db_backup(db, NOW));
-	db_close(db); /* in mid-backup */
+	db_backup_drop(db, BACKUP_TAKEN_S);
+	assert_int_equal(access(BACKUP_FILE, F_OK), 0);
+	db_backup_drop(db, 0);
 	assert_int_equal(access(BACKUP_FILE, F_OK), -1);
+	assert_int_equal(state_of(db).code, E_NOTFOUND);
+	assert_is_ok(io_replace_file(here, BACKUP_FILE, SPAN_LIT("old"), 0600));
+	assert_is_ok(io_replace_file(here, BACKUP_FILE ".part", SPAN_LIT("cut"), 0600));
+	db_backup_drop_old();
+	assert_int_equal(access(BACKUP_FILE, F_OK), -1);
+	assert_int_equal(access(BACKUP_FILE ".part", F_OK), -1);
+	db_close(db);
 }
 
 static void
@@ -129,7 +174,7 @@ full_disk(void **arg)
 	assert_int_equal(db_backup_step(db).err, ENOSPC);
 	crash.fail_errno = 0;
 	assert_int_equal(state_of(db).code, E_SYS);
-	assert_int_equal(access(BACKUP_FILE, F_OK), -1);
+	assert_int_equal(access(BACKUP_FILE ".part", F_OK), -1);
 	assert_is_ok(put(db, 1, subject));
 	assert_int_equal(count_keys(db, &revoked), 2);
 	db_close(db);
@@ -156,7 +201,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(while_in_use, fresh),
-		cmocka_unit_test_setup(an_erasure_ends_it, fresh),
+		cmocka_unit_test_setup(an_erasure_waits_for_it, fresh),
+		cmocka_unit_test_setup(nobody_takes_it, fresh),
 		cmocka_unit_test_setup(full_disk, fresh),
 		cmocka_unit_test_setup(heads, fresh),
 	};
