@@ -340,3 +340,16 @@ db_day_key(struct db *db, struct span day, uint64_t now_s, uint8_t out[AS_SECRET
 	TRY(db_begin(db));
 	return db_end(db, day_make(db, span_of(name, sizeof(name)), out));
 }
+
+struct status
+db_day_newest(struct db *db, uint64_t *ret_s)
+{
+	uint8_t name[DAY_NAME_LEN];
+	struct status st;
+
+	TRY(sql_row(db, SQL_DAY_NEWEST));
+	st = sql_column_fixed(db, SQL_DAY_NEWEST, 0, name, sizeof(name));
+	sql_reset(db, SQL_DAY_NEWEST);
+	TRY(st);
+	return day_parse(span_of(name + sizeof(DAY_NAME_PREFIX) - 1, AS_DAY_LEN), ret_s);
+}

@@ -60,6 +60,8 @@ MUST_USE struct status db_tenant_key(struct db *db, uint8_t out[AS_SECRET_LEN]);
  */
 MUST_USE struct status db_day_key(
     struct db *db, struct span day, uint64_t now_s, uint8_t out[AS_SECRET_LEN]);
+/* When the newest day began for which there is a key. E_NOTFOUND. */
+MUST_USE struct status db_day_newest(struct db *db, uint64_t *ret_s);
 void db_day_of(uint64_t now_s, uint8_t out[AS_DAY_LEN]);
 
 /* Creates tenant, user and policy name where missing. E_EXISTS: the id is taken; E_FULL;

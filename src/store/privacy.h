@@ -41,6 +41,18 @@ MUST_USE struct status db_user_export(
  */
 MUST_USE struct status db_sweep(struct db *db, uint64_t now_s, bool *ret_more);
 
+/* ---- sweep_clock.c: what time it is for sweeps, in seconds ---- */
+#define SWEEP_DOUBT_S 86400
+struct sweep_clock {
+	uint64_t real_s, boot_s; /* that were believed last: Unix time, since boot */
+	uint64_t until_s;        /* since boot: what is ahead is believed then; 0: nothing is */
+};
+/* `newest_s`: when the last day began on which the service ran; 0: it never did. */
+void sweep_clock_start(struct sweep_clock *c, uint64_t newest_s, uint64_t real_s, uint64_t boot_s);
+/* *ret_jumped: it is ahead since now. */
+MUST_USE uint64_t sweep_clock_now(
+    struct sweep_clock *c, uint64_t real_s, uint64_t boot_s, bool *ret_jumped);
+
 /* ---- privacy_requests.c: in the store process ---- */
 void privacy_start(struct daemon *d, struct db *db);
 void privacy_configure(struct daemon *d);

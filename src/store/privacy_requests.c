@@ -18,6 +18,7 @@ static struct {
 	struct db *db;
 	struct link *authority; /* NULL: away */
 	uv_timer_t timer;
+	struct sweep_clock clock;
 	bool started;
 } self;
 
@@ -36,9 +37,23 @@ privacy_configure(struct daemon *d)
 		self.db->content.days[i] = (uint32_t)conf_u64(d->conf, keys[i]);
 }
 
+static uint64_t
+boot_s(void)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec;
+}
+
 void
 privacy_start(struct daemon *d, struct db *db)
 {
+	uint64_t newest_s = 0;
+
+	if (!is_ok(db_day_newest(db, &newest_s)))
+		newest_s = 0;
+	sweep_clock_start(&self.clock, newest_s, clock_real_ns() / NS_PER_S, boot_s());
 	self.db = db;
 	privacy_configure(d);
 	(void)uv_timer_init(d->loop, &self.timer);
@@ -80,11 +95,16 @@ tell(uint8_t kind, uint32_t days, uint64_t *rows)
 static void
 on_timer(uv_timer_t *t)
 {
-	bool more = false;
-	struct status st = db_sweep(self.db, clock_real_ns() / NS_PER_S, &more);
+	bool more = false, jumped = false;
+	uint64_t now_s = sweep_clock_now(
+	    &self.clock, clock_real_ns() / NS_PER_S, boot_s(), &jumped);
+	struct status st = db_sweep(self.db, now_s, &more);
 
 	struct status settled = db_settle_owed(self.db);
 
+	if (jumped)
+		diag(DIAG_WARN,
+		    "the clock is ahead: nothing goes for its age by it before a day is over");
 	if (!is_ok(settled))
 		diag(DIAG_WARN, "the log still holds what is destroyed: %s", status_text(settled));
 	if (!is_ok(st))

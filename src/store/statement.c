@@ -127,6 +127,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_DAYS_TRIM] = "DELETE FROM secrets WHERE name GLOB 'day:*' AND name NOT IN"
 			  " (SELECT name FROM secrets WHERE name GLOB 'day:*'"
 			  "  ORDER BY name DESC LIMIT ?1)",
+	[SQL_DAY_NEWEST] = "SELECT name FROM secrets WHERE name GLOB 'day:*'"
+			   " ORDER BY name DESC LIMIT 1",
 	[SQL_FILE_FIND] = "SELECT version, value, previous_version, previous, set_s"
 			  " FROM file_secrets WHERE name = ?1 AND value IS NOT NULL",
 	[SQL_FILE_COUNT] = "SELECT count(*) FROM file_secrets",
