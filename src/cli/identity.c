@@ -79,12 +79,13 @@ print_tenant(const struct json_doc *d, uint32_t row)
 static void
 print_policy(const struct json_doc *d, uint32_t row)
 {
-	static const char *const lists[] = { "endpoints", "models", "tools", "languages" };
+	static const char *const members[] = { "endpoints", "models", "tools", "languages",
+		"requests_per_min", "concurrent" };
 
 	print_cell(d, row, "id", 16);
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		(void)printf(" %s=", lists[i]);
-		print_cell(d, row, lists[i], 0);
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		(void)printf(" %s=", members[i]);
+		print_cell(d, row, members[i], 0);
 	}
 	(void)putchar('\n');
 }
@@ -96,6 +97,8 @@ print_approval(const struct json_doc *d, uint32_t row)
 	(void)putchar(' ');
 	print_cell(d, row, "operation", 16);
 	(void)putchar(' ');
+	print_cell(d, row, "state", 8);
+	(void)putchar(' ');
 	print_cell(d, row, "by", 16);
 	print_time(d, row, "expires_s");
 	(void)putchar(' ');
@@ -103,20 +106,42 @@ print_approval(const struct json_doc *d, uint32_t row)
 	(void)putchar('\n');
 }
 
-static int
-list(const struct invocation *inv, const char *array, const char *head,
+/* Options that are names, as a query; false after a message. */
+static bool
+put_filters(const struct invocation *inv, char *query, size_t size)
+{
+	static const struct {
+		const char *name;
+		enum option_id id;
+	} filters[] = { { "tenant", OPT_TENANT }, { "user", OPT_USER } };
+	size_t used = 0;
+
+	query[0] = '\0';
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		const char *value = inv->options[filters[i].id];
+
+		if (value == NULL)
+			continue;
+		if (!name_ok(value, strlen(value))) {
+			(void)cli_error(value, "is not the name of a %s", filters[i].name);
+			return false;
+		}
+		used += (size_t)snprintf(query + used, size - used, "%c%s=%s",
+		    used == 0 ? '?' : '&', filters[i].name, value);
+	}
+	return true;
+}
+
+int
+operate_list(const struct invocation *inv, const char *array, const char *head,
     void (*print)(const struct json_doc *d, uint32_t row))
 {
-	const char *tenant = inv->options[OPT_TENANT];
 	auto_state struct state s = STATE_NONE;
-	char base[USER_TARGET_MAX];
+	char query[USER_TARGET_MAX / 2], base[USER_TARGET_MAX];
 
-	if (tenant != NULL && !name_ok(tenant, strlen(tenant))) {
-		(void)cli_error(tenant, "is not the name of a tenant");
+	if (!put_filters(inv, query, sizeof(query)))
 		return EXIT_USAGE;
-	}
-	(void)snprintf(base, sizeof(base), "/admin/v1/%s%s%s", array,
-	    tenant != NULL ? "?tenant=" : "", tenant != NULL ? tenant : "");
+	(void)snprintf(base, sizeof(base), "/admin/v1/%s%s", array, query);
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
 	return operate_pages(inv, &s, base, array, head, print) ? EXIT_DONE : EXIT_FAILED;
@@ -125,14 +150,14 @@ list(const struct invocation *inv, const char *array, const char *head,
 int
 cmd_user_list(const struct invocation *inv)
 {
-	return list(inv, "users", "tenant           user                     state    hold  roles",
-	    print_user);
+	return operate_list(inv, "users",
+	    "tenant           user                     state    hold  roles", print_user);
 }
 
 int
 cmd_tenant_list(const struct invocation *inv)
 {
-	return list(inv, "tenants", "tenant           users    keys", print_tenant);
+	return operate_list(inv, "tenants", "tenant           users    keys", print_tenant);
 }
 
 static void
@@ -154,7 +179,7 @@ print_session(const struct json_doc *d, uint32_t row)
 int
 cmd_session_list(const struct invocation *inv)
 {
-	return list(inv, "sessions",
+	return operate_list(inv, "sessions",
 	    "session                          tenant           user             key          "
 	    "expires           scopes",
 	    print_session);
@@ -181,15 +206,15 @@ cmd_session_revoke(const struct invocation *inv)
 int
 cmd_policy_list(const struct invocation *inv)
 {
-	return list(inv, "policies", "policy", print_policy);
+	return operate_list(inv, "policies", "policy", print_policy);
 }
 
 int
 cmd_approval_list(const struct invocation *inv)
 {
-	return list(inv, "approvals",
-	    "approval                         operation        by                expires"
-	    "           path",
+	return operate_list(inv, "approvals",
+	    "approval                         operation        state    by               "
+	    "expires           path",
 	    print_approval);
 }
 

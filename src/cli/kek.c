@@ -87,12 +87,14 @@ print_keys(const struct json_doc *d, bool *any)
 
 	while (json_next(&it)) {
 		if (!*any)
-			(void)printf("\n%-14s%-17s%-17s%s\n", "not used since", "tenant", "user",
+			(void)printf("\n%-15s %-16s %-16s %s\n", "not used since", "tenant", "user",
 			    "last use");
 		*any = true;
-		print_cell(d, it.val, "id", 14);
-		print_cell(d, it.val, "tenant", 17);
-		print_cell(d, it.val, "user", 17);
+		print_cell(d, it.val, "id", 15);
+		(void)putchar(' ');
+		print_cell(d, it.val, "tenant", 16);
+		(void)putchar(' ');
+		print_cell(d, it.val, "user", 16);
 		print_time(d, it.val, "last_used_s");
 		(void)putchar('\n');
 	}

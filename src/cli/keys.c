@@ -168,16 +168,12 @@ print_row(const struct json_doc *d, uint32_t row)
 int
 cmd_key_list(const struct invocation *inv)
 {
-	auto_state struct state s = STATE_NONE;
 	char head[256];
 
-	if (!state_open_option(inv, &s))
-		return EXIT_FAILED;
 	(void)snprintf(head, sizeof(head),
 	    "%-12s %-16s %-16s %-16s %-17s %-17s %-17s %-17s %-12s %s", "id", "tenant", "user",
 	    "policy", "created", "expires", "revoked", "last used", "replaces", "scopes");
-	return operate_pages(inv, &s, "/admin/v1/keys", "keys", head, print_row) ? EXIT_DONE
-										 : EXIT_FAILED;
+	return operate_list(inv, "keys", head, print_row);
 }
 
 int

@@ -10,7 +10,6 @@
  */
 #include "operate.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
@@ -81,18 +80,6 @@ operate(const char *what, const struct state *s, struct reply *r)
 		return false;
 	}
 	return true;
-}
-
-void
-print_cell(const struct json_doc *d, uint32_t object, const char *key, int width)
-{
-	auto_arena struct arena a = ARENA_INIT(64U << 10);
-	struct span s;
-	uint32_t tok = json_get_str(d, object, key);
-
-	if (!is_ok(json_str(d, tok, &a, &s)))
-		s = tok == JSON_NONE ? SPAN_LIT("-") : json_bytes(d, tok);
-	(void)printf("%-*.*s", width, SPAN_FMT(s));
 }
 
 int
@@ -283,22 +270,6 @@ parse_duration(const char *text, uint64_t *ret_s)
 		return true;
 	}
 	return false;
-}
-
-void
-print_time(const struct json_doc *d, uint32_t object, const char *member)
-{
-	uint64_t s = 0;
-	char text[32] = "-";
-	struct tm tm;
-	time_t t;
-
-	if (is_ok(json_u64(d, json_get_str(d, object, member), INT32_MAX * 8ULL, &s)) && s > 0) {
-		t = (time_t)s;
-		if (gmtime_r(&t, &tm) != NULL)
-			(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%MZ", &tm);
-	}
-	(void)printf(" %-17s", text);
 }
 
 bool

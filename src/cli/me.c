@@ -145,7 +145,7 @@ cmd_me_show(const struct invocation *inv)
 	(void)printf("%-12s %s\n", "service", me.remote.url);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		(void)printf("%-12s ", rows[i].label);
-		remote_text(&r.d, 0, rows[i].member, 0);
+		print_cell(&r.d, 0, rows[i].member, 0);
 		(void)putchar('\n');
 	}
 	return EXIT_DONE;
@@ -154,28 +154,28 @@ cmd_me_show(const struct invocation *inv)
 static void
 print_key(const struct json_doc *d, uint32_t row)
 {
-	remote_text(d, row, "id", 12);
+	print_cell(d, row, "id", 12);
 	(void)putchar(' ');
-	remote_text(d, row, "policy", 16);
+	print_cell(d, row, "policy", 16);
 	print_time(d, row, "created_s");
 	print_time(d, row, "expires_s");
 	print_time(d, row, "revoked_s");
 	print_time(d, row, "last_used_s");
 	(void)putchar(' ');
-	remote_text(d, row, "scopes", 0);
+	print_cell(d, row, "scopes", 0);
 	(void)putchar('\n');
 }
 
 static void
 print_session(const struct json_doc *d, uint32_t row)
 {
-	remote_text(d, row, "id", 32);
+	print_cell(d, row, "id", 32);
 	(void)putchar(' ');
-	remote_text(d, row, "key", 12);
+	print_cell(d, row, "key", 12);
 	print_time(d, row, "created_s");
 	print_time(d, row, "expires_s");
 	(void)putchar(' ');
-	remote_text(d, row, "scopes", 0);
+	print_cell(d, row, "scopes", 0);
 	(void)putchar('\n');
 }
 

@@ -27,9 +27,12 @@ bool operate(const char *what, const struct state *s, struct reply *r);
  */
 bool operate_pages(const struct invocation *inv, const struct state *s, const char *base,
     const char *array, const char *head, void (*print)(const struct json_doc *d, uint32_t row));
+/* The same as a command: of one tenant or user, where it has those options. */
+int operate_list(const struct invocation *inv, const char *array, const char *head,
+    void (*print)(const struct json_doc *d, uint32_t row));
 /* True, after a message: the act needs another person first, so that it is not done. */
 bool operate_waits(const struct reply *r, const char *what);
-/* A member of an object as a table's cell. */
+/* cell.c: a member of an answer as a table's cell, for people; control bytes made safe. */
 void print_cell(const struct json_doc *d, uint32_t object, const char *key, int width);
 /* A time, Unix seconds; "-" for none. */
 void print_time(const struct json_doc *d, uint32_t object, const char *member);

@@ -184,26 +184,6 @@ answer_ok(const char *what, const struct exchange *x, struct json_doc *d)
 	return false;
 }
 
-void
-remote_text(const struct json_doc *d, uint32_t obj, const char *key, int width)
-{
-	auto_buf struct buf text = BUF_INIT(64U << 10), safe = BUF_INIT(256U << 10);
-	uint32_t tok = json_get_str(d, obj, key);
-
-	if (json_type(d, tok) == JSON_STRING)
-		(void)json_str_put(d, tok, &text).code;
-	else if (json_type(d, tok) == JSON_ABSENT || json_type(d, tok) == JSON_NULL)
-		(void)buf_put_str(&text, "-").code;
-	else
-		(void)buf_put_span(&text, json_bytes(d, tok)).code;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] == '\n' || text.ptr[i] == '\t')
-			text.ptr[i] = ' ';
-	}
-	if (is_ok(term_safe(buf_span(&text), &safe)))
-		(void)printf("%-*.*s", width, SPAN_FMT(buf_span(&safe)));
-}
-
 bool
 remote_name(const struct json_doc *d, const char *member, char ret[REMOTE_NAME_MAX])
 {

@@ -29,8 +29,6 @@ bool read_authorities(const char *path, struct buf *out);
 bool remote_run(struct remote *r, struct exchange *x);
 /* Is it a good answer in JSON? It is in `d` then; else false, after a message. */
 bool answer_ok(const char *what, const struct exchange *x, struct json_doc *d);
-/* A member of an answer as a table's cell, for people; control bytes made safe. */
-void remote_text(const struct json_doc *d, uint32_t obj, const char *key, int width);
 #define REMOTE_NAME_MAX 65 /* with its NUL */
 /* A member of an answer that is a name: of characters that mean the same everywhere. */
 bool remote_name(const struct json_doc *d, const char *member, char ret[REMOTE_NAME_MAX]);

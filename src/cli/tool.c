@@ -15,6 +15,7 @@
 #include <base/rand.h>
 #include <json/write.h>
 
+#include "operate.h"
 #include "tool_dir.h"
 
 #define FORM_MAX (BODY_MAX + 4096U)
@@ -127,11 +128,11 @@ cmd_tool_push(const struct invocation *inv)
 		return EXIT_FAILED;
 	if (inv->options[OPT_JSON] != NULL)
 		return tool_print_raw(&r);
-	remote_text(&r.d, 0, "name", 0);
+	print_cell(&r.d, 0, "name", 0);
 	(void)printf(" version ");
-	remote_text(&r.d, 0, "version", 0);
+	print_cell(&r.d, 0, "version", 0);
 	(void)printf(" sha256:");
-	remote_text(&r.d, 0, "digest", 0);
+	print_cell(&r.d, 0, "digest", 0);
 	(void)putchar('\n');
 	return EXIT_DONE;
 }
@@ -141,15 +142,15 @@ cmd_tool_push(const struct invocation *inv)
 static void
 print_row(const struct json_doc *d, uint32_t row)
 {
-	remote_text(d, row, "name", 24);
+	print_cell(d, row, "name", 24);
 	(void)putchar(' ');
-	remote_text(d, row, "version", 7);
+	print_cell(d, row, "version", 7);
 	(void)putchar(' ');
-	remote_text(d, row, "sandbox", 7);
+	print_cell(d, row, "sandbox", 7);
 	(void)putchar(' ');
-	remote_text(d, row, "owner", 16);
+	print_cell(d, row, "owner", 16);
 	(void)putchar(' ');
-	remote_text(d, row, "description", 0);
+	print_cell(d, row, "description", 0);
 	(void)putchar('\n');
 }
 
@@ -223,11 +224,11 @@ print_version(const struct json_doc *d, uint32_t row)
 
 	(void)json_bool(d, json_get_str(d, row, "current"), &current).code;
 	(void)json_bool(d, json_get_str(d, row, "allowed"), &allowed).code;
-	remote_text(d, row, "version", 7);
+	print_cell(d, row, "version", 7);
 	(void)printf(" %-7s %-7s ", current ? "yes" : "-", allowed ? "yes" : "-");
-	remote_text(d, row, "sandbox", 7);
+	print_cell(d, row, "sandbox", 7);
 	(void)printf(" sha256:");
-	remote_text(d, row, "digest", 0);
+	print_cell(d, row, "digest", 0);
 	(void)putchar('\n');
 }
 

@@ -4,6 +4,7 @@
 import base64
 import concurrent.futures
 import json
+import re
 import subprocess
 import time
 import urllib.parse
@@ -295,6 +296,12 @@ def test_the_operators_commands(service):
     assert chat(service, key) == 401 and chat(service, new) == 200
     table = cli(service, "key", "list")[0]
     assert key.split("_")[1] in table and new.split("_")[1] in table and key not in table
+    assert " endpoints=chat,models,admin networks=127.0.0.0/8,::1" in table and "null" not in table
+    for words, mine in ((("--tenant", "cli"), True), (("--tenant", "cli", "--user", "ann"), True),
+                        (("--user", "bob"), False), (("--tenant", "none"), False)):
+        assert (new.split("_")[1] in cli(service, "key", "list", *words)[0]) is mine
+    cli(service, "key", "list", "--user", "a&b", want=2)
+    assert re.search(r"^cli +ann +active +false user,owner$", cli(service, "user", "list")[0], re.M)
     token = exchange(service, new, scope="endpoint:chat")[2]["access_token"]
     sid = claims_of(token)[1]["jti"]
     assert sid in cli(service, "session", "list", "--tenant", "cli")[0]
@@ -304,14 +311,19 @@ def test_the_operators_commands(service):
     out, waits = cli(service, "user", "release", "cli/bob", want=1)      # a script does not take it for done
     assert out == "" and "not done" in waits and "An owner or administrator" in waits
     approval = waits.split("/")[-1].strip()
-    assert approval in cli(service, "approval", "list")[0]
+    assert re.search(rf"^{approval} hold\.lift +waiting +operator +20", cli(service, "approval", "list")[0], re.M)
     cli(service, "approval", "approve", approval, want=1)               # who asked does not approve
     assert admin(service, new, "POST", f"/approvals/{approval}", {"decision": "approve"})[0] == 403     # it may less than ann
     whole = cli(service, "key", "create", "--tenant", "cli", "--user", "ann")[0]
     assert admin(service, whole, "POST", f"/approvals/{approval}", {"decision": "approve"})[0] == 200
+    assert approval not in cli(service, "approval", "list")[0]
+    export = cli(service, "tenant", "export", "cli", want=1)[1].split("/")[-1].strip()
+    assert admin(service, whole, "POST", f"/approvals/{export}", {"decision": "approve"})[0] == 200
+    assert re.search(rf"^{export} tenant\.export +approved +operator +20", cli(service, "approval", "list")[0], re.M)
     assert json.loads(cli(service, "user", "list", "--json", "--tenant", "cli")[0])["users"][1]["hold"] is False
     cli(service, "user", "disable", "cli/ann")
     assert chat(service, new) == 401
     cli(service, "user", "enable", "cli/ann")
     assert chat(service, new) == 200
     assert "cli" in cli(service, "tenant", "list")[0] and "default" in cli(service, "policy", "list")[0]
+    assert re.search(r"^default +endpoints=\S+ .* requests_per_min=\d+ concurrent=\d+$", cli(service, "policy", "list")[0], re.M)

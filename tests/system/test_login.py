@@ -204,7 +204,7 @@ def test_what_one_may_do_about_oneself(house, idp, person, tmp_path):
     assert (me["tenant"], me["roles"], me["state"], me["hold"]) == ("acme", ["user"], "active", False)
     name = f"acme/{me['id']}"
     shown = person.told("me", "show")
-    assert house.url in shown and me["subject"] in shown and '["user"]' in shown
+    assert house.url in shown and me["subject"] in shown and 'roles        user\n' in shown
     # A second session, as from elsewhere; each is seen by both, and ended by either.
     other = Person(house, idp, tmp_path / "elsewhere")
     other.keep(idp.token("bob"))

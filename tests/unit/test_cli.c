@@ -9,6 +9,7 @@
 
 #include <cli.h>
 #include <http_client.h>
+#include <operate.h>
 
 #include <base/cleanup.h>
 #include <base/io.h>
@@ -65,6 +66,54 @@ options_follow_the_table(void **state)
 		for (int a = 0; a < argc; a++)
 			free(argv[a]);
 	}
+}
+
+/* ---- cells ---- */
+
+/* What is printed for `m`; valid until the next one. */
+static const char *
+cell(const char *json, int width)
+{
+	static char *text;
+	auto_json struct json_doc d = { 0 };
+	FILE *was = stdout;
+	size_t len;
+
+	free(text);
+	assert_true(is_ok(json_init(&d, &JSON_STRICT)));
+	assert_true(is_ok(json_parse(&d, span_str(json))));
+	stdout = open_memstream(&text, &len);
+	print_cell(&d, 0, "m", width);
+	(void)fclose(stdout);
+	stdout = was;
+	return text;
+}
+
+static void
+cells_are_for_people(void **state)
+{
+	static const struct {
+		const char *json, *text;
+	} rows[] = {
+		{ "{}", "-" },
+		{ "{\"m\":null}", "-" },
+		{ "{\"m\":7}", "7" },
+		{ "{\"m\":false}", "false" },
+		{ "{\"m\":\"a b\"}", "a b" },
+		{ "{\"m\":[]}", "-" },
+		{ "{\"m\":[\"user\",\"owner\"]}", "user,owner" },
+		{ "{\"m\":{}}", "-" },
+		{ "{\"m\":{\"models\":[\"a\",\"b\"],\"tools\":[],\"x\":null}}",
+		    "models=a,b tools=- x=-" },
+		{ "{\"m\":[[1],{\"a\":[2]}]}", "[1],{\"a\":[2]}" },
+		{ "{\"m\":\"a\\n\\tb\\u001b[2J\\u009b\"}", "a  b\xef\xbf\xbd[2J\xef\xbf\xbd" },
+		{ "{\"m\":[\"\\u001b\"]}", "\xef\xbf\xbd" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_string_equal(cell(rows[i].json, 0), rows[i].text);
+	assert_string_equal(cell("{\"m\":null}", 4), "-   ");
 }
 
 /* ---- uids ---- */
@@ -254,6 +303,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cells_are_for_people),
 		cmocka_unit_test(overlaps_are_seen),
 		cmocka_unit_test(ranges_are_one_a_directory),
 		cmocka_unit_test(urls_follow_the_address),

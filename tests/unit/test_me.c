@@ -87,8 +87,7 @@ who_one_is(void **state)
 	text = RUN(cmd_me_show, NULL, false, EXIT_DONE, WHO);
 	assert_string_equal(net.bearer, "sp_k");
 	assert_non_null(strstr(text, "service      https://a:1\n"));
-	assert_non_null(
-	    strstr(text, "user         ann\nroles        [\"user\"]\nstate        -\n"));
+	assert_non_null(strstr(text, "user         ann\nroles        user\nstate        -\n"));
 	assert_string_equal(RUN(cmd_me_show, NULL, true, EXIT_DONE, WHO), ME "\n");
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		const struct step s = { "GET https://a:1 /admin/v1/me", 200, bad[i] };
