@@ -9,7 +9,6 @@
 #include "operate.h"
 
 #include <base/cleanup.h>
-#include <json/write.h>
 
 #define NAME_MAX_LEN 64
 
@@ -220,21 +219,6 @@ cmd_approval_list(const struct invocation *inv)
 
 /* ---- users ---- */
 
-/* "user,auditor" as a list; the service knows which roles there are. */
-static void
-put_roles(struct json_writer *w, const char *text)
-{
-	json_put_key(w, "roles");
-	json_put_array(w);
-	while (*text != '\0') {
-		size_t len = strcspn(text, ",");
-
-		json_put_str(w, span_of(text, len));
-		text += len + (text[len] == ',');
-	}
-	json_put_end(w);
-}
-
 int
 cmd_user_create(const struct invocation *inv)
 {
@@ -245,15 +229,14 @@ cmd_user_create(const struct invocation *inv)
 	char target[USER_TARGET_MAX];
 	size_t len = strcspn(inv->args[0], "/");
 
-	if (!user_target(inv->args[0], "", target))
+	if (!user_target(inv->args[0], "", target) || !lists_ok(inv))
 		return EXIT_USAGE;
 	json_put_object(&w);
 	json_put_key(&w, "tenant");
 	json_put_str(&w, span_of(inv->args[0], len));
 	json_put_key(&w, "user");
 	json_put_text(&w, inv->args[0] + len + 1);
-	if (inv->options[OPT_ROLES] != NULL)
-		put_roles(&w, inv->options[OPT_ROLES]);
+	lists_put_roles(inv, &w);
 	json_put_end(&w);
 	if (!is_ok(json_writer_finish(&w)))
 		return cli_error("user create", "a name is too long");
@@ -287,8 +270,10 @@ cmd_user_set(const struct invocation *inv)
 	auto_buf struct buf body = BUF_INIT(4096);
 	struct json_writer w = json_writer(&body);
 
+	if (!lists_ok(inv))
+		return EXIT_USAGE;
 	json_put_object(&w);
-	put_roles(&w, inv->options[OPT_ROLES]);
+	lists_put_roles(inv, &w);
 	json_put_end(&w);
 	if (!is_ok(json_writer_finish(&w)))
 		return cli_error("user set", "too many roles");
@@ -316,7 +301,7 @@ cmd_user_hold(const struct invocation *inv)
 int
 cmd_user_release(const struct invocation *inv)
 {
-	return change(inv, SPAN_LIT("{\"hold\":false}"), "held no more");
+	return change(inv, SPAN_LIT("{\"hold\":false}"), "is not held");
 }
 
 /* ---- approvals ---- */

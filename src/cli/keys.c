@@ -10,54 +10,7 @@
 #include "operate.h"
 
 #include <base/cleanup.h>
-#include <json/write.h>
 #include <keytext/keytext.h>
-
-static const struct {
-	const char *name;
-	enum option_id id;
-} scopes[] = {
-	{ "endpoints", OPT_SCOPE_ENDPOINTS },
-	{ "models", OPT_SCOPE_MODELS },
-	{ "tools", OPT_SCOPE_TOOLS },
-	{ "languages", OPT_SCOPE_LANGUAGES },
-	{ "networks", OPT_NETWORK },
-};
-#define SCOPES (sizeof(scopes) / sizeof(scopes[0]))
-
-/* "a,b" as ["a","b"]; "" as []. */
-static void
-put_list(struct json_writer *w, const char *text)
-{
-	json_put_array(w);
-	while (*text != '\0') {
-		size_t len = strcspn(text, ",");
-
-		json_put_str(w, span_of(text, len));
-		text += len + (text[len] == ',');
-	}
-	json_put_end(w);
-}
-
-static void
-put_scopes(const struct invocation *inv, struct json_writer *w)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < SCOPES; i++) {
-		if (inv->options[scopes[i].id] == NULL)
-			continue;
-		if (!any) {
-			json_put_key(w, "scopes");
-			json_put_object(w);
-		}
-		any = true;
-		json_put_key(w, scopes[i].name);
-		put_list(w, inv->options[scopes[i].id]);
-	}
-	if (any)
-		json_put_end(w);
-}
 
 static struct status
 put_request(const struct invocation *inv, uint64_t expires_s, struct buf *out)
@@ -79,7 +32,7 @@ put_request(const struct invocation *inv, uint64_t expires_s, struct buf *out)
 		json_put_key(&w, "expires_s");
 		json_put_u64(&w, expires_s);
 	}
-	put_scopes(inv, &w);
+	lists_put_scopes(inv, &w);
 	json_put_end(&w);
 	return json_writer_finish(&w);
 }
@@ -109,11 +62,14 @@ cmd_key_create(const struct invocation *inv)
 		(void)cli_error(inv->options[OPT_EXPIRES], "expects a time such as 12h or 30d");
 		return EXIT_USAGE;
 	}
+	if (!lists_ok(inv))
+		return EXIT_USAGE;
 	if (!is_ok(put_request(inv, expires_s, &body)))
 		return cli_error("key create", "a name is too long");
 	r.x.body = buf_span(&body);
 	if (!state_open_option(inv, &s) || !operate("key create", &s, &r))
 		return EXIT_FAILED;
+	lists_warn(inv, &s);
 	return print_key("key create", &r);
 }
 

@@ -4,6 +4,7 @@
 
 /* What the operator's commands share: one exchange over the management socket. */
 #include <json/json.h>
+#include <json/write.h>
 
 #include "cli.h"
 #include "http_client.h"
@@ -36,6 +37,12 @@ bool operate_waits(const struct reply *r, const char *what);
 void print_cell(const struct json_doc *d, uint32_t object, const char *key, int width);
 /* A time, Unix seconds; "-" for none. */
 void print_time(const struct json_doc *d, uint32_t object, const char *member);
+/* lists.c: is each word of each list, as --roles, one that there is? False after a message. */
+bool lists_ok(const struct invocation *inv);
+void lists_put_roles(const struct invocation *inv, struct json_writer *w);
+void lists_put_scopes(const struct invocation *inv, struct json_writer *w);
+/* Say which models of the scope are not configured: it is taken all the same. */
+void lists_warn(const struct invocation *inv, const struct state *s);
 /* TENANT/USER as the path of the user, and what lies below it; false after a message. */
 bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* The same for TENANT. */

@@ -84,6 +84,28 @@ def test_what_is_wrong_is_said_in_one_line():
         assert r.returncode == 2 and r.stderr.splitlines()[0] == "sallyport: " + line, r.stderr
 
 
+@pytest.mark.parametrize("args, line", [
+    (["--scope-endpoints", "chat,nope"], "nope: is no endpoint: chat, responses, "),
+    (["--scope-endpoints", "chat,,admin"], ": is no endpoint: "),
+    (["--scope-endpoints", "openapi"], "openapi: is no endpoint: "),
+    (["--scope-endpoints", ""], "endpoints: the list is empty: the key could do nothing"),
+    (["--scope-languages", "ruby"], "ruby: is no language: python, javascript, sh"),
+    (["--network", "10.0.0.0/33"], "10.0.0.0/33: is no address or network"),
+    (["--network", "::1,10.0.0.1/24"], "10.0.0.1/24: is no address or network"),
+    (["--network", "::/129"], "::/129: is no address or network"),
+    (["--network", "nowhere"], "nowhere: is no address or network"),
+    (["--network", ""], "networks: the list is empty"),
+    (["--roles", "user,king"], "king: is no role: user, service, auditor, administrator, owner"),
+    (["--roles", ""], "roles: the list is empty: who has no role may nothing")])
+def test_a_word_that_there_is_not_is_named(args, line):
+    """A key whose scope names what never is could do nothing, and nobody would be told."""
+    words = [["user", "create", "a/b"], ["user", "set", "a/b"]] if args[0] == "--roles" else [
+        ["key", "create", "-T", "a", "-u", "b"]]
+    for command in words:
+        r = run(*command, *args)
+        assert r.returncode == 2 and r.stdout == "" and r.stderr.startswith(f"sallyport: {line}"), r.stderr
+
+
 def test_help_keeps_its_columns():
     """What an option is for begins in one column, whatever is before it."""
     for words in ([], ["key", "create"], ["passphrase", "set"], ["audit", "tail"]):
@@ -288,6 +310,8 @@ def test_keys(service):
     assert service.request("GET", "/v1/models", key=key)[0] == 401
     fails(service.operate("key", "revoke", "0" * 12, check=False), 1, "no such key")
     fails(service.operate("key", "create", "-T", "a", "-u", "b", "-p", "nope", check=False), 1, "policy")
+    r = service.operate("key", "create", "-T", "acme", "-u", "bob", "--scope-models", "demo,nope")
+    assert r.stderr == "sallyport: nope: warning: no model of that name is configured\n" and r.stdout.startswith("sp_")
 
 
 def test_status(service):

@@ -307,6 +307,7 @@ def test_the_operators_commands(service):
     assert sid in cli(service, "session", "list", "--tenant", "cli")[0]
     cli(service, "session", "revoke", sid)
     assert chat(service, token) == 401
+    assert cli(service, "user", "release", "cli/bob")[1] == "sallyport: cli/bob: is not held\n"
     cli(service, "user", "hold", "cli/bob")
     out, waits = cli(service, "user", "release", "cli/bob", want=1)      # a script does not take it for done
     assert out == "" and "not done" in waits and "An owner or administrator" in waits
