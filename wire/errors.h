@@ -53,6 +53,7 @@ enum error {
 	ERROR_ROLE,                  /* the role of this user does not allow that */
 	ERROR_CREDENTIAL_IN_CONTENT, /* something that a person should not have pasted */
 	ERROR_ARGUMENTS,             /* of a model's call: told to the model, and recorded */
+	ERROR_LEGAL_HOLD,
 	ERROR_COUNT,
 };
 
@@ -148,6 +149,8 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The body holds a credential, and the policy of this key does not take such content." },
 	[ERROR_ARGUMENTS] = { 422, 0, "invalid_request_error", "invalid_arguments",
 	    "The model's arguments do not fit the tool's parameters." },
+	[ERROR_LEGAL_HOLD] = { 409, 0, "invalid_request_error", "legal_hold",
+	    "There is a legal hold on this person: nothing of it is deleted." },
 };
 
 #endif

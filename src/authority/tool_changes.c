@@ -19,6 +19,8 @@ on_changed(struct authority *a, void *ctx, enum code code, const void *answered)
 	r->done = true;
 	if (code == E_NOTFOUND)
 		r->error = ERROR_TOOL_NOT_FOUND;
+	else if (code == E_DENIED)
+		r->error = ERROR_LEGAL_HOLD;
 	else if (code != E_OK)
 		r->error = ERROR_UNAVAILABLE;
 	/* It may have been done all the same: the next LOAD tells. */

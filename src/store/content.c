@@ -212,6 +212,22 @@ read_object(struct content *c)
 	return OK;
 }
 
+/* What it said stays, hidden, under a name that nobody can ask for. */
+static struct status
+keep_former(struct content *c, const struct object *o)
+{
+	auto_buf struct buf name = BUF_INIT(CONTENT_ID_MAX);
+	struct object former = *o;
+
+	TRY(buf_printf(&name, "~%lld.%llu", (long long)o->id, (unsigned long long)o->version));
+	former.public_id = buf_span(&name);
+	former.nitems = 0;
+	former.size = CONTENT_ITEM_COST + o->meta.len;
+	TRY(object_add(c, &former));
+	TRY(use_add(c, 1, former.size));
+	return object_remove(c, &former); /* under a hold: hidden */
+}
+
 static struct status
 update(struct content *c)
 {
@@ -219,6 +235,8 @@ update(struct content *c)
 	uint64_t before;
 
 	TRY(object_find(c, c->call->target, c->call->kind, &o));
+	if (c->hold)
+		TRY(keep_former(c, &o));
 	before = o.size;
 	o.meta = c->call->req->meta;
 	o.updated_s = c->call->now_s;

@@ -149,6 +149,7 @@ MUST_USE struct status db_tool_part(
 MUST_USE struct status db_tool_rebuilt(
     struct db *db, const struct as_tool_rebuilt *m, int artefact);
 MUST_USE struct status db_tool_mark(struct db *db, const struct as_tool_mark *m);
+/* E_DENIED: there is a legal hold on its owner. */
 MUST_USE struct status db_tool_remove(struct db *db, const struct as_tool_remove *m);
 
 /* ---- usage: usage.c ---- */

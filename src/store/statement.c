@@ -186,6 +186,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_TOOL_SET] = "UPDATE tools SET marks = ?2, live = ?3 WHERE id = ?1",
 	[SQL_TOOL_NEXT] = "SELECT id FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
 	[SQL_TOOL_REMOVE] = "DELETE FROM tools WHERE id = ?1",
+	[SQL_TOOL_HOLD] = "SELECT users.hold FROM tools JOIN users ON users.id = tools.user"
+			  " WHERE tools.id = ?1",
 	[SQL_VERSIONS_REMOVE] = "DELETE FROM tool_versions WHERE tool = ?1",
 	[SQL_TOOL_MARKS_NEXT] = "SELECT id, marks FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
 	[SQL_TOOL_SUM_GET] = "SELECT value FROM tool_sum WHERE one = 1",

@@ -247,6 +247,21 @@ version_remove(struct db *db, struct tool_row *t, uint64_t id)
 	return OK;
 }
 
+/* E_DENIED: there is a legal hold on its owner. */
+static struct status
+not_held(struct db *db, uint64_t tool)
+{
+	uint64_t hold = 0;
+	struct status st;
+
+	sql_int(db, SQL_TOOL_HOLD, 1, tool);
+	TRY(sql_row(db, SQL_TOOL_HOLD));
+	st = sql_column_u64(db, SQL_TOOL_HOLD, 0, &hold);
+	sql_reset(db, SQL_TOOL_HOLD);
+	TRY(st);
+	return hold != 0 ? fail(E_DENIED) : OK;
+}
+
 static struct status
 versions_remove(struct db *db, void *ctx)
 {
@@ -254,6 +269,7 @@ versions_remove(struct db *db, void *ctx)
 	struct tool_row t;
 
 	TRY(tool_of(db, c->id, &t));
+	TRY(not_held(db, t.id));
 	if (!c->all)
 		TRY(version_remove(db, &t, c->id));
 	while (c->all && t.n > 0)

@@ -315,10 +315,15 @@ held(void **arg)
 	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_ITEM, "i_a", &in));
 	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_ITEM, "i_c", &in));
 	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_FILE, "file_1", NULL));
+	assert_is_ok(ask(db, &ann, CONTENT_UPDATE, CONTENT_CONVERSATION, "conv_1",
+	    &(struct content_request){ .meta = SPAN_LIT("{\"m\":2}") }));
+	assert_int_equal(number(db, "SELECT count(*) FROM objects WHERE hidden = 1 AND kind ="
+				    " (SELECT kind FROM objects WHERE id = 1)"),
+	    1); /* what it said before */
 	db->content.days[RETAINED_RESPONSES] = db->content.days[RETAINED_CONVERSATIONS] = 1;
 	got.now_s = NOW + 10 * DAY_S;
 	sweep_all(db);
-	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 4);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 5);
 	assert_int_equal(number(db, "SELECT count(*) FROM items"), 6);
 	/* Lifted: what was hidden goes, and what is too old. */
 	set_hold(db, 0);

@@ -73,6 +73,32 @@ erased_whole(void **arg)
 	db_close(db);
 }
 
+/* Nothing of who is under a hold is deleted. */
+static void
+held(void **arg)
+{
+	struct as_user_put hold = { SPAN_LIT("acme"), SPAN_LIT("ann"), ROLE_USER, USER_ACTIVE, 1 };
+	struct as_tool_remove m = { .all = 1 };
+	struct db *db = open_ok();
+	uint8_t subject[AS_SECRET_LEN];
+	struct as_tool_kept v;
+
+	(void)arg;
+	user_add(db, "acme", "ann", 'a');
+	assert_is_ok(push(db, "ann", "t", 1, &v));
+	assert_is_ok(db_user_put(db, &hold, subject));
+	m.id = v.id;
+	assert_int_equal(db_tool_remove(db, &m).code, E_DENIED);
+	m.all = 0;
+	assert_int_equal(db_tool_remove(db, &m).code, E_DENIED);
+	assert_int_equal(number(db, "SELECT count(*) FROM tool_versions"), 1);
+	hold.hold = 0;
+	assert_is_ok(db_user_put(db, &hold, subject));
+	assert_is_ok(db_tool_remove(db, &m));
+	assert_int_equal(number(db, "SELECT count(*) FROM tool_versions"), 0);
+	db_close(db);
+}
+
 /* A byte of a name's seal is another: it is erased all the same, and the sum fits. */
 static void
 name_does_not_open(void **arg)
@@ -130,6 +156,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(load_stands_in_one, fresh),
 		cmocka_unit_test_setup(erased_whole, fresh),
+		cmocka_unit_test_setup(held, fresh),
 		cmocka_unit_test_setup(name_does_not_open, fresh),
 		cmocka_unit_test_setup(sum_does_not_fit, fresh),
 	};
