@@ -16,6 +16,7 @@
 
 #include <auditlog/auditlog.h>
 #include <base/cleanup.h>
+#include <base/encode.h>
 
 #include "names.h"
 #include "operate.h"
@@ -111,10 +112,13 @@ static int
 tail(struct auditlog_reader *r, const char *request, bool follow)
 {
 	struct span line;
+	bool any = false;
 
 	for (;;) {
 		struct status st = auditlog_next(r, &line);
 
+		if (st.code == E_EOF && !follow && request != NULL && !any)
+			return cli_error(request, "no record of such a request");
 		if (st.code == E_EOF && !follow)
 			return EXIT_DONE;
 		if (st.code == E_EOF) {
@@ -123,8 +127,10 @@ tail(struct auditlog_reader *r, const char *request, bool follow)
 			(void)cli_error("audit", "a line is too long: see audit verify");
 		} else if (!is_ok(st)) {
 			return cli_status("audit", st);
-		} else if (wanted(line, request) && !print(line)) {
-			return EXIT_FAILED; /* the reader has left */
+		} else if (wanted(line, request)) {
+			if (!print(line))
+				return EXIT_FAILED; /* the reader has left */
+			any = true;
 		}
 	}
 }
@@ -149,6 +155,11 @@ cmd_audit_tail(const struct invocation *inv)
 	const char *request = inv->options[OPT_REQUEST];
 	struct status st;
 
+	if (request != NULL && (strlen(request) != UUID_TEXT_LEN ||
+				   strspn(request, "0123456789abcdef-") != UUID_TEXT_LEN)) {
+		(void)cli_error(request, "is not the id of a request");
+		return EXIT_USAGE;
+	}
 	if (state < 0)
 		return EXIT_FAILED;
 	if (fd < 0)

@@ -81,5 +81,7 @@ cmd_config_check(const struct invocation *inv)
 		return cli_error(path, "%s", error);
 	rc = check_lists(path, c);
 	conf_free(c);
+	if (rc == EXIT_DONE)
+		(void)fprintf(stderr, "sallyport: %s: no fault\n", path);
 	return rc;
 }

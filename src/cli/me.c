@@ -319,14 +319,32 @@ confirmed(const struct me *me)
 	return strcmp(line, me->name) == 0;
 }
 
+/* Whoever has other roles is not asked for a name that leads nowhere. */
+static bool
+is_plain_user(const struct json_doc *d, const char *what)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, 0, "roles"));
+
+	while (json_next(&it)) {
+		if (json_str_eq_str(d, it.val, "user"))
+			continue;
+		(void)cli_error(what,
+		    "not for who has other roles than user: an owner takes the other roles "
+		    "away first");
+		return false;
+	}
+	return true;
+}
+
 int
 cmd_me_erase(const struct invocation *inv)
 {
 	auto_me struct me me = { .user = "" };
 	auto_reply struct reply r = { .x = { .method = "DELETE", .target = "/admin/v1/me" } };
+	auto_reply struct reply who = { .x = { .method = NULL } };
 	uint64_t rows = 0;
 
-	if (!identify(&me, inv->command->name))
+	if (!who_am_i(&me, inv->command->name, &who) || !is_plain_user(&who.d, inv->command->name))
 		return EXIT_FAILED;
 	if (!confirmed(&me))
 		return cli_error(inv->command->name, "nothing was done");

@@ -232,7 +232,7 @@ master_key_open(const struct invocation *inv, int dir_fd, struct secret *ret)
 /* ---- commands ---- */
 
 static int
-replace(const struct state *s, struct span text)
+replace(const struct state *s, struct span text, const char *done)
 {
 	auto_fd int old = openat(s->dir_fd, "master.key", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct status st = old < 0 ? fail_errno()
@@ -241,6 +241,7 @@ replace(const struct state *s, struct span text)
 	if (!is_ok(st))
 		return cli_status("master.key", st);
 	io_wipe_unlinked(old);
+	(void)fprintf(stderr, "sallyport: master.key: %s\n", done);
 	return EXIT_DONE;
 }
 
@@ -261,7 +262,7 @@ set(const struct state *s, const struct secret *master, const char *file)
 		st = fail(E_CORRUPT);
 	if (!is_ok(st))
 		return cli_status("master.key", st);
-	return replace(s, buf_span(&text));
+	return replace(s, buf_span(&text), "under the new passphrase");
 }
 
 int
@@ -285,11 +286,17 @@ int
 cmd_passphrase_remove(const struct invocation *inv)
 {
 	auto_state struct state s = STATE_NONE;
-	auto_secret struct secret master = SECRET_NONE, text = SECRET_NONE;
+	auto_secret struct secret old = SECRET_NONE, master = SECRET_NONE, text = SECRET_NONE;
 	struct status st;
 
-	if (!state_open_option(inv, &s) || !master_key_open(inv, s.dir_fd, &master))
+	if (!state_open_option(inv, &s) || !master_text_read(s.dir_fd, &old) ||
+	    !open_text(secret_borrow(&old), inv->options[OPT_PASSPHRASE_FILE], &master))
 		return EXIT_FAILED;
+	if (!master_file_is_sealed(secret_borrow(&old))) {
+		(void)fprintf(stderr, "sallyport: master.key: has no passphrase\n");
+		return EXIT_DONE;
+	}
 	st = master_file_put(&master, &text);
-	return is_ok(st) ? replace(&s, secret_borrow(&text)) : cli_status("master.key", st);
+	return is_ok(st) ? replace(&s, secret_borrow(&text), "in the clear")
+			 : cli_status("master.key", st);
 }

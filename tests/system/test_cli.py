@@ -173,7 +173,8 @@ def test_init_prints_three_lines_and_makes_the_directory(private):
     assert len(owners) == 1 and base < owners.pop() < base + 4096
     assert (d / "store").stat().st_uid != (d / "audit").stat().st_uid
     assert (d / "audit.pub").read_text().count("+") >= 2
-    assert run("config", "check", str(d / "sallyport.yaml")).returncode == 0
+    r = run("config", "check", str(d / "sallyport.yaml"))
+    assert r.returncode == 0 and r.stderr == f"sallyport: {d}/sallyport.yaml: no fault\n"
     assert not (d / ".init").exists()
 
 
@@ -347,6 +348,9 @@ def test_audit_tail_and_verify(service):
     tail = service.operate("audit", "tail", "--request", headers["x-request-id"]).stdout
     types = [json.loads(line)["event"]["type"] for line in tail.splitlines()]
     assert types == ["Authentication", "PromptSubmitted", "ModelCalled", "ModelCalled", "ResponseReturned"]
+    fails(service.operate("audit", "tail", "--request", "nope", check=False), 2, "nope: is not the id of a request")
+    none = "0" * 8 + "-0000" * 3 + "-" + "0" * 12
+    fails(service.operate("audit", "tail", "--request", none, check=False), 1, f"{none}: no record of such a request")
     assert len(service.operate("audit", "tail").stdout.splitlines()) <= 20
     v = service.verify()
     assert v.returncode == 0 and v.stdout.startswith("intact: ")

@@ -457,7 +457,9 @@ def test_another_one_and_none(locked, words):
     assert (locked.dir / "master.key").read_bytes() != before
     assert "wrong passphrase" in serve_fails(locked, ["--passphrase-file", words(WORDS)])
     assert locked.operate("passphrase", "remove", "--passphrase-file", words(WORDS), check=False).returncode == 1
-    locked.operate("passphrase", "remove", "--passphrase-file", words(OTHER))
+    r = locked.operate("passphrase", "remove", "--passphrase-file", words(OTHER))
+    assert r.stderr == "sallyport: master.key: in the clear\n"
+    assert locked.operate("passphrase", "remove").stderr == "sallyport: master.key: has no passphrase\n"
     assert re.fullmatch(r"[0-9a-f]{64}\n", (locked.dir / "master.key").read_text())
     locked.serve_options = []
     locked.start()

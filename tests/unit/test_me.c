@@ -185,6 +185,11 @@ an_erasure_wants_the_name(void **state)
 		type(none[i]);
 		(void)RUN(cmd_me_erase, NULL, false, EXIT_FAILED, WHO);
 	}
+	type("acme/ann\n");
+	(void)RUN(cmd_me_erase, NULL, false, EXIT_FAILED,
+	    { "GET https://a:1 /admin/v1/me", 200,
+		"{\"tenant\":\"acme\",\"id\":\"ann\",\"roles\":[\"user\",\"auditor\"]}" });
+	assert_said("an owner takes the other roles away first");
 	memset(huge, 'a', sizeof(huge) - 1);
 	type(huge);
 	(void)RUN(cmd_me_erase, NULL, false, EXIT_FAILED, WHO);
