@@ -284,7 +284,8 @@ scan_tell(struct scan *s, size_t len)
 {
 	s->l->scanned++;
 	s->read += len;
-	if (s->total == 0 || s->read - s->told < s->l->opts.progress_every)
+	if (s->l->opts.progress == NULL || s->total == 0 ||
+	    s->read - s->told < s->l->opts.progress_every)
 		return;
 	s->told = s->read;
 	s->l->opts.progress(s->read, s->total);

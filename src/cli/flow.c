@@ -147,7 +147,6 @@ interval_of(const struct flow *f)
 bool
 flow_begin(struct flow *f, struct flow_answer a, uint64_t now_s, struct flow_prompt *ret)
 {
-	auto_buf struct buf whole = BUF_INIT(sizeof(ret->whole));
 	uint64_t expires_s = 0;
 
 	if (!parse(f, f->issuer, a))
