@@ -197,7 +197,7 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_CONFIG_LOADED] = { "ConfigLoaded", "config.load",
 	    { { "generation", AUDIT_V_U64 }, { "sha256", AUDIT_V_STR },
 		{ "providers_without_credential", AUDIT_V_STR },
-		{ "weak_connections", AUDIT_V_STR } } },
+		{ "weak_connections", AUDIT_V_STR }, { "weaker_controls", AUDIT_V_STR } } },
 	[EVENT_LOG_OPENED] = { "LogOpened", "audit.open", { { "size", AUDIT_V_U64 } } },
 	[EVENT_LOG_REPAIRED] = { "LogRepaired", "audit.repair",
 	    { { "size", AUDIT_V_U64 }, { "torn_bytes", AUDIT_V_U64 } } },

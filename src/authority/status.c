@@ -141,6 +141,10 @@ put_connections(const struct conf *c, struct json_writer *w)
 	json_put_array(w);
 	conf_each_weak(c, put_name, w);
 	json_put_end(w);
+	json_put_key(w, "weaker_controls");
+	json_put_array(w);
+	conf_each_weaker(NULL, c, put_name, w);
+	json_put_end(w);
 }
 
 static void

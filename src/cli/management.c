@@ -227,6 +227,7 @@ cmd_status(const struct invocation *inv)
 	print_rolled_back(&r.d);
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
+	print_list(&r.d, "weaker_controls", "weaker");
 	print_list(&r.d, "credentials_unavailable", "unavailable");
 	print_engines(&r.d);
 	if (packages_print(conf_str(s.conf, "engines.manifest"), false) != EXIT_DONE)

@@ -234,7 +234,7 @@ main(int argc, char **argv)
 	(void)uv_timer_start(&sv.ping_timer, on_ping_timer, PING_MS, PING_MS);
 	watch_signals(&sv);
 	certificate_watch(&sv);
-	record_config(&sv, buf_span(&text));
+	record_config(&sv, buf_span(&text), NULL);
 	rollback_start(&sv);
 	ask_for_short_turns();
 	start_all(&sv);

@@ -103,7 +103,7 @@ names_without_credential(const struct conf *conf, char out[AUDIT_STR_MAX + 1])
 }
 
 void
-record_config(struct supervisor *sv, struct span text)
+record_config(struct supervisor *sv, struct span text, const struct conf *before)
 {
 	struct pending_record *p = record_new(sv, EVENT_CONFIG_LOADED, AUDIT_SUCCESS);
 	uint8_t digest[DIGEST_LEN];
@@ -112,10 +112,12 @@ record_config(struct supervisor *sv, struct span text)
 		hex_encode(span_of(digest, sizeof(digest)), p->text[0]);
 	names_without_credential(sv->conf, p->text[1]);
 	conf_each_weak(sv->conf, add_name, p->text[2]);
+	conf_each_weaker(before, sv->conf, add_name, p->text[3]);
 	add_number(p, sv->generation);
 	add_text(p, p->text[0]);
 	add_text(p, p->text[1]);
 	add_text(p, p->text[2]);
+	add_text(p, p->text[3]);
 	record_flush(sv);
 }
 

@@ -144,9 +144,9 @@ prepare_clients(struct supervisor *sv, struct clients *fresh, char error[CONF_ER
 	return st;
 }
 
-/* Read, check, bind: nothing has changed yet when one of these fails. */
+/* Read, check, bind: nothing has changed yet when one of these fails. *ret_old: what was. */
 static struct status
-prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
+prepare(struct supervisor *sv, struct buf *text, struct conf **ret_old, char error[CONF_ERROR_MAX])
 {
 	struct conf *fresh = NULL, *old = sv->conf;
 	struct certificate fresh_cert = CERTIFICATE_NONE;
@@ -175,7 +175,7 @@ prepare(struct supervisor *sv, struct buf *text, char error[CONF_ERROR_MAX])
 		clients_done(&fresh_clients);
 		return st;
 	}
-	conf_free(old);
+	*ret_old = old;
 	sv->workers = worker_count(fresh);
 	(void)certificate_adopt(sv, &fresh_cert, CERTIFICATE_RELOAD);
 	/* Those that are about to drain take some more requests: not of a revoked certificate. */
@@ -189,6 +189,7 @@ reload_begin(struct supervisor *sv, uint64_t call_id)
 {
 	auto_buf struct buf text = BUF_INIT(CONF_FILE_MAX);
 	char error[CONF_ERROR_MAX] = "";
+	struct conf *old = NULL;
 
 	if (sv->stopping)
 		return;
@@ -202,14 +203,15 @@ reload_begin(struct supervisor *sv, uint64_t call_id)
 		return;
 	}
 	sv->reload_id = call_id;
-	if (!is_ok(prepare(sv, &text, error))) {
+	if (!is_ok(prepare(sv, &text, &old, error))) {
 		reply(sv, false, error);
 		return;
 	}
 	sv->generation++;
 	sv->reloading = true;
 	(void)uv_timer_start(&sv->reload_timer, on_reload_timeout, START_TIMEOUT_MS, 0);
-	record_config(sv, buf_span(&text));
+	record_config(sv, buf_span(&text), old);
+	conf_free(old);
 	adopt(sv);
 }
 

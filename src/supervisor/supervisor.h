@@ -120,7 +120,7 @@ struct rollback {
 struct pending_record {
 	struct audit_rec rec;
 	struct audit_value values[AUDIT_VALUES_MAX];
-	char text[3][AUDIT_STR_MAX + 1];
+	char text[4][AUDIT_STR_MAX + 1];
 };
 
 struct supervisor {
@@ -273,7 +273,8 @@ void reload_progress(struct supervisor *sv);
 
 /* record.c: events of processes and configuration for the audit log. */
 void record_process(struct supervisor *sv, const struct child *c, bool started, int wait_status);
-void record_config(struct supervisor *sv, struct span text);
+/* `before`: what it takes the place of; NULL: the start. */
+void record_config(struct supervisor *sv, struct span text, const struct conf *before);
 /* `fault`: why another one was refused; NULL: it is in use. */
 void record_certificate(
     struct supervisor *sv, const struct certificate *c, const char *why, const char *fault);

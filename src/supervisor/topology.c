@@ -15,7 +15,8 @@ static const char *const conf_gateway[] = { "listen", "limits", "models", "provi
 	"client_certificates.identity", "oidc", NULL };
 static const char *const conf_authority[] = { "listen", "management_socket", "limits", "policies",
 	"models", "providers", "sandboxes", "engines", "workers", "vault.address", "vault.tls_min",
-	"aws", "tools", "oidc", "client_certificates", "store", "keys", "sessions", NULL };
+	"aws", "tools", "oidc", "client_certificates", "store", "keys", "sessions", "audit",
+	"retention", NULL };
 static const char *const conf_broker[] = { "providers", "models", "limits", "vault", "aws", "oidc",
 	"store", NULL };
 static const char *const conf_executor[] = { "sandboxes", "wasm", "limits", NULL };

@@ -2,6 +2,7 @@
 """The processes: their jails as the kernel sees them, their deaths, reload, shutdown."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -272,6 +273,15 @@ def test_reload_refuses_a_bad_file_and_goes_on():
         inst.conf.write_text(good)
         assert inst.operate("reload").returncode == 0
         assert [r for r in inst.records() if r["event"]["type"] == "ConfigLoaded"]
+        # What makes a control weaker is on record by name, and shown for as long as it is so.
+        inst.conf.write_text(good + "\nstore: { grace_s: 604800 }\n")
+        assert inst.operate("reload").returncode == 0
+        assert json.loads(inst.operate("status", "--json").stdout)["weaker_controls"] == ["store.grace_s"]
+        inst.conf.write_text(good)
+        assert inst.operate("reload").returncode == 0
+        assert json.loads(inst.operate("status", "--json").stdout)["weaker_controls"] == []
+        loads = [r["event"] for r in inst.records() if r["event"]["type"] == "ConfigLoaded"]
+        assert [event["weaker_controls"] for event in loads[-3:]] == ["", "store.grace_s", ""]
 
 
 def test_reload_changes_the_number_of_workers():

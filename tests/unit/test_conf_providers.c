@@ -247,6 +247,63 @@ weak_connections_are_named(void **state)
 	    { "providers.a.credential", "aws-sm:x#k" });
 }
 
+static struct conf *
+read_conf(const char *text)
+{
+	char error[CONF_ERROR_MAX];
+	struct conf *c = NULL;
+
+	if (!is_ok(conf_parse(span_str(text), &c, error)))
+		print_error("%s\n", error);
+	assert_non_null(c);
+	return c;
+}
+
+static void
+assert_weaker(const char *before, const char *now, const char *want)
+{
+	struct conf *old = before == NULL ? NULL : read_conf(before), *c = read_conf(now);
+	char got[512] = "";
+
+	conf_each_weaker(old, c, add_weak, got);
+	assert_string_equal(got, want);
+	conf_free(old);
+	conf_free(c);
+}
+
+static void
+weaker_controls_are_named(void **state)
+{
+#define HEAD "listen: 127.0.0.1:1\nmanagement_socket: m\n"
+	static const char strong[] = HEAD
+	    "policies: { a: { endpoints: [models], credentials: refuse }, b: { endpoints: [models] "
+	    "} }\n"
+	    "keys: { revoke_leaked: true, pepper_days: 30 }\nstore: { grace_s: 60 }\n"
+	    "retention: { responses_days: 7, files_days: 7 }\n";
+	static const char weak[] = HEAD
+	    "policies: { a: { endpoints: [models] }, b: { endpoints: [models], credentials: keep } "
+	    "}\n"
+	    "store: { grace_s: 604800, rotate_days: 0 }\naudit: { key_days: 91 }\n"
+	    "retention: { responses_days: 8, files_days: 0 }\n";
+
+	(void)state;
+	assert_weaker(strong, strong, "");
+	assert_weaker(weak, strong, "");
+	assert_weaker(NULL, strong, "");
+	assert_weaker(strong, weak,
+	    "policies.a.credentials policies.b.credentials keys.revoke_leaked store.grace_s "
+	    "audit.key_days store.rotate_days keys.pepper_days retention.responses_days "
+	    "retention.files_days ");
+	/* At a start: than what it is when nothing is said. */
+	assert_weaker(
+	    NULL, weak, "policies.b.credentials store.grace_s audit.key_days store.rotate_days ");
+	assert_weaker(NULL, HEAD "policies: { a: { endpoints: [models] } }\n", "");
+	/* A policy that is new is held against the same. */
+	assert_weaker(HEAD "policies: { b: { endpoints: [models] } }\n",
+	    HEAD "policies: { a: { endpoints: [models], credentials: keep } }\n",
+	    "policies.a.credentials ");
+}
+
 int
 main(void)
 {
@@ -259,6 +316,7 @@ main(void)
 		cmocka_unit_test(bad_slices_are_refused),
 		cmocka_unit_test(size_is_bounded),
 		cmocka_unit_test(weak_connections_are_named),
+		cmocka_unit_test(weaker_controls_are_named),
 		cmocka_unit_test(the_document_is_the_table),
 	};
 

@@ -104,6 +104,11 @@ bool conf_each(const struct conf *c, const char *prefix, size_t *iter, struct sp
  */
 typedef void conf_weak_fn(void *ctx, struct span name);
 void conf_each_weak(const struct conf *c, conf_weak_fn *fn, void *ctx);
+/*
+ * Every control that `now` has weaker than `old`, by its path ("policies.NAME.credentials");
+ * `old` NULL: weaker than when nothing is said of it.
+ */
+void conf_each_weaker(const struct conf *old, const struct conf *now, conf_weak_fn *fn, void *ctx);
 
 /* Rows of the table as a Markdown table (key, type, default, range, meaning). */
 MUST_USE struct status conf_describe(struct buf *out);
