@@ -43,6 +43,7 @@ struct grant {
 	struct tool_use tool; /* TOOL; BUILD: its limits alone */
 	uint8_t content_op;   /* CONTENT: enum content_op */
 	uint8_t content_kind; /* … enum content_kind */
+	uint8_t masked;       /* … no credential of others may be in what is written */
 };
 static const struct wire_field grant_rows[] = {
 	WIRE_U8(struct grant, kind, GRANT_CONTENT),
@@ -69,6 +70,7 @@ static const struct wire_field grant_rows[] = {
 	WIRE_U32(struct grant, tool.output_kb, TOOL_OUTPUT_MAX >> 10),
 	WIRE_U8(struct grant, content_op, CONTENT_OP_COUNT - 1),
 	WIRE_U8(struct grant, content_kind, CONTENT_KIND_COUNT - 1),
+	WIRE_U8(struct grant, masked, 1),
 };
 
 struct turn_ref {

@@ -125,7 +125,8 @@ read_row(const struct grant *m, uint64_t now_ms, struct held_grant *row)
 		.expires_ms = now_ms + m->expires_ms,
 		.tool = m->tool,
 		.content_op = m->content_op,
-		.content_kind = m->content_kind };
+		.content_kind = m->content_kind,
+		.masked = m->masked };
 	TRY(span_to_cstr(m->tenant, row->tenant, sizeof(row->tenant)));
 	TRY(span_to_cstr(m->user, row->user, sizeof(row->user)));
 	TRY(span_to_cstr(m->target, row->target, sizeof(row->target)));

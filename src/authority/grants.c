@@ -99,6 +99,7 @@ grant_content(struct turn *t, struct run *r, uint32_t body_len)
 	g.kind = GRANT_CONTENT;
 	g.content_op = r->content_op;
 	g.content_kind = r->content_kind;
+	g.masked = t->masks;
 	TRY(rand_pool_take(&t->a->random, g.grant, sizeof(g.grant)));
 	TRY(grant_send(&t->a->store, AS_GRANT, &g));
 	memcpy(r->grant, g.grant, sizeof(g.grant));

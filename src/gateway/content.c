@@ -13,7 +13,7 @@
 #include <crypto/hash.h>
 
 #include "leak.h"
-#include "pasted.h"
+#include <pasted/pasted.h>
 
 static void on_msg(struct stream *s, uint16_t type, const void *msg, void *ctx);
 static void on_data(struct stream *s, uint8_t channel, struct span data, void *ctx);

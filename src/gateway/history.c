@@ -11,6 +11,7 @@
 #include "history.h"
 
 #include <base/cleanup.h>
+#include <pasted/pasted.h>
 
 #include "items.h"
 #include "keep.h"
@@ -193,14 +194,29 @@ take_items(struct turn *t, struct span response, struct items *s)
 	return add_all(s, &g->answer_doc, output, true, a);
 }
 
-/* What is kept: masked where the policy says so, and in any case where a key of ours is in it. */
+/* Is there what the store takes under no policy? */
+static bool
+has_never(const struct content_request *req)
+{
+	const struct content_item *items = req->items.items;
+
+	for (uint32_t i = 0; i < req->items.count; i++) {
+		if (pasted_never(items[i].json))
+			return true;
+	}
+	return pasted_never(req->meta);
+}
+
+/* What is kept: masked where the policy says so, and in any case where a key of ours, or of a
+ * provider of models, is in it.
+ */
 static struct status
 prepare(struct turn *t, struct content_request *req, struct content_item *items)
 {
 	struct keep *k = t->keep;
 	struct status st = fail(E_DENIED);
 
-	if (!k->mask)
+	if (!k->mask && !has_never(req))
 		st = content_prepare(&k->op, req, false, t->digest);
 	if (st.code != E_DENIED)
 		return st;

@@ -16,7 +16,7 @@
 #include <base/encode.h>
 #include <base/rand.h>
 
-#include "pasted.h"
+#include <pasted/pasted.h>
 #include "request.h"
 #include "routes.h"
 

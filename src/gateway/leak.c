@@ -11,7 +11,7 @@
 
 #include <base/cleanup.h>
 
-#include "scan.h"
+#include <pasted/scan.h>
 
 #define ESCAPE_LEN 6 /* \u0073 */
 

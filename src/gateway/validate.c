@@ -17,7 +17,7 @@
 
 #include "keep.h"
 #include "leak.h"
-#include "pasted.h"
+#include <pasted/pasted.h>
 #include "routes.h"
 #include "strict.h"
 

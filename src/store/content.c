@@ -6,12 +6,13 @@
  * about what stands in the request, after it was held against its limits.
  * Owns: nothing beyond one operation.
  * Invariants: each operation is one transaction, done whole or not at all; no statement finds
- * or changes a row but by its user.
+ * or changes a row but by its user; no credential that may not be kept gets into a row.
  * See: content.h; content_stream.c brings the requests.
  */
 #include "content.h"
 
 #include <base/cleanup.h>
+#include <pasted/pasted.h>
 
 static struct status create_object(struct content *c);
 static struct status create_items(struct content *c);
@@ -76,6 +77,31 @@ user_look(struct content *c)
 	return state == USER_ERASED ? fail(E_NOTFOUND) : OK;
 }
 
+/* ---- the door into the tables ---- */
+
+/* Those of providers of models, and ours, are in no history; others' where the policy keeps them.
+ */
+static bool
+may_be_kept(const struct content_call *call, struct span text)
+{
+	return !(call->masked ? pasted_any(text) : pasted_never(text));
+}
+
+/* Whatever the gateway has looked at, and masked: it may be another one. */
+static struct status
+check_written(const struct content_call *call)
+{
+	const struct content_item *items = call->req->items.items;
+
+	if (!may_be_kept(call, call->req->meta) || !may_be_kept(call, call->req->body))
+		return fail(E_DENIED);
+	for (uint32_t i = 0; i < call->req->items.count; i++) {
+		if (!may_be_kept(call, items[i].json))
+			return fail(E_DENIED);
+	}
+	return OK;
+}
+
 static struct status
 operate(struct content *c)
 {
@@ -98,6 +124,7 @@ content_do(struct db *db, const struct content_call *call, struct arena *arena,
 		return fail(E_SYNTAX);
 	if (!ops[call->op].writes)
 		return operate(&c);
+	TRY(check_written(call));
 	TRY(db_begin(db));
 	return db_end(db, operate(&c));
 }
@@ -111,6 +138,7 @@ static const struct {
 	{ E_EXISTS, ERROR_CONTENT_EXISTS },
 	{ E_FULL, ERROR_CONTENT_FULL },
 	{ E_RANGE, ERROR_BODY_TOO_LARGE },
+	{ E_DENIED, ERROR_CREDENTIAL_IN_CONTENT },
 	{ E_SYNTAX, ERROR_GRANT },
 	{ E_PROTO, ERROR_GRANT },
 	{ E_SYS, ERROR_UNAVAILABLE },

@@ -13,7 +13,8 @@
  *	chunks   the bytes of files, CONTENT_CHUNK_LEN each
  *
  * Errors: E_NOTFOUND (also: another user's), E_EXISTS, E_FULL (a quota), E_RANGE (too much for
- * one answer), E_SYNTAX (the request contradicts itself), E_CORRUPT, E_CRYPTO, E_SYS, E_NOMEM.
+ * one answer), E_DENIED (a credential is in it), E_SYNTAX (the request contradicts itself),
+ *E_CORRUPT, E_CRYPTO, E_SYS, E_NOMEM.
  */
 #include <base/arena.h>
 #include <wire/gateway_store.h>
@@ -34,6 +35,7 @@
 
 struct content_call {
 	uint8_t op, kind; /* enum content_op, enum content_kind */
+	bool masked;      /* no credential of others may be in it */
 	struct span tenant, user;
 	struct span target;
 	const struct content_request *req;

@@ -330,6 +330,7 @@ do_it(struct op *op, struct arena *arena, struct content_done *done)
 	struct content_answer ret;
 	const struct content_call call = { .op = op->grant.content_op,
 		.kind = op->grant.content_kind,
+		.masked = op->grant.masked != 0,
 		.tenant = span_str(op->grant.tenant),
 		.user = span_str(op->grant.user),
 		.target = span_str(op->grant.target),

@@ -9,7 +9,7 @@
 #include <base/encode.h>
 #include <json/json.h>
 #include <leak.h>
-#include <pasted.h>
+#include <pasted/pasted.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

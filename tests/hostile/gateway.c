@@ -24,6 +24,7 @@
 #include <wire/gateway_authority.h>
 #include <wire/gateway_broker.h>
 #include <wire/gateway_executor.h>
+#include <wire/gateway_store.h>
 
 #define BODY "{\"model\":\"demo\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}"
 #define OTHER "{\"model\":\"demo\",\"messages\":[{\"role\":\"user\",\"content\":\"h4cks\"}]}"
@@ -36,7 +37,7 @@ struct trick {
 
 static struct {
 	struct daemon *d;
-	struct link *authority, *broker, *executor;
+	struct link *authority, *broker, *executor, *store;
 	uv_poll_t listen_poll;
 	uv_timer_t timer;
 	int client;
@@ -45,7 +46,8 @@ static struct {
 	bool answered;
 	bool silent; /* the stream is not what the trick is about */
 	struct stream *stream;
-	const char *body; /* what follows OPEN */
+	const char *body;   /* what follows OPEN */
+	struct buf content; /* the same for the store */
 	struct ga_admitted admitted;
 	struct ga_granted granted;
 	uint64_t turns[2];
@@ -83,7 +85,9 @@ on_s_msg(struct stream *s, uint16_t type, const void *msg, void *ctx)
 	(void)s;
 	if (g.silent)
 		return;
-	if (ctx == g.broker)
+	if (ctx == g.store)
+		tell(type == GS_RESULT ? "ok" : error_name(((const struct gs_failed *)msg)->error));
+	else if (ctx == g.broker)
 		tell(type == GB_HEAD ? "ok" : error_name(((const struct gb_failed *)msg)->error));
 	else
 		tell(type != GE_FAILED ? "ok" : error_name(((const struct ge_failed *)msg)->error));
@@ -225,6 +229,8 @@ on_settled_tell(struct link *l, struct status st, uint16_t type, const void *msg
 	(void)l, (void)type, (void)ctx;
 	tell(is_ok(st) ? error_name(((const struct ga_settled *)msg)->error) : "closed");
 }
+
+#include "kept_tricks.h"
 
 /* ---- the tricks ---- */
 
@@ -433,6 +439,9 @@ static const struct trick tricks[] = {
 	{ "tool-grant-again", tool_grant_again },
 	{ "tool-grant-to-broker", tool_grant_to_broker },
 	{ "tool-not-offered", tool_not_offered },
+	{ "keep-a-text", keep_a_text },
+	{ "keep-a-credential", keep_a_credential },
+	{ "keep-a-provider-key", keep_a_provider_key },
 	{ "settle-twice", settle_twice },
 	{ "foreign-turn", foreign_turn },
 };
@@ -530,6 +539,7 @@ on_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, int 
 		{ EDGE_GATEWAY_AUTHORITY, &ga_edge, &g.authority },
 		{ EDGE_GATEWAY_BROKER, &gb_edge, &g.broker },
 		{ EDGE_GATEWAY_EXECUTOR, &ge_edge, &g.executor },
+		{ EDGE_GATEWAY_STORE, &gs_edge, &g.store },
 	};
 
 	(void)peer_id, (void)index;

@@ -307,6 +307,16 @@ def test_credentials_by_policy(provider, client, people):
         assert e.value.code == "credential_in_body"
     assert provider.seen == []
     assert kept.conversations.create(metadata={"a": GITHUB}).metadata == {"a": GITHUB}
+    # A key of a provider of models is in no history, whatever the policy says.
+    for model_key in ("sk-" + "ant-api03-" + "0aA1bB2cC3" * 6, "sk-" + "proj-" + "abcdefghij0123456789T3BlbkFJ" + "abcdefghij" * 2):
+        with pytest.raises(openai.BadRequestError) as e:
+            kept.conversations.create(metadata={"a": model_key})
+        assert e.value.code == "credential_in_body"
+        provider.answer = lambda seen: Reply(text=f"You said {model_key}.")
+        turn = respond(kept, f"mine is {model_key}")
+        assert model_key in turn.output_text                                       # what passes through stays
+        seen = str(kept.responses.input_items.list(turn.id).data) + str(kept.responses.retrieve(turn.id))
+        assert model_key not in seen and "[removed: " in seen
 
 
 def test_a_key_of_ours(client, service, people, provider):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway that lies, replays and omits gets nothing from authority, broker and executor."""
+"""A gateway that lies, replays and omits gets nothing from authority, broker, executor and store."""
 
 import os
 import shutil
@@ -30,6 +30,9 @@ EXPECTED = {
     "tool-grant-again": "grant_refused",
     "tool-grant-to-broker": "grant_refused",
     "tool-not-offered": "tool_not_found",
+    "keep-a-text": "ok",
+    "keep-a-credential": "credential_in_body",
+    "keep-a-provider-key": "credential_in_body",
 }
 
 

@@ -21,6 +21,7 @@ static struct {
 	struct content_answer answer;
 	struct content_done done;
 	uint64_t now_s;
+	bool masked; /* of what is asked for */
 } got = { .now_s = NOW };
 
 UNUSED static struct db *
@@ -41,6 +42,7 @@ ask(struct db *db, const struct who *w, uint8_t op, uint8_t kind, const char *ta
 	static const struct content_request none = { .limit = 20 };
 	const struct content_call call = { .op = op,
 		.kind = kind,
+		.masked = got.masked,
 		.tenant = span_str(w->tenant),
 		.user = span_str(w->user),
 		.target = span_str(target),

@@ -12,7 +12,7 @@
 #include <base/encode.h>
 #include <json/json.h>
 #include <leak.h>
-#include <pasted.h>
+#include <pasted/pasted.h>
 
 /* Not as texts, lest somebody's scanner takes this file for a leak. */
 #define GH   \
@@ -263,6 +263,22 @@ times(void **state)
 	free(text);
 }
 
+/* Those of providers of models, and ours, are kept under no policy. */
+static void
+in_no_history(void **state)
+{
+	uint8_t key[KEYTEXT_LEN + 1] = { 0 };
+
+	(void)state;
+	assert_true(is_ok(keytext_create(key)));
+	assert_true(pasted_never(span_str("x " OPENAI " y")));
+	assert_true(pasted_never(span_str("x " GH " " ANTHROPIC)));
+	assert_true(pasted_never(span_str(GOOGLE)));
+	assert_true(pasted_never(span_str((const char *)key)));
+	assert_false(pasted_never(span_str("x " GH " " SLACK " " STRIPE " " PAT)));
+	assert_false(pasted_never(SPAN_EMPTY));
+}
+
 int
 main(void)
 {
@@ -272,6 +288,7 @@ main(void)
 		cmocka_unit_test(within_json),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(keys_of_ours),
+		cmocka_unit_test(in_no_history),
 		cmocka_unit_test(times),
 	};
 

@@ -39,7 +39,7 @@ struct held_grant {
 	uint8_t digest[DIGEST_LEN];
 	uint64_t expires_ms;
 	struct tool_use tool;
-	uint8_t content_op, content_kind;
+	uint8_t content_op, content_kind, masked;
 	uint32_t next; /* private: index + 1 in its bucket or the free list; 0: end */
 };
 

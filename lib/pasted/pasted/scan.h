@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GATEWAY_SCAN_H
-#define GATEWAY_SCAN_H
+#ifndef PASTED_SCAN_H
+#define PASTED_SCAN_H
 
 /*
  * The places of a few byte values in a long text, 64 bytes at a time.

@@ -2,19 +2,19 @@
 /*
  * pasted.c: credentials of others that a person pastes.
  *
- * Runs in: gateway. Trusts: nothing; the text is a client's or a model's. Owns: nothing.
- * Invariants: each byte is looked at a bounded number of times; a replaced part never holds a
- * quote or half of an escape, so that JSON stays JSON; a second look at what was masked finds
- * nothing.
- * See: docs/api.md, "Credentials in content"; leak.c for keys of ours.
+ * Runs in: gateway; store, at the door into its tables. Trusts: nothing; the text is a client's or
+ * a model's. Owns: nothing. Invariants: each byte is looked at a bounded number of times; a
+ * replaced part never holds a quote or half of an escape, so that JSON stays JSON; a second look at
+ * what was masked finds nothing. See: docs/api.md, "Credentials in content"; src/gateway/leak.c for
+ * keys of ours.
  */
-#include "pasted.h"
+#include <pasted/pasted.h>
 
 #include <base/cleanup.h>
 #include <base/encode.h>
 #include <keytext/keytext.h>
 
-#include "scan.h"
+#include <pasted/scan.h>
 
 #define CRC_DIGITS 6
 #define TOKEN_DIGITS 36 /* of GitHub and npm: 30, and their checksum */
@@ -28,6 +28,7 @@
 struct found {
 	size_t off, len;
 	const char *what;
+	bool never; /* is in no history */
 };
 
 /* What each of these bytes may end the prefix of, or begin. */
@@ -193,6 +194,7 @@ static const struct {
 	struct span prefix;
 	size_t (*len)(struct span text, size_t from); /* behind the prefix; 0: it is none */
 	const char *what;
+	bool never; /* of a provider of models */
 } forms[] = {
 	{ PREFIX("ghp_"), checked_len, "github token" },
 	{ PREFIX("gho_"), checked_len, "github token" },
@@ -207,8 +209,8 @@ static const struct {
 	{ PREFIX("xoxp-"), slack_len, "slack token" },
 	{ PREFIX("xoxa-"), slack_len, "slack token" },
 	{ PREFIX("xoxs-"), slack_len, "slack token" },
-	{ PREFIX("sk-ant-"), anthropic_len, "anthropic key" },
-	{ PREFIX("sk-"), secret_key_len, "openai key" },
+	{ PREFIX("sk-ant-"), anthropic_len, "anthropic key", true },
+	{ PREFIX("sk-"), secret_key_len, "openai key", true },
 };
 
 /* A key of ours, wherever it stands: what a model or a tool says is kept without it. */
@@ -220,7 +222,7 @@ find_key(struct span text, size_t at, struct found *f)
 	if (at < KEYTEXT_PREFIX_LEN - 1 || text.ptr[at - 1] != 'p' ||
 	    text.len - from < KEYTEXT_LEN || !keytext_ok(span_of(text.ptr + from, KEYTEXT_LEN)))
 		return false;
-	*f = (struct found){ from, KEYTEXT_LEN, "sallyport key" };
+	*f = (struct found){ from, KEYTEXT_LEN, "sallyport key", true };
 	return true;
 }
 
@@ -237,6 +239,7 @@ find_form(struct span text, size_t at, struct found *f)
 			continue;
 		f->len = at + 1 - f->off + len;
 		f->what = forms[i].what;
+		f->never = forms[i].never;
 		return true;
 	}
 	return false;
@@ -288,7 +291,7 @@ find_pem(struct span text, size_t at, struct found *f)
 			break;
 		}
 	}
-	*f = (struct found){ at, to - at, "private key" };
+	*f = (struct found){ at, to - at, "private key", false };
 	return dashes > 0 || to - at > 128;
 }
 
@@ -326,7 +329,7 @@ find_aws(struct span text, size_t at, struct found *f)
 		if (n - skip == AWS_SECRET_LEN && i + skip >= from &&
 		    (i > from || i == 0 || !is_base64(text.ptr[i - 1])) &&
 		    is_aws_secret(text, i + skip)) {
-			*f = (struct found){ i + skip, AWS_SECRET_LEN, "aws secret" };
+			*f = (struct found){ i + skip, AWS_SECRET_LEN, "aws secret", false };
 			return true;
 		}
 		i += n > 0 ? n : 1;
@@ -340,7 +343,7 @@ find_google(struct span text, size_t at, struct found *f)
 	if (text.len - at < 39 || memcmp(text.ptr + at, "AIza", 4) != 0 || !begins(text, at) ||
 	    run_len(text, at, is_word) != 39)
 		return false;
-	*f = (struct found){ at, 39, "google key" };
+	*f = (struct found){ at, 39, "google key", true };
 	return true;
 }
 
@@ -358,18 +361,30 @@ find_at(struct span text, size_t at, struct found *f)
 	return find_form(text, at, f);
 }
 
-bool
-pasted_any(struct span text)
+static bool
+is_in(struct span text, bool never)
 {
 	struct scan s = scan_of(text);
 	struct found f;
 	size_t at;
 
 	while (scan_next(&s, 0xff, triggers, sizeof(triggers), &at)) {
-		if (find_at(text, at, &f))
+		if (find_at(text, at, &f) && (f.never || !never))
 			return true;
 	}
 	return false;
+}
+
+bool
+pasted_any(struct span text)
+{
+	return is_in(text, false);
+}
+
+bool
+pasted_never(struct span text)
+{
+	return is_in(text, true);
 }
 
 static int

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GATEWAY_PASTED_H
-#define GATEWAY_PASTED_H
+#ifndef PASTED_PASTED_H
+#define PASTED_PASTED_H
 
 /*
  * Credentials of other services, and keys of ours, in a text, by their known forms; where a form
@@ -11,6 +11,8 @@
 
 /* Is there one? Time is linear in the text. */
 bool pasted_any(struct span text);
+/* One that is in no history, whatever a policy says: of a provider of models, or a key of ours? */
+bool pasted_never(struct span text);
 /*
  * Append `text` with "[removed: github token]" and the like in the place of each one.
  * Errors: E_FULL, E_NOMEM.

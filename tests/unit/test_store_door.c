@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The door into the tables: what no row may hold, whichever gateway asks. Each place of each
+ * operation that writes is tried.
+ */
+#include "content_world.h"
+
+/* Not as texts, lest somebody's scanner takes this file for a leak. */
+#define GH   \
+	"gh" \
+	"p_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"
+#define OPENAI                            \
+	"sk-"                             \
+	"proj-abcdefghij0123456789T3Blbk" \
+	"FJabcdefghij0123456789"
+#define ANTHROPIC \
+	"sk-"     \
+	"ant-api03-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ-AA"
+#define GOOGLE \
+	"AIz"  \
+	"aSyA0123456789abcdefghijklmnopqrstuv"
+
+static const struct {
+	uint8_t op, kind;
+	const char *target;
+} writes[] = { { CONTENT_CREATE, CONTENT_CONVERSATION, "conv_new" },
+	{ CONTENT_UPDATE, CONTENT_CONVERSATION, "conv_1" },
+	{ CONTENT_CREATE, CONTENT_ITEM, "conv_1" }, { CONTENT_SAVE, CONTENT_RESPONSE, "resp_new" },
+	{ CONTENT_CREATE, CONTENT_FILE, "file_new" } };
+
+static void
+missing(struct db *db, uint8_t kind, const char *id)
+{
+	assert_int_equal(ask(db, &ann, CONTENT_READ, kind, id, NULL).code, E_NOTFOUND);
+}
+
+static void
+denied(struct db *db, size_t i, const struct content_request *req)
+{
+	struct status st = ask(db, &ann, writes[i].op, writes[i].kind, writes[i].target, req);
+
+	if (st.code != E_DENIED)
+		test_fail("%s: %s", writes[i].target, status_text(st));
+	assert_int_equal(content_error(st), ERROR_CREDENTIAL_IN_CONTENT);
+	assert_string_equal(load(db, &ann, CONTENT_CONVERSATION, "conv_1"), "\"a\"");
+	missing(db, CONTENT_RESPONSE, "resp_new");
+	missing(db, CONTENT_FILE, "file_new");
+	missing(db, CONTENT_CONVERSATION, "conv_new");
+}
+
+/* In the meta data, in the last of its items, in its bytes. */
+static void
+denied_anywhere(struct db *db, const char *credential)
+{
+	char text[256];
+	struct content_item items[2] = { { SPAN_LIT("i_x"), 0, SPAN_LIT("\"x\"") },
+		{ SPAN_LIT("i_y"), 1, SPAN_EMPTY } };
+
+	(void)snprintf(text, sizeof(text), "{\"a\":\"here: %s.\"}", credential);
+	items[1].json = span_str(text);
+	for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+		denied(db, i, &(struct content_request){ .meta = span_str(text) });
+		denied(db, i,
+		    &(struct content_request){ .meta = SPAN_LIT("{}"), .items = { items, 2 } });
+		denied(db, i,
+		    &(struct content_request){ .meta = SPAN_LIT("{}"), .body = span_str(text) });
+	}
+}
+
+static void
+no_credential_enters(void **arg)
+{
+	static const char *const never[] = { OPENAI, ANTHROPIC, GOOGLE };
+	struct db *db = with_users();
+	uint8_t key[KEYTEXT_LEN + 1] = { 0 };
+
+	(void)arg;
+	assert_is_ok(keytext_create(key));
+	got.masked = false;
+	assert_is_ok(create_conversation(db, &ann, "conv_1", "a"));
+	for (int masked = 0; masked < 2; masked++) {
+		got.masked = masked != 0;
+		for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+			denied_anywhere(db, never[i]);
+		denied_anywhere(db, (const char *)key);
+	}
+	denied_anywhere(db, GH);
+	db_close(db);
+}
+
+/* Others' are kept where the policy keeps them; what was masked always. */
+static void
+the_rest_enters(void **arg)
+{
+	const struct content_request others = { .meta = SPAN_LIT("{\"a\":\"" GH "\"}") };
+	const struct content_request masked = { .meta = SPAN_LIT("{\"a\":\"[removed: x]\"}") };
+	struct db *db = with_users();
+
+	(void)arg;
+	got.masked = false;
+	assert_is_ok(ask(db, &ann, CONTENT_CREATE, CONTENT_CONVERSATION, "conv_2", &others));
+	got.masked = true;
+	assert_is_ok(ask(db, &ann, CONTENT_CREATE, CONTENT_CONVERSATION, "conv_3", &masked));
+	/* What is there, is read. */
+	assert_is_ok(ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_2", NULL));
+	assert_string_equal(objects(), "conv_2={\"a\":\"" GH "\"}");
+	got.masked = false;
+	db_close(db);
+}
+
+#define T(f) cmocka_unit_test_setup(f, fresh)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { T(no_credential_enters), T(the_rest_enters) };
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
