@@ -59,7 +59,7 @@ enum as_type {
 	AS_BACKUP,        /* A: begin a backup; answered by BACKUP_STATE */
 	AS_BACKUP_STATUS, /* A */
 	AS_BACKUP_STATE,  /* B: same id */
-	AS_PING,          /* A: is it there? Answered by DONE */
+	AS_PING,          /* A: is it there? Answered by DONE: E_OK, or E_FULL, its disk is full */
 	AS_SESSION,       /* B: one session that has not ended */
 	AS_SESSION_PUT,   /* A: a new one; DONE */
 	AS_SESSION_END,   /* A: it never comes back; DONE */

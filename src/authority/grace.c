@@ -93,13 +93,16 @@ grace_on_loaded(struct authority *a)
 static void
 on_pong(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
 {
+	const struct as_done *m = msg;
 	struct authority *a = ctx;
 
-	(void)l, (void)type, (void)msg;
+	(void)l;
 	a->grace.asked = false;
 	a->grace.silent_ticks = 0;
-	if (is_ok(st))
-		set_here(a);
+	if (!is_ok(st))
+		return;
+	a->grace.full = type == AS_DONE && m->code == E_FULL;
+	set_here(a);
 }
 
 static void

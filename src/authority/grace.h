@@ -28,6 +28,7 @@ struct grace {
 	unsigned silent_ticks; /* that a question has waited for its answer */
 	bool asked;            /* a question waits */
 	bool linked;           /* this link's LOAD is whole */
+	bool full;             /* the store has no room for more of what is kept */
 	enum grace_phase told; /* what the log says */
 	bool telling;
 };

@@ -47,6 +47,8 @@ put_degraded(const struct authority *a, struct json_writer *w)
 	json_put_array(w);
 	if (grace_phase(a) == GRACE_RUNS)
 		json_put_text(w, "store");
+	if (a->grace.full)
+		json_put_text(w, "store_full");
 	json_put_end(w);
 }
 

@@ -41,6 +41,7 @@ use_add(struct content *c, uint32_t objects, uint64_t bytes)
 {
 	uint64_t had_objects, had_bytes, max = c->db->content.user_bytes_max;
 
+	TRY(room_check(c->db, bytes));
 	TRY(use_get(c->db, c->user, &had_objects, &had_bytes));
 	if (had_objects + objects > CONTENT_OBJECTS_MAX || had_bytes > max ||
 	    bytes > max - had_bytes)

@@ -206,6 +206,7 @@ struct users_state {
 /* Of what is kept for users: content.h. */
 struct content_state {
 	uint64_t user_bytes_max;       /* of one user */
+	uint64_t reserve;              /* bytes of the disk that users leave free; 0: not asked */
 	uint32_t days[RETAINED_COUNT]; /* 0: for ever */
 	uint64_t gone[RETAINED_COUNT]; /* for their age, and nobody has heard of it yet */
 	uint64_t ended;                /* files that ended by themselves, the same */
@@ -265,6 +266,13 @@ struct db {
 /* key.c: rows of keys that ended long ago go, some at each call. Within a transaction. */
 MUST_USE struct status keys_sweep(
     struct db *db, uint64_t now_s, struct content_state *c, bool *ret_more);
+
+#define DB_RESERVE (16U << 20) /* of the disk: what takes away needs room in the log */
+/*
+ * room.c: may users put so many bytes more? E_SYS with ENOSPC: the disk would be full. State: the
+ * working directory is the store's.
+ */
+MUST_USE struct status room_check(struct db *db, uint64_t bytes);
 
 /* statement.c: a statement is bound, stepped and reset by these. */
 MUST_USE struct status sql_prepare(struct db *db);

@@ -33,6 +33,7 @@ privacy_configure(struct daemon *d)
 	if (self.db == NULL)
 		return;
 	self.db->content.user_bytes_max = conf_u64(d->conf, "store.user_mb") << 20;
+	self.db->content.reserve = DB_RESERVE;
 	for (size_t i = 0; i < RETAINED_COUNT; i++)
 		self.db->content.days[i] = (uint32_t)conf_u64(d->conf, keys[i]);
 }

@@ -79,7 +79,7 @@ static void on_closed(struct link *l, struct status why, void *ctx);
 static const int syscalls[] = { SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
 	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(unlink),
 	SCMP_SYS(renameat), SCMP_SYS(newfstatat), SCMP_SYS(access), SCMP_SYS(fchmod),
-	SCMP_SYS(memfd_create), -1 };
+	SCMP_SYS(memfd_create), SCMP_SYS(statfs), -1 };
 static const struct jail jail = { .name = "store", .syscalls = syscalls, .nofile = 256 };
 
 static const struct link_rule rules[] = {
@@ -555,8 +555,10 @@ on_day(struct link *l, uint64_t id, const void *msg, void *ctx)
 static void
 on_ping(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
+	struct status st = self.db == NULL ? OK : room_check(self.db, 0);
+
 	(void)l, (void)msg;
-	send_done(ctx, id, OK, NULL);
+	send_done(ctx, id, is_ok(st) ? OK : fail(E_FULL), NULL);
 }
 
 static void

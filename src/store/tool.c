@@ -118,6 +118,7 @@ put(struct db *db, void *ctx)
 	struct tool_row t;
 	struct tool_meta meta;
 
+	TRY(room_check(db, RUN_BLOB_MAX));
 	TRY(tool_row_ensure(db, p->m->tenant, p->m->user, p->m->name, &t));
 	if (t.n == TOOL_VERSIONS_MAX || t.last == UINT32_MAX)
 		return fail(E_FULL);
