@@ -209,10 +209,9 @@ static const struct {
 	[METRIC_CONTENT_OPERATIONS] = { "content_operations_total", "counter",
 	    "Operations done on what is kept for users.", OWNER(STORE) },
 	[METRIC_START_DONE] = { "start_done", "gauge",
-	    "While it starts and that takes long: bytes read, or rows carried over; else 0.",
-	    OWNER(AUDIT) | OWNER(STORE) },
-	[METRIC_START_TOTAL] = { "start_total", "gauge", "Of as many; 0: it does not start.",
-	    OWNER(AUDIT) | OWNER(STORE) },
+	    "While it starts and that takes long: bytes; else 0.", OWNER(AUDIT) | OWNER(STORE) },
+	[METRIC_START_TOTAL] = { "start_total", "gauge",
+	    "Of as many; 0: it does not start, or cannot tell.", OWNER(AUDIT) | OWNER(STORE) },
 	[METRIC_STORE_CHANGES] = { "store_changes_total", "counter", "Changes committed.",
 	    OWNER(STORE) },
 };

@@ -438,8 +438,11 @@ daemon_progress(const char *what, uint64_t done, uint64_t total)
 	if (told_ns != 0 && now - told_ns < PROGRESS_TELL_NS)
 		return;
 	told_ns = now;
-	diag(DIAG_INFO, "still starting: %llu of %llu %s", (unsigned long long)done,
-	    (unsigned long long)total, what);
+	if (total == 0)
+		diag(DIAG_INFO, "still starting: %llu %s", (unsigned long long)done, what);
+	else
+		diag(DIAG_INFO, "still starting: %llu of %llu %s", (unsigned long long)done,
+		    (unsigned long long)total, what);
 }
 
 int

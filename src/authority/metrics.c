@@ -182,18 +182,22 @@ procs_put_metrics(const struct authority *a, struct buf *out)
 static void
 put_starting(struct json_writer *w, const struct metrics_page *page)
 {
+	uint64_t done = page_value(page, METRIC_START_DONE);
 	uint64_t total = page_value(page, METRIC_START_TOTAL);
 
 	json_put_key(w, "starting");
-	if (total == 0) {
+	if (done == 0 && total == 0) {
 		json_put_null(w);
 		return;
 	}
 	json_put_object(w);
 	json_put_key(w, "done");
-	json_put_u64(w, page_value(page, METRIC_START_DONE));
+	json_put_u64(w, done);
 	json_put_key(w, "total");
-	json_put_u64(w, total);
+	if (total == 0)
+		json_put_null(w);
+	else
+		json_put_u64(w, total);
 	json_put_end(w);
 }
 

@@ -112,11 +112,11 @@ print_list(const struct json_doc *d, const char *key, const char *label)
 static void
 print_starting(const struct json_doc *d, uint32_t starting)
 {
-	if (json_get_str(d, starting, "total") == JSON_NONE)
+	if (json_get_str(d, starting, "done") == JSON_NONE)
 		return;
 	(void)printf("  starting: ");
 	print_cell(d, starting, "done", 0);
-	(void)printf(" of ");
+	(void)printf(" bytes of ");
 	print_cell(d, starting, "total", 0);
 }
 

@@ -16,6 +16,11 @@
 struct backend;
 struct backend_stmt;
 
+/*
+ * For a start that takes long: told now and then how many bytes of files were read and written
+ * since. NULL: no more.
+ */
+void backend_watch(void (*moved)(uint64_t bytes));
 /* Opened or created, in the current directory. Owner: backend_close(), statements before. */
 MUST_USE struct status backend_open(const char *file, struct backend **ret);
 void backend_close(struct backend *b); /* NULL is allowed */

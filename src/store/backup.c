@@ -20,6 +20,7 @@
 #include <base/clock.h>
 #include <base/io.h>
 #include <crypto/backup.h>
+#include <daemon/daemon.h>
 
 #include "internal.h"
 
@@ -114,12 +115,27 @@ db_backup(struct db *db, uint64_t now_s)
 	return start(db, BACKUP_FILE, generation, now_s);
 }
 
+static struct status
+folder_sync(void)
+{
+	auto_fd int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? fail_errno() : OK;
+}
+
 struct status
 db_backup_before(struct db *db)
 {
-	TRY(start(db, BACKUP_BEFORE_FILE, 0, 0));
-	while (db->backup != NULL)
+	TRY(start(db, BACKUP_BEFORE_TMP, 0, 0));
+	while (db->backup != NULL) {
 		TRY(db_backup_step(db));
+		daemon_progress("bytes copied before the upgrade", db->backup_state.done_bytes,
+		    db->backup_state.all_bytes);
+	}
+	/* Only a whole one takes the place of that of an earlier attempt. */
+	if (renameat(AT_FDCWD, BACKUP_BEFORE_TMP, AT_FDCWD, BACKUP_BEFORE_FILE) < 0)
+		return fail_errno();
+	TRY(folder_sync());
 	db->backup_state = (struct as_backup_state){ 0 };
 	return OK;
 }

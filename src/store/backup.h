@@ -11,6 +11,7 @@
 
 #define BACKUP_BEFORE_FILE "before-7.sealed"
 #define BACKUP_BEFORE_FILE_OLD "before-5.sealed" /* of the build before */
+#define BACKUP_BEFORE_TMP "before.sealed.tmp"
 #define BACKUP_BEFORE_DAYS 30
 
 #define BACKUP_WAITED_S 1800 /* what was destroyed stays in the file so long for a backup */

@@ -7,6 +7,8 @@
 
 #include <backup.h>
 #include <crypto/backup.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static const char version_1[] =
@@ -274,6 +276,58 @@ kept_before(void **arg)
 	db_close(db);
 }
 
+static struct {
+	unsigned copied, moved, same;
+	uint64_t last;
+} progress;
+
+void __wrap_daemon_progress(const char *what, uint64_t done, uint64_t total);
+void
+__wrap_daemon_progress(const char *what, uint64_t done, uint64_t total)
+{
+	assert_true(total == 0 || done <= total);
+	progress.same += done == progress.last ? 1 : 0; /* the supervisor would not wait on */
+	progress.last = done;
+	if (strstr(what, "copied") != NULL)
+		progress.copied++;
+	else
+		progress.moved++;
+}
+
+/* A copy that fails half way does not take the place of a good one, nor does it stay. */
+static void
+kept_until_there_is_another(void **arg)
+{
+	auto_buf struct buf blob = BUF_INIT(1U << 20);
+	const struct rlimit small = { 200000, RLIM_INFINITY };
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	struct status st;
+	sqlite3 *sql = NULL;
+	struct db *db = NULL;
+
+	(void)arg;
+	make_version(4, &kek);
+	assert_int_equal(sqlite3_open("store.db", &sql), SQLITE_OK);
+	exec(sql, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4)"
+		  " INSERT INTO tool_chunks SELECT 999, 1, i, randomblob(524288) FROM n");
+	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
+	assert_is_ok(io_replace_file(here, BACKUP_BEFORE_FILE, SPAN_LIT("the good one"), 0600));
+	assert_int_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	st = db_open(&kek, NULL, &db);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_false(is_ok(st));
+	db_close(db);
+	assert_is_ok(io_read_file(AT_FDCWD, BACKUP_BEFORE_FILE, &blob));
+	assert_true(span_eq_str(buf_span(&blob), "the good one"));
+	assert_int_equal(access(BACKUP_BEFORE_TMP, F_OK), -1);
+	db = open_ok();
+	db_close(db);
+	buf_clear(&blob);
+	assert_int_equal(io_read_file(AT_FDCWD, BACKUP_BEFORE_FILE, &blob).code, E_FULL);
+	assert_int_equal(access(BACKUP_BEFORE_TMP, F_OK), -1);
+}
+
 /* So is any before this one. */
 static void
 kept_before_six(void **arg)
@@ -312,8 +366,13 @@ in_little_memory(void **arg)
 		  " INSERT INTO tool_chunks SELECT 999, 1, i, randomblob(524288) FROM n");
 	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
 	(void)sqlite3_memory_highwater(1);
+	memset(&progress, 0, sizeof(progress));
 	db = open_ok();
 	assert_in_range(sqlite3_memory_highwater(0), 1, 8U << 20);
+	/* Whoever waits was told of the copy, and of what came behind it: its rows, its VACUUM. */
+	assert_true(progress.copied > 100);
+	assert_in_range(progress.moved, 5, 200);
+	assert_int_equal(progress.same, 0);
 	db_close(db);
 	while ((e = readdir(dir)) != NULL)
 		assert_null(strstr(e->d_name, "etilqs"));
@@ -429,6 +488,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(from_each_version, fresh),
 		cmocka_unit_test_setup(kept_before, fresh),
+		cmocka_unit_test_setup(kept_until_there_is_another, fresh),
 		cmocka_unit_test_setup(kept_before_six, fresh),
 		cmocka_unit_test_setup(in_little_memory, fresh),
 		cmocka_unit_test_setup(ids_count_on, fresh),

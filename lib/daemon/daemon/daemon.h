@@ -92,9 +92,9 @@ MUST_USE struct status daemon_read_file(int fd, struct buf *out);
 /* In init(): keep a folder or file reachable inside the jail (takes fd). */
 MUST_USE struct status daemon_allow_path(struct daemon *d, int fd, unsigned access);
 /*
- * In start(), where that takes long: `done` of `total` `what` ("bytes of the log"). The supervisor
- * waits for READY as long as `done` changes every START_TIMEOUT_MS, and operators see it; said on
- * standard error every few seconds.
+ * In start(), where that takes long: `done` of `total` (0: not known) `what` ("bytes of the log").
+ * The supervisor waits for READY as long as `done` changes every START_TIMEOUT_MS, and operators
+ * see it; said on standard error every few seconds.
  */
 void daemon_progress(const char *what, uint64_t done, uint64_t total);
 /* Leave the loop and exit with `status`. */
