@@ -5,7 +5,8 @@
  * Runs in: authority. Trusts: the gateway only for what a client on it could have said itself;
  * the credential decides who asks. Owns: the requests that wait for their act.
  * Invariants: a request counts against its key's limits like any other; who asked is on record
- * before anything else is, and what was refused is on record before it is said.
+ * before anything else is, and what was refused is on record before it is said; nobody takes the
+ * places of other persons, tenants, or of the machine's operators.
  * See: admin_call.h, roles.c; admit.c for all other requests.
  */
 #include "admin_door.h"
@@ -16,15 +17,21 @@
 #include "authority.h"
 #include "later.h"
 
+/* At once; like those of a full table, requests beyond that are refused before any record. */
+#define VISITS_OF_USER 8
+#define VISITS_OF_TENANT 16
+#define VISITS_MAX (ADMIN_OPS_MAX - 8) /* the rest is for the management socket */
+
 struct visit {
 	struct gateway *gw; /* NULL: the place is free, or the gateway is gone */
 	bool used;
 	uint64_t id; /* of GA_ADMIN */
+	const struct user *user;
 	struct admin_op *op;
 	uint16_t http; /* a refusal, once it is on record */
 	const char *code, *message;
 };
-static struct visit visits[ADMIN_OPS_MAX];
+static struct visit visits[VISITS_MAX];
 
 static void
 send_answer(struct gateway *gw, uint64_t id, const struct ga_admined *m)
@@ -41,18 +48,35 @@ send_answer(struct gateway *gw, uint64_t id, const struct ga_admined *m)
 static void
 send_error(struct gateway *gw, uint64_t id, enum error error)
 {
+	const uint16_t http = error_rows[error].http;
+
 	send_answer(gw, id,
 	    &(struct ga_admined){ .error = (uint16_t)error,
-		.retry_after_ms = error_rows[error].http == 503 ? RETRY_MS : 0 });
+		.retry_after_ms = http == 429 || http == 503 ? RETRY_MS : 0 });
+}
+
+/* Has the person, or its tenant, as many places as it gets? */
+static bool
+has_enough(const struct user *user)
+{
+	size_t own = 0, tenant = 0;
+
+	for (size_t i = 0; i < VISITS_MAX; i++) {
+		const struct visit *v = &visits[i];
+
+		own += v->used && v->user == user;
+		tenant += v->used && span_eq(v->user->tenant, user->tenant);
+	}
+	return own >= VISITS_OF_USER || tenant >= VISITS_OF_TENANT;
 }
 
 static struct visit *
-visit_new(struct gateway *gw, uint64_t id)
+visit_new(struct gateway *gw, uint64_t id, const struct user *user)
 {
-	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+	for (size_t i = 0; i < VISITS_MAX; i++) {
 		if (visits[i].used)
 			continue;
-		visits[i] = (struct visit){ .gw = gw, .used = true, .id = id };
+		visits[i] = (struct visit){ .gw = gw, .used = true, .id = id, .user = user };
 		return &visits[i];
 	}
 	return NULL;
@@ -61,7 +85,7 @@ visit_new(struct gateway *gw, uint64_t id)
 void
 admin_door_gateway_gone(struct gateway *gw)
 {
-	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
+	for (size_t i = 0; i < VISITS_MAX; i++) {
 		if (visits[i].used && visits[i].gw == gw)
 			visits[i].gw = NULL;
 	}
@@ -202,7 +226,9 @@ admin_door_on_admin(struct link *l, uint64_t id, const void *msg, void *ctx)
 		admit_refuse_unknown(gw, GA_ADMINED, id, m->source, m->request_id);
 		return;
 	}
-	v = error == ERROR_NONE ? visit_new(gw, id) : NULL;
+	if (error == ERROR_NONE && has_enough(key->user))
+		error = ERROR_CONCURRENCY;
+	v = error == ERROR_NONE ? visit_new(gw, id, key->user) : NULL;
 	if (v != NULL)
 		visit_begin(v, gw->a, m, key);
 	else

@@ -239,6 +239,48 @@ test_two_at_once(void **state)
 	assert_balanced();
 }
 
+/* How many of so many requests of these keys, at once and while nothing ends, have a place? */
+static size_t
+places(const size_t keys[2], size_t n)
+{
+	size_t first = nreplies, waiting = 0;
+
+	for (size_t i = 0; i < n; i++)
+		(void)post(keys[i % 2], "GET", "/admin/v1/me", "");
+	spin();
+	for (size_t i = first; i < nreplies; i++) {
+		waiting += !replies[i].come;
+		if (replies[i].come)
+			assert_int_equal(replies[i].error, ERROR_CONCURRENCY);
+	}
+	return waiting;
+}
+
+/* Slow acts of one person take its places, not those of others; those of a tenant, its tenant's. */
+static void
+test_nobody_takes_all_places(void **state)
+{
+	const size_t u[2] = { 0, 1 }, v[2] = { 2, 2 }, x[2] = { 3, 3 };
+	struct user *other = w.key[3]->user;
+	const struct span tenant = other->tenant;
+
+	(void)state;
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(places(u, 12), 8); /* two keys, one person */
+	assert_int_equal(places(v, 12), 8);
+	other->tenant = w.key[0]->user->tenant;
+	assert_int_equal(places(x, 1), 0); /* a third one of that tenant */
+	other->tenant = tenant;
+	assert_int_equal(places(x, 1), 1);
+	w.audit_mode = AUDIT_TAKES;
+	release_held();
+	spin();
+	for (size_t i = 0; i < nreplies; i++)
+		assert_true(replies[i].come);
+	assert_int_equal(ask(0, "GET", "/admin/v1/me", "")->http, 200);
+	assert_int_equal(admin_busy(), 0);
+}
+
 /* Everybody with a role is told who it is, and the roles that its credential has. */
 static void
 test_who_one_is(void **state)
@@ -332,6 +374,7 @@ main(void)
 		T(test_two_people),
 		T(test_uses_are_told),
 		T(test_two_at_once),
+		T(test_nobody_takes_all_places),
 		T(test_keys_are_bounded),
 		T(test_keys_of_a_day_are_bounded),
 		T(test_who_one_is),
