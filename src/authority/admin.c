@@ -295,7 +295,11 @@ admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const cha
 	set_answer(op, http, error, message);
 	put_record(op, &b);
 	batch_closes(&b, op->intent_seq);
-	batch_outcome(&b, error == NULL ? AUDIT_SUCCESS : AUDIT_FAILURE, AUDIT_CAUSE_NONE);
+	batch_outcome(&b,
+	    error != NULL ? AUDIT_FAILURE
+	    : op->owed    ? AUDIT_UNKNOWN
+			  : AUDIT_SUCCESS,
+	    AUDIT_CAUSE_NONE);
 	if (!is_ok(audit_append(op->a, &b, on_outcome, op)))
 		on_outcome(op->a, op, fail(E_CLOSED), 0);
 }
@@ -542,7 +546,7 @@ admin_tick(struct authority *a)
 void
 authority_check_drained(struct authority *a)
 {
-	if (!a->d->draining || a->turns.n > 0 || admin_busy() > 0)
+	if (!a->d->draining || a->turns.n > 0 || admin_busy() > 0 || owed_goes_on(a))
 		return;
 	usage_flush(a);
 	if (usage_is_idle(a))

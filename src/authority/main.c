@@ -132,6 +132,7 @@ metrics(struct daemon *d, const struct ctl_metrics *m, int fd)
 static void
 drain(struct daemon *d)
 {
+	owed_drain(d->ctx);
 	authority_check_drained(d->ctx);
 }
 

@@ -146,6 +146,6 @@ cmd_key_revoke(const struct invocation *inv)
 	(void)snprintf(target, sizeof(target), "/admin/v1/keys/%s", inv->args[0]);
 	if (!state_open_option(inv, &s) || !operate("key revoke", &s, &r))
 		return EXIT_FAILED;
-	(void)fprintf(stderr, "sallyport: %s: revoked\n", inv->args[0]);
+	print_revoked(&r, inv->args[0]);
 	return EXIT_DONE;
 }

@@ -333,3 +333,14 @@ operate_waits(const struct reply *r, const char *what)
 	    what, lifts ? "An owner or administrator" : "An owner", SPAN_FMT(id));
 	return true;
 }
+
+void
+print_revoked(const struct reply *r, const char *id)
+{
+	bool owed = false;
+
+	(void)json_bool(&r->d, json_get_str(&r->d, 0, "store_owed"), &owed).code;
+	(void)fprintf(stderr, "sallyport: %s: revoked%s\n", id,
+	    owed ? "; the store is away: if the service ends before it is back, revoke it again"
+		 : "");
+}

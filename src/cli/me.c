@@ -254,7 +254,7 @@ end_one(const struct invocation *inv, const struct list *l)
 	(void)snprintf(target, sizeof(target), "%s/%s", l->base, id);
 	if (!ask(&me, what, &r))
 		return EXIT_FAILED;
-	(void)fprintf(stderr, "sallyport: %s: revoked\n", id);
+	print_revoked(&r, id);
 	return EXIT_DONE;
 }
 

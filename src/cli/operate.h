@@ -33,6 +33,8 @@ int operate_list(const struct invocation *inv, const char *array, const char *he
     void (*print)(const struct json_doc *d, uint32_t row));
 /* True, after a message: the act needs another person first, so that it is not done. */
 bool operate_waits(const struct reply *r, const char *what);
+/* What was revoked, to standard error, and whether that is durable yet. */
+void print_revoked(const struct reply *r, const char *id);
 /* cell.c: a member of an answer as a table's cell, for people; control bytes made safe. */
 void print_cell(const struct json_doc *d, uint32_t object, const char *key, int width);
 /* A time, Unix seconds; "-" for none. */

@@ -123,6 +123,9 @@ def test_the_known_go_on_and_nobody_else(inst):
     inst.stop()
     inst.start()
     assert inst.request("GET", "/v1/models", key=other["key"])[0] == 401
+    rows = [r for r in inst.records() if r["event"]["type"] == "KeyRevoked" and r["event"]["key_id"] == other["id"]]
+    assert [(r.get("phase"), r.get("outcome")) for r in rows] == [
+        ("intent", None), ("outcome", "unknown"), (None, "success")]
     rows = [r for r in inst.records() if r["event"]["type"] == "StoreAway"]
     assert [(r["event"]["state"], r["outcome"]) for r in rows] == [
         ("grace", "failure"), ("over", "failure"), ("back", "success")]
@@ -144,3 +147,22 @@ def test_a_store_that_answers_nothing_is_away(inst):
     inst.wait_ready(10)
     # On record a moment after it is seen.
     wait(lambda: len([r for r in inst.records() if r["event"]["type"] == "StoreAway"]) >= before + 2, 5)
+
+
+def test_what_is_owed_at_the_end_is_named(inst):
+    """It was never said to be durable: `unknown` on record, and the operator hears which key it is."""
+    key = json.loads(inst.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "lee"})[1])
+    os.kill(inst.pids("store")[0], signal.SIGSTOP)
+    wait(lambda: away(inst), 8)
+    status, body = inst.management("DELETE", f"/admin/v1/keys/{key['id']}")
+    assert status == 200 and json.loads(body)["store_owed"] is True
+    assert inst.request("GET", "/v1/models", key=key["key"])[0] == 401
+    inst.stop()
+    said = [line for line in inst.text_log().splitlines() if key["id"] in line]
+    assert len(said) == 2 and "warning" in said[0] and "error" in said[1], said
+    inst.start()
+    rows = [r for r in inst.records() if r["event"]["type"] == "KeyRevoked" and r["event"]["key_id"] == key["id"]]
+    assert [(r.get("phase"), r.get("outcome")) for r in rows] == [("intent", None), ("outcome", "unknown")]
+    # As the documents say: again, and this time for good.
+    assert json.loads(inst.management("DELETE", f"/admin/v1/keys/{key['id']}")[1])["store_owed"] is False
+    assert inst.request("GET", "/v1/models", key=key["key"])[0] == 401
