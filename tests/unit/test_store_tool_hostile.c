@@ -334,7 +334,7 @@ every_call(void **arg)
 		bool died = true;
 		unsigned at;
 
-		for (at = 1; died; at++) {
+		for (at = CRASH_FIRST(1, mode); died; at += CRASH_STEP(1)) {
 			struct as_tool_kept kept;
 			struct db *db;
 			uint8_t last;
