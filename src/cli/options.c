@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * options.c: the options of all commands as one table; messages.
+ * options.c: the options of all commands as one table.
  *
- * Runs in: CLI. Trusts: nothing.
- * Invariants: every message is one line of printable text.
+ * Runs in: CLI. Trusts: nothing. Owns: nothing.
  * See: cli.h.
  */
 #include "cli.h"
@@ -11,7 +10,6 @@
 #include <assert.h>
 #include <getopt.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <unistd.h>
 
 static const struct {
@@ -61,35 +59,6 @@ static const struct {
 	    "read the new one from FILE; -: standard input" },
 	[OPT_HELP] = { "help", 'h', NULL, "this" },
 };
-
-int
-cli_error(const char *what, const char *fmt, ...)
-{
-	char line[2048];
-	int used = snprintf(line, sizeof(line), "sallyport: %.200s: ", what);
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(line + used, sizeof(line) - (size_t)used, fmt, ap);
-	va_end(ap);
-	for (unsigned char *p = (unsigned char *)line; *p != '\0'; p++) {
-		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* in UTF-8 */
-
-		if (*p < 0x20 || *p == 0x7f || c1)
-			*p = '?';
-		if (c1)
-			p[1] = '?';
-	}
-	(void)fflush(stdout);
-	(void)fprintf(stderr, "%s\n", line);
-	return EXIT_FAILED;
-}
-
-int
-cli_status(const char *what, struct status st)
-{
-	return cli_error(what, "%s", status_text(st));
-}
 
 static int
 imax(int a, int b)

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint16_t statuses[] = { 200, 400, 401, 302, 204, 429, 500, 403 };
 
-/* In the place of options.c: nothing is printed, all of it is formatted. */
+/* In the place of error.c: nothing is printed, all of it is formatted. */
 int
 cli_error(const char *what, const char *fmt, ...)
 {
