@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 
-from service import (ROOT, NotMeasured, by_process_note, cpu_by_process, cpu_ns, cpu_spent, family, instance, median, metrics,
-                     pin, pss_bytes, service, write_request)
+from service import (ROOT, NotMeasured, by_process_note, cpu_by_process, cpu_ns, cpu_spent, family, instance, median,
+                     metrics, pin, pss_bytes, put_pair, service, write_request)
 
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 
@@ -131,11 +131,10 @@ def gateway(b, port, ca, workers=1):
 
 @contextlib.contextmanager
 def proxy(inst, upstream, ca, cores):
-    """nginx before that provider, with the service's certificate -> port, its processes"""
+    """nginx before that provider, with a certificate like the service's -> port, its processes"""
     place = inst.top / "nginx"
     place.mkdir()
-    for name in ("cert.pem", "key.pem"):
-        (place / name).write_bytes((inst.dir / "tls" / name).read_bytes())
+    put_pair(inst, place)
     port = instance.free_port()
     (place / "nginx.conf").write_text(NGINX.format(dir=place, port=port, upstream=upstream, ca=ca))
     try:

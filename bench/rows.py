@@ -104,7 +104,7 @@ ROWS = [
     Row("keys", "token_cached", "check of a token that was verified before, RS256: p50", "µs", most=5),
     Row("keys", "token_longest", "the same, of the longest token", "µs"),
     Row("keys", "token_es256", "a token that is verified, ES256: p50", "µs"),
-    Row("keys", "key_leak", "the same: difference of means by what is wrong with a key", "%"),
+    Row("keys", "key_leak", "check of an API key: difference of means by what is wrong", "%"),
     Row("wasm", "wasm_p50", "tool in WebAssembly, inside its worker: call, p50", "µs", most=10),
     Row("wasm", "wasm_p99", "tool in WebAssembly, inside its worker: call, p99", "µs"),
     Row("wasm", "wasm_rate", "tool in WebAssembly, inside its worker", "calls/s"),

@@ -15,8 +15,10 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path.insert(0, str(ROOT / "tests" / "servers"))
 
 import instance  # noqa: E402
+import pki  # noqa: E402
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wvla", "-Wswitch-enum",
             "-Wmissing-prototypes", "-Wno-missing-field-initializers", "-Werror"]
@@ -229,6 +231,7 @@ def service(bench, sandboxes, workers=0, edit=None):
     """A running instance; one that cannot start is why its rows were not measured."""
     try:
         inst = instance.Instance(build=bench.build, edit=configuration(sandboxes, workers, edit))
+        inst.ca_key = pki.earlier_authority(inst)
     except (OSError, subprocess.SubprocessError) as e:
         raise NotMeasured(f"sallyport init: {getattr(e, 'stderr', None) or e}") from e
     try:
@@ -301,17 +304,25 @@ def nginx_quote(text):
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
+def put_pair(inst, place):
+    """A leaf of the service's authority, whose own leaf has a key that is sealed."""
+    ca = place / "ca.pem"
+    ca.write_bytes((inst.dir / "ca.pem").read_bytes())
+    cert, key = pki.Authority.of(ca, inst.ca_key).issue(place, "cert", ["localhost", "127.0.0.1"])
+    os.rename(key, place / "key.pem")
+    assert cert == str(place / "cert.pem")
+
+
 @contextlib.contextmanager
 def nginx(inst, cores, path, body):
-    """nginx on one core, with the service's certificate and the bytes of one of its answers
+    """nginx on one core, with a certificate like the service's and the bytes of one of its answers
     -> port, its processes."""
     status, fields, answer = inst.request("POST", path, body)
     if status != 200:
         raise NotMeasured(f"a sample request is answered {status}")
     place = inst.top / "nginx"
     place.mkdir()
-    (place / "cert.pem").write_bytes((inst.dir / "tls" / "cert.pem").read_bytes())
-    (place / "key.pem").write_bytes((inst.dir / "tls" / "key.pem").read_bytes())
+    put_pair(inst, place)
     port = instance.free_port()
     headers = "\n      ".join(f"add_header {k} '{nginx_quote(v)}';" for k, v in fields.items()
                               if k not in NGINX_OWN_FIELDS)

@@ -22,6 +22,13 @@ class Authority:
                 f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
                 "keyUsage=critical,keyCertSign,cRLSign")
 
+    @classmethod
+    def of(cls, ca, key):
+        """One that is there already."""
+        made = cls.__new__(cls)
+        made.ca, made.key = ca, key
+        return made
+
     def issue(self, folder, name, names, days=1, usage="serverAuth"):
         """-> certificate and key for DNS names and addresses; days < 0: one that has expired"""
         folder = pathlib.Path(folder)
