@@ -2,12 +2,12 @@
 /*
  * leaf.c: the short-lived certificate of the public side, from the instance's own CA.
  *
- * Runs in: `sallyport init`, `serve`; supervisor; as root.
+ * Runs in: `sallyport init`; supervisor; as root.
  * Trusts: DIR/ca.pem and DIR/ca.key, which only root can write.
- * Owns: tls/cert.pem and tls/key.pem.
+ * Owns: tls/cert.pem and tls/key.pem; with ca.key, that they are sealed.
  * Invariants: names are localhost, 127.0.0.1, ::1 and the listening host; each file is replaced
  * atomically, and a pair torn by a crash is noticed and issued again.
- * See: crypto/cert.h.
+ * See: crypto/cert.h, crypto/key_file.h.
  */
 #include <crypto/leaf.h>
 

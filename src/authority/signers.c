@@ -5,7 +5,7 @@
  * Runs in: authority. Trusts: the store, which keeps them. Owns: the keys.
  * Invariants: the newest signs; an older one verifies until the last session that it signed has
  * ended.
- * See: sessions.h; keysets.c, which begins another version.
+ * See: sessions.h; admin_keysets.c, which begins another version.
  */
 #include "sessions.h"
 

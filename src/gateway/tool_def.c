@@ -7,7 +7,7 @@
  * Owns: the kept definitions, TOOL_DEFS_MAX and TOOL_DEFS_BYTES_MAX at most.
  * Invariants: found by the digest of the whole version, never by name: a changed tool, and
  * one of another tenant, is another definition. The one used longest ago goes first.
- * See: lib/manifest; tool_call.c, tool_step.c.
+ * See: lib/manifest; tool_call.c, step.c.
  */
 #include "tool_def.h"
 

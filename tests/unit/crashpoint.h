@@ -13,6 +13,7 @@
  * CRASH_LOSE   SIGKILL before the call, and what was written since the file's
  *              last fsync reads as NULs: the pages that a power loss takes
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>

@@ -11,6 +11,7 @@
 #include <routes.h>
 
 #include "gateway_rig.h"
+#include "pasted_forms.h"
 
 /* ---- endpoints ---- */
 #define CONV "conv_0123456789abcdef"
@@ -45,9 +46,5 @@ static const struct content_item two_items[] = {
 static const struct content_answer has_conv = { .objects = { &object_conv, 1 } };
 static const struct content_answer has_items = { .items = { two_items, 2 }, .more = 1 };
 static const struct content_answer has_one = { .items = { two_items, 1 } };
-
-#define GH   \
-	"gh" \
-	"p_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"
 
 #endif

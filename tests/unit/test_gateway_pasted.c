@@ -14,40 +14,7 @@
 #include <leak.h>
 #include <pasted/pasted.h>
 
-/* Not as texts, lest somebody's scanner takes this file for a leak. */
-#define GH   \
-	"gh" \
-	"p_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"
-#define SLACK \
-	"xox" \
-	"b-123456789012-123456789012-AbCdEfGhIjKlMnOpQrStUvWx"
-#define AWS_ID \
-	"AKI"  \
-	"AIOSFODNN7EXAMPLE"
-#define AWS_SECRET "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-#define OPENAI                            \
-	"sk-"                             \
-	"proj-abcdefghij0123456789T3Blbk" \
-	"FJabcdefghij0123456789"
-#define ANTHROPIC \
-	"sk-"     \
-	"ant-api03-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ-AA"
-#define GOOGLE \
-	"AIz"  \
-	"aSyA0123456789abcdefghijklmnopqrstuv"
-#define STRIPE \
-	"sk_"  \
-	"live_0123456789abcdefABCDEF01"
-#define PAT                            \
-	"github"                       \
-	"_pat_11ABCDEFG0123456789abc_" \
-	"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
-#define PEM_BEGIN                \
-	"-----BEGIN RSA PRIVATE" \
-	" KEY-----"
-#define PEM_END                \
-	"-----END RSA PRIVATE" \
-	" KEY-----"
+#include "pasted_forms.h"
 
 static void
 make_npm(char out[41])

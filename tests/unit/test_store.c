@@ -5,6 +5,7 @@
  * what they are; and killed at every call that changes a file, it loses nothing
  * that was done.
  */
+#include "crash_life.h"
 #include "store_world.h"
 
 #include <first_key.h>
@@ -408,23 +409,22 @@ first_key(void **arg)
 
 /* ---- killed at every call ---- */
 
-static int ack_pipe;
-
 static void
 acked(uint8_t what)
 {
-	if (syscall(SYS_write, ack_pipe, &what, 1) != 1)
-		_exit(7);
+	crash_ack(&what, 1);
 }
 
 static void
 life(void)
 {
 	uint8_t secret[AS_SECRET_LEN], day[AS_DAY_LEN];
-	struct db *db = open_ok();
+	struct db *db;
 	struct as_secret sealed = { 0 };
 	bool done;
 
+	kek_child();
+	db = open_ok();
 	assert_is_ok(first_key_import(db, NOW, &done));
 	acked('o');
 	for (unsigned n = 0; n < 4; n++) {
@@ -450,36 +450,18 @@ struct acks {
 static bool
 run_killed(unsigned at, enum crash_mode mode, struct acks *acks)
 {
-	int fds[2], status;
 	uint8_t what;
-	pid_t pid;
+	int fd;
+	pid_t pid = crash_start(life, at, mode, &fd);
 
-	assert_int_equal(pipe(fds), 0);
-	pid = fork();
-	if (pid == 0) {
-		(void)close(fds[0]);
-		ack_pipe = fds[1];
-		kek_child();
-		crash.calls = 0;
-		crash.at = at;
-		crash.mode = mode;
-		life();
-		_exit(0);
-	}
-	(void)close(fds[1]);
-	while (read(fds[0], &what, 1) == 1) {
+	while (read(fd, &what, 1) == 1) {
 		acks->keys += what == 'k' ? 1 : 0;
 		acks->revoked += what == 'r' ? 1 : 0;
 		acks->day += what == 'd' ? 1 : 0;
 		acks->sealed += what == 's' ? 1 : 0;
 		acks->usage += what == 'u' ? 1 : 0;
 	}
-	(void)close(fds[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return false;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	return true;
+	return crash_ended(pid, fd);
 }
 
 /* A secret that was acknowledged is there; usage that was not is counted when sent again. */

@@ -4,21 +4,7 @@
  * operation that writes is tried.
  */
 #include "content_world.h"
-
-/* Not as texts, lest somebody's scanner takes this file for a leak. */
-#define GH   \
-	"gh" \
-	"p_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"
-#define OPENAI                            \
-	"sk-"                             \
-	"proj-abcdefghij0123456789T3Blbk" \
-	"FJabcdefghij0123456789"
-#define ANTHROPIC \
-	"sk-"     \
-	"ant-api03-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ-AA"
-#define GOOGLE \
-	"AIz"  \
-	"aSyA0123456789abcdefghijklmnopqrstuv"
+#include "pasted_forms.h"
 
 static const struct {
 	uint8_t op, kind;

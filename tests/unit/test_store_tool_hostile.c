@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/store/tool.c: a database that others have changed, full disks, kills. */
+#include "crash_life.h"
 #include "store_tool_rig.h"
 
 /* ---- a database that others have changed ---- */
@@ -224,13 +225,11 @@ full_disk(void **arg)
 }
 
 /* ---- killed at every call ---- */
-static int ack_pipe;
 
 static void
 acked(uint8_t what)
 {
-	if (syscall(SYS_write, ack_pipe, &what, 1) != 1)
-		_exit(7);
+	crash_ack(&what, 1);
 }
 
 /* 1: version 1; 2: version 2; 3: 1 is allowed; 4: compiled anew; 5: 1 is gone. */
@@ -239,9 +238,11 @@ life(void)
 {
 	struct as_tool_rebuilt m = { .id = 2, .engine = SPAN_LIT("e") };
 	struct as_tool_kept kept;
-	struct db *db = open_ok();
+	struct db *db;
 	struct push other;
 
+	kek_child();
+	db = open_ok();
 	user_add(db, "acme", "ann", 'a');
 	assert_is_ok(push(db, "ann", "t", 1, &kept));
 	acked(1);
@@ -262,31 +263,13 @@ life(void)
 static bool
 run_killed(unsigned at, enum crash_mode mode, uint8_t *last)
 {
-	int fds[2], status;
-	pid_t pid;
+	int fd;
+	pid_t pid = crash_start(life, at, mode, &fd);
 
 	*last = 0;
-	assert_int_equal(pipe(fds), 0);
-	pid = fork();
-	if (pid == 0) {
-		(void)close(fds[0]);
-		ack_pipe = fds[1];
-		kek_child();
-		crash.calls = 0;
-		crash.at = at;
-		crash.mode = mode;
-		life();
-		_exit(0);
-	}
-	(void)close(fds[1]);
-	while (read(fds[0], last, 1) == 1)
+	while (read(fd, last, 1) == 1)
 		;
-	(void)close(fds[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return false;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	return true;
+	return crash_ended(pid, fd);
 }
 
 static void
