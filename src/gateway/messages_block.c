@@ -208,7 +208,10 @@ messages_block_stop(struct answer *a)
 	TRY(edit_block(a, input, &s));
 	buf_clear(&a->scratch);
 	TRY(splices_put(&s, a->doc->src, &a->scratch));
-	if (b->text.len > 0 || !messages_block_empty(a->doc, 0))
+	/* A member that we add may repeat one of the provider's, but for its case. */
+	if (!is_ok(json_parse(a->doc, buf_span(&a->scratch))))
+		return fail(E_PROTO);
+	if (!messages_block_empty(a->doc, 0))
 		TRY(messages_add(&own->said, buf_span(&a->scratch)));
 	if (is_call(a->doc, 0))
 		TRY(messages_call(a, 0, text));

@@ -491,6 +491,10 @@ static const struct {
 	{ true, true,
 	    START("a") OPEN("0", "{\"type\":\"tool_use\",\"name\":\"code_execution\",\"input\":{}}")
 		CLOSE("0") },
+	/* A member that we would repeat, but for its case. */
+	{ true, true,
+	    START("a") OPEN("0", "{\"type\":\"text\",\"text\":\"\",\"Citations\":null}")
+		DELTA("0", "{\"type\":\"citations_delta\",\"citation\":{}}") CLOSE("0") },
 	{ false, false, "" },
 	{ false, false, "{}" },
 	{ false, false, "[]" },
