@@ -184,6 +184,48 @@ base64url_decode(struct span in, struct buf *out)
 	return OK;
 }
 
+static int
+percent_digit(uint8_t c)
+{
+	return hex_value(c >= 'A' && c <= 'F' ? c | 0x20 : c);
+}
+
+struct status
+percent_encode(struct span in, struct buf *out)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < in.len; i++) {
+		uint8_t c = in.ptr[i];
+		const uint8_t text[3] = { '%', (uint8_t)digits[c >> 4], (uint8_t)digits[c & 15] };
+		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+			     (c >= 'a' && c <= 'z') || (c != '\0' && strchr("-._~", c) != NULL);
+
+		TRY(plain ? buf_put_u8(out, c) : buf_put(out, text, sizeof(text)));
+	}
+	return OK;
+}
+
+struct status
+percent_decode(struct span in, struct buf *out)
+{
+	for (size_t i = 0; i < in.len; i++) {
+		uint8_t c = in.ptr[i];
+
+		if (c == '%') {
+			int high = in.len - i < 3 ? -1 : percent_digit(in.ptr[i + 1]),
+			    low = in.len - i < 3 ? -1 : percent_digit(in.ptr[i + 2]);
+
+			if (high < 0 || low < 0)
+				return fail(E_SYNTAX);
+			c = (uint8_t)(high << 4 | low);
+			i += 2;
+		}
+		TRY(buf_put_u8(out, c));
+	}
+	return OK;
+}
+
 /* CRC-32 of each byte: polynomial 0xedb88320, reflected. */
 static const uint32_t crc32_table[256] = { 0x00000000, 0x77073096, 0xee0e612c, 0x990951ba,
 	0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3, 0x0edb8832, 0x79dcb8a4, 0xe0d5e91e,

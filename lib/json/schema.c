@@ -10,6 +10,7 @@
  * See:        JSON Schema 2020-12 core, section 8; schema_keywords.c.
  */
 #include <base/cleanup.h>
+#include <base/encode.h>
 
 #include "schema_node.h"
 
@@ -20,7 +21,6 @@ static struct status compile_document(struct schema_compiler *c);
 static struct status keep_document(struct schema_compiler *c, struct json_doc *d);
 static struct status resolve_refs(struct schema_compiler *c);
 static struct status resolve_ref(struct schema_compiler *c, struct schema_node *n);
-static struct status percent_decode(struct span in, struct buf *out);
 static struct status circle_check(struct schema_compiler *c, struct schema_node *n, uint32_t depth);
 static void fault_of_text(struct schema_fault *fault, const struct json_doc *d);
 static void pointer_keep(struct schema_fault *fault, struct span pointer);
@@ -175,30 +175,6 @@ resolve_ref(struct schema_compiler *c, struct schema_node *n)
 	if (target == JSON_NONE || c->by_tok[target] == NULL)
 		return fail(E_SYNTAX);
 	n->ref = c->by_tok[target];
-	return OK;
-}
-
-static struct status
-percent_decode(struct span in, struct buf *out)
-{
-	for (size_t i = 0; i < in.len; i++) {
-		unsigned v = in.ptr[i];
-
-		if (v == '%') {
-			v = 0;
-			if (in.len - i < 3)
-				return fail(E_SYNTAX);
-			for (size_t k = i + 1; k <= i + 2; k++) {
-				uint8_t h = in.ptr[k] | 0x20;
-
-				if (!(h >= '0' && h <= '9') && !(h >= 'a' && h <= 'f'))
-					return fail(E_SYNTAX);
-				v = v << 4 | (unsigned)(h <= '9' ? h - '0' : h - 'a' + 10);
-			}
-			i += 2;
-		}
-		TRY(buf_put_u8(out, (uint8_t)v));
-	}
 	return OK;
 }
 

@@ -13,6 +13,7 @@
 #include <assert.h>
 
 #include <base/cleanup.h>
+#include <base/encode.h>
 #include <json/schema.h>
 
 #include "authority.h"
@@ -225,15 +226,18 @@ takes(const struct admin_route *route, struct span name)
 	return false;
 }
 
-/* Ids and names need no percent-encoding, so that there is none. */
-static bool
-is_plain(struct span value)
+/* Ids and names, perhaps percent-encoded; "+" is no blank, since some have one. */
+static struct status
+take_value(struct admin_call *c, struct span text, struct span *ret)
 {
-	for (size_t i = 0; i < value.len; i++) {
-		if (value.ptr[i] <= ' ' || value.ptr[i] >= 0x7f || value.ptr[i] == '%')
-			return false;
+	auto_buf struct buf plain = BUF_INIT(text.len);
+
+	TRY(percent_decode(text, &plain));
+	for (size_t i = 0; i < plain.len; i++) {
+		if (plain.ptr[i] <= ' ' || plain.ptr[i] >= 0x7f)
+			return fail(E_SYNTAX);
 	}
-	return value.len > 0;
+	return plain.len > 0 ? arena_copy(c->arena, buf_span(&plain), ret) : fail(E_SYNTAX);
 }
 
 static struct status
@@ -252,7 +256,7 @@ read_query(struct admin_call *c)
 			return admin_refuse(c, 400, "invalid_request", "The query is not valid.");
 		name = span_of(rest.ptr, (size_t)(eq - rest.ptr));
 		value = span_of(eq + 1, len - name.len - 1);
-		if (!takes(c->route, name) || !is_plain(value))
+		if (!takes(c->route, name) || !is_ok(take_value(c, value, &value)))
 			return admin_refuse(c, 400, "invalid_request", "The query is not valid.");
 		for (size_t i = 0; i < c->npairs; i++) {
 			if (span_eq(c->pairs[i].name, name))
@@ -370,11 +374,14 @@ begin(struct admin_call *c)
 	if (!c->a->loaded && !c->route->without_table)
 		return admin_refuse(c, 503, "unavailable", "The key table is not loaded.");
 	TRY(admin_may(c, c->route->action));
-	TRY(read_query(c));
-	TRY(read_tenant(c));
-	TRY(read_body(c, &d));
 	c->arena = &arena;
-	st = c->route->fn(c);
+	st = read_query(c);
+	if (is_ok(st))
+		st = read_tenant(c);
+	if (is_ok(st))
+		st = read_body(c, &d);
+	if (is_ok(st))
+		st = c->route->fn(c);
 	c->arena = NULL;
 	c->doc = NULL;
 	return st;

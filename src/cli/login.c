@@ -19,6 +19,7 @@
 
 #include <base/cleanup.h>
 #include <base/clock.h>
+#include <base/encode.h>
 
 #include "remote.h"
 
@@ -94,23 +95,10 @@ ask(const char *url, struct span ca, struct exchange *x, bool quiet)
 }
 
 static struct status
-put_escaped(struct buf *out, struct span s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.ptr[i];
-		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-			     (c >= 'a' && c <= 'z') || (c != '\0' && strchr("-._~", c) != NULL);
-
-		TRY(plain ? buf_put_u8(out, c) : buf_printf(out, "%%%02X", c));
-	}
-	return OK;
-}
-
-static struct status
 put_field(struct buf *out, const char *name, struct span value)
 {
 	TRY(buf_printf(out, "%s%s=", out->len > 0 ? "&" : "", name));
-	return put_escaped(out, value);
+	return percent_encode(value, out);
 }
 
 static bool

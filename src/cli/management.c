@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/encode.h>
 
 #define MANAGEMENT_TIMEOUT_MS 60000
 #define TARGET_MAX 1024
@@ -278,7 +279,8 @@ operate_pages(const struct invocation *inv, const struct state *s, const char *b
     const char *array, const char *head, void (*print)(const struct json_doc *d, uint32_t row))
 {
 	bool json = inv->options[OPT_JSON] != NULL, first = true, more = true;
-	char target[TARGET_MAX], next[256] = "";
+	auto_buf struct buf next = BUF_INIT(TARGET_MAX / 2);
+	char target[TARGET_MAX];
 
 	for (int i = 0; more && i < PAGES_MAX; i++) {
 		auto_arena struct arena a = ARENA_INIT(4096);
@@ -286,11 +288,11 @@ operate_pages(const struct invocation *inv, const struct state *s, const char *b
 		struct json_iter it;
 		struct span text;
 
-		(void)snprintf(target, sizeof(target), "%s%s%s%s", base,
-		    next[0] == '\0'             ? ""
+		(void)snprintf(target, sizeof(target), "%s%s%s%.*s", base,
+		    next.len == 0               ? ""
 		    : strchr(base, '?') != NULL ? "&"
 						: "?",
-		    next[0] == '\0' ? "" : "after=", next);
+		    next.len == 0 ? "" : "after=", SPAN_FMT(buf_span(&next)));
 		if (!operate(inv->command->name, s, &r))
 			return false;
 		if (i == 0 && json)
@@ -306,8 +308,9 @@ operate_pages(const struct invocation *inv, const struct state *s, const char *b
 			first = false;
 		}
 		more = ferror(stdout) == 0 && /* else for nobody: the rest is not asked for */
-		       is_ok(json_str(&r.d, json_get_str(&r.d, 0, "next"), &a, &text)) &&
-		       is_ok(span_to_cstr(text, next, sizeof(next)));
+		       is_ok(json_str(&r.d, json_get_str(&r.d, 0, "next"), &a, &text));
+		buf_clear(&next);
+		more = more && is_ok(percent_encode(text, &next));
 	}
 	if (json)
 		(void)printf("]}\n");

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include <base/cleanup.h>
+#include <base/encode.h>
 #include <keytext/keytext.h>
 #include <wire/limits.h>
 
@@ -34,23 +35,28 @@ static const struct {
 };
 #define FILTERS (sizeof(filters) / sizeof(filters[0]))
 
-/* With its NUL; what the service could take for another name or value is refused by it. */
+static struct status
+put_text(struct buf *out, const char *name, const char *value)
+{
+	if (value == NULL)
+		return OK;
+	TRY(buf_printf(out, "&%s=", name));
+	return percent_encode(span_str(value), out);
+}
+
+/* With its NUL. */
 static struct status
 put_target(const struct invocation *inv, uint64_t since_s, const struct cursor *at, struct buf *out)
 {
 	TRY(buf_printf(out, "/admin/v1/usage?since_s=%llu", (unsigned long long)since_s));
-	if (inv->options[OPT_TENANT] != NULL)
-		TRY(buf_printf(out, "&tenant=%s", inv->options[OPT_TENANT]));
-	for (size_t i = 0; i < FILTERS; i++) {
-		if (inv->options[filters[i].id] != NULL)
-			TRY(buf_printf(
-			    out, "&%s=%s", filters[i].name, inv->options[filters[i].id]));
-	}
+	TRY(put_text(out, "tenant", inv->options[OPT_TENANT]));
+	for (size_t i = 0; i < FILTERS; i++)
+		TRY(put_text(out, filters[i].name, inv->options[filters[i].id]));
 	if (at->user > 0)
 		TRY(buf_printf(out, "&after_user=%llu&after_key=%llu", (unsigned long long)at->user,
 		    (unsigned long long)at->key));
 	if (at->user > 0 && at->model[0] != '\0')
-		TRY(buf_printf(out, "&after_model=%s", at->model));
+		TRY(put_text(out, "after_model", at->model));
 	return buf_put_u8(out, '\0');
 }
 

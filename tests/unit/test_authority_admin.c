@@ -361,6 +361,38 @@ test_keys_of_a_day_are_bounded(void **state)
 	assert_int_equal(ask(0, "POST", path, "{}")->http, 409);
 }
 
+/* Names of people have "@" and "+", which clients write as "%40" and "%2B". */
+static void
+test_a_query_may_be_encoded(void **state)
+{
+	static const struct {
+		const char *query;
+		uint16_t http;
+	} rows[] = { { "user=u", 200 }, { "user=%75", 200 }, { "user=%75%40%2b%2F", 200 },
+		{ "user=a+b", 200 }, { "user=%7", 400 }, { "user=%", 400 }, { "user=%zz", 400 },
+		{ "user=a%20b", 400 }, { "user=%00", 400 }, { "user=%0a", 400 },
+		{ "user=%ff", 400 }, { "user=", 400 }, { "%75ser=u", 400 },
+		{ "user=u&user=%75", 400 }, { "user=%26tenant%3Dx", 200 }, { "tenant=%74", 200 },
+		{ "tenant=%78", 404 } };
+	char id[13];
+
+	(void)state;
+	as(0, ROLE_ADMINISTRATOR);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct reply *r = ask_as(w.gw, span_of(w.text[0], KEYTEXT_LEN), "GET",
+		    "/admin/v1/keys", rows[i].query, "");
+
+		if (r->http != rows[i].http)
+			print_error("%s: %u\n", rows[i].query, r->http);
+		assert_int_equal(r->http, rows[i].http);
+	}
+	(void)snprintf(id, sizeof(id), "%.12s", w.key[0]->id);
+	assert_non_null(strstr(
+	    ask_as(w.gw, span_of(w.text[0], KEYTEXT_LEN), "GET", "/admin/v1/keys", "user=%75", "")
+		->body,
+	    id));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -378,6 +410,7 @@ main(void)
 		T(test_keys_are_bounded),
 		T(test_keys_of_a_day_are_bounded),
 		T(test_who_one_is),
+		T(test_a_query_may_be_encoded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

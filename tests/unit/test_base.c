@@ -132,6 +132,28 @@ base64url_accepts_one_text_per_value(void **state)
 }
 
 static void
+percent_encoding_is_read_in_any_case(void **state)
+{
+	static const char *const bad[] = { "%", "a%4", "%4g", "%g4", "%%41", "%-1" };
+	static const uint8_t bytes[] = { 'a', '.', 'Z', '-', '9', '_', '~', 0, ' ', '&', '/', '%',
+		'+', 0xff };
+	struct buf b = BUF_INIT(64), back = BUF_INIT(64);
+
+	(void)state;
+	assert_true(is_ok(percent_encode(span_of(bytes, sizeof(bytes)), &b)));
+	assert_true(span_eq_str(buf_span(&b), "a.Z-9_~%00%20%26%2F%25%2B%FF"));
+	assert_true(is_ok(percent_decode(buf_span(&b), &back)));
+	assert_true(span_eq(buf_span(&back), span_of(bytes, sizeof(bytes))));
+	buf_clear(&back);
+	assert_true(is_ok(percent_decode(SPAN_LIT("a+%2f%2F"), &back)));
+	assert_true(span_eq_str(buf_span(&back), "a+//"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(percent_decode(span_str(bad[i]), &back).code, E_SYNTAX);
+	buf_done(&b);
+	buf_done(&back);
+}
+
+static void
 base64_accepts_one_text_per_value(void **state)
 {
 	static const char *const bad[] = { "Zg=", "Zh==", "Zm9=", "Z===", "Zg==Zg==", "Zm 9",
@@ -276,6 +298,7 @@ main(void)
 		cmocka_unit_test(memory_files_are_sealed_or_refused),
 		cmocka_unit_test(base64_accepts_one_text_per_value),
 		cmocka_unit_test(base64url_accepts_one_text_per_value),
+		cmocka_unit_test(percent_encoding_is_read_in_any_case),
 		cmocka_unit_test(utf8_is_repaired_across_any_split),
 		cmocka_unit_test(known_values),
 		cmocka_unit_test(slices_are_a_wish),

@@ -3,8 +3,8 @@
 #define BASE_ENCODE_H
 
 /*
- * Small encodings: hex, base64 (RFC 4648 §4 and §5, strict), base62, CRC-32 (IEEE),
- * UUIDv7 (RFC 9562 §5.7) and UTF-8 repair. None is in constant time.
+ * Small encodings: hex, base64 (RFC 4648 §4 and §5, strict), percent (RFC 3986 §2.1), base62,
+ * CRC-32 (IEEE), UUIDv7 (RFC 9562 §5.7) and UTF-8 repair. None is in constant time.
  */
 #include <base/rand.h>
 #include <base/span.h>
@@ -21,6 +21,11 @@ MUST_USE struct status base64_decode(struct span in, struct buf *out);
 /* The alphabet for URLs, without padding (RFC 7515 §2); as strict. */
 MUST_USE struct status base64url_encode(struct span in, struct buf *out);
 MUST_USE struct status base64url_decode(struct span in, struct buf *out);
+
+/* All but the unreserved: letters, digits and "-._~". */
+MUST_USE struct status percent_encode(struct span in, struct buf *out);
+/* A '%' without its two digits, of any case: E_SYNTAX. A '+' is one. */
+MUST_USE struct status percent_decode(struct span in, struct buf *out);
 
 uint32_t crc32_ieee(struct span in);
 
