@@ -383,11 +383,15 @@ static struct status
 read_scopes(struct admin_call *c, struct admin_key *k)
 {
 	uint32_t tok = json_get_str(c->doc, 0, "scopes");
+	const char *fault = NULL;
 	struct scope *scope = NULL;
 
 	k->reaches_kept = true;
 	if (tok == JSON_NONE)
 		return OK;
+	fault = scope_fault(c->doc, tok, c->arena);
+	if (fault != NULL)
+		return admin_refuse(c, 400, "invalid_scopes", fault);
 	k->scopes = json_bytes(c->doc, tok);
 	if (!is_ok(scope_parse(k->scopes, &scope)))
 		return admin_refuse(c, 400, "invalid_scopes",

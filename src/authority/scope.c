@@ -9,13 +9,13 @@
  */
 #include "scope.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include <base/cleanup.h>
 #include <json/json.h>
 #include <json/write.h>
 #include <wire/endpoint.h>
+#include <wire/scope.h>
 
 static const struct {
 	const char *member, *word;
@@ -175,37 +175,6 @@ read_names(const struct json_doc *d, uint32_t tok, struct name_set *ret)
 	return name_set_parse((const char *)text.ptr, ret);
 }
 
-/* "a.b.c.d/n", or an IPv6 one; without "/n" one address. No bit is set beyond the prefix. */
-static struct status
-read_network(struct span text, struct network *ret)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	const uint8_t *slash = text.len > 0 ? memchr(text.ptr, '/', text.len) : NULL;
-	size_t len = slash == NULL ? text.len : (size_t)(slash - text.ptr);
-	struct network n = { .bits = 128 };
-	char address[INET6_ADDRSTRLEN];
-	uint64_t bits = 128, before = 0;
-
-	TRY(span_to_cstr(span_of(text.ptr, len), address, sizeof(address)));
-	if (inet_pton(AF_INET, address, n.base + 12) == 1) {
-		memcpy(n.base, mapped, sizeof(mapped));
-		before = 96;
-	} else if (inet_pton(AF_INET6, address, n.base) != 1) {
-		return fail(E_RANGE);
-	}
-	if (slash != NULL) {
-		TRY(span_u64(span_from(text, len + 1), 128 - before, &bits));
-		bits += before;
-	}
-	n.bits = (uint8_t)bits;
-	for (size_t i = n.bits; i < 128; i++) {
-		if ((n.base[i / 8] >> (7 - i % 8) & 1) != 0)
-			return fail(E_RANGE);
-	}
-	*ret = n;
-	return OK;
-}
-
 static struct status
 read_networks(const struct json_doc *d, uint32_t tok, struct scope *s)
 {
@@ -220,7 +189,8 @@ read_networks(const struct json_doc *d, uint32_t tok, struct scope *s)
 		return fail(E_NOMEM);
 	while (json_next(&it)) {
 		TRY(json_str(d, it.val, &arena, &text));
-		TRY(read_network(text, &s->networks[s->nnetworks]));
+		TRY(scope_network(
+		    text, s->networks[s->nnetworks].base, &s->networks[s->nnetworks].bits));
 		s->nnetworks++;
 	}
 	s->narrows_networks = true;
@@ -240,6 +210,38 @@ read_member(const struct json_doc *d, const struct json_iter *it, struct scope *
 	if (json_str_eq_str(d, it->key, "networks"))
 		return read_networks(d, it->val, s);
 	return fail(E_NOTFOUND);
+}
+
+/* ---- of who asks for one ---- */
+
+static const char *
+fault_of_list(
+    const struct json_doc *d, uint32_t tok, const struct scope_rule *rule, struct arena *arena)
+{
+	struct json_iter it = json_iter(d, tok);
+	struct span word;
+
+	if (json_size(d, tok) == 0 && rule->none != NULL)
+		return rule->refusal;
+	while (json_next(&it)) {
+		if (!is_ok(json_str(d, it.val, arena, &word)) || !scope_word_ok(rule, word))
+			return rule->refusal;
+	}
+	return NULL;
+}
+
+const char *
+scope_fault(const struct json_doc *d, uint32_t scopes, struct arena *arena)
+{
+	const char *fault = NULL;
+
+	for (size_t i = 0; fault == NULL && i < SCOPE_RULES; i++) {
+		uint32_t tok = json_get_str(d, scopes, scope_rules[i].member);
+
+		if (tok != JSON_NONE && json_type(d, tok) == JSON_ARRAY)
+			fault = fault_of_list(d, tok, &scope_rules[i], arena);
+	}
+	return fault;
 }
 
 /* ---- words ---- */

@@ -10,6 +10,7 @@
  * There is no "*": what is not narrowed is left out.
  */
 #include <base/span.h>
+#include <json/json.h>
 #include <wire/limits.h>
 
 #include "name_set.h"
@@ -42,6 +43,11 @@ struct scope {
  */
 MUST_USE struct status scope_parse(struct span json, struct scope **ret);
 void scope_free(struct scope *s);
+/*
+ * Of a scope that is asked for: what in its lists could never be, for people; NULL: nothing. What
+ * is loaded is not asked: it stays as it was made.
+ */
+const char *scope_fault(const struct json_doc *d, uint32_t scopes, struct arena *arena);
 /* NULL narrows nothing. */
 bool scope_has(const struct scope *s, enum policy_list list, struct span name);
 bool scope_is_from(const struct scope *s, const uint8_t source[SOURCE_LEN]);

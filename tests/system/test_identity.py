@@ -69,6 +69,12 @@ def test_scopes_take_away(service):
     assert wrong[0] == none[0] == 401 and wrong[2] == none[2]
     for scopes in ({"endpoint": ["chat"]}, {"networks": ["10.0.0.1/8"]}, {"models": ["*"]}, {"tools": "x"}):
         assert operator(service, "POST", "/keys", {"tenant": "acme", "user": "kim", "scopes": scopes})[0] == 400
+    for scopes in ({"endpoints": ["chat", "nope"]}, {"endpoints": []}, {"models": ["gpt*"]}, {"tools": ["acme/x"]},
+                   {"languages": ["ruby"]}, {"networks": ["0.0.0.0"]}, {"networks": []}):
+        status, answer = operator(service, "POST", "/keys", {"tenant": "acme", "user": "kim", "scopes": scopes})
+        error = answer["error"]
+        assert status == 400 and error["code"] == "invalid_scopes", answer
+        assert error["message"].startswith(f"scopes.{next(iter(scopes))} "), answer
 
 
 def test_rotation_under_load_fails_nobody(service):

@@ -11,6 +11,9 @@
 
 #include "policy.h"
 
+#include <base/cleanup.h>
+#include <json/json.h>
+
 #include <cmocka.h>
 
 static struct scope *
@@ -21,6 +24,17 @@ scope(const char *json)
 	if (!is_ok(scope_parse(span_str(json), &s)))
 		fail_msg("%s", json);
 	return s;
+}
+
+static const char *
+fault(const char *json)
+{
+	auto_arena struct arena a = ARENA_INIT(64U << 10);
+	auto_json struct json_doc d = { 0 };
+
+	assert_true(is_ok(json_init(&d, &JSON_STRICT)));
+	assert_true(is_ok(json_parse(&d, span_str(json))));
+	return scope_fault(&d, 0, &a);
 }
 
 static bool
@@ -112,6 +126,61 @@ test_bad(void **state)
 	assert_int_equal(scope_parse(span_str(big), &s).code, E_RANGE);
 	assert_null(s);
 	free(big);
+}
+
+/* What could never be is refused where a scope is asked for, and loads all the same. */
+static void
+test_what_could_never_be(void **state)
+{
+	static const char *const good[] = { "{}", "{\"models\":[],\"tools\":[],\"languages\":[]}",
+		"{\"endpoints\":[\"chat\",\"tools\",\"tool_call\",\"stored_responses\",\"admin\"]}",
+		"{\"models\":[\"gpt-5\",\"house/gpt:1@eu+x.y_z\",\"not-yet\"]}",
+		"{\"tools\":[\"code_interpreter\",\"not-yet\"]}",
+		"{\"languages\":[\"python\",\"javascript\",\"sh\"]}",
+		"{\"networks\":[\"0.0.0.0/0\",\"::/0\",\"::1\",\"::/127\",\"0.0.0.0/31\"]}" };
+	static const struct {
+		const char *json, *member;
+	} bad[] = { { "{\"endpoints\":[]}", "scopes.endpoints " },
+		{ "{\"endpoints\":[\"chat\",\"cha\"]}", "scopes.endpoints " },
+		{ "{\"endpoints\":[\"Chat\"]}", "scopes.endpoints " },
+		{ "{\"endpoints\":[\"openapi\"]}", "scopes.endpoints " },
+		{ "{\"endpoints\":[\"other\"]}", "scopes.endpoints " },
+		{ "{\"endpoints\":[\"none\"]}", "scopes.endpoints " },
+		{ "{\"models\":[\"a\",\"b,c\"]}", "scopes.models " },
+		{ "{\"models\":[\"\"]}", "scopes.models " },
+		{ "{\"models\":[\"*\"]}", "scopes.models " },
+		{ "{\"models\":[\"gpt*\"]}", "scopes.models " },
+		{ "{\"models\":[\"mod\u00e8le\"]}", "scopes.models " },
+		{ "{\"models\":[1]}", "scopes.models " },
+		{ "{\"tools\":[\"a.b\"]}", "scopes.tools " },
+		{ "{\"tools\":[\"acme/x\"]}", "scopes.tools " },
+		{ "{\"tools\":["
+		  "\"12345678901234567890123456789012345678901234567890123456789012345\"]}",
+		    "scopes.tools " },
+		{ "{\"languages\":[\"ruby\"]}", "scopes.languages " },
+		{ "{\"languages\":[\"python \"]}", "scopes.languages " },
+		{ "{\"networks\":[]}", "scopes.networks " },
+		{ "{\"networks\":[\"0.0.0.0\"]}", "scopes.networks " },
+		{ "{\"networks\":[\"0.0.0.0/32\"]}", "scopes.networks " },
+		{ "{\"networks\":[\"::\"]}", "scopes.networks " },
+		{ "{\"networks\":[\"::ffff:0.0.0.0/128\"]}", "scopes.networks " },
+		{ "{\"networks\":[\"10.0.0.1/8\"]}", "scopes.networks " },
+		{ "{\"networks\":[\"10.0.0.0/\"]}", "scopes.networks " },
+		{ "{\"endpoints\":[\"chat\"],\"networks\":[\"10.0.0.0/33\"]}",
+		    "scopes.networks " } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		if (fault(good[i]) != NULL)
+			fail_msg("%s: %s", good[i], fault(good[i]));
+		scope_free(scope(good[i]));
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (fault(bad[i].json) == NULL ||
+		    strncmp(fault(bad[i].json), bad[i].member, strlen(bad[i].member)) != 0)
+			fail_msg("%s", bad[i].json);
+	}
+	scope_free(scope("{\"endpoints\":[\"of_a_later_version\"],\"networks\":[\"0.0.0.0\"]}"));
 }
 
 static void
@@ -214,6 +283,7 @@ main(void)
 		cmocka_unit_test(test_what_reaches_the_kept),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_what_could_never_be),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_permit),
 	};
