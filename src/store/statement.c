@@ -170,8 +170,9 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_USAGE_OF_KEY] = USAGE " FROM usage JOIN keys ON keys.n = usage.key"
 				   " WHERE usage.key = ?1 GROUP BY usage.model",
 	[SQL_USAGE_SUM] = USAGE
-	" FROM usage JOIN keys ON keys.n = usage.key WHERE usage.key = ?1 AND usage.model = ?2"
-	" AND usage.day >= ?3 GROUP BY usage.model",
+	" FROM usage JOIN keys ON keys.n = usage.key JOIN users ON users.id = keys.user"
+	" WHERE usage.key = ?1 AND usage.model = ?2 AND usage.day >= ?3"
+	" AND (?4 IS NULL OR users.tenant = ?4) GROUP BY usage.model",
 	[SQL_USAGE_MODEL] = "SELECT model FROM usage WHERE key = ?1 AND (model, day) > (?2, ?3)"
 			    " ORDER BY model, day LIMIT 1",
 	[SQL_USER_OF_TENANT] = "SELECT id, name_hash FROM users WHERE tenant = ?1"

@@ -4,7 +4,9 @@
  *
  * Runs in: store. Trusts: the authority about who may see it. Owns: nothing.
  * Invariants: it goes from person to person, of each from key to key, of each from model to model,
- * each by an index: it never looks at what was not asked for. One call takes at most
+ * each by an index: it never looks at what was not asked for. A cursor says where it stands, never
+ * whose that is: a key is its person's, a person of the tenant and the name asked for, or there is
+ * no such place (E_AGAIN); and no row is summed that is not the tenant's. One call takes at most
  * USAGE_STEPS_MAX steps, and sums at most a page of rows: where it stopped is where the next goes
  * on, though there may be nothing on the page.
  * See: usage.c; db.h.
@@ -145,6 +147,8 @@ put_sum(struct walk *w, db_usage_row *row, void *ctx, uint32_t *rows)
 	sql_int(w->db, SQL_USAGE_SUM, 1, w->at.key);
 	sql_text(w->db, SQL_USAGE_SUM, 2, span_str(w->at.model));
 	sql_int(w->db, SQL_USAGE_SUM, 3, w->m->since_day);
+	if (w->tenant != 0)
+		sql_int(w->db, SQL_USAGE_SUM, 4, (uint64_t)w->tenant);
 	st = sql_row(w->db, SQL_USAGE_SUM);
 	if (st.code == E_NOTFOUND)
 		return OK;
@@ -195,30 +199,67 @@ begin_at_key(struct walk *w)
 		!span_eq(sql_column(w->db, SQL_USER_GET, 8), span_of(w->hash, DIGEST_LEN))))
 		st = fail(E_NOTFOUND);
 	sql_reset(w->db, SQL_USER_GET);
+	TRY(st);
+	/* A cursor of another page stands elsewhere. */
+	if ((w->at.user != 0 && w->at.user != user) || (w->at.key != 0 && w->at.key != w->only))
+		return fail(E_AGAIN);
 	w->at.user = user;
-	return st;
+	return OK;
 }
 
-/* Of a tenant's people the order is that of the hashes: who was erased since has none. */
+/*
+ * Is the person of SQL_USER_GET's row one of those asked for? Of a tenant's people the order is
+ * that of the hashes: who was erased since has none.
+ */
+static struct status
+is_asked_for(const struct walk *w, bool *ret)
+{
+	uint64_t tenant, state;
+
+	TRY(sql_column_u64(w->db, SQL_USER_GET, 1, &tenant));
+	TRY(sql_column_u64(w->db, SQL_USER_GET, 6, &state));
+	*ret = (w->tenant == 0 || (tenant == (uint64_t)w->tenant && state != USER_ERASED)) &&
+	       (w->m->user.len == 0 ||
+		   span_eq(sql_column(w->db, SQL_USER_GET, 8), span_of(w->hash, DIGEST_LEN)));
+	return OK;
+}
+
 static struct status
 begin_at_user(struct walk *w)
 {
+	bool is_one = false;
 	struct status st;
-	uint64_t state = 0;
 
-	if (w->tenant == 0 || w->m->user.len > 0)
-		return OK;
 	sql_int(w->db, SQL_USER_GET, 1, w->at.user);
 	st = sql_row(w->db, SQL_USER_GET);
 	if (st.code == E_NOTFOUND)
 		return fail(E_AGAIN);
 	TRY(st);
-	st = sql_column_fixed(w->db, SQL_USER_GET, 8, w->hash, DIGEST_LEN);
-	if (is_ok(st))
-		st = sql_column_u64(w->db, SQL_USER_GET, 6, &state);
+	st = is_asked_for(w, &is_one);
+	if (is_ok(st) && is_one)
+		st = sql_column_fixed(w->db, SQL_USER_GET, 8, w->hash, DIGEST_LEN);
 	sql_reset(w->db, SQL_USER_GET);
 	TRY(st);
-	return state == USER_ERASED ? fail(E_AGAIN) : OK;
+	return is_one ? OK : fail(E_AGAIN);
+}
+
+/* The key is the person's: the first of theirs from it on is it. */
+static struct status
+begin_within_user(struct walk *w)
+{
+	struct status st;
+	uint64_t n = 0;
+
+	TRY(begin_at_user(w));
+	if (w->at.key == 0)
+		return OK;
+	sql_int(w->db, SQL_KEYS_OF_USER, 1, w->at.user);
+	sql_int(w->db, SQL_KEYS_OF_USER, 2, w->at.key - 1);
+	st = number(w->db, SQL_KEYS_OF_USER, &n);
+	if (st.code == E_NOTFOUND)
+		return fail(E_AGAIN);
+	TRY(st);
+	return n == w->at.key ? OK : fail(E_AGAIN);
 }
 
 static struct status
@@ -234,7 +275,7 @@ begin(struct walk *w)
 	TRY(span_to_cstr(m->after_model, w->at.model, sizeof(w->at.model)));
 	if (m->key.len > 0)
 		return begin_at_key(w);
-	return m->after_user == 0 ? OK : begin_at_user(w);
+	return m->after_user == 0 ? OK : begin_within_user(w);
 }
 
 struct status

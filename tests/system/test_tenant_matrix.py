@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody else's id is no id: every operation of openapi.yaml that takes one, for another tenant and for another user
-of the same one; and no list shows what is not one's own.
+of the same one; no list shows what is not one's own; and no page goes on at what is somebody else's.
 
 The table below says for each path how one comes by an object; a path that is in neither table fails.
 """
 
+import base64
 import dataclasses
 import json
+import pathlib
 import secrets
+import sqlite3
 import string
 import urllib.parse
 
@@ -236,6 +239,70 @@ def test_a_page_behind_an_id_of_somebody_else_is_none(world, objects, op, who):
         for id in {id for ids in objects.values() for id in ids.values()} - {PEOPLE["owner"][0]}:
             theirs, nothing = (world.ask(who, "GET", f"{op.path}?{query}={i}") for i in (id, none_like(id)))
             assert theirs == nothing, (query, id)
+
+
+# ---- cursors: where a page goes on ----
+
+# Parameters of queries: ids, and numbers that the store counts for all.
+CURSORS = {"after", "after_id", "before_id", "cursor"}
+NUMBERS = {"after_user", "after_key", "after_model"}
+NUMBER_MAX = 16  # more than there are people, and keys, in what the tests of numbers ask for
+
+
+@pytest.fixture(scope="module")
+def own(world):
+    """Those who ask have objects of their own: {who: {prefix: ids}}."""
+    made = {who: {f.prefix: f.make(world, who) for f in FAMILIES if f.prefix.startswith("/v1/")}
+            for who in ("user", "tenant")}
+    for who, ids in made.items():
+        ids["/admin/v1/tenants/{tenant}"] = {"tenant": PEOPLE[who][0]}
+        ids["/admin/v1/users/{user}"] = {"user": PEOPLE[who][1]}
+    return made
+
+
+def test_every_cursor_is_known():
+    names = {name for op in OPERATIONS for name in op.named("query")}
+    assert {n for n in names if n.startswith(("after", "before", "cursor", "page", "start"))} == CURSORS | NUMBERS
+
+
+@pytest.mark.parametrize("op", [op for op in WITH_IDS if CURSORS & {*op.named("query")}], ids=str)
+@pytest.mark.parametrize("who", ["user", "tenant"])
+def test_ones_own_page_behind_an_id_of_somebody_else_is_none(world, objects, own, op, who):
+    path = op.at(**own[who][family_of(op.path).prefix])
+    for query in CURSORS & {*op.named("query")}:
+        for id in {id for ids in objects.values() for id in ids.values()}:
+            theirs, nothing = (world.ask(who, "GET", f"{path}?{query}={i}") for i in (id, none_like(id)))
+            assert theirs == nothing, (query, id)
+
+
+@pytest.mark.parametrize("who", ["user", "tenant"])
+def test_no_number_in_an_exports_cursor_is_somebody_elses(world, objects, own, who):
+    """stage.row.offset: rows are numbered for all, and one of others is one that is not there."""
+    for stage in range(8):
+        at, nothing = "/admin/v1/me/export?cursor=", {}
+        for offset in (0, 1):
+            nothing[offset] = world.ask(who, "GET", f"{at}{stage}.999999999.{offset}")
+        for row, offset in ((row, offset) for row in range(1, NUMBER_MAX) for offset in (0, 1)):
+            answer = world.ask(who, "GET", f"{at}{stage}.{row}.{offset}")
+            assert answer[0] == 200 or answer == nothing[offset], (stage, row, offset, answer)
+            page = base64.b64decode(answer[1].get("page_base64", ""))
+            assert [w for w in world.words["owner"] if w.encode() in page] == [], (stage, row, offset)
+
+
+def test_usage_goes_on_at_ones_own_only(world, objects):
+    """In all pairs: a number of somebody else's person or key is told what is told of one that is nobody's."""
+    for who in ("owner", "tenant"):
+        world.made(who, "POST", "/v1/chat/completions", {"model": "gpt", "messages": [{"role": "user", "content": "."}]})
+    people = {u["id"] for u in world.made("tenant", "GET", "/admin/v1/users", None)["users"]}
+    nothing = world.ask("tenant", "GET", "/admin/v1/usage?after_user=999999&after_key=999999")
+    assert (nothing[0], nothing[1]["error"]["code"]) == (409, "begin_anew")
+    at, stood = "/admin/v1/usage?after_user={}&after_key={}", set()
+    for user, key in ((user, key) for user in range(1, NUMBER_MAX) for key in range(NUMBER_MAX)):
+        answer = world.ask("tenant", "GET", at.format(user, key))
+        if answer[0] == 200:
+            stood.add(user)
+        assert answer == nothing or {row["tenant"] for row in answer[1]["usage"]} <= {"zeus"}, (user, key, answer)
+    assert 0 < len(stood) <= len(people)
 
 
 def test_the_owner_sees_all_of_it(world, objects):

@@ -175,6 +175,88 @@ usage_looks_at_few(void **arg)
 	db_close(db);
 }
 
+/* ---- cursors of others ---- */
+
+/* Numbers of people and keys are 1, 2, 3 … */
+#define NUMBERS 7U
+
+static struct status
+is_of_tenant1(void *ctx, const struct as_usage_row *row)
+{
+	*(unsigned *)ctx += 1;
+	assert_true(span_eq_str(row->tenant, "tenant1"));
+	return OK;
+}
+
+static struct db *
+two_tenants(void)
+{
+	const unsigned keys[] = { 0, 1, 2, 4, 5, 6 }; /* of user0, user1; user2, user3 */
+	struct db *db = open_ok();
+	uint8_t subject[AS_SECRET_LEN];
+
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		assert_is_ok(put(db, keys[i], subject));
+		assert_is_ok(usage_add(db, 2 * i + 1, keys[i], "a", 100));
+		assert_is_ok(usage_add(db, 2 * i + 2, keys[i], "b", 100));
+	}
+	return db;
+}
+
+/* Who asks of tenant1 stands where there is a key of its people, else nowhere. */
+static void
+a_cursor_stands_at_what_was_asked_for(void **arg)
+{
+	const struct as_usage_list asked[] = {
+		{ .tenant = SPAN_LIT("tenant1") },
+		{ .tenant = SPAN_LIT("tenant1"), .model = SPAN_LIT("b") },
+		{ .tenant = SPAN_LIT("tenant1"), .user = SPAN_LIT("user2") },
+		{ .tenant = SPAN_LIT("tenant1"), .key = SPAN_LIT("0fffffffffff") },
+	};
+	/* Places: tenant1 has users 3 (keys 4, 5) and 4 (key 6). */
+	const unsigned places[] = { 5, 5, 3, 2 };
+	struct db *db = two_tenants();
+	struct db_usage_at next;
+	struct status st;
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		unsigned stood = 0;
+
+		for (unsigned n = 0; n < NUMBERS * NUMBERS; n++) {
+			struct as_usage_list m = asked[i];
+			unsigned rows = 0;
+
+			m.after_user = 1 + n / NUMBERS;
+			m.after_key = n % NUMBERS;
+			st = db_usage_list(db, &m, is_of_tenant1, &rows, &next);
+			stood += is_ok(st);
+			assert_true(is_ok(st) || (st.code == E_AGAIN && rows == 0));
+		}
+		assert_int_equal(stood, places[i]);
+	}
+	db_close(db);
+}
+
+/* Of the whole house, too, a key is its person's. */
+static void
+a_cursor_has_one_place(void **arg)
+{
+	struct db *db = two_tenants();
+	struct db_usage_at next;
+
+	(void)arg;
+	assert_int_equal(
+	    usage_of(db, &(struct as_usage_list){ .after_user = 1, .after_key = 2 }, &next).rows,
+	    4 * 2 + 2);
+	assert_int_equal(
+	    db_usage_list(db, &(struct as_usage_list){ .after_user = 1, .after_key = 4 }, usage_see,
+		&(struct usage_seen){ 0 }, &next)
+		.code,
+	    E_AGAIN);
+	db_close(db);
+}
+
 int
 main(void)
 {
@@ -183,6 +265,8 @@ main(void)
 		cmocka_unit_test_setup(usage_comes_in_pages, fresh),
 		cmocka_unit_test_setup(usage_looks_at_what_was_asked_for, fresh),
 		cmocka_unit_test_setup(usage_looks_at_few, fresh),
+		cmocka_unit_test_setup(a_cursor_stands_at_what_was_asked_for, fresh),
+		cmocka_unit_test_setup(a_cursor_has_one_place, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
