@@ -175,6 +175,35 @@ usage_looks_at_few(void **arg)
 	db_close(db);
 }
 
+/* Where a page ends there is somebody: of 5000 who were erased no cursor stands at any. */
+static void
+no_page_ends_at_who_is_gone(void **arg)
+{
+	struct db *db = open_ok();
+	struct as_usage_list m = { .tenant = SPAN_LIT("tenant0") };
+	struct db_usage_at next = { 0 };
+	uint8_t subject[AS_SECRET_LEN];
+	unsigned rows = 0, calls = 0;
+
+	(void)arg;
+	assert_is_ok(put(db, 0, subject));
+	assert_is_ok(usage_add(db, 1, 0, "m", 100));
+	sql(db, "WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 9999)"
+		" INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
+		" SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i");
+	sql(db, "UPDATE users SET state = 2 - 2 * (name_hash < x'80') WHERE id > 1");
+	do {
+		rows += usage_of(db, &m, &next).rows;
+		m.after_user = next.user;
+		m.after_key = next.key;
+		m.after_model = span_str(next.model);
+		calls++;
+	} while (next.user != 0);
+	assert_int_equal(rows, 1);
+	assert_in_range(calls, 2, 20);
+	db_close(db);
+}
+
 /* ---- cursors of others ---- */
 
 /* Numbers of people and keys are 1, 2, 3 … */
@@ -265,6 +294,7 @@ main(void)
 		cmocka_unit_test_setup(usage_comes_in_pages, fresh),
 		cmocka_unit_test_setup(usage_looks_at_what_was_asked_for, fresh),
 		cmocka_unit_test_setup(usage_looks_at_few, fresh),
+		cmocka_unit_test_setup(no_page_ends_at_who_is_gone, fresh),
 		cmocka_unit_test_setup(a_cursor_stands_at_what_was_asked_for, fresh),
 		cmocka_unit_test_setup(a_cursor_has_one_place, fresh),
 	};
