@@ -59,6 +59,7 @@ on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
 		rec_text(&recs[i], w.recs[w.nrecs++].text);
 	}
 	if (w.audit_mode == AUDIT_HOLDS) {
+		assert_true(w.nheld < COUNT(w.held));
 		w.held[w.nheld] = id;
 		w.held_count[w.nheld++] = m->records.count;
 		return;

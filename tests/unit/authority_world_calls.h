@@ -44,6 +44,7 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 		const struct ga_admined *m = msg;
 
 		r->http = m->status;
+		r->retry_after_ms = m->retry_after_ms;
 		(void)snprintf(r->body, sizeof(r->body), "%.*s", SPAN_FMT(m->body));
 	}
 	if (type == GA_TOKENED) {

@@ -62,8 +62,8 @@ static struct world {
 	size_t nrecs;
 	uint64_t seq;
 	enum { AUDIT_TAKES, AUDIT_REFUSES, AUDIT_HOLDS } audit_mode;
-	uint64_t held[64];
-	uint32_t held_count[64];
+	uint64_t held[256];
+	uint32_t held_count[256];
 	size_t nheld;
 	struct grant model_grant, run_grant, content_grant;
 	char target[MODEL_MAX + 1];
@@ -143,7 +143,8 @@ struct reply {
 	char names[256];                    /* "a:1 b:2 " */
 	struct ga_granted granted;
 	uint16_t error;
-	uint16_t http;   /* of GA_ADMINED */
+	uint16_t http; /* of GA_ADMINED */
+	uint32_t retry_after_ms;
 	char body[4096]; /* of it, or the token of GA_TOKENED */
 	uint32_t expires_s;
 	bool scope_bad;

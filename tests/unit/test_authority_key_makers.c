@@ -2,6 +2,8 @@
 /* Who gets a key: of oneself, of a service, in the place of another one; and with what. */
 #include "authority_acts_rig.h"
 
+#include <admin_op.h>
+
 static void
 test_keys_are_made_with_keys(void **state)
 {
@@ -34,21 +36,70 @@ test_keys_that_ended_count(void **state)
 		.user = w.key[0]->user->name,
 		.policy = span_str(w.key[0]->policy->name),
 		.revoked_s = (uint64_t)time(NULL) };
-	struct key *last = NULL;
+	struct key *first = NULL, *last = NULL;
 
 	(void)state;
 	memset(k.id, 'q', sizeof(k.id));
 	for (unsigned i = 0; i < 1022; i++) {
 		(void)snprintf((char *)k.id, sizeof(k.id), "%08u", i);
 		assert_true(is_ok(keys_put(&w.a->keys, &w.a->policies, &k, &last)));
+		first = i == 0 ? last : first;
 	}
 	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 409);
 	assert_string_equal(said.body, "too_many_keys");
-	last->revoked_s -= 30 * 86400 + 1; /* the store has forgotten that one */
+	/* The store has forgotten those that ended, one way or the other, that long ago. */
+	last->revoked_s -= 30 * 86400 + 1;
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 409);
+	first->expires_s = k.revoked_s - 30 * 86400 - 1;
 	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 201);
 	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{}"), 409);
 	assert_int_equal(
 	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\"}"), 201);
+}
+
+/* May key 0's user have one more, where the table is these `quarters` of tenant t, and others'? */
+static bool
+has_room_in(const char *quarters)
+{
+	static struct key mine[KEYS_SLAB], others[KEYS_SLAB];
+	struct user t = { .tenant = SPAN_LIT("t") }, x = { .tenant = SPAN_LIT("x") };
+	struct admin_call c = { .a = w.a, .by = w.key[0] };
+	struct key **slabs = calloc(KEYS_MAX / KEYS_SLAB, sizeof(*slabs));
+	const struct keys was = w.a->keys;
+	bool ok;
+
+	for (size_t i = 0; i < KEYS_SLAB; i++) {
+		mine[i].user = &t;
+		others[i].user = &x;
+	}
+	assert_non_null(slabs);
+	w.a->keys.key_slabs = slabs;
+	w.a->keys.nkeys = 0;
+	for (; *quarters != '\0'; quarters++) {
+		for (size_t i = 0; i < KEYS_MAX / KEYS_SLAB / 4; i++, w.a->keys.nkeys += KEYS_SLAB)
+			slabs[w.a->keys.nkeys / KEYS_SLAB] = *quarters == 't' ? mine : others;
+	}
+	if (w.a->keys.nkeys == KEYS_MAX)
+		w.a->keys.nkeys--; /* one place is left */
+	ok = is_ok(admin_key_room(&c, w.key[0]->user));
+	assert_true(ok || (c.http == 409 && strcmp(c.code, "too_many_keys") == 0));
+	w.a->keys = was;
+	free(slabs);
+	return ok;
+}
+
+/* A tenant leaves the last quarter of the table to those that have less than a quarter of it. */
+static void
+test_a_tenant_has_a_quarter(void **state)
+{
+	(void)state;
+	assert_true(has_room_in("tt"));
+	assert_false(has_room_in("ttt"));
+	assert_false(has_room_in("xxt"));
+	assert_true(has_room_in("xxx"));
+	assert_false(has_room_in("txxx"));
+	assert_true(has_room_in("xxxx"));
 }
 
 /* A key of key 0's user with key 0's policy, and its path. */
@@ -165,8 +216,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_keys_are_made_with_keys),
-		T(test_keys_that_ended_count), T(test_no_key_rotates_one_that_may_more),
-		T(test_keys_of_services) };
+		T(test_keys_that_ended_count), T(test_a_tenant_has_a_quarter),
+		T(test_no_key_rotates_one_that_may_more), T(test_keys_of_services) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -297,6 +297,25 @@ test_no_place_for_a_user(void **state)
 	assert_int_equal(keys_find_user(&w.a->keys, late.tenant, late.user)->state, USER_ACTIVE);
 }
 
+/* As many as the limit of locked memory lets in: the next one of a LOAD is left out, alone. */
+static void
+test_no_place_by_the_limit(void **state)
+{
+	const struct as_user late = {
+		.tenant = SPAN_LIT("t"), .user = SPAN_LIT("late"), .roles = ROLE_USER
+	};
+
+	(void)state;
+	w.a->keys.users_max = w.a->keys.nusers;
+	store_on_link(w.a);
+	assert_true(is_ok(link_send(w.store, w.a->load_id, AS_USER, &late)));
+	spin();
+	assert_true(w.a->loaded);
+	assert_int_equal(w.a->load_left_out, 1);
+	assert_null(keys_find_user(&w.a->keys, late.tenant, late.user));
+	assert_non_null(keys_check(&w.a->keys, span_of(w.text[0], KEYTEXT_LEN), now_real_s()));
+}
+
 /* A tenant that has much leaves the last quarter to the others. */
 static void
 test_a_tenant_has_its_part(void **state)
@@ -434,8 +453,8 @@ main(void)
 	const struct CMUnitTest tests[] = { T(test_erased), T(test_made_again),
 		T(test_made_again_in_a_load), T(test_sessions_are_erased), T(test_not_erased),
 		T(test_perhaps_erased), T(test_left_out), T(test_no_place_for_a_user),
-		T(test_a_tenant_has_its_part), T(test_failed_load), T(test_overtaken_load),
-		T(test_refused_load), T(test_exported), T(test_retention) };
+		T(test_no_place_by_the_limit), T(test_a_tenant_has_its_part), T(test_failed_load),
+		T(test_overtaken_load), T(test_refused_load), T(test_exported), T(test_retention) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

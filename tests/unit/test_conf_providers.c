@@ -304,6 +304,60 @@ weaker_controls_are_named(void **state)
 	    "policies.a.credentials ");
 }
 
+/* Each control alone, on a side of its own of each limit. */
+static void
+each_control_is_named(void **state)
+{
+#define SOME "policies: { a: { endpoints: [models] } }\n"
+#define ISSUER(more)                                                                              \
+	SOME "oidc: [ { issuer: 'https://idp.example', audience: a, tenant_fixed: t, policy: a, " \
+	     "link_local: " more " } ]\n"
+#define CREDENTIALS(what) "policies: { a: { endpoints: [models], credentials: " what " } }\n"
+	static const struct {
+		const char *strong, *weak, *named;
+	} rows[] = {
+		{ CREDENTIALS("refuse"), CREDENTIALS("mask"), "policies.a.credentials " },
+		{ CREDENTIALS("mask"), CREDENTIALS("keep"), "policies.a.credentials " },
+		{ SOME "keys: { revoke_leaked: true }\n", SOME "keys: { revoke_leaked: false }\n",
+		    "keys.revoke_leaked " },
+		{ ISSUER("false"), ISSUER("true"), "oidc.0.link_local " },
+		{ SOME "store: { grace_s: 0 }\n", SOME "store: { grace_s: 60 }\n",
+		    "store.grace_s " },
+		{ SOME "sessions: { max_s: 600 }\n", SOME "sessions: { max_s: 601 }\n",
+		    "sessions.max_s " },
+		{ SOME "limits: { auth_failures_per_s: 100 }\n",
+		    SOME "limits: { auth_failures_per_s: 101 }\n", "limits.auth_failures_per_s " },
+		{ SOME "audit: { key_days: 30 }\n", SOME "audit: { key_days: 31 }\n",
+		    "audit.key_days " },
+		{ SOME "store: { rotate_days: 30 }\n", SOME "store: { rotate_days: 0 }\n",
+		    "store.rotate_days " },
+		{ SOME "keys: { pepper_days: 30 }\n", SOME "keys: { pepper_days: 0 }\n",
+		    "keys.pepper_days " },
+		{ SOME "sessions: { rotate_days: 30 }\n", SOME "sessions: { rotate_days: 31 }\n",
+		    "sessions.rotate_days " },
+		{ SOME "retention: { conversations_days: 7 }\n",
+		    SOME "retention: { conversations_days: 0 }\n",
+		    "retention.conversations_days " },
+		{ SOME "retention: { responses_days: 7 }\n",
+		    SOME "retention: { responses_days: 8 }\n", "retention.responses_days " },
+		{ SOME "retention: { files_days: 7 }\n", SOME "retention: { files_days: 0 }\n",
+		    "retention.files_days " },
+		{ SOME "retention: { usage_days: 7 }\n", SOME "retention: { usage_days: 8 }\n",
+		    "retention.usage_days " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char strong[1024], weak[1024];
+
+		(void)snprintf(strong, sizeof(strong), HEAD "%s", rows[i].strong);
+		(void)snprintf(weak, sizeof(weak), HEAD "%s", rows[i].weak);
+		assert_weaker(strong, weak, rows[i].named);
+		assert_weaker(weak, strong, "");
+		assert_weaker(weak, weak, "");
+	}
+}
+
 int
 main(void)
 {
@@ -317,6 +371,7 @@ main(void)
 		cmocka_unit_test(size_is_bounded),
 		cmocka_unit_test(weak_connections_are_named),
 		cmocka_unit_test(weaker_controls_are_named),
+		cmocka_unit_test(each_control_is_named),
 		cmocka_unit_test(the_document_is_the_table),
 	};
 

@@ -2,6 +2,7 @@
 /* lib/crypto/key_file.c: private keys on disk, those of earlier versions too. */
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,6 +127,24 @@ changed(void **arg)
 	}
 }
 
+/* A name that leads elsewhere, and one that cannot be opened, are errors: nothing is written. */
+static void
+no_link_is_followed(void **arg)
+{
+	auto_buf struct buf text = BUF_INIT(KEY_FILE_TEXT_MAX);
+	const struct secret *key = &keys[KEY_FILE_SUPERVISOR];
+	struct status st;
+
+	(void)arg;
+	put("f", SPAN_LIT(CLEAR));
+	assert_int_equal(symlinkat("f", dir, "g"), 0);
+	st = key_file_carry(dir, "g", key, "ca.key");
+	assert_true(st.code == E_SYS && st.err == ELOOP);
+	assert_int_equal(key_file_carry(dir, "f/g", key, "ca.key").err, ENOTDIR);
+	assert_true(is_ok(io_read_file(dir, "f", &text)));
+	assert_true(span_eq(buf_span(&text), SPAN_LIT(CLEAR)));
+}
+
 static void
 sizes(void **arg)
 {
@@ -143,6 +162,8 @@ sizes(void **arg)
 	assert_int_equal(
 	    key_file_seal(&keys[KEY_FILE_SUPERVISOR], "ca.key", &big, &out).code, E_RANGE);
 	assert_int_equal(key_file_key(&big, KEY_FILE_AUDIT, &got).code, E_RANGE);
+	assert_int_equal(
+	    key_file_seal(&keys[KEY_FILE_SUPERVISOR], "ca.key", &got, &out).code, E_RANGE);
 }
 
 static int
@@ -167,7 +188,7 @@ setup(void **arg)
 static int
 teardown(void **arg)
 {
-	static const char *const files[] = { "a", "b", "c", "d", "e", "empty" };
+	static const char *const files[] = { "a", "b", "c", "d", "e", "empty", "f", "g" };
 
 	(void)arg;
 	for (size_t i = 0; i < COUNT(files); i++)
@@ -185,6 +206,7 @@ main(void)
 		cmocka_unit_test(carried_over),
 		cmocka_unit_test(no_other_place),
 		cmocka_unit_test(changed),
+		cmocka_unit_test(no_link_is_followed),
 		cmocka_unit_test(sizes),
 	};
 
