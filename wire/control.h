@@ -13,6 +13,9 @@
 
 #define CTL_VERSION 1
 #define CTL_CONFIG_MAX (512U << 10)
+#define CTL_OWED_MAX 4096 /* revocations that the store has not heard of yet */
+#define CTL_OWED_ID_LEN 16
+#define CTL_OWED_LEN (1 + CTL_OWED_ID_LEN + 8) /* bytes of one: ctl_owed_entry_table */
 
 enum ctl_type {
 	CTL_HELLO = 1,   /* B: who I am */
@@ -40,6 +43,9 @@ enum ctl_type {
 	CTL_ROLLED_BACK,  /* A, to authority: the store's database is an older one */
 	CTL_CERT_ROTATE,  /* B, authority: an operator asks for another public certificate */
 	CTL_CERT_ROTATED, /* A: how it ended (same id) */
+	CTL_OWED,         /* A, to authority, before GO: the revocations that are kept */
+	CTL_OWE,          /* B, authority: keep these, and no others */
+	CTL_OWE_KEPT,     /* A: they are on disk, or not (same id) */
 };
 
 struct ctl_hello {
@@ -200,6 +206,35 @@ static const struct wire_field ctl_cert_rotated_rows[] = {
 	WIRE_BYTES(struct ctl_cert_rotated, text, 0, 1024),
 };
 
+/* A revocation that was answered, and that the store has not heard of. */
+enum ctl_owed_kind { CTL_OWED_KEY = 1 };
+struct ctl_owed_entry {
+	uint8_t kind;                /* enum ctl_owed_kind */
+	uint8_t id[CTL_OWED_ID_LEN]; /* NULs behind it */
+	uint64_t at_s;               /* Unix time of it */
+};
+static const struct wire_field ctl_owed_entry_rows[] = {
+	WIRE_U8(struct ctl_owed_entry, kind, 8),
+	WIRE_FIXED(struct ctl_owed_entry, id),
+	WIRE_U64(struct ctl_owed_entry, at_s),
+};
+static const struct wire_table ctl_owed_entry_table = WIRE_TABLE(
+    struct ctl_owed_entry, ctl_owed_entry_rows);
+
+struct ctl_owed {
+	struct span entries; /* one behind the other, CTL_OWED_LEN each */
+};
+static const struct wire_field ctl_owed_rows[] = {
+	WIRE_BYTES(struct ctl_owed, entries, 0, CTL_OWED_MAX *CTL_OWED_LEN),
+};
+
+struct ctl_owe_kept {
+	uint8_t ok;
+};
+static const struct wire_field ctl_owe_kept_rows[] = {
+	WIRE_U8(struct ctl_owe_kept, ok, 1),
+};
+
 static const struct wire_msg ctl_msgs[] = {
 	[CTL_HELLO] = { "hello", WIRE_B_TO_A, WIRE_TABLE(struct ctl_hello, ctl_hello_rows) },
 	[CTL_START] = { "start", WIRE_A_TO_B, WIRE_TABLE(struct ctl_start, ctl_start_rows) },
@@ -232,6 +267,10 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_CERT_ROTATE] = { "cert-rotate", WIRE_B_TO_A, WIRE_TABLE_NONE },
 	[CTL_CERT_ROTATED] = { "cert-rotated", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_cert_rotated, ctl_cert_rotated_rows) },
+	[CTL_OWED] = { "owed", WIRE_A_TO_B, WIRE_TABLE(struct ctl_owed, ctl_owed_rows) },
+	[CTL_OWE] = { "owe", WIRE_B_TO_A, WIRE_TABLE(struct ctl_owed, ctl_owed_rows) },
+	[CTL_OWE_KEPT] = { "owe-kept", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ctl_owe_kept, ctl_owe_kept_rows) },
 };
 static const struct wire_edge ctl_edge = { .name = "control",
 	.msgs = ctl_msgs,

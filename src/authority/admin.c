@@ -546,7 +546,7 @@ admin_tick(struct authority *a)
 void
 authority_check_drained(struct authority *a)
 {
-	if (!a->d->draining || a->turns.n > 0 || admin_busy() > 0 || owed_goes_on(a))
+	if (!a->d->draining || a->turns.n > 0 || admin_busy() > 0)
 		return;
 	usage_flush(a);
 	if (usage_is_idle(a))

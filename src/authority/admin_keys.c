@@ -271,21 +271,35 @@ end_key(struct admin_op *op, struct key *key)
 	admin_finish_after_turns(op);
 }
 
-/* Somebody else may have the key: it is refused from now on, and the store is told later. */
 static void
-revoke_without_store(struct admin_op *op)
+on_owed(struct authority *a, void *ctx, struct status st)
 {
-	struct key *key = keys_find(&op->a->keys, span_of(op->id, sizeof(op->id)));
-	struct as_key_revoke m = { .revoked_s = op->revoked_s };
+	struct admin_op *op = ctx;
+	struct key *key = keys_find(&a->keys, span_of(op->id, sizeof(op->id)));
 
-	memcpy(m.id, op->id, sizeof(m.id));
-	if (key == NULL || !owed_add(op->a, &m)) {
-		admin_op_finish(
-		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+	if (!is_ok(st) || key == NULL) {
+		admin_op_finish(op, 503, "store_unavailable",
+		    "The store is away, and what it is to be told could not be kept; the key may "
+		    "still be valid.");
 		return;
 	}
 	op->owed = true;
 	end_key(op, key);
+}
+
+/* Somebody else may have the key: it is refused from now on, and the store is told later. */
+static void
+revoke_without_store(struct admin_op *op)
+{
+	struct as_key_revoke m = { .revoked_s = op->revoked_s };
+	struct status st;
+
+	memcpy(m.id, op->id, sizeof(m.id));
+	st = owed_add(op->a, &m, on_owed, op);
+	if (st.code == E_EXISTS)
+		on_owed(op->a, op, OK);
+	else if (!is_ok(st))
+		on_owed(op->a, op, st);
 }
 
 static void

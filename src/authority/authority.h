@@ -9,7 +9,7 @@
  *	appends.c      records to the audit process, receipts back
  *	store_link.c   the key table from the store, changes to it
  *	grace.c        the store is away: what still serves, and for how long
- *	owed.c         keys that were revoked meanwhile
+ *	owed.c         keys that were revoked meanwhile, until the store has heard of it
  *	admit.c step.c settle.c ending.c   the life of a turn; turn.c has the table of states
  *	grants.c       grants to broker, executor and store
  *	runs.c         what executor and store do within a turn

@@ -68,7 +68,7 @@ set_here(struct authority *a)
 	g->away = false;
 	diag(DIAG_INFO, "the store is back");
 	grace_tell(a);
-	owed_tick(a);
+	owed_go_on(a);
 }
 
 void

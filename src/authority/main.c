@@ -119,8 +119,20 @@ on_rolled_back(struct link *l, uint64_t id, const void *msg, void *ctx)
 	self.rolled_back = *(const struct ctl_rolled_back *)msg;
 }
 
+/* Before GO: nothing is loaded yet. */
+static void
+on_owed(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	struct status st = owed_know(&self.owed, ((const struct ctl_owed *)msg)->entries);
+
+	(void)l, (void)id, (void)ctx;
+	if (!is_ok(st))
+		diag_fatal("what is owed to the store: %s", status_text(st));
+}
+
 static const struct link_rule control_rules[] = {
 	{ CTL_ROLLED_BACK, 0, on_rolled_back },
+	{ CTL_OWED, 0, on_owed },
 };
 
 static void
@@ -132,7 +144,6 @@ metrics(struct daemon *d, const struct ctl_metrics *m, int fd)
 static void
 drain(struct daemon *d)
 {
-	owed_drain(d->ctx);
 	authority_check_drained(d->ctx);
 }
 

@@ -123,11 +123,13 @@ static void
 on_key(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
+	const struct as_key *m = msg;
 
 	(void)l;
 	if (is_overtaken(p->a, id))
 		return;
-	load_entry(p->a, keys_put(&p->a->keys, &p->a->policies, msg, NULL), "key");
+	load_entry(p->a, keys_put(&p->a->keys, &p->a->policies, m, NULL), "key");
+	owed_apply(p->a, span_of(m->id, KEY_ID_LEN));
 }
 
 /* Without them no token, and no text of a key, would be known. */

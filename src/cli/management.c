@@ -344,6 +344,5 @@ print_revoked(const struct reply *r, const char *id)
 
 	(void)json_bool(&r->d, json_get_str(&r->d, 0, "store_owed"), &owed).code;
 	(void)fprintf(stderr, "sallyport: %s: revoked%s\n", id,
-	    owed ? "; the store is away: if the service ends before it is back, revoke it again"
-		 : "");
+	    owed ? "; the store is away, and is told when it is back" : "");
 }

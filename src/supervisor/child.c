@@ -46,6 +46,7 @@ static const struct link_rule control_rules[] = {
 	{ CTL_PONG, 0, on_pong },
 	{ CTL_FILES_AGAIN, 0, on_files_again },
 	{ CTL_CERT_ROTATE, 0, certificate_on_rotate },
+	{ CTL_OWE, 0, owed_on_owe },
 };
 static const struct link_ops control_ops = { control_rules,
 	sizeof(control_rules) / sizeof(control_rules[0]), on_control_closed };

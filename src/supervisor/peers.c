@@ -99,7 +99,9 @@ peers_connect(struct child *c)
 		if (c->proc == PROC_AUTHORITY)
 			TRY(send_metrics(c, other));
 	}
-	if (c->proc == PROC_AUTHORITY)
+	if (c->proc == PROC_AUTHORITY) {
 		TRY(rollback_tell(c));
+		TRY(owed_tell(c));
+	}
 	return authority == NULL ? OK : send_metrics(authority, c);
 }

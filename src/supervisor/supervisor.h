@@ -297,6 +297,13 @@ void rollback_recorded(struct supervisor *sv, uint64_t generation, uint64_t expe
 /* For its status. */
 MUST_USE struct status rollback_tell(const struct child *authority);
 
+/* owed.c: revocations that the store has not heard of. */
+/* State: the master key is there. E_CRYPTO, E_SYNTAX, E_CORRUPT: the file is not as we left it. */
+MUST_USE struct status owed_check(const struct supervisor *sv);
+/* To a new authority, before GO. */
+MUST_USE struct status owed_tell(const struct child *authority);
+void owed_on_owe(struct link *l, uint64_t id, const void *msg, void *ctx);
+
 /* shutdown.c */
 void shutdown_begin(struct supervisor *sv, int exit_status);
 /* Kill what the present phase waits for. */

@@ -24,14 +24,17 @@ def inst():
 
 @contextlib.contextmanager
 def without_store(inst):
-    """It is killed, and the supervisor, which stands still, starts no other."""
-    os.kill(inst.proc.pid, signal.SIGSTOP)
+    """It is killed, and each that the supervisor starts for it ends for want of its directory."""
+    store, elsewhere = inst.dir / "store", inst.dir / "store.elsewhere"
+    store.rename(elsewhere)
     try:
         for pid in inst.pids("store"):
             os.kill(pid, signal.SIGKILL)
+        wait(lambda: away(inst), 10)
         yield
     finally:
-        os.kill(inst.proc.pid, signal.SIGCONT)
+        if elsewhere.exists():
+            elsewhere.rename(store)
         wait(lambda: away(inst) is None, 20)
 
 
@@ -84,7 +87,6 @@ def test_the_known_go_on_and_nobody_else(inst):
     time.sleep(2)  # by then the authority has forgotten it
     assert [inst.request("GET", "/v1/models", key=k)[0] for k in (stranger, ended)] == [401, 401]
     with without_store(inst):
-        wait(lambda: away(inst), 2)
         begun = time.monotonic()
         assert inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
         assert inst.execute("print(1)")[2]["stdout"] == "1\n"
@@ -149,20 +151,104 @@ def test_a_store_that_answers_nothing_is_away(inst):
     wait(lambda: len([r for r in inst.records() if r["event"]["type"] == "StoreAway"]) >= before + 2, 5)
 
 
-def test_what_is_owed_at_the_end_is_named(inst):
-    """It was never said to be durable: `unknown` on record, and the operator hears which key it is."""
-    key = json.loads(inst.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "lee"})[1])
-    os.kill(inst.pids("store")[0], signal.SIGSTOP)
-    wait(lambda: away(inst), 8)
+EMPTY = 81  # bytes of a list without entries, sealed
+
+
+def owed_bytes(inst):
+    return (inst.dir / "store.owed").stat().st_size
+
+
+def revoke_without_store(inst, key):
     status, body = inst.management("DELETE", f"/admin/v1/keys/{key['id']}")
     assert status == 200 and json.loads(body)["store_owed"] is True
     assert inst.request("GET", "/v1/models", key=key["key"])[0] == 401
-    inst.stop()
-    said = [line for line in inst.text_log().splitlines() if key["id"] in line]
-    assert len(said) == 2 and "warning" in said[0] and "error" in said[1], said
-    inst.start()
+
+
+def make_key(inst):
+    return json.loads(inst.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "lee"})[1])
+
+
+def outcomes(inst, key):
     rows = [r for r in inst.records() if r["event"]["type"] == "KeyRevoked" and r["event"]["key_id"] == key["id"]]
-    assert [(r.get("phase"), r.get("outcome")) for r in rows] == [("intent", None), ("outcome", "unknown")]
-    # As the documents say: again, and this time for good.
-    assert json.loads(inst.management("DELETE", f"/admin/v1/keys/{key['id']}")[1])["store_owed"] is False
+    return [(r.get("phase"), r.get("outcome")) for r in rows]
+
+
+def kill_everything(inst):
+    """As a power loss would, but for what is in the page cache."""
+    processes = [inst.proc.pid, *inst.descendants()]
+    inst.proc.kill()
+    inst.proc.wait()
+    wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), 10)
+
+
+def first_answers(inst, key, seconds):
+    """What this key was told from the moment on that somebody answers."""
+    seen, deadline = set(), time.monotonic() + seconds
+    while 401 not in seen and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            seen.add(inst.request("GET", "/v1/models", key=key)[0])
+        time.sleep(0.02)
+    return seen
+
+
+def test_what_is_owed_outlives_the_authority(inst):
+    gone, good = make_key(inst), make_key(inst)
+    with without_store(inst):
+        revoke_without_store(inst, gone)
+        assert owed_bytes(inst) > EMPTY
+        (pid,) = inst.pids("authority")
+        os.kill(pid, signal.SIGKILL)
+        wait(lambda: inst.pids("authority") not in ([], [pid]), 10)
+        (inst.dir / "store.elsewhere").rename(inst.dir / "store")
+        assert first_answers(inst, gone["key"], 20) <= {401, 503}
+        inst.wait_ready(20)
+        assert inst.request("GET", "/v1/models", key=good["key"])[0] == 200
+    wait(lambda: owed_bytes(inst) == EMPTY, 10)
+    assert outcomes(inst, gone) == [("intent", None), ("outcome", "unknown"), (None, "success")]
+
+
+def test_what_is_owed_outlives_the_service(inst):
+    gone, good = make_key(inst), make_key(inst)
+    with without_store(inst):
+        revoke_without_store(inst, gone)
+        kill_everything(inst)
+        assert owed_bytes(inst) > EMPTY
+        (inst.dir / "store.elsewhere").rename(inst.dir / "store")
+        kept = (inst.dir / "store.owed").read_bytes()
+        # Who changes what is kept starts nothing.
+        (inst.dir / "store.owed").write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+        with pytest.raises(RuntimeError, match="store.owed: damaged"):
+            inst.start()
+        (inst.dir / "store.owed").write_bytes(kept)
+        inst.start()
+    assert inst.request("GET", "/v1/models", key=gone["key"])[0] == 401
+    assert inst.request("GET", "/v1/models", key=good["key"])[0] == 200
+    wait(lambda: owed_bytes(inst) == EMPTY, 10)
+    assert outcomes(inst, gone) == [("intent", None), ("outcome", "unknown"), (None, "success")]
+    # From now on the store knows by itself.
+    inst.stop()
+    (inst.dir / "store.owed").unlink()
+    inst.start()
+    assert inst.request("GET", "/v1/models", key=gone["key"])[0] == 401
+    assert json.loads(inst.management("DELETE", f"/admin/v1/keys/{gone['id']}")[1])["store_owed"] is False
+    assert inst.verify().returncode == 0
+
+
+def test_what_cannot_be_kept_is_not_revoked(inst):
+    key = make_key(inst)
+    with without_store(inst):
+        # A directory in its place: nothing can be written under that name.
+        kept = (inst.dir / "store.owed").read_bytes() if (inst.dir / "store.owed").exists() else None
+        (inst.dir / "store.owed").unlink(missing_ok=True)
+        (inst.dir / "store.owed").mkdir()
+        try:
+            status, body = inst.management("DELETE", f"/admin/v1/keys/{key['id']}")
+            assert status == 503 and json.loads(body)["error"]["code"] == "store_unavailable"
+            assert inst.request("GET", "/v1/models", key=key["key"])[0] == 200
+        finally:
+            (inst.dir / "store.owed").rmdir()
+            if kept is not None:
+                (inst.dir / "store.owed").write_bytes(kept)
+        revoke_without_store(inst, key)
+    wait(lambda: owed_bytes(inst) == EMPTY, 10)
     assert inst.request("GET", "/v1/models", key=key["key"])[0] == 401

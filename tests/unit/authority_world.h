@@ -9,6 +9,7 @@
 #include "authority_world_calls.h"
 #include "authority_world_kept.h"
 #include "authority_world_store.h"
+#include "authority_world_supervisor.h"
 
 /* ---- stand-ins ---- */
 
@@ -258,6 +259,7 @@ setup(void **state)
 	assert_true(is_ok(machines_load(w.a)));
 	assert_int_equal(uv_timer_init(&w.loop, &w.a->sweep), 0);
 	peers_init(w.a);
+	connect_supervisor();
 	connect_fake(EDGE_AUTHORITY_AUDIT, 1, &aa_edge, false, &audit_ops, &w.audit);
 	connect_fake(EDGE_AUTHORITY_BROKER, 2, &ab_edge, false, &broker_ops, &w.broker);
 	connect_fake(EDGE_AUTHORITY_EXECUTOR, 3, &ae_edge, false, &executor_ops, &w.executor);
@@ -283,7 +285,8 @@ close_handle(uv_handle_t *h, void *arg)
 UNUSED static int
 teardown(void **state)
 {
-	struct link **fakes[] = { &w.gw, &w.gw2, &w.audit, &w.broker, &w.executor, &w.store };
+	struct link **fakes[] = { &w.gw, &w.gw2, &w.audit, &w.broker, &w.executor, &w.store,
+		&w.supervisor };
 	uint64_t expect = 1;
 
 	(void)state;
@@ -297,6 +300,7 @@ teardown(void **state)
 			cut(fakes[i]);
 	}
 	spin();
+	link_free(w.d.control);
 	uv_walk(&w.loop, close_handle, NULL);
 	spin();
 	(void)uv_loop_close(&w.loop);

@@ -57,7 +57,7 @@ static struct world {
 	uv_loop_t loop;
 	struct daemon d;
 	struct authority *a;
-	struct link *gw, *gw2, *audit, *broker, *executor, *store;
+	struct link *gw, *gw2, *audit, *broker, *executor, *store, *supervisor;
 	struct rec recs[RECS_MAX];
 	size_t nrecs;
 	uint64_t seq;
@@ -85,6 +85,7 @@ static struct world {
 	struct key *key[WORLD_KEYS];
 	uint16_t admin_http;
 	uint32_t store_changes, keys_used;
+	uint8_t revoke_id[KEY_ID_LEN]; /* the last one that the store was told */
 	uint16_t put_code;  /* enum code that the store answers changes of keys with; 0: OK */
 	uint8_t put_fresh;  /* what the last change of a user said */
 	bool load_keys_put; /* a LOAD names the keys that are there, too */
@@ -129,6 +130,12 @@ static struct world {
 	unsigned usage_empty; /* pages of sums without any before there is one */
 	uint64_t usage_seq;
 	uint32_t usage_batches, usage_items;
+	/* what is owed to the store, as the supervisor keeps it */
+	enum { OWES_KEEP, OWES_FAIL, OWES_HOLD } owe_mode;
+	uint8_t owed[CTL_OWED_MAX * CTL_OWED_LEN], owe_list[CTL_OWED_MAX * CTL_OWED_LEN];
+	size_t owed_len, owe_len;
+	uint32_t owes;
+	uint64_t owe_held;
 	struct as_usage_item usage; /* all items together */
 } w;
 

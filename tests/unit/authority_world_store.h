@@ -76,7 +76,8 @@ on_store_revoke(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct as_done done = { .code = (uint16_t)(w.put_code != 0 ? w.put_code : E_OK) };
 
-	(void)ctx, (void)msg;
+	(void)ctx;
+	memcpy(w.revoke_id, ((const struct as_key_revoke *)msg)->id, KEY_ID_LEN);
 	w.store_changes++;
 	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));
 }

@@ -245,86 +245,6 @@ a_silent_store_is_away(void **state)
 	assert_int_equal(told("back"), 1);
 }
 
-/* A key that is revoked meanwhile is refused at once, and the store hears of it. */
-static void
-a_revocation_is_owed(void **state)
-{
-	struct as_key_revoke m = { .revoked_s = 1 };
-	uint32_t changes = w.store_changes;
-
-	(void)state;
-	cut(&w.store);
-	memcpy(m.id, w.key[0]->id, KEY_ID_LEN);
-	assert_true(owed_add(w.a, &m));
-	assert_true(owed_add(w.a, &m)); /* once is enough */
-	assert_int_equal(w.a->owed.n, 1);
-	owed_tick(w.a);
-	assert_int_equal(w.store_changes, changes);
-	come_back();
-	spin();
-	assert_int_equal(w.store_changes, changes + 1);
-	assert_int_equal(w.a->owed.n, 0);
-	assert_int_equal(w.recs[w.nrecs - 1].event, EVENT_KEY_REVOKED);
-	assert_int_equal(w.recs[w.nrecs - 1].outcome, AUDIT_SUCCESS);
-	for (unsigned i = 0; w.a->owed.n < OWED_MAX; i++) {
-		m.id[0] = (uint8_t)i;
-		m.id[1] = (uint8_t)(i >> 8);
-		assert_true(owed_add(w.a, &m));
-	}
-	m.id[2] ^= 1;
-	assert_false(owed_add(w.a, &m));
-}
-
-static size_t
-revoked(uint8_t outcome)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < w.nrecs; i++)
-		n += w.recs[i].event == EVENT_KEY_REVOKED && w.recs[i].outcome == outcome;
-	return n;
-}
-
-static void
-no_reply(void *ctx, uint16_t http, struct span body)
-{
-	(void)body;
-	*(uint16_t *)ctx = http;
-}
-
-/* It is no success before the store has it; where the log takes nothing, later. */
-static void
-what_is_owed_is_unknown(void **state)
-{
-	uint16_t http = 0;
-	struct admin_op *op = NULL;
-	const struct admin_call c = { .a = w.a, .reply = no_reply, .ctx = &http, .op = &op };
-
-	(void)state;
-	cut(&w.store);
-	assert_true(is_ok(admin_revoke_key(&c, span_of(w.key[0]->id, KEY_ID_LEN))));
-	spin();
-	assert_int_equal(http, 200);
-	assert_int_equal(ask_with(w.text[0]), ERROR_INVALID_KEY);
-	assert_int_equal(revoked(AUDIT_UNKNOWN), 1);
-	assert_int_equal(revoked(AUDIT_SUCCESS), 0);
-	assert_false(owed_goes_on(w.a)); /* nobody waits for a store that is away */
-	w.audit_mode = AUDIT_REFUSES;
-	come_back();
-	spin();
-	assert_int_equal(revoked(AUDIT_SUCCESS), 0);
-	assert_true(owed_goes_on(w.a));
-	w.audit_mode = AUDIT_TAKES;
-	owed_tick(w.a);
-	spin();
-	assert_int_equal(revoked(AUDIT_SUCCESS), 1);
-	assert_false(owed_goes_on(w.a));
-	owed_tick(w.a);
-	spin();
-	assert_int_equal(revoked(AUDIT_SUCCESS), 1);
-	assert_int_not_equal(w.key[0]->revoked_s, 0);
-}
-
 /* A link is not enough: what the store has is known with the end of its LOAD. */
 static void
 it_is_back_when_all_is_loaded(void **state)
@@ -391,8 +311,6 @@ main(void)
 		CASE(an_unknown_session_is_not_refused_for_good),
 		CASE(nor_is_much_spent_on_them),
 		CASE(a_silent_store_is_away),
-		CASE(a_revocation_is_owed),
-		CASE(what_is_owed_is_unknown),
 		CASE(it_is_back_when_all_is_loaded),
 		CASE(the_log_hears_of_it_later),
 		CASE(without_a_grace_nobody_is_served),

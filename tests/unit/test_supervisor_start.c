@@ -135,6 +135,12 @@ certificate_on_rotate(struct link *l, uint64_t id, const void *msg, void *ctx)
 	(void)l, (void)id, (void)msg, (void)ctx;
 }
 
+void
+owed_on_owe(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)msg, (void)ctx;
+}
+
 /* ---- the process: its name says what it does ---- */
 
 static struct {
