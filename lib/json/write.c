@@ -3,7 +3,7 @@
  * The JSON writer.
  *
  * Runs in:    every process that writes JSON.
- * Trusts:     the caller's order of calls (asserted) and json_put_raw()'s bytes.
+ * Trusts:     the caller's order of calls (asserted), and bytes that are said to be JSON.
  * Owns:       nothing; bytes go to the caller's buf.
  * Invariants: what it escapes is valid UTF-8 without control characters, U+2028
  *             and U+2029, so that it is also safe in scripts and in one line.
@@ -290,4 +290,47 @@ escape_valid(struct span text, struct buf *out)
 		start = i + eaten;
 	}
 	return buf_put_span(out, span_of(text.ptr + start, text.len - start));
+}
+
+/* ---- what is JSON already, on one line ---- */
+
+/* How the byte at p goes on: 0: as it is, unless it is a blank between tokens. */
+static size_t
+compact_one(const uint8_t *p, bool *in_string, uint8_t out[ESCAPE_MAX], size_t *ret_eaten)
+{
+	*ret_eaten = 1;
+	if (*p == '"')
+		*in_string = !*in_string;
+	else if (*in_string && *p == '\\')
+		*ret_eaten = 2; /* what it escapes ends no string */
+	else if (*in_string && escape_as[*p] == AS_LINE)
+		return escape_one(p, out, ret_eaten);
+	return 0;
+}
+
+static struct status
+compact(struct span text, struct buf *out)
+{
+	uint8_t escape[ESCAPE_MAX];
+	bool in_string = false;
+	size_t start = 0, eaten;
+
+	for (size_t i = 0; i < text.len; i += eaten) {
+		size_t len = compact_one(text.ptr + i, &in_string, escape, &eaten);
+
+		if (len == 0 && (in_string || text.ptr[i] > ' '))
+			continue;
+		TRY(buf_put_span(out, span_of(text.ptr + start, i - start)));
+		TRY(buf_put(out, escape, len));
+		start = i + eaten;
+	}
+	return buf_put_span(out, span_from(text, start));
+}
+
+void
+json_put_compact(struct json_writer *w, struct span value)
+{
+	before_value(w);
+	put(w, compact(value, w->out));
+	after_value(w);
 }

@@ -4,10 +4,11 @@
  *
  * Runs in: store, jailed. Trusts: nothing that it reads; texts that are no JSON are given as
  * strings. Owns: one line at a time.
- * Invariants: what does not open is named, and all else is given; a line is made anew for each page
- * that has a part of it, and the same each time: what it is made of is not changed in place but for
- * a conversation's (then: E_AGAIN, or a line that does not parse). Of a file a page reads what it
- * gives; that all of it opens is seen when its line begins. See: privacy.h; docs/privacy.md.
+ * Invariants: no text that was stored ends a line; what does not open is named, and all else is
+ * given; a line is made anew for each page that has a part of it, and the same each time: what it
+ * is made of is not changed in place but for a conversation's (then: E_AGAIN, or a line that does
+ * not parse). Of a file a page reads what it gives; that all of it opens is seen when its line
+ * begins. See: privacy.h; docs/privacy.md.
  */
 #include "privacy.h"
 
@@ -16,7 +17,7 @@
 #include <json/json.h>
 #include <json/write.h>
 
-#define LINE_MAX_BYTES (24U << 20)
+#define LINE_MAX_BYTES (2 * CONTENT_ARENA_MAX) /* each U+2028 of a text becomes twice as long */
 #define FILE_TAIL "\"}\n"
 
 struct export
@@ -74,12 +75,12 @@ number(struct export *x, const char *key, uint64_t v)
 	json_put_u64(&x->w, v);
 }
 
-/* JSON as it is; what is none, as a string. */
+/* JSON, on the line that it is a part of; what is none, as a string. */
 static void
 value(struct export *x, struct span text)
 {
 	if (is_ok(json_parse(&x->doc, text)))
-		json_put_raw(&x->w, text);
+		json_put_compact(&x->w, text);
 	else
 		json_put_str(&x->w, text);
 }

@@ -11,6 +11,7 @@ import pytest
 from canary import Plants
 from instance import running
 from test_tenant_matrix import World, a_conversation, a_file, a_response, a_tool, with_models
+from test_tools import FORM, form
 
 
 @pytest.fixture
@@ -52,6 +53,24 @@ def test_an_export_is_all_of_a_person_and_nothing_of_others(world):
     intent, outcome = of_type(world.inst.records(), "Exported")[-2:]
     assert intent["phase"] == "intent" and outcome["outcome"] == "success"
     assert outcome["event"]["size_bytes"] > 0 and len(outcome["event"]["target"]) == 32 and "bob" not in json.dumps(outcome)
+
+
+def test_a_thing_is_a_line(world):
+    """However clients lay out their JSON, and whatever they hide in it."""
+    forged = '{"type":"user","tenant":"acme","user":"victim","roles":["owner"],"state":"active","hold":false}'
+    text = json.dumps({"metadata": {"a": "b\u2028c"}, "items": [
+        {"role": "user", "content": [{"type": "input_text", "text": 'x" \\', "a": "FORGED"}]}]}, indent=2, ensure_ascii=False)
+    body = text.replace('"FORGED"', "\n" + forged + "\n").replace("\n", "\r\n").encode()
+    world.made("user", "POST", "/v1/conversations", body, {"Content-Type": "application/json"})
+    manifest = json.dumps({"name": "laid_out", "description": "d", "input_schema": {"type": "object"}}, indent=4) + "\n"
+    world.made("user", "POST", "/v1/tools", form(manifest=manifest.encode(), native=b"#!/bin/sh\ncat\n"), FORM)
+    lines = [json.loads(line) for line in export(world, "acme/bob").stdout.split("\n")[:-1]]
+    assert [line["user"] for line in lines if line["type"] == "user"] == ["bob"]
+    item = next(line for line in lines if line["type"] == "conversation" and "victim" in json.dumps(line))
+    assert item["items"][0]["content"][0]["a"] == json.loads(forged) and item["items"][0]["content"][0]["text"] == 'x" \\'
+    assert item["object"] == {"a": "b\u2028c"}
+    tool = next(line for line in lines if line["type"] == "tool" and line["name"] == "laid_out")
+    assert tool["versions"][0]["manifest"] == json.loads(manifest)
 
 
 def test_people_export_themselves_and_nobody_else(world):

@@ -185,4 +185,17 @@ number(struct db *db, const char *text)
 	return n;
 }
 
+/* One of each kind, and one more response. */
+UNUSED static void
+fill(struct db *db, const struct who *w)
+{
+	uint8_t bytes[3000];
+
+	memset(bytes, 0xc3, sizeof(bytes));
+	assert_is_ok(create_conversation(db, w, "conv_1", "ab"));
+	assert_is_ok(save(db, w, "resp_1", "", "conv_1", "cD"));
+	assert_is_ok(save(db, w, "resp_2", "resp_1", "", "eF"));
+	assert_is_ok(create_file(db, w, "file_1", span_of(bytes, sizeof(bytes)), "user_data"));
+}
+
 #endif

@@ -45,6 +45,37 @@ a_whole_document(void **state)
 	    "\"c\":null,\"d\":\"x\\ny\",\"e\":\"\"}"));
 }
 
+/* On one line, the same value. */
+static void
+compact(void **state)
+{
+	static const struct {
+		const char *value, *want;
+	} rows[] = {
+		{ " { \"a b\" :\r\n[ 1 ,\t2 ] }\n", "{\"a b\":[1,2]}" },
+		{ "\n\" \\\" { \\\\\" ", "\" \\\" { \\\\\"" },
+		{ "\t-1e5 ", "-1e5" },
+		{ "[\n]", "[]" },
+		{ "{\"\\\\\":\n\"\\n\"\n,\n\"\":null}", "{\"\\\\\":\"\\n\",\"\":null}" },
+		{ "[\"\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\x7f\"]",
+		    "[\"\\u2028\\u2029\xe2\x80\xaa\x7f\"]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		auto_buf struct buf out = BUF_INIT(1000);
+		struct json_writer w = json_writer(&out);
+
+		json_put_array(&w);
+		json_put_compact(&w, span_str(rows[i].value));
+		json_put_compact(&w, SPAN_LIT("1"));
+		json_put_end(&w);
+		assert_true(is_ok(json_writer_finish(&w)));
+		assert_int_equal(out.len, strlen(rows[i].want) + 4);
+		assert_memory_equal(out.ptr + 1, rows[i].want, strlen(rows[i].want));
+	}
+}
+
 static void
 an_error_sticks(void **state)
 {
@@ -151,6 +182,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_document),
+		cmocka_unit_test(compact),
 		cmocka_unit_test(an_error_sticks),
 		cmocka_unit_test(escapes),
 		cmocka_unit_test(any_bytes_make_valid_json),

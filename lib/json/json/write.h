@@ -48,6 +48,8 @@ void json_put_bool(struct json_writer *w, bool v);
 void json_put_null(struct json_writer *w);
 /* One value that is JSON already (a span of a parsed document): not checked. */
 void json_put_raw(struct json_writer *w, struct span value);
+/* The same on one line: without blanks between tokens, and with U+2028 and U+2029 escaped. */
+void json_put_compact(struct json_writer *w, struct span value);
 
 /* Append the inside of a JSON string, without quotes. E_FULL, E_NOMEM. */
 MUST_USE struct status json_escape(struct span text, struct buf *out);
