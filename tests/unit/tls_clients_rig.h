@@ -155,7 +155,7 @@ stop(void **state)
 	return 0;
 }
 
-static struct tls_ctx *
+static inline struct tls_ctx *
 server_ctx(struct span client_ca)
 {
 	const struct tls_server_opts o = { .cert_pem = buf_span(&pki.cert),
