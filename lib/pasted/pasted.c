@@ -14,6 +14,7 @@
 #include <base/encode.h>
 #include <keytext/keytext.h>
 
+#include <pasted/escape.h>
 #include <pasted/scan.h>
 
 #define CRC_DIGITS 6
@@ -32,7 +33,7 @@ struct found {
 };
 
 /* What each of these bytes may end the prefix of, or begin. */
-static const uint8_t triggers[] = { '_', '-', 'A' };
+static const uint8_t triggers[] = { '_', '-', 'A', '.' };
 
 /* ---- bytes ---- */
 
@@ -163,6 +164,24 @@ slack_len(struct span text, size_t from)
 	return n >= 20 && count_digits(text, from, n) >= 4 ? n : 0;
 }
 
+/* Newer ones have a part behind a dot: it tells nothing without the first. */
+static size_t
+gitlab_len(struct span text, size_t from)
+{
+	size_t n = run_len(text, from, is_word);
+
+	return n >= 20 && count_digits(text, from, n) > 0 ? n : 0;
+}
+
+/* A root token has 24, others more. */
+static size_t
+vault_len(struct span text, size_t from)
+{
+	size_t n = run_len(text, from, is_word);
+
+	return n >= 24 && count_digits(text, from, n) > 0 ? n : 0;
+}
+
 static size_t
 anthropic_len(struct span text, size_t from)
 {
@@ -194,7 +213,7 @@ static const struct {
 	struct span prefix;
 	size_t (*len)(struct span text, size_t from); /* behind the prefix; 0: it is none */
 	const char *what;
-	bool never; /* of a provider of models */
+	bool never; /* of a provider of models, or of where theirs are kept */
 } forms[] = {
 	{ PREFIX("ghp_"), checked_len, "github token" },
 	{ PREFIX("gho_"), checked_len, "github token" },
@@ -209,6 +228,9 @@ static const struct {
 	{ PREFIX("xoxp-"), slack_len, "slack token" },
 	{ PREFIX("xoxa-"), slack_len, "slack token" },
 	{ PREFIX("xoxs-"), slack_len, "slack token" },
+	{ PREFIX("glpat-"), gitlab_len, "gitlab token" },
+	{ PREFIX("hvs."), vault_len, "vault token", true },
+	{ PREFIX("hvb."), vault_len, "vault token", true },
 	{ PREFIX("sk-ant-"), anthropic_len, "anthropic key", true },
 	{ PREFIX("sk-"), secret_key_len, "openai key", true },
 };
@@ -358,11 +380,14 @@ find_at(struct span text, size_t at, struct found *f)
 		return true;
 	if (text.ptr[at] == '_' && find_key(text, at, f))
 		return true;
+	/* Prose is full of dots. */
+	if (text.ptr[at] == '.' && (at < 3 || text.ptr[at - 2] != 'v'))
+		return false;
 	return find_form(text, at, f);
 }
 
 static bool
-is_in(struct span text, bool never)
+is_spelled(struct span text, bool never)
 {
 	struct scan s = scan_of(text);
 	struct found f;
@@ -373,6 +398,19 @@ is_in(struct span text, bool never)
 			return true;
 	}
 	return false;
+}
+
+/* As it is written, and as it is read; what cannot be looked at is taken for one. */
+static bool
+is_in(struct span text, bool never)
+{
+	auto_buf struct buf plain = BUF_INIT(text.len);
+
+	if (is_spelled(text, never))
+		return true;
+	if (!escape_any(text))
+		return false;
+	return !is_ok(escape_plain(text, &plain)) || is_spelled(buf_span(&plain), never);
 }
 
 bool
@@ -435,17 +473,30 @@ mask_once(struct span text, struct buf *out)
 }
 
 /* Of two secrets near one id the second is found once the first is gone. */
-struct status
-pasted_mask(struct span text, struct buf *out)
+static struct status
+mask(struct span text, struct buf *out)
 {
 	auto_buf struct buf a = BUF_INIT(out->max), b = BUF_INIT(out->max);
 
 	TRY(mask_once(text, &a));
-	for (int i = 0; i < ROUNDS_MAX && pasted_any(buf_span(&a)); i++) {
+	for (int i = 0; i < ROUNDS_MAX && is_spelled(buf_span(&a), false); i++) {
 		buf_clear(&b);
 		TRY(mask_once(buf_span(&a), &b));
 		buf_clear(&a);
 		TRY(buf_put_span(&a, buf_span(&b)));
 	}
 	return buf_put_span(out, buf_span(&a));
+}
+
+struct status
+pasted_mask(struct span text, struct buf *out)
+{
+	auto_buf struct buf plain = BUF_INIT(text.len);
+
+	if (!pasted_any(text))
+		return buf_put_span(out, text);
+	if (!escape_any(text))
+		return mask(text, out);
+	TRY(escape_plain(text, &plain));
+	return mask(buf_span(&plain), out);
 }

@@ -11,30 +11,13 @@
 
 #include <base/cleanup.h>
 
+#include <pasted/escape.h>
 #include <pasted/scan.h>
-
-#define ESCAPE_LEN 6 /* \u0073 */
 
 /* '_' ends the prefix of a key, '\\' begins an escape: one comparison finds both. */
 #define TRIGGER_MASK 0xfc
 static const uint8_t triggers[] = { '_' & TRIGGER_MASK };
 _Static_assert(('_' & TRIGGER_MASK) == ('\\' & TRIGGER_MASK), "they differ in two bits");
-
-/* The ASCII letter, digit or mark that is escaped here; 0: nothing that a key has. */
-static uint8_t
-escaped(const uint8_t *p, size_t len)
-{
-	uint8_t c;
-
-	if (len < ESCAPE_LEN || memcmp(p, "\\u00", 4) != 0 || p[4] < '2' || p[4] > '7')
-		return 0;
-	c = (uint8_t)((p[4] - '0') << 4);
-	if (p[5] >= '0' && p[5] <= '9')
-		return c | (uint8_t)(p[5] - '0');
-	if ((p[5] | 0x20) >= 'a' && (p[5] | 0x20) <= 'f')
-		return c | (uint8_t)((p[5] | 0x20) - 'a' + 10);
-	return 0;
-}
 
 static bool
 is_key(struct span text, size_t mark, uint8_t ret_key[KEYTEXT_LEN])
@@ -53,27 +36,29 @@ static bool
 find(struct span text, uint8_t ret_key[KEYTEXT_LEN], bool *ret_escapes)
 {
 	struct scan s = scan_of(text);
-	size_t at;
+	size_t at, len;
 
 	*ret_escapes = false;
 	while (scan_next(&s, TRIGGER_MASK, triggers, sizeof(triggers), &at)) {
 		if (text.ptr[at] == '\\')
-			*ret_escapes = *ret_escapes || escaped(text.ptr + at, text.len - at) != 0;
+			*ret_escapes = *ret_escapes || escape_of(span_from(text, at), &len) != 0;
 		else if (text.ptr[at] == '_' && is_key(text, at, ret_key))
 			return true;
 	}
 	return false;
 }
 
+/* JSON within JSON, too: an escape counts whatever precedes its backslash. */
 static struct status
 unescape(struct span text, struct buf *out)
 {
 	TRY(buf_reserve(out, text.len));
-	for (size_t i = 0; i < text.len;) {
-		uint8_t c = text.ptr[i] == '\\' ? escaped(text.ptr + i, text.len - i) : 0;
+	for (size_t i = 0, len; i < text.len; i += len) {
+		char c = escape_of(span_from(text, i), &len);
 
-		out->ptr[out->len++] = c != 0 ? c : text.ptr[i];
-		i += c != 0 ? ESCAPE_LEN : 1;
+		if (c == 0)
+			len = 1;
+		out->ptr[out->len++] = c != 0 ? (uint8_t)c : text.ptr[i];
 	}
 	return OK;
 }

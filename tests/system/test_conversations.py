@@ -292,6 +292,10 @@ def test_credentials_are_masked(provider, client, service):
     assert c.metadata == {"a": "[removed: github token]"}
     item, = client.conversations.items.list(c.id).data
     assert item.content[0].text == "line\n[removed: github token]"
+    # However it is spelled: JSON lets everybody write a letter as an escape.
+    spelled = "".join(f"\\u{ord(x):04x}" for x in GITHUB)
+    status, _, c = service.request("POST", "/v1/conversations", f'{{"metadata": {{"a": "{spelled}"}}}}')
+    assert status == 200 and c["metadata"] == {"a": "[removed: github token]"}
     with pytest.raises(openai.BadRequestError) as e:
         client.files.create(file=("x", f"token: {GITHUB}".encode()), purpose="user_data")
     assert e.value.code == "credential_in_body"

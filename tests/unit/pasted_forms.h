@@ -33,6 +33,12 @@
 	"github"                       \
 	"_pat_11ABCDEFG0123456789abc_" \
 	"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
+#define GITLAB \
+	"glp"  \
+	"at-0123456789abcdefghij"
+#define VAULT \
+	"hv"  \
+	"s.CAESIJ0123456789abcdefghijklmnop"
 #define PEM_BEGIN                \
 	"-----BEGIN RSA PRIVATE" \
 	" KEY-----"

@@ -53,6 +53,8 @@ forms(void **state)
 	check_masked("k=" ANTHROPIC ".", "k=[removed: anthropic key].");
 	check_masked("?key=" GOOGLE "&", "?key=[removed: google key]&");
 	check_masked(STRIPE, "[removed: stripe key]");
+	check_masked("t: " GITLAB, "t: [removed: gitlab token]");
+	check_masked("VAULT_TOKEN=" VAULT "\n", "VAULT_TOKEN=[removed: vault token]\n");
 	check_masked("id " AWS_ID " secret " AWS_SECRET "\n",
 	    "id " AWS_ID " secret [removed: aws secret]\n");
 	check_masked(AWS_SECRET " and its id " AWS_ID, "[removed: aws secret] and its id " AWS_ID);
@@ -98,6 +100,30 @@ not_credentials(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(texts); i++)
 		check_masked(texts[i], texts[i]);
+}
+
+/* Any letter may be written as an escape: the text is what a reader of JSON gets. */
+static void
+behind_escapes(void **state)
+{
+	(void)state;
+	check_masked("{\"a\":\"x \\u0073k-" /* split, as in pasted_forms.h */
+		     "ant-api03-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ-AA\"}",
+	    "{\"a\":\"x [removed: anthropic key]\"}");
+	check_masked("{\"a\":\"" AWS_ID " wJalrXUtnFEMI\\/K7MDENG\\/bPxRfiCYEXAMPLEKEY\"}",
+	    "{\"a\":\"" AWS_ID " [removed: aws secret]\"}");
+	check_masked("[\"\\u0067\\u0068\\u0070\\u005F" /* ghp_ */
+		     "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq\\u0031\\u0037\"]",
+	    "[\"[removed: github token]\"]");
+	/* Beside one that stands there, another behind escapes; quotes and backslashes stay. */
+	check_masked("[\"" GH
+		     "\",\"\\u0022\\u005c\\\\\\u0078oxb-123456789012-123456789012-AbCdEf\"]",
+	    "[\"[removed: github token]\",\"\\u0022\\u005c\\\\[removed: slack token]\"]");
+	/* No escape, but a backslash and a letter: JSON within JSON is not looked into. */
+	check_masked("[\"\\\\u0067hp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17\"]",
+	    "[\"\\\\u0067hp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17\"]");
+	check_masked("{\"\\u0061\":\"\\/ \\u00e9 \\ud83d\\ude00 \\",
+	    "{\"\\u0061\":\"\\/ \\u00e9 \\ud83d\\ude00 \\");
 }
 
 static void
@@ -253,6 +279,7 @@ main(void)
 		cmocka_unit_test(forms),
 		cmocka_unit_test(not_credentials),
 		cmocka_unit_test(within_json),
+		cmocka_unit_test(behind_escapes),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(keys_of_ours),
 		cmocka_unit_test(in_no_history),

@@ -53,6 +53,8 @@ scan_vector(const uint8_t *p, uint8_t mask, const uint8_t *set, size_t nset)
 		eq = _mm_or_si128(eq, _mm_cmpeq_epi8(v, _mm_set1_epi8((char)set[1])));
 	if (nset > 2)
 		eq = _mm_or_si128(eq, _mm_cmpeq_epi8(v, _mm_set1_epi8((char)set[2])));
+	if (nset > 3)
+		eq = _mm_or_si128(eq, _mm_cmpeq_epi8(v, _mm_set1_epi8((char)set[3])));
 	return eq;
 }
 
@@ -62,7 +64,7 @@ scan_bits(__m128i eq)
 	return (uint16_t)_mm_movemask_epi8(eq);
 }
 
-/* Most blocks have none: that is found out with one branch. At most three values. */
+/* Most blocks have none: that is found out with one branch. At most four values. */
 SCAN_INLINE uint64_t
 scan_block(const uint8_t *p, uint8_t mask, const uint8_t *set, size_t nset)
 {
