@@ -24,7 +24,6 @@
 #include "fetched.h"
 
 #define SERIAL_LEN 16
-#define BACKDATE_S 300 /* clocks differ */
 #define DAY_S 86400L
 #define SAN_LEN_MAX 253
 #define SPIFFE SPAN_LIT("spiffe://")
@@ -202,7 +201,7 @@ cert_start(EVP_PKEY *key, struct span common_name, long ttl_s, X509 **ret)
 		return fail(E_NOMEM);
 	TRY(evp_ok(X509_set_version(cert, X509_VERSION_3)));
 	TRY(put_serial(cert));
-	if (ASN1_TIME_set(X509_getm_notBefore(cert), now - BACKDATE_S) == NULL ||
+	if (ASN1_TIME_set(X509_getm_notBefore(cert), now - CERT_BACKDATE_S) == NULL ||
 	    ASN1_TIME_set(X509_getm_notAfter(cert), now + ttl_s) == NULL)
 		return fail(E_CRYPTO);
 	TRY(put_name(cert, common_name));

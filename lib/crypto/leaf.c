@@ -109,6 +109,14 @@ leaf_issue(int dir_fd, const char *listen, const struct secret *key)
 	return write_pair(dir_fd, &cert, &leaf_key, key);
 }
 
+bool
+leaf_is_due(int64_t not_after_s, int64_t now_s)
+{
+	int64_t left = not_after_s - now_s;
+
+	return left <= (int64_t)LEAF_TTL_S / 3 || left > (int64_t)LEAF_TTL_S + CERT_BACKDATE_S;
+}
+
 static bool
 still_good(int dir_fd, const char *listen, const struct secret *key)
 {
@@ -125,7 +133,7 @@ still_good(int dir_fd, const char *listen, const struct secret *key)
 		return false;
 	if (!leaf_host_is_any(host) && !cert_is_for(buf_span(&cert), host))
 		return false;
-	return not_after - (int64_t)time(NULL) > (int64_t)LEAF_TTL_S / 3;
+	return !leaf_is_due(not_after, (int64_t)time(NULL));
 }
 
 struct status

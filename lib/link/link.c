@@ -148,12 +148,6 @@ link_free(struct link *l)
 		l->transport.ops->close(&l->transport);
 }
 
-void *
-link_ctx(struct link *l)
-{
-	return l->ctx;
-}
-
 void
 link_set_state(struct link *l, uint32_t state_bit)
 {

@@ -238,12 +238,6 @@ stream_cancel(struct stream *s, uint16_t reason)
 	free(s);
 }
 
-struct link *
-stream_link(struct stream *s)
-{
-	return s->link;
-}
-
 uint64_t
 stream_id(const struct stream *s)
 {

@@ -27,19 +27,6 @@ static struct status check_exports(const wasmtime_module_t *compiled, struct buf
 static void explain(struct buf *reason, const char *before, struct span what, const char *after);
 
 struct status
-wasm_validate(struct span module, struct buf *reason)
-{
-	wasm_engine_t *engine = engine_new(false);
-	struct status st;
-
-	if (engine == NULL)
-		return fail(E_NOMEM);
-	st = validate(engine, module, reason);
-	wasm_engine_delete(engine);
-	return st;
-}
-
-struct status
 wasm_compile(struct span module, struct buf *out, struct buf *reason)
 {
 	wasm_engine_t *engine;

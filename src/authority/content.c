@@ -12,6 +12,8 @@
 
 #include <stdio.h>
 
+#include <crypto/crypto.h>
+
 #define OP(op) (1U << CONTENT_##op)
 
 /* Operations by endpoint and kind. */
@@ -104,7 +106,8 @@ content_on_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct run *r = t == NULL ? NULL : &t->run;
 
 	(void)l, (void)id;
-	if (r == NULL || !is_at_work(r) || memcmp(r->grant, m->grant, GRANT_LEN) != 0)
+	if (r == NULL || !is_at_work(r) ||
+	    !crypto_eq(span_of(r->grant, GRANT_LEN), span_of(m->grant, GRANT_LEN)))
 		return;
 	r->done = true;
 	r->error = (enum error)m->error;

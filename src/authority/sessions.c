@@ -16,6 +16,7 @@
 
 #include <base/cleanup.h>
 #include <base/encode.h>
+#include <crypto/crypto.h>
 #include <json/json.h>
 
 #include "authority.h"
@@ -77,7 +78,7 @@ by_digest(struct authority *a, const uint8_t digest[DIGEST_LEN])
 	if (a->sessions.buckets == NULL)
 		return NULL;
 	for (s = *bucket_of(&a->sessions, digest); s != NULL; s = s->chain) {
-		if (memcmp(s->digest, digest, DIGEST_LEN) == 0)
+		if (crypto_eq(span_of(s->digest, DIGEST_LEN), span_of(digest, DIGEST_LEN)))
 			return s;
 	}
 	return NULL;
@@ -132,7 +133,7 @@ has_ended(struct authority *a, struct span token)
 		return true;
 	TAILQ_FOREACH(s, &a->sessions.over, next)
 	{
-		if (memcmp(s->digest, digest, DIGEST_LEN) == 0)
+		if (crypto_eq(span_of(s->digest, DIGEST_LEN), span_of(digest, DIGEST_LEN)))
 			return true;
 	}
 	return false;

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <crypto/crypto.h>
+
 static bool step_go(struct turn *t);
 static bool step_continue(struct turn *t);
 static enum error step_decide(struct turn *t);
@@ -79,7 +81,7 @@ run_of_grant(struct turn *t, const uint8_t grant[GRANT_LEN])
 		struct run *r = turn_run_at(t, i);
 
 		if (r->open && r->granted && !r->done && r->kind < RUN_OF_CHANGE &&
-		    memcmp(r->grant, grant, GRANT_LEN) == 0)
+		    crypto_eq(span_of(r->grant, GRANT_LEN), span_of(grant, GRANT_LEN)))
 			return r;
 	}
 	return NULL;
@@ -114,7 +116,7 @@ step_on_model_done(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)l, (void)id;
 	if (t == NULL || !turn_model_runs(t) ||
-	    memcmp(t->model_call.grant, m->grant, GRANT_LEN) != 0)
+	    !crypto_eq(span_of(t->model_call.grant, GRANT_LEN), span_of(m->grant, GRANT_LEN)))
 		return;
 	c = &t->model_call;
 	c->done = true;
@@ -166,7 +168,7 @@ step_on_attempted(struct link *l, uint64_t id, const void *msg, void *ctx)
 
 	(void)l, (void)id;
 	if (t == NULL || !turn_model_runs(t) ||
-	    memcmp(t->model_call.grant, m->grant, GRANT_LEN) != 0)
+	    !crypto_eq(span_of(t->model_call.grant, GRANT_LEN), span_of(m->grant, GRANT_LEN)))
 		return;
 	if (t->model_call.attempted++ >= UPSTREAM_ATTEMPTS_MAX)
 		return; /* a broker gone wrong does not fill the log */

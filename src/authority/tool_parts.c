@@ -15,6 +15,7 @@
 
 #include <base/arena.h>
 #include <base/cleanup.h>
+#include <crypto/crypto.h>
 #include <manifest/manifest.h>
 
 #define ARENA_MAX (4U << 20) /* a manifest with both schemas compiled */
@@ -103,7 +104,8 @@ push_of(struct authority *a, const struct ae_built *m)
 
 	if (r == NULL || r->kind != RUN_OF_BUILD || !r->open || !r->granted || r->done ||
 	    r->storing || r->use.version != 0 || t->state == TURN_ENDING ||
-	    t->state == TURN_CLOSING || memcmp(r->grant, m->grant, GRANT_LEN) != 0 ||
+	    t->state == TURN_CLOSING ||
+	    !crypto_eq(span_of(r->grant, GRANT_LEN), span_of(m->grant, GRANT_LEN)) ||
 	    memcmp(r->digest, m->digest, DIGEST_LEN) != 0)
 		return NULL;
 	return t;

@@ -132,12 +132,3 @@ sealed_new(struct broker *b, struct secret *key, struct sealed **ret)
 	*ret = s;
 	return OK;
 }
-
-void
-sealed_free(struct sealed *s)
-{
-	if (s == NULL)
-		return;
-	secret_done(&s->key);
-	free(s);
-}

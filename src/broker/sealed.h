@@ -14,6 +14,5 @@ extern const struct source_ops sealed_ops;
 
 /* Takes `key`, the key of file secrets. E_NOMEM. */
 MUST_USE struct status sealed_new(struct broker *b, struct secret *key, struct sealed **ret);
-void sealed_free(struct sealed *s); /* NULL is fine */
 
 #endif

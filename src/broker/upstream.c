@@ -180,12 +180,6 @@ upstream_authority(const struct upstream *u)
 }
 
 const char *
-upstream_host(const struct upstream *u)
-{
-	return u->origin.host;
-}
-
-const char *
 upstream_base(const struct upstream *u)
 {
 	return u->origin.base;

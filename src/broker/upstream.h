@@ -91,8 +91,7 @@ void upstream_drop_kept(struct upstream *u);
 
 /* For the request's head and for records; owned by `u`. */
 const char *upstream_authority(const struct upstream *u); /* HOST, or HOST:PORT */
-const char *upstream_host(const struct upstream *u);
-const char *upstream_base(const struct upstream *u); /* "" or "/path", no slash at its end */
+const char *upstream_base(const struct upstream *u);      /* "" or "/path", no slash at its end */
 bool upstream_is_tls(const struct upstream *u);
 size_t upstream_open(const struct upstream *u);
 

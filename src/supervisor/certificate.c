@@ -297,14 +297,6 @@ certificate_rotate(struct supervisor *sv, enum certificate_why why, bool *ret_ch
 
 /* ---- in time, by itself ---- */
 
-static bool
-is_due(const struct supervisor *sv)
-{
-	int64_t left = sv->inst.certificate.not_after_s - (int64_t)time(NULL);
-
-	return left <= (int64_t)LEAF_TTL_S / 3;
-}
-
 /* Of each change once: what was refused is not read again before it changes again. */
 static bool
 has_changed(struct supervisor *sv)
@@ -336,7 +328,7 @@ on_look(uv_timer_t *t)
 	sv->certificate_look_ms = now;
 	clients_look(sv);
 	if (leaf_is_own(sv->inst.dir_fd, conf_str(sv->conf, "tls.certificate"))) {
-		if (is_due(sv) &&
+		if (leaf_is_due(sv->inst.certificate.not_after_s, (int64_t)time(NULL)) &&
 		    !is_ok(certificate_rotate(sv, CERTIFICATE_SCHEDULE, &changed, &f)))
 			sv->certificate_look_ms = now + RETRY_MS;
 	} else if (has_changed(sv) &&

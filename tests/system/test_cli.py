@@ -149,6 +149,15 @@ def test_the_man_page_names_every_command():
         assert f".Cm {name}" in page, name
 
 
+def test_the_man_page_names_every_option():
+    page = (ROOT / "docs" / "sallyport.1").read_text()
+    listed = set(re.findall(r"^\.It Fl (\w) , Fl Fl ([a-z-]+)", page, re.M))
+    said = set()
+    for name in re.findall(r"^  ([a-z-]+(?: [a-z-]+)?)  ", run("--help").stdout, re.M):
+        said |= set(re.findall(r"^  -(\w), --([a-z-]+)", run(*name.split(), "--help").stdout, re.M))
+    assert len(said) > 30 and listed == said
+
+
 # ---- init ----
 
 @pytest.fixture

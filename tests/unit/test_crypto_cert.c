@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <crypto/cert.h>
+#include <crypto/leaf.h>
 #include <crypto/crypto.h>
 
 #include <base/cleanup.h>
@@ -75,6 +76,22 @@ strict_error(const struct buf *leaf, const char *host, const char *ip)
 	X509_STORE_CTX_free(ctx);
 	X509_STORE_free(store);
 	return err;
+}
+
+/* Also one that was made while the clock was ahead, and that nobody would take once it is not. */
+static void
+leaves_are_due_in_time(void **state)
+{
+	const int64_t now = 1800000000, ttl = LEAF_TTL_S, month = 30 * 86400;
+
+	(void)state;
+	assert_false(leaf_is_due(now + ttl, now));
+	assert_false(leaf_is_due(now + ttl, now - CERT_BACKDATE_S));
+	assert_true(leaf_is_due(now + ttl, now - CERT_BACKDATE_S - 1));
+	assert_true(leaf_is_due(now + ttl, now - 2 * month));
+	assert_false(leaf_is_due(now + month + 1, now));
+	assert_true(leaf_is_due(now + month, now));
+	assert_true(leaf_is_due(now - 1, now));
 }
 
 static void
@@ -163,6 +180,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(leaves_are_due_in_time),
 		cmocka_unit_test(leaves_pass_strict_checks),
 		cmocka_unit_test(hostile_names_are_refused),
 		cmocka_unit_test(bad_input_is_refused),

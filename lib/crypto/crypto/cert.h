@@ -8,6 +8,7 @@
  */
 #include <crypto/secret.h>
 
+#define CERT_BACKDATE_S 300 /* a leaf is valid from so long before it is made: clocks differ */
 #define CERT_PEM_LEN_MAX 16384
 #define CERT_NAME_LEN_MAX 64 /* a common name, bytes */
 #define CERT_SANS_MAX 32

@@ -19,14 +19,16 @@ bool leaf_host_is_any(const char *host);
 /* Is the pair at `certificate` (as configured) this CA's to renew? */
 bool leaf_is_own(int dir_fd, const char *certificate);
 /*
+ * Is one that ends with `not_after_s` to be replaced: less than a third of its life is left, or so
+ * much that it was made while a clock was ahead, and is not valid yet?
+ */
+bool leaf_is_due(int64_t not_after_s, int64_t now_s);
+/*
  * A leaf for `listen` below dir_fd, signed by its own CA; replaces tls/cert.pem, tls/key.pem.
  * `key` is of key_file_key(), here and below.
  */
 MUST_USE struct status leaf_issue(int dir_fd, const char *listen, const struct secret *key);
-/*
- * Only when less than a third of its life is left, key and certificate do not match, or it
- * is not for `listen`.
- */
+/* Only when it is due, key and certificate do not match, or it is not for `listen`. */
 MUST_USE struct status leaf_renew(
     int dir_fd, const char *listen, const struct secret *key, bool *ret_renewed);
 /* Seal ca.key and tls/key.pem, where an earlier version has left them in the clear. */

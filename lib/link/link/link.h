@@ -55,7 +55,6 @@ MUST_USE struct status link_new(uv_loop_t *loop, int fd, const struct wire_edge 
  * before it returns: no new call or stream can begin then. NULL is fine.
  */
 void link_free(struct link *l);
-void *link_ctx(struct link *l);
 void link_set_state(struct link *l, uint32_t state_bit);
 /* Whoever is at the other end, as the supervisor named it. */
 void link_set_peer(struct link *l, uint32_t peer_id);
@@ -124,7 +123,6 @@ void stream_consumed(struct stream *s, size_t n);
 void stream_end(struct stream *s);
 /* Tear down at once; the peer's on_closed gets `reason`. Ours is not called. `s` is gone. */
 void stream_cancel(struct stream *s, uint16_t reason);
-struct link *stream_link(struct stream *s);
 uint64_t stream_id(const struct stream *s);
 
 #endif

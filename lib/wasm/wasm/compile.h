@@ -9,9 +9,6 @@
 
 #define WASM_REASON_MAX 255
 
-/* Is it WebAssembly as our configuration has it? E_SYNTAX, and why in `reason`. */
-MUST_USE struct status wasm_validate(struct span module, struct buf *reason);
-
 /*
  * Count, validate, compile, check imports (only what lib/wasm offers, by name and
  * type) and exports (`_start`, `memory`), serialise into `out` behind its head.
