@@ -217,6 +217,8 @@ db_backup_drop_old(void)
 	(void)unlink(BACKUP_FILE);
 	(void)unlink(BACKUP_FILE ".part");
 	(void)unlink(BACKUP_BEFORE_FILE ".part");
+	(void)unlink(BACKUP_BEFORE_TMP ".part");
+	(void)unlink(BACKUP_BEFORE_TMP);
 }
 
 static struct status
