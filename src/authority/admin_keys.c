@@ -245,6 +245,11 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
 		return;
 	}
+	if (code ==
+	    E_DENIED) { /* what it replaces was revoked, be it before another process's time */
+		admin_op_finish(op, 409, "not_live", "The key is not valid any more.");
+		return;
+	}
 	if (code != E_OK) {
 		admin_op_finish(op, 503, "store_unavailable", "The store did not take the key.");
 		return;

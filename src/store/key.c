@@ -139,7 +139,10 @@ key_add(struct db *db, uint64_t n, int64_t user, const struct as_key *key)
 	return row_seal(db, &k);
 }
 
-/* The older key ends when it was said to: with the new one, or neither of it happens. */
+/*
+ * The older key ends when it was said to: with the new one, or neither of it happens. One that was
+ * revoked meanwhile has no successor.
+ */
 static struct status
 key_replace(struct db *db, int64_t user, const struct as_key *key)
 {
@@ -150,6 +153,8 @@ key_replace(struct db *db, int64_t user, const struct as_key *key)
 	TRY(row_get(db, key->replaces, &k));
 	if (k.user != user)
 		return fail(E_NOTFOUND);
+	if (k.value.revoked_s != 0)
+		return fail(E_DENIED);
 	if (k.value.expires_s != 0 && k.value.expires_s <= key->old_expires_s)
 		return OK;
 	k.value.expires_s = key->old_expires_s;

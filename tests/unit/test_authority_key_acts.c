@@ -100,8 +100,12 @@ test_a_key_of_what_ends_meanwhile(void **state)
 	spin();
 	assert_int_equal(said.http, 409);
 	assert_int_equal(w.a->keys.nkeys, nkeys);
-	/* A store that has it not is told nothing, and here it ends. */
+	/* What the store knows to be over. */
 	w.key[0]->revoked_s = 0;
+	w.put_code = E_DENIED;
+	assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 409);
+	assert_int_equal(w.a->keys.nkeys, nkeys);
+	/* A store that has it not is told nothing, and here it ends. */
 	w.put_code = E_NOTFOUND;
 	assert_int_equal(ask(w.key[2], "DELETE", revoke, ""), 200);
 	assert_true(w.key[0]->revoked_s != 0);

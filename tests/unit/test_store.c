@@ -109,6 +109,32 @@ marks(void **arg)
 	db_close(db);
 }
 
+/* One that was revoked has none: nothing of it is there, and it is as it was. */
+static void
+a_revoked_key_has_no_successor(void **arg)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	char names[3][24];
+	struct as_key old = key_of(0, names), k = key_of(1, names);
+	struct db *db = open_ok();
+	uint64_t revoked = 0;
+	int64_t cursor = 0;
+
+	(void)arg;
+	k.old_expires_s = NOW + 60;
+	memcpy(k.replaces, old.id, KEY_ID_LEN);
+	assert_is_ok(put(db, 0, subject));
+	assert_is_ok(db_key_revoke(db, old.id, 77));
+	assert_int_equal(db_key_put(db, &k, subject).code, E_DENIED);
+	assert_int_equal(count_keys(db, &revoked), 1);
+	assert_int_equal(revoked, 1);
+	assert_is_ok(put(db, 2, subject));
+	cursor = 0;
+	assert_is_ok(db_key_next(db, &cursor, &old));
+	assert_true(old.revoked_s == 77 && old.expires_s == 0);
+	db_close(db);
+}
+
 static void
 bad_rows_refused(void **arg)
 {
@@ -521,6 +547,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(round_trip, fresh),
 		cmocka_unit_test_setup(marks, fresh),
+		cmocka_unit_test_setup(a_revoked_key_has_no_successor, fresh),
 		cmocka_unit_test_setup(bad_rows_refused, fresh),
 		cmocka_unit_test_setup(days, fresh),
 		cmocka_unit_test_setup(only_sealed_at_rest, fresh),
