@@ -6,8 +6,8 @@
  * authorities that the caller names; nothing else of what they send (flow.c judges it).
  * Owns: the device code and tokens, until they are used; they are wiped.
  * Invariants: nothing is kept before all is done: from the exchange until the file is there no
- * signal of the keyboard is heard; a session that cannot be kept is ended; no token is ever
- * shown; no answer sends us elsewhere.
+ * signal of the keyboard is heard; a session that cannot be kept is ended, and so is the one whose
+ * place it takes; no token is ever shown; no answer sends us elsewhere.
  * See: RFC 8628 (device authorization grant), RFC 8693; flow.c, kept.c; src/gateway/login.c.
  */
 #include "flow.h"
@@ -274,12 +274,24 @@ exchange_and_keep(struct login *l, struct kept *k)
 	return cli_status("the session could not be kept", st);
 }
 
+/* The session of before, whose token nobody has any more. */
+static void
+end_former(const struct kept *former)
+{
+	if (now_s() >= former->expires_s || end_session(former))
+		return;
+	(void)fprintf(stderr,
+	    "The session of before could not be ended at %s; it ends by itself in %llu minutes.\n",
+	    former->url, (unsigned long long)((former->expires_s - now_s() + 59) / 60));
+}
+
 /* From here on it is all or nothing: no session that nobody knows of is left behind. */
 static int
 finish(struct login *l)
 {
 	static const int keys[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP };
-	auto_kept struct kept k = { .token = SECRET_NONE };
+	auto_kept struct kept k = { .token = SECRET_NONE }, former = { .token = SECRET_NONE };
+	bool was_in = is_ok(kept_load(&former));
 	sigset_t set, before;
 	int rc;
 
@@ -292,6 +304,8 @@ finish(struct login *l)
 	if (rc == EXIT_DONE)
 		(void)fprintf(stderr, "Signed in at %s for %llu minutes.\n", l->f.url,
 		    (unsigned long long)((k.expires_s - now_s() + 59) / 60));
+	if (rc == EXIT_DONE && was_in)
+		end_former(&former);
 	return rc;
 }
 

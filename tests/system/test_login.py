@@ -115,6 +115,11 @@ def test_sign_in_use_and_sign_out(house, idp, person):
     assert "not where you have signed in" in person.ask(SALLYPORT_URL="https://127.0.0.1:1").stderr
     last = [r for r in house.records() if r["event"]["type"] == "SessionCreated"][-1]
     assert last["event"]["method"] == "oidc"
+    # The next one takes its place: nobody would end it any more.
+    rc, _, err = person.login("ann")
+    assert rc == 0 and "could not be ended" not in err, err
+    former, token = token, person.file.read_text().splitlines()[-1]
+    assert [house.request("GET", "/v1/models", key=t)[0] for t in (former, token)] == [401, 200]
     # A key in the environment counts before it.
     assert person.ask(SALLYPORT_URL=house.url, SALLYPORT_API_KEY="sp_x").returncode == 1
     assert person.run("logout").returncode == 0

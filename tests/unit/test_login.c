@@ -288,9 +288,9 @@ intervals_have_bounds(void **state)
 					 good[5], { "", 0, NULL } }),
 		    EXIT_DONE);
 		assert_int_equal(net.slept_s, rows[i].slept_s);
+		(void)unlink(file);
 	}
 	for (size_t i = 0; i < COUNT(longer); i++) {
-		(void)unlink(file);
 		net.slept_s = 0;
 		(void)snprintf(body, sizeof(body), "{\"device_code\":\"dev\"%s,\"interval\":%s}",
 		    DEVICE_REST, longer[i]);
@@ -312,6 +312,7 @@ the_provider_is_asked_less_often(void **state)
 	assert_int_equal(net.slept_s, 5 + 5 + 10 + 15);
 	/* Where it does not answer: twice as long each time */
 	net.slept_s = 0;
+	(void)unlink(file);
 	assert_int_equal(login_with(POLL, 4,
 			     (struct step[]){ { NULL, 0, NULL }, { NULL, 503, "<html>" },
 				 { NULL, 429, "" }, { NULL, 408, "{}" } }),
@@ -432,6 +433,36 @@ what_cannot_be_kept_is_ended(void **state)
 	assert_false(sigismember(&now, SIGINT));
 }
 
+/* Nor one of before that nobody would end: where it cannot be, that is said. */
+static void
+the_one_before_is_ended(void **state)
+{
+	static const struct step fresh = { "POST https://a:1 /auth/token", 200,
+		"{\"access_token\":\"x.y.z\",\"expires_in\":900}" };
+	auto_kept struct kept k = { .token = SECRET_NONE };
+
+	(void)state;
+	assert_int_equal(login_with(POLL, 1, &good[POLL]), EXIT_DONE);
+	assert_int_equal(
+	    login_with(POLL + 2, 2,
+		(struct step[]){ fresh, { "POST https://a:1 /auth/revoke", 200, "{}" } }),
+	    EXIT_DONE);
+	assert_int_equal(net.at, COUNT(good) + 1);
+	assert_string_equal(net.asked[6], "token=s.t.u");
+	assert_string_equal(net.bearer, "s.t.u");
+	assert_true(is_ok(kept_load(&k)));
+	assert_string_equal((const char *)k.token.ptr, "x.y.z");
+	assert_null(strstr(said(), "could not be ended"));
+	assert_int_equal(
+	    login_with(POLL + 2, 2,
+		(struct step[]){ good[5], { "POST https://a:1 /auth/revoke", 0, NULL } }),
+	    EXIT_DONE);
+	assert_said("could not be ended at https://a:1; it ends by itself in 15 minutes");
+	net.now_s += 900; /* it is over: nobody is asked */
+	assert_int_equal(login_with(POLL + 2, 1, &fresh), EXIT_DONE);
+	assert_int_equal(net.at, COUNT(good));
+}
+
 int
 main(void)
 {
@@ -450,6 +481,7 @@ main(void)
 		T(an_id_token_will_do),
 		T(a_session_is_whole_or_none),
 		T(what_cannot_be_kept_is_ended),
+		T(the_one_before_is_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
