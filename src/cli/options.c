@@ -207,7 +207,7 @@ options_parse(const struct command *c, int argc, char **argv, struct invocation 
 
 	fill_getopt(c, longs, letters);
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* from the beginning, also where the last one ended within "-ab" */
 	while ((letter = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		rc = letter == '?' || letter == ':' ? refuse_option(c, letter, argv[optind - 1])
 						    : take_option(c, letter, ret);

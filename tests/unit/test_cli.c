@@ -70,7 +70,7 @@ options_follow_the_table(void **state)
 
 /* ---- cells ---- */
 
-/* What is printed for `m`; valid until the next one. */
+/* What is printed for `m`; valid until the next one. Width < 0: as a time. */
 static const char *
 cell(const char *json, int width)
 {
@@ -83,7 +83,10 @@ cell(const char *json, int width)
 	assert_true(is_ok(json_init(&d, &JSON_STRICT)));
 	assert_true(is_ok(json_parse(&d, span_str(json))));
 	stdout = open_memstream(&text, &len);
-	print_cell(&d, 0, "m", width);
+	if (width < 0)
+		print_time(&d, 0, "m");
+	else
+		print_cell(&d, 0, "m", width);
 	(void)fclose(stdout);
 	stdout = was;
 	return text;
@@ -114,6 +117,29 @@ cells_are_for_people(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_string_equal(cell(rows[i].json, 0), rows[i].text);
 	assert_string_equal(cell("{\"m\":null}", 4), "-   ");
+}
+
+static void
+times_are_for_people(void **state)
+{
+	static const struct {
+		const char *json, *text;
+	} rows[] = {
+		{ "{}", " -                " },
+		{ "{\"m\":null}", " -                " },
+		{ "{\"m\":0}", " -                " },
+		{ "{\"m\":-1}", " -                " },
+		{ "{\"m\":\"1\"}", " -                " },
+		{ "{\"m\":1.5}", " -                " },
+		{ "{\"m\":1}", " 1970-01-01T00:00Z" },
+		{ "{\"m\":1760000459}", " 2025-10-09T09:00Z" },
+		{ "{\"m\":4102444800}", " 2100-01-01T00:00Z" },
+		{ "{\"m\":18446744073709551615}", " -                " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_string_equal(cell(rows[i].json, -1), rows[i].text);
 }
 
 /* ---- uids ---- */
@@ -304,6 +330,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cells_are_for_people),
+		cmocka_unit_test(times_are_for_people),
 		cmocka_unit_test(overlaps_are_seen),
 		cmocka_unit_test(ranges_are_one_a_directory),
 		cmocka_unit_test(urls_follow_the_address),
