@@ -46,6 +46,7 @@ enum ctl_type {
 	CTL_OWED,         /* A, to authority, before GO: the revocations that are kept */
 	CTL_OWE,          /* B, authority: keep these, and no others */
 	CTL_OWE_KEPT,     /* A: they are on disk, or not (same id) */
+	CTL_REVOCATIONS,  /* A, to authority: from when until when clients' lists count */
 };
 
 struct ctl_hello {
@@ -181,6 +182,15 @@ static const struct wire_field ctl_rolled_back_rows[] = {
 	WIRE_U64(struct ctl_rolled_back, noticed_s),
 };
 
+/* Of the authorities together; until_s 0: there are none. */
+struct ctl_revocations {
+	uint64_t from_s, until_s;
+};
+static const struct wire_field ctl_revocations_rows[] = {
+	WIRE_U64(struct ctl_revocations, from_s),
+	WIRE_U64(struct ctl_revocations, until_s),
+};
+
 struct ctl_reloaded {
 	uint8_t ok;
 	uint32_t generation;
@@ -271,6 +281,8 @@ static const struct wire_msg ctl_msgs[] = {
 	[CTL_OWE] = { "owe", WIRE_B_TO_A, WIRE_TABLE(struct ctl_owed, ctl_owed_rows) },
 	[CTL_OWE_KEPT] = { "owe-kept", WIRE_A_TO_B,
 	    WIRE_TABLE(struct ctl_owe_kept, ctl_owe_kept_rows) },
+	[CTL_REVOCATIONS] = { "revocations", WIRE_A_TO_B,
+	    WIRE_TABLE(struct ctl_revocations, ctl_revocations_rows) },
 };
 static const struct wire_edge ctl_edge = { .name = "control",
 	.msgs = ctl_msgs,

@@ -244,20 +244,25 @@ tls_crls_end(const struct tls_crls *t, X509 *authority)
 
 /* ---- judging ---- */
 
+/* Of the authorities' lists together: from when until when, and the first that does not count. */
 static struct status
-in_time(struct tls_crls *t, uint64_t now_s, uint64_t *first_s)
+in_time(struct tls_crls *t, uint64_t now_s, struct tls_crl_report *report)
 {
-	*first_s = UINT64_MAX;
+	struct status st = OK;
+
+	report->from_s = 0;
+	report->until_s = UINT64_MAX;
 	for (size_t i = 0; i < t->n; i++) {
 		const struct issuer *one = &t->issuers[i];
 
-		if (now_s < one->from_s)
-			return refuse(t, TLS_CRL_EARLY, i);
-		if (now_s >= one->until_s)
-			return refuse(t, TLS_CRL_EXPIRED, i);
-		*first_s = one->until_s < *first_s ? one->until_s : *first_s;
+		if (is_ok(st) && now_s < one->from_s)
+			st = refuse(t, TLS_CRL_EARLY, i);
+		else if (is_ok(st) && now_s >= one->until_s)
+			st = refuse(t, TLS_CRL_EXPIRED, i);
+		report->from_s = one->from_s > report->from_s ? one->from_s : report->from_s;
+		report->until_s = one->until_s < report->until_s ? one->until_s : report->until_s;
 	}
-	return OK;
+	return st;
 }
 
 struct status
@@ -267,8 +272,9 @@ tls_crls_check(
 	struct tls_crls *t = calloc(1, sizeof(*t));
 	struct status st = t == NULL ? fail(E_NOMEM) : fill(t, ca_pem, crl_pem, NULL);
 
+	report->fault = TLS_CRL_NONE;
 	if (is_ok(st))
-		st = in_time(t, now_s, &report->until_s);
+		st = in_time(t, now_s, report);
 	if (st.code == E_DENIED) {
 		report->fault = t->fault;
 		report->at = t->at;

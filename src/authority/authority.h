@@ -135,6 +135,7 @@ struct authority {
 	uint64_t swept_s;
 	uint32_t supervisor_pid;
 	struct ctl_rolled_back rolled_back; /* noticed_s 0: never */
+	struct ctl_revocations revocations; /* until_s 0: there are no lists */
 	struct rand_pool random;            /* for grants and ids of requests */
 };
 

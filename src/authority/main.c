@@ -130,9 +130,17 @@ on_owed(struct link *l, uint64_t id, const void *msg, void *ctx)
 		diag_fatal("what is owed to the store: %s", status_text(st));
 }
 
+static void
+on_revocations(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	self.revocations = *(const struct ctl_revocations *)msg;
+}
+
 static const struct link_rule control_rules[] = {
 	{ CTL_ROLLED_BACK, 0, on_rolled_back },
 	{ CTL_OWED, 0, on_owed },
+	{ CTL_REVOCATIONS, 0, on_revocations },
 };
 
 static void

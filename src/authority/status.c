@@ -192,6 +192,28 @@ put_rolled_back(const struct authority *a, struct json_writer *w)
 	json_put_end(w);
 }
 
+/* Lists of revoked client certificates: null where there are none. */
+static void
+put_revocations(const struct authority *a, struct json_writer *w)
+{
+	const struct ctl_revocations *r = &a->revocations;
+	uint64_t now_s = now_real_s();
+
+	json_put_key(w, "client_certificate_lists");
+	if (r->until_s == 0) {
+		json_put_null(w);
+		return;
+	}
+	json_put_object(w);
+	json_put_key(w, "state");
+	json_put_text(w, now_s >= r->until_s ? "expired" : now_s < r->from_s ? "early" : "good");
+	json_put_key(w, "from_s");
+	json_put_u64(w, r->from_s);
+	json_put_key(w, "until_s");
+	json_put_u64(w, r->until_s);
+	json_put_end(w);
+}
+
 struct status
 status_put(const struct authority *a, struct buf *out)
 {
@@ -209,6 +231,7 @@ status_put(const struct authority *a, struct buf *out)
 	(void)put_ready(a, &w);
 	put_store_away(a, &w);
 	put_rolled_back(a, &w);
+	put_revocations(a, &w);
 	json_put_key(&w, "listening");
 	json_put_text(&w, listen != NULL ? listen : "");
 	json_put_key(&w, "uptime_s");

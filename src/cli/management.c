@@ -203,6 +203,22 @@ print_rolled_back(const struct json_doc *d)
 	(void)putchar('\n');
 }
 
+/* Only what takes certificates away. */
+static void
+print_revocations(const struct json_doc *d)
+{
+	uint32_t lists = json_get_str(d, 0, "client_certificate_lists");
+	bool over = json_str_eq_str(d, json_get_str(d, lists, "state"), "expired");
+
+	if (!over && !json_str_eq_str(d, json_get_str(d, lists, "state"), "early"))
+		return;
+	(void)printf("%-13s", "revocations");
+	(void)printf("certificates of clients are refused: a list in crl_file counts %s",
+	    over ? "until" : "from");
+	print_time(d, lists, over ? "until_s" : "from_s");
+	(void)putchar('\n');
+}
+
 int
 cmd_status(const struct invocation *inv)
 {
@@ -226,6 +242,7 @@ cmd_status(const struct invocation *inv)
 	print_list(&r.d, "missing", "missing");
 	print_store_away(&r.d);
 	print_rolled_back(&r.d);
+	print_revocations(&r.d);
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
 	print_list(&r.d, "weaker_controls", "weaker");

@@ -7,8 +7,8 @@
  * before its authority's signature was seen.
  * Owns: what is in use. Invariants: gateways get what was judged, in sealed memory, and never a
  * path; lists that are not good are refused and said, and those in use stay; when these are over,
- * gateways refuse certificates by themselves.
- * See: tls/crl.h; certificate.c (the timer); src/gateway/worker.c, credential.c.
+ * gateways refuse certificates by themselves: so they do with those of a start, which is not
+ * refused for them. See: tls/crl.h; certificate.c (the timer); src/gateway/worker.c, credential.c.
  */
 #include "supervisor.h"
 
@@ -48,28 +48,45 @@ read_one(const struct supervisor *sv, const char *path, struct buf *out, struct 
 	return out->len == 0 ? certificate_refuse(f, "invalid", path, "is empty") : OK;
 }
 
+/* E_DENIED, with what they are, where they are good at another time, too: *ret_time. */
 static struct status
-judge(const char *path, struct clients *c, struct certificate_fault *f)
+judge(const char *path, struct clients *c, bool *ret_time, struct certificate_fault *f)
 {
 	struct tls_crl_report report = { .fault = TLS_CRL_NONE };
 	struct status st = tls_crls_check(
 	    buf_span(&c->ca), buf_span(&c->crl), (uint64_t)time(NULL), &report);
 	char text[128];
 
+	*ret_time = tls_crl_is_of_time(report.fault);
 	if (st.code == E_SYNTAX || st.code == E_FULL)
 		return certificate_refuse(f, "invalid", path, "ca_file is not what it should be");
-	if (is_ok(st))
-		st = sha256(buf_span(&c->crl), c->digest);
-	if (is_ok(st))
+	if (is_ok(st) || *ret_time) {
+		TRY(sha256(buf_span(&c->crl), c->digest));
+		c->from_s = report.from_s;
 		c->until_s = report.until_s;
+	}
 	if (st.code != E_DENIED)
 		return st;
 	tls_crl_say(&report, text, sizeof(text));
 	return certificate_refuse(f, tls_crl_kind(report.fault), path, text);
 }
 
-struct status
-clients_read(const struct supervisor *sv, const struct conf *conf, struct clients *ret,
+/* Those that are in use are so, whatever the time: nothing gets better without them. */
+static struct status
+judge_again(
+    const struct supervisor *sv, const char *path, struct clients *c, struct certificate_fault *f)
+{
+	const struct clients *used = &sv->inst.clients;
+	bool of_time = false;
+	struct status st = judge(path, c, &of_time, f);
+
+	if (of_time && used->until_s != 0 && memcmp(c->digest, used->digest, DIGEST_LEN) == 0)
+		return OK;
+	return st;
+}
+
+static struct status
+read_both(const struct supervisor *sv, const struct conf *conf, struct clients *ret,
     struct certificate_fault *f)
 {
 	const char *ca = conf_str(conf, CA_KEY), *crl = conf_str(conf, CRL_KEY);
@@ -80,13 +97,54 @@ clients_read(const struct supervisor *sv, const struct conf *conf, struct client
 	TRY(read_one(sv, ca, &ret->ca, &unused, f));
 	if (crl == NULL)
 		return OK;
-	TRY(read_one(sv, crl, &ret->crl, &ret->stamp, f));
-	return judge(crl, ret, f);
+	return read_one(sv, crl, &ret->crl, &ret->stamp, f);
+}
+
+struct status
+clients_read(const struct supervisor *sv, const struct conf *conf, struct clients *ret,
+    struct certificate_fault *f)
+{
+	TRY(read_both(sv, conf, ret, f));
+	return ret->crl.len > 0 ? judge_again(sv, conf_str(conf, CRL_KEY), ret, f) : OK;
+}
+
+struct status
+clients_first(struct supervisor *sv, struct certificate_fault *f)
+{
+	struct clients *c = &sv->inst.clients;
+	bool of_time = false;
+	struct status st;
+
+	*c = CLIENTS_NONE;
+	TRY(read_both(sv, sv->conf, c, f));
+	if (c->crl.len == 0)
+		return OK;
+	sv->crl_seen = c->stamp;
+	st = judge(conf_str(sv->conf, CRL_KEY), c, &of_time, f);
+	if (!of_time)
+		return st;
+	diag(DIAG_ERROR,
+	    "client_certificates: %s: certificates of that authority are refused until other lists "
+	    "are there",
+	    f->text);
+	sv->crl_over = (uint64_t)time(NULL) >= c->until_s;
+	record_revocations(sv, c, certificate_why_names[CERTIFICATE_START], f->kind);
+	return OK;
+}
+
+struct status
+clients_tell(const struct child *authority)
+{
+	const struct clients *in = &authority->sv->inst.clients;
+	const struct ctl_revocations m = { .from_s = in->from_s, .until_s = in->until_s };
+
+	return link_send(authority->control, 0, CTL_REVOCATIONS, &m);
 }
 
 bool
 clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why)
 {
+	struct child *authority = child_of(sv, PROC_AUTHORITY, true);
 	struct instance *in = &sv->inst;
 	bool other = memcmp(fresh->digest, in->clients.digest, DIGEST_LEN) != 0;
 
@@ -94,7 +152,9 @@ clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why
 	in->clients = *fresh;
 	*fresh = CLIENTS_NONE;
 	sv->crl_seen = in->clients.stamp;
-	sv->crl_over = false;
+	sv->crl_over = sv->crl_over && !other;
+	if (authority != NULL && !is_ok(clients_tell(authority)))
+		diag(DIAG_WARN, "the authority is not told when clients' lists count");
 	if (other)
 		record_revocations(sv, &in->clients, certificate_why_names[why], NULL);
 	return other;
@@ -155,7 +215,7 @@ reread(struct supervisor *sv, struct clients *fresh, struct certificate_fault *f
 
 	TRY(read_one(sv, path, &fresh->crl, &fresh->stamp, f));
 	TRY(buf_put_span(&fresh->ca, buf_span(&sv->inst.clients.ca)));
-	return judge(path, fresh, f);
+	return judge_again(sv, path, fresh, f);
 }
 
 /* Of each change once, as with the public side's certificate. */

@@ -147,12 +147,10 @@ first_certificate(struct supervisor *sv)
 	if (st.code == E_DENIED)
 		diag_fatal("certificate: %s", f.text);
 	must(st, "certificate");
-	sv->inst.clients = CLIENTS_NONE;
-	st = clients_read(sv, sv->conf, &sv->inst.clients, &f);
+	st = clients_first(sv, &f);
 	if (st.code == E_DENIED)
 		diag_fatal("client_certificates: %s", f.text);
 	must(st, "client_certificates");
-	sv->crl_seen = sv->inst.clients.stamp;
 }
 
 static void

@@ -102,6 +102,7 @@ peers_connect(struct child *c)
 	if (c->proc == PROC_AUTHORITY) {
 		TRY(rollback_tell(c));
 		TRY(owed_tell(c));
+		TRY(clients_tell(c));
 	}
 	return authority == NULL ? OK : send_metrics(authority, c);
 }

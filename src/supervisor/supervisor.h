@@ -69,6 +69,7 @@ struct certificate {
 /* Who vouches for clients' certificates, and what these have revoked: as they were judged. */
 struct clients {
 	struct buf ca, crl;         /* PEM; empty: there are none */
+	uint64_t from_s;            /* when the last authority's lists begin to count */
 	uint64_t until_s;           /* when the first authority's lists end; 0: there are none */
 	uint8_t digest[DIGEST_LEN]; /* SHA-256 of crl */
 	struct file_stamp stamp;    /* of its file, as it was read */
@@ -229,7 +230,15 @@ struct status certificate_refuse(
 extern const char *const certificate_why_names[];
 
 /* clients.c: clients' authorities, and their lists. A fault is said where it is E_DENIED. */
-/* Read and judge what `conf` names. Owner: clients_done(), on failure too. */
+/*
+ * Once, at the start. Lists at the wrong time are in use all the same, and said: who comes with a
+ * key is served, and no certificate is taken.
+ */
+MUST_USE struct status clients_first(struct supervisor *sv, struct certificate_fault *f);
+/*
+ * Read and judge what `conf` names. Owner: clients_done(), on failure too. Lists at the wrong time
+ * are good only if they are those in use.
+ */
 MUST_USE struct status clients_read(const struct supervisor *sv, const struct conf *conf,
     struct clients *ret, struct certificate_fault *f);
 void clients_done(struct clients *c);
@@ -240,6 +249,8 @@ void clients_done(struct clients *c);
 bool clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why);
 /* To a gateway: before CERT. */
 MUST_USE struct status clients_send(const struct child *c);
+/* When those in use count, for `status`. */
+MUST_USE struct status clients_tell(const struct child *authority);
 /* Are the lists in use over? */
 void clients_check_end(struct supervisor *sv);
 /* Others, if their file has changed: read, judged, adopted, sent. */

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
@@ -44,8 +45,9 @@ class Authority:
         key.chmod(0o600)
         return str(cert), str(key)
 
-    def crl(self, out, revoked=(), seconds=3600):
-        """A list of those certificates, put in its place at once."""
+    def crl(self, out, revoked=(), seconds=3600, begin=0):
+        """A list of those certificates, put in its place at once; it counts between these seconds from now."""
+        times = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + s)) for s in (begin, seconds)]
         with tempfile.TemporaryDirectory() as folder:
             d = pathlib.Path(folder)
             (d / "index").write_text("")
@@ -53,7 +55,7 @@ class Authority:
             common = ("ca", "-config", d / "conf", "-cert", self.ca, "-keyfile", self.key)
             for cert in revoked:
                 openssl(*common, "-revoke", cert)
-            openssl(*common, "-gencrl", "-crlsec", seconds, "-out", d / "list")
+            openssl(*common, "-gencrl", "-crl_lastupdate", times[0], "-crl_nextupdate", times[1], "-out", d / "list")
             fresh = pathlib.Path(f"{out}.new")
             fresh.write_bytes((d / "list").read_bytes())
             os.replace(fresh, out)

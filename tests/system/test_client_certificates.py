@@ -404,10 +404,54 @@ def test_lists_that_are_over_let_none_in(house, app, lists):
     assert house.inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
     wait_for(lambda: "lists in crl_file are over" in house.inst.text_log())
     wait_for(lambda: changes(house)[-1] == ("schedule", "expired"))
-    assert house.inst.operate("reload", check=False).returncode == 1
+    assert shown(house)["state"] == "expired"
+    assert "a list in crl_file counts until 20" in house.inst.operate("status").stdout
+    # Another configuration is taken; the lists that are over are the same.
+    house.inst.edit(lambda text: text.replace("watch_s: 1", "watch_s: 2"))
+    house.inst.operate("reload")
+    house.inst.edit(lambda text: text.replace("watch_s: 2", "watch_s: 1"))
+    house.inst.operate("reload")
+    assert house.is_refused(app) and changes(house)[-1] == ("schedule", "expired")
+
+
+def shown(house):
+    return json.loads(house.inst.management("GET", "/status")[1])["client_certificate_lists"]
+
+
+@pytest.mark.parametrize("fault", ["expired", "early"])
+def test_a_start_with_lists_of_another_time_serves_keys(house, app, lists, fault):
+    """Who comes with a certificate is refused until there are other lists, and everybody hears why."""
+    path, stolen = lists
+    house.authority.crl(path, seconds=1) if fault == "expired" else house.authority.crl(path, begin=3600, seconds=7200)
+    time.sleep(1.1)
     house.inst.stop()
-    with pytest.raises(RuntimeError, match="no list that still counts"):
-        house.inst.start()
-    house.authority.crl(path)
+    before = len(changes(house))
+    house.inst.start()
+    assert house.inst.management("GET", "/readyz")[0] == 200
+    assert house.inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
+    assert house.is_refused(app) and house.is_refused(stolen) and house.ask(None)[0] == 401
+    wait_for(lambda: changes(house)[before:])
+    assert "certificates of that authority are refused" in house.inst.text_log()
+    assert shown(house)["state"] == fault
+    assert "certificates of clients are refused" in house.inst.operate("status").stdout
+    checked = house.inst.cli("config", "check", str(house.inst.conf), check=False)
+    assert checked.returncode == 1 and "crl.pem" in checked.stderr, checked.stderr
+    time.sleep(2.2)  # the look at the time says it once only
+    assert changes(house)[before:] == [("start", fault)]
+    house.authority.crl(path, [stolen[0]])
+    wait_for(lambda: not house.is_refused(app))
+    assert house.is_refused(stolen) and changes(house)[-1] == ("file", None)
+    assert shown(house)["state"] == "good" and "certificates of clients" not in house.inst.operate("status").stdout
+
+
+def test_a_start_with_what_is_no_list_is_refused(house, app, lists):
+    path, _ = lists
+    good = path.read_bytes()
+    house.inst.stop()
+    for text, why in ((b"nothing\n", "is none in PEM"), (None, "crl.pem")):
+        path.write_bytes(text) if text else path.unlink()
+        with pytest.raises(RuntimeError, match=why):
+            house.inst.start()
+    path.write_bytes(good)
     house.inst.start()
     assert house.ask(app)[0] == 200

@@ -125,6 +125,35 @@ each_authority_needs_one(void **state)
 	assert_in_range(r.until_s, time(NULL) + 570, time(NULL) + 600); /* the first end */
 }
 
+/* Good ones at another time are told apart, with when they count: of all, whichever fault is first.
+ */
+static void
+those_of_another_time_say_when(void **state)
+{
+	auto_buf struct buf cas = BUF_INIT(TEXT_MAX);
+	auto_buf struct buf crl = BUF_INIT(TEXT_MAX);
+	time_t now = time(NULL);
+	struct tls_crl_report r;
+
+	(void)state;
+	pem_of(&pki.root, &cas, NULL);
+	pem_of(&pki.other, &cas, NULL);
+	put_list(&crl, &pki.root, &(struct list){ .from_s = 60, .until_s = HOUR });
+	put_list(&crl, &pki.other, &(struct list){ .from_s = -60, .until_s = -10 });
+	r = judged(buf_span(&cas), buf_span(&crl));
+	assert_int_equal(r.fault, TLS_CRL_EARLY);
+	assert_true(tls_crl_is_of_time(r.fault));
+	assert_in_range(r.from_s, now + 58, now + 70);
+	assert_in_range(r.until_s, now - 12, now);
+	/* One that is not good is so first, whatever the time. */
+	put_list(
+	    &crl, &pki.root, &(struct list){ .from_s = -60, .until_s = -10, .nid = NID_delta_crl });
+	r = judged(buf_span(&cas), buf_span(&crl));
+	assert_int_equal(r.fault, TLS_CRL_PARTIAL);
+	for (int f = TLS_CRL_NONE; f < TLS_CRL_EARLY; f++)
+		assert_false(tls_crl_is_of_time((enum tls_crl_fault)f));
+}
+
 static void
 one_that_may_sign_none_has_none(void **state)
 {
@@ -375,6 +404,7 @@ main(void)
 		cmocka_unit_test(what_is_no_list_is_refused),
 		cmocka_unit_test(only_its_own_authority_signs_it),
 		cmocka_unit_test(each_authority_needs_one),
+		cmocka_unit_test(those_of_another_time_say_when),
 		cmocka_unit_test(one_that_may_sign_none_has_none),
 		cmocka_unit_test(they_are_few_and_may_be_long),
 		cmocka_unit_test(a_revoked_one_ends_the_handshake),

@@ -28,9 +28,20 @@ enum tls_crl_fault {
 
 struct tls_crl_report {
 	enum tls_crl_fault fault;
-	unsigned at;      /* the list or the authority that it is of, from 1 on */
-	uint64_t until_s; /* where there is none: when the first authority's lists end */
+	unsigned at; /* the list or the authority that it is of, from 1 on */
+	/*
+	 * Where there is none, or one of time: when the last authority's lists begin to count, and
+	 * the first one's end.
+	 */
+	uint64_t from_s, until_s;
 };
+
+/* Good lists at another time: who uses them all the same takes no certificate of that authority. */
+static inline bool
+tls_crl_is_of_time(enum tls_crl_fault f)
+{
+	return f == TLS_CRL_EARLY || f == TLS_CRL_EXPIRED;
+}
 
 /*
  * Are these lists good for these authorities at that time? Each list is signed by one of them, is
