@@ -101,8 +101,8 @@ admin_op_free(struct admin_op *op)
 	buf_done(&op->body);
 	if (op->tool != NULL)
 		tools_release(a, op->tool);
-	if (op->changing != NULL)
-		*op->changing = false;
+	if (op->claim != NULL)
+		op->claim->held = false;
 	explicit_bzero(op, sizeof(*op));
 	busy--;
 	authority_check_drained(a);
@@ -128,7 +128,7 @@ admin_erases(const struct user *u)
 	for (size_t i = 0; i < ADMIN_OPS_MAX; i++) {
 		const struct admin_op *op = &ops[i];
 
-		if (op->a != NULL && op->kind == OP_ERASE && op->changing == &u->changing)
+		if (op->a != NULL && op->kind == OP_ERASE && op->claim == &u->changing)
 			return true;
 	}
 	return false;
@@ -145,13 +145,6 @@ admin_revokes(const struct key *key)
 			return true;
 	}
 	return false;
-}
-
-void
-admin_op_claim(struct admin_op *op, bool *changing)
-{
-	*changing = true;
-	op->changing = changing;
 }
 
 uint32_t
@@ -255,6 +248,7 @@ on_recorded(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	}
 	if (!kinds[op->kind]->one_record)
 		op->intent_seq = seq;
+	op->load = op->a->keys.load;
 	op->ready(op);
 }
 
@@ -296,9 +290,10 @@ admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const cha
 	put_record(op, &b);
 	batch_closes(&b, op->intent_seq);
 	batch_outcome(&b,
-	    error != NULL ? AUDIT_FAILURE
-	    : op->owed    ? AUDIT_UNKNOWN
-			  : AUDIT_SUCCESS,
+	    op->in_doubt    ? AUDIT_UNKNOWN
+	    : error != NULL ? AUDIT_FAILURE
+	    : op->owed      ? AUDIT_UNKNOWN
+			    : AUDIT_SUCCESS,
 	    AUDIT_CAUSE_NONE);
 	if (!is_ok(audit_append(op->a, &b, on_outcome, op)))
 		on_outcome(op->a, op, fail(E_CLOSED), 0);
@@ -377,16 +372,10 @@ admin_op_answer_body(struct admin_op *op, uint16_t http)
 	admin_op_answer(op, http, NULL, NULL);
 }
 
-void
-admin_op_ask(
-    struct admin_op *op, uint16_t type, const void *msg, uint16_t reply_type, store_reply *done)
+const struct admin_kind *
+admin_op_kind(const struct admin_op *op)
 {
-	if (is_ok(store_ask(op->a, type, msg, reply_type, done, op)))
-		return;
-	if (kinds[op->kind]->one_record)
-		admin_op_answer(op, 503, "store_unavailable", "The store is away.");
-	else
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+	return kinds[op->kind];
 }
 
 void
@@ -499,6 +488,7 @@ on_reloaded(struct link *l, struct status st, uint16_t type, const void *msg, vo
 
 	(void)l;
 	if (!is_ok(st) || type != CTL_RELOADED) {
+		op->in_doubt = true;
 		admin_op_finish(op, 504, "timeout", "The supervisor did not answer.");
 		return;
 	}

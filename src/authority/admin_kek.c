@@ -115,10 +115,12 @@ on_begun(struct authority *a, void *ctx, enum code code, const void *answered)
 		return;
 	}
 	op->version = m->version;
-	if (is_ok(put_state(m, &op->body)))
+	if (is_ok(put_state(m, &op->body))) {
 		admin_op_finish(op, 202, NULL, NULL);
-	else
-		admin_op_finish(op, 500, "internal_error", "It has begun; its state is not known.");
+		return;
+	}
+	op->in_doubt = true;
+	admin_op_finish(op, 500, "internal_error", "It has begun; its state is not known.");
 }
 
 const struct admin_kind admin_kek_rotate_kind = { put_rotated, NULL, false, ADMIN_WAIT_MS };

@@ -215,7 +215,8 @@ is_changing(const struct admin_op *op)
 {
 	const struct user *u = user_of(op);
 
-	return (u != NULL && admin_erases(u)) || (op->by != NULL && op->by->user->changing);
+	return (u != NULL && admin_erases(u)) ||
+	       (op->by != NULL && claim_is_held(&op->by->user->changing, &op->a->keys));
 }
 
 /* What goes to the store before an erasure is erased with it: nothing may go there after that. */
@@ -241,6 +242,10 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 	struct as_key k = key_of(op);
 	struct status st;
 
+	if (m == NULL) {
+		admin_op_finish_in_doubt(op);
+		return;
+	}
 	if (code == E_NOTFOUND || !is_still_there(op)) {
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
 		return;
@@ -257,11 +262,12 @@ on_created(struct authority *a, void *ctx, enum code code, const struct as_done 
 	st = keys_put_user(&a->keys, k.tenant, k.user, m->subject_key, NULL);
 	if (is_ok(st))
 		st = keys_put(&a->keys, &a->policies, &k, NULL);
-	if (is_ok(st))
+	if (is_ok(st)) {
 		admin_op_finish(op, 201, NULL, NULL);
-	else
-		admin_op_finish(
-		    op, 500, "internal_error", "The key is stored but could not be loaded.");
+		return;
+	}
+	admin_op_doubt(op);
+	admin_op_finish(op, 500, "internal_error", "The key is stored but could not be loaded.");
 }
 
 /* ---- revoke ---- */
@@ -496,7 +502,7 @@ may_rotate(struct admin_call *c, const struct key *key)
 {
 	if (!admin_key_is_live(key) || key->user->state != USER_ACTIVE)
 		return admin_refuse(c, 409, "not_live", "The key is not valid any more.");
-	if (key->changing || admin_key_is_live(key->replaced_by) ||
+	if (claim_is_held(&key->changing, &c->a->keys) || admin_key_is_live(key->replaced_by) ||
 	    admin_key_is_live(keys_find(&c->a->keys, span_of(key->replaces, KEY_ID_LEN))))
 		return admin_refuse(c, 409, "two_live_keys",
 		    "This key and the one that it came from, or went to, are both valid.");

@@ -149,15 +149,17 @@ on_rotated(struct authority *a, void *ctx, enum code code, const void *answered)
 		return;
 	}
 	if (code != E_OK || m == NULL) {
-		admin_op_finish(op, 503, "store_unavailable",
-		    "The store did not answer; `status` shows whether it was done.");
+		admin_op_finish(
+		    op, 503, "store_unavailable", "The store did not make another version.");
 		return;
 	}
 	op->version = m->version;
-	if (is_ok(take(a, m)) && is_ok(put_state(NULL, m, &op->body)))
+	if (is_ok(take(a, m)) && is_ok(put_state(NULL, m, &op->body))) {
 		admin_op_finish(op, 200, NULL, NULL);
-	else
-		admin_op_finish(op, 500, "internal_error", "It is kept, and not in use yet.");
+		return;
+	}
+	admin_op_doubt(op);
+	admin_op_finish(op, 500, "internal_error", "It is kept, and not in use yet.");
 }
 
 /* ---- how far it is ---- */

@@ -82,7 +82,10 @@ struct admin_op {
 	uint8_t roles, state, hold; /* OP_USER: from now on */
 	const char *change, *value; /* OP_USER: on record */
 	char value_text[64];
-	bool *changing;            /* of what it changes: false again with the act's end */
+	struct claim *claim;       /* of what it changes: not held any more with the act's end */
+	uint32_t load;             /* the last LOAD before it: a later one knows of what it did */
+	store_reply *done;         /* of what the store is asked */
+	bool in_doubt;             /* nobody knows whether it was done */
 	struct approval *approval; /* OP_APPROVAL */
 	struct buf body;           /* the answer, where it was made ahead */
 	bool made;                 /* it was, though its kind has put_body() */
@@ -90,9 +93,8 @@ struct admin_op {
 	uint64_t after_user;       /* OP_USAGE */
 	uint64_t after_key;        /* OP_USAGE, OP_TOOL_LIST */
 	char model[MODEL_MAX + 1], after_model[MODEL_MAX + 1];
-	struct tool_version *tool;    /* OP_TOOL_MARK: held */
-	struct tenant_tools *sharing; /* it waits for the store */
-	const uint8_t *subject;       /* of its owner */
+	struct tool_version *tool; /* OP_TOOL_MARK: held */
+	const uint8_t *subject;    /* of its owner */
 	bool allowed;
 	bool owed; /* OP_REVOKE: the store is told later */
 	struct {
@@ -124,6 +126,7 @@ struct admin_kind {
 	struct status (*put_body)(struct admin_op *op, struct json_writer *w); /* NULL: op->body */
 	bool one_record; /* a read: its record comes before it is done, and is the only one */
 	uint32_t wait_ms;
+	admin_step *in_doubt; /* what else follows where the store did not answer; NULL: nothing */
 };
 
 /* E_FULL, E_SYS. The act's own members are filled in afterwards. */
@@ -136,11 +139,22 @@ void admin_op_free(struct admin_op *op);
  */
 MUST_USE struct status admin_op_begin(
     struct admin_op *op, admin_step *ready, struct admin_op **ret);
-/* Ask the store for it; `done` runs with the answer. Where the store is away, the act ends. */
+/*
+ * Ask the store for it; `done` runs with the answer. Where the store is away, the act ends; where
+ * it was asked and did not answer, that is in doubt. A read has `done` run without an answer, too.
+ */
 void admin_op_ask(
     struct admin_op *op, uint16_t type, const void *msg, uint16_t reply_type, store_reply *done);
 /* The act is over, one way or the other: record it, then answer. `error` NULL: it worked. */
 void admin_op_finish(struct admin_op *op, uint16_t http, const char *error, const char *message);
+/*
+ * What it has done, or may have, is not in the table: the outcome will be `unknown`, a LOAD comes,
+ * and until that has ended what the act claimed is not free.
+ */
+void admin_op_doubt(struct admin_op *op);
+/* The store did not answer: as above, and the act is over. */
+void admin_op_finish_in_doubt(struct admin_op *op);
+const struct admin_kind *admin_op_kind(const struct admin_op *op);
 /* The same for an act of one record: answer now. */
 void admin_op_answer(struct admin_op *op, uint16_t http, const char *error, const char *message);
 /* The same; op->body is the answer. */
@@ -176,8 +190,8 @@ MUST_USE struct status admin_not_narrow(struct admin_call *c);
 MUST_USE struct status admin_person_of(struct admin_call *c, struct user **ret);
 /* Acts of a kind that are under way, of this person, or (NULL) of all; operators' do not count. */
 size_t admin_ops_of(enum op_kind kind, const struct user *by);
-/* No other act changes that as long as this one lasts. State: *changing is false. */
-void admin_op_claim(struct admin_op *op, bool *changing);
+/* No other act changes that until this one is over. State: the claim is not held. */
+void admin_op_claim(struct admin_op *op, struct claim *claim);
 /* Who did it, as the last value of a record. */
 void admin_put_by(const struct admin_op *op, struct batch *b);
 /* A read: `make` fills the answer. Its own members are filled in between the two. */

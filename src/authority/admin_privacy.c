@@ -43,7 +43,7 @@ begin(struct admin_call *c, struct user *u)
 	if (u->hold)
 		return admin_refuse(c, 409, "legal_hold", "There is a legal hold on this person.");
 	/* A change of its marks would bring it back. */
-	if (u->changing)
+	if (claim_is_held(&u->changing, &c->a->keys))
 		return admin_refuse(c, 409, "busy", "A change of this user is under way.");
 	TRY(admin_op_new(c, OP_ERASE, &op));
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
@@ -109,8 +109,8 @@ on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows)
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
 	else if (code == E_DENIED)
 		admin_op_finish(op, 409, "legal_hold", "There is a legal hold on this person.");
-	else if (code != E_OK)
-		admin_op_finish(op, 503, "store_unavailable", "The store did not confirm it.");
+	else if (code != E_OK) /* no answer, or a failure behind the commit */
+		admin_op_finish_in_doubt(op);
 	else if (!is_ok(buf_printf(
 		     &op->body, "{\"erased\":true,\"rows\":%llu}", (unsigned long long)rows)))
 		admin_op_finish(op, 500, "internal_error", "It is done; there is no memory.");

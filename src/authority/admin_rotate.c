@@ -85,6 +85,7 @@ on_signing_key(struct link *l, struct status st, uint16_t type, const void *msg,
 
 	(void)l;
 	if (!is_ok(st) || type != AA_ROTATED) {
+		op->in_doubt = !is_ok(st);
 		admin_op_finish(op, 503, "audit_unavailable",
 		    is_ok(st) ? "The audit process could not make or record a new key; it goes on "
 				"with the one that it has."
@@ -143,6 +144,7 @@ on_certificate(struct link *l, struct status st, uint16_t type, const void *msg,
 
 	(void)l;
 	if (!is_ok(st) || type != CTL_CERT_ROTATED) {
+		op->in_doubt = true;
 		admin_op_finish(op, 504, "timeout", "The supervisor did not answer.");
 		return;
 	}

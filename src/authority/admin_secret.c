@@ -30,7 +30,6 @@ static const struct {
 } refusals[] = {
 	{ E_NOTFOUND, 404, "not_found", "There is no such secret." },
 	{ E_FULL, 409, "too_many_secrets", "The store has as many names of secrets as it takes." },
-	{ E_CLOSED, 503, "store_unavailable", "The store is away." },
 };
 
 static void
@@ -42,7 +41,7 @@ finish_refused(struct admin_op *op, enum code code)
 		admin_op_finish(op, refusals[i].http, refusals[i].error, refusals[i].message);
 		return;
 	}
-	admin_op_finish(op, 503, "store_unavailable", "The store did not confirm the change.");
+	admin_op_finish(op, 503, "store_unavailable", "The store did not take the change.");
 }
 
 static struct status
@@ -123,7 +122,15 @@ put_set_body(struct admin_op *op, struct json_writer *w)
 	return OK;
 }
 
-const struct admin_kind admin_secret_set_kind = { put_set, put_set_body, false, ADMIN_WAIT_MS };
+/* The broker may have one that is not the newest any more. */
+static void
+in_doubt(struct admin_op *op)
+{
+	secrets_changed(op->a, span_str(op->name));
+}
+
+const struct admin_kind admin_secret_set_kind = { put_set, put_set_body, false, ADMIN_WAIT_MS,
+	in_doubt };
 
 /* ---- remove ---- */
 
@@ -181,7 +188,7 @@ put_removed_body(struct admin_op *op, struct json_writer *w)
 }
 
 const struct admin_kind admin_secret_remove_kind = { put_removed, put_removed_body, false,
-	ADMIN_WAIT_MS };
+	ADMIN_WAIT_MS, in_doubt };
 
 /* ---- list ---- */
 

@@ -176,9 +176,7 @@ on_intent(struct admin_op *op)
 		return;
 	}
 	memcpy(m.id, s->id_bytes, sizeof(m.id));
-	if (!is_ok(store_ask(op->a, AS_SESSION_END, &m, AS_DONE, on_ended, op)))
-		admin_op_finish(
-		    op, 503, "store_unavailable", "The store is away; nothing was revoked.");
+	admin_op_ask(op, AS_SESSION_END, &m, AS_DONE, on_ended);
 }
 
 static void
@@ -190,7 +188,7 @@ on_ended(struct authority *a, void *ctx, enum code code, const void *answered)
 	(void)answered;
 	if (code != E_OK && code != E_NOTFOUND) {
 		admin_op_finish(op, 503, "store_unavailable",
-		    "The store did not confirm; the session may still be valid.");
+		    "The store did not end it; the session is still valid.");
 		return;
 	}
 	if (s != NULL) {

@@ -96,20 +96,22 @@ on_intent(struct admin_op *op)
 	const struct as_tool_mark m = { .id = op->tool->id,
 		.mark = op->allowed ? TOOL_MARK_ALLOWED : TOOL_MARK_NOT_ALLOWED };
 
+	struct tenant_tools *tenant;
+
 	if (op->tool->tool == NULL) {
 		admin_op_finish(op, 404, "not_found", "There is no such tool any more.");
 		return;
 	}
-	if (op->allowed && (op->tool->tool->tenant->sharing || !may_share(op->tool->tool))) {
+	tenant = op->tool->tool->tenant;
+	if (op->allowed &&
+	    (claim_is_held(&tenant->sharing, &op->a->keys) || !may_share(op->tool->tool))) {
 		/* Another act was faster. */
 		admin_op_finish(op, 409, "already_allowed", ADMIN_TOOL_TAKEN);
 		return;
 	}
-	op->sharing = op->tool->tool->tenant;
-	if (is_ok(store_ask(op->a, AS_TOOL_MARK, &m, AS_DONE, on_marked, op)))
-		op->sharing->sharing = op->sharing->sharing || op->allowed;
-	else
-		admin_op_finish(op, 503, "store_unavailable", "The store is away.");
+	if (op->allowed)
+		admin_op_claim(op, &tenant->sharing);
+	admin_op_ask(op, AS_TOOL_MARK, &m, AS_DONE, on_marked);
 }
 
 static void
@@ -118,15 +120,12 @@ on_marked(struct authority *a, void *ctx, enum code code, const void *answered)
 	struct admin_op *op = ctx;
 
 	(void)answered;
-	if (op->allowed)
-		op->sharing->sharing = false;
 	if (code == E_NOTFOUND) {
 		admin_op_finish(op, 404, "not_found", "There is no such tool any more.");
 		return;
 	}
 	if (code != E_OK) {
-		admin_op_finish(
-		    op, 503, "store_unavailable", "The store did not confirm the change.");
+		admin_op_finish(op, 503, "store_unavailable", "The store did not take the change.");
 		return;
 	}
 	tools_marked(a, op->tool, op->allowed ? TOOL_MARK_ALLOWED : TOOL_MARK_NOT_ALLOWED);

@@ -215,9 +215,9 @@ me_get(struct admin_call *c)
 
 /* Or still being erased. */
 static bool
-is_there(const struct user *u)
+is_there(const struct keys *k, const struct user *u)
 {
-	return u != NULL && (u->state != USER_ERASED || u->changing);
+	return u != NULL && (u->state != USER_ERASED || claim_is_held(&u->changing, k));
 }
 
 static struct status
@@ -278,7 +278,7 @@ users_create(struct admin_call *c)
 		TRY(read_roles(c, &roles));
 	if ((roles & HIGH_ROLES) != 0)
 		TRY(admin_may(c, ACTION_ROLE_GRANT));
-	if (is_there(keys_find_user(&c->a->keys, tenant, name)))
+	if (is_there(&c->a->keys, keys_find_user(&c->a->keys, tenant, name)))
 		return admin_refuse(c, 409, "exists", "There is such a user already.");
 	TRY(admin_user_fits(c, tenant, name));
 	TRY(admin_op_new(c, OP_USER, &op));
@@ -299,8 +299,9 @@ is_last_owner(const struct keys *keys, const struct user *u)
 	for (size_t i = 0; i < keys->nusers; i++) {
 		const struct user *other = keys_user_at(keys, i);
 
-		if (other != u && !other->changing && (other->roles & ROLE_OWNER) != 0 &&
-		    other->state == USER_ACTIVE && span_eq(other->tenant, u->tenant))
+		if (other != u && !claim_is_held(&other->changing, keys) &&
+		    (other->roles & ROLE_OWNER) != 0 && other->state == USER_ACTIVE &&
+		    span_eq(other->tenant, u->tenant))
 			return false;
 	}
 	return true;
@@ -364,7 +365,7 @@ begin_change(struct admin_call *c, struct user *u, uint8_t roles, uint8_t state,
 	if (admin_asks(c, action))
 		return approval_ask(c, action);
 	/* All marks are written at once: of two changes at a time one would be lost. */
-	if (u->changing)
+	if (claim_is_held(&u->changing, &c->a->keys))
 		return admin_refuse(c, 409, "busy", "Another change of this user is under way.");
 	TRY(admin_op_new(c, OP_USER, &op));
 	admin_op_claim(op, &u->changing);
@@ -452,7 +453,7 @@ on_intent(struct admin_op *op)
 		.hold = op->hold,
 		.fresh = strcmp(op->change, "create") == 0 };
 
-	if (m.fresh && is_there(user_of(op)))
+	if (m.fresh && is_there(&op->a->keys, user_of(op)))
 		admin_op_finish(op, 409, "exists", "There is such a user already.");
 	else
 		admin_op_ask(op, AS_USER_PUT, &m, AS_DONE, on_put);
@@ -485,11 +486,12 @@ on_put(struct authority *a, void *ctx, enum code code, const void *answered)
 		admin_op_finish(op, code == E_NOTFOUND ? 404 : 503,
 		    code == E_NOTFOUND ? "not_found" : "store_unavailable",
 		    code == E_NOTFOUND ? "There is no such object."
-				       : "The store did not confirm the change.");
+				       : "The store did not take the change.");
 		return;
 	}
 	if (!is_ok(keys_put_user(
 		&a->keys, span_str(op->tenant), span_str(op->user), m->subject_key, &u))) {
+		admin_op_doubt(op);
 		admin_op_finish(
 		    op, 500, "internal_error", "The user is stored but could not be loaded.");
 		return;

@@ -21,7 +21,8 @@
  *	usage.c        what requests have used, on its way to the store
  *	accesses.c     what the broker does with secrets, on record before and after
  *	secrets.c      which secrets the broker reads, and those of the store for it
- *	admin.c        acts of operators; management.c carries them over HTTP
+ *	admin.c        acts of operators; management.c carries them over HTTP; admin_doubt.c: those
+ *			that the store did not answer
  *	metrics.c status.c   what operators may see
  */
 #include <base/rand.h>
@@ -110,7 +111,7 @@ struct authority {
 	bool load_failed;       /* this LOAD lacks what all need: memory, pepper, the day's key */
 	size_t load_left_out;   /* users and keys of this LOAD that could not be taken */
 	uint64_t load_id;       /* of the newest LOAD's messages */
-	uint64_t load_again_ms; /* when it is asked for once more; 0: it was not refused */
+	uint64_t load_again_ms; /* when it is asked for once more; 0: it need not be */
 	bool day_asked;
 	uint64_t keys_look_ms, keysets_look_ms; /* when it is asked next what is due */
 	struct grace grace;
@@ -173,7 +174,11 @@ void audit_tick(struct authority *a);
 /* ---- store_link.c ---- */
 extern const struct link_ops store_link_ops;
 void store_on_link(struct authority *a);
+/* The store may have done what the table has not: a LOAD, unless one later than that was asked for.
+ */
+void store_load_behind(struct authority *a, uint32_t load);
 void store_tick(struct authority *a);
+/* `m` NULL: no answer came, for the reason `code`. */
 typedef void store_done(struct authority *a, void *ctx, enum code code, const struct as_done *m);
 MUST_USE struct status store_put_key(
     struct authority *a, const struct as_key *m, store_done *done, void *ctx);

@@ -173,6 +173,12 @@ user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold)
 	u->again = false;
 }
 
+bool
+claim_is_held(const struct claim *c, const struct keys *k)
+{
+	return c->held || c->until > k->load_ended;
+}
+
 struct user *
 keys_user_at(const struct keys *k, size_t index)
 {
@@ -377,6 +383,7 @@ keys_load_end(struct keys *k, uint64_t now_s)
 			user_set_marks(u, ROLE_USER, USER_ACTIVE, 0);
 	}
 	k->loading = false;
+	k->load_ended = k->load;
 }
 
 void

@@ -27,6 +27,15 @@
 struct turn;
 struct tool;
 
+/*
+ * An act on it is under way: no other begins. Nor until a LOAD has ended, where nobody knows what
+ * came of one: what is written then would be of what the store has not any more.
+ */
+struct claim {
+	bool held;
+	uint32_t until; /* that LOAD; 0: it is known */
+};
+
 struct user {
 	struct span tenant; /* owned, one block */
 	struct span name;
@@ -39,7 +48,7 @@ struct user {
 	uint32_t load; /* the last LOAD that named it */
 	uint32_t life; /* whose name it was before: they were erased */
 	bool again;    /* made again after an erasure: it is active when the LOAD has ended */
-	bool changing; /* an act on it is under way: no other begins */
+	struct claim changing;
 	struct holder holder;
 	LIST_HEAD(user_tools, tool) tools; /* its own: tools.h */
 };
@@ -63,7 +72,7 @@ struct key {
 	SLIST_ENTRY(key) next_used;
 	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
 	struct key *replaced_by;      /* NULL: none */
-	bool changing;                /* it is being rotated: not once more meanwhile */
+	struct claim changing;        /* it is being rotated: not once more meanwhile */
 	uint32_t index;               /* keys_at() */
 	bool ahead;                   /* the store has an older hash */
 	struct holder holder;
@@ -93,7 +102,8 @@ struct keys {
 	uint32_t newest; /* of them; 0: none is loaded */
 	struct policy_refs refs;
 	uint32_t load;
-	bool loading; /* a LOAD has begun, and not ended */
+	uint32_t load_ended; /* the last one that has */
+	bool loading;        /* a LOAD has begun, and not ended */
 	size_t sweep_at;
 };
 
@@ -131,6 +141,7 @@ bool keys_user_fits(struct keys *k, struct span tenant, struct span name);
 void user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold);
 struct user *keys_user_at(const struct keys *k, size_t index); /* 0 .. nusers - 1 */
 struct user *keys_find_user(const struct keys *k, struct span tenant, struct span name);
+bool claim_is_held(const struct claim *c, const struct keys *k);
 /* Who a pseudonym of the log is. NULL: nobody any more. */
 struct user *keys_find_subject(const struct keys *k, const uint8_t subject[SUBJECT_LEN]);
 /*

@@ -36,6 +36,7 @@ struct arrival {
 	bool taken;        /* over: its key's id is somebody's who was erased */
 	uint64_t again_ms; /* over, without a key, and not tried again before; 0: under way */
 	uint64_t created_s, intent_seq;
+	uint32_t load; /* the last LOAD before the store was asked */
 	struct waiters waiters;
 };
 
@@ -184,15 +185,15 @@ on_outcome(struct authority *a, void *ctx, struct status st, uint64_t seq)
 }
 
 static void
-finish(struct arrival *n, bool kept)
+finish(struct arrival *n, enum audit_outcome outcome)
 {
 	struct batch b = { .n = 0 };
 
 	put_record(n, &b);
 	batch_closes(&b, n->intent_seq);
-	batch_outcome(&b, kept ? AUDIT_SUCCESS : AUDIT_FAILURE, AUDIT_CAUSE_NONE);
+	batch_outcome(&b, outcome, AUDIT_CAUSE_NONE);
 	on_outcome(n->a, NULL, audit_append(n->a, &b, on_outcome, NULL), 0);
-	over(n, kept);
+	over(n, outcome == AUDIT_SUCCESS);
 }
 
 static void
@@ -205,11 +206,12 @@ on_intent(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	const struct user *u = keys_find_user(&a->keys, who.tenant, who.user);
 
 	n->intent_seq = seq;
+	n->load = a->keys.load;
 	if (!is_ok(st))
 		over(n, false);
 	else if (!is_free_for(a, &who) || /* made meanwhile */
 		 (u != NULL && admin_erases(u)) || !is_ok(store_put_key(a, &m, on_kept, n)))
-		finish(n, false);
+		finish(n, AUDIT_FAILURE);
 }
 
 static void
@@ -226,7 +228,16 @@ on_kept(struct authority *a, void *ctx, enum code code, const struct as_done *m)
 	n->taken = st.code == E_EXISTS;
 	if (!is_ok(st) && !n->taken)
 		diag(DIAG_WARN, "a first sign-in could not be kept: %s", status_text(st));
-	finish(n, is_ok(st));
+	if (is_ok(st)) {
+		finish(n, AUDIT_SUCCESS);
+		return;
+	}
+	if (m == NULL || code == E_OK) { /* it is there, or may be: then it comes with a LOAD */
+		store_load_behind(a, n->load);
+		finish(n, AUDIT_UNKNOWN);
+		return;
+	}
+	finish(n, AUDIT_FAILURE);
 }
 
 static struct arrival *

@@ -77,6 +77,14 @@ store_on_link(struct authority *a)
 	a->load_again_ms = now_ms(a) + LOAD_AGAIN_MS;
 }
 
+/* With the next tick: of all that are in doubt together there is one. */
+void
+store_load_behind(struct authority *a, uint32_t load)
+{
+	if (a->keys.load == load)
+		a->load_again_ms = now_ms(a);
+}
+
 /* One that was asked for later has taken the place of this one: it may have less, and not all. */
 static bool
 is_overtaken(const struct authority *a, uint64_t id)
@@ -251,13 +259,11 @@ static void
 on_change(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
 {
 	struct change *c = ctx;
-	const struct as_done *m = msg;
-	static const struct as_done nothing = { .code = E_CLOSED };
+	const struct as_done *m = is_ok(st) && type == AS_DONE ? msg : NULL;
+	enum code none = is_ok(st) ? E_PROTO : (enum code)st.code;
 
 	(void)l;
-	if (!is_ok(st) || type != AS_DONE)
-		m = &nothing;
-	c->done(c->a, c->ctx, (enum code)m->code, m);
+	c->done(c->a, c->ctx, m != NULL ? (enum code)m->code : none, m);
 	free(c);
 }
 

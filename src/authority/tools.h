@@ -69,8 +69,8 @@ struct tenant_tools {
 	char name[TENANT_MAX + 1];
 	struct shared_tools shared;
 	uint32_t nshared, nversions;
-	bool sharing;        /* an act that allows one waits for the store: one at a time */
-	uint64_t generation; /* another one after each change; begins anywhere */
+	struct claim sharing; /* an act that allows one waits for the store: one at a time */
+	uint64_t generation;  /* another one after each change; begins anywhere */
 };
 
 struct tools {

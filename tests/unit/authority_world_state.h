@@ -87,6 +87,7 @@ static struct world {
 	uint32_t store_changes, keys_used;
 	uint8_t revoke_id[KEY_ID_LEN]; /* the last one that the store was told */
 	uint16_t put_code;  /* enum code that the store answers changes of keys with; 0: OK */
+	bool put_other;     /* … with what is no answer */
 	uint8_t put_fresh;  /* what the last change of a user said */
 	bool load_keys_put; /* a LOAD names the keys that are there, too */
 	/* sessions, as the store keeps them */

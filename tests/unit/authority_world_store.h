@@ -235,8 +235,13 @@ put_done(struct link *l, uint64_t id, struct span tenant, struct span user)
 {
 	struct as_done done = { .code = (uint16_t)(w.put_code != 0 ? w.put_code : E_OK) };
 	const struct user *u = keys_find_user(&w.a->keys, tenant, user);
+	const struct as_day_key other = { .day = "2026-01-31" };
 
 	w.store_changes++;
+	if (w.put_other) {
+		assert_true(is_ok(link_send(l, id, AS_DAY_KEY, &other)));
+		return;
+	}
 	if (u != NULL && u->state != USER_ERASED)
 		memcpy(done.subject_key, u->subject_key, sizeof(done.subject_key));
 	assert_true(is_ok(link_send(l, id, AS_DONE, &done)));

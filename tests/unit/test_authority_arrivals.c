@@ -104,6 +104,19 @@ nobody_new_without_a_place(void **state)
 	assert_int_equal(w.store_changes, 2);
 }
 
+/* The store may have it: that is no failure, and soon the table says which it is. */
+static void
+nobody_knows_of_whom_the_store_says_nothing(void **state)
+{
+	(void)state;
+	w.put_other = true;
+	assert_int_equal(come("ann", USER)->error, ERROR_UNAVAILABLE);
+	assert_int_equal(w.recs[1].event, EVENT_KEY_CREATED);
+	assert_int_equal(w.recs[1].phase, AUDIT_PHASE_OUTCOME);
+	assert_int_equal(w.recs[1].outcome, AUDIT_UNKNOWN);
+	assert_int_not_equal(w.a->load_again_ms, 0);
+}
+
 /* The id of an erased person's key is taken for ever: as where this process has seen the erasure.
  */
 static void
@@ -153,6 +166,7 @@ main(void)
 		TEST(nobody_new_without_a_store),
 		TEST(nobody_new_without_a_log),
 		TEST(nobody_new_without_a_place),
+		TEST(nobody_knows_of_whom_the_store_says_nothing),
 		TEST(who_was_erased_stays_out),
 		TEST(those_who_fail_take_nobodys_place),
 	};

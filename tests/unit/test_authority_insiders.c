@@ -74,12 +74,12 @@ test_nobody_ends_those_above(void **state)
 	be(0, ROLE_OWNER | ROLE_USER);
 	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users/u/erase", ""), 409);
 	assert_string_equal(said.body, "last_owner");
-	be(2, ROLE_OWNER)->changing = true;
+	be(2, ROLE_OWNER)->changing.held = true;
 	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/users/u/erase", ""), 409);
 	assert_string_equal(said.body, "last_owner");
 	assert_int_equal(ask(w.key[0], "POST", erase, ""), 409);
 	assert_string_equal(said.body, "busy");
-	w.key[2]->user->changing = false;
+	w.key[2]->user->changing.held = false;
 	assert_int_equal(w.store_changes, 0);
 	assert_int_equal(w.user_erases, 0);
 	/* Those who may, do; and the operator even the last one. */
