@@ -45,6 +45,7 @@ struct content_call {
 struct content_done {
 	uint64_t size; /* bytes of texts and files, read or written */
 	uint32_t items;
+	bool hidden; /* a sweep takes away what was deleted */
 };
 
 /*
@@ -98,7 +99,11 @@ MUST_USE struct status object_find(
 MUST_USE struct status object_get(struct content *c, uint64_t id, struct object *ret);
 /* Its meta, counts or times have changed: the version counts on. */
 MUST_USE struct status object_set(struct content *c, struct object *o);
-/* With all that is its alone; hidden where there is a hold. */
+/*
+ * With all that is its alone. Hidden where there is a hold, or where its items are more than
+ * OBJECT_AT_ONCE_MAX: a sweep takes those away in steps.
+ */
+#define OBJECT_AT_ONCE_MAX (8U << 20) /* bytes of items in one transaction */
 MUST_USE struct status object_remove(struct content *c, const struct object *o);
 /* Behind (before) row `after`; 0: from the first (last). E_NOTFOUND at the end. */
 MUST_USE struct status object_next(
@@ -128,6 +133,15 @@ MUST_USE struct status item_find(
     struct content *c, const struct object *of, struct span public_id, struct item *ret);
 MUST_USE struct status item_remove(struct content *c, const struct item *i);
 uint64_t items_cost(const struct wire_list *items);
+/* How many bytes of items would go with it? */
+MUST_USE struct status items_sum(
+    struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes);
+/*
+ * One of those of an object that goes: it stays where it is of another, too. *ret_bytes: its size.
+ * E_NOTFOUND: there is none left.
+ */
+MUST_USE struct status item_leave(
+    struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes);
 /* Those of an object that goes: they stay where they are of another, too. *ret_bytes: gone. */
 MUST_USE struct status items_leave(
     struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes);

@@ -297,25 +297,71 @@ item_remove(struct content *c, const struct item *i)
 }
 
 struct status
+items_sum(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes)
+{
+	enum statement s = kind == CONTENT_RESPONSE ? SQL_ITEMS_SUM_OF_RESPONSE
+						    : SQL_ITEMS_SUM_OF_CONVERSATION;
+	struct status st;
+
+	sql_int(db, s, 1, (uint64_t)user);
+	sql_int(db, s, 2, object);
+	TRY(sql_row(db, s));
+	st = sql_column_u64(db, s, 0, ret_bytes);
+	sql_reset(db, s);
+	return st;
+}
+
+struct status
 items_leave(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes)
 {
 	bool response = kind == CONTENT_RESPONSE;
 	const enum statement all[] = {
-		response ? SQL_ITEMS_SUM_OF_RESPONSE : SQL_ITEMS_SUM_OF_CONVERSATION,
 		response ? SQL_ITEMS_REMOVE_OF_RESPONSE : SQL_ITEMS_REMOVE_OF_CONVERSATION,
 		response ? SQL_ITEMS_LEAVE_RESPONSE : SQL_ITEMS_LEAVE_CONVERSATION,
 	};
-	struct status st;
 
-	sql_int(db, all[0], 1, (uint64_t)user);
-	sql_int(db, all[0], 2, object);
-	TRY(sql_row(db, all[0]));
-	st = sql_column_u64(db, all[0], 0, ret_bytes);
-	sql_reset(db, all[0]);
-	for (size_t i = 1; is_ok(st) && i < 3; i++) {
+	TRY(items_sum(db, user, object, kind, ret_bytes));
+	for (size_t i = 0; i < 2; i++) {
 		sql_int(db, all[i], 1, (uint64_t)user);
 		sql_int(db, all[i], 2, object);
-		st = sql_run(db, all[i]);
+		TRY(sql_run(db, all[i]));
 	}
-	return st;
+	return OK;
+}
+
+/* Its number and size. */
+static struct status
+item_first(struct db *db, enum statement s, uint64_t *ret_id, uint64_t *ret_bytes)
+{
+	TRY(sql_row(db, s));
+	TRY(sql_column_u64(db, s, 0, ret_id));
+	return sql_column_u64(db, s, 1, ret_bytes);
+}
+
+struct status
+item_leave(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes)
+{
+	bool response = kind == CONTENT_RESPONSE;
+	enum statement first = response ? SQL_ITEM_FIRST_OF_RESPONSE
+					: SQL_ITEM_FIRST_OF_CONVERSATION;
+	const enum statement ways[] = {
+		response ? SQL_ITEM_REMOVE_OF_RESPONSE : SQL_ITEM_REMOVE_OF_CONVERSATION,
+		response ? SQL_ITEM_LEAVE_RESPONSE : SQL_ITEM_LEAVE,
+	};
+	struct status st;
+	uint64_t id = 0;
+
+	sql_int(db, first, 1, (uint64_t)user);
+	sql_int(db, first, 2, object);
+	st = item_first(db, first, &id, ret_bytes);
+	sql_reset(db, first);
+	TRY(st);
+	for (size_t i = 0; i < 2; i++) {
+		sql_int(db, ways[i], 1, id);
+		sql_int(db, ways[i], 2, (uint64_t)user);
+		TRY(sql_run(db, ways[i]));
+		if (backend_changed(db->back) > 0)
+			return i == 0 ? use_take(db, user, 0, *ret_bytes) : OK;
+	}
+	return fail(E_CORRUPT);
 }

@@ -309,8 +309,13 @@ object_drop(struct db *db, int64_t user, int64_t id, uint8_t kind, uint64_t size
 struct status
 object_remove(struct content *c, const struct object *o)
 {
-	if (!c->hold)
+	uint64_t bytes = 0;
+
+	if (!c->hold && o->kind != CONTENT_FILE)
+		TRY(items_sum(c->db, o->user, (uint64_t)o->id, o->kind, &bytes));
+	if (!c->hold && bytes <= OBJECT_AT_ONCE_MAX)
 		return object_drop(c->db, o->user, o->id, o->kind, o->size);
+	c->done->hidden = true;
 	sql_int(c->db, SQL_OBJECT_HIDE, 1, (uint64_t)o->id);
 	sql_int(c->db, SQL_OBJECT_HIDE, 2, (uint64_t)o->user);
 	return sql_run(c->db, SQL_OBJECT_HIDE);

@@ -19,6 +19,8 @@
 #include <crypto/hash.h>
 #include <daemon/grants.h>
 
+#include "privacy.h"
+
 enum op_state {
 	OP_COLLECTING, /* the request's bytes come */
 	OP_SENDING,    /* the answer's bytes go */
@@ -340,6 +342,8 @@ do_it(struct op *op, struct arena *arena, struct content_done *done)
 
 	if (is_ok(st))
 		st = content_do(self.db, &call, arena, &ret, done);
+	if (is_ok(st) && done->hidden)
+		privacy_sweep_soon();
 	if (is_ok(st))
 		st = wire_encode(&content_answer_table, &ret, &out);
 	drop_body(op);

@@ -57,6 +57,7 @@ MUST_USE uint64_t sweep_clock_now(
 void privacy_start(struct daemon *d, struct db *db);
 void privacy_configure(struct daemon *d);
 void privacy_stop(void);
+void privacy_sweep_soon(void);
 void privacy_authority(struct link *l);
 void privacy_authority_closed(struct link *l);
 void privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx);

@@ -117,10 +117,11 @@ on_timer(uv_timer_t *t)
 	(void)uv_timer_start(t, on_timer, is_ok(st) && more ? SWEEP_BUSY_MS : SWEEP_IDLE_MS, 0);
 }
 
-static void
-sweep_soon(void)
+void
+privacy_sweep_soon(void)
 {
-	(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
+	if (self.started)
+		(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
 }
 
 void
@@ -139,7 +140,7 @@ privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 		diag(DIAG_ERROR, "a user could not be erased: %s", status_text(st));
 	if (!is_ok(link_send(l, id, AS_ERASED, &r)))
 		diag(DIAG_WARN, "the authority does not read its answers");
-	sweep_soon();
+	privacy_sweep_soon();
 }
 
 void

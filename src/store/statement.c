@@ -241,7 +241,8 @@ static const char *const texts[SQL_COUNT] = {
 	" AND kind = ?2 AND id < ?3"
 	" AND hidden = 0 AND (expires_s = 0 OR expires_s > ?4) AND tag = ?5"
 	" ORDER BY id DESC LIMIT 1",
-	[SQL_OBJECT_HIDE] = "UPDATE objects SET hidden = 1 WHERE id = ?1 AND user = ?2",
+	[SQL_OBJECT_HIDE] = "UPDATE objects SET hidden = 1"
+			    " WHERE id = ?1 AND user = ?2 AND hidden = 0",
 	[SQL_OBJECT_REMOVE] = "DELETE FROM objects WHERE id = ?1 AND user = ?2",
 	[SQL_ITEM_ADD] =
 	    "INSERT INTO items (id, user, response, conversation, hash, output, size, key, value)"
@@ -266,6 +267,15 @@ static const char *const texts[SQL_COUNT] = {
 			   " WHERE id = ?1 AND user = ?2",
 	[SQL_ITEM_REMOVE] = "DELETE FROM items WHERE id = ?1 AND user = ?2"
 			    " AND response IS NULL AND conversation IS NULL",
+	[SQL_ITEM_FIRST_OF_RESPONSE] =
+	    "SELECT id, size FROM items WHERE user = ?1 AND response = ?2 LIMIT 1",
+	[SQL_ITEM_FIRST_OF_CONVERSATION] =
+	    "SELECT id, size FROM items WHERE user = ?1 AND conversation = ?2 LIMIT 1",
+	[SQL_ITEM_REMOVE_OF_RESPONSE] =
+	    "DELETE FROM items WHERE id = ?1 AND user = ?2 AND conversation IS NULL",
+	[SQL_ITEM_REMOVE_OF_CONVERSATION] =
+	    "DELETE FROM items WHERE id = ?1 AND user = ?2 AND response IS NULL",
+	[SQL_ITEM_LEAVE_RESPONSE] = "UPDATE items SET response = NULL WHERE id = ?1 AND user = ?2",
 	[SQL_ITEMS_SUM_OF_RESPONSE] = "SELECT coalesce(sum(size), 0) FROM items"
 				      " WHERE user = ?1 AND response = ?2 AND conversation IS NULL",
 	[SQL_ITEMS_SUM_OF_CONVERSATION] =
@@ -303,13 +313,13 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_SWEEP_EXPIRED] =
 	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.expires_s,"
 	    " users.hold FROM objects CROSS JOIN users ON users.id = objects.user"
-	    " WHERE objects.expires_s > 0 AND objects.expires_s <= ?1"
+	    " WHERE objects.expires_s > 0 AND objects.expires_s <= ?1 AND objects.hidden = 0"
 	    " AND (objects.expires_s, objects.id) > (?2, ?3)"
 	    " ORDER BY objects.expires_s, objects.id LIMIT 1",
 	[SQL_SWEEP_AGED] =
 	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.updated_s,"
 	    " users.hold FROM objects CROSS JOIN users ON users.id = objects.user"
-	    " WHERE objects.kind = ?1 AND objects.updated_s < ?2"
+	    " WHERE objects.kind = ?1 AND objects.updated_s < ?2 AND objects.hidden = 0"
 	    " AND (objects.updated_s, objects.id) > (?3, ?4)"
 	    " ORDER BY objects.updated_s, objects.id LIMIT 1",
 	/* ---- sessions, and keys that have versions ---- */

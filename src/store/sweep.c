@@ -6,9 +6,8 @@
  * Runs in: store, jailed. Trusts: marks of users (a hold) that stand beside their values.
  * Owns: nothing; counts in the database's state what nobody has heard of yet.
  * Invariants: one transaction a step, of a bounded number of objects, rows and bytes (but that
- * one object goes as a whole); each row is looked at once a pass, so that those that stay stall
- * nothing; nothing of a user under a hold goes.
- * See: privacy.h.
+ * one item, or file, goes as a whole); each row is looked at once a pass, so that those that stay
+ * stall nothing; nothing of a user under a hold goes. See: privacy.h.
  */
 #include "privacy.h"
 
@@ -31,7 +30,7 @@ static const struct {
 struct step {
 	uint32_t left, looks;
 	uint64_t rows_until; /* of backend_changed_in_all() */
-	uint64_t bytes;      /* deleted so far, but for those of items */
+	uint64_t bytes;      /* deleted so far */
 };
 
 static bool
@@ -57,14 +56,50 @@ victim_columns(struct db *db, enum statement s, struct victim *v)
 	return OK;
 }
 
-/* It goes, with all that is its alone. */
+/* One item after the other; *ret_more: some are left for the next step. */
 static struct status
-victim_go(struct db *db, const struct victim *v, struct step *step, uint64_t *gone)
+items_leave_one_by_one(struct db *db, const struct victim *v, struct step *step, bool *ret_more)
 {
+	*ret_more = true;
+	while (!is_over(db, step)) {
+		uint64_t bytes = 0;
+		struct status st = item_leave(db, v->user, (uint64_t)v->id, v->kind, &bytes);
+
+		*ret_more = st.code != E_NOTFOUND;
+		if (!*ret_more)
+			return OK;
+		TRY(st);
+		step->bytes += bytes;
+	}
+	return OK;
+}
+
+/*
+ * It goes, with all that is its alone. What is much is hidden, which counts as gone, and goes in
+ * steps; *ret_more: there is more of it.
+ */
+static struct status
+victim_go(struct db *db, const struct victim *v, struct step *step, uint64_t *gone, bool *ret_more)
+{
+	uint64_t bytes = 0, hidden = 0;
+
+	*ret_more = false;
+	if (v->kind != CONTENT_FILE)
+		TRY(items_sum(db, v->user, (uint64_t)v->id, v->kind, &bytes));
+	if (bytes > OBJECT_AT_ONCE_MAX) {
+		sql_int(db, SQL_OBJECT_HIDE, 1, (uint64_t)v->id);
+		sql_int(db, SQL_OBJECT_HIDE, 2, (uint64_t)v->user);
+		TRY(sql_run(db, SQL_OBJECT_HIDE));
+		hidden = backend_changed(db->back);
+		TRY(items_leave_one_by_one(db, v, step, ret_more));
+		bytes = 0;
+	}
+	*gone += *ret_more ? hidden : 1;
+	if (*ret_more)
+		return OK;
 	TRY(object_drop(db, v->user, v->id, v->kind, v->size));
 	step->left--;
-	step->bytes += v->size;
-	(*gone)++;
+	step->bytes += v->size + bytes;
 	return OK;
 }
 
@@ -130,6 +165,8 @@ items_go(struct db *db, uint64_t *mark, struct step *step)
 static struct status
 erased_go(struct db *db, uint64_t *mark, struct step *step, uint64_t *gone)
 {
+	bool more;
+
 	while (!is_over(db, step)) {
 		struct victim v = { .id = 0 };
 		struct status st;
@@ -145,7 +182,7 @@ erased_go(struct db *db, uint64_t *mark, struct step *step, uint64_t *gone)
 		}
 		TRY(st);
 		*mark = (uint64_t)v.user;
-		TRY(victim_go(db, &v, step, gone));
+		TRY(victim_go(db, &v, step, gone, &more));
 	}
 	return OK;
 }
@@ -183,14 +220,17 @@ find(struct db *db, const struct search *f, struct sweep_mark *mark, struct vict
 	return OK;
 }
 
-/* What is found, while there is room in this step; behind the last a new pass begins. */
+/*
+ * What is found, while there is room in this step; behind the last a new pass begins. What is left
+ * of an object is hidden: the pass over those stays at it.
+ */
 static struct status
 objects_go(struct db *db, const struct search *f, struct sweep_mark *mark, struct step *step,
     uint64_t *gone)
 {
 	while (!is_over(db, step)) {
 		struct victim v = { .id = 0 };
-		bool held = false;
+		bool held = false, more = false;
 		struct status st = find(db, f, mark, &v, &held);
 
 		sql_reset(db, f->s);
@@ -201,7 +241,9 @@ objects_go(struct db *db, const struct search *f, struct sweep_mark *mark, struc
 		TRY(st);
 		step->looks--;
 		if (!held)
-			TRY(victim_go(db, &v, step, gone));
+			TRY(victim_go(db, &v, step, gone, &more));
+		if (more && f->by_id)
+			mark->id--;
 	}
 	return OK;
 }
