@@ -112,8 +112,9 @@ chunk_get(
 	return is_ok(st) && plain->len == chunk_len(len, at) ? OK : fail(E_CORRUPT);
 }
 
-struct status
-blob_get(struct db *db, uint64_t version, enum tool_part part, size_t len,
+/* All of it, into `fd`, where there is one. */
+static struct status
+blob_read(struct db *db, uint64_t version, enum tool_part part, size_t len,
     const uint8_t digest[DIGEST_LEN], int fd)
 {
 	auto_buf struct buf piece = BUF_INIT(CHUNK_LEN);
@@ -124,10 +125,44 @@ blob_get(struct db *db, uint64_t version, enum tool_part part, size_t len,
 	for (size_t at = 0; at < len; at += CHUNK_LEN) {
 		TRY(chunk_get(db, version, part, at, len, &piece));
 		TRY(sha256_update(hash, buf_span(&piece)));
-		TRY(io_write_all(fd, buf_span(&piece)));
+		if (fd >= 0)
+			TRY(io_write_all(fd, buf_span(&piece)));
 	}
 	TRY(sha256_final(hash, got));
 	return memcmp(got, digest, DIGEST_LEN) == 0 ? OK : fail(E_CORRUPT);
+}
+
+struct status
+blob_get(struct db *db, uint64_t version, enum tool_part part, size_t len,
+    const uint8_t digest[DIGEST_LEN], int fd)
+{
+	return blob_read(db, version, part, len, digest, fd);
+}
+
+struct status
+blob_check(struct db *db, uint64_t version, enum tool_part part, size_t len,
+    const uint8_t digest[DIGEST_LEN])
+{
+	return blob_read(db, version, part, len, digest, -1);
+}
+
+struct status
+blob_range(
+    struct db *db, uint64_t version, enum tool_part part, size_t len, size_t from, struct buf *out)
+{
+	auto_buf struct buf piece = BUF_INIT(CHUNK_LEN);
+
+	for (size_t at = from - from % CHUNK_LEN; at < len && out->len < out->max;
+	     at += CHUNK_LEN) {
+		struct span bytes;
+
+		TRY(chunk_get(db, version, part, at, len, &piece));
+		bytes = span_from(buf_span(&piece), from > at ? from - at : 0);
+		if (bytes.len > out->max - out->len)
+			bytes.len = out->max - out->len;
+		TRY(buf_put_span(out, bytes));
+	}
+	return OK;
 }
 
 struct status

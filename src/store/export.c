@@ -1,388 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * export.c: all that is kept of a person, as JSON, a line for each thing.
+ * export.c: all that is kept of a person, as JSON, a line for each thing, in pages.
  *
- * Runs in: store, jailed. Trusts: nothing that it reads; texts that are no JSON are given as
- * strings. Owns: one line at a time.
+ * Runs in: store, jailed. Trusts: nothing that it reads. Owns: one line at a time.
  * Invariants: no text that was stored ends a line; what does not open is named, and all else is
  * given; a line is made anew for each page that has a part of it, and the same each time: what it
  * is made of is not changed in place but for a conversation's (then: E_AGAIN, or a line that does
- * not parse). Of a file a page reads what it gives; that all of it opens is seen when its line
- * begins. See: privacy.h; docs/privacy.md.
+ * not parse). Of bytes (a file, a tool's part) a page reads what it gives; that all of them open is
+ * seen when their line begins. See: export_things.c; privacy.h; docs/privacy.md.
  */
-#include "privacy.h"
+#include "export.h"
 
 #include <base/cleanup.h>
 #include <base/encode.h>
-#include <json/json.h>
-#include <json/write.h>
 
 #define LINE_MAX_BYTES (2 * CONTENT_ARENA_MAX) /* each U+2028 of a text becomes twice as long */
-#define FILE_TAIL "\"}\n"
+#define BYTES_TAIL "\"}\n"
 
-struct export
-{
-	struct db *db;
-	const struct as_export *m;
-	int64_t user;
-	struct content c;
-	struct json_doc doc;
-	struct json_writer w;
-	struct span id; /* of the object that is at hand; empty: not known */
-	bool begins;    /* the line is made for its beginning */
-	bool has_file;  /* … and has, before its FILE_TAIL, the bytes of: */
-	struct object file;
-};
-
-typedef struct status stage_fn(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_user(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_key(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_conversation(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_response(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_file(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_tool(struct export *x, uint64_t after, uint64_t *ret_row);
-static struct status put_usage(struct export *x, uint64_t after, uint64_t *ret_row);
-
-/* Each writes the thing behind row `after`; E_NOTFOUND: there is none. */
-static const struct {
-	const char *kind;
-	stage_fn *put;
-} stages[] = { { "user", put_user }, { "api_key", put_key }, { "conversation", put_conversation },
-	{ "response", put_response }, { "file", put_file }, { "tool", put_tool },
-	{ "usage", put_usage } };
-#define STAGES (sizeof(stages) / sizeof(stages[0]))
-
-/* It was changed by others, or its key is gone. */
-static bool
-is_unreadable(struct status st)
-{
-	return st.code == E_CORRUPT || st.code == E_CRYPTO;
-}
-
-/* ---- members ---- */
-
-static void
-member(struct export *x, const char *key, struct span text)
-{
-	json_put_key(&x->w, key);
-	json_put_str(&x->w, text);
-}
-
-static void
-number(struct export *x, const char *key, uint64_t v)
-{
-	json_put_key(&x->w, key);
-	json_put_u64(&x->w, v);
-}
-
-/* JSON, on the line that it is a part of; what is none, as a string. */
-static void
-value(struct export *x, struct span text)
-{
-	if (is_ok(json_parse(&x->doc, text)))
-		json_put_compact(&x->w, text);
-	else
-		json_put_str(&x->w, text);
-}
-
-static void
-digest(struct export *x, const char *key, const uint8_t bytes[DIGEST_LEN])
-{
-	char hex[2 * DIGEST_LEN];
-
-	hex_encode(span_of(bytes, DIGEST_LEN), hex);
-	member(x, key, span_of(hex, sizeof(hex)));
-}
-
-/* ---- the person, keys, counts ---- */
-
-static void
-put_marks(struct export *x, const struct as_user *u)
-{
-	json_put_key(&x->w, "roles");
-	json_put_array(&x->w);
-	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		if ((u->roles & 1U << i) != 0)
-			json_put_text(&x->w, role_names[i]);
-	}
-	json_put_end(&x->w);
-	json_put_key(&x->w, "state");
-	json_put_text(&x->w, u->state == USER_ACTIVE ? "active" : "disabled");
-	json_put_key(&x->w, "hold");
-	json_put_bool(&x->w, u->hold != 0);
-}
-
-static struct status
-put_user(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	int64_t cursor = x->user - 1;
-	struct as_user u = { .roles = 0 };
-
-	if (after > 0)
-		return fail(E_NOTFOUND);
-	*ret_row = 1;
-	TRY(db_user_next(x->db, &cursor, &u));
-	explicit_bzero(u.subject_key, sizeof(u.subject_key));
-	if (cursor != x->user)
-		return fail(E_CORRUPT);
-	member(x, "type", SPAN_LIT("user"));
-	member(x, "tenant", x->m->tenant);
-	member(x, "user", x->m->user);
-	put_marks(x, &u);
-	return OK;
-}
-
-static struct status
-row_after(struct db *db, enum statement s, int64_t user, uint64_t after, uint64_t *ret_row)
-{
-	struct status st;
-
-	sql_int(db, s, 1, (uint64_t)user);
-	sql_int(db, s, 2, after);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret_row);
-	sql_reset(db, s);
-	return st;
-}
-
-static struct status
-put_key(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	struct as_key k = { .created_s = 0 };
-	int64_t cursor;
-
-	TRY(row_after(x->db, SQL_KEYS_OF_USER, x->user, after, ret_row));
-	cursor = (int64_t)*ret_row - 1;
-	TRY(db_key_next(x->db, &cursor, &k));
-	if (cursor != (int64_t)*ret_row)
-		return fail(E_CORRUPT);
-	member(x, "type", SPAN_LIT("api_key"));
-	member(x, "id", span_of(k.id, KEY_ID_LEN));
-	member(x, "policy", k.policy);
-	json_put_key(&x->w, "scopes");
-	if (k.scopes.len > 0)
-		value(x, k.scopes);
-	else
-		json_put_null(&x->w);
-	number(x, "created_at", k.created_s);
-	number(x, "expires_at", k.expires_s);
-	number(x, "revoked_at", k.revoked_s);
-	number(x, "last_used_at", k.last_used_s);
-	return OK;
-}
-
-static struct status
-usage_row(void *ctx, const struct as_usage_row *r)
-{
-	struct export *x = ctx;
-
-	json_put_object(&x->w);
-	member(x, "key", span_of(r->id, KEY_ID_LEN));
-	member(x, "model", r->model);
-	number(x, "requests", r->requests);
-	number(x, "errors", r->errors);
-	number(x, "tokens_in", r->tokens_in);
-	number(x, "tokens_out", r->tokens_out);
-	number(x, "estimated_in", r->estimated_in);
-	number(x, "estimated_out", r->estimated_out);
-	json_put_end(&x->w);
-	return OK;
-}
-
-/* The next key that has used anything. */
-static struct status
-used_key_after(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	struct status st;
-
-	do {
-		TRY(row_after(x->db, SQL_KEYS_OF_USER, x->user, after, &after));
-		sql_int(x->db, SQL_USAGE_MODEL, 1, after);
-		sql_text(x->db, SQL_USAGE_MODEL, 2, span_of("", 0));
-		sql_int(x->db, SQL_USAGE_MODEL, 3, 0);
-		st = sql_row(x->db, SQL_USAGE_MODEL);
-		sql_reset(x->db, SQL_USAGE_MODEL);
-	} while (st.code == E_NOTFOUND);
-	*ret_row = after;
-	return st;
-}
-
-/* A line for each key: no call reads more than one key's. */
-static struct status
-put_usage(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	TRY(used_key_after(x, after, ret_row));
-	member(x, "type", SPAN_LIT("usage"));
-	json_put_key(&x->w, "rows");
-	json_put_array(&x->w);
-	TRY(db_usage_of_key(x->db, *ret_row, usage_row, x));
-	json_put_end(&x->w);
-	return OK;
-}
-
-/* ---- conversations, responses, files ---- */
-
-/* The row that object_next() would not open. */
-static struct status
-object_row_after(struct export *x, uint8_t kind, uint64_t after, uint64_t *ret_row)
-{
-	struct status st;
-
-	sql_int(x->db, SQL_OBJECT_NEXT, 1, (uint64_t)x->user);
-	sql_int(x->db, SQL_OBJECT_NEXT, 2, kind);
-	sql_int(x->db, SQL_OBJECT_NEXT, 3, after);
-	sql_int(x->db, SQL_OBJECT_NEXT, 4, x->c.call->now_s);
-	TRY(sql_row(x->db, SQL_OBJECT_NEXT));
-	st = sql_column_u64(x->db, SQL_OBJECT_NEXT, 0, ret_row);
-	sql_reset(x->db, SQL_OBJECT_NEXT);
-	return st;
-}
-
-static struct status
-object_after(struct export *x, uint8_t kind, uint64_t after, struct object *ret, uint64_t *ret_row)
-{
-	struct status st;
-
-	arena_reset(x->c.arena);
-	st = object_next(&x->c, kind, SPAN_EMPTY, after, ret);
-	if (is_unreadable(st))
-		TRY(object_row_after(x, kind, after, ret_row));
-	TRY(st);
-	*ret_row = (uint64_t)ret->id;
-	x->id = ret->public_id;
-	return OK;
-}
-
-static void
-put_object(struct export *x, const struct object *o)
-{
-	member(x, "type", span_str(content_kind_names[o->kind]));
-	member(x, "id", o->public_id);
-	number(x, "created_at", o->created_s);
-	number(x, "updated_at", o->updated_s);
-	if (o->expires_s > 0)
-		number(x, "expires_at", o->expires_s);
-	json_put_key(&x->w, "object");
-	value(x, o->meta);
-}
-
-static struct status
-put_items(struct export *x, const struct object *o, const char *key, uint8_t output)
-{
-	struct item_room room;
-	struct status st;
-
-	TRY(item_room_new(&x->c, CONTENT_ITEMS_MAX, &room));
-	room.bytes_max = CONTENT_ARENA_MAX;
-	st = items_all(&x->c, o, output, &room);
-	if (!is_unreadable(st))
-		TRY(st);
-	json_put_key(&x->w, key);
-	json_put_array(&x->w);
-	for (uint32_t i = 0; i < room.n; i++)
-		value(x, room.items[i].json);
-	json_put_end(&x->w);
-	if (!is_ok(st)) {
-		json_put_key(&x->w, output == 0   ? "input_cut"
-				    : output == 1 ? "output_cut"
-						  : "items_cut");
-		json_put_bool(&x->w, true);
-	}
-	return OK;
-}
-
-static struct status
-put_conversation(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	struct object o;
-
-	TRY(object_after(x, CONTENT_CONVERSATION, after, &o, ret_row));
-	put_object(x, &o);
-	return put_items(x, &o, "items", 2);
-}
-
-static struct status
-put_response(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	struct object o;
-
-	TRY(object_after(x, CONTENT_RESPONSE, after, &o, ret_row));
-	put_object(x, &o);
-	TRY(put_items(x, &o, "input", 0));
-	return put_items(x, &o, "output", 1);
-}
-
-static struct status
-put_file(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	struct span bytes;
-	struct object o;
-
-	TRY(object_after(x, CONTENT_FILE, after, &o, ret_row));
-	put_object(x, &o);
-	member(x, "purpose", o.tag);
-	if (x->begins)
-		TRY(file_read(&x->c, &o, &bytes));
-	member(x, "content_base64", SPAN_EMPTY);
-	x->file = o;
-	x->has_file = true;
-	return OK;
-}
-
-/* ---- tools ---- */
-
-static void
-put_version(struct export *x, const struct as_tool *t)
-{
-	json_put_object(&x->w);
-	number(x, "version", t->version);
-	json_put_key(&x->w, "current");
-	json_put_bool(&x->w, t->current != 0);
-	json_put_key(&x->w, "allowed");
-	json_put_bool(&x->w, t->allowed != 0);
-	number(x, "created_at", t->created_s);
-	digest(x, "sha256", t->digest);
-	json_put_key(&x->w, "manifest");
-	value(x, t->manifest);
-	json_put_end(&x->w);
-}
-
-static struct status
-put_tool(struct export *x, uint64_t after, uint64_t *ret_row)
-{
-	struct db_tool_cursor c = { 0 };
-	bool named = false;
-	struct as_tool t;
-	struct status st;
-
-	TRY(row_after(x->db, SQL_TOOL_OF_USER, x->user, after, ret_row));
-	member(x, "type", SPAN_LIT("tool"));
-	c.tool = *ret_row - 1;
-	while (is_ok(st = db_tool_next(x->db, &c, &t)) && c.tool == *ret_row) {
-		if (!named) {
-			member(x, "name", t.name);
-			json_put_key(&x->w, "versions");
-			json_put_array(&x->w);
-		}
-		named = true;
-		put_version(x, &t);
-	}
-	if (named)
-		json_put_end(&x->w);
-	return is_ok(st) || st.code == E_NOTFOUND ? OK : st;
-}
-
-/* ---- lines and pages ---- */
+/* ---- lines ---- */
 
 /* In the place of what does not open: which it is. */
 static void
 put_unreadable(struct export *x, uint8_t stage, uint64_t row)
 {
-	member(x, "type", SPAN_LIT("unreadable"));
-	member(x, "kind", span_str(stages[stage].kind));
-	number(x, "row", row);
+	export_member(x, "type", SPAN_LIT("unreadable"));
+	export_member(x, "kind", span_str(export_stages[stage].kind));
+	export_number(x, "row", row);
 	if (x->id.len > 0)
-		member(x, "id", x->id);
+		export_member(x, "id", x->id);
 }
 
 static void
@@ -400,11 +45,11 @@ line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, st
 
 	*ret_row = 0;
 	x->id = SPAN_EMPTY;
-	x->has_file = false;
+	x->has_bytes = false;
 	line_begin(x, line);
-	st = stages[stage].put(x, after, ret_row);
+	st = export_stages[stage].put(x, after, ret_row);
 	sql_reset_all(x->db); /* what failed may have left a read open */
-	if (is_unreadable(st) && *ret_row > after) {
+	if (export_is_unreadable(st) && *ret_row > after) {
 		line_begin(x, line);
 		put_unreadable(x, stage, *ret_row);
 		st = OK;
@@ -419,8 +64,10 @@ line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, st
 static uint64_t
 line_len(const struct export *x, const struct buf *line)
 {
-	return line->len + (x->has_file ? (x->file.length + 2) / 3 * 4 : 0);
+	return line->len + (x->has_bytes ? (x->bytes.len + 2) / 3 * 4 : 0);
 }
+
+/* ---- pages ---- */
 
 static struct status
 put_slice(struct span text, uint64_t from, uint64_t room, struct buf *page, uint64_t *put)
@@ -433,7 +80,7 @@ put_slice(struct span text, uint64_t from, uint64_t room, struct buf *page, uint
 	return buf_put_span(page, left);
 }
 
-/* Digits `from` and on of the file's bytes. */
+/* Digits `from` and on of the line's bytes. */
 static struct status
 put_digits(struct export *x, uint64_t from, uint64_t room, struct buf *page, uint64_t *put)
 {
@@ -441,7 +88,7 @@ put_digits(struct export *x, uint64_t from, uint64_t room, struct buf *page, uin
 	struct span bytes;
 
 	arena_reset(x->c.arena);
-	TRY(file_range(&x->c, &x->file, from / 4 * 3, (room + 7) / 4 * 3, &bytes));
+	TRY(x->bytes.read(x, from / 4 * 3, (room + 7) / 4 * 3, &bytes));
 	TRY(base64_encode(bytes, &text));
 	return put_slice(buf_span(&text), from % 4, room, page, put);
 }
@@ -455,8 +102,8 @@ put_part(
 	struct span text = buf_span(line);
 
 	*ret_put = 0;
-	if (x->has_file)
-		head -= sizeof(FILE_TAIL) - 1;
+	if (x->has_bytes)
+		head -= sizeof(BYTES_TAIL) - 1;
 	TRY(put_slice(span_of(text.ptr, (size_t)head), from, page->max - page->len, page, ret_put));
 	from += *ret_put;
 	max = page->max - page->len;
@@ -499,7 +146,7 @@ pages_fill(struct export *x, struct buf *page, struct as_exported *at)
 {
 	auto_buf struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
-	while (at->stage < STAGES && page->len < page->max) {
+	while (at->stage < EXPORT_STAGES && page->len < page->max) {
 		struct status st = line_at(x, at, &line);
 		uint64_t put = 0;
 
@@ -510,14 +157,14 @@ pages_fill(struct export *x, struct buf *page, struct as_exported *at)
 		}
 		TRY(st);
 		st = put_part(x, &line, at->offset, page, &put);
-		if (is_unreadable(st)) /* since its line began */
+		if (export_is_unreadable(st)) /* since its line began */
 			return fail(E_AGAIN);
 		TRY(st);
 		at->offset += (uint32_t)put;
 		if (at->offset == line_len(x, &line))
 			at->offset = 0;
 	}
-	at->more = at->stage < STAGES;
+	at->more = at->stage < EXPORT_STAGES;
 	return OK;
 }
 

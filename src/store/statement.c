@@ -299,6 +299,12 @@ static const char *const texts[SQL_COUNT] = {
 			     " FROM usage WHERE key IN (SELECT n FROM keys WHERE user = ?1)"
 			     " LIMIT ?2)",
 	[SQL_TOOL_OF_USER] = "SELECT id FROM tools WHERE user = ?1 AND id > ?2 ORDER BY id LIMIT 1",
+	[SQL_VERSION_OF_USER] = "SELECT tool_versions.id FROM tools CROSS JOIN tool_versions"
+				" ON tool_versions.tool = tools.id"
+				" WHERE tools.user = ?1 AND tool_versions.id >= ?2"
+				" ORDER BY tool_versions.id LIMIT 1",
+	[SQL_SESSION_OF_USER] =
+	    "SELECT n FROM sessions WHERE user = ?1 AND n > ?2 ORDER BY n LIMIT 1",
 	[SQL_ROWS_OF_USER] = "SELECT (SELECT count(*) FROM objects WHERE user = ?1)"
 			     " + (SELECT count(*) FROM keys WHERE user = ?1)"
 			     " + (SELECT count(*) FROM tools WHERE user = ?1)",

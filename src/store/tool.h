@@ -139,6 +139,12 @@ MUST_USE struct status blob_put(struct db *db, uint64_t version, enum tool_part 
 /* Into `fd`, which is new. E_CORRUPT: not `len` bytes of that digest. */
 MUST_USE struct status blob_get(struct db *db, uint64_t version, enum tool_part part, size_t len,
     const uint8_t digest[DIGEST_LEN], int fd);
+/* Nothing but whether it is that. */
+MUST_USE struct status blob_check(struct db *db, uint64_t version, enum tool_part part, size_t len,
+    const uint8_t digest[DIGEST_LEN]);
+/* What is there from `from` on, up to what `out` may have; nothing is said of the digest. */
+MUST_USE struct status blob_range(
+    struct db *db, uint64_t version, enum tool_part part, size_t len, size_t from, struct buf *out);
 MUST_USE struct status blob_remove(struct db *db, uint64_t version, enum tool_part part);
 
 #endif

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import sqlite3
+import urllib.parse
 
 import pytest
 
@@ -71,6 +72,26 @@ def test_a_thing_is_a_line(world):
     assert item["object"] == {"a": "b\u2028c"}
     tool = next(line for line in lines if line["type"] == "tool" and line["name"] == "laid_out")
     assert tool["versions"][0]["manifest"] == json.loads(manifest)
+
+
+def test_what_a_person_brought_comes_back(world):
+    """Tools with their parts, and who is signed in, without what is secret of it."""
+    script = b"#!/bin/sh\ncat\n" + b"# what is kept \xff\x00\n" * 20000
+    manifest = {"name": "brought", "description": "d", "input_schema": {"type": "object"}}
+    world.made("user", "POST", "/v1/tools", form(manifest=manifest, native=script), FORM)
+    fields = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": world.keys["user"],
+              "subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+    token = world.made("user", "POST", "/auth/token", urllib.parse.urlencode(fields).encode(),
+                       {"Content-Type": "application/x-www-form-urlencoded"})["access_token"]
+    text = export(world, "acme/bob").stdout
+    lines = [json.loads(line) for line in text.splitlines()]
+    parts = {line["version"]: line for line in lines if line["type"] == "tool_part" and line["tool"] == "brought"}
+    assert parts[1]["part"] == "native" and base64.b64decode(parts[1]["content_base64"]) == script
+    sessions = [line for line in lines if line["type"] == "session"]
+    listed = world.ask("user", "GET", "/admin/v1/sessions")[1]["sessions"]
+    assert [line["id"] for line in sessions] == [session["id"] for session in listed] and len(listed) == 1
+    assert sessions[0]["key"] == world.keys["user"][3:15] and sessions[0]["expires_at"] > sessions[0]["created_at"]
+    assert token not in text and token.split(".")[-1] not in text
 
 
 def test_people_export_themselves_and_nobody_else(world):

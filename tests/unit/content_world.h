@@ -187,7 +187,7 @@ number(struct db *db, const char *text)
 
 /* One of each kind, and one more response. */
 UNUSED static void
-fill(struct db *db, const struct who *w)
+fill_person(struct db *db, const struct who *w)
 {
 	uint8_t bytes[3000];
 

@@ -126,7 +126,7 @@ count(struct db *db, unsigned *ret_corrupt)
 	return n;
 }
 
-static uint8_t digest[DIGEST_LEN]; /* of the part that was read last */
+static UNUSED uint8_t digest[DIGEST_LEN]; /* of the part that was read last */
 
 /* ---- marks, removal, quotas ---- */
 static inline void

@@ -13,7 +13,7 @@ exported(void **arg)
 	struct db *db = with_users();
 
 	(void)arg;
-	fill(db, &ann);
+	fill_person(db, &ann);
 	assert_is_ok(create_conversation(db, &bob, "conv_BOB", "z"));
 	export_all(db, &ann, AS_EXPORT_PAGE_MAX, &whole);
 	/* user, key, conversation, two responses, file */
@@ -146,7 +146,7 @@ exports_that_are_wrong(void **arg)
 
 	(void)arg;
 	assert_int_equal(page_of(db, &m, 100, &all, &more).code, E_NOTFOUND);
-	fill(db, &ann);
+	fill_person(db, &ann);
 	m.user = SPAN_LIT("user0");
 	m.stage = 255;
 	assert_is_ok(page_of(db, &m, 100, &all, &more));
@@ -178,7 +178,7 @@ exported_with_gaps(void **arg)
 	struct db *db = with_users();
 
 	(void)arg;
-	fill(db, &ann);
+	fill_person(db, &ann);
 	assert_is_ok(create_file(db, &ann, "file_2", SPAN_LIT("whole"), "user_data"));
 	assert_is_ok(backend_exec(db->back,
 	    "UPDATE objects SET value = zeroblob(200) WHERE tag = (SELECT tag FROM objects WHERE "

@@ -25,8 +25,8 @@ erased(void **arg)
 	struct db *db = with_users();
 
 	(void)arg;
-	fill(db, &ann);
-	fill(db, &bob);
+	fill_person(db, &ann);
+	fill_person(db, &bob);
 	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
 	assert_int_equal(rows, 5);
 	/* At once. */
@@ -106,7 +106,7 @@ held(void **arg)
 	uint64_t rows;
 
 	(void)arg;
-	fill(db, &ann);
+	fill_person(db, &ann);
 	set_hold(db, 1);
 	assert_int_equal(
 	    db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_DENIED);
@@ -146,7 +146,7 @@ a_sweep_that_fails_is_none(void **arg)
 	bool more = false;
 
 	(void)arg;
-	fill(db, &ann);
+	fill_person(db, &ann);
 	db->content.days[RETAINED_RESPONSES] = 1;
 	before = db->content;
 	crash.fail_call = SYS_pwrite64;
@@ -168,7 +168,7 @@ aged(void **arg)
 	struct db *db = with_users();
 
 	(void)arg;
-	fill(db, &ann);
+	fill_person(db, &ann);
 	assert_is_ok(ask(db, &ann, CONTENT_CREATE, CONTENT_FILE, "file_2", &ends));
 	db->content.days[RETAINED_CONVERSATIONS] = 0;
 	db->content.days[RETAINED_RESPONSES] = 30;
