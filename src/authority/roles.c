@@ -4,7 +4,7 @@
  *
  * Runs in: authority. Trusts: the store about a user's roles. Owns: nothing.
  * Invariants: default deny; an administrator reads nobody's content and gets nobody's key; an
- * auditor reads audit and does nothing.
+ * auditor reads audit and does nothing; whatever somebody's roles, what is kept of it is its own.
  * See: roles.h; tests/unit/test_authority_roles.c has every cell once more.
  */
 #include "roles.h"
@@ -32,7 +32,7 @@ static const struct {
 	[ACTION_CONTENT_OWN] = { "content.own", U | S, false },
 	[ACTION_SESSION_OWN] = { "session.own", U | S | AU | AD | O, false },
 	[ACTION_KEY_OWN] = { "key.own", U | S | AD | O, false },
-	[ACTION_EXPORT_OWN] = { "export.own", U | S, false },
+	[ACTION_EXPORT_OWN] = { "export.own", U | S | AU | AD | O, false },
 	[ACTION_ERASE_OWN] = { "erase.own", U, false },
 	[ACTION_TENANT_READ] = { "tenant.read", AD | O, false },
 	[ACTION_USER_READ] = { "user.read", AD | O, false },

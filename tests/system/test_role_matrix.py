@@ -22,7 +22,7 @@ NOBODY = set()
 
 # What each may do; all else is 403, `role`.
 MAY = {
-    **dict.fromkeys(["getOpenapi", "getLogin", "getMe"], EVERYBODY),
+    **dict.fromkeys(["getOpenapi", "getLogin", "getMe", "exportMe"], EVERYBODY),
     **dict.fromkeys([
         "createChatCompletion", "createResponse", "createEmbeddings", "createMessage", "countMessageTokens",
         "listModels", "getModel", "execute", "listTools", "pushTool", "getTool", "removeTool", "chooseToolVersion",
@@ -35,7 +35,6 @@ MAY = {
     "exportUser": {"owner"},  # of somebody else: see ACTS
     "eraseUser": HOUSE,
     "exportTenant": {"owner"},
-    "exportMe": PEOPLE,
     "eraseMe": {"user"},
     **dict.fromkeys(["exchangeToken", "revokeToken", "listSessions", "revokeSession"], EVERYBODY),
     **dict.fromkeys(["listKeys", "createKey", "rotateKey", "revokeKey"], HOUSE | PEOPLE),
@@ -151,7 +150,7 @@ ACTS = [
     ("one that reaches nothing kept", "POST", "/admin/v1/keys",
      {"user": "robot", "scopes": {"endpoints": ["chat", "models"]}}, HOUSE, {201}),
     ("a service's key rotated", "POST", "/admin/v1/keys/{robot}/rotate", {}, HOUSE, {202}),
-    ("oneself exported", "GET", "/admin/v1/users/{who}/export", None, PEOPLE, {200}),
+    ("oneself exported", "GET", "/admin/v1/users/{who}/export", None, EVERYBODY, {200}),
     ("a person exported", "GET", "/admin/v1/users/other/export", None, {"owner"}, {202}),
     ("a person erased", "POST", "/admin/v1/users/new-{who}/erase", None, HOUSE, {200}),
     ("a person's key rotated", "POST", "/admin/v1/keys/{other}/rotate", {}, NOBODY, set()),

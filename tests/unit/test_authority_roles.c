@@ -25,7 +25,7 @@ static const struct {
 	{ ACTION_CONTENT_OWN, "content.own", "us...", false },
 	{ ACTION_SESSION_OWN, "session.own", "usaAo", false },
 	{ ACTION_KEY_OWN, "key.own", "us.Ao", false },
-	{ ACTION_EXPORT_OWN, "export.own", "us...", false },
+	{ ACTION_EXPORT_OWN, "export.own", "usaAo", false },
 	{ ACTION_ERASE_OWN, "erase.own", "u....", false },
 	{ ACTION_TENANT_READ, "tenant.read", "...Ao", false },
 	{ ACTION_USER_READ, "user.read", "...Ao", false },
