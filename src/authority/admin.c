@@ -11,6 +11,7 @@
  */
 #include "admin_op.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include <base/cleanup.h>
@@ -304,6 +305,7 @@ admin_put_error(struct buf *out, const char *code, const char *message)
 {
 	struct json_writer w = json_writer(out);
 
+	assert(admin_code_is(code));
 	json_put_object(&w);
 	json_put_key(&w, "error");
 	json_put_object(&w);

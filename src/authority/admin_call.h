@@ -98,6 +98,15 @@ struct admin_route {
 extern const struct admin_route admin_routes[];
 extern const size_t admin_routes_count;
 
+/* admin_codes.c: what errors are called, and at which doors. */
+struct admin_code {
+	const char *code;
+	uint8_t doors; /* enum admin_door */
+};
+extern const struct admin_code admin_codes[];
+extern const size_t admin_codes_count;
+bool admin_code_is(const char *code);
+
 /* admin_keys.c, admin_users.c, admin_read.c, admin_operator.c, approvals.c, sessions' */
 admin_fn operator_backup, operator_backup_show;
 admin_fn operator_pepper_show, operator_pepper_rotate;

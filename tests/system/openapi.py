@@ -193,6 +193,13 @@ def admin_routes():
             for method, path, door, action, query, schema in rows]
 
 
+def admin_codes():
+    """{code: door} of the authority's table."""
+    out = subprocess.run([BUILD / "tests/admin-routes-dump", "codes"], check=True, text=True, capture_output=True,
+                         timeout=20).stdout
+    return dict(line.split("\t") for line in out.splitlines())
+
+
 def inlined(document, value):
     """Without references, and without what only people read."""
     value = resolve(document, value)
