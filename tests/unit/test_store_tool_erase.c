@@ -73,6 +73,28 @@ erased_whole(void **arg)
 	db_close(db);
 }
 
+/* A version is what users put: it leaves room on the disk, and what takes away goes on. */
+static void
+disk_is_full(void **arg)
+{
+	struct as_tool_remove m = { .all = 1 };
+	struct db *db = open_ok();
+	struct as_tool_kept v, none;
+	struct status st;
+
+	(void)arg;
+	user_add(db, "acme", "ann", 'a');
+	assert_is_ok(push(db, "ann", "t", 1, &v));
+	db->content.reserve = 1ULL << 60;
+	st = push(db, "ann", "t", 2, &none);
+	assert_true(st.code == E_SYS && st.err == ENOSPC);
+	assert_int_equal(push(db, "ann", "other", 2, &none).err, ENOSPC);
+	m.id = v.id;
+	assert_is_ok(db_tool_remove(db, &m));
+	assert_int_equal(number(db, "SELECT count(*) FROM tool_versions"), 0);
+	db_close(db);
+}
+
 /* Nothing of who is under a hold is deleted. */
 static void
 held(void **arg)
@@ -156,6 +178,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(load_stands_in_one, fresh),
 		cmocka_unit_test_setup(erased_whole, fresh),
+		cmocka_unit_test_setup(disk_is_full, fresh),
 		cmocka_unit_test_setup(held, fresh),
 		cmocka_unit_test_setup(name_does_not_open, fresh),
 		cmocka_unit_test_setup(sum_does_not_fit, fresh),

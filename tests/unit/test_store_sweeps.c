@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sweeps of a running store: by which time, and with what of the configuration. */
+#include "store_world.h"
+
+#include <base/clock.h>
+#include <conf/conf.h>
+
+#include <privacy.h>
+
+static uint64_t real_s; /* what the clock says */
+static struct {
+	unsigned n;
+	uint64_t now_s; /* of the last one */
+} swept;
+static uv_loop_t loop;
+static struct daemon d;
+
+uint64_t __wrap_clock_real_ns(void);
+struct status __wrap_db_sweep(struct db *db, uint64_t now_s, bool *ret_more);
+
+uint64_t
+__wrap_clock_real_ns(void)
+{
+	return real_s * NS_PER_S;
+}
+
+struct status
+__wrap_db_sweep(struct db *db, uint64_t now_s, bool *ret_more)
+{
+	assert_non_null(db);
+	swept.n++;
+	swept.now_s = now_s;
+	*ret_more = false;
+	return OK;
+}
+
+static void
+until_swept(void)
+{
+	unsigned n = swept.n;
+
+	while (swept.n == n)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* A store whose last day was that of NOW, started when the clock says `at_s`. */
+static struct db *
+start(uint64_t at_s, const char *yaml)
+{
+	char error[CONF_ERROR_MAX];
+	uint8_t key[AS_SECRET_LEN];
+	struct db *db = open_ok();
+
+	assert_is_ok(db_day_key(db, SPAN_LIT("2024-10-04"), NOW, key));
+	assert_int_equal(uv_loop_init(&loop), 0);
+	d = (struct daemon){ .loop = &loop };
+	if (!is_ok(conf_parse(span_str(yaml), &d.conf, error)))
+		test_fail("%s", error);
+	memset(&swept, 0, sizeof(swept));
+	real_s = at_s;
+	privacy_start(&d, db);
+	return db;
+}
+
+static void
+close_one(uv_handle_t *h, void *ctx)
+{
+	(void)ctx;
+	uv_close(h, NULL);
+}
+
+static void
+end(struct db *db)
+{
+	privacy_stop();
+	conf_free(d.conf);
+	uv_walk(&loop, close_one, NULL);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	db_close(db);
+}
+
+#define YAML "policies: { p: { endpoints: [models] } }\n"
+
+static void
+as_the_clock_says(void **arg)
+{
+	struct db *db = start(NOW + 60, YAML);
+
+	(void)arg;
+	until_swept();
+	assert_int_equal(swept.now_s, NOW + 60);
+	end(db);
+	/* One that was set back is believed. */
+	db = start(NOW - 40 * DAY_S, YAML);
+	until_swept();
+	assert_int_equal(swept.now_s, NOW - 40 * DAY_S);
+	end(db);
+}
+
+/* What is ahead of the last day that the service ran is not believed; nor is a jump. */
+static void
+a_clock_ahead_deletes_nothing(void **arg)
+{
+	const uint64_t day_s = NOW - NOW % DAY_S;
+	struct db *db = start(NOW + 400 * DAY_S, YAML);
+
+	(void)arg;
+	until_swept();
+	assert_in_range(swept.now_s, day_s, day_s + 2 * DAY_S + 60);
+	end(db);
+	db = start(NOW, YAML);
+	real_s = NOW + 400 * DAY_S; /* meanwhile */
+	until_swept();
+	assert_in_range(swept.now_s, NOW, NOW + 60);
+	end(db);
+}
+
+static void
+the_configuration_is_taken(void **arg)
+{
+	struct db *db = start(NOW,
+	    YAML "store: { user_mb: 7 }\nretention: { conversations_days: 1, responses_days: 2, "
+		 "files_days: 3, usage_days: 4 }\n");
+
+	(void)arg;
+	assert_int_equal(db->content.user_bytes_max, 7U << 20);
+	assert_int_equal(db->content.reserve, DB_RESERVE);
+	assert_int_equal(db->content.days[RETAINED_CONVERSATIONS], 1);
+	assert_int_equal(db->content.days[RETAINED_RESPONSES], 2);
+	assert_int_equal(db->content.days[RETAINED_FILES], 3);
+	assert_int_equal(db->content.days[RETAINED_USAGE], 4);
+	end(db);
+}
+
+#define T(f) cmocka_unit_test_setup(f, fresh)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { T(as_the_clock_says), T(a_clock_ahead_deletes_nothing),
+		T(the_configuration_is_taken) };
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
