@@ -445,6 +445,7 @@ def test_no_start_without_it(locked, words, tmp_path):
 
 
 def test_another_one_and_none(locked, words):
+    locked.stop()
     sp, conf = str(locked.build / "sallyport"), str(locked.conf)
     before = (locked.dir / "master.key").read_bytes()
     for answers, text in (([OTHER], "wrong passphrase"), ([WORDS, "short", "short"], "too short"),

@@ -78,6 +78,7 @@ static struct world {
 	uint64_t load_held;         /* that one's id: it ends behind the next ERASED */
 	enum code load_refused;     /* or it is answered with that */
 	uint64_t ping_held;
+	enum code ping_code; /* 0: E_OK */
 	uint32_t revokes;
 	uint16_t revoke_error;
 	bool gw_closed, gw2_closed;

@@ -10,7 +10,7 @@
 UNUSED static void
 on_ping(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	const struct as_done done = { .code = E_OK };
+	const struct as_done done = { .code = (uint16_t)(w.ping_code != 0 ? w.ping_code : E_OK) };
 
 	(void)msg, (void)ctx;
 	w.ping_held = id;

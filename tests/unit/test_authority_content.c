@@ -531,6 +531,7 @@ test_masked_before_it_is_kept(void **state)
 	m.credentials = CREDENTIALS_MASKED;
 	r = call(w.gw, GA_ADMIT, &m);
 	assert_true(r->admitted.turn != 0);
+	assert_int_equal(w.content_grant.masked, 1);
 	content_done(ERROR_NONE);
 	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
 	assert_balanced();

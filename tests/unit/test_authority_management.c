@@ -118,6 +118,25 @@ add_page(enum proc proc, uint32_t peer_id)
 	return page;
 }
 
+/* Its disk is full for what users put: told with its ping, until that is over. */
+static void
+test_a_full_store_is_told(void **state)
+{
+	struct metrics_page *page = add_page(PROC_EXECUTOR, 3);
+
+	(void)state;
+	page->values[METRIC_POOLS_READY] = 1;
+	for (int full = 1; full >= 0; full--) {
+		w.ping_code = full ? E_FULL : E_OK;
+		grace_tick(w.a);
+		spin();
+		assert_int_equal(ask("GET", "/readyz", ""), 200);
+		assert_non_null(
+		    strstr(answer, full ? "\"degraded\":[\"store_full\"]" : "\"degraded\":[]"));
+	}
+	(void)munmap(page, METRICS_PAGE_LEN);
+}
+
 static void
 test_health(void **state)
 {
@@ -374,6 +393,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		M(test_health),
 		M(test_status_and_metrics),
+		M(test_a_full_store_is_told),
 		M(test_a_long_start),
 		M(test_every_metric_has_an_owner),
 		M(test_refusals),

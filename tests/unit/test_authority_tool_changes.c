@@ -27,6 +27,10 @@ test_changes(void **state)
 	w.tool_code = E_SYS;
 	assert_int_equal(ask(0, ENDPOINT_TOOL_REMOVE, "one", 0)->error, ERROR_UNAVAILABLE);
 	assert_string_equal(ask(0, ENDPOINT_TOOL_LIST, "", 0)->names, "one:1m ");
+	w.tool_code = E_DENIED;
+	assert_int_equal(ask(0, ENDPOINT_TOOL_REMOVE, "one", 0)->error, ERROR_LEGAL_HOLD);
+	assert_int_equal(w.recs[w.nrecs - 1].outcome, AUDIT_FAILURE);
+	assert_string_equal(ask(0, ENDPOINT_TOOL_LIST, "", 0)->names, "one:1m ");
 	/* The store is asked, and the key's turns end: the act is done, or not, as it says. */
 	w.tool_mode = TOOLS_HOLD;
 	m = tool_msg(0, ENDPOINT_TOOL_REMOVE, "one");

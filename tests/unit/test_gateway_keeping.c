@@ -118,6 +118,36 @@ streams_and_keeps(void **state)
 	client_close(&c);
 }
 
+#define KEYS                                                                             \
+	"{\"id\":\"theirs\",\"store\":false,\"previous_response_id\":null,\"status\":"   \
+	"\"completed\",\"output\":[{\"type\":\"message\",\"id\":\"msg_2\",\"role\":"     \
+	"\"assistant\",\"status\":\"completed\",\"content\":[{\"type\":\"output_text\"," \
+	"\"text\":\"" OPENAI " " GH "\"}]}],\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}"
+static const struct model_script keys[] = { { 200, { KEYS } } };
+
+/* A policy that keeps what is pasted: but for keys of providers of models, which no store takes. */
+static void
+keeps_no_key_of_a_provider(void **state)
+{
+	const struct content_item *items;
+	struct client c;
+
+	(void)state;
+	peers.models = keys;
+	peers.may_store = true;
+	client_open(&c);
+	request(&c, "POST", "/v1/responses", key, "{" OAI ",\"input\":\"hi\"}");
+	wait_for(&c, OPENAI); /* the client is told what the model said */
+	wait_for(&c, "\"output_tokens\":2}}");
+	look();
+	items = seen.items.items;
+	assert_int_equal(seen.items.count, 2);
+	assert_false(holds(items[1].json, OPENAI));
+	assert_true(holds(items[1].json, "\"text\":\"[removed: "));
+	assert_false(holds(seen.meta, OPENAI));
+	client_close(&c);
+}
+
 static const struct content_item before[] = {
 	{ { (const uint8_t *)"msg_1", 5 }, 0,
 	    { (const uint8_t
@@ -307,6 +337,7 @@ main(void)
 		FLOW(keeps_a_response),
 		FLOW(keeps_nothing),
 		FLOW(streams_and_keeps),
+		FLOW(keeps_no_key_of_a_provider),
 		FLOW(goes_on_from_a_response),
 		FLOW(goes_on_in_a_conversation),
 		FLOW(nothing_to_go_on_from),
