@@ -6,9 +6,10 @@
  * Owns: the acts that wait for a second person, as they were asked for.
  * Invariants: who asked never decides; who decides has the right to the act; what was decided
  * or has lapsed is done once or not at all; each step is on record; what was asked for by a
- * session or a token is not done when that is over; who decides sees all that was asked for; what
- * is read is read by who asked. They do not outlive the process: then they have lapsed, too.
- * See: admin_call.h, roles.c (which acts).
+ * session or a token is not done when that is over, nor what was about a person of whose name there
+ * is another one; nobody decides before it is on record that it was asked for; who decides sees all
+ * that was asked for; what is read is read by who asked. They do not outlive the process: then they
+ * have lapsed, too. See: admin_call.h, roles.c (which acts).
  */
 #include "admin_op.h"
 
@@ -26,8 +27,8 @@
 #define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
 #define ID_LEN 16
 
-/* GIVEN: agreed; who asked may read what it asked for. */
-enum approval_state { FREE, WAITING, DECIDING, GIVEN };
+/* ASKING: not on record yet. GIVEN: agreed; who asked may read what it asked for. */
+enum approval_state { FREE, ASKING, WAITING, DECIDING, GIVEN };
 
 struct approval {
 	enum approval_state state;
@@ -38,7 +39,8 @@ struct approval {
 	char session[2 * SESSION_ID_LEN + 1]; /* by which; empty: none */
 	uint64_t by_until_s;                  /* when that, or the token, ends; 0: see its key */
 	char tenant[TENANT_MAX + 1];          /* that it is about */
-	uint8_t subject[SUBJECT_LEN];         /* whose data it gives; zeros: no one person's */
+	char person[USER_MAX + 1];            /* whom it is about; empty: no one person */
+	uint8_t subject[SUBJECT_LEN];         /* that person's; zeros: there is none of that name */
 	struct buf request;                   /* method, path, query and body */
 	size_t method_len, path_len, query_len;
 	char source[SOURCE_TEXT_MAX + 1];
@@ -71,7 +73,7 @@ release(struct approval *p)
 static bool
 is_seen(const struct approval *p, const struct key *by)
 {
-	return p->state != FREE && (by == NULL || span_eq_str(by->user->tenant, p->tenant));
+	return p->state > ASKING && (by == NULL || span_eq_str(by->user->tenant, p->tenant));
 }
 
 static bool
@@ -115,13 +117,22 @@ note_credential(struct approval *p, const struct admin_call *c)
 	}
 }
 
-/* A name may be another person's by the time that it is used. */
-static void
-subject_of(const struct admin_call *c, enum action action, uint8_t out[SUBJECT_LEN])
+/* Of the path, or of the body; empty: it is about no one person. */
+static struct status
+person_of(const struct admin_call *c, enum action action, struct span *ret)
 {
-	const struct user *u = action == ACTION_USER_EXPORT
-				   ? keys_find_user(&c->a->keys, c->tenant, c->param)
-				   : NULL;
+	uint32_t tok = c->route->schema == NULL ? JSON_NONE : json_get_str(c->doc, 0, "user");
+
+	*ret = action == ACTION_TENANT_EXPORT ? SPAN_EMPTY : c->param;
+	return tok == JSON_NONE ? OK : json_str(c->doc, tok, c->arena, ret);
+}
+
+/* A name may be another person's by the time that it is used. Zeros: there is nobody. */
+static void
+subject_of(
+    const struct authority *a, struct span tenant, struct span name, uint8_t out[SUBJECT_LEN])
+{
+	const struct user *u = name.len == 0 ? NULL : keys_find_user(&a->keys, tenant, name);
 
 	memset(out, 0, SUBJECT_LEN);
 	if (u != NULL)
@@ -129,11 +140,31 @@ subject_of(const struct admin_call *c, enum action action, uint8_t out[SUBJECT_L
 }
 
 static struct status
+note_person(struct approval *p, const struct admin_call *c)
+{
+	struct span name;
+
+	TRY(person_of(c, p->action, &name));
+	TRY(span_to_cstr(name, p->person, sizeof(p->person)));
+	subject_of(c->a, c->tenant, name, p->subject);
+	return OK;
+}
+
+static bool
+is_about_the_same(const struct authority *a, const struct approval *p)
+{
+	uint8_t subject[SUBJECT_LEN];
+
+	subject_of(a, span_str(p->tenant), span_str(p->person), subject);
+	return memcmp(p->subject, subject, SUBJECT_LEN) == 0;
+}
+
+static struct status
 fill(struct approval *p, const struct admin_call *c, enum action action)
 {
 	uint8_t id[ID_LEN];
 
-	*p = (struct approval){ .state = WAITING,
+	*p = (struct approval){ .state = ASKING,
 		.action = action,
 		.by = c->by == NULL ? NULL : key_root(c->by),
 		.uid = c->uid,
@@ -144,7 +175,7 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 		.until_ms = now_ms(c->a) + APPROVAL_TTL_MS,
 		.expires_s = now_real_s() + APPROVAL_TTL_MS / 1000 };
 	note_credential(p, c);
-	subject_of(c, action, p->subject);
+	TRY(note_person(p, c));
 	TRY(rand_bytes(id, sizeof(id)));
 	hex_encode(span_of(id, sizeof(id)), p->id);
 	TRY(span_to_cstr(c->tenant, p->tenant, sizeof(p->tenant)));
@@ -159,15 +190,12 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 static struct approval *
 find_same(const struct admin_call *c, enum action action, enum approval_state state)
 {
-	uint8_t subject[SUBJECT_LEN];
-
-	subject_of(c, action, subject);
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
 		struct approval *p = &approvals[i];
 		struct span request = buf_span(&p->request);
 
 		if (p->state == state && p->action == action && is_same_person(p, c) &&
-		    now_ms(c->a) < p->until_ms && memcmp(p->subject, subject, SUBJECT_LEN) == 0 &&
+		    now_ms(c->a) < p->until_ms && is_about_the_same(c->a, p) &&
 		    span_eq(span_of(request.ptr, p->method_len), c->method) &&
 		    span_eq(span_of(request.ptr + p->method_len, p->path_len), c->path))
 			return p;
@@ -283,9 +311,17 @@ put_asked(struct admin_op *op, struct json_writer *w)
 	return OK;
 }
 
+/* One that waited may have been decided, and its place taken, while this was on its way. */
 static void
 on_asked(struct admin_op *op)
 {
+	struct approval *p = op->approval;
+
+	if (strcmp(p->id, op->value_text) != 0) {
+		admin_op_answer(op, 409, "not_allowed", "It was decided meanwhile: ask anew.");
+		return;
+	}
+	p->state = p->state == ASKING ? WAITING : p->state;
 	admin_op_answer(op, 202, NULL, NULL);
 }
 
@@ -367,7 +403,7 @@ approvals_decide(struct admin_call *c)
 	return st;
 }
 
-/* Whoever asked is still who it was, and may still do it. */
+/* Whoever asked, and whom it is about, is still who it was, and may still do it. */
 static bool
 still_may(struct authority *a, const struct approval *p)
 {
@@ -376,6 +412,8 @@ still_may(struct authority *a, const struct approval *p)
 	if (p->by_until_s != 0 && now_real_s() >= p->by_until_s)
 		return false;
 	if (p->session[0] != '\0' && sessions_by_id(a, span_str(p->session), SPAN_EMPTY) == NULL)
+		return false;
+	if (!is_about_the_same(a, p))
 		return false;
 	return by == NULL || (by->revoked_s == 0 && by->user->state == USER_ACTIVE &&
 				 (by->expires_s == 0 || now_real_s() < by->expires_s) &&

@@ -47,23 +47,6 @@ exchange(struct span credential, const char *scope, uint32_t lifetime_s, struct 
 	return call(w.gw, GA_TOKEN, &m);
 }
 
-/* Audit answers what it has held. */
-static inline void
-release_held(void)
-{
-	uint64_t first = w.seq + 1;
-
-	for (size_t i = 0; i < w.nheld; i++)
-		first -= w.held_count[i];
-	for (size_t i = 0; i < w.nheld; i++) {
-		struct aa_receipt m = { .first_seq = first, .count = w.held_count[i] };
-
-		assert_true(is_ok(link_send(w.audit, w.held[i], AA_RECEIPT, &m)));
-		first += w.held_count[i];
-	}
-	w.nheld = 0;
-}
-
 static inline const struct rec *
 last(uint8_t event)
 {

@@ -57,6 +57,87 @@ test_a_decision_is_one(void **state)
 	assert_int_equal(held->hold, 1);
 }
 
+/* Nor before it is on record that somebody asked: until then nobody else sees it. */
+static void
+test_what_was_asked_is_on_record_first(void **state)
+{
+	const char *id;
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 0);
+	w.audit_mode = AUDIT_TAKES;
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_string_equal(said.body, "{\"approvals\":[]}");
+	release_held();
+	spin();
+	assert_int_equal(said.http, 202);
+	id = strstr(said.body, "\"id\":\"") + 6;
+	(void)snprintf(path, sizeof(path), "/admin/v1/approvals/%.32s", id);
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_non_null(strstr(said.body, path + 20));
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 200);
+	assert_int_equal(w.key[0]->user->hold, 0);
+}
+
+/* What is asked once more may be decided before that is on record: its place is another's then. */
+static void
+test_asked_again_and_decided(void **state)
+{
+	char path[128], other[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	wait_for("GET", "/admin/v1/users/u/export", "", path);
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 0);
+	w.audit_mode = AUDIT_TAKES;
+	assert_int_equal(ask(w.key[0], "POST", path, "{\"decision\":\"refuse\"}"), 200);
+	w.key[0]->user->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, other);
+	release_held();
+	spin();
+	assert_int_equal(said.http, 409);
+	assert_non_null(strstr(said.body, "\"not_allowed\""));
+	assert_int_equal(ask(w.key[0], "POST", other, yes), 200);
+}
+
+/* Of whoever was erased, and has a namesake since, nothing is done that was asked for. */
+static void
+test_another_of_that_name(void **state)
+{
+	struct user *u = w.key[0]->user, *v = w.key[2]->user;
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	u->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	u->subject[0] ^= 1;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 409);
+	assert_int_equal(u->hold, 1);
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 200);
+	assert_int_equal(u->hold, 0);
+	/* Named by the body: a service of that name. */
+	be(2, ROLE_SERVICE);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 202);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	v->subject[0] ^= 1;
+	assert_int_equal(ask(NULL, "POST", path, yes), 409);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", "{\"user\":\"v\"}"), 202);
+	(void)snprintf(
+	    path, sizeof(path), "/admin/v1/approvals/%.32s", strstr(said.body, "\"id\":\"") + 6);
+	assert_int_equal(ask(NULL, "POST", path, yes), 200);
+}
+
 static void
 test_an_hour(void **state)
 {
@@ -126,6 +207,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_a_right_to_the_act),
 		T(test_a_decision_is_one),
+		T(test_what_was_asked_is_on_record_first),
+		T(test_asked_again_and_decided),
+		T(test_another_of_that_name),
 		T(test_an_hour),
 		T(test_what_waits_is_bounded),
 		T(test_who_is_not_erased),
