@@ -204,7 +204,6 @@ destroy(struct issuer *i)
 	if (i->call != 0 && i->a->broker.link != NULL)
 		link_call_cancel(i->a->broker.link, i->call);
 	i->flying = false;
-	waiters_wake(&i->waiters);
 	jwks_free(i->keys);
 	free(i);
 }
@@ -280,7 +279,7 @@ add(struct authority *a, struct issuers *is, const char *url, const uint8_t prin
 {
 	struct issuer *i;
 
-	if (is->count == ISSUERS_MAX)
+	if (is->count == sizeof(is->items) / sizeof(is->items[0]))
 		return fail(E_RANGE);
 	i = calloc(1, sizeof(*i));
 	if (i == NULL)
@@ -308,19 +307,24 @@ load_one(struct authority *a, struct issuers *is, unsigned index, const char *ur
 	return read_policy(i, a->d->conf, index);
 }
 
+/* Who waited for one of those is told when they are gone: another may be in its place. */
 static void
 drop_others(struct issuers *is)
 {
 	size_t kept = 0, count = is->count;
+	struct waiters waiters;
 
-	is->count = 0; /* nobody finds one while they go */
+	waiters_init(&waiters);
 	for (size_t n = 0; n < count; n++) {
-		if (is->items[n]->found)
+		if (is->items[n]->found) {
 			is->items[kept++] = is->items[n];
-		else
-			destroy(is->items[n]);
+			continue;
+		}
+		waiters_move(&is->items[n]->waiters, &waiters);
+		destroy(is->items[n]);
 	}
 	is->count = kept;
+	waiters_wake(&waiters);
 }
 
 struct status

@@ -51,7 +51,8 @@ struct issuer {
 };
 
 struct issuers {
-	struct issuer *items[ISSUERS_MAX];
+	struct issuer
+	    *items[2 * ISSUERS_MAX]; /* while others come, those of before are there, too */
 	size_t count;
 	uint64_t epochs;
 };

@@ -61,6 +61,14 @@ waiters_wake(struct waiters *w)
 }
 
 void
+waiters_move(struct waiters *from, struct waiters *to)
+{
+	TAILQ_CONCAT(&to->list, &from->list, entry);
+	to->n += from->n;
+	from->n = 0;
+}
+
+void
 waiters_forget(struct waiters *w, const void *ctx)
 {
 	struct waiter *one, *next;

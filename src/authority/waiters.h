@@ -21,6 +21,8 @@ MUST_USE struct status waiters_add(
     struct waiters *w, unsigned max, void (*ready)(void *ctx), void *ctx);
 /* Whoever waits now is told; who begins to wait meanwhile is, too. */
 void waiters_wake(struct waiters *w);
+/* Those of `from` wait with those of `to`. */
+void waiters_move(struct waiters *from, struct waiters *to);
 void waiters_forget(struct waiters *w, const void *ctx);
 
 #endif

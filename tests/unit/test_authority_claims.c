@@ -224,6 +224,44 @@ reload(const char *yaml_text)
 	"policies: {default: {endpoints: '*', models: '*'}}\nproviders: {d: {kind: demo}}\n" \
 	"models: {alpha: [{provider: d, model: a}]}\n"
 
+static enum oidc_answer judged;
+
+static void
+judge(void *ctx)
+{
+	ready(ctx);
+	judged = oidc_check(w.a, buf_span(&token), NOW, &who, &fault);
+}
+
+/* Who waits for keys goes on to wait where they come from now. */
+static void
+those_who_wait_find_the_next_entry(void **state)
+{
+	char text[8192];
+	size_t len = 0;
+
+	(void)state;
+	w.fetch_mode = FETCHES_HOLD;
+	assert_int_equal(check(&old, "{" A ",\"sub\":\"u\"}"), OIDC_LATER);
+	assert_true(is_ok(oidc_wait(w.a, judge, NULL)));
+	reload(HEAD "oidc:\n- {issuer: 'https://a.example', audience: sallyport, tenant_fixed: t, "
+		    "jwks_hosts: [l.example]}\n");
+	assert_int_equal(woken, 1);
+	assert_int_equal(judged, OIDC_LATER);
+	/* As many as there may be are replaced by as many. */
+	for (int round = 0; round < 2; round++) {
+		len = (size_t)snprintf(text, sizeof(text), HEAD "oidc:\n");
+		for (int n = 0; n < ISSUERS_MAX; n++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    "- {issuer: 'https://i%d.example', audience: x, tenant_fixed: t, "
+			    "jwks_hosts: [k%d.example]}\n",
+			    n, round);
+		reload(text);
+		assert_int_equal(w.a->oidc->issuers.count, ISSUERS_MAX);
+	}
+	spin();
+}
+
 static void
 a_configuration_changes_who_people_are(void **state)
 {
@@ -286,6 +324,7 @@ main(void)
 		TEST(a_token_is_remembered_until_its_end),
 		TEST(a_full_cache_loses_who_ends_first),
 		TEST(a_configuration_changes_who_people_are),
+		TEST(those_who_wait_find_the_next_entry),
 		TEST(status_tells_of_keys),
 	};
 
