@@ -85,6 +85,7 @@ struct as_backup_state {
 	uint64_t done_bytes, all_bytes;
 	uint64_t generation; /* of the database in it */
 	uint64_t created_s;
+	uint64_t erased; /* people since it began: it has them, and their keys */
 };
 static const struct wire_field as_backup_state_rows[] = {
 	WIRE_U16(struct as_backup_state, code, 64),
@@ -93,6 +94,7 @@ static const struct wire_field as_backup_state_rows[] = {
 	WIRE_U64(struct as_backup_state, all_bytes),
 	WIRE_U64(struct as_backup_state, generation),
 	WIRE_U64(struct as_backup_state, created_s),
+	WIRE_U64(struct as_backup_state, erased),
 };
 
 /* For every grant of content that was used, one way or the other. */

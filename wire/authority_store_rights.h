@@ -198,10 +198,12 @@ static const struct wire_field as_user_ref_rows[] = {
 struct as_erased {
 	uint16_t code; /* E_NOTFOUND; E_DENIED: a legal hold */
 	uint64_t rows; /* that nobody can read any more */
+	uint8_t waits; /* the keys are in the database's file until a backup is over */
 };
 static const struct wire_field as_erased_rows[] = {
 	WIRE_U16(struct as_erased, code, 64),
 	WIRE_U64(struct as_erased, rows),
+	WIRE_U8(struct as_erased, waits, 1),
 };
 
 /* Where the next page begins; all zero: the first. Whoever asks takes it from the answer. */

@@ -70,6 +70,7 @@ put_state(const struct as_backup_state *m, struct buf *out)
 		{ "all_bytes", m->all_bytes },
 		{ "generation", m->generation },
 		{ "created_s", m->created_s },
+		{ "erased", m->erased },
 	};
 	struct json_writer w = json_writer(out);
 

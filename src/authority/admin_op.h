@@ -96,7 +96,8 @@ struct admin_op {
 	struct tool_version *tool; /* OP_TOOL_MARK: held */
 	const uint8_t *subject;    /* of its owner */
 	bool allowed;
-	bool owed; /* OP_REVOKE: the store is told later */
+	bool owed;  /* OP_REVOKE: the store is told later */
+	bool waits; /* OP_ERASE: the file keeps the keys until a backup is over */
 	struct {
 		uint64_t at, since_ns, until_ns;
 		size_t looked_at;

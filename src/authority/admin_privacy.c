@@ -16,6 +16,9 @@
 
 #include "privacy.h"
 
+/* What keeps the keys in the database's file for a while. */
+#define WAITS_FOR "backup"
+
 static void on_erase_intent(struct admin_op *op);
 static void put_erased(struct admin_op *op, struct batch *b, const struct record_who *who);
 
@@ -95,24 +98,33 @@ put_erased(struct admin_op *op, struct batch *b, const struct record_who *who)
 	(void)batch_add(b, EVENT_ERASED, who, "user", target_of(op));
 	batch_str(b, target_of(op));
 	batch_u64_if(b, op->version);
+	batch_str_if(b, op->waits ? SPAN_LIT(WAITS_FOR) : SPAN_EMPTY);
 	admin_put_by(op, b);
 }
 
+static struct status
+put_answer(struct admin_op *op)
+{
+	TRY(buf_printf(
+	    &op->body, "{\"erased\":true,\"rows\":%llu", (unsigned long long)op->version));
+	return buf_put_str(&op->body, op->waits ? ",\"waits_for\":\"" WAITS_FOR "\"}" : "}");
+}
+
 static void
-on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows)
+on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows, bool waits)
 {
 	struct admin_op *op = ctx;
 
 	(void)a;
 	op->version = rows;
+	op->waits = waits;
 	if (code == E_NOTFOUND)
 		admin_op_finish(op, 404, "not_found", "There is no such object.");
 	else if (code == E_DENIED)
 		admin_op_finish(op, 409, "legal_hold", "There is a legal hold on this person.");
 	else if (code != E_OK) /* no answer, or a failure behind the commit */
 		admin_op_finish_in_doubt(op);
-	else if (!is_ok(buf_printf(
-		     &op->body, "{\"erased\":true,\"rows\":%llu}", (unsigned long long)rows)))
+	else if (!is_ok(put_answer(op)))
 		admin_op_finish(op, 500, "internal_error", "It is done; there is no memory.");
 	else
 		admin_op_finish(op, 200, NULL, NULL);

@@ -83,7 +83,7 @@ on_erased(struct authority *a, void *ctx, enum code code, const void *msg)
 	/* No answer, or a failure behind the commit: the load that follows says which it is. */
 	if (code != E_DENIED && code != E_NOTFOUND)
 		forget(a, act, code == E_OK);
-	act->erased(a, act->ctx, code, m == NULL ? 0 : m->rows);
+	act->erased(a, act->ctx, code, m == NULL ? 0 : m->rows, m != NULL && m->waits != 0);
 	free(act);
 }
 

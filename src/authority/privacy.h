@@ -13,9 +13,11 @@ struct authority;
 /*
  * Erase: once `code` is E_OK nothing of the user can be read any more, its keys are good for
  * nothing and its turns end. E_NOTFOUND; E_DENIED: a legal hold; E_CLOSED, E_TIMEOUT: not known.
+ * `waits`: the keys stay in the database's file until the backup that is being made is over.
  * `done` runs once, later, when this returns OK. E_CLOSED (the store is away), E_NOMEM.
  */
-typedef void privacy_erased(struct authority *a, void *ctx, enum code code, uint64_t rows);
+typedef void privacy_erased(
+    struct authority *a, void *ctx, enum code code, uint64_t rows, bool waits);
 MUST_USE struct status privacy_erase(
     struct authority *a, struct span tenant, struct span user, privacy_erased *done, void *ctx);
 

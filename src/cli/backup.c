@@ -218,6 +218,23 @@ lock_folder(const struct state *s, int *ret)
 	return *ret >= 0;
 }
 
+/* Until it was taken: an erasure knows of no file that is here. */
+static void
+print_erased_meanwhile(const struct state *s)
+{
+	auto_reply struct reply r = { 0 };
+	uint64_t n = 0;
+
+	if (!ask(s, "GET", &r))
+		return;
+	(void)is_ok(json_u64(&r.d, json_get_str(&r.d, 0, "erased"), UINT64_MAX, &n));
+	if (n == 1)
+		(void)puts("1 person was erased meanwhile and is in it, with keys");
+	else if (n > 1)
+		(void)printf("%llu people were erased meanwhile and are in it, with keys\n",
+		    (unsigned long long)n);
+}
+
 /* A backup holds the keys as they were wrapped when it was made. */
 static void
 print_needs(const struct state *s, bool made)
@@ -265,6 +282,7 @@ cmd_backup(const struct invocation *inv)
 	}
 	(void)printf("%s: generation %llu, %llu bytes\n", inv->args[0],
 	    (unsigned long long)head.generation, (unsigned long long)head.db_len);
+	print_erased_meanwhile(&s);
 	print_needs(&s, true);
 	return EXIT_DONE;
 }

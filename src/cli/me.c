@@ -342,7 +342,6 @@ cmd_me_erase(const struct invocation *inv)
 	auto_me struct me me = { .user = "" };
 	auto_reply struct reply r = { .x = { .method = "DELETE", .target = "/admin/v1/me" } };
 	auto_reply struct reply who = { .x = { .method = NULL } };
-	uint64_t rows = 0;
 
 	if (!who_am_i(&me, inv->command->name, &who) || !is_plain_user(&who.d, inv->command->name))
 		return EXIT_FAILED;
@@ -350,9 +349,7 @@ cmd_me_erase(const struct invocation *inv)
 		return cli_error(inv->command->name, "nothing was done");
 	if (!ask(&me, inv->command->name, &r))
 		return EXIT_FAILED;
-	(void)is_ok(json_u64(&r.d, json_get_str(&r.d, 0, "rows"), UINT64_MAX, &rows));
-	(void)fprintf(stderr, "sallyport: %s: erased; nothing of %llu rows can be read any more\n",
-	    me.name, (unsigned long long)rows);
+	print_erased(me.name, &r.d);
 	if (me.remote.session.token.len > 0) /* it is nobody's now */
 		(void)is_ok(kept_remove());
 	return EXIT_DONE;

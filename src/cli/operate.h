@@ -50,6 +50,8 @@ bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* The same for TENANT. */
 bool tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* Print a page of an export; `cursor` is where the next one begins, "" after the last. */
+/* To standard error: what the answer to an erasure says. */
+void print_erased(const char *who, const struct json_doc *d);
 MUST_USE struct status export_page(const struct json_doc *d, char cursor[EXPORT_CURSOR_MAX]);
 /* The answer as it came. Exit status of the command. */
 int print_raw(const struct reply *r);

@@ -22,7 +22,6 @@ cmd_user_erase(const struct invocation *inv)
 	char target[USER_TARGET_MAX];
 	auto_reply struct reply r = { .x = { .method = "POST", .target = target } };
 	auto_state struct state s = STATE_NONE;
-	uint64_t rows = 0;
 
 	if (!user_target(inv->args[0], "/erase", target))
 		return EXIT_USAGE;
@@ -30,10 +29,28 @@ cmd_user_erase(const struct invocation *inv)
 		return EXIT_FAILED;
 	if (operate_waits(&r, "user erase"))
 		return EXIT_FAILED;
-	(void)!is_ok(json_u64(&r.d, json_get_str(&r.d, 0, "rows"), UINT64_MAX, &rows));
-	(void)fprintf(stderr, "sallyport: %s: erased; nothing of %llu rows can be read any more\n",
-	    inv->args[0], (unsigned long long)rows);
+	print_erased(inv->args[0], &r.d);
 	return EXIT_DONE;
+}
+
+void
+print_erased(const char *who, const struct json_doc *d)
+{
+	uint64_t rows = 0;
+
+	(void)!is_ok(json_u64(d, json_get_str(d, 0, "rows"), UINT64_MAX, &rows));
+	if (json_str_eq_str(d, json_get_str(d, 0, "waits_for"), "backup"))
+		(void)fprintf(stderr,
+		    "sallyport: %s: erased, and refused from now on; the keys of %llu rows stay in "
+		    "the "
+		    "database's file until the backup that is being made is over, for 30 minutes "
+		    "at "
+		    "most, and in that backup\n",
+		    who, (unsigned long long)rows);
+	else
+		(void)fprintf(stderr,
+		    "sallyport: %s: erased; nothing of %llu rows can be read any more\n", who,
+		    (unsigned long long)rows);
 }
 
 struct status

@@ -201,6 +201,13 @@ db_backup_holds(const struct db *db)
 	       clock_mono_ns() - db->backup->began_ns < db->backup_waited_s * NS_PER_S;
 }
 
+bool
+db_backup_erased(struct db *db)
+{
+	db->backup_state.erased++;
+	return db->backup != NULL;
+}
+
 void
 db_backup_drop(struct db *db, uint64_t age_s)
 {
@@ -208,7 +215,8 @@ db_backup_drop(struct db *db, uint64_t age_s)
 		return;
 	(void)unlink(BACKUP_FILE);
 	db->backup_done_ns = 0;
-	db->backup_state = (struct as_backup_state){ 0 };
+	/* Whoever is taking it still asks how many there were. */
+	db->backup_state = (struct as_backup_state){ .erased = db->backup_state.erased };
 }
 
 void

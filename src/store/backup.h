@@ -29,6 +29,9 @@ MUST_USE struct status db_backup(struct db *db, uint64_t now_s);
 MUST_USE struct status db_backup_step(struct db *db);
 /* Does the file stay as it is for one that is under way? */
 bool db_backup_holds(const struct db *db);
+/* A person was erased: counted since a backup began; does the file keep the keys for one that is
+ * under way? */
+bool db_backup_erased(struct db *db);
 /* One that was done longer ago than that goes, if nobody has taken it. */
 void db_backup_drop(struct db *db, uint64_t age_s);
 /* At the start: those of another life. */

@@ -132,8 +132,10 @@ privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 	struct status st = db_user_erase(self.db, m->tenant, m->user, &r.rows);
 
 	(void)ctx;
-	if (is_ok(st))
+	if (is_ok(st)) {
 		db_backup_drop(self.db, BACKUP_TAKEN_S);
+		r.waits = db_backup_erased(self.db);
+	}
 	r.code = st.code;
 	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
 	if (!is_ok(st) && st.code != E_NOTFOUND && st.code != E_DENIED)

@@ -4,7 +4,9 @@
 import base64
 import contextlib
 import json
+import os
 import sqlite3
+import subprocess
 import urllib.parse
 
 import pytest
@@ -309,3 +311,42 @@ def test_a_person_exports_and_erases_itself(world):
     assert intent["phase"] == "intent" and outcome["outcome"] == "success"
     assert outcome["subject"] == outcome["event"]["target"] and "by_uid" not in outcome["event"]
     assert world.inst.verify().returncode == 0
+
+
+# ---- a backup meanwhile ----
+
+def test_an_erasure_during_a_backup_says_so(world, tmp_path):
+    """In the answer, in the record, by the command; and the backup says who is in it, though erased."""
+    inst = world.inst
+
+    def operate(method, path, body=None):
+        return json.loads(inst.management(method, "/admin/v1" + path, body)[1])
+
+    def erasure():
+        return of_type(inst.records(), "Erased")[-1]["event"]
+
+    # Some MB, so that a backup takes longer than a few requests.
+    big = base64.b64encode(os.urandom(3 << 20)).decode()
+    for n in range(8):
+        body = (f'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--b\r\ncontent-disposition: form-data; '
+                f'name="file"; filename="big{n}"\r\n\r\n{big}\r\n--b--\r\n')
+        world.made("owner", "POST", "/v1/files", body.encode(), FORM)
+    def erased(name):
+        operate("POST", "/users", {"tenant": "acme", "user": name})
+        answer = operate("POST", f"/users/{name}/erase?tenant=acme")
+        assert answer.get("waits_for") == erasure().get("waits_for")
+        return answer.get("waits_for")
+
+    assert erased("before") is None
+    for n in range(10):  # it may be over before anybody is erased
+        with subprocess.Popen([inst.build / "sallyport", "backup", tmp_path / f"b{n}", "-c", inst.conf], text=True,
+                              stdout=subprocess.PIPE) as made:
+            while operate("GET", "/backup")["state"] != "under_way" and made.poll() is None:
+                pass
+            waited = erased(f"gone{n}")
+            told = made.communicate(timeout=60)[0]
+        assert made.returncode == 0
+        if waited is not None:
+            break
+    assert waited == "backup" and "1 person was erased meanwhile and is in it" in told
+    assert erased("after") is None

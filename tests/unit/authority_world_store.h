@@ -31,7 +31,8 @@ UNUSED static void
 on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct as_erased m = { .code = (uint16_t)(w.erase_code != 0 ? w.erase_code : E_OK),
-		.rows = w.erase_code != 0 ? 0 : 42 };
+		.rows = w.erase_code != 0 ? 0 : 42,
+		.waits = w.erase_waits };
 
 	(void)msg, (void)ctx;
 	w.user_erases++;

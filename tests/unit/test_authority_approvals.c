@@ -197,6 +197,24 @@ test_who_is_not_erased(void **state)
 	assert_int_equal(w.key[0]->user->state, USER_ACTIVE);
 	w.key[0]->user->hold = 0;
 	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", ""), 200);
+	assert_string_equal(said.body, "{\"erased\":true,\"rows\":42}");
+	assert_null(strstr(w.recs[w.nrecs - 1].text, "waits_for"));
+}
+
+/* Where the file keeps the keys for a while, the answer and the record say so. */
+static void
+test_who_is_erased_later(void **state)
+{
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_USER);
+	w.erase_waits = true;
+	assert_int_equal(ask(w.key[2], "POST", "/admin/v1/users/u/erase", ""), 200);
+	assert_string_equal(said.body, "{\"erased\":true,\"rows\":42,\"waits_for\":\"backup\"}");
+	assert_int_equal(w.recs[w.nrecs - 1].event, EVENT_ERASED);
+	assert_int_equal(w.recs[w.nrecs - 1].outcome, AUDIT_SUCCESS);
+	assert_non_null(strstr(w.recs[w.nrecs - 1].text, "rows=42"));
+	assert_non_null(strstr(w.recs[w.nrecs - 1].text, "waits_for=backup"));
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -213,6 +231,7 @@ main(void)
 		T(test_an_hour),
 		T(test_what_waits_is_bounded),
 		T(test_who_is_not_erased),
+		T(test_who_is_erased_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,16 +25,17 @@ static struct {
 	enum code code;
 	uint64_t rows;
 	char page[64];
-	bool more;
+	bool more, waits;
 } got;
 
 static void
-on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows)
+on_erased(struct authority *a, void *ctx, enum code code, uint64_t rows, bool waits)
 {
 	(void)a, (void)ctx;
 	got.erased++;
 	got.code = code;
 	got.rows = rows;
+	got.waits = waits;
 }
 
 static void
@@ -87,6 +88,7 @@ test_erased(void **state)
 	assert_int_equal(got.erased, 1);
 	assert_int_equal(got.code, E_OK);
 	assert_int_equal(got.rows, 42);
+	assert_false(got.waits);
 	assert_int_equal(w.user_erases, 1);
 	/* Its turn is over; its keys are none; nobody else's are touched. */
 	assert_int_equal(w.revokes, 1);

@@ -199,6 +199,11 @@ an_erasure_wants_the_name(void **state)
 	    { "DELETE https://a:1 /admin/v1/me", 200, "{\"erased\":true,\"rows\":7}" });
 	assert_said("acme/ann: erased; nothing of 7 rows can be read any more");
 	type("acme/ann\n");
+	(void)RUN(cmd_me_erase, NULL, false, EXIT_DONE, WHO,
+	    { "DELETE https://a:1 /admin/v1/me", 200,
+		"{\"erased\":true,\"rows\":8,\"waits_for\":\"backup\"}" });
+	assert_said("the keys of 8 rows stay in the database's file until the backup");
+	type("acme/ann\n");
 	(void)RUN(cmd_me_erase, NULL, false, EXIT_FAILED, WHO,
 	    { "DELETE https://a:1 /admin/v1/me", 409, "{\"error\":{\"message\":\"a hold\"}}" });
 }

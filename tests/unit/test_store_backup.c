@@ -105,6 +105,7 @@ an_erasure_waits_for_it(void **arg)
 	assert_is_ok(db_backup(db, NOW));
 	assert_is_ok(db_backup_step(db));
 	assert_is_ok(keyring_user_destroy(db, 1));
+	assert_true(db_backup_erased(db));
 	assert_int_equal(state_of(db).under_way, 1);
 	assert_true(db->settle_owed);
 	assert_is_ok(db_settle_owed(db)); /* as each sweep tries */
@@ -114,13 +115,20 @@ an_erasure_waits_for_it(void **arg)
 		assert_is_ok(db_backup_step(db));
 	}
 	assert_int_equal(state_of(db).code, E_OK);
+	assert_int_equal(state_of(db).erased, 1);
 	assert_is_ok(db_settle_owed(db));
 	assert_false(db->settle_owed);
+	assert_is_ok(keyring_user_destroy(db, 3)); /* it is done, and in it is this one, too */
+	assert_false(db_backup_erased(db));
+	assert_int_equal(state_of(db).erased, 2);
 	assert_is_ok(io_read_file(AT_FDCWD, BACKUP_FILE, &blob));
 	assert_is_ok(opened(buf_span(&blob), &plain));
+	db_backup_drop(db, 0);
+	assert_int_equal(state_of(db).erased, 2); /* whoever has taken it asks afterwards */
 	/* But not for ever. */
 	assert_is_ok(db_backup(db, NOW));
 	assert_is_ok(db_backup_step(db));
+	assert_int_equal(state_of(db).erased, 0);
 	db->backup_waited_s = 0;
 	assert_is_ok(keyring_user_destroy(db, 2));
 	assert_false(db->settle_owed);
