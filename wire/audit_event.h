@@ -57,6 +57,8 @@ enum audit_event {
 				    */
 	EVENT_CERTIFICATE_CHANGED, /* of the public side, or another one was refused */
 	EVENT_REVOCATIONS_CHANGED, /* lists of clients' certificates, or others were refused */
+	EVENT_STORE_TAMPERED,      /* rows that say who may what were changed by others */
+	EVENT_STORE_ACCEPTED,      /* … and an operator says that they are true */
 	EVENT_COUNT,
 };
 
@@ -181,6 +183,9 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 	[EVENT_KEY_LEAKED] = { "KeyLeaked", "key.leak", { { "key_id", AUDIT_V_STR } } },
 	[EVENT_STORE_AWAY] = { "StoreAway", "store.away",
 	    { { "state", AUDIT_V_STR }, { "grace_s", AUDIT_V_U64 }, { "away_s", AUDIT_V_U64 } } },
+	[EVENT_STORE_TAMPERED] = { "StoreTampered", "store.tamper", { { "what", AUDIT_V_STR } } },
+	[EVENT_STORE_ACCEPTED] = { "StoreAccepted", "store.accept",
+	    { { "what", AUDIT_V_STR }, { "by_uid", AUDIT_V_U64 } } },
 	[EVENT_SIGNING_KEY_ROTATED] = { "SigningKeyRotated", "audit.rotate_key",
 	    { { "signing_key", AUDIT_V_STR }, { "previous_key", AUDIT_V_STR },
 		{ "signature", AUDIT_V_STR }, { "why", AUDIT_V_STR } } },

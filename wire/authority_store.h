@@ -68,6 +68,25 @@ enum as_type {
 	AS_KEYSET_STATUS, /* A */
 	AS_KEYSET,        /* B: same id */
 	AS_KEY_REHASH,    /* A: keys, hashed under the newest pepper; DONE */
+	AS_UNFIT,         /* B: rows that were changed behind its back; before each end of a LOAD */
+	AS_ACCEPT,        /* A: an operator says that they are true; DONE */
+};
+
+/* Rows that somebody could put back: whether they are the service's, one sum over all tells. */
+enum as_sum {
+	SUM_PEOPLE, /* tenants, users, keys, sessions; without them nobody is known */
+	SUM_SECRETS,
+	SUM_TOOLS,
+	SUM_COUNT
+};
+#define SUMS_ALL ((1U << SUM_COUNT) - 1)
+static const char *const as_sum_names[SUM_COUNT] = { "people", "secrets", "tools" };
+
+struct as_unfit {
+	uint8_t sums; /* a bit for each enum as_sum that does not fit */
+};
+static const struct wire_field as_unfit_rows[] = {
+	WIRE_U8(struct as_unfit, sums, SUMS_ALL),
 };
 
 struct as_done {
@@ -189,6 +208,8 @@ static const struct wire_msg as_msgs[] = {
 	[AS_KEYSET] = { "keyset", WIRE_B_TO_A, WIRE_TABLE(struct as_keyset, as_keyset_rows) },
 	[AS_KEY_REHASH] = { "key-rehash", WIRE_A_TO_B,
 	    WIRE_TABLE(struct as_key_rehash, as_key_rehash_rows) },
+	[AS_UNFIT] = { "unfit", WIRE_B_TO_A, WIRE_TABLE(struct as_unfit, as_unfit_rows) },
+	[AS_ACCEPT] = { "accept", WIRE_A_TO_B, WIRE_TABLE(struct as_unfit, as_unfit_rows) },
 	[AS_PING] = { "ping", WIRE_A_TO_B, WIRE_TABLE_NONE },
 	[AS_BACKUP_STATE] = { "backup-state", WIRE_B_TO_A,
 	    WIRE_TABLE(struct as_backup_state, as_backup_state_rows) },

@@ -78,6 +78,7 @@ enum metric {
 	METRIC_CONTENT_OPERATIONS,
 	METRIC_START_DONE, /* of a long start; the supervisor waits as long as it changes */
 	METRIC_START_TOTAL,
+	METRIC_STORE_UNFIT, /* a bit for each enum as_sum */
 	METRIC_COUNT,
 };
 
@@ -206,6 +207,9 @@ static const struct {
 	    OWNER(AUDIT) },
 	[METRIC_STORE_KEK_WAIT] = { "store_kek_wait", "gauge",
 	    "0: the database is open; else its key is waited for, and why.", OWNER(STORE) },
+	[METRIC_STORE_UNFIT] = { "store_unfit", "gauge",
+	    "0: all rows are ours; else a bit for people (1), secrets (2), tools (4).",
+	    OWNER(STORE) },
 	[METRIC_CONTENT_OPERATIONS] = { "content_operations_total", "counter",
 	    "Operations done on what is kept for users.", OWNER(STORE) },
 	[METRIC_START_DONE] = { "start_done", "gauge",

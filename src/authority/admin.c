@@ -49,6 +49,7 @@ static const struct admin_kind *const kinds[OP_KIND_COUNT] = {
 	[OP_KEYSET_ROTATE] = &admin_keyset_rotate_kind,
 	[OP_KEYSET_STATUS] = &admin_keyset_status_kind,
 	[OP_BACKUP] = &admin_backup_kind,
+	[OP_STORE_ACCEPT] = &admin_store_accept_kind,
 	[OP_BACKUP_SHOW] = &admin_backup_show_kind,
 	[OP_APPROVAL] = &admin_approval_kind,
 	[OP_ROTATE] = &admin_rotate_kind,

@@ -108,7 +108,7 @@ extern const size_t admin_codes_count;
 bool admin_code_is(const char *code);
 
 /* admin_keys.c, admin_users.c, admin_read.c, admin_operator.c, approvals.c, sessions' */
-admin_fn operator_backup, operator_backup_show;
+admin_fn operator_backup, operator_backup_show, operator_store_accept;
 admin_fn operator_pepper_show, operator_pepper_rotate;
 admin_fn operator_session_keys_show, operator_session_keys_rotate;
 admin_fn operator_kek_rotate, operator_kek_rotate_data, operator_kek_show;

@@ -42,6 +42,7 @@ enum op_kind {
 	OP_AUDIT,
 	OP_EXPORT_TENANT,
 	OP_ROTATE,
+	OP_STORE_ACCEPT,
 	OP_KIND_COUNT
 };
 
@@ -81,23 +82,24 @@ struct admin_op {
 	char after[USER_MAX + 1];   /* OP_READ: where it begins */
 	uint8_t roles, state, hold; /* OP_USER: from now on */
 	const char *change, *value; /* OP_USER: on record */
-	char value_text[64];
-	struct claim *claim;       /* of what it changes: not held any more with the act's end */
-	uint32_t load;             /* the last LOAD before it: a later one knows of what it did */
-	store_reply *done;         /* of what the store is asked */
-	bool in_doubt;             /* nobody knows whether it was done */
-	struct approval *approval; /* OP_APPROVAL */
-	struct buf body;           /* the answer, where it was made ahead */
-	bool made;                 /* it was, though its kind has put_body() */
-	uint32_t since_day;        /* OP_USAGE: its filter; `name` is the key's id */
-	uint64_t after_user;       /* OP_USAGE */
-	uint64_t after_key;        /* OP_USAGE, OP_TOOL_LIST */
+	char value_text[64];        /* … and OP_STORE_ACCEPT */
+	struct claim *claim;        /* of what it changes: not held any more with the act's end */
+	uint32_t load;              /* the last LOAD before it: a later one knows of what it did */
+	store_reply *done;          /* of what the store is asked */
+	bool in_doubt;              /* nobody knows whether it was done */
+	struct approval *approval;  /* OP_APPROVAL */
+	struct buf body;            /* the answer, where it was made ahead */
+	bool made;                  /* it was, though its kind has put_body() */
+	uint32_t since_day;         /* OP_USAGE: its filter; `name` is the key's id */
+	uint64_t after_user;        /* OP_USAGE */
+	uint64_t after_key;         /* OP_USAGE, OP_TOOL_LIST */
 	char model[MODEL_MAX + 1], after_model[MODEL_MAX + 1];
 	struct tool_version *tool; /* OP_TOOL_MARK: held */
 	const uint8_t *subject;    /* of its owner */
 	bool allowed;
-	bool owed;  /* OP_REVOKE: the store is told later */
-	bool waits; /* OP_ERASE: the file keeps the keys until a backup is over */
+	uint8_t unfit; /* OP_STORE_ACCEPT: what was shown */
+	bool owed;     /* OP_REVOKE: the store is told later */
+	bool waits;    /* OP_ERASE: the file keeps the keys until a backup is over */
 	struct {
 		uint64_t at, since_ns, until_ns;
 		size_t looked_at;
@@ -211,6 +213,6 @@ extern const struct admin_kind admin_key_create_kind, admin_key_revoke_kind, adm
     admin_usage_kind, admin_tool_mark_kind, admin_tool_list_kind, admin_kek_rotate_kind,
     admin_keyset_rotate_kind, admin_keyset_status_kind, admin_kek_status_kind, admin_backup_kind,
     admin_backup_show_kind, admin_erase_kind, admin_export_kind, admin_audit_kind,
-    admin_export_tenant_kind;
+    admin_export_tenant_kind, admin_store_accept_kind;
 
 #endif

@@ -110,6 +110,8 @@ const struct admin_route admin_routes[] = {
 	    operator_backup_show, NULL, true },
 	{ "POST", "/admin/v1/backup", DOOR_OPERATOR, ACTION_NONE, "", NULL, false, operator_backup,
 	    NULL, true },
+	{ "POST", "/admin/v1/store/accept", DOOR_OPERATOR, ACTION_NONE, "", NULL, false,
+	    operator_store_accept, NULL, true },
 	{ "GET", "/admin/v1/kek", DOOR_OPERATOR, ACTION_NONE, "", NULL, false, operator_kek_show,
 	    NULL, true },
 	{ "POST", "/admin/v1/kek", DOOR_OPERATOR, ACTION_NONE, "", NULL, false, operator_kek_rotate,

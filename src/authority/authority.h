@@ -48,6 +48,7 @@
 #include "principal.h"
 #include "tools.h"
 #include "turn.h"
+#include "unfit.h"
 #include "usage.h"
 
 #define GATEWAYS_MAX 1024
@@ -137,7 +138,8 @@ struct authority {
 	uint32_t supervisor_pid;
 	struct ctl_rolled_back rolled_back; /* noticed_s 0: never */
 	struct ctl_revocations revocations; /* until_s 0: there are no lists */
-	struct rand_pool random;            /* for grants and ids of requests */
+	struct unfit unfit;
+	struct rand_pool random; /* for grants and ids of requests */
 };
 
 static inline uint64_t

@@ -63,6 +63,7 @@ on_tick(uv_timer_t *timer)
 	admit_tick(a);
 	store_tick(a);
 	grace_tick(a);
+	unfit_tick(a);
 	owed_tick(a);
 	kek_tick(a);
 	keysets_tick(a);

@@ -65,6 +65,19 @@ put_store_key(const struct authority *a, struct json_writer *w)
 		json_put_text(w, waits);
 }
 
+/* Rows that were changed behind the store's back: which. */
+static void
+put_unfit(const struct authority *a, struct json_writer *w)
+{
+	json_put_key(w, "store_unfit");
+	json_put_array(w);
+	for (unsigned sum = 0; sum < SUM_COUNT; sum++) {
+		if ((a->unfit.sums & 1U << sum) != 0)
+			json_put_text(w, as_sum_names[sum]);
+	}
+	json_put_end(w);
+}
+
 static bool
 put_ready(const struct authority *a, struct json_writer *w)
 {
@@ -80,6 +93,7 @@ put_ready(const struct authority *a, struct json_writer *w)
 	json_put_end(w);
 	put_degraded(a, w);
 	put_store_key(a, w);
+	put_unfit(a, w);
 	return n == 0;
 }
 

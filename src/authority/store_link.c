@@ -50,6 +50,7 @@ static const struct link_rule rules[] = {
 	{ AS_DONE, 0, on_not_loaded },
 	{ AS_CONTENT_DONE, 0, content_on_done },
 	{ AS_RETENTION, 0, privacy_on_retention },
+	{ AS_UNFIT, 0, unfit_on_message },
 };
 const struct link_ops store_link_ops = { .rules = rules,
 	.nrules = sizeof(rules) / sizeof(rules[0]) };

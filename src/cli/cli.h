@@ -152,9 +152,9 @@ command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_
     cmd_approval_refuse, cmd_secret_set, cmd_secret_rotate, cmd_secret_list, cmd_secret_remove,
     cmd_tool_allow, cmd_tool_disallow, cmd_tool_list_all, cmd_tool_push, cmd_tool_list,
     cmd_tool_show, cmd_tool_call, cmd_tool_remove, cmd_tool_current, cmd_tool_test, cmd_usage,
-    cmd_session_keys_rotate, cmd_session_keys_status, cmd_kek_rotate, cmd_kek_status, cmd_backup,
-    cmd_restore, cmd_user_export, cmd_tenant_export, cmd_user_erase, cmd_ask, cmd_exec,
-    cmd_audit_tail, cmd_audit_verify, cmd_config_check;
+    cmd_session_keys_rotate, cmd_session_keys_status, cmd_kek_rotate, cmd_kek_status,
+    cmd_store_accept, cmd_backup, cmd_restore, cmd_user_export, cmd_tenant_export, cmd_user_erase,
+    cmd_ask, cmd_exec, cmd_audit_tail, cmd_audit_verify, cmd_config_check;
 command_fn cmd_passphrase_set, cmd_passphrase_remove;
 command_fn cmd_audit_rotate_key, cmd_cert_rotate, cmd_rotate_all, cmd_pepper_rotate,
     cmd_pepper_status;

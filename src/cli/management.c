@@ -243,6 +243,7 @@ cmd_status(const struct invocation *inv)
 	print_store_away(&r.d);
 	print_rolled_back(&r.d);
 	print_revocations(&r.d);
+	print_list(&r.d, "store_unfit", "rows unfit");
 	print_list(&r.d, "providers_without_credential", "no credential");
 	print_list(&r.d, "unencrypted", "unencrypted");
 	print_list(&r.d, "weaker_controls", "weaker");

@@ -3,7 +3,8 @@
  * backend_sqlite.c: the database in SQLite.
  *
  * Runs in: store, jailed; blocks on its disk, which is its job.
- * Trusts: SQLite; not the file: cells are checked, its schema runs nothing.
+ * Trusts: SQLite; not the file: cells are checked, its schema runs nothing (what it may bring of
+ * triggers and views is off; those that run are ours, and temporary).
  * Owns: the connection. Invariants: a commit is durable when it returns (WAL, synchronous
  * FULL); deleted bytes are overwritten; the file changes only at a checkpoint.
  * See: backend.h; https://www.sqlite.org/wal.html.
@@ -17,6 +18,8 @@
 
 struct backend {
 	sqlite3 *sql;
+	backend_row_fn *row_fn;
+	void *row_ctx;
 };
 
 struct backend_stmt {
@@ -30,6 +33,7 @@ static const char pragmas[] =
     "PRAGMA trusted_schema=OFF;"
     "PRAGMA cell_size_check=ON;"
     "PRAGMA foreign_keys=ON;"
+    "PRAGMA recursive_triggers=ON;" /* rows that REPLACE removes are told of, too */
     "PRAGMA secure_delete=ON;"
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=FULL;";
@@ -50,6 +54,15 @@ static const struct {
 	{ SQLITE_BUSY, E_SYS, EBUSY },
 	{ SQLITE_TOOBIG, E_RANGE, 0 },
 	{ SQLITE_CONSTRAINT, E_EXISTS, 0 },
+};
+
+/* Of a schema that somebody else wrote nothing runs; triggers of our own are temporary. */
+static const struct {
+	int option, on;
+} switches[] = {
+	{ SQLITE_DBCONFIG_DEFENSIVE, 1 },
+	{ SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 },
+	{ SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
 };
 
 /* What SQLite says, as a status. */
@@ -80,7 +93,8 @@ connect(struct backend *b, const char *file)
 		SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW,
 	    DB_VFS);
 	TRY(status_of(rc));
-	(void)sqlite3_db_config(b->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
+		(void)sqlite3_db_config(b->sql, switches[i].option, switches[i].on, NULL);
 	return backend_exec(b, pragmas);
 }
 
@@ -181,6 +195,55 @@ int64_t
 backend_last_id(const struct backend *b)
 {
 	return sqlite3_last_insert_rowid(b->sql);
+}
+
+/* ---- rows, for who keeps a sum ---- */
+
+#define CELL_HEAD_LEN 9
+
+static void
+cell(sqlite3_value *v, uint8_t head[CELL_HEAD_LEN], struct span parts[2])
+{
+	int type = sqlite3_value_type(v);
+	const void *bytes = type == SQLITE_INTEGER ? NULL : sqlite3_value_blob(v);
+	uint64_t n = type == SQLITE_INTEGER ? (uint64_t)sqlite3_value_int64(v)
+					    : (uint64_t)sqlite3_value_bytes(v);
+
+	head[0] = (uint8_t)type;
+	for (size_t i = 0; i < 8; i++)
+		head[1 + i] = (uint8_t)(n >> (56 - 8 * i));
+	parts[0] = span_of(head, CELL_HEAD_LEN);
+	parts[1] = bytes == NULL ? SPAN_EMPTY : span_of(bytes, (size_t)n);
+}
+
+/* row_seen(table, gone, cells…) */
+static void
+on_row(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+	struct backend *b = sqlite3_user_data(c);
+	uint8_t heads[BACKEND_CELLS_MAX][CELL_HEAD_LEN];
+	struct span parts[2 * BACKEND_CELLS_MAX];
+	size_t n = argc < 2 ? 0 : (size_t)argc - 2;
+	struct status st = fail(E_CORRUPT);
+
+	if (n > 0 && n <= BACKEND_CELLS_MAX) {
+		for (size_t i = 0; i < n; i++)
+			cell(argv[i + 2], heads[i], &parts[2 * i]);
+		st = b->row_fn(b->row_ctx, (uint64_t)sqlite3_value_int64(argv[0]),
+		    sqlite3_value_int64(argv[1]) != 0, parts, 2 * n);
+	}
+	if (!is_ok(st))
+		sqlite3_result_error_code(c, st.code == E_NOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT);
+}
+
+/* Not `innocuous`: no schema of the file may call it. */
+struct status
+backend_watch_rows(struct backend *b, backend_row_fn *fn, void *ctx)
+{
+	b->row_fn = fn;
+	b->row_ctx = ctx;
+	return status_of(sqlite3_create_function_v2(
+	    b->sql, "row_seen", -1, SQLITE_UTF8, b, on_row, NULL, NULL, NULL));
 }
 
 /* ---- its file ---- */

@@ -143,7 +143,8 @@ db_backup_before(struct db *db)
 void
 db_backup_before_expire(uint64_t now_s)
 {
-	static const char *const names[] = { BACKUP_BEFORE_FILE, BACKUP_BEFORE_FILE_OLD };
+	static const char *const names[] = { BACKUP_BEFORE_FILE, BACKUP_BEFORE_FILE_OLD,
+		BACKUP_BEFORE_FILE_7 };
 	struct stat sb;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

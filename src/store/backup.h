@@ -9,8 +9,9 @@
  */
 #include "db.h"
 
-#define BACKUP_BEFORE_FILE "before-7.sealed"
+#define BACKUP_BEFORE_FILE "before-8.sealed"
 #define BACKUP_BEFORE_FILE_OLD "before-5.sealed" /* of the build before */
+#define BACKUP_BEFORE_FILE_7 "before-7.sealed"
 #define BACKUP_BEFORE_TMP "before.sealed.tmp"
 #define BACKUP_BEFORE_DAYS 30
 

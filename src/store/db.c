@@ -7,9 +7,10 @@
  * Owns: the connection. Invariants: a change is one transaction, durable when
  * its call returns; secrets are in the file sealed only;
  * a failed change leaves nothing.
- * See: db.h; schema.c; keyring.c; user.c; key.c.
+ * See: db.h; schema.c; keyring.c; user.c; key.c; sum.c.
  */
 #include "backup.h"
+#include "sum.h"
 #include "tool.h"
 
 #include <assert.h>
@@ -67,7 +68,8 @@ db_open_rest(struct db *db)
 	TRY(index_open(db));
 	TRY(keysets_open(db));
 	TRY(rotation_open(db));
-	return tools_open(db);
+	TRY(tools_open(db));
+	return sums_open(db);
 }
 
 struct status
@@ -121,6 +123,7 @@ db_close(struct db *db)
 	db_backup_abort(db);
 	rotation_close(db);
 	sql_finish(db);
+	sums_close(db);
 	tools_close(db);
 	keyring_free(db);
 	users_free(db);
@@ -143,7 +146,10 @@ struct status
 db_end(struct db *db, struct status st)
 {
 	if (is_ok(st))
+		st = sums_write(db);
+	if (is_ok(st))
 		st = sql_run(db, SQL_COMMIT);
+	sums_over(db, is_ok(st));
 	if (is_ok(st))
 		db->kek.made = 0;
 	if (!is_ok(st) && backend_in_transaction(db->back)) {
@@ -237,6 +243,12 @@ struct status
 db_secret_set(struct db *db, struct span name, const uint8_t *value)
 {
 	return secret_seal(db, SQL_SECRET_SET, name, value);
+}
+
+struct status
+db_secret_keep(struct db *db, struct span name, const uint8_t *value)
+{
+	return secret_seal(db, SQL_SECRET_KEEP, name, value);
 }
 
 struct status

@@ -11,7 +11,7 @@
 #include <crypto/secret.h>
 #include <wire/authority_store.h>
 
-#define DB_SCHEMA_VERSION 7
+#define DB_SCHEMA_VERSION 8
 #define DB_DAY_KEYS_MAX 90        /* daily keys kept; older ones are gone, and what they sealed */
 #define DB_DAY_SKEW_S 86400       /* a new day may be off ours by this much */
 #define DB_USERS_MAX 1000000      /* those who were not erased */
@@ -51,6 +51,22 @@ MUST_USE struct status db_open_rest(struct db *db);
 MUST_USE struct status db_generation_next(struct db *db, uint64_t *ret);
 /* Has anything been changed since the last generation? */
 bool db_changed(const struct db *db);
+
+/* ---- sums over rows that say who may what: sum.c ---- */
+/*
+ * Those that do not fit, a bit for each enum as_sum: rows were changed behind our back. Nothing
+ * under them may be told to anybody, and none is changed (E_CORRUPT).
+ */
+uint8_t db_sums_unfit(const struct db *db);
+/* Once more: the rows of now, and what this connection knows of them. Linear in all of them. */
+MUST_USE struct status db_sums_check(struct db *db);
+/*
+ * An operator says that what is there is true. `unfit`: what was not, as far as they know.
+ * E_NOTFOUND: all fits; E_AGAIN: it is something else.
+ */
+MUST_USE struct status db_sums_accept(struct db *db, uint8_t unfit);
+/* Commits so far that changed rights, or restrictions. */
+uint64_t db_sums_changes(const struct db *db);
 
 /* The key under which records call tenants: what they said stays true. */
 MUST_USE struct status db_tenant_key(struct db *db, uint8_t out[AS_SECRET_LEN]);

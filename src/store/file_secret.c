@@ -19,6 +19,8 @@ struct status
 db_file_get(struct db *db, struct span name, struct as_secret *ret)
 {
 	sql_reset(db, SQL_FILE_FIND);
+	if ((db_sums_unfit(db) & 1U << SUM_SECRETS) != 0)
+		return fail(E_CORRUPT);
 	sql_text(db, SQL_FILE_FIND, 1, name);
 	TRY(sql_row(db, SQL_FILE_FIND));
 	ret->code = E_OK;
@@ -72,14 +74,22 @@ db_file_put(struct db *db, const struct as_secret_put *m, struct as_secret *ret)
 	return OK;
 }
 
+static struct status
+take_away(struct db *db, struct span name)
+{
+	sql_text(db, SQL_FILE_REMOVE, 1, name);
+	TRY(sql_run(db, SQL_FILE_REMOVE));
+	return backend_changed(db->back) > 0 ? OK : fail(E_NOTFOUND);
+}
+
 struct status
 db_file_remove(struct db *db, struct span name)
 {
 	if (!name_ok(name))
 		return fail(E_SYNTAX);
-	sql_text(db, SQL_FILE_REMOVE, 1, name);
-	TRY(sql_run(db, SQL_FILE_REMOVE));
-	return backend_changed(db->back) > 0 ? OK : fail(E_NOTFOUND);
+	sql_reset(db, SQL_FILE_FIND);
+	TRY(db_begin(db));
+	return db_end(db, take_away(db, name));
 }
 
 struct status

@@ -71,6 +71,7 @@ enum statement {
 	SQL_COUNT_USERS,
 	SQL_SECRET_FIND,
 	SQL_SECRET_ADD,
+	SQL_SECRET_KEEP,
 	SQL_DAYS_TRIM,
 	SQL_DAY_NEWEST,
 	SQL_FILE_FIND,
@@ -186,12 +187,29 @@ enum statement {
 struct tool_shown;
 struct hmac_key;
 
+/* Of sums over rows: sum.h. */
+struct sums_state {
+	struct hmac_key *key;
+	uint64_t generation;                /* of the transaction under way … */
+	uint64_t generation_kept;           /* … and of the last commit */
+	uint8_t now[SUM_COUNT][DIGEST_LEN]; /* the same */
+	uint8_t kept[SUM_COUNT][DIGEST_LEN];
+	bool dirty[SUM_COUNT]; /* rows have changed, and it is not written yet */
+	bool due[SUM_COUNT];   /* the generation has */
+	bool known[SUM_COUNT]; /* one was kept … */
+	bool fit[SUM_COUNT];   /* … and it is that of the rows */
+	bool failed;           /* a row is not in them */
+	bool walking;          /* rows are told of because they are there, into … */
+	uint8_t walked[SUM_COUNT][DIGEST_LEN];
+	uint64_t changes; /* commits that changed what may who */
+};
+
 /* Of users' tools: tool.h. */
 struct tools_state {
 	struct secret key; /* from the KEK */
 	struct hmac_key *sum_key;
 	uint8_t sum[DIGEST_LEN]; /* over the marks of all */
-	bool fit;                /* the sum was that which was kept */
+	bool fit; /* the sum was that which was kept, and that one fits, too: sum.h */
 	struct tool_shown *shown;
 };
 
@@ -263,6 +281,7 @@ struct db {
 	uint64_t changes; /* at the last generation */
 	struct backup *backup;
 	struct as_backup_state backup_state;
+	struct sums_state sums;
 	struct tools_state tools;
 	struct content_state content;
 	uint64_t backup_done_ns;  /* 0: there is none that nobody has taken */
@@ -318,6 +337,8 @@ MUST_USE struct status db_secret_make(struct db *db, struct span name, uint8_t *
 MUST_USE struct status db_secret_rewrap(struct db *db, struct span name);
 /* Another value in its place. Within a transaction. */
 MUST_USE struct status db_secret_set(struct db *db, struct span name, const uint8_t *value);
+/* The same, or a new one. */
+MUST_USE struct status db_secret_keep(struct db *db, struct span name, const uint8_t *value);
 /* Found, or made in a transaction of its own. */
 MUST_USE struct status db_secret_ensure(struct db *db, struct span name, uint8_t *out);
 
@@ -438,6 +459,10 @@ MUST_USE struct status sessions_remove_of_user(struct db *db, int64_t user);
 MUST_USE struct status keysets_open(struct db *db);
 MUST_USE struct status keysets_retire(struct db *db);
 MUST_USE struct status keyset_newest(struct db *db, enum as_keysets what, uint64_t *ret);
+
+/* sum.c: modulo 2^256. */
+void sum_add(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN]);
+void sum_take(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN]);
 
 /* tool_row.c: its keys are secrets of the store; a tool's row, as an older version had it. */
 #define TOOLS_KEY_NAME "tools"

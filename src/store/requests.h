@@ -43,6 +43,10 @@ void requests_on_kek_rotate(struct link *l, uint64_t id, const void *msg, void *
 /* What it asked for goes on, and nobody hears of it. */
 void rotate_requests_closed(const struct link *l);
 void requests_on_kek_status(struct link *l, uint64_t id, const void *msg, void *ctx);
+/* sum_requests.c: before a load. E_CORRUPT: there is to be none. */
+void sum_requests_init(struct db *db);
+MUST_USE struct status sums_before_load(struct link *l);
+void requests_on_accept(struct link *l, uint64_t id, const void *msg, void *ctx);
 /* generation_tell.c */
 MUST_USE struct status generation_start(struct daemon *d, struct db *db);
 void generation_tell(void); /* State: after generation_start() */

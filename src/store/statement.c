@@ -124,6 +124,8 @@ static const char *const texts[SQL_COUNT] = {
 			    " - (SELECT count(*) FROM users WHERE state = 2)",
 	[SQL_SECRET_FIND] = "SELECT kek, value FROM secrets WHERE name = ?1",
 	[SQL_SECRET_ADD] = "INSERT INTO secrets (name, kek, value) VALUES (?1, ?2, ?3)",
+	[SQL_SECRET_KEEP] = "INSERT INTO secrets (name, kek, value) VALUES (?1, ?2, ?3)"
+			    " ON CONFLICT (name) DO UPDATE SET kek = ?2, value = ?3",
 	[SQL_DAYS_TRIM] = "DELETE FROM secrets WHERE name GLOB 'day:*' AND name NOT IN"
 			  " (SELECT name FROM secrets WHERE name GLOB 'day:*'"
 			  "  ORDER BY name DESC LIMIT ?1)",

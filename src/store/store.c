@@ -114,6 +114,7 @@ static const struct link_rule rules[] = {
 	{ AS_TURN_END, 0, content_on_turn_end },
 	{ AS_USER_ERASE, 0, privacy_on_erase },
 	{ AS_USER_EXPORT, 0, privacy_on_export },
+	{ AS_ACCEPT, 0, requests_on_accept },
 };
 static const struct link_ops link_ops = {
 	.rules = rules,
@@ -184,9 +185,7 @@ import_first_key(void)
 static struct status
 begin(struct daemon *d)
 {
-	if (!db_tools_fit(self.db))
-		diag(DIAG_ERROR,
-		    "the tools in the database were changed by others: none is used or taken");
+	sum_requests_init(self.db);
 	requests_init(self.db);
 	tool_requests_init(self.db);
 	session_requests_init(self.db);
@@ -480,8 +479,14 @@ static void
 on_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
+	struct status st = sums_before_load(l);
 
-	(void)l, (void)msg;
+	(void)msg;
+	if (!is_ok(st)) {
+		p->stage = LOAD_IDLE;
+		send_done(p, id, st, NULL);
+		return;
+	}
 	/* A load anew replaces the one that is under way. */
 	p->stage = LOAD_KEYSETS;
 	p->keysets = (struct db_keyset_cursor){ 0 };

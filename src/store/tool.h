@@ -126,6 +126,8 @@ typedef struct status tools_change_fn(struct db *db, void *ctx);
 MUST_USE struct status tools_change(struct db *db, tools_change_fn *fn, void *ctx);
 /* At db_open(): keys, and whether the sum fits. */
 MUST_USE struct status tools_open(struct db *db);
+/* Within a transaction: the marks that are there are true. */
+MUST_USE struct status tools_accept(struct db *db);
 void tools_close(struct db *db);
 
 /* ---- blob.c ---- */

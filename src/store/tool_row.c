@@ -5,8 +5,7 @@
  * Runs in: store. Trusts: nothing that it reads; names in a row only once the seal over
  * them has opened. Owns: the keys of tools, the sum.
  * Invariants: what lies below a hash fits it, or is corrupt; the sum in memory is that of
- * the last commit. A whole database that was put back is not found out here: the audit
- * log is where that shows.
+ * the last commit, and is itself one of the rows that sum.c keeps a sum over.
  * See: tool.h.
  */
 #include "tool.h"
@@ -40,32 +39,7 @@ put_id(struct buf *out, uint64_t v)
 	return buf_put(out, bytes, sizeof(bytes));
 }
 
-/* ---- the sum: the HMACs of all marks, added up modulo 2^256 ---- */
-
-static void
-sum_add(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN])
-{
-	unsigned carry = 0;
-
-	for (size_t i = 0; i < DIGEST_LEN; i++) {
-		carry += (unsigned)sum[i] + term[i];
-		sum[i] = (uint8_t)carry;
-		carry >>= 8;
-	}
-}
-
-static void
-sum_take(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN])
-{
-	unsigned borrow = 0;
-
-	for (size_t i = 0; i < DIGEST_LEN; i++) {
-		unsigned v = 256U + sum[i] - term[i] - borrow;
-
-		sum[i] = (uint8_t)v;
-		borrow = v < 256U ? 1 : 0;
-	}
-}
+/* ---- the sum: the HMACs of all marks, added up (sum.c) ---- */
 
 static struct status
 term_of(struct db *db, uint64_t id, struct span blob, uint8_t out[DIGEST_LEN])
@@ -223,6 +197,16 @@ tool_erase(struct db *db, uint64_t id)
 	if (!is_ok(st))
 		memcpy(db->tools.sum, before, DIGEST_LEN);
 	return st;
+}
+
+struct status
+tools_accept(struct db *db)
+{
+	if (db->tools.fit)
+		return OK;
+	TRY(sum_compute(db, db->tools.sum));
+	db->tools.fit = true;
+	return sum_write(db);
 }
 
 /* ---- tools ---- */

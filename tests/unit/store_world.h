@@ -94,6 +94,17 @@ open_ok(void)
 	return db;
 }
 
+/* An operator says that what others have changed is true. */
+static void UNUSED
+accept_changes(struct db *db)
+{
+	uint8_t unfit = db_sums_unfit(db);
+
+	if (unfit != 0)
+		assert_is_ok(db_sums_accept(db, unfit));
+	assert_int_equal(db_sums_unfit(db), 0);
+}
+
 /* A root that a child process can make again: the parent's pages are empty there. */
 static void UNUSED
 kek_known(void)

@@ -402,8 +402,19 @@ on_keyset(struct link *l, uint64_t id, const void *msg, void *ctx)
 	got.done++;
 }
 
+/* Said before a load: all rows are the store's own. */
+static void
+on_unfit(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct as_unfit *m = msg;
+
+	(void)l, (void)id, (void)ctx;
+	assert_int_equal(m->sums, 0);
+}
+
 static const struct link_rule as_rules[] = {
 	{ AS_KEYSET, 0, on_keyset },
+	{ AS_UNFIT, 0, on_unfit },
 	{ AS_USER, 0, on_user },
 	{ AS_KEY, 0, on_key },
 	{ AS_LOADED, 0, on_loaded },

@@ -94,9 +94,10 @@ in_steps(void **arg)
 
 	(void)arg;
 	assert_is_ok(put(db, 1, subject));
-	sql(db, "WITH RECURSIVE i (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM i WHERE i < 2000)"
-		" INSERT INTO keys SELECT i, randomblob(12), 1, key, version, pepper, value, 0"
-		" FROM i, keys WHERE n = 1");
+	sql(db,
+	    "BEGIN; WITH RECURSIVE i (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM i WHERE i < 2000)"
+	    " INSERT INTO keys SELECT i, randomblob(12), 1, key, version, pepper, value, 0"
+	    " FROM i, keys WHERE n = 1; COMMIT;");
 	while (more) {
 		assert_is_ok(db_sweep(db, NOW, &more));
 		steps++;
@@ -115,15 +116,15 @@ rows_count(void **arg)
 
 	(void)arg;
 	assert_is_ok(put(db, 0, subject));
-	sql(db, "UPDATE keys SET n = 1000000; UPDATE sqlite_sequence SET seq = 1000000"
-		" WHERE name = 'users'");
+	sql(db, "BEGIN; UPDATE keys SET n = 1000000; UPDATE sqlite_sequence SET seq = 1000000"
+		" WHERE name = 'users'; COMMIT;");
 	assert_is_ok(put(db, 2, subject)); /* of a new user, too */
 	assert_int_equal(number(db, "SELECT max(n) FROM keys"), 1000001);
 	assert_int_equal(number(db, "SELECT max(id) FROM users"), 1000001);
 	assert_is_ok(rows_fit(db, SQL_COUNT_KEYS, 2));
 	assert_int_equal(rows_fit(db, SQL_COUNT_KEYS, 1).code, E_FULL);
 	assert_int_equal(rows_fit(db, SQL_COUNT_USERS, 1).code, E_FULL);
-	sql(db, "UPDATE users SET state = 2 WHERE id = 1");
+	sql(db, "BEGIN; UPDATE users SET state = 2 WHERE id = 1; COMMIT;");
 	assert_is_ok(rows_fit(db, SQL_COUNT_USERS, 1));
 	db_close(db);
 }

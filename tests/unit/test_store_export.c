@@ -186,7 +186,7 @@ exported_with_gaps(void **arg)
 	    " (SELECT min(file) FROM chunks)) AND id = (SELECT min(file) FROM chunks);"
 	    "UPDATE items SET value = zeroblob(100) WHERE id = (SELECT max(id) FROM items WHERE"
 	    " conversation IS NOT NULL);"
-	    "UPDATE keys SET value = zeroblob(200);"));
+	    "BEGIN; UPDATE keys SET value = zeroblob(200); COMMIT;"));
 	for (size_t max = 50; max <= AS_EXPORT_PAGE_MAX; max = max < 100 ? 1000 : max * 600) {
 		auto_buf struct buf all = BUF_INIT(1U << 20);
 

@@ -342,7 +342,8 @@ kept_before_six(void **arg)
 	exec(sql, "DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
 		  "ALTER TABLE rotations DROP COLUMN unopened;"
 		  "ALTER TABLE keks DROP COLUMN wrapper;"
-		  "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
+		  "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*'"
+		  " OR name GLOB 'sum*' OR name = 'generation';"
 		  "UPDATE schema_version SET version = 6;");
 	assert_int_equal(sqlite3_close(sql), SQLITE_OK);
 	db = open_ok();

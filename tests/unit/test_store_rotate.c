@@ -226,6 +226,7 @@ what_does_not_open_stops_nothing(void **arg)
 		db_close(db);
 		edit(edits[i]);
 		db = open_ok();
+		accept_changes(db);
 		for (enum as_rotation what = AS_ROTATE_KEK; what <= AS_ROTATE_LAST; what++) {
 			unsigned steps = 0;
 
@@ -256,6 +257,7 @@ what_is_behind_goes_on(void **arg)
 	db_close(db);
 	edit("UPDATE keys SET value = zeroblob(200) WHERE n = 1");
 	db = open_ok();
+	accept_changes(db);
 	assert_is_ok(db_rotate(db, AS_ROTATE_DATA, NOW));
 	while (more)
 		assert_is_ok(db_rotate_step(db, NOW + 9, 0, &more));

@@ -464,7 +464,8 @@ from_version_6(void **arg)
 	edit("DROP TABLE sessions; DROP TABLE keysets; DROP INDEX keys_of_pepper;"
 	     "ALTER TABLE rotations DROP COLUMN unopened;"
 	     "ALTER TABLE keks DROP COLUMN wrapper;"
-	     "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*';"
+	     "DELETE FROM secrets WHERE name GLOB 'session-key:*' OR name GLOB 'pepper:*'"
+	     " OR name GLOB 'sum*' OR name = 'generation';"
 	     "UPDATE schema_version SET version = 6;");
 	db = open_ok();
 	assert_int_equal(count_keys(db, &revoked), 4);

@@ -155,9 +155,10 @@ usage_looks_at_few(void **arg)
 	(void)arg;
 	assert_is_ok(put(db, 0, subject));
 	assert_is_ok(usage_add(db, 1, 0, "m", 100));
-	sql(db, "WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 4999)"
-		" INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
-		" SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i");
+	sql(db,
+	    "BEGIN; WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 4999)"
+	    " INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
+	    " SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i; COMMIT;");
 	do {
 		(void)steps(db);
 		rows += usage_of(db, &m, &next).rows;
@@ -170,7 +171,8 @@ usage_looks_at_few(void **arg)
 	assert_int_equal(rows, 1);
 	assert_in_range(calls, 3, 20);
 	m.after_user = 1;
-	sql(db, "UPDATE users SET state = 2 WHERE id = 1"); /* erased: it has another place */
+	sql(db, "BEGIN; UPDATE users SET state = 2 WHERE id = 1; COMMIT;"); /* erased: it has
+									       another place */
 	assert_int_equal(db_usage_list(db, &m, usage_see, NULL, &next).code, E_AGAIN);
 	db_close(db);
 }

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sum.c: sums over rows that say who may what.
+ *
+ * Runs in: store. Trusts: nothing that it reads, but a database that never had sums (of a version
+ * before 8): its rows are taken as they are, once. Owns: the sums in memory, their key.
+ * Invariants: the sums in memory are those of the last commit, or of the transaction under way;
+ * what is kept is written in the very transaction that changes a row, whatever statement does
+ * it: triggers see it. One that does not fit stays what it was, whatever rows are there, so that
+ * it does not fit at the next start either, unless those that it is of are back.
+ * See: sum.h; sum_rows.c for the rows.
+ */
+#include "sum.h"
+
+#include <stdio.h>
+
+#include <base/cleanup.h>
+#include <crypto/crypto.h>
+#include <crypto/hash.h>
+
+#include "tool.h"
+
+#define KEY_NAME "sums"
+#define NAME_LEN_MAX 32
+
+static struct span
+name_of(enum as_sum sum, char out[NAME_LEN_MAX])
+{
+	(void)snprintf(out, NAME_LEN_MAX, "sum:%s", as_sum_names[sum]);
+	return span_str(out);
+}
+
+/* ---- numbers of 256 bits, modulo 2^256 ---- */
+
+void
+sum_add(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN])
+{
+	unsigned carry = 0;
+
+	for (size_t i = 0; i < DIGEST_LEN; i++) {
+		carry += (unsigned)sum[i] + term[i];
+		sum[i] = (uint8_t)carry;
+		carry >>= 8;
+	}
+}
+
+void
+sum_take(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN])
+{
+	unsigned borrow = 0;
+
+	for (size_t i = 0; i < DIGEST_LEN; i++) {
+		unsigned v = 256U + sum[i] - term[i] - borrow;
+
+		sum[i] = (uint8_t)v;
+		borrow = v < 256U ? 1 : 0;
+	}
+}
+
+/* ---- rows ---- */
+
+/* A row's HMAC, with its table's name; its cells have their lengths. */
+static struct status
+term_of(struct db *db, const struct sum_rows *rows, const struct span *parts, size_t n,
+    uint8_t out[DIGEST_LEN])
+{
+	struct span all[1 + 2 * BACKEND_CELLS_MAX];
+
+	all[0] = span_of(rows->table, strlen(rows->table) + 1);
+	memcpy(all + 1, parts, n * sizeof(*parts));
+	return hmac_sha256_parts(db->sums.key, all, n + 1, out);
+}
+
+/* A change that no transaction has would be in the table, and in no sum. */
+static struct status
+on_row(void *ctx, uint64_t table, bool gone, const struct span *parts, size_t n)
+{
+	struct db *db = ctx;
+	struct sums_state *s = &db->sums;
+	uint8_t term[DIGEST_LEN], *to;
+	enum as_sum sum;
+
+	s->failed = true; /* until it is in the sum */
+	if (table >= sum_rows_n || n > 2 * BACKEND_CELLS_MAX ||
+	    (!s->walking && !backend_in_transaction(db->back)))
+		return fail(E_CORRUPT);
+	sum = sum_rows[table].sum;
+	to = s->walking ? s->walked[sum] : s->now[sum];
+	TRY(term_of(db, &sum_rows[table], parts, n, term));
+	if (gone)
+		sum_take(to, term);
+	else
+		sum_add(to, term);
+	s->dirty[sum] = s->dirty[sum] || !s->walking;
+	s->failed = false;
+	return OK;
+}
+
+static struct status
+walk_table(struct db *db, const struct sum_rows *rows)
+{
+	struct backend_stmt *all = NULL;
+	struct status st;
+
+	TRY(backend_prepare(db->back, rows->all, &all));
+	do {
+		st = backend_step(all);
+	} while (is_ok(st));
+	backend_finalize(all);
+	return st.code == E_NOTFOUND ? OK : st;
+}
+
+/* All rows that are there, into `walked`. */
+static struct status
+walk(struct db *db)
+{
+	struct sums_state *s = &db->sums;
+	struct status st = OK;
+
+	memset(s->walked, 0, sizeof(s->walked));
+	s->walking = true;
+	for (size_t i = 0; i < sum_rows_n && is_ok(st); i++)
+		st = walk_table(db, &sum_rows[i]);
+	s->walking = s->failed = false;
+	return st;
+}
+
+static struct status
+watch(struct db *db)
+{
+	TRY(backend_watch_rows(db->back, on_row, db));
+	for (size_t i = 0; i < sum_rows_n; i++)
+		TRY(backend_exec(db->back, sum_rows[i].triggers));
+	return OK;
+}
+
+/* ---- what is kept ---- */
+
+/* What the generation adds to each. */
+static struct status
+generation_term(struct db *db, uint8_t out[DIGEST_LEN])
+{
+	uint8_t number[8];
+	const struct span parts[] = { span_of("generation", sizeof("generation")),
+		place_number(db->sums.generation, number) };
+
+	return hmac_sha256_parts(db->sums.key, parts, 2, out);
+}
+
+static struct status
+write_one(struct db *db, enum as_sum sum)
+{
+	uint8_t value[DIGEST_LEN];
+	char name[NAME_LEN_MAX];
+
+	TRY(generation_term(db, value));
+	sum_add(value, db->sums.now[sum]);
+	return db_secret_keep(db, name_of(sum, name), value);
+}
+
+struct status
+sums_write(struct db *db)
+{
+	if (db->sums.failed) /* and whoever asked for that change went on all the same */
+		return fail(E_CORRUPT);
+	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++) {
+		if (db->sums.dirty[sum] && !db->sums.fit[sum])
+			return fail(E_CORRUPT);
+		if (db->sums.dirty[sum] || db->sums.due[sum])
+			TRY(write_one(db, sum));
+	}
+	return OK;
+}
+
+void
+sums_over(struct db *db, bool committed)
+{
+	struct sums_state *s = &db->sums;
+
+	if (committed) {
+		s->changes += s->dirty[SUM_PEOPLE] || s->dirty[SUM_SECRETS] ? 1 : 0;
+		memcpy(s->kept, s->now, sizeof(s->kept));
+		s->generation_kept = s->generation;
+	} else {
+		memcpy(s->now, s->kept, sizeof(s->now));
+		s->generation = s->generation_kept;
+	}
+	memset(s->dirty, 0, sizeof(s->dirty));
+	memset(s->due, 0, sizeof(s->due));
+	s->failed = false;
+}
+
+void
+sums_generation(struct db *db, uint64_t generation)
+{
+	struct sums_state *s = &db->sums;
+
+	s->generation = generation;
+	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++)
+		s->due[sum] = s->known[sum];
+}
+
+/* ---- do they fit? ---- */
+
+/*
+ * Of a value that is not there, or does not open, the rows fit nothing. Where they do not fit what
+ * is there, that is what the sum stays.
+ */
+static struct status
+check_one(struct db *db, enum as_sum sum)
+{
+	struct sums_state *s = &db->sums;
+	uint8_t kept[AS_SECRET_LEN], term[DIGEST_LEN];
+	char name[NAME_LEN_MAX];
+	struct status st = db_secret_find(db, name_of(sum, name), kept);
+
+	s->fit[sum] = s->known[sum] = false;
+	if (st.code == E_NOMEM || st.code == E_SYS)
+		return st;
+	if (!is_ok(st))
+		return OK;
+	TRY(generation_term(db, term));
+	sum_take(kept, term);
+	s->known[sum] = true;
+	s->fit[sum] = crypto_eq(span_of(kept, DIGEST_LEN), span_of(s->now[sum], DIGEST_LEN));
+	memcpy(s->now[sum], kept, DIGEST_LEN);
+	memcpy(s->kept[sum], kept, DIGEST_LEN);
+	return OK;
+}
+
+static struct status
+check(struct db *db)
+{
+	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++)
+		TRY(check_one(db, sum));
+	return OK;
+}
+
+static struct status
+write_all(struct db *db)
+{
+	TRY(generation_put(db, db->sums.generation));
+	sums_generation(db, db->sums.generation);
+	return OK;
+}
+
+/* There never were any: what is there is what is true. */
+static struct status
+begin(struct db *db)
+{
+	memset(db->sums.fit, true, sizeof(db->sums.fit));
+	memset(db->sums.known, true, sizeof(db->sums.known));
+	TRY(db_begin(db));
+	return db_end(db, write_all(db));
+}
+
+/* The sums of the rows that are there, as those of now. */
+static struct status
+take(struct db *db)
+{
+	TRY(walk(db));
+	memcpy(db->sums.now, db->sums.walked, sizeof(db->sums.now));
+	memcpy(db->sums.kept, db->sums.now, sizeof(db->sums.kept));
+	return OK;
+}
+
+static bool
+is_ours(struct status st)
+{
+	return st.code == E_NOMEM || st.code == E_SYS;
+}
+
+static struct status
+find_out(struct db *db)
+{
+	struct sums_state *s = &db->sums;
+	bool summed = false;
+	struct status st = take(db);
+
+	if (is_ok(st))
+		st = generation_get(db, &s->generation, &summed);
+	if (is_ours(st))
+		return st;
+	s->generation_kept = s->generation;
+	if (st.code == E_NOTFOUND || (is_ok(st) && !summed))
+		return begin(db);
+	return is_ok(st) ? check(db) : OK; /* what cannot be read fits nothing */
+}
+
+struct status
+sums_open(struct db *db)
+{
+	uint8_t key[AS_SECRET_LEN];
+	struct status st = db_secret_ensure(db, SPAN_LIT(KEY_NAME), key);
+
+	if (is_ok(st))
+		st = hmac_key_new(span_of(key, sizeof(key)), &db->sums.key);
+	explicit_bzero(key, sizeof(key));
+	TRY(st);
+	TRY(watch(db));
+	TRY(find_out(db));
+	db->tools.fit = db->tools.fit && db->sums.fit[SUM_TOOLS];
+	return OK;
+}
+
+void
+sums_close(struct db *db)
+{
+	hmac_key_free(db->sums.key);
+	db->sums.key = NULL;
+}
+
+uint8_t
+db_sums_unfit(const struct db *db)
+{
+	uint8_t unfit = db->tools.fit ? 0 : 1U << SUM_TOOLS;
+
+	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++)
+		unfit |= (uint8_t)(db->sums.fit[sum] ? 0 : 1U << sum);
+	return unfit;
+}
+
+struct status
+db_sums_check(struct db *db)
+{
+	struct sums_state *s = &db->sums;
+
+	sql_reset_all(db);
+	TRY(walk(db));
+	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++)
+		s->fit[sum] = s->fit[sum] && memcmp(s->walked[sum], s->now[sum], DIGEST_LEN) == 0;
+	db->tools.fit = db->tools.fit && s->fit[SUM_TOOLS];
+	return OK;
+}
+
+/* ---- an operator says that it is true ---- */
+
+/* A generation that could not be read begins anew: the supervisor notices that, too. */
+static struct status
+accept(struct db *db)
+{
+	uint64_t generation = 0;
+	bool summed;
+	struct status st = generation_get(db, &generation, &summed);
+
+	if (is_ours(st))
+		return st;
+	db->sums.generation = generation;
+	TRY(tools_accept(db));
+	return write_all(db);
+}
+
+struct status
+db_sums_accept(struct db *db, uint8_t unfit)
+{
+	const struct sums_state was = db->sums;
+	bool tools = db->tools.fit;
+	struct status st;
+
+	if (db_sums_unfit(db) == 0)
+		return fail(E_NOTFOUND);
+	if (db_sums_unfit(db) != unfit)
+		return fail(E_AGAIN);
+	sql_reset_all(db);
+	TRY(take(db));
+	memset(db->sums.fit, true, sizeof(db->sums.fit));
+	memset(db->sums.known, true, sizeof(db->sums.known));
+	st = db_begin(db);
+	if (is_ok(st))
+		st = db_end(db, accept(db));
+	if (!is_ok(st)) {
+		db->sums = was;
+		db->tools.fit = tools;
+	}
+	return st;
+}
+
+uint64_t
+db_sums_changes(const struct db *db)
+{
+	return db->sums.changes;
+}
