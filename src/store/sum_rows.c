@@ -23,21 +23,20 @@
 	of "name, " of "version, " of "set_s, " of "value, " of "previous_version, " of "previous"
 #define TOOL_SUM(of) of "one, " of "value"
 
-#define ADDED(n, of, cells) "row_seen(" n ", 0, " cells(of) ")"
-#define GONE(n, cells) "row_seen(" n ", 1, " cells("OLD.") ")"
-#define SUMMED(n, sum, table, cells)                                                               \
-	{                                                                                          \
-		(table), (sum), "SELECT " ADDED(n, "", cells) " FROM " table,                      \
-		    "CREATE TEMP TRIGGER sum_" table "_added AFTER INSERT ON main." table          \
-		    " BEGIN SELECT " ADDED(n, "NEW.",                                              \
-			cells) "; END;"                                                            \
-			       "CREATE TEMP TRIGGER sum_" table "_changed AFTER UPDATE OF " cells( \
-				   "") " ON main." table                                           \
-				       " BEGIN SELECT " GONE(n, cells) ", " ADDED(n, "NEW.",       \
-					   cells) "; END;"                                         \
-						  "CREATE TEMP TRIGGER sum_" table                 \
-						  "_gone AFTER DELETE ON main." table              \
-						  " BEGIN SELECT " GONE(n, cells) "; END;"         \
+#define ADDED(n, cells, of) "row_seen(" n ", 0, " cells(of) ")"
+#define GONE(n, cells, of) "row_seen(" n ", 1, " cells(of) ")"
+#define ON(table, name, event, does)                                                \
+	"CREATE TEMP TRIGGER sum_" table "_" name " AFTER " event " ON main." table \
+	" BEGIN SELECT " does "; END;"
+#define TRIGGERS(n, table, cells)                                \
+	ON(table, "added", "INSERT", ADDED(n, cells, "NEW."))    \
+	ON(table, "changed", "UPDATE OF " cells(""),             \
+	    GONE(n, cells, "OLD.") ", " ADDED(n, cells, "NEW.")) \
+	ON(table, "gone", "DELETE", GONE(n, cells, "OLD."))
+#define SUMMED(n, sum, table, cells)                                          \
+	{                                                                     \
+		(table), (sum), "SELECT " ADDED(n, cells, "") " FROM " table, \
+		    TRIGGERS(n, table, cells)                                 \
 	}
 
 const struct sum_rows sum_rows[] = {
