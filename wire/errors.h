@@ -54,6 +54,7 @@ enum error {
 	ERROR_CREDENTIAL_IN_CONTENT, /* something that a person should not have pasted */
 	ERROR_ARGUMENTS,             /* of a model's call: told to the model, and recorded */
 	ERROR_LEGAL_HOLD,
+	ERROR_STORE_TAMPERED, /* rows of people that are not the store's own */
 	ERROR_COUNT,
 };
 
@@ -151,6 +152,9 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	    "The model's arguments do not fit the tool's parameters." },
 	[ERROR_LEGAL_HOLD] = { 409, 0, "invalid_request_error", "legal_hold",
 	    "There is a legal hold on this person: nothing of it is deleted." },
+	[ERROR_STORE_TAMPERED] = { 503, 0, "server_error", "store_tampered",
+	    "The service's own records were changed by others: it serves nobody until whoever runs "
+	    "it has looked at them." },
 };
 
 #endif

@@ -94,6 +94,7 @@ struct admin_route {
 	admin_fn *fn;
 	const char *wanted; /* said of a body that does not fit */
 	bool without_table; /* of keys: it may be loaded or not */
+	bool ends;          /* it takes away: also where the table is not the store's own */
 };
 extern const struct admin_route admin_routes[];
 extern const size_t admin_routes_count;

@@ -201,7 +201,7 @@ kek_tick(struct authority *a)
 {
 	const struct wire_none none = { 0 };
 
-	if (!a->loaded || now_ms(a) < a->keys_look_ms ||
+	if (!a->loaded || unfit_stops(a) || now_ms(a) < a->keys_look_ms ||
 	    conf_u64(a->d->conf, "store.rotate_days") == 0)
 		return;
 	a->keys_look_ms = now_ms(a) + LOOK_MS;

@@ -256,7 +256,7 @@ on_look(struct authority *a, void *ctx, enum code code, const void *answered)
 void
 keysets_tick(struct authority *a)
 {
-	if (!a->loaded || now_ms(a) < a->keysets_look_ms)
+	if (!a->loaded || unfit_stops(a) || now_ms(a) < a->keysets_look_ms)
 		return;
 	a->keysets_look_ms = now_ms(a) + LOOK_MS;
 	for (enum as_keysets what = KEYSET_SESSION; what < KEYSET_COUNT; what++) {

@@ -68,9 +68,9 @@ const struct admin_route admin_routes[] = {
 	{ "GET", "/admin/v1/users/{}", DOOR_BOTH, ACTION_USER_READ, "tenant ", NULL, false,
 	    users_get, NULL },
 	{ "PATCH", "/admin/v1/users/{}", DOOR_BOTH, ACTION_USER_CHANGE, "tenant ", CHANGE_SCHEMA,
-	    false, users_change, "Wanted: one of \"roles\", \"state\", \"hold\"" },
+	    false, users_change, "Wanted: one of \"roles\", \"state\", \"hold\"", false, true },
 	{ "POST", "/admin/v1/users/{}/erase", DOOR_BOTH, ACTION_USER_ERASE, "tenant ", NULL, false,
-	    users_erase, NULL },
+	    users_erase, NULL, false, true },
 	{ "GET", "/admin/v1/users/{}/export", DOOR_BOTH, ACTION_API_READ, "tenant cursor ", NULL,
 	    false, users_export, NULL },
 	{ "GET", "/admin/v1/keys", DOOR_BOTH, ACTION_KEY_OWN, "tenant user after limit ", NULL,
@@ -82,7 +82,7 @@ const struct admin_route admin_routes[] = {
 	{ "POST", "/admin/v1/keys/{}/rotate", DOOR_BOTH, ACTION_KEY_OWN, "", ROTATE_SCHEMA, true,
 	    keys_rotate, "Wanted: {\"overlap_s\"?: at most 2592000}" },
 	{ "DELETE", "/admin/v1/keys/{}", DOOR_BOTH, ACTION_KEY_OWN, "", NULL, false, keys_revoke,
-	    NULL },
+	    NULL, false, true },
 	{ "GET", "/admin/v1/policies", DOOR_BOTH, ACTION_POLICY_READ, "", NULL, false,
 	    policies_list, NULL },
 	{ "GET", "/admin/v1/usage", DOOR_BOTH, ACTION_USAGE_READ,
@@ -93,7 +93,7 @@ const struct admin_route admin_routes[] = {
 	{ "GET", "/admin/v1/sessions", DOOR_BOTH, ACTION_SESSION_OWN, "tenant after limit ", NULL,
 	    false, sessions_list, NULL },
 	{ "DELETE", "/admin/v1/sessions/{}", DOOR_BOTH, ACTION_SESSION_OWN, "", NULL, false,
-	    sessions_revoke, NULL },
+	    sessions_revoke, NULL, false, true },
 	{ "GET", "/admin/v1/approvals", DOOR_BOTH, ACTION_APPROVAL_READ, "", NULL, false,
 	    approvals_list, NULL },
 	{ "POST", "/admin/v1/approvals/{}", DOOR_BOTH, ACTION_APPROVAL_READ, "", DECISION_SCHEMA,
@@ -348,6 +348,21 @@ admin_text(struct admin_call *c, const char *member, struct span *ret)
 
 /* ---- all together ---- */
 
+/* May this be done with what is loaded? */
+static struct status
+table_check(struct admin_call *c)
+{
+	const struct error_row *row = &error_rows[ERROR_STORE_TAMPERED];
+
+	if (c->route->without_table)
+		return OK;
+	if (!c->a->loaded)
+		return admin_refuse(c, 503, "unavailable", "The key table is not loaded.");
+	if (unfit_stops(c->a) && !c->route->ends && !span_eq_str(c->method, "GET"))
+		return admin_refuse(c, row->http, row->code, row->message);
+	return OK;
+}
+
 /* What a failure of ours is to the caller. */
 static void
 explain(struct admin_call *c, struct status st)
@@ -373,8 +388,7 @@ begin(struct admin_call *c)
 	struct status st;
 
 	TRY(find_route(c));
-	if (!c->a->loaded && !c->route->without_table)
-		return admin_refuse(c, 503, "unavailable", "The key table is not loaded.");
+	TRY(table_check(c));
 	TRY(admin_may(c, c->route->action));
 	c->arena = &arena;
 	st = read_query(c);

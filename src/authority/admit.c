@@ -27,6 +27,8 @@ not_now(const struct authority *a)
 {
 	if (!audit_answers(a))
 		return ERROR_AUDIT_UNAVAILABLE;
+	if (unfit_stops(a))
+		return ERROR_STORE_TAMPERED;
 	if (!a->loaded || a->d->draining || grace_phase(a) == GRACE_OVER)
 		return ERROR_UNAVAILABLE;
 	return ERROR_NONE;

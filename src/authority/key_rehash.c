@@ -94,7 +94,7 @@ key_rehash_tick(struct authority *a)
 	struct as_key_hash hashes[AS_REHASH_BATCH_MAX];
 	struct as_key_rehash m = { .keys = { hashes, 0 } };
 
-	if (a->rehash.waiting || !a->loaded || grace_store_is_silent(a))
+	if (a->rehash.waiting || !a->loaded || unfit_stops(a) || grace_store_is_silent(a))
 		return;
 	m.keys.count = collect(a, hashes);
 	if (m.keys.count > 0)

@@ -20,7 +20,7 @@ missing(const struct authority *a, const char *out[8])
 {
 	size_t n = 0;
 
-	if (!a->loaded || grace_phase(a) == GRACE_OVER)
+	if (!a->loaded || unfit_stops(a) || grace_phase(a) == GRACE_OVER)
 		out[n++] = "store";
 	if (!audit_is_writable(a))
 		out[n++] = "audit";

@@ -231,6 +231,7 @@ on_loaded(struct link *l, uint64_t id, const void *msg, void *ctx)
 	tools_load_end(a);
 	sealer_forget(&a->sealer);
 	a->loaded = true;
+	unfit_on_loaded(a);
 	grace_on_loaded(a);
 	end_revoked_turns(a);
 	if (a->load_left_out > 0)

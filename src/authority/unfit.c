@@ -5,7 +5,8 @@
  * Runs in: authority. Trusts: the store; whoever may open the management socket.
  * Owns: what the log says of it. Invariants: it is on record once for each time that it
  * is found, however often the store says so; nothing is accepted without a durable intent, and only
- * what was shown.
+ * what was shown; what was loaded before somebody accepted it, or put it right, serves nobody until
+ * it is loaded anew.
  * See: unfit.h; src/store/sum.c; admin_op.h.
  */
 #include <json/write.h>
@@ -72,7 +73,20 @@ unfit_on_message(struct link *l, uint64_t id, const void *msg, void *ctx)
 	if (a->unfit.sums != m->sums && m->sums != 0)
 		diag(DIAG_ERROR, "the store has rows that are not its own");
 	a->unfit.sums = m->sums;
+	a->unfit.stops = a->unfit.stops || (m->sums & 1U << SUM_PEOPLE) != 0;
 	unfit_tell(a);
+}
+
+void
+unfit_on_loaded(struct authority *a)
+{
+	a->unfit.stops = (a->unfit.sums & 1U << SUM_PEOPLE) != 0;
+}
+
+bool
+unfit_stops(const struct authority *a)
+{
+	return a->unfit.stops;
 }
 
 void

@@ -89,6 +89,7 @@ db_user_erase(struct db *db, struct span tenant, struct span user, uint64_t *ret
 	sql_reset_all(db);
 	while (more) {
 		TRY(db_begin(db));
+		sums_less(db);
 		TRY(db_end(db, counts_erase(db, id, &more)));
 	}
 	db->content.erased = 0; /* its rows are the first that the next sweep takes */

@@ -89,6 +89,7 @@ db_file_remove(struct db *db, struct span name)
 		return fail(E_SYNTAX);
 	sql_reset(db, SQL_FILE_FIND);
 	TRY(db_begin(db));
+	sums_less(db);
 	return db_end(db, take_away(db, name));
 }
 

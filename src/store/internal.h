@@ -199,6 +199,7 @@ struct sums_state {
 	bool known[SUM_COUNT]; /* one was kept … */
 	bool fit[SUM_COUNT];   /* … and it is that of the rows */
 	bool failed;           /* a row is not in them */
+	bool less;             /* of the transaction under way: sums_less() */
 	bool walking;          /* rows are told of because they are there, into … */
 	uint8_t walked[SUM_COUNT][DIGEST_LEN];
 	uint64_t changes; /* commits that changed what may who */
@@ -209,7 +210,8 @@ struct tools_state {
 	struct secret key; /* from the KEK */
 	struct hmac_key *sum_key;
 	uint8_t sum[DIGEST_LEN]; /* over the marks of all */
-	bool fit; /* the sum was that which was kept, and that one fits, too: sum.h */
+	bool known;              /* one was kept, and opened … */
+	bool fit;                /* … and is that of the marks, and fits, too: sum.h */
 	struct tool_shown *shown;
 };
 
@@ -460,7 +462,13 @@ MUST_USE struct status keysets_open(struct db *db);
 MUST_USE struct status keysets_retire(struct db *db);
 MUST_USE struct status keyset_newest(struct db *db, enum as_keysets what, uint64_t *ret);
 
-/* sum.c: modulo 2^256. */
+/*
+ * sum.c. Within a transaction that takes rights away and gives none: it may, whatever fits. The sum
+ * goes along with its rows, so that one that does not fit never does for that.
+ */
+void sums_less(struct db *db);
+bool sums_fit(const struct db *db, enum as_sum sum);
+/* Modulo 2^256. */
 void sum_add(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN]);
 void sum_take(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN]);
 

@@ -260,6 +260,7 @@ db_key_revoke(struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t revoked_s)
 	if (revoked_s == 0 || revoked_s > INT64_MAX)
 		return fail(E_RANGE);
 	TRY(db_begin(db));
+	sums_less(db);
 	return db_end(db, key_revoke(db, id, revoked_s));
 }
 

@@ -410,6 +410,7 @@ keyring_user_destroy(struct db *db, int64_t user)
 	sql_reset_all(db); /* a read that is open would keep the log */
 	users_forget(db);
 	TRY(db_begin(db));
+	sums_less(db);
 	TRY(db_end(db, user_destroy(db, user)));
 	key_cache_drop_owner(db->keyring->users, (uint64_t)user);
 	return db_settle(db);

@@ -47,9 +47,14 @@ static void
 on_timer(uv_timer_t *t)
 {
 	bool more = false;
-	struct status st = db_rotate_step(db, now_s(), ROTATE_BUDGET_NS, &more);
+	struct status st;
 
 	(void)t;
+	if (db_rotate_is_under_way(db) && (db_sums_unfit(db) & 1U << SUM_PEOPLE) != 0) {
+		again_in(ROTATE_RETRY_MS); /* nothing of them is sealed anew before it is ours */
+		return;
+	}
+	st = db_rotate_step(db, now_s(), ROTATE_BUDGET_NS, &more);
 	if (st.code == E_NOTFOUND)
 		return;
 	if (!is_ok(st)) {

@@ -144,6 +144,7 @@ db_session_end(struct db *db, const uint8_t id[SESSION_ID_LEN])
 	struct status st;
 
 	TRY(db_begin(db));
+	sums_less(db);
 	st = row_remove(db, id);
 	if (is_ok(st) && backend_changed(db->back) == 0)
 		st = fail(E_NOTFOUND);

@@ -6,8 +6,9 @@
  * before 8): its rows are taken as they are, once. Owns: the sums in memory, their key.
  * Invariants: the sums in memory are those of the last commit, or of the transaction under way;
  * what is kept is written in the very transaction that changes a row, whatever statement does
- * it: triggers see it. One that does not fit stays what it was, whatever rows are there, so that
- * it does not fit at the next start either, unless those that it is of are back.
+ * it: triggers see it. One that does not fit is changed by what takes rights away alone, and by as
+ * much as its rows are: what it differs from them by stays, so that it does not fit at the next
+ * start either, unless those that it is of are back.
  * See: sum.h; sum_rows.c for the rows.
  */
 #include "sum.h"
@@ -164,9 +165,9 @@ sums_write(struct db *db)
 	if (db->sums.failed) /* and whoever asked for that change went on all the same */
 		return fail(E_CORRUPT);
 	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++) {
-		if (db->sums.dirty[sum] && !db->sums.fit[sum])
+		if (db->sums.dirty[sum] && !db->sums.fit[sum] && !db->sums.less)
 			return fail(E_CORRUPT);
-		if (db->sums.dirty[sum] || db->sums.due[sum])
+		if (db->sums.known[sum] && (db->sums.dirty[sum] || db->sums.due[sum]))
 			TRY(write_one(db, sum));
 	}
 	return OK;
@@ -187,7 +188,19 @@ sums_over(struct db *db, bool committed)
 	}
 	memset(s->dirty, 0, sizeof(s->dirty));
 	memset(s->due, 0, sizeof(s->due));
-	s->failed = false;
+	s->failed = s->less = false;
+}
+
+void
+sums_less(struct db *db)
+{
+	db->sums.less = true;
+}
+
+bool
+sums_fit(const struct db *db, enum as_sum sum)
+{
+	return db->sums.fit[sum];
 }
 
 void
@@ -354,7 +367,7 @@ struct status
 db_sums_accept(struct db *db, uint8_t unfit)
 {
 	const struct sums_state was = db->sums;
-	bool tools = db->tools.fit;
+	const bool fit = db->tools.fit, known = db->tools.known;
 	struct status st;
 
 	if (db_sums_unfit(db) == 0)
@@ -370,7 +383,8 @@ db_sums_accept(struct db *db, uint8_t unfit)
 		st = db_end(db, accept(db));
 	if (!is_ok(st)) {
 		db->sums = was;
-		db->tools.fit = tools;
+		db->tools.fit = fit;
+		db->tools.known = known;
 	}
 	return st;
 }

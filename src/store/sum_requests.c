@@ -3,8 +3,9 @@
  * sum_requests.c: the authority hears which rows do not fit, and says when they are accepted.
  *
  * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
- * Owns: nothing. Invariants: nobody is told of people whose sum does not fit; each load but the
- * first looks at all rows once more, since the file is another one's to write, too.
+ * Owns: nothing. Invariants: before it is told of people, the authority hears whether their sum
+ * fits; each load but the first looks at all rows once more, since the file is another one's to
+ * write, too.
  * See: sum.h; wire/authority_store.h.
  */
 #include "requests.h"
@@ -24,7 +25,7 @@ show(void)
 		if ((unfit & 1U << sum) != 0)
 			diag(DIAG_ERROR,
 			    "rows in the database (%s) were changed, put back or removed by "
-			    "others: none is used or taken until a backup is restored, or "
+			    "others: nothing that they say is done until a backup is restored, or "
 			    "`sallyport store accept` says that they are true",
 			    as_sum_names[sum]);
 	}
@@ -59,8 +60,7 @@ sums_before_load(struct link *l)
 	struct as_unfit m = { .sums = db_sums_unfit(db) };
 
 	TRY(st);
-	TRY(link_send(l, 0, AS_UNFIT, &m));
-	return (m.sums & 1U << SUM_PEOPLE) != 0 ? fail(E_CORRUPT) : OK;
+	return link_send(l, 0, AS_UNFIT, &m);
 }
 
 void

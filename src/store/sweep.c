@@ -7,7 +7,8 @@
  * Owns: nothing; counts in the database's state what nobody has heard of yet.
  * Invariants: one transaction a step, of a bounded number of objects, rows and bytes (but that
  * one item, or file, goes as a whole); each row is looked at once a pass, so that those that stay
- * stall nothing; nothing of a user under a hold goes. See: privacy.h.
+ * stall nothing; nothing of a user under a hold goes; where rows of people are not our own (sum.h),
+ * only what was left of the erased does. See: privacy.h.
  */
 #include "privacy.h"
 
@@ -255,9 +256,11 @@ sweep(struct db *db, uint64_t now_s, struct step *step, struct content_state *c)
 	const struct search expired = { SQL_SWEEP_EXPIRED, { now_s }, 1, false };
 	uint64_t unsaid = 0;
 
+	TRY(erased_go(db, &c->erased, step, &unsaid));
+	if (!sums_fit(db, SUM_PEOPLE)) /* whose is it, is there a hold? */
+		return OK;
 	TRY(sessions_expire(db, now_s));
 	TRY(keysets_retire(db));
-	TRY(erased_go(db, &c->erased, step, &unsaid));
 	TRY(objects_go(db, &hidden, &c->hidden, step, &unsaid));
 	TRY(items_go(db, &c->item, step));
 	TRY(objects_go(db, &expired, &c->expired, step, &c->ended));
@@ -285,7 +288,7 @@ db_sweep(struct db *db, uint64_t now_s, bool *ret_more)
 	*ret_more = false;
 	TRY(db_begin(db));
 	st = sweep(db, now_s, &step, &counted);
-	if (is_ok(st))
+	if (is_ok(st) && sums_fit(db, SUM_PEOPLE))
 		st = keys_sweep(db, now_s, &counted, &keys);
 	TRY(db_end(db, st));
 	db->content = counted;

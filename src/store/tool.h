@@ -120,7 +120,7 @@ MUST_USE struct status version_row_put(
 /* The tool that a version's row names. E_NOTFOUND. */
 MUST_USE struct status version_tool(struct db *db, uint64_t id, uint64_t *ret_tool);
 /* One transaction; the sum is written with it. */
-/* With its versions; nothing has to open, and the sum stays as it is: fit, or not. */
+/* With its versions; nothing has to open, and the sum fits afterwards if it did before. */
 MUST_USE struct status tool_erase(struct db *db, uint64_t id);
 typedef struct status tools_change_fn(struct db *db, void *ctx);
 MUST_USE struct status tools_change(struct db *db, tools_change_fn *fn, void *ctx);

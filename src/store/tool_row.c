@@ -127,7 +127,10 @@ tools_open(struct db *db)
 		st = sum_read(db, kept);
 	if (st.code == E_NOMEM || st.code == E_SYS)
 		return st;
+	db->tools.known = is_ok(st);
 	db->tools.fit = is_ok(st) && memcmp(kept, db->tools.sum, DIGEST_LEN) == 0;
+	if (db->tools.known)
+		memcpy(db->tools.sum, kept, DIGEST_LEN);
 	return OK;
 }
 
@@ -178,13 +181,16 @@ rows_erase(struct db *db, uint64_t id)
 		sql_int(db, rows[i], 1, id);
 		TRY(sql_run(db, rows[i]));
 	}
-	if (!db->tools.fit) /* and it does not afterwards */
+	if (!db->tools.known)
 		return OK;
 	sum_take(db->tools.sum, term);
 	return sum_write(db);
 }
 
-/* What is there goes, whether it opens or not, and whether the sum fits or not. */
+/*
+ * What is there goes, whether it opens or not, and whether the sum fits or not: one that does not
+ * goes along with it, and does not afterwards.
+ */
 struct status
 tool_erase(struct db *db, uint64_t id)
 {
@@ -193,6 +199,7 @@ tool_erase(struct db *db, uint64_t id)
 
 	memcpy(before, db->tools.sum, DIGEST_LEN);
 	TRY(db_begin(db));
+	sums_less(db);
 	st = db_end(db, rows_erase(db, id));
 	if (!is_ok(st))
 		memcpy(db->tools.sum, before, DIGEST_LEN);
@@ -205,7 +212,7 @@ tools_accept(struct db *db)
 	if (db->tools.fit)
 		return OK;
 	TRY(sum_compute(db, db->tools.sum));
-	db->tools.fit = true;
+	db->tools.fit = db->tools.known = true;
 	return sum_write(db);
 }
 

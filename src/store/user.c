@@ -410,6 +410,14 @@ db_user_next(struct db *db, int64_t *cursor, struct as_user *ret)
 	return st.code == E_CRYPTO ? fail(E_CORRUPT) : st;
 }
 
+/* No role more, not enabled, no hold lifted. */
+static bool
+is_less(const struct user_value *was, const struct as_user_put *m)
+{
+	return (m->roles & (uint8_t)~was->roles) == 0 && m->hold >= was->hold &&
+	       (m->state == was->state || m->state == USER_DISABLED);
+}
+
 static struct status
 user_change(struct db *db, const struct as_user_put *m, uint8_t out[AS_SECRET_LEN])
 {
@@ -422,6 +430,8 @@ user_change(struct db *db, const struct as_user_put *m, uint8_t out[AS_SECRET_LE
 	TRY(user_ensure(db, m->tenant, m->user, &id, out));
 	st = user_get(db, id, &u);
 	if (is_ok(st)) {
+		if (is_less(&u.value, m))
+			sums_less(db);
 		u.version++;
 		u.value.roles = m->roles;
 		u.value.state = m->state;

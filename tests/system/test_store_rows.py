@@ -65,7 +65,7 @@ def models(inst, key):
 
 
 def test_a_revoked_key_is_put_back(inst):
-    mine, gone = [inst.operate("key", "create", "--tenant", "t", "--user", u).stdout.strip() for u in ("a", "b")]
+    mine, gone, third = [inst.operate("key", "create", "--tenant", "t", "--user", u).stdout.strip() for u in "abc"]
     assert models(inst, mine) == models(inst, gone) == 200
     refused = inst.operate("store", "accept", check=False)
     assert refused.returncode == 1 and "the store's own" in refused.stderr
@@ -80,8 +80,11 @@ def test_a_revoked_key_is_put_back(inst):
     put(inst, was)
 
     start_unfit(inst, 1)
-    assert models(inst, gone) == models(inst, mine) == 503
-    assert inst.operate("key", "create", "--tenant", "t", "--user", "c", check=False).returncode == 1
+    status_code, _, body = inst.request("GET", "/v1/models", key=gone)
+    assert (status_code, body["error"]["code"]) == (503, "store_tampered")
+    assert models(inst, mine) == models(inst, "sp_nobody") == 503
+    refused = inst.operate("key", "create", "--tenant", "t", "--user", "d", check=False)
+    assert refused.returncode == 1 and "changed by others" in refused.stderr
     assert "people" in inst.operate("status").stdout
     assert "store accept" in inst.text_log()
     record, = records(inst, "StoreTampered")
@@ -96,17 +99,24 @@ def test_a_revoked_key_is_put_back(inst):
     assert status(inst)["store_unfit"] == []
     inst.stop()
 
-    # Somebody takes what is there as true, and says so.
+    # Rights are taken away all the same, and nothing fits for that.
     put(inst, was)
     start_unfit(inst, 2)
+    assert gone[3:15] in inst.operate("key", "list").stdout
+    inst.operate("key", "revoke", gone[3:15])
+    assert "erased" in inst.operate("user", "erase", "t/c").stderr
+    inst.stop()
+    start_unfit(inst, 3)
+
+    # Somebody takes what is there as true, and says so.
     assert inst.operate("store", "accept").stdout == "accepted: people\n"
     inst.wait_ready()
-    assert (models(inst, mine), models(inst, gone)) == (200, 200)
-    inst.operate("key", "revoke", gone[3:15])
+    assert (models(inst, mine), models(inst, gone), models(inst, third)) == (200, 401, 401)
     inst.stop()
     inst.start()
     assert (models(inst, mine), models(inst, gone)) == (200, 401)
+    assert status(inst)["store_unfit"] == []
     assert [(r["phase"], r["event"]["what"], "by_uid" in r["event"]) for r in records(inst, "StoreAccepted")] == [
         ("intent", "people", True), ("outcome", "people", True)]
-    assert len(records(inst, "StoreTampered")) == 2 and records(inst, "StoreRolledBack") == []
+    assert len(records(inst, "StoreTampered")) == 3 and records(inst, "StoreRolledBack") == []
     assert inst.verify().returncode == 0

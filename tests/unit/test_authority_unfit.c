@@ -79,21 +79,28 @@ on_act(void *ctx, uint16_t status, struct span text)
 
 /* As an operator asks: its answer, or why it was refused at once. */
 static uint16_t
-act(void)
+ask_for(const char *method, const char *path, const char *body)
 {
 	static struct admin_op *op;
 	struct admin_call c = { .a = w.a,
 		.uid = 7,
 		.reply = on_act,
 		.op = &op,
-		.method = SPAN_LIT("POST"),
-		.path = SPAN_LIT("/admin/v1/store/accept") };
+		.method = span_str(method),
+		.path = span_str(path),
+		.body = span_str(body) };
 
 	seen.http = 0;
 	if (!is_ok(admin_dispatch(&c)))
 		return c.http;
 	spin();
 	return seen.http;
+}
+
+static uint16_t
+act(void)
+{
+	return ask_for("POST", "/admin/v1/store/accept", "");
 }
 
 static void
@@ -168,6 +175,34 @@ not_accepted(void **state)
 	assert_int_equal(seen.accepts, 2);
 }
 
+/* Nobody is served by what is loaded, and an operator only looks at it and takes away. */
+static void
+nobody_is_served(void **state)
+{
+	(void)state;
+	assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_NONE);
+	say(1U << SUM_SECRETS | 1U << SUM_TOOLS);
+	assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_NONE);
+	say(1U << SUM_PEOPLE);
+	assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_STORE_TAMPERED);
+	assert_int_equal(ask_for("GET", "/admin/v1/users", ""), 200);
+	assert_int_equal(
+	    ask_for("POST", "/admin/v1/users", "{\"tenant\":\"acme\",\"user\":\"eve\"}"), 503);
+	assert_int_equal(
+	    ask_for("POST", "/admin/v1/keys", "{\"tenant\":\"acme\",\"user\":\"eve\"}"), 503);
+	/* These come to their own checks. */
+	assert_int_equal(ask_for("DELETE", "/admin/v1/keys/AAAAAAAAAAAA", ""), 404);
+	assert_int_equal(ask_for("DELETE", "/admin/v1/sessions/s", ""), 404);
+	assert_int_equal(ask_for("POST", "/admin/v1/users/eve/erase", ""), 400);
+	assert_int_equal(ask_for("PATCH", "/admin/v1/users/eve", "{\"hold\":true}"), 400);
+	/* Put right: what was loaded meanwhile is not, before it is loaded anew. */
+	say(0);
+	assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_STORE_TAMPERED);
+	store_on_link(w.a);
+	spin();
+	assert_int_equal(admit(ENDPOINT_MODELS)->error, ERROR_NONE);
+}
+
 int
 main(void)
 {
@@ -176,6 +211,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(not_lost, begin, teardown),
 		cmocka_unit_test_setup_teardown(accepted_as_shown, begin, teardown),
 		cmocka_unit_test_setup_teardown(not_accepted, begin, teardown),
+		cmocka_unit_test_setup_teardown(nobody_is_served, begin, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,11 +138,11 @@ aged(void **arg)
 	left = items(db);
 	assert_in_range(left, 1, ITEMS - 1);
 	assert_int_equal(db->content.gone[RETAINED_CONVERSATIONS], 1);
-	sql(db, "UPDATE users SET hold = 1 WHERE id = 1");
+	sql(db, "BEGIN; UPDATE users SET hold = 1 WHERE id = 1; COMMIT;");
 	assert_is_ok(db_sweep(db, then, &more));
 	assert_is_ok(db_sweep(db, then, &more));
 	assert_int_equal(items(db), left);
-	sql(db, "UPDATE users SET hold = 0 WHERE id = 1");
+	sql(db, "BEGIN; UPDATE users SET hold = 0 WHERE id = 1; COMMIT;");
 	(void)sweep_all(db, then);
 	(void)sweep_all(db, then);
 	assert_int_equal(items(db), 0);

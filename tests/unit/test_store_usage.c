@@ -190,10 +190,11 @@ no_page_ends_at_who_is_gone(void **arg)
 	(void)arg;
 	assert_is_ok(put(db, 0, subject));
 	assert_is_ok(usage_add(db, 1, 0, "m", 100));
-	sql(db, "WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 9999)"
-		" INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
-		" SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i");
-	sql(db, "UPDATE users SET state = 2 - 2 * (name_hash < x'80') WHERE id > 1");
+	sql(db,
+	    "BEGIN; WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 9999)"
+	    " INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
+	    " SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i;"
+	    " UPDATE users SET state = 2 - 2 * (name_hash < x'80') WHERE id > 1; COMMIT;");
 	do {
 		rows += usage_of(db, &m, &next).rows;
 		m.after_user = next.user;
