@@ -54,6 +54,8 @@ is_repeated(const struct conf *c, const char *issuer, unsigned i)
 bool
 conf_person_ok(const char *s)
 {
+	if (strcmp(s, ".") == 0 || strcmp(s, "..") == 0)
+		return false;
 	for (; *s != '\0'; s++) {
 		if (!(*s >= '0' && *s <= '9') && !(*s >= 'A' && *s <= 'Z') &&
 		    !(*s >= 'a' && *s <= 'z') && strchr("_.-@+", *s) == NULL)

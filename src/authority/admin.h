@@ -25,7 +25,7 @@ struct user;
 typedef void admin_reply(void *ctx, uint16_t http, struct span body);
 
 struct admin_key {
-	struct span tenant; /* names as in names_ok() */
+	struct span tenant; /* names as in admin_name_known() */
 	struct span user;
 	struct span policy;
 	uint64_t lifetime_s;    /* 0: for ever, */
@@ -93,7 +93,9 @@ bool admin_erases(const struct user *u);
 /* Or to revoke that key? */
 bool admin_revokes(const struct key *key);
 
-bool admin_name_ok(struct span name);
+bool admin_name_ok(struct span name);      /* of somebody new */
+bool admin_name_known(struct span name);   /* or that an earlier version could have taken */
+bool admin_name_is_dots(struct span name); /* "." or "..": no segments of a path */
 
 /* {"error":{"code":…,"message":…}} */
 MUST_USE struct status admin_put_error(struct buf *out, const char *code, const char *message);

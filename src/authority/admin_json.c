@@ -15,7 +15,19 @@
 #include <json/write.h>
 
 bool
+admin_name_is_dots(struct span name)
+{
+	return span_eq_str(name, ".") || span_eq_str(name, "..");
+}
+
+bool
 admin_name_ok(struct span name)
+{
+	return admin_name_known(name) && !admin_name_is_dots(name);
+}
+
+bool
+admin_name_known(struct span name)
 {
 	if (name.len == 0 || name.len > TENANT_MAX)
 		return false;
@@ -49,7 +61,7 @@ read_name(const struct json_doc *d, uint32_t tok, struct arena *arena, struct sp
 	struct span s;
 
 	TRY(json_str(d, tok, arena, &s));
-	if (!admin_name_ok(s))
+	if (!admin_name_known(s))
 		return fail(E_RANGE);
 	*ret = s;
 	return OK;

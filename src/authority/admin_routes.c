@@ -18,9 +18,11 @@
 
 #include "authority.h"
 
-#define NAME                                                     \
-	"{\"type\":\"string\",\"minLength\":1,\"maxLength\":64," \
-	"\"pattern\":\"^[A-Za-z0-9_.@+-]+$\"}"
+#define NAME_FORM                                               \
+	"\"type\":\"string\",\"minLength\":1,\"maxLength\":64," \
+	"\"pattern\":\"^[A-Za-z0-9_.@+-]+$\""
+#define NAME "{" NAME_FORM ",\"not\":{\"enum\":[\".\",\"..\"]}}"
+#define KNOWN_NAME "{" NAME_FORM "}"
 #define OBJECT(required, properties)                                                       \
 	"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[" required "]," \
 	"\"properties\":{" properties "}}"
@@ -29,8 +31,8 @@
 	"\"auditor\","                                                                  \
 	"\"administrator\",\"owner\"]}}"
 #define TIME_SCHEMA "{\"type\":\"integer\",\"minimum\":1,\"maximum\":3162240000}"
-#define KEY_SCHEMA                                                          \
-	OBJECT("", "\"tenant\":" NAME ",\"user\":" NAME ",\"policy\":" NAME \
+#define KEY_SCHEMA                                                                \
+	OBJECT("", "\"tenant\":" NAME ",\"user\":" NAME ",\"policy\":" KNOWN_NAME \
 		   ",\"expires_s\":" TIME_SCHEMA ",\"scopes\":{\"type\":\"object\"}")
 #define ROTATE_SCHEMA \
 	OBJECT("", "\"overlap_s\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":2592000}")
@@ -47,7 +49,7 @@
 	    "\"boolean\"}")
 #define MARK_SCHEMA                                                                     \
 	OBJECT("\"tenant\",\"user\",\"name\",\"allowed\"",                              \
-	    "\"tenant\":" NAME ",\"user\":" NAME ",\"name\":" NAME                      \
+	    "\"tenant\":" KNOWN_NAME ",\"user\":" KNOWN_NAME ",\"name\":" KNOWN_NAME    \
 	    ",\"version\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295}," \
 	    "\"allowed\":{\"type\":\"boolean\"}")
 
@@ -177,6 +179,16 @@ fits(const char *pattern, struct span path, struct span *ret_param)
 	       span_eq(span_from(path, before + ret_param->len), after);
 }
 
+/* "." and "..", which earlier versions took as names, have a "~" before them: no path may have such
+ * a segment, and no name that character. */
+static struct span
+undotted(struct span param)
+{
+	bool dots = param.len > 0 && param.ptr[0] == '~' && admin_name_is_dots(span_from(param, 1));
+
+	return dots ? span_from(param, 1) : param;
+}
+
 static struct status
 find_route(struct admin_call *c)
 {
@@ -193,7 +205,7 @@ find_route(struct admin_call *c)
 		if (!span_eq_str(c->method, admin_routes[i].method))
 			continue;
 		c->route = &admin_routes[i];
-		c->param = param;
+		c->param = undotted(param);
 		return OK;
 	}
 	if (path)
@@ -290,7 +302,7 @@ read_tenant(struct admin_call *c)
 {
 	struct span named = admin_query(c, "tenant");
 
-	if (named.len > 0 && !admin_name_ok(named))
+	if (named.len > 0 && !admin_name_known(named))
 		return admin_refuse_not_found(c);
 	c->tenant = c->by == NULL ? named : c->by->user->tenant;
 	if (c->by != NULL && named.len > 0 && !span_eq(named, c->tenant))

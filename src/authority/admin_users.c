@@ -122,7 +122,7 @@ known_user(const struct admin_call *c, struct span tenant, struct span name)
 {
 	struct user *u;
 
-	if (!admin_name_ok(tenant) || !admin_name_ok(name))
+	if (!admin_name_known(tenant) || !admin_name_known(name))
 		return NULL;
 	if (c->by != NULL && !span_eq(tenant, c->by->user->tenant))
 		return NULL;

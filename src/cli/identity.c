@@ -21,6 +21,13 @@ name_ok(const char *text, size_t len)
 	return len >= 1 && len <= NAME_MAX_LEN && strspn(text, set) >= len;
 }
 
+/* A path has no such segments; who has that name from an earlier version is found so. */
+static const char *
+before_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ? "~" : "";
+}
+
 bool
 user_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 {
@@ -31,8 +38,8 @@ user_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 		(void)cli_error(who, "is not TENANT/USER");
 		return false;
 	}
-	(void)snprintf(ret, USER_TARGET_MAX, "/admin/v1/users/%s%s?tenant=%.*s", who + len + 1,
-	    below, (int)len, who);
+	(void)snprintf(ret, USER_TARGET_MAX, "/admin/v1/users/%s%s%s?tenant=%.*s",
+	    before_dots(who + len + 1), who + len + 1, below, (int)len, who);
 	return true;
 }
 
@@ -43,7 +50,8 @@ tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 		(void)cli_error(who, "is not the name of a tenant");
 		return false;
 	}
-	(void)snprintf(ret, USER_TARGET_MAX, "/admin/v1/tenants/%s%s", who, below);
+	(void)snprintf(
+	    ret, USER_TARGET_MAX, "/admin/v1/tenants/%s%s%s", before_dots(who), who, below);
 	return true;
 }
 

@@ -323,6 +323,10 @@ def test_keys(service):
     assert service.request("GET", "/v1/models", key=key)[0] == 401
     fails(service.operate("key", "revoke", "0" * 12, check=False), 1, "no such key")
     fails(service.operate("key", "create", "-T", "a", "-u", "b", "-p", "nope", check=False), 1, "policy")
+    for tenant, user in (("acme", ".."), ("acme", "."), ("..", "a")):  # no paths lead to them
+        fails(service.operate("key", "create", "-T", tenant, "-u", user, check=False), 1, "Wanted")
+        fails(service.operate("user", "create", f"{tenant}/{user}", check=False), 1, "Wanted")
+        fails(service.operate("user", "disable", f"{tenant}/{user}", check=False), 1, "There is no such object")
     r = service.operate("key", "create", "-T", "acme", "-u", "bob", "--scope-models", "demo,nope")
     assert r.stderr == "sallyport: nope: warning: no model of that name is configured\n" and r.stdout.startswith("sp_")
 

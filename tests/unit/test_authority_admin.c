@@ -474,6 +474,35 @@ test_a_query_may_be_encoded(void **state)
 	    id));
 }
 
+/* No path has such a segment, so nobody could administer who is called so; they are still found. */
+static void
+test_dots_are_no_name(void **state)
+{
+	static const char *const bodies[] = { "{\"user\":\".\"}", "{\"user\":\"..\"}",
+		"{\"tenant\":\"..\",\"user\":\"a\"}", "{\"tenant\":\".\",\"user\":\"a\"}" };
+	static const uint8_t subject_key[AS_SECRET_LEN] = { 5 };
+
+	(void)state;
+	as(0, ROLE_OWNER);
+	for (size_t i = 0; i < COUNT(bodies); i++) {
+		assert_int_equal(ask(0, "POST", "/admin/v1/users", bodies[i])->http, 400);
+		assert_int_equal(ask(0, "POST", "/admin/v1/keys", bodies[i])->http, 400);
+	}
+	assert_int_equal(ask(0, "POST", "/admin/v1/users", "{\"user\":\"...\"}")->http, 201);
+	assert_int_equal(ask(0, "GET", "/admin/v1/users/~..", "")->http, 404);
+	assert_true(
+	    is_ok(keys_put_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT(".."), subject_key, NULL)));
+	assert_int_equal(ask(0, "GET", "/admin/v1/users/~..", "")->http, 200);
+	assert_non_null(strstr(replies[nreplies - 1].body, "\"id\":\"..\""));
+	assert_int_equal(ask(0, "GET", "/admin/v1/users/~.", "")->http, 404);
+	assert_int_equal(ask(0, "GET", "/admin/v1/users/~u", "")->http, 404);
+	assert_int_equal(
+	    ask(0, "PATCH", "/admin/v1/users/~..", "{\"state\":\"disabled\"}")->http, 200);
+	assert_int_equal(
+	    keys_find_user(&w.a->keys, SPAN_LIT("t"), SPAN_LIT(".."))->state, USER_DISABLED);
+	assert_int_equal(ask(0, "POST", "/admin/v1/users/~../erase", "")->http, 200);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -493,6 +522,7 @@ main(void)
 		T(test_keys_of_a_day_are_bounded),
 		T(test_who_one_is),
 		T(test_a_query_may_be_encoded),
+		T(test_dots_are_no_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,10 @@ claims_become_people(void **state)
 		{ "\"org\":{\"id\":\"a\\u001fb\"},\"email\":\"a\"", JWT_FAULT_MAPPING, 0, NULL },
 		{ "\"org\":{\"id\":\"acme\"},\"email\":\"a b\"", JWT_FAULT_MAPPING, 0, NULL },
 		{ "\"org\":{\"id\":\"acme\"},\"email\":\"\\u00e9\"", JWT_FAULT_MAPPING, 0, NULL },
+		/* nobody could be administered who is a segment that no path may have */
+		{ "\"org\":{\"id\":\"acme\"},\"email\":\"..\"", JWT_FAULT_MAPPING, 0, NULL },
+		{ "\"org\":{\"id\":\"acme\"},\"email\":\".\"", JWT_FAULT_MAPPING, 0, NULL },
+		{ "\"org\":{\"id\":\"..\"},\"email\":\"a\"", JWT_FAULT_MAPPING, 0, NULL },
 		{ "\"org\":{\"id\":\"acme\"},\"email\":\"'; DROP TABLE users; --\"",
 		    JWT_FAULT_MAPPING, 0, NULL },
 		{ "\"org\":{\"id\":[\"acme\"]},\"email\":\"a\"", JWT_FAULT_MAPPING, 0, NULL },

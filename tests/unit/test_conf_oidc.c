@@ -74,6 +74,7 @@ faults_are_refused_with_their_line(void **state)
 		{ ONE(IDP TENANT ", tenant_fixed: a"), "line 5: oidc.0.tenant_fixed: contradicts" },
 		{ ONE(IDP ", tenant_fixed: 'a b'"),
 		    "line 5: oidc.0.tenant_fixed: is not the name" },
+		{ ONE(IDP ", tenant_fixed: '..'"), "line 5: oidc.0.tenant_fixed: is not the name" },
 		{ ONE(IDP TENANT ", policy: none"), "line 5: oidc.0.policy: names a policy that" },
 		{ ONE(IDP TENANT ", jwks_uri: 'https://a'"),
 		    "line 5: oidc.0.jwks_uri: unknown key" },
