@@ -419,11 +419,10 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 		daemon_metric_add(METRIC_HTTP2_RESETS_OUT, 1);
 		(void)h2_flood(c, H2_RESETS_OUT);
 	}
-	/* The rest of a request that is answered already is not wanted (RFC 9113 §8.1). */
 	if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
 	    nghttp2_session_get_stream_remote_close(session, id) == 0)
-		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+		h2_stream_answered(stream_of(session, id));
 	return 0;
 }
 

@@ -40,15 +40,17 @@ struct h2_stream {
 	enum h2_state state;
 	struct http_h2_request *head; /* NULL: the request is over */
 	struct request *req;          /* NULL: it is over, or parted */
-	struct timeout timer;         /* its body, then writing */
+	struct timeout timer;         /* its body, then writing, then the rest of its body */
 	size_t withheld;              /* of the windows, since the key is not known */
 	uint16_t fault;               /* found while the key was asked for */
+	size_t dropped;               /* of a body, since its answer began */
+	bool large;                   /* more of it is to come than is read and dropped */
 	bool complete;                /* the client has sent all */
 	bool no_body;                 /* it answers a HEAD */
 	bool deferred;                /* nghttp2 waits for more output */
 	bool ended;                   /* no more output comes */
 	bool finished;                /* nghttp2 has all of it */
-	bool cut;                     /* reset, since its answer cannot be whole */
+	bool cut;                     /* reset: it cannot be whole, or need not */
 	bool listed;                  /* in `ended` */
 	bool starved;                 /* told that there is no room; in the list of those */
 	struct buf out;               /* from out_off on */
@@ -103,6 +105,8 @@ void h2_streams_part(struct h2 *h);
 /* Wake those that wait for room. */
 void h2_streams_wake(struct h2 *h);
 bool h2_stream_room(const struct h2_stream *s);
+/* The whole answer is out, and the request has not come whole. */
+void h2_stream_answered(struct h2_stream *s);
 /* Give back windows that were withheld; a dropped body's on the connection only. */
 void h2_stream_release(struct h2_stream *s, bool drop);
 size_t h2_stream_unsent(const struct h2_stream *s);

@@ -3,8 +3,8 @@
  * h2_reply.c: answers as HTTP/2.
  *
  * Runs in: gateway. Trusts: its own process. Owns: nothing.
- * Invariants: the fields are those of an answer in HTTP/1.1; an answer before the
- * request has come whole ends with a reset without error.
+ * Invariants: the fields are those of an answer in HTTP/1.1; an answer before the request has come
+ * whole ends with a reset without error, at once where more than a small rest is to come.
  * See: RFC 9113 §8.1, §8.3.2; h2_stream.c; request.h.
  */
 #include <stdio.h>
@@ -100,6 +100,7 @@ reply_head_h2(struct request *r, const struct reply_head *h)
 	struct h2_stream *s = r->conn;
 
 	s->state = H2_ANSWER;
+	s->large = s->large || r->http.content_length > H2_WINDOW;
 	timeout_clear(&s->c->g->timeouts, &s->timer);
 	h2_stream_release(s, true);
 	s->finished = s->no_body;

@@ -162,6 +162,7 @@ static void
 refuse(struct h2_stream *s, uint16_t status)
 {
 	unlist(s);
+	s->large = status == 413;
 	s->req->close = true;
 	reply_error(s->req, conn_error(status));
 	(void)h2_flood(s->c, H2_FAULTS);
@@ -176,6 +177,16 @@ h2_stream_fault(struct h2_stream *s, uint16_t status)
 		refuse(s, status);
 }
 
+/* More than a small rest, after the answer. */
+static void
+drop(struct h2_stream *s, size_t n)
+{
+	s->dropped += n;
+	s->large = s->large || s->dropped > H2_WINDOW;
+	if (s->finished && s->large)
+		h2_stream_cut(s, NGHTTP2_NO_ERROR);
+}
+
 void
 h2_stream_body(struct h2_stream *s, struct span piece)
 {
@@ -184,6 +195,7 @@ h2_stream_body(struct h2_stream *s, struct span piece)
 
 	if (s->state == H2_ANSWER || s->fault != 0) {
 		(void)nghttp2_session_consume_connection(h->session, piece.len);
+		drop(s, piece.len);
 		return;
 	}
 	rc = http_h2_request_body(s->head, piece.len);
@@ -372,11 +384,28 @@ h2_stream_cut(struct h2_stream *s, uint32_t why)
 	conn_mark(s->c);
 }
 
+/*
+ * What is left of the request is not wanted (RFC 9113 §8.1). There are clients that take a reset
+ * while they send for a failure, whatever they were answered: a small rest is waited for.
+ */
+void
+h2_stream_answered(struct h2_stream *s)
+{
+	if (s->large)
+		h2_stream_cut(s, NGHTTP2_NO_ERROR);
+	else
+		timeout_set(&s->c->g->timeouts, &s->timer, TIMEOUT_LINGER, gateway_now(s->c->g));
+}
+
 static void
 on_timer(struct timeout *timer)
 {
 	struct h2_stream *s = timer->owner;
 
+	if (timer->kind == TIMEOUT_LINGER) {
+		h2_stream_cut(s, NGHTTP2_NO_ERROR);
+		return;
+	}
 	if (timer->kind == TIMEOUT_BODY) {
 		h2_stream_fault(s, 408);
 		return;

@@ -158,6 +158,19 @@ def test_curl(service):
     assert out.stdout.endswith("data: [DONE]\n\n2 200")
 
 
+def test_curl_is_told_that_its_key_is_wrong(service):
+    """Its body comes behind its head; a reset in between would be all that it speaks of."""
+    def answered():
+        out = subprocess.run(
+            ["curl", "-sS", "--http2", "--cacert", service.ca, "-o", "/dev/null", "-w", "%{http_version} %{http_code}",
+             "-H", "Authorization: Bearer sp_wrong", "-H", "Content-Type: application/json",
+             "-d", '{"language":"python","code":"print(6*7)"}', service.url + "/v1/execute"],
+            capture_output=True, text=True, timeout=30)
+        return out.returncode, out.stderr, out.stdout
+
+    assert {answered() for _ in range(60)} == {(0, "", "2 401")}
+
+
 def test_nghttp_and_h2load(service):
     out = subprocess.run(["nghttp", "-nv", "--no-verify-peer", "-H", f"Authorization: Bearer {service.key}",
                           service.url + "/v1/models"], capture_output=True, text=True, timeout=30)

@@ -36,7 +36,7 @@ struct peer {
 	int goaways;
 	uint32_t goaway; /* error code of the last one */
 	int32_t last;    /* its last stream */
-	int pings, settings;
+	int pings, settings, resets;
 	bool calmed; /* told to be calm */
 	bool lazy;   /* takes no more than the first windows */
 	bool mute;   /* sends nothing */
@@ -101,6 +101,7 @@ peer_frame(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 	}
 	p->pings += frame->hd.type == NGHTTP2_PING;
 	p->settings += frame->hd.type == NGHTTP2_SETTINGS;
+	p->resets += frame->hd.type == NGHTTP2_RST_STREAM;
 	return 0;
 }
 

@@ -366,6 +366,67 @@ slow_bodies_time_out(void **state)
 	peer_close(&p);
 }
 
+static int32_t
+ask_of(const char *length, struct h2_upload u)
+{
+	nghttp2_nv items[] = { LINE("POST", CHAT_PATH), bearer(key),
+		nv("content-type", "application/json"),
+		nv("content-length", length == NULL ? "" : length) };
+
+	return ask_nv(&p, items, COUNT(items) - (length == NULL), u);
+}
+
+static void
+send_rest(int32_t id, const char *text, size_t len)
+{
+	p.uploads[(id - 1) / 2] = (struct h2_upload){ text, len, 0, false };
+	assert_int_equal(nghttp2_session_resume_data(p.session, id), 0);
+}
+
+/* There are clients that take a reset for a failure, whatever they were answered. */
+static void
+small_rests_are_waited_for(void **state)
+{
+	static char text[80000];
+	const struct h2_upload held = { "{", 1, 0, true };
+	uint64_t linger = g.timeouts.len_ms[TIMEOUT_LINGER], body = g.timeouts.len_ms[TIMEOUT_BODY];
+	struct h2_answer *a;
+	int32_t id;
+
+	(void)state;
+	memset(text, ' ', sizeof(text));
+	g.timeouts.len_ms[TIMEOUT_LINGER] = 10UL * WAIT_MS;
+	peers.check_error = ERROR_INVALID_KEY;
+	peer_open(&p);
+	id = ask_of("42", held);
+	a = answer_of(&p, id);
+	PEER_UNTIL(&p, answer_has(a, "}"));
+	peer_spin(&p, 20);
+	assert_true(a->status == 401 && !a->closed && p.resets == 0);
+	send_rest(id, text, 41);
+	assert_true(asked(&p, id)->error == NGHTTP2_NO_ERROR && p.resets == 0);
+	/* What is announced as more is not. */
+	assert_int_equal(asked(&p, ask_of("65536", held))->status, 401);
+	assert_int_equal(p.resets, 1);
+	/* Nor is what comes as more; here with the windows of a good key. */
+	peers.check_error = ERROR_NONE;
+	g.timeouts.len_ms[TIMEOUT_BODY] = 50;
+	id = ask_of(NULL, held);
+	PEER_UNTIL(&p, answer_of(&p, id)->status == 408);
+	send_rest(id, text, sizeof(text));
+	p.uploads[(id - 1) / 2].no_end = true;
+	assert_int_equal(asked(&p, id)->status, 408);
+	assert_int_equal(p.resets, 2);
+	/* What never comes is not waited for long. */
+	g.timeouts.len_ms[TIMEOUT_LINGER] = 50;
+	peers.check_error = ERROR_INVALID_KEY;
+	assert_int_equal(asked(&p, ask_of("42", held))->status, 401);
+	assert_int_equal(p.resets, 3);
+	peer_close(&p);
+	g.timeouts.len_ms[TIMEOUT_LINGER] = linger;
+	g.timeouts.len_ms[TIMEOUT_BODY] = body;
+}
+
 static void
 revocation_ends_streams(void **state)
 {
@@ -524,6 +585,7 @@ main(int argc, char **argv)
 		FLOW(long_answers_take_turns),
 		FLOW(stalled_streams_time_out),
 		FLOW(slow_bodies_time_out),
+		FLOW(small_rests_are_waited_for),
 		FLOW(revocation_ends_streams),
 		FLOW(authority_dies),
 		FLOW(admission_comes_late),
