@@ -482,8 +482,10 @@ keys_create(struct admin_call *c)
 	if (user != NULL && user->state == USER_ERASED)
 		user = NULL;
 	if (c->by != NULL) {
-		if (user == NULL)
+		if (user == NULL) {
+			TRY(admin_may(c, ACTION_KEY_CREATE)); /* else 403, as for who is there */
 			return admin_refuse_not_found(c);
+		}
 		TRY(may_get_key_of(c, user));
 		TRY(narrow_to_caller(c, &k));
 		TRY(admin_key_room(c, user));

@@ -17,7 +17,7 @@ import urllib.parse
 import pytest
 
 from instance import running
-from openapi import load, operations
+from openapi import load, operations, resolve
 from test_tools import FORM, POOLS, form
 from upstreams import entry, models_at
 
@@ -239,6 +239,72 @@ def test_a_page_behind_an_id_of_somebody_else_is_none(world, objects, op, who):
         for id in {id for ids in objects.values() for id in ids.values()} - {PEOPLE["owner"][0]}:
             theirs, nothing = (world.ask(who, "GET", f"{op.path}?{query}={i}") for i in (id, none_like(id)))
             assert theirs == nothing, (query, id)
+
+
+# ---- ids in bodies ----
+
+# {operation: {field: (whose, which of its ids)}}
+IN_BODIES = {
+    "createResponse": {"previous_response_id": ("/v1/responses/{response_id}", "response_id"),
+                       "conversation": ("/v1/conversations/{conversation_id}", "conversation_id"),
+                       "conversation.id": ("/v1/conversations/{conversation_id}", "conversation_id")},
+    "createUser": {"tenant": ("/admin/v1/tenants/{tenant}", "tenant")},
+    "createKey": {"tenant": ("/admin/v1/tenants/{tenant}", "tenant"), "user": ("/admin/v1/users/{user}", "user")},
+}
+# Ids that who asks gives to something of its own, or that are compared within the body only.
+GIVEN = {"createConversation items.id", "createItems items.id", "createResponse input.id", "createResponse input.call_id",
+         "createUser user", "createChatCompletion messages.tool_call_id", "createChatCompletion messages.tool_calls.id"}
+# Texts that go to providers as they are.
+OPAQUE = {"createChatCompletion user", "createResponse user", "createEmbeddings user", "createMessage metadata.user_id",
+          "createMessage user_profile_id", "countMessageTokens user_profile_id"}
+BODY_BASES = {"createResponse": {"model": "gpt", "input": "x", "store": True}, "createUser": {"user": "carol"},
+              "createKey": {"scopes": {"endpoints": ["chat"]}}}
+
+
+def fields(op, schema, at=(), seen=()):
+    """The names of all that a schema knows, lists left out."""
+    ref = schema.get("$ref") if isinstance(schema, dict) else schema  # or a boolean
+    if ref in (True, False, *seen):
+        return
+    schema, seen = resolve(op.document, schema), (*seen, *([ref] if ref else []))
+    for name, below in schema.get("properties", {}).items():
+        yield ".".join((*at, name))
+        yield from fields(op, below, (*at, name), seen)
+    parts = [schema.get("items"), *(b for k in ("anyOf", "oneOf", "allOf") for b in schema.get(k, []))]
+    for below in (p for p in parts if isinstance(p, dict)):
+        yield from fields(op, below, at, seen)
+
+
+def names_something(field):
+    last = field.rpartition(".")[2]
+    return last in ("id", "user", "tenant", "conversation") or last.endswith("_id")
+
+
+def test_every_id_in_a_body_is_in_a_table():
+    found = {f"{op.id} {field}" for op in OPERATIONS for kind in op.content.values()
+             for field in fields(op, kind["schema"]) if names_something(field)}
+    tables = {f"{op} {field}" for op, known in IN_BODIES.items() for field in known}
+    assert found == tables | GIVEN | OPAQUE
+
+
+def with_id(op, field, id):
+    for name in reversed(field.split(".")):
+        id = {name: id}
+    return {**BODY_BASES[op.id], **id}
+
+
+# But the tenant of another user of the same one, which is its own, too.
+@pytest.mark.parametrize("op,field,who", [(op, f, who) for op in OPERATIONS for f in IN_BODIES.get(op.id, ())
+                                          for who in ("user", "tenant") if f != "tenant" or who == "tenant"], ids=str)
+def test_an_id_of_somebody_else_in_a_body_is_none(world, objects, op, field, who):
+    prefix, hole = IN_BODIES[op.id][field]
+    family, ids = family_of(prefix), objects[prefix]
+    before = now(world, "owner", family, ids)
+    theirs, nothing = (world.ask(who, op.method, op.path, with_id(op, field, id)) for id in (ids[hole], none_like(ids[hole])))
+    assert theirs == nothing
+    nobodys = op.path.startswith("/admin/") and who == "user"
+    assert theirs[0] == 404 or nobodys and (theirs[0], theirs[1]["error"]["code"]) == (403, "role"), theirs
+    assert now(world, "owner", family, ids) == before, "it was changed"
 
 
 # ---- cursors: where a page goes on ----
