@@ -17,9 +17,10 @@ from vault import POLICY
 
 KEY = "vault:team/transit/sallyport"
 DERIVED = "vault:team/transit/derived"
+FORGOTTEN = "vault:team/transit/forgotten"
 POOLS = "sandboxes:\n  python: { pool: 1, pool_data: 0 }\n  javascript: { pool: 0 }\n  sh: { pool: 0 }\n"
 TRANSIT = "".join(f'path "team/transit/{act}/{key}" {{ capabilities = ["update"] }}\n'
-                  for act in ("encrypt", "decrypt", "rewrap") for key in ("sallyport", "derived"))
+                  for act in ("encrypt", "decrypt", "rewrap") for key in ("sallyport", "derived", "forgotten"))
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def transit(vault):
     vault.call("POST", "sys/mounts/team/transit", {"type": "transit"})
     vault.call("POST", "team/transit/keys/sallyport", {"type": "aes256-gcm96"})
     vault.call("POST", "team/transit/keys/derived", {"type": "chacha20-poly1305", "derived": True})
+    vault.call("POST", "team/transit/keys/forgotten", {"type": "aes256-gcm96"})
     vault.call("PUT", "sys/policies/acl/broker", {"policy": POLICY + TRANSIT})
     return vault
 
@@ -237,6 +239,38 @@ def test_keys_are_carried_over(transit, aws, kms, make, tmp_path):
     whys = {r["event"]["why"] for ref in (KEY, kms) for r in accesses(inst, ref)}
     assert whys == {"wrap", "unwrap", "rewrap"}
     assert inst.verify().returncode == 0
+
+
+def test_a_backup_from_before_an_erasure_is_shut(transit, make, tmp_path):
+    """As docs/privacy.md says: a new version in Vault, a new key here, and no decryption with the version before."""
+    def readable():
+        return inst.request("GET", f"/v1/conversations/{said}/items", key=mine)[0] == 200
+
+    inst = make()
+    inst.edit(settings(FORGOTTEN, vault=transit.approle(inst.dir, "forgotten", wrapped=False)))
+    inst.start()
+    mine = inst.operate("key", "create", "-T", "t", "-u", "u").stdout.strip()
+    said = inst.request("POST", "/v1/conversations", {"items": [{"role": "user", "content": "x"}]}, key=mine)[2]["id"]
+    inst.operate("backup", str(tmp_path / "backup"))
+    inst.operate("user", "erase", "t/u")
+    inst.stop()
+    inst.operate("restore", str(tmp_path / "backup"))
+    inst.start()
+    assert readable(), "until it is shut"
+    inst.operate("user", "erase", "t/u")
+    transit.call("POST", "team/transit/keys/forgotten/rotate", {})
+    assert kek(inst, "rotate")["version"] == 2
+    wait_for(lambda: kek(inst, "status")["under_way"] == "none", 15)
+    transit.call("POST", "team/transit/keys/forgotten/config", {"min_decryption_version": 2})
+    inst.stop()
+    inst.start()
+    assert works(inst) and not readable()
+    inst.stop()
+    inst.operate("restore", str(tmp_path / "backup"))
+    with pytest.raises(TimeoutError):
+        inst.start(timeout=4)
+    assert ready(inst)[1]["store_key"] in ("denied", "invalid")
+    assert inst.request("GET", "/v1/models", key=mine)[0] == 503
 
 
 def test_a_new_store_under_kms(aws, kms, make):
