@@ -5,6 +5,77 @@
  */
 #include "sum_world.h"
 
+/* ---- what a row adds ---- */
+
+static void
+term_of(struct db *db, const char *cells, uint8_t out[DIGEST_LEN])
+{
+	char text[200];
+
+	(void)snprintf(text, sizeof(text), "SELECT row_seen(%s)", cells);
+	assert_is_ok(db_begin(db));
+	assert_is_ok(backend_exec(db->back, text));
+	memcpy(out, db->sums.now[SUM_PEOPLE], DIGEST_LEN);
+	sum_take(out, db->sums.kept[SUM_PEOPLE]);
+	assert_int_equal(db_end(db, fail(E_AGAIN)).code, E_AGAIN);
+}
+
+/* Its table, each cell's type, and where each of them ends: bytes that are the same are not. */
+static void
+terms_differ(void **arg)
+{
+	static const char *const rows[] = {
+		"2, 0, x'0102', x'03'",
+		"1, 0, x'0102', x'03'", /* another table's */
+		"2, 0, x'01', x'0203'",
+		"2, 0, x'010203'",
+		"2, 0, x'010203', x''",
+		"2, 0, x'', x'010203'",
+		"2, 0, x'0104', x'02'", /* a type's number in a value; with eight bytes behind it */
+		"2, 0, x'01', x'0402'",
+		"2, 0, x'01040000000000000000', x'02'",
+		"2, 0, x'01', x'04000000000000000002'",
+		"2, 0, 'a'",
+		"2, 0, x'61'",
+		"2, 0, 97",
+		"2, 0, NULL",
+		"2, 0, x''",
+		"2, 0, ''",
+		"2, 0, 0",
+		"2, 0, 0, 0",
+	};
+	uint8_t terms[COUNT(rows)][DIGEST_LEN];
+	struct db *db = filled();
+
+	(void)arg;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		term_of(db, rows[i], terms[i]);
+		for (size_t j = 0; j < i; j++) {
+			if (memcmp(terms[i], terms[j], DIGEST_LEN) == 0)
+				test_fail("%s is %s", rows[i], rows[j]);
+		}
+	}
+	db_close(db);
+	assert_int_equal(unfit(), 0);
+}
+
+/* What REPLACE takes away is told of, too. */
+static void
+rows_replaced(void **arg)
+{
+	struct db *db = filled();
+
+	(void)arg;
+	assert_is_ok(db_begin(db));
+	assert_is_ok(
+	    db_end(db, backend_exec(db->back,
+			   "INSERT OR REPLACE INTO keysets SELECT what, version, 7 FROM keysets")));
+	assert_is_ok(db_sums_check(db));
+	assert_int_equal(db_sums_unfit(db), 0);
+	db_close(db);
+	assert_int_equal(unfit(), 0);
+}
+
 /* ---- what others do ---- */
 
 /* Every column of every row that says who may what, but when a key was used last. */
@@ -285,6 +356,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(terms_differ, fresh),
+		cmocka_unit_test_setup(rows_replaced, fresh),
 		cmocka_unit_test_setup(each_cell, fresh),
 		cmocka_unit_test_setup(rows_put_back, fresh),
 		cmocka_unit_test_setup(rows_gone_and_added, fresh),

@@ -5,6 +5,8 @@
  */
 #include "sum_world.h"
 
+#include "crash_life.h"
+
 #include <backup.h>
 #include <privacy.h>
 #include <rotate.h>
@@ -237,21 +239,28 @@ all_of_ours_fits(void **arg)
 	assert_int_equal(unfit(), 0);
 }
 
-/* Of version 7: taken as it is, once; then what is changed is found. */
+/* As version 7 had it: a number, and nothing behind it; no sums. */
 static void
-from_version_7(void **arg)
+make_version_7(void)
 {
-	uint64_t generation = 0;
 	struct db *db = filled();
 
-	(void)arg;
-	assert_is_ok(db_generation_next(db, &generation));
-	/* As version 7 had it: a number, and nothing behind it. */
 	assert_is_ok(db_begin(db));
 	assert_is_ok(db_end(
 	    db, db_secret_keep(db, SPAN_LIT("generation"), (uint8_t[AS_SECRET_LEN]){ [7] = 5 })));
 	db_close(db);
 	edit("DELETE FROM secrets WHERE name GLOB 'sum*'; UPDATE schema_version SET version = 7;");
+}
+
+/* Of version 7: taken as it is, once; then what is changed is found. */
+static void
+from_version_7(void **arg)
+{
+	uint64_t generation = 0;
+	struct db *db;
+
+	(void)arg;
+	make_version_7();
 	db = open_ok();
 	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), 0);
 	assert_int_equal(db_sums_unfit(db), 0);
@@ -262,66 +271,6 @@ from_version_7(void **arg)
 	assert_int_equal(unfit(), 0);
 	edit("UPDATE users SET hold = 1 WHERE id = 1");
 	assert_int_equal(unfit(), PEOPLE);
-}
-
-/* Open (from version 7), and all that changes rows, killed at call `at`. */
-static bool
-killed(unsigned at, enum crash_mode mode)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		uint8_t subject[AS_SECRET_LEN];
-		struct db *db = NULL;
-		uint64_t n;
-
-		kek_child();
-		crash.calls = 0;
-		crash.at = at;
-		crash.mode = mode;
-		if (!is_ok(db_open(&kek, NULL, &db)) || !is_ok(put(db, 5, subject)) ||
-		    !is_ok(end_key(db, 0)) || !is_ok(db_generation_next(db, &n)) ||
-		    !is_ok(set_user(db, ROLE_USER, USER_DISABLED, 0)) || !is_ok(set_secret(db, 0)))
-			_exit(8);
-		db_close(db);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return false;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	return true;
-}
-
-static void
-killed_at_every_call(void **arg)
-{
-	auto_buf struct buf was = BUF_INIT(1U << 24);
-	struct db *db;
-
-	kek_known();
-	(void)fresh(arg);
-	db = filled();
-	assert_is_ok(db_begin(db));
-	assert_is_ok(db_end(
-	    db, db_secret_keep(db, SPAN_LIT("generation"), (uint8_t[AS_SECRET_LEN]){ [7] = 5 })));
-	db_close(db);
-	edit("DELETE FROM secrets WHERE name GLOB 'sum*'; UPDATE schema_version SET version = 7;");
-	assert_is_ok(io_read_file(AT_FDCWD, "store.db", &was));
-	for (int mode = 0; mode < CRASH_MODES; mode++) {
-		bool died = true;
-		unsigned at;
-
-		for (at = CRASH_FIRST(1, mode); died; at += CRASH_STEP(1)) {
-			(void)fresh(arg);
-			assert_is_ok(io_replace_file(here, "store.db", buf_span(&was), 0600));
-			died = killed(at, (enum crash_mode)mode);
-			if (unfit() != 0)
-				test_fail("mode %d, call %u: %u", mode, at, unfit());
-		}
-		assert_true(at > 8);
-	}
 }
 
 /* A disk that is full, and a change that is refused: the sum is that of what is there. */
@@ -350,6 +299,122 @@ taken_back(void **arg)
 	assert_int_equal(unfit(), 0);
 }
 
+/* ---- killed at every call ---- */
+
+static void
+acked(uint8_t what)
+{
+	crash_ack(&what, 1);
+}
+
+/* From version 7: 1: open; 2: a key more; 3: one is revoked; 4: the rest. */
+static void
+life_from_7(void)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	struct db *db;
+	uint64_t n;
+
+	kek_child();
+	db = open_ok();
+	acked(1);
+	assert_is_ok(put(db, 4, subject));
+	acked(2);
+	assert_is_ok(end_key(db, 0));
+	acked(3);
+	assert_is_ok(db_generation_next(db, &n));
+	assert_is_ok(set_user(db, ROLE_USER, USER_DISABLED, 0));
+	assert_is_ok(set_secret(db, 0));
+	acked(4);
+	db_close(db);
+}
+
+/* Of rows that are not our own: 1: a key is revoked; 2: a person is erased. */
+static void
+life_unfit(void)
+{
+	struct db *db;
+	uint64_t n;
+
+	kek_child();
+	db = open_ok();
+	assert_is_ok(end_key(db, 0));
+	acked(1);
+	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &n));
+	acked(2);
+	assert_is_ok(db_generation_next(db, &n));
+	db_close(db);
+}
+
+/* What was acknowledged is there, and fits what it fitted before. */
+static void
+check_after(struct db *db, unsigned last, uint8_t bits)
+{
+	uint64_t version = 0, revoked = 0;
+	size_t keys = count_keys(db, &revoked);
+
+	assert_int_equal(db_sums_unfit(db), bits);
+	assert_is_ok(
+	    backend_number(db->back, "SELECT version FROM schema_version", (int64_t *)&version));
+	assert_int_equal(version, DB_SCHEMA_VERSION);
+	if (bits == 0) {
+		assert_in_range(keys, last >= 2 ? 5 : 4, 5);
+		assert_in_range(revoked, last >= 3 ? 1 : 0, 1);
+	} else {
+		assert_in_range(keys, 2, last >= 2 ? 2 : 4);
+		assert_in_range(revoked, last >= 1 ? 1 : 0, 1);
+	}
+}
+
+static void
+every_call(void (*life)(void), uint8_t bits)
+{
+	auto_buf struct buf was = BUF_INIT(1U << 24);
+
+	assert_is_ok(io_read_file(AT_FDCWD, "store.db", &was));
+	for (int mode = 0; mode < CRASH_MODES; mode++) {
+		bool died = true;
+		unsigned at;
+
+		for (at = CRASH_FIRST(1, mode); died; at += CRASH_STEP(1)) {
+			uint8_t last = 0;
+			struct db *db;
+			pid_t pid;
+			int fd;
+
+			dir_clear();
+			assert_is_ok(io_replace_file(here, "store.db", buf_span(&was), 0600));
+			pid = crash_start(life, at, (enum crash_mode)mode, &fd);
+			while (read(fd, &last, 1) == 1)
+				;
+			died = crash_ended(pid, fd);
+			db = open_ok();
+			check_after(db, last, bits);
+			db_close(db);
+		}
+		assert_true(at > 8);
+	}
+}
+
+static void
+killed_while_upgraded(void **arg)
+{
+	(void)arg;
+	kek_known();
+	make_version_7();
+	every_call(life_from_7, 0);
+}
+
+static void
+killed_while_unfit(void **arg)
+{
+	(void)arg;
+	kek_known();
+	db_close(filled());
+	edit("DELETE FROM sessions WHERE n = 3");
+	every_call(life_unfit, PEOPLE);
+}
+
 int
 main(void)
 {
@@ -362,8 +427,9 @@ main(void)
 		cmocka_unit_test_setup(accepted_without_generation, fresh),
 		cmocka_unit_test_setup(all_of_ours_fits, fresh),
 		cmocka_unit_test_setup(from_version_7, fresh),
-		cmocka_unit_test_setup(killed_at_every_call, fresh),
 		cmocka_unit_test_setup(taken_back, fresh),
+		cmocka_unit_test_setup(killed_while_upgraded, fresh),
+		cmocka_unit_test_setup(killed_while_unfit, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
