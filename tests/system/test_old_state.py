@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from instance import Instance, wait_for
+from instance import UNSUMMED, Instance, wait_for
 
 DAY = 86400
 BACK_TO_6 = """
@@ -44,7 +44,7 @@ def make_old(inst):
     with sqlite3.connect(path) as db:
         assert db.execute("UPDATE objects SET updated_s = updated_s - ? WHERE id = (SELECT min(id) FROM objects)",
                           (3 * DAY,)).rowcount == 1
-        db.executescript(BACK_TO_6)
+        db.executescript(BACK_TO_6 + UNSUMMED)
     db.close()
     for left in path.parent.glob("store.db*"):
         os.chown(left, owner.st_uid, owner.st_gid)

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from instance import Instance, wait_for
+from instance import UNSUMMED, Instance, wait_for
 from pki import earlier_authority, openssl
 
 DAY = 86400
@@ -31,6 +31,7 @@ def age_database(inst):
     with sqlite3.connect(path) as db:
         assert db.execute("UPDATE rotations SET started_s = ?, ended_s = ?", (OLD, OLD)).rowcount == 2
         assert db.execute("UPDATE keysets SET created_s = ?", (OLD,)).rowcount == 2
+        db.execute(UNSUMMED)
     db.close()
     for left in path.parent.glob(path.name + "*"):
         os.chown(left, owner.st_uid, owner.st_gid)

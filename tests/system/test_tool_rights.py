@@ -205,4 +205,4 @@ def test_a_changed_database_gives_no_tools(inst, owner):
     assert call(inst, "echo", owner)[0] == 404
     assert push(inst, "echo", owner)[0] == 503
     assert inst.execute("print(1)")[0] == 200  # all else goes on
-    assert "were changed by others" in inst.text_log()
+    assert "rows in the database (tools) were changed" in inst.text_log()
