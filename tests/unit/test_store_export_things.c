@@ -178,7 +178,7 @@ sessions(void **arg)
 	assert_false(has(&all, "d1d1d1"));
 	assert_goes_by(db, SQL_SESSION_OF_USER, "sessions_of_user (user=? AND rowid>?)");
 	/* It was changed behind our back. */
-	sql(db, "UPDATE sessions SET expires_s = expires_s + 1 WHERE n = 2");
+	sql(db, "BEGIN; UPDATE sessions SET expires_s = expires_s + 1 WHERE n = 2; COMMIT;");
 	buf_clear(&all);
 	export_all(db, &ann, 53, &all);
 	assert_lines(buf_span(&all), 4);
