@@ -238,6 +238,22 @@ scan_reset(struct scan *s)
 	s->good = s->signed_at = (struct position){ AUDITLOG_SEGMENT_FIRST, 0 };
 }
 
+/* It may be long from here on, too: whoever waits is told that it goes on. */
+static struct status
+scan_expect(struct scan *s, struct position from)
+{
+	uint64_t before = 0;
+
+	s->read = s->told = s->total = 0;
+	if (s->l->opts.progress == NULL)
+		return OK;
+	TRY(log_bytes_before(s->l, AUDITLOG_SEGMENT_LAST, &s->total));
+	TRY(log_bytes_before(s->l, from.segment, &before));
+	before += from.off;
+	s->total = s->total > before ? s->total - before : 0;
+	return OK;
+}
+
 /*
  * Whatever does not fit, the state or the log: reading all of it finds out which, and what a
  * state says that does not lead to the signed root is never used.
@@ -259,8 +275,10 @@ scan_from_state(struct scan *s, bool *ret_done)
 		st = auditlog_seek(s->reader, place.segment, place.off);
 	if (is_ok(st)) {
 		s->good = s->signed_at = (struct position){ place.segment, place.off };
-		st = scan_all(s);
+		st = scan_expect(s, s->good);
 	}
+	if (is_ok(st))
+		st = scan_all(s);
 	*ret_done = is_ok(st);
 	if (is_ok(st) || st.code == E_NOMEM)
 		return st;
@@ -273,8 +291,7 @@ scan_whole(struct scan *s)
 {
 	scan_reset(s);
 	TRY(auditlog_seek(s->reader, AUDITLOG_SEGMENT_FIRST, 0));
-	if (s->l->opts.progress != NULL)
-		TRY(log_bytes_before(s->l, AUDITLOG_SEGMENT_LAST, &s->total));
+	TRY(scan_expect(s, s->good));
 	return scan_all(s);
 }
 
