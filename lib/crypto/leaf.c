@@ -148,10 +148,12 @@ leaf_renew(int dir_fd, const char *listen, const struct secret *key, bool *ret_r
 }
 
 struct status
-leaf_carry(int dir_fd, const struct secret *key)
+leaf_carry(int dir_fd, const char *certificate, const struct secret *key)
 {
 	auto_fd int tls = openat(dir_fd, "tls", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	TRY(key_file_carry(dir_fd, CA_KEY, key, CA_KEY));
+	if (!leaf_is_own(dir_fd, certificate))
+		return OK;
 	return tls < 0 ? fail_errno() : key_file_carry(tls, "key.pem", key, LEAF_KEY_NAME);
 }

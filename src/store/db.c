@@ -21,6 +21,7 @@
 #include <base/cleanup.h>
 #include <base/rand.h>
 #include <crypto/crypto.h>
+#include <daemon/daemon.h>
 
 #define DAY_NAME_PREFIX "day:"
 #define DAY_NAME_LEN (sizeof(DAY_NAME_PREFIX) - 1 + AS_DAY_LEN)
@@ -52,13 +53,29 @@ index_open(struct db *db)
 	return st;
 }
 
+/* It takes as long as there is data: whoever waits for it is told that it goes on. */
+static void
+on_moved(uint64_t bytes)
+{
+	daemon_progress("bytes of the database read and written", bytes, 0);
+}
+
+/* A crash may have left a long log: it is read with the first statement, and put away at the end.
+ */
 static struct status
 open_tables(struct db *db, const struct secret *old_kek)
 {
+	struct status settled;
+
 	TRY(backend_open(DB_FILE, &db->back));
 	TRY(keyring_new(db));
 	TRY(users_new(db));
-	return schema_apply(db, old_kek);
+	TRY(schema_apply(db, old_kek));
+	settled = db_settle_owed(db);
+	if (!is_ok(settled))
+		diag(
+		    DIAG_WARN, "the log of before could not be put away: %s", status_text(settled));
+	return OK;
 }
 
 struct status
@@ -89,8 +106,10 @@ db_open_tables(
 	db->settle_owed = true; /* it may have ended in the middle */
 	db->backup_waited_s = BACKUP_WAITED_S;
 	st = span_to_cstr(span_str(wrapper), db->kek.wrapper, sizeof(db->kek.wrapper));
+	backend_watch(on_moved);
 	if (is_ok(st))
 		st = open_tables(db, old_kek);
+	backend_watch(NULL);
 	if (!is_ok(st)) {
 		db_close(db);
 		return st;

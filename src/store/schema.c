@@ -10,8 +10,6 @@
 #include "backup.h"
 #include "internal.h"
 
-#include <daemon/daemon.h>
-
 #define DB_CLEAN_VERSION 5 /* in user_version: the first without names in clear */
 #define DB_CLEAN_TEXT "5"
 
@@ -218,13 +216,6 @@ upgrade(struct db *db, int64_t version, const struct secret *old_kek)
 	return backend_exec(db->back, tables_5_end);
 }
 
-/* It takes as long as there is data: whoever waits for it is told that it goes on. */
-static void
-on_moved(uint64_t bytes)
-{
-	daemon_progress("bytes read and written by the upgrade", bytes, 0);
-}
-
 /* References from other tables are to stay as they are while tables are renamed. */
 static struct status
 upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
@@ -235,11 +226,9 @@ upgrade_all(struct db *db, int64_t version, const struct secret *old_kek)
 		TRY(db_backup_before(db));
 	TRY(backend_exec(db->back, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON;"));
 	TRY(backend_exec(db->back, "BEGIN IMMEDIATE;"));
-	backend_watch(on_moved);
 	st = upgrade(db, version, old_kek);
 	if (is_ok(st))
 		st = backend_exec(db->back, "COMMIT;");
-	backend_watch(NULL);
 	if (!is_ok(st) && backend_in_transaction(db->back)) {
 		undone = backend_exec(db->back, "ROLLBACK;");
 		(void)undone; /* it was rolled back already, or the connection is of no use */
@@ -269,7 +258,6 @@ clean(struct db *db)
 struct status
 schema_apply(struct db *db, const struct secret *old_kek)
 {
-	struct status st;
 	int64_t version = 0;
 	bool empty = false;
 
@@ -282,8 +270,5 @@ schema_apply(struct db *db, const struct secret *old_kek)
 		TRY(sql_prepare(db));
 	else
 		TRY(upgrade_all(db, version, old_kek));
-	backend_watch(on_moved);
-	st = clean(db);
-	backend_watch(NULL);
-	return st;
+	return clean(db);
 }

@@ -132,7 +132,8 @@ open_master_key(struct supervisor *sv, bool sealed)
 		(void)close(PASSPHRASE_FD);
 	if (!is_ok(st))
 		diag_fatal("master.key: %s", why[0] != '\0' ? why : status_text(st));
-	must(leaf_carry(sv->inst.dir_fd, &sv->inst.seal), "ca.key, tls/key.pem");
+	must(leaf_carry(sv->inst.dir_fd, conf_str(sv->conf, "tls.certificate"), &sv->inst.seal),
+	    "ca.key, tls/key.pem");
 	must(owed_check(sv), "store.owed");
 }
 

@@ -13,6 +13,7 @@
 #include <base/io.h>
 #include <crypto/crypto.h>
 #include <crypto/key_file.h>
+#include <crypto/leaf.h>
 
 #define CLEAR "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 #define CLEAR_LEN (sizeof(CLEAR) - 2) /* without the last LF, as secret_read_fd() has it */
@@ -79,6 +80,39 @@ carried_over(void **arg)
 	assert_true(is_ok(key_file_carry(dir, "none", &keys[KEY_FILE_SUPERVISOR], "ca.key")));
 	put("empty", SPAN_EMPTY);
 	assert_true(is_ok(key_file_carry(dir, "empty", &keys[KEY_FILE_SUPERVISOR], "ca.key")));
+}
+
+static bool
+has_clear(const char *file)
+{
+	auto_buf struct buf text = BUF_INIT(KEY_FILE_TEXT_MAX);
+
+	assert_true(is_ok(io_read_file(dir, file, &text)));
+	return span_eq(buf_span(&text), SPAN_LIT(CLEAR));
+}
+
+/* The operator's own pair under the default names, as a file or a link, stays as it was brought. */
+static void
+an_operators_key_stays(void **arg)
+{
+	const struct secret *key = &keys[KEY_FILE_SUPERVISOR];
+
+	(void)arg;
+	assert_int_equal(mkdirat(dir, "tls", 0700), 0);
+	put("tls/key.pem", SPAN_LIT(CLEAR));
+	assert_true(is_ok(leaf_carry(dir, "tls/cert.pem", key))); /* no ca.key: not ours */
+	assert_true(has_clear("tls/key.pem"));
+	put("ca.key", SPAN_LIT(CLEAR));
+	assert_true(is_ok(leaf_carry(dir, "/etc/own.pem", key)));
+	assert_true(has_clear("tls/key.pem"));
+	assert_false(has_clear("ca.key"));
+	assert_true(is_ok(leaf_carry(dir, "tls/cert.pem", key)));
+	assert_false(has_clear("tls/key.pem"));
+	assert_int_equal(unlinkat(dir, "tls/key.pem", 0) | unlinkat(dir, "ca.key", 0), 0);
+	assert_int_equal(symlinkat("../a", dir, "tls/key.pem"), 0);
+	assert_true(is_ok(leaf_carry(dir, "tls/cert.pem", key)));
+	assert_int_equal(unlinkat(dir, "tls/key.pem", 0), 0);
+	assert_int_equal(unlinkat(dir, "tls", AT_REMOVEDIR), 0);
 }
 
 static void
@@ -204,6 +238,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(carried_over),
+		cmocka_unit_test(an_operators_key_stays),
 		cmocka_unit_test(no_other_place),
 		cmocka_unit_test(changed),
 		cmocka_unit_test(no_link_is_followed),

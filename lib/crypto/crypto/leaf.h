@@ -31,7 +31,10 @@ MUST_USE struct status leaf_issue(int dir_fd, const char *listen, const struct s
 /* Only when it is due, key and certificate do not match, or it is not for `listen`. */
 MUST_USE struct status leaf_renew(
     int dir_fd, const char *listen, const struct secret *key, bool *ret_renewed);
-/* Seal ca.key and tls/key.pem, where an earlier version has left them in the clear. */
-MUST_USE struct status leaf_carry(int dir_fd, const struct secret *key);
+/*
+ * Seal ca.key and, where the pair at `certificate` is ours, tls/key.pem, as an earlier version has
+ * left them in the clear. An operator's own key stays as it was brought.
+ */
+MUST_USE struct status leaf_carry(int dir_fd, const char *certificate, const struct secret *key);
 
 #endif
