@@ -57,7 +57,8 @@ enum content_credentials {
 static const char *const content_op_names[CONTENT_OP_COUNT] = { "none", "create", "read", "list",
 	"update", "delete", "read_body", "load", "save" };
 
-#define CONTENT_ID_MAX 64             /* prefix and base62: "conv_…" */
+#define CONTENT_ID_MAX 64             /* prefix and digits: "conv_…" */
+#define CONTENT_ID_RANDOM 48          /* hexadecimal digits of one that we made */
 #define CONTENT_TAG_MAX 32            /* of a file: its purpose */
 #define CONTENT_META_MAX (512U << 10) /* JSON of an object but for its items */
 #define CONTENT_ITEM_MAX (4U << 20)   /* JSON of one item */

@@ -107,7 +107,8 @@ decide_content(struct turn *t, const struct ga_admit *m)
 		return ERROR_DENIED;
 	if (!content_id_ok(m->content_id))
 		return ERROR_CONTENT_NOT_FOUND;
-	turn_run_of_content(&t->run, m->content_op, m->content_kind, m->content_id, m->body_len);
+	turn_run_of_content(
+	    &t->run, t->key->user, m->content_op, m->content_kind, m->content_id, m->body_len);
 	t->loads = m->content_op == CONTENT_LOAD;
 	return t->a->store.link != NULL ? ERROR_NONE : ERROR_UNAVAILABLE;
 }

@@ -12,7 +12,9 @@
 
 #include <stdio.h>
 
+#include <base/encode.h>
 #include <crypto/crypto.h>
+#include <crypto/hash.h>
 
 #define OP(op) (1U << CONTENT_##op)
 
@@ -73,20 +75,73 @@ content_id_ok(struct span id)
 	return id.len <= CONTENT_ID_MAX;
 }
 
+/* As the gateway makes them (keep_new_id()): they say nothing of anybody. */
+static bool
+is_random(struct span id)
+{
+	size_t head = id.len - CONTENT_ID_RANDOM;
+
+	if (id.len <= CONTENT_ID_RANDOM || (id.ptr[head - 1] != '_' && id.ptr[head - 1] != '-'))
+		return false;
+	for (size_t i = 0; i < id.len; i++) {
+		uint8_t c = id.ptr[i];
+		bool letter = c >= 'a' && c <= (i < head ? 'z' : 'f');
+
+		if (!letter && !(i >= head && c >= '0' && c <= '9') && i + 1 != head)
+			return false;
+	}
+	return true;
+}
+
+static struct status
+keyed_hash(const struct user *u, struct span id, uint8_t mac[SHA256_LEN])
+{
+	const struct span parts[] = { SPAN_LIT("content"), id };
+	struct hmac_key *h = NULL;
+	struct status st;
+
+	TRY(hmac_key_new(span_of(u->subject_key, AS_SECRET_LEN), &h));
+	st = hmac_sha256_parts(h, parts, sizeof(parts) / sizeof(parts[0]), mac);
+	hmac_key_free(h);
+	return st;
+}
+
+/*
+ * What the log calls it. A client may choose ids of items, and ask for any: their words stand there
+ * under a key of their user, which goes with the user.
+ */
+static void
+name_for_log(struct run *r, const struct user *u, struct span id)
+{
+	uint8_t mac[SHA256_LEN] = { 0 };
+	char hash[CONTENT_ID_RANDOM + 1] = "";
+
+	if (id.len > 0 && !is_random(id)) {
+		if (is_ok(keyed_hash(u, id, mac)))
+			hex_encode(span_of(mac, CONTENT_ID_RANDOM / 2), hash);
+		(void)snprintf(r->content_name, sizeof(r->content_name), "~%s", hash);
+		return;
+	}
+	(void)snprintf(r->content_name, sizeof(r->content_name), "%.*s",
+	    SPAN_FMT(id.len > 0 ? id : SPAN_LIT("*")));
+}
+
 void
-turn_run_of_content(struct run *r, uint8_t op, uint8_t kind, struct span id, uint32_t body_len)
+turn_run_of_content(struct run *r, const struct user *u, uint8_t op, uint8_t kind, struct span id,
+    uint32_t body_len)
 {
 	r->kind = RUN_OF_CONTENT;
 	r->content_op = op;
 	r->content_kind = kind;
 	r->size_bytes = body_len;
 	(void)snprintf(r->content_id, sizeof(r->content_id), "%.*s", SPAN_FMT(id));
+	name_for_log(r, u, id);
 }
 
 struct span
 content_resource(const struct run *r)
 {
-	return span_str(r->content_id[0] != '\0' ? r->content_id : "*");
+	return span_str(r->content_name);
 }
 
 /* ---- what the store reports ---- */

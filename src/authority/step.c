@@ -243,8 +243,8 @@ step_of(const struct turn *t, const struct ga_step *m)
 	memcpy(s.digest, m->digest, sizeof(s.digest));
 	memcpy(s.run.digest, m->digest, sizeof(s.run.digest));
 	if (m->kind == STEP_CONTENT)
-		turn_run_of_content(
-		    &s.run, m->content_op, m->content_kind, m->content_id, m->body_len);
+		turn_run_of_content(&s.run, t->key->user, m->content_op, m->content_kind,
+		    m->content_id, m->body_len);
 	s.known_language = m->kind == STEP_RUN &&
 			   name_set_has(&t->a->policies.languages, m->language) &&
 			   is_ok(span_to_cstr(m->language, s.run.language, sizeof(s.run.language)));

@@ -95,9 +95,10 @@ struct run {
 	uint8_t parts;                   /* BUILD: enum tool_parts */
 	uint8_t content_op;              /* CONTENT: enum content_op */
 	uint8_t content_kind;            /* … enum content_kind */
-	char content_id[CONTENT_ID_MAX + 1]; /* … of the object; empty: of several */
-	uint32_t content_items;              /* … that were read or written */
-	uint64_t content_size;               /* … bytes of those */
+	char content_id[CONTENT_ID_MAX + 1];   /* … of the object; empty: of several */
+	char content_name[CONTENT_ID_MAX + 1]; /* … in the log */
+	uint32_t content_items;                /* … that were read or written */
+	uint64_t content_size;                 /* … bytes of those */
 	uint32_t size_bytes;
 	uint8_t digest[DIGEST_LEN];
 	enum audit_cause cause;
@@ -286,9 +287,9 @@ void leak_revoke(struct authority *a, const struct key *key);
 bool content_is_due(const struct ga_admit *m);
 /* Such an id may be one of ours, and may stand in the log. */
 bool content_id_ok(struct span id);
-void turn_run_of_content(
-    struct run *r, uint8_t op, uint8_t kind, struct span id, uint32_t body_len);
-/* The resource of its records. */
+void turn_run_of_content(struct run *r, const struct user *u, uint8_t op, uint8_t kind,
+    struct span id, uint32_t body_len);
+/* The resource of its records: the id, if it is one that we made, or a keyed hash of it. */
 struct span content_resource(const struct run *r);
 /* The intent and the outcome of a model call; the latter of the open one. */
 void turn_put_model_intent(struct turn *t, struct batch *b, const struct record_who *who,

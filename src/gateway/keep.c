@@ -20,7 +20,6 @@
 #include "request.h"
 #include "routes.h"
 
-#define ID_RANDOM_LEN 24
 #define CONTENT_MS_MAX 15000 /* one operation, beside RUN_GRACE_MS */
 
 static void on_done(struct content *c, void *ctx);
@@ -67,7 +66,7 @@ keep_room(void *turn, size_t more)
 struct status
 keep_new_id(const char *prefix, char ret[CONTENT_ID_MAX + 1])
 {
-	uint8_t random[ID_RANDOM_LEN];
+	uint8_t random[CONTENT_ID_RANDOM / 2];
 	size_t len = strlen(prefix);
 
 	TRY(rand_bytes(random, sizeof(random)));

@@ -114,7 +114,11 @@ class House:
         def conversation(n):
             made = self.ok("POST", "/v1/conversations", {
                 "metadata": {self.plant(f"name in metadata{n}"): self.plant(f"metadata{n}")},
-                "items": [{"role": "user", "content": self.plant(f"item{n}")}]}, key=self.mine)["id"]
+                "items": [{"role": "user", "content": self.plant(f"item{n}"), "id": self.plant(f"id of an item{n}")}]},
+                key=self.mine)["id"]
+            self.ok("GET", f"/v1/conversations/{made}/items/{self.plants[f'id of an item{n}']}", key=self.mine)
+            self.ok("GET", f"/v1/conversations/{self.plant(f'id that there is not{n}', before='conv_')}", wanted=(404,),
+                    key=self.mine)
             self.ok("POST", f"/v1/conversations/{made}/items", {"items": [
                 {"role": "assistant", "content": [{"type": "output_text", "text": self.plant(f"later item{n}")}]}]},
                 key=self.mine)

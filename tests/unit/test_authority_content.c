@@ -93,10 +93,56 @@ load(size_t key, uint8_t kind, const char *id)
 
 /* ---- one operation ---- */
 
+#define HEX48 "0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* What the log calls an object: only what we made up ourselves stands there as it is. */
+static void
+test_names_in_the_log(void **state)
+{
+	static const struct {
+		const char *id;
+		bool clear;
+	} rows[] = {
+		{ "conv_" HEX48, true },
+		{ "file-" HEX48, true },
+		{ "", true },
+		{ "john_smith_cancer", false },
+		{ "msg_" HEX48 "0", false },
+		{ "msg_" HEX48 "x", false },
+		{ "John_" HEX48, false },
+		{ "a_b_" HEX48, false },
+		{ "conv" HEX48, false },
+		{ HEX48, false },
+		{ "conv_0123456789abcdef0123456789abcdef0123456789abcdeF", false },
+	};
+	const uint8_t key[AS_SECRET_LEN] = { 1 }, other[AS_SECRET_LEN] = { 2 };
+	struct user ann = { .subject_key = key }, bob = { .subject_key = other };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct run of[3] = { { .open = false } };
+		const struct span id = span_str(rows[i].id);
+
+		turn_run_of_content(&of[0], &ann, CONTENT_READ, CONTENT_ITEM, id, 0);
+		turn_run_of_content(&of[1], &ann, CONTENT_DELETE, CONTENT_ITEM, id, 9);
+		turn_run_of_content(&of[2], &bob, CONTENT_READ, CONTENT_ITEM, id, 0);
+		assert_string_equal(of[0].content_id, rows[i].id);
+		assert_string_equal(of[0].content_name, of[1].content_name);
+		if (rows[i].clear) {
+			assert_string_equal(of[0].content_name, id.len > 0 ? rows[i].id : "*");
+			continue;
+		}
+		assert_int_equal(of[0].content_name[0], '~');
+		assert_int_equal(strlen(of[0].content_name), 1 + CONTENT_ID_RANDOM);
+		assert_string_not_equal(of[0].content_name, of[2].content_name);
+	}
+}
+
 static void
 test_an_operation(void **state)
 {
 	struct reply *r = read_conversation("conv_1");
+	char name[sizeof(w.recs[0].resource)];
 
 	(void)state;
 	assert_int_equal(r->error, ERROR_NONE);
@@ -112,7 +158,10 @@ test_an_operation(void **state)
 	assert_int_equal(w.recs[1].phase, AUDIT_PHASE_INTENT);
 	assert_non_null(
 	    strstr(w.recs[1].text, "operation=read kind=conversation size_bytes=120 sha256=aa00"));
-	assert_string_equal(w.recs[1].resource, "conversation:conv_1");
+	/* No id that we made: the log has a hash of it. */
+	(void)snprintf(name, sizeof(name), "%s", w.recs[1].resource);
+	assert_int_equal(strlen(name), sizeof("conversation:~") - 1 + CONTENT_ID_RANDOM);
+	assert_int_equal(strncmp(name, "conversation:~", 14), 0);
 	content_done(ERROR_NONE);
 	content_done(ERROR_CONTENT_FULL); /* a second one counts for nothing */
 	assert_int_equal(settle(r->admitted.turn, ERROR_NONE)->error, ERROR_NONE);
@@ -121,7 +170,7 @@ test_an_operation(void **state)
 	assert_int_equal(w.recs[2].outcome, AUDIT_SUCCESS);
 	assert_non_null(strstr(w.recs[2].text, "size_bytes=777"));
 	assert_non_null(strstr(w.recs[2].text, "items=3"));
-	assert_string_equal(w.recs[3].resource, "conversation:conv_1");
+	assert_string_equal(w.recs[3].resource, name);
 	assert_int_equal(w.store_ends, 0);
 	assert_int_equal(w.executor_ends, 0);
 	assert_balanced();
@@ -577,6 +626,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_an_operation),
+		T(test_names_in_the_log),
 		T(test_whose_it_is),
 		T(test_refused),
 		T(test_not_due),
