@@ -74,12 +74,53 @@ what_ended_goes(void **arg)
 	sweep_all(db, NOW + 3600);
 	assert_false(is_there(db, 2) || is_there(db, 4) || is_there(db, 5));
 	assert_true(is_there(db, 0));
+	sweep_all(db, NOW + KEY_ENDED_DAYS * DAY_S - 1);
+	assert_true(is_there(db, 0));
 	sweep_all(db, late);
 	assert_false(is_there(db, 0));
 	assert_true(is_there(db, 6));
 	db_close(db);
 	db = open_ok();
 	assert_int_equal(number(db, "SELECT count(*) FROM keys"), 1);
+	db_close(db);
+}
+
+/* Whichever end came first counts; its sessions go with it. */
+static void
+the_first_end_counts(void **arg)
+{
+	static const struct {
+		uint64_t expires_s, revoked_s;
+		bool stays;
+	} rows[] = { { NOW - 31 * DAY_S, NOW - 1, false }, { NOW + DAY_S, NOW - 31 * DAY_S, false },
+		{ NOW - 31 * DAY_S, 0, false }, { 0, NOW - 31 * DAY_S, false },
+		{ NOW - 29 * DAY_S, 0, true }, { NOW - 29 * DAY_S, NOW - 29 * DAY_S, true },
+		{ NOW + DAY_S, NOW - 29 * DAY_S, true }, { 0, 0, true } };
+	struct db *db = open_ok();
+	uint8_t subject[AS_SECRET_LEN];
+
+	(void)arg;
+	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
+		struct as_session s = { .created_s = NOW,
+			.expires_s = NOW + 3600,
+			.signer = 1,
+			.scope = SPAN_LIT("{}") };
+		char names[3][24];
+		struct as_key k = key_of(n, names);
+
+		k.expires_s = rows[n].expires_s;
+		k.revoked_s = rows[n].revoked_s;
+		assert_is_ok(db_key_put(db, &k, subject));
+		memset(s.id, 1 + (int)n, sizeof(s.id));
+		memcpy(s.key, k.id, sizeof(s.key));
+		(void)db_session_put(db, &s, NOW).code;
+	}
+	sweep_all(db, NOW);
+	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++)
+		assert_int_equal(is_there(db, n), rows[n].stays);
+	assert_int_equal(
+	    number(db, "SELECT count(*) FROM sessions WHERE parent NOT IN (SELECT n FROM keys)"),
+	    0);
 	db_close(db);
 }
 
@@ -134,6 +175,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_ended_goes, fresh),
+		cmocka_unit_test_setup(the_first_end_counts, fresh),
 		cmocka_unit_test_setup(in_steps, fresh),
 		cmocka_unit_test_setup(rows_count, fresh),
 	};

@@ -129,6 +129,8 @@ held(void **arg)
 	sweep_all(db);
 	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 3);
 	assert_int_equal(number(db, "SELECT count(*) FROM chunks"), 0);
+	assert_int_equal(number(db, "SELECT objects FROM content_use WHERE user = 1"),
+	    number(db, "SELECT count(*) FROM objects WHERE user = 1"));
 	assert_string_equal(load(db, &ann, CONTENT_CONVERSATION, "conv_1"), "\"b\"|\"D\"");
 	/* The response that it was said in has it still. */
 	assert_string_equal(load(db, &ann, CONTENT_RESPONSE, "resp_1"), "\"c\"|\"D\"");
