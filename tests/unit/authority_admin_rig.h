@@ -57,4 +57,13 @@ last(uint8_t event)
 	return NULL;
 }
 
+static inline void
+approval_path(const struct reply *r, char out[128])
+{
+	const char *id = strstr(r->body, "\"id\":\"");
+
+	assert_non_null(id);
+	(void)snprintf(out, 128, "/admin/v1/approvals/%.32s", id + 6);
+}
+
 #endif

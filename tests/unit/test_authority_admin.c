@@ -130,15 +130,6 @@ test_gateway_dies_within_an_act(void **state)
 }
 
 static void
-approval_path(const struct reply *r, char out[128])
-{
-	const char *id = strstr(r->body, "\"id\":\"");
-
-	assert_non_null(id);
-	(void)snprintf(out, 128, "/admin/v1/approvals/%.32s", id + 6);
-}
-
-static void
 test_two_people(void **state)
 {
 	static const char lift[] = "{\"hold\":false}", yes[] = "{\"decision\":\"approve\"}";

@@ -226,7 +226,9 @@ static void
 session_keys_when_due(void **state)
 {
 	(void)state;
-	w.keysets[KEYSET_SESSION].created_s -= DAY_S - 60;
+	w.keysets[KEYSET_SESSION].created_s += 1000 * DAY_S; /* the clock went back */
+	look();
+	w.keysets[KEYSET_SESSION].created_s -= 1001 * DAY_S - 60;
 	look();
 	assert_int_equal(w.keyset_rotations, 0);
 	w.keysets[KEYSET_SESSION].created_s -= 60;
