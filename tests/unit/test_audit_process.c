@@ -131,18 +131,40 @@ seal_fd(void)
 	return fd;
 }
 
+/* What the supervisor gives a process of the configuration. */
+static void
+slice_of(const char *const *keys, struct buf *slice)
+{
+	static const char yaml[] =
+	    "policies: { default: { endpoints: \"*\", models: \"*\", tools: \"*\", "
+	    "languages: \"*\" } }\n"
+	    "engines: { runsc: /bin/true, image: /bin/true, manifest: /bin/true }\n"
+	    "sandboxes: { sh: { pool: 1 } }\n";
+	char error[CONF_ERROR_MAX];
+	struct conf *conf = NULL;
+
+	assert_is_ok(conf_parse(span_str(yaml), &conf, error));
+	assert_is_ok(conf_slice(conf, keys, slice));
+	conf_free(conf);
+}
+
 static void
 audit_up(struct process *p, uint32_t peer_id)
 {
+	static const char *const keys[] = { "audit", NULL };
 	auto_fd int key = key_folder(), seal = seal_fd();
+	auto_buf struct buf slice = BUF_INIT(65536);
 
 	memset(&got, 0, sizeof(got));
+	slice_of(keys, &slice);
+	process_config = buf_span(&slice);
 	process_start(p, &loop, "audit");
 	process_send_fd(p, "audit-dir", state.audit);
 	process_send_fd(p, "audit-key", key);
 	process_send_fd(p, "audit-seal", seal);
 	process_peer(p, EDGE_AUTHORITY_AUDIT, &aa_edge, peer_id, &aa_ops);
 	process_go(p);
+	process_config = SPAN_EMPTY;
 }
 
 static const struct audit_value method_ok[] = { { AUDIT_V_STR, 0, SPAN_EMPTY },
@@ -427,20 +449,11 @@ static void
 store_up(struct process *p, int dir)
 {
 	static const char *const keys[] = { "store", "retention", NULL };
-	static const char yaml[] =
-	    "policies: { default: { endpoints: \"*\", models: \"*\", tools: \"*\", "
-	    "languages: \"*\" } }\n"
-	    "engines: { runsc: /bin/true, image: /bin/true, manifest: /bin/true }\n"
-	    "sandboxes: { sh: { pool: 1 } }\n";
 	auto_fd int key = file_with("master.key", KEY_HEX);
 	auto_buf struct buf slice = BUF_INIT(65536);
-	char error[CONF_ERROR_MAX];
-	struct conf *conf = NULL;
 
 	memset(&got, 0, sizeof(got));
-	assert_is_ok(conf_parse(span_str(yaml), &conf, error));
-	assert_is_ok(conf_slice(conf, keys, &slice));
-	conf_free(conf);
+	slice_of(keys, &slice);
 	process_config = buf_span(&slice);
 	process_start(p, &loop, "store");
 	process_send_fd(p, "store-dir", dir);
