@@ -92,7 +92,8 @@ const struct conf_row conf_rows[] = {
 	    "Credentials of other services in content, by their known forms. `mask`: what is kept "
 	    "for a user has `[removed: …]` in their place, a file with one is refused; what only "
 	    "passes through stays as it is. `refuse`: a request with one is refused. Those of "
-	    "providers of models (OpenAI, Anthropic, Google) are kept under none of them." },
+	    "providers of models (OpenAI, Anthropic, Google) and of Vault are kept under none of "
+	    "them." },
 	NUMBER("keys.pepper_days", 0, 3650, "0",
 	    "Texts of API keys are hashed under a new pepper that often, days; 0: only on demand. "
 	    "A key "
