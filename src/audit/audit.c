@@ -200,6 +200,13 @@ log_open_or_die(struct daemon *d)
 		diag(DIAG_WARN, "cut %llu torn bytes after record %llu",
 		    (unsigned long long)self.log.torn_bytes,
 		    (unsigned long long)self.log.torn_size);
+	if (strcmp(self.log.origin, self.log.name.name) != 0)
+		diag(DIAG_WARN,
+		    "the log is %s, and a log of this instance is %s: the state directory was "
+		    "moved, "
+		    "or this is a copy of another's; two that go on with one log contradict each "
+		    "other",
+		    self.log.name.name, self.log.origin);
 	if (self.log.state_misfit)
 		diag(DIAG_WARN, "the state beside the log is not this log's: all of it was read");
 }

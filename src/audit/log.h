@@ -77,10 +77,11 @@ struct log {
 	uint64_t key_version;           /* how many there were, with it */
 	uint64_t key_since_ns;          /* when the log says that it came; 0: the log is empty */
 	struct note_verifier name;      /* the log's origin and our public key */
-	uint64_t signed_size;           /* records under the checkpoint */
-	uint64_t unsigned_since_ns;     /* clock_mono_ns(); 0: all are signed */
-	struct buf note;                /* the checkpoint */
-	bool no_reserve;                /* this file system cannot allocate ahead */
+	char origin[AUDITLOG_ORIGIN_MAX + 1]; /* that of a new log of this instance */
+	uint64_t signed_size;                 /* records under the checkpoint */
+	uint64_t unsigned_since_ns;           /* clock_mono_ns(); 0: all are signed */
+	struct buf note;                      /* the checkpoint */
+	bool no_reserve;                      /* this file system cannot allocate ahead */
 	bool low;  /* the reserve could not be filled: the disk is nearly full */
 	bool dead; /* what is on disk is not known: only a restart helps */
 	/* found when it was opened */

@@ -61,7 +61,6 @@ log_open(struct log *l, int dirfd, const char *instance, const struct log_keys *
     const struct log_opts *opts, const char **ret_why)
 {
 	auto_free struct scan *s = calloc(1, sizeof(*s));
-	char origin[AUDITLOG_ORIGIN_MAX + 1];
 	uint8_t public_key[ED25519_KEY_LEN];
 	struct status st;
 
@@ -73,9 +72,9 @@ log_open(struct log *l, int dirfd, const char *instance, const struct log_keys *
 	*ret_why = "";
 	if (s == NULL)
 		return fail(E_NOMEM);
-	TRY(auditlog_origin(instance, origin));
+	TRY(auditlog_origin(instance, l->origin));
 	sign_key_public(keys->key, public_key);
-	TRY(note_verifier_init(&l->name, span_str(origin), public_key));
+	TRY(note_verifier_init(&l->name, span_str(l->origin), public_key));
 	s->l = l;
 	s->keys = keys;
 	s->why = "";

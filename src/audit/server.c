@@ -121,10 +121,11 @@ opened_append(struct server *s)
 	struct log *l = s->log;
 	const struct audit_value torn[] = { { AUDIT_V_U64, l->torn_size, SPAN_EMPTY },
 		{ AUDIT_V_U64, l->torn_bytes, SPAN_EMPTY } };
-	const struct audit_value size = { AUDIT_V_U64, l->now.size, SPAN_EMPTY };
+	const struct audit_value opened[] = { { AUDIT_V_U64, l->now.size, SPAN_EMPTY },
+		{ AUDIT_V_STR, 0, span_str(l->origin) } };
 	struct audit_rec recs[] = {
 		{ .event = EVENT_LOG_REPAIRED, .outcome = AUDIT_SUCCESS, .values = { torn, 2 } },
-		{ .event = EVENT_LOG_OPENED, .outcome = AUDIT_SUCCESS, .values = { &size, 1 } },
+		{ .event = EVENT_LOG_OPENED, .outcome = AUDIT_SUCCESS, .values = { opened, 2 } },
 	};
 
 	TRY(log_admit(l, recs, 2, 0));

@@ -58,6 +58,8 @@ state_clear(void)
 	key_put("key", KEY_HEX);
 }
 
+static const char *instance = INSTANCE;
+
 static inline void
 signing_up(void)
 {
@@ -78,7 +80,7 @@ up(void)
 
 	signing_up();
 	keys = (struct log_keys){ signing.key, signing.next };
-	st = log_open(&one.log, state.audit, INSTANCE, &keys, &opts, &why);
+	st = log_open(&one.log, state.audit, instance, &keys, &opts, &why);
 	if (!is_ok(st))
 		test_fail("%s: %s", status_text(st), why);
 	assert_is_ok(signing_settle(&signing, &one.log));

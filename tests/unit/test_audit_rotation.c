@@ -165,6 +165,36 @@ when_it_is_due(void **arg)
 	assert_false(signing_due(&l, 900 * day_ns, 90));
 }
 
+/* Of a folder that was moved, or copied with its key: the log stays its own, and says who goes on.
+ */
+static void
+a_log_of_another_name(void **arg)
+{
+	auto_buf struct buf text = BUF_INIT(1U << 20);
+	const char *last;
+
+	(void)arg;
+	state_clear();
+	up();
+	write_some(2);
+	down();
+	instance = "ba9876543210";
+	up();
+	assert_string_equal(one.log.name.name, "sallyport/" INSTANCE "/audit");
+	assert_string_equal(one.log.origin, "sallyport/ba9876543210/audit");
+	down();
+	instance = INSTANCE;
+	expect_intact("audit.pub", 1);
+	assert_is_ok(io_read_file(state.audit, "00000001.jsonl", &text));
+	assert_is_ok(buf_put_u8(&text, '\0'));
+	last = strstr((const char *)text.ptr, "\"LogOpened\"");
+	assert_non_null(last);
+	assert_true(strstr(last, "sallyport/" INSTANCE "/audit") != NULL);
+	last = strstr(last + 1, "\"LogOpened\"");
+	assert_true(
+	    last != NULL && strstr(last, "\"origin\":\"sallyport/ba9876543210/audit\"") != NULL);
+}
+
 int
 main(void)
 {
@@ -173,6 +203,7 @@ main(void)
 		cmocka_unit_test(every_call_twice),
 		cmocka_unit_test(disk_errors),
 		cmocka_unit_test(left_overs),
+		cmocka_unit_test(a_log_of_another_name),
 		cmocka_unit_test(when_it_is_due),
 	};
 
