@@ -37,7 +37,9 @@ struct exchange {
 	struct session *s;             /* to be made */
 	uint8_t ended[SESSION_ID_LEN]; /* to be ended, or made room of */
 	char ended_text[2 * SESSION_ID_LEN];
-	bool ends; /* it was asked for that */
+	bool ends;          /* it was asked for that */
+	enum error refused; /* why it is not begun */
+	bool scope_bad;
 	struct buf token, scope;
 	uint32_t lifetime_s;
 	uint64_t intent_seq; /* of an end */
@@ -191,13 +193,21 @@ ended_of(const struct exchange *x)
 	return sessions_by_id(x->gw->a, span_of(x->ended_text, sizeof(x->ended_text)), SPAN_EMPTY);
 }
 
+/* Nobody is to have it. */
+static void
+drop_session(struct exchange *x)
+{
+	if (x->s == NULL)
+		return;
+	session_begun(x->gw->a, x->s, ended_of(x));
+	session_free(x->s);
+	x->s = NULL;
+}
+
 static void
 exchange_free(struct exchange *x)
 {
-	if (x->s != NULL) {
-		session_begun(x->gw->a, x->s, ended_of(x));
-		session_free(x->s);
-	}
+	drop_session(x);
 	if (x->token.ptr != NULL)
 		explicit_bzero(x->token.ptr, x->token.cap);
 	buf_done(&x->token);
@@ -266,7 +276,7 @@ over(struct exchange *x, enum error error)
 	if (is_awaited(x) && error == ERROR_NONE)
 		answer(x->gw, x->id, &m);
 	else if (is_awaited(x))
-		answer_error(x->gw, x->id, error, false);
+		answer_error(x->gw, x->id, error, x->scope_bad && error == x->refused);
 	exchange_free(x);
 }
 
@@ -484,6 +494,35 @@ exchange_new(struct gateway *gw, uint64_t id, const struct ga_token *m, struct k
 	return x;
 }
 
+static void
+on_refused(struct authority *a, void *ctx, struct status st, uint64_t seq)
+{
+	struct exchange *x = ctx;
+
+	(void)a, (void)seq;
+	over(x, is_ok(st) ? x->refused : ERROR_AUDIT_UNAVAILABLE);
+}
+
+/* What is refused is on record, as with any other request. */
+static void
+refuse(struct exchange *x, enum error error)
+{
+	struct batch b = { .n = 0 };
+	struct record_who who;
+	struct status st;
+
+	drop_session(x);
+	x->refused = error;
+	st = who_of(x, &who);
+	if (is_ok(st)) {
+		put_authentication(&b, &who, x);
+		turn_put_error(&b, &who, error, SPAN_LIT("token"), "endpoint");
+		st = audit_append(x->gw->a, &b, on_refused, x);
+	}
+	if (!is_ok(st))
+		on_refused(x->gw->a, x, st, 0);
+}
+
 /* What must be durable is not begun where it cannot be. */
 static enum error
 may_begin(struct authority *a, const struct ga_token *m, struct key *key)
@@ -502,36 +541,43 @@ may_begin(struct authority *a, const struct ga_token *m, struct key *key)
 									     : ERROR_OVERLOADED;
 }
 
-static void
-exchange_begin(struct gateway *gw, uint64_t id, const struct ga_token *m, struct key *key)
+/* ERROR_NONE: the store has been asked to keep it. */
+static enum error
+session_ask(struct exchange *x, const struct ga_token *m, struct key *key)
 {
-	enum error error = may_begin(gw->a, m, key);
-	struct exchange *x = error == ERROR_NONE ? exchange_new(gw, id, m, key) : NULL;
-	bool scope_bad;
-	struct status st;
+	struct status st = session_make(x->gw->a, key, m, x);
 
-	if (x == NULL) {
-		answer_error(gw, id, error != ERROR_NONE ? error : ERROR_OVERLOADED, false);
-		return;
-	}
-	if (m->revoke.len > 0) {
-		st = end_begin(x, m->revoke);
-		if (!is_ok(st))
-			over(x, ERROR_AUDIT_UNAVAILABLE);
-		return;
-	}
-	st = session_make(gw->a, key, m, x);
-	scope_bad = st.code == E_SYNTAX || st.code == E_RANGE;
+	x->scope_bad = st.code == E_SYNTAX || st.code == E_RANGE;
 	if (is_ok(st))
 		st = keep(x);
 	if (is_ok(st))
+		return ERROR_NONE;
+	return x->scope_bad          ? ERROR_INVALID_FIELD
+	       : st.code == E_CLOSED ? ERROR_UNAVAILABLE
+	       : st.code == E_FULL   ? ERROR_CONCURRENCY
+				     : ERROR_INTERNAL;
+}
+
+static void
+exchange_begin(struct gateway *gw, uint64_t id, const struct ga_token *m, struct key *key)
+{
+	struct exchange *x = exchange_new(gw, id, m, key);
+	enum error error;
+
+	if (x == NULL) {
+		answer_error(gw, id, ERROR_OVERLOADED, false);
 		return;
-	error = scope_bad             ? ERROR_INVALID_FIELD
-		: st.code == E_CLOSED ? ERROR_UNAVAILABLE
-		: st.code == E_FULL   ? ERROR_CONCURRENCY
-				      : ERROR_INTERNAL;
-	answer_error(gw, id, error, scope_bad);
-	exchange_free(x);
+	}
+	error = may_begin(gw->a, m, key);
+	if (error == ERROR_NONE && m->revoke.len > 0) {
+		if (!is_ok(end_begin(x, m->revoke)))
+			over(x, ERROR_AUDIT_UNAVAILABLE);
+		return;
+	}
+	if (error == ERROR_NONE)
+		error = session_ask(x, m, key);
+	if (error != ERROR_NONE)
+		refuse(x, error);
 }
 
 void

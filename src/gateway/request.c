@@ -121,6 +121,7 @@ request_reset(struct request *r)
 	r->leaked = SPAN_EMPTY;
 	r->param[0] = '\0';
 	r->detail = NULL;
+	r->token_error = NULL;
 	r->status = 0;
 	r->retry_after_ms = 0;
 	r->have_rate = r->head_sent = r->close = false;

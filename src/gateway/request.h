@@ -72,8 +72,9 @@ struct request {
 	/* what is wrong with it */
 	char param[PARAM_MAX];
 	const char *detail;
-	struct buf upstream; /* a provider's own words about a bad request */
-	uint16_t status;     /* overrides the error's; 0: not */
+	const char *token_error; /* RFC 6749's name of what is wrong with a form; NULL: nothing */
+	struct buf upstream;     /* a provider's own words about a bad request */
+	uint16_t status;         /* overrides the error's; 0: not */
 	uint32_t retry_after_ms;
 	/* what the authority said */
 	bool have_rate;
@@ -117,6 +118,10 @@ void request_over(struct request *r);
 /* Is it what anybody may ask? Then it is answered by this, now, and over. */
 bool login_is_public(const struct request *r);
 void login_answer(struct request *r);
+
+/* ---- token.c ---- */
+/* An invalid field of its form, in RFC 6749's shape. E_FULL, E_NOMEM. */
+MUST_USE struct status token_put_error(const struct request *r, struct buf *out);
 
 /* ---- validate.c ---- */
 /* Its route, and whether the request is what that takes; what is wrong with it is for the answer.

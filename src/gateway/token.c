@@ -6,7 +6,8 @@
  * Owns: nothing; a token is copied into what is written, and nowhere else; what came is overwritten
  * once it was sent on.
  * Invariants: the credential that is exchanged is the one that the request came with; a form
- * has each field once, and none that is not known; errors have RFC 6749's shape.
+ * has each field once, and none that is not known; one that is not valid is refused by the
+ * authority's leave, on record and against its sender's limits; errors have RFC 6749's shape.
  * See: src/authority/sessions.c; docs/api.md.
  */
 #include <base/cleanup.h>
@@ -52,23 +53,25 @@ static void on_tokened(struct link *l, struct status st, uint16_t type, const vo
 
 /* ---- answers ---- */
 
-static void
-answer_error(struct request *r, uint16_t status, const char *error, const char *description)
+struct status
+token_put_error(const struct request *r, struct buf *out)
 {
-	auto_buf struct buf out = BUF_INIT(1024);
-	struct json_writer w = json_writer(&out);
+	struct json_writer w = json_writer(out);
 
 	json_put_object(&w);
 	json_put_key(&w, "error");
-	json_put_text(&w, error);
+	json_put_text(&w, r->token_error);
 	json_put_key(&w, "error_description");
-	json_put_text(&w, description);
+	json_put_text(&w, r->detail);
 	json_put_end(&w);
-	if (is_ok(json_writer_finish(&w)))
-		reply_json(r, status, buf_span(&out));
-	else
-		reply_error(r, ERROR_INTERNAL);
-	request_over(r);
+	return json_writer_finish(&w);
+}
+
+static void
+blame(struct request *r, const char *error, const char *why)
+{
+	r->token_error = error;
+	r->detail = why;
 }
 
 /* ---- the form ---- */
@@ -233,7 +236,8 @@ static void
 refuse(struct request *r, const struct span fields[F_COUNT], const char *error, const char *why)
 {
 	forget(r, fields);
-	answer_error(r, 400, error, why);
+	blame(r, error, why);
+	turn_refuse(&r->turn, ERROR_INVALID_FIELD);
 }
 
 void
@@ -323,12 +327,10 @@ on_tokened(struct link *l, struct status st, uint16_t type, const void *msg, voi
 		answer_token(r, m);
 		return;
 	}
-	if (is_ok(st) && type == GA_TOKENED && m->error == ERROR_INVALID_FIELD) {
-		answer_error(r, 400, m->scope_bad ? "invalid_scope" : "invalid_request",
+	if (is_ok(st) && type == GA_TOKENED && m->error == ERROR_INVALID_FIELD)
+		blame(r, m->scope_bad ? "invalid_scope" : "invalid_request",
 		    m->scope_bad ? "the scope is not valid, or wider than the credential's"
 				 : "a session cannot be exchanged for another one");
-		return;
-	}
 	if (is_ok(st) && type == GA_TOKENED)
 		r->retry_after_ms = m->retry_after_ms;
 	reply_error(r, is_ok(st) && type == GA_TOKENED ? (enum error)m->error : ERROR_UNAVAILABLE);

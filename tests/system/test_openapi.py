@@ -15,7 +15,9 @@ from test_tools import form, push
 API = load()
 OPERATIONS = operations(API)
 SCHEMAS = ROOT / "src/gateway/schema"
-NARROW = "policies:\n  narrow: { endpoints: [models], models: [demo] }\n"
+FEW = 150  # requests a minute, above what the document has
+NARROW = ("policies:\n  narrow: { endpoints: [models], models: [demo] }\n"
+          f"  few: {{ endpoints: ['*'], models: [demo], requests_per_min: {FEW} }}\n")
 MANIFEST = {"name": "echo", "description": "Says it again.", "input_schema": {"type": "object"}}
 NO_ROUTE = "There is no such endpoint."
 ADMIN = "/admin/v1/"
@@ -180,6 +182,34 @@ def test_what_is_documented_exists(service, op):
     assert status < 400 or said(answer) != NO_ROUTE
     # What a caller without a key is told does not depend on it.
     assert service.request(op.method, op.at(), body, key="sp_no", headers=headers)[0] == 401
+
+
+def refused(service, key):
+    """Each operation, and each that takes a body with one that is none -> {answer's id: (what was asked, status)}"""
+    asked = {}
+    for op in OPERATIONS:
+        kind = next(iter(op.content), None)
+        body, headers = bad_but_known(op)
+        ways = [(op.at() + "?nope=1", body, headers)]
+        if kind is not None:
+            ways.append((op.at(), {"nope": 1} if kind == "application/json" else b"x=1", headers))
+        for at, bad, head in ways:
+            status, got, answer = service.request(op.method, at, bad, key=key, headers=head)
+            assert 400 <= status < 500 and status not in (401, 405, 429), (op, at, status, answer)
+            asked[got["x-request-id"]] = (op.method, at, status)
+    return asked
+
+
+def test_what_is_refused_is_on_record_and_counts(service):
+    """Whatever is asked and however it is refused: nobody asks unseen, or without end."""
+    key = service.operate("key", "create", "-T", "t", "-u", "f", "--policy", "few").stdout.strip()
+    asked = refused(service, key)
+    assert len(OPERATIONS) < len(asked) < FEW
+    left = FEW - len(asked)
+    statuses = [service.request("GET", "/v1/models", key=key)[0] for _ in range(left + 1)]
+    assert statuses == [200] * left + [429]
+    seen = {r.get("request_id") for r in service.records() if r.get("outcome") in ("denied", "failure")}
+    assert {what for id, what in asked.items() if id not in seen} == set()
 
 
 def test_no_other_method_and_no_other_path(service):

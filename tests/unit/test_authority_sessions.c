@@ -53,6 +53,45 @@ test_sessions(void **state)
 	assert_balanced();
 }
 
+static void
+expect_refused(struct span credential, const char *scope, struct span revoke, enum error error)
+{
+	size_t before = w.nrecs;
+	struct reply *r = exchange(credential, scope, 0, revoke);
+
+	assert_int_equal(r->error, error);
+	assert_int_equal(w.nrecs, before + 2);
+	assert_int_equal(w.recs[before].event, EVENT_AUTHENTICATION);
+	assert_int_equal(w.recs[before + 1].event, EVENT_ERROR);
+	assert_non_null(strstr(w.recs[before + 1].text, error_rows[error].code));
+	assert_int_equal(w.recs[before + 1].outcome, AUDIT_DENIED);
+}
+
+/* Nobody tries unseen, or without end. */
+static void
+test_refused_exchanges_are_on_record(void **state)
+{
+	struct span credential = span_of(w.text[0], KEYTEXT_LEN);
+	char token[4096];
+	struct reply *r;
+
+	(void)state;
+	(void)snprintf(token, sizeof(token), "%s", exchange(credential, "", 0, SPAN_EMPTY)->body);
+	expect_refused(span_str(token), "", SPAN_EMPTY, ERROR_INVALID_FIELD);
+	expect_refused(credential, "nonsense", SPAN_EMPTY, ERROR_INVALID_FIELD);
+	expect_refused(
+	    span_of(w.text[1], KEYTEXT_LEN), "endpoint:execute", SPAN_EMPTY, ERROR_INVALID_FIELD);
+	assert_int_equal(w.a->sessions.n, 1);
+	((struct policy *)(uintptr_t)w.key[0]->policy->now)->limits.per_min = 1;
+	expect_refused(credential, "", SPAN_EMPTY, ERROR_RATE_LIMIT);
+	expect_refused(credential, "", span_str(token), ERROR_RATE_LIMIT);
+	/* Without a record it is not told why. */
+	w.audit_mode = AUDIT_REFUSES;
+	r = exchange(credential, "", 0, SPAN_EMPTY);
+	assert_true(r->error == ERROR_AUDIT_UNAVAILABLE && !r->scope_bad);
+	assert_balanced();
+}
+
 /* A session's turns count for its key, and end with it. */
 static void
 test_sessions_end_with_their_key(void **state)
@@ -314,14 +353,14 @@ test_sessions_in_the_making_are_bounded(void **state)
 	for (size_t round = 0; round < 2; round++) {
 		w.audit_mode = AUDIT_HOLDS;
 		begin_exchanges(SESSIONS_USER_MAX + 1);
-		for (size_t i = 0; i <= SESSIONS_USER_MAX; i++) {
-			assert_int_equal(replies[i].come, i == SESSIONS_USER_MAX);
-			assert_int_equal(replies[i].error,
-			    i == SESSIONS_USER_MAX ? ERROR_CONCURRENCY : ERROR_NONE);
-		}
+		for (size_t i = 0; i <= SESSIONS_USER_MAX; i++)
+			assert_false(replies[i].come);
 		assert_int_equal(w.nsessions, SESSIONS_USER_MAX);
 		release_held();
 		spin();
+		for (size_t i = 0; i <= SESSIONS_USER_MAX; i++)
+			assert_int_equal(replies[i].error,
+			    i == SESSIONS_USER_MAX ? ERROR_CONCURRENCY : ERROR_NONE);
 		w.audit_mode = AUDIT_TAKES;
 		assert_int_equal(w.a->sessions.n, SESSIONS_USER_MAX);
 		assert_int_equal(w.nsessions, SESSIONS_USER_MAX);
@@ -344,6 +383,7 @@ static void
 test_a_tenant_has_so_many(void **state)
 {
 	struct session *fakes = calloc(SESSIONS_TENANT_MAX, sizeof(*fakes));
+	struct reply *full;
 
 	(void)state;
 	assert_non_null(fakes);
@@ -354,14 +394,14 @@ test_a_tenant_has_so_many(void **state)
 	}
 	w.audit_mode = AUDIT_HOLDS;
 	begin_exchanges(1);
-	assert_int_equal(
-	    exchange(span_of(w.text[0], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->error, ERROR_OVERLOADED);
+	full = exchange(span_of(w.text[0], KEYTEXT_LEN), "", 0, SPAN_EMPTY);
 	assert_false(exchange(span_of(w.text[3], KEYTEXT_LEN), "", 0, SPAN_EMPTY)->come);
 	for (size_t i = 0; i < SESSIONS_TENANT_MAX - 1; i++)
 		TAILQ_REMOVE(&w.a->sessions.live, &fakes[i], next);
 	free(fakes);
 	release_held();
 	spin();
+	assert_int_equal(full->error, ERROR_OVERLOADED);
 	assert_int_equal(w.a->sessions.n, 2);
 }
 
@@ -372,6 +412,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_sessions),
+		T(test_refused_exchanges_are_on_record),
 		T(test_sessions_end_with_their_key),
 		T(test_sessions_without_audit),
 		T(test_sessions_without_the_store),

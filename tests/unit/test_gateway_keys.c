@@ -221,6 +221,50 @@ no_token_is_left_behind(void **state)
 	assert_null(memmem(r->arena.head, 1024, secret, strlen(secret)));
 }
 
+/* Whoever sends such forms is on record, and they count: the authority is told, then they learn. */
+static void
+bad_forms_are_refused_by_the_authority(void **state)
+{
+	static const struct {
+		const char *path, *type, *body, *says;
+	} cases[] = {
+		{ "token", "x-www-form-urlencoded", "x=1",
+		    "{\"error\":\"invalid_request\",\"error_description\":\"the form is not "
+		    "valid\"}" },
+		{ "token", "json", "grant_type=x", "\"the form is not valid\"" },
+		{ "token", "x-www-form-urlencoded", "grant_type=password",
+		    "{\"error\":\"unsupported_grant_type\"" },
+		{ "revoke", "x-www-form-urlencoded", "token_type_hint=x",
+		    "{\"error\":\"invalid_request\"" },
+	};
+	char text[1024];
+	struct client c;
+
+	(void)state;
+	client_open(&c);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (int over = 0; over < 2; over++) {
+			(void)snprintf(text, sizeof(text),
+			    "POST /auth/%s HTTP/1.1\r\nHost: localhost\r\n"
+			    "Authorization: Bearer %s\r\nContent-Type: application/%s\r\n"
+			    "Content-Length: %zu\r\n\r\n%s",
+			    cases[i].path, key, cases[i].type, strlen(cases[i].body),
+			    cases[i].body);
+			peers.admit_error = over ? ERROR_RATE_LIMIT : ERROR_NONE;
+			peers.admits = 0;
+			c.got.len = 0;
+			client_send(&c, text);
+			wait_for(&c, over ? "\"code\":\"rate_limit_exceeded\"" : cases[i].says);
+			assert_true(has(&c, over ? "HTTP/1.1 429 " : "HTTP/1.1 400 "));
+			assert_int_equal(peers.admits, 1);
+			assert_int_equal(peers.admit.refused, ERROR_INVALID_FIELD);
+			assert_int_equal(peers.admit.endpoint, ENDPOINT_OTHER);
+		}
+	}
+	client_close(&c);
+	peers.admit_error = ERROR_NONE;
+}
+
 /* Last: the worker takes nothing new afterwards. */
 int
 main(void)
@@ -232,6 +276,7 @@ main(void)
 		FLOW(head_has_no_body),
 		FLOW(a_login_is_asked_for_as_often_as_one_may_fail),
 		FLOW(no_token_is_left_behind),
+		FLOW(bad_forms_are_refused_by_the_authority),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
