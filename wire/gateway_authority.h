@@ -90,7 +90,8 @@ struct ga_admit {
 	struct span content_id; /* of the object; CREATE: the new one's */
 	uint8_t store;          /* enum content_store: a response that is to be kept */
 	uint8_t credentials;    /* enum content_credentials: in the body */
-	struct span leaked;     /* with ERROR_LEAKED_KEY: the key that stands in the body */
+	struct span leaked;     /* with ERROR_LEAKED_KEY: the texts of keys that stand in the body,
+				   each once, one behind the other */
 };
 static const struct wire_field ga_admit_rows[] = {
 	WIRE_FIXED(struct ga_admit, request_id),
@@ -116,7 +117,7 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_BYTES(struct ga_admit, content_id, 0, CONTENT_ID_MAX),
 	WIRE_U8(struct ga_admit, store, STORE_COUNT - 1),
 	WIRE_U8(struct ga_admit, credentials, CREDENTIALS_COUNT - 1),
-	WIRE_BYTES(struct ga_admit, leaked, 0, KEY_TEXT_LEN),
+	WIRE_BYTES(struct ga_admit, leaked, 0, LEAKED_KEYS_MAX *KEY_TEXT_LEN),
 };
 
 /* A version of a tool, as its owner and those who may call it see it. */

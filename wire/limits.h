@@ -16,6 +16,7 @@
 #define KEY_SECRET_LEN 43
 #define KEY_CRC_LEN 6
 #define KEY_TEXT_LEN (3 + KEY_ID_LEN + 1 + KEY_SECRET_LEN + KEY_CRC_LEN)
+#define LEAKED_KEYS_MAX 8 /* texts of one body that are looked up */
 
 #define CREDENTIAL_MAX 8192 /* a key's text, or a signed token */
 #define SCOPE_MAX 4096      /* of a key or a session: JSON, or words */

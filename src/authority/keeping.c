@@ -45,21 +45,39 @@ keeping_asks_anew(const struct policy *p, const struct ga_admit *m)
 
 /* ---- keys of ours ---- */
 
-const struct key *
-leaked_key(const struct authority *a, const struct ga_admit *m)
+bool
+leak_is_due(const struct ga_admit *m)
 {
-	if (m->refused != ERROR_LEAKED_KEY)
-		return NULL;
-	return keys_check(&a->keys, m->leaked, now_real_s());
+	return m->leaked.len % KEY_TEXT_LEN == 0;
 }
 
 void
-leak_put(struct batch *b, const struct record_who *who, const struct key *key)
+leak_take(const struct authority *a, const struct ga_admit *m, struct leaked *ret)
 {
-	const struct span id = span_of(key->id, KEY_ID_LEN);
+	*ret = (struct leaked){ .n = 0 };
+	if (m->refused != ERROR_LEAKED_KEY)
+		return;
+	for (size_t at = 0; at < m->leaked.len; at += KEY_TEXT_LEN) {
+		const struct key *key = keys_check(
+		    &a->keys, span_of(m->leaked.ptr + at, KEY_TEXT_LEN), now_real_s());
+		size_t i = 0;
 
-	(void)batch_add(b, EVENT_KEY_LEAKED, who, "key", id);
-	batch_str(b, id);
+		while (i < ret->n && ret->keys[i] != key)
+			i++;
+		if (key != NULL && i == ret->n)
+			ret->keys[ret->n++] = key;
+	}
+}
+
+void
+leak_put(struct batch *b, const struct record_who *who, const struct leaked *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct span id = span_of(l->keys[i]->id, KEY_ID_LEN);
+
+		(void)batch_add(b, EVENT_KEY_LEAKED, who, "key", id);
+		batch_str(b, id);
+	}
 }
 
 static void
@@ -70,18 +88,22 @@ heard(void *ctx, uint16_t http, struct span body)
 		diag(DIAG_ERROR, "a leaked key could not be revoked");
 }
 
-void
-leak_revoke(struct authority *a, const struct key *key)
+static void
+revoke_one(struct authority *a, const struct key *key)
 {
 	struct admin_op *op = NULL;
 	const struct admin_call call = {
 		.a = a, .uid = (uint32_t)getuid(), .reply = heard, .op = &op
 	};
-	struct status st;
+	struct status st = admin_revoke_key(&call, span_of(key->id, KEY_ID_LEN));
 
-	if (!a->policies.revokes_leaked)
-		return;
-	st = admin_revoke_key(&call, span_of(key->id, KEY_ID_LEN));
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "a leaked key could not be revoked: %s", status_text(st));
+}
+
+void
+leak_revoke(struct authority *a, const struct leaked *l)
+{
+	for (size_t i = 0; a->policies.revokes_leaked && i < l->n; i++)
+		revoke_one(a, l->keys[i]);
 }

@@ -42,12 +42,11 @@ content_reset(struct content *c)
 static struct status
 check_passes(struct span text, bool mask)
 {
-	uint8_t key[KEYTEXT_LEN];
-	bool leaked = false;
+	struct leaks leaks;
 
-	TRY(leak_find(text, key, &leaked));
-	explicit_bzero(key, sizeof(key));
-	return leaked || (mask && pasted_any(text)) ? fail(E_DENIED) : OK;
+	TRY(leak_find(text, &leaks));
+	explicit_bzero(leaks.texts, sizeof(leaks.texts));
+	return leaks.n > 0 || (mask && pasted_any(text)) ? fail(E_DENIED) : OK;
 }
 
 struct status

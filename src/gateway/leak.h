@@ -7,12 +7,24 @@
  */
 #include <base/span.h>
 #include <keytext/keytext.h>
+#include <wire/limits.h>
+
+struct leaks {
+	uint8_t texts[LEAKED_KEYS_MAX * KEYTEXT_LEN]; /* one behind the other */
+	size_t n;
+};
 
 /*
- * The first text with the form and the checksum of a key. JSON escapes of letters, digits and
- * '_' (\u0073p_) are seen through; base64, compression and texts in pieces are not.
+ * The texts with the form and the checksum of a key, each once, as far as there is room: what is
+ * written plainly comes first. JSON escapes of letters, digits and '_' (\u0073p_) are seen through;
+ * base64, compression and texts in pieces are not.
  * Errors: E_NOMEM (only where there are such escapes).
  */
-MUST_USE struct status leak_find(struct span body, uint8_t ret_key[KEYTEXT_LEN], bool *ret_found);
+MUST_USE struct status leak_find(struct span body, struct leaks *ret);
+static inline struct span
+leaks_texts(const struct leaks *l)
+{
+	return span_of(l->texts, l->n * KEYTEXT_LEN);
+}
 
 #endif

@@ -68,7 +68,7 @@ struct request {
 	struct span query;       /* that its style reads, in the arena */
 	uint32_t tool_version;   /* that the query names; 0: none */
 	bool pasted;             /* credentials of others are in the body */
-	struct span leaked;      /* a key of ours that is, in the arena */
+	struct span leaked;      /* texts of keys of ours that are, in the arena */
 	/* what is wrong with it */
 	char param[PARAM_MAX];
 	const char *detail;

@@ -152,19 +152,17 @@ static enum error
 check_credentials(struct request *r)
 {
 	struct span body = buf_span(&r->body);
-	uint8_t key[KEYTEXT_LEN];
-	bool leaked = false;
+	struct leaks leaks;
 
 	if (body.len == 0 || r->route->takes_key)
 		return ERROR_NONE;
 	r->pasted = pasted_any(body);
-	if (!is_ok(leak_find(body, key, &leaked)))
+	if (!is_ok(leak_find(body, &leaks)))
 		return ERROR_OVERLOADED;
-	if (!leaked)
+	if (leaks.n == 0)
 		return ERROR_NONE;
-	return is_ok(arena_copy(&r->arena, span_of(key, sizeof(key)), &r->leaked))
-		   ? ERROR_LEAKED_KEY
-		   : ERROR_OVERLOADED;
+	return is_ok(arena_copy(&r->arena, leaks_texts(&leaks), &r->leaked)) ? ERROR_LEAKED_KEY
+									     : ERROR_OVERLOADED;
 }
 
 static enum error

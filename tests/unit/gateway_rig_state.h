@@ -90,7 +90,7 @@ static struct {
 	struct stream *run_stream, *call_stream;
 	size_t flooded;
 	uint8_t digest[DIGEST_LEN]; /* granted last */
-	uint8_t leaked[KEY_TEXT_LEN];
+	uint8_t leaked[LEAKED_KEYS_MAX * KEY_TEXT_LEN];
 	size_t leaked_len;
 } peers = { .body = BUF_INIT(16UL << 20), .content = BUF_INIT(16UL << 20) };
 

@@ -18,8 +18,7 @@ static const char content_yaml[] =
     "models: { alpha: [ { provider: d, model: a } ] }\n"
     "sandboxes: { python: { pool: 1 } }\n"
     "engines: { runsc: /x/runsc, image: /x/image, manifest: /x/manifest }\n"
-    "limits: { turn_steps: 2 }\n"
-    "keys: { revoke_leaked: true }\n";
+    "limits: { turn_steps: 2 }\n";
 
 #include "authority_world.h"
 
@@ -586,41 +585,6 @@ test_masked_before_it_is_kept(void **state)
 	assert_balanced();
 }
 
-/* ---- keys that leaked ---- */
-
-static struct reply *
-leak(struct span text)
-{
-	struct ga_admit m = admit_msg(ENDPOINT_RESPONSES);
-
-	m.refused = ERROR_LEAKED_KEY;
-	m.leaked = text;
-	return call(w.gw, GA_ADMIT, &m);
-}
-
-static void
-test_a_key_that_leaked(void **state)
-{
-	uint8_t other[KEYTEXT_LEN];
-	char text[KEYTEXT_LEN];
-
-	(void)state;
-	/* Of the right form, and nobody's; the id of a key with another secret. */
-	assert_int_equal(keytext_create(other).code, E_OK);
-	assert_int_equal(leak(span_of(other, sizeof(other)))->error, ERROR_LEAKED_KEY);
-	assert_int_equal(leak(SPAN_EMPTY)->error, ERROR_LEAKED_KEY);
-	assert_int_equal(w.store_changes, 0);
-	for (uint32_t i = 0; i < w.nrecs; i++)
-		assert_true(w.recs[i].event != EVENT_KEY_LEAKED);
-	/* Another's. */
-	memcpy(text, w.text[1], sizeof(text));
-	assert_int_equal(leak(span_of(text, sizeof(text)))->error, ERROR_LEAKED_KEY);
-	spin();
-	assert_int_equal(w.store_changes, 1);
-	assert_int_equal(respond(1, STORE_NO, CREDENTIALS_NONE)->error, ERROR_INVALID_KEY);
-	assert_balanced();
-}
-
 int
 main(void)
 {
@@ -642,7 +606,6 @@ main(void)
 		T(test_no_grant_without_receipt),
 		T(test_who_may_keep),
 		T(test_masked_before_it_is_kept),
-		T(test_a_key_that_leaked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

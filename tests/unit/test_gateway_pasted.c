@@ -173,13 +173,12 @@ cut_anywhere(void **state)
 static void
 check_leak(const char *text, const char *want)
 {
-	uint8_t key[KEYTEXT_LEN];
-	bool found = want == NULL;
+	struct leaks leaks;
+	size_t n = want == NULL ? 0 : strlen(want) / KEYTEXT_LEN;
 
-	assert_int_equal(leak_find(span_str(text), key, &found).code, E_OK);
-	assert_int_equal(found, want != NULL);
-	if (want != NULL)
-		assert_memory_equal(key, want, KEYTEXT_LEN);
+	assert_int_equal(leak_find(span_str(text), &leaks).code, E_OK);
+	assert_int_equal(leaks.n, n);
+	assert_memory_equal(leaks.texts, want == NULL ? "" : want, n * KEYTEXT_LEN);
 }
 
 static void
@@ -212,6 +211,34 @@ keys_of_ours(void **state)
 	check_leak(text, NULL);
 }
 
+/* A wrong one hides no good one, plain or escaped; so many are looked up, and one is enough. */
+static void
+several_keys_of_ours(void **state)
+{
+	char keys[(LEAKED_KEYS_MAX + 1) * KEYTEXT_LEN + 1] = { 0 },
+							two[2 * KEYTEXT_LEN + 1] = { 0 };
+	char text[1200];
+
+	(void)state;
+	for (size_t i = 0; i <= LEAKED_KEYS_MAX; i++)
+		assert_int_equal(keytext_create((uint8_t *)keys + i * KEYTEXT_LEN).code, E_OK);
+	memcpy(two, keys, sizeof(two) - 1);
+	(void)snprintf(text, sizeof(text), "A=%.*s\nB=%s", KEYTEXT_LEN, two, two + KEYTEXT_LEN);
+	check_leak(text, two);
+	(void)snprintf(text, sizeof(text), "%s %s", two, two); /* each once */
+	check_leak(text, two);
+	/* The second is written as an escape, behind the first or before it. */
+	(void)snprintf(
+	    text, sizeof(text), "%.*s \\u0073%s", KEYTEXT_LEN, two, two + KEYTEXT_LEN + 1);
+	check_leak(text, two);
+	(void)snprintf(
+	    text, sizeof(text), "\\u0073%s %.*s", two + KEYTEXT_LEN + 1, KEYTEXT_LEN, two);
+	check_leak(text, two);
+	(void)snprintf(text, sizeof(text), "%s \\u005f", keys);
+	keys[LEAKED_KEYS_MAX * KEYTEXT_LEN] = '\0';
+	check_leak(text, keys);
+}
+
 /* Hostile texts cost time in proportion to their length; the figures go to the log. */
 static void
 times(void **state)
@@ -224,8 +251,7 @@ times(void **state)
 	};
 	enum { LEN = 100000 };
 	char *text = malloc(LEN + 64);
-	uint8_t key[KEYTEXT_LEN];
-	bool found;
+	struct leaks leaks;
 
 	(void)state;
 	assert_non_null(text);
@@ -238,7 +264,7 @@ times(void **state)
 			struct timespec t[3];
 
 			(void)clock_gettime(CLOCK_MONOTONIC, &t[0]);
-			assert_int_equal(leak_find(span_of(text, LEN), key, &found).code, E_OK);
+			assert_int_equal(leak_find(span_of(text, LEN), &leaks).code, E_OK);
 			(void)clock_gettime(CLOCK_MONOTONIC, &t[1]);
 			(void)pasted_any(span_of(text, LEN));
 			(void)clock_gettime(CLOCK_MONOTONIC, &t[2]);
@@ -282,6 +308,7 @@ main(void)
 		cmocka_unit_test(behind_escapes),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(keys_of_ours),
+		cmocka_unit_test(several_keys_of_ours),
 		cmocka_unit_test(in_no_history),
 		cmocka_unit_test(times),
 	};

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * src/authority/keeping.c: keys of ours that stand in a body: each good one is told of and ends,
+ * whatever stands beside it; nobody has another's revoked by its id.
+ */
+#define WORLD_KEYS 4
+#define WORLD_YAML leaks_yaml
+
+static const char leaks_yaml[] =
+    "policies:\n"
+    "  default: { endpoints: '*', models: '*', requests_per_min: 1000, concurrent: 50 }\n"
+    "  helped: { endpoints: '*', models: '*' }\n"
+    "providers: { d: { kind: openai, base_url: 'http://127.0.0.1:1/v1', credential: none,\n"
+    "                  allow_plain_loopback: true } }\n"
+    "models: { alpha: [ { provider: d, model: a } ] }\n"
+    "engines: { runsc: /x/runsc, image: /x/image, manifest: /x/manifest }\n"
+    "keys: { revoke_leaked: true }\n";
+
+#include "authority_world.h"
+
+static struct reply *
+leak(struct span texts)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_RESPONSES);
+
+	m.refused = ERROR_LEAKED_KEY;
+	m.leaked = texts;
+	return call(w.gw, GA_ADMIT, &m);
+}
+
+static enum error
+said_to(size_t key)
+{
+	struct ga_admit m = admit_msg(ENDPOINT_MODELS);
+
+	m.credential = span_of(w.text[key], KEYTEXT_LEN);
+	return (enum error)call(w.gw, GA_ADMIT, &m)->error;
+}
+
+static size_t
+told(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w.nrecs; i++)
+		n += w.recs[i].event == EVENT_KEY_LEAKED;
+	return n;
+}
+
+static void
+test_a_key_that_leaked(void **state)
+{
+	uint8_t other[KEYTEXT_LEN];
+
+	(void)state;
+	/* Of the right form, and nobody's; the id of a key with another secret. */
+	assert_int_equal(keytext_create(other).code, E_OK);
+	assert_int_equal(leak(span_of(other, sizeof(other)))->error, ERROR_LEAKED_KEY);
+	assert_int_equal(leak(SPAN_EMPTY)->error, ERROR_LEAKED_KEY);
+	memcpy(other, w.text[1], KEYTEXT_PREFIX_LEN + KEYTEXT_ID_LEN);
+	assert_int_equal(leak(span_of(other, sizeof(other)))->error, ERROR_LEAKED_KEY);
+	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(told(), 0);
+	/* Another's. */
+	assert_int_equal(leak(span_of(w.text[1], KEYTEXT_LEN))->error, ERROR_LEAKED_KEY);
+	spin();
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(told(), 1);
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
+	assert_balanced();
+}
+
+/* One that is nobody's hides none; each that is good is told of, once, and ends. */
+static void
+test_several_keys_that_leaked(void **state)
+{
+	uint8_t texts[LEAKED_KEYS_MAX * KEYTEXT_LEN];
+
+	(void)state;
+	assert_int_equal(keytext_create(texts).code, E_OK);
+	for (size_t i = 1; i < LEAKED_KEYS_MAX; i++)
+		memcpy(texts + i * KEYTEXT_LEN, w.text[1 + i % 2], KEYTEXT_LEN);
+	assert_int_equal(leak(span_of(texts, sizeof(texts)))->error, ERROR_LEAKED_KEY);
+	spin();
+	assert_int_equal(told(), 2);
+	assert_int_equal(w.store_changes, 2);
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
+	assert_int_equal(said_to(2), ERROR_INVALID_KEY);
+	assert_true(said_to(3) != ERROR_INVALID_KEY);
+	assert_balanced();
+}
+
+/* Parts of texts are of no gateway of ours. */
+static void
+test_a_part_of_a_key(void **state)
+{
+	(void)state;
+	w.gw_closed = false;
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN - 1));
+	assert_true(w.gw_closed);
+	assert_int_equal(told(), 0);
+	connect_fake(EDGE_GATEWAY_AUTHORITY, 60, &ga_edge, true, &gateway_ops, &w.gw);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_a_key_that_leaked),
+		T(test_several_keys_that_leaked),
+		T(test_a_part_of_a_key),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
