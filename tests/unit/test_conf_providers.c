@@ -312,6 +312,18 @@ each_control_is_named(void **state)
 #define ISSUER(more)                                                                              \
 	SOME "oidc: [ { issuer: 'https://idp.example', audience: a, tenant_fixed: t, policy: a, " \
 	     "link_local: " more " } ]\n"
+#define CHECKED(more)                                                                          \
+	SOME "oidc: [ { issuer: 'https://idp.example', audience: a, tenant_fixed: t, policy: " \
+	     "a, " more " } ]\n"
+#define PROVIDER(more)                                                            \
+	SOME "providers: { p: { kind: openai, base_url: 'https://p.example/v1', " \
+	     "credential: 'file:x'" more " } }\n"
+#define LIMITED(what) "policies: { a: { endpoints: [models], " what " } }\n"
+#define LIMIT(what) SOME "limits: { " what " }\n"
+#define MACHINES(more)                                                                             \
+	SOME "client_certificates: { ca_file: /x/ca, clients: [ { match: 'spiffe://a/m', tenant: " \
+	     "t, "                                                                                 \
+	     "user: m, policy: a } ]" more " }\n"
 #define CREDENTIALS(what) "policies: { a: { endpoints: [models], credentials: " what " } }\n"
 	static const struct {
 		const char *strong, *weak, *named;
@@ -321,6 +333,32 @@ each_control_is_named(void **state)
 		{ SOME "keys: { revoke_leaked: true }\n", SOME "keys: { revoke_leaked: false }\n",
 		    "keys.revoke_leaked " },
 		{ ISSUER("false"), ISSUER("true"), "oidc.0.link_local " },
+		{ CHECKED("algorithms: [EdDSA]"), CHECKED("algorithms: [EdDSA, RS256]"),
+		    "oidc.0.algorithms " },
+		{ CHECKED("algorithms: [EdDSA]"), CHECKED("skew_s: 60"), "oidc.0.algorithms " },
+		{ CHECKED("typ: at+jwt"), CHECKED("typ: jwt"), "oidc.0.typ " },
+		{ CHECKED("typ: jwt"), CHECKED("typ: any"), "oidc.0.typ " },
+		{ CHECKED("max_age_s: 60"), CHECKED("max_age_s: 61"), "oidc.0.max_age_s " },
+		{ CHECKED("max_age_s: 60"), CHECKED("max_age_s: 0"), "oidc.0.max_age_s " },
+		{ CHECKED("skew_s: 0"), CHECKED("skew_s: 1"), "oidc.0.skew_s " },
+		{ CHECKED("allow_private: false"), CHECKED("allow_private: true"),
+		    "oidc.0.allow_private " },
+		{ PROVIDER(""), PROVIDER(", allow_private: true"), "providers.p.allow_private " },
+		{ MACHINES(", crl_file: /x/crl"), MACHINES(""), "client_certificates.crl_file " },
+		{ SOME "store: { kek: 'aws-kms:alias/x' }\naws: { region: eu-west-1 }\n",
+		    SOME "store: { kek: local }\n", "store.kek " },
+		{ LIMITED("requests_per_min: 1"), LIMITED("requests_per_min: 2"),
+		    "policies.a.requests_per_min " },
+		{ LIMITED("concurrent: 1"), LIMITED("concurrent: 2"), "policies.a.concurrent " },
+		{ LIMIT("connections: 1"), LIMIT("connections: 2"), "limits.connections " },
+		{ LIMIT("connections_per_source: 1"), LIMIT("connections_per_source: 2"),
+		    "limits.connections_per_source " },
+		{ LIMIT("handshakes_per_source_per_s: 1"), LIMIT("handshakes_per_source_per_s: 2"),
+		    "limits.handshakes_per_source_per_s " },
+		{ LIMIT("user_requests_per_min: 1"), LIMIT("user_requests_per_min: 2"),
+		    "limits.user_requests_per_min " },
+		{ LIMIT("user_concurrent: 1"), LIMIT("user_concurrent: 2"),
+		    "limits.user_concurrent " },
 		{ SOME "store: { grace_s: 0 }\n", SOME "store: { grace_s: 60 }\n",
 		    "store.grace_s " },
 		{ SOME "sessions: { max_s: 600 }\n", SOME "sessions: { max_s: 601 }\n",
@@ -356,6 +394,11 @@ each_control_is_named(void **state)
 		assert_weaker(weak, strong, "");
 		assert_weaker(weak, weak, "");
 	}
+	/* Other algorithms are ones that were not taken before; without machines no list is missed.
+	 */
+	assert_weaker(HEAD CHECKED("algorithms: [EdDSA]"), HEAD CHECKED("algorithms: [RS256]"),
+	    "oidc.0.algorithms ");
+	assert_weaker(HEAD MACHINES(", crl_file: /x/crl"), HEAD SOME, "");
 }
 
 int
