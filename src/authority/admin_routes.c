@@ -26,9 +26,10 @@
 #define OBJECT(required, properties)                                                       \
 	"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[" required "]," \
 	"\"properties\":{" properties "}}"
-#define ROLES_SCHEMA                                                                    \
-	"{\"type\":\"array\",\"maxItems\":5,\"items\":{\"enum\":[\"user\",\"service\"," \
-	"\"auditor\","                                                                  \
+#define ROLES_SCHEMA                                                                       \
+	"{\"type\":\"array\",\"minItems\":1,\"maxItems\":5,\"items\":{\"enum\":[\"user\"," \
+	"\"service\","                                                                     \
+	"\"auditor\","                                                                     \
 	"\"administrator\",\"owner\"]}}"
 #define TIME_SCHEMA "{\"type\":\"integer\",\"minimum\":1,\"maximum\":3162240000}"
 #define KEY_SCHEMA                                                                \

@@ -9,6 +9,7 @@
  */
 #include "scope.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include <base/cleanup.h>
@@ -269,6 +270,16 @@ is_of_list(struct span word, enum policy_list list, struct span *ret_name)
 	return true;
 }
 
+static const struct scope_rule *
+rule_of(enum policy_list list)
+{
+	size_t i = 0;
+
+	while (strcmp(scope_rules[i].member, lists[list].member) != 0)
+		assert(++i < SCOPE_RULES);
+	return &scope_rules[i];
+}
+
 /* All words of one list, as a member; how many in *count. */
 static struct status
 put_list(struct span words, enum policy_list list, struct json_writer *w, size_t *count)
@@ -280,7 +291,7 @@ put_list(struct span words, enum policy_list list, struct json_writer *w, size_t
 		TRY(next_word(&words, &word));
 		if (!is_of_list(word, list, &name))
 			continue;
-		if (!is_name(name))
+		if (!is_name(name) || !scope_word_ok(rule_of(list), name))
 			return fail(E_RANGE);
 		if (!any) {
 			json_put_key(w, lists[list].member);

@@ -28,7 +28,12 @@ test_services_stay(void **state)
 	be(2, ROLE_SERVICE);
 	assert_int_equal(
 	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[\"owner\"]}"), 409);
-	assert_int_equal(ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[]}"), 409);
+	assert_int_equal(
+	    ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[\"user\"]}"), 409);
+	/* Who is to do nothing is disabled. */
+	assert_int_equal(ask(w.key[0], "PATCH", "/admin/v1/users/v", "{\"roles\":[]}"), 400);
+	assert_int_equal(
+	    ask(w.key[0], "POST", "/admin/v1/users", "{\"user\":\"n\",\"roles\":[]}"), 400);
 	assert_int_equal(w.store_changes, 0);
 	/* Everything else of a service may change. */
 	assert_int_equal(
@@ -100,7 +105,7 @@ test_a_narrowed_credential_ends_nobody(void **state)
 	} acts[] = {
 		{ "POST", "/admin/v1/users/v/erase", "" },
 		{ "PATCH", "/admin/v1/users/v", "{\"state\":\"disabled\"}" },
-		{ "PATCH", "/admin/v1/users/v", "{\"roles\":[]}" },
+		{ "PATCH", "/admin/v1/users/v", "{\"roles\":[\"user\"]}" },
 		{ "PATCH", "/admin/v1/users/v", "{\"hold\":true}" },
 	};
 	static const char yes[] = "{\"decision\":\"approve\"}";

@@ -198,7 +198,9 @@ test_words(void **state)
 	};
 	static const char *const bad[] = { " ", "endpoint:chat ", " endpoint:chat",
 		"endpoint:chat  model:a", "endpoint:", "endpoint", "openid", "network:10.0.0.0/8",
-		"endpoint:*", "endpoints:chat", "model:\"", "model:a\tmodel:b", "model:\\" };
+		"endpoint:*", "endpoints:chat", "model:\"", "model:a\tmodel:b", "model:\\",
+		"endpoint:nope", "endpoint:chat endpoint:other", "language:cobol", "model:gpt*",
+		"tool:acme/x" };
 	struct buf out = BUF_INIT(2 * SCOPES_MAX);
 
 	(void)state;
