@@ -43,15 +43,30 @@ MUST_USE struct status db_sweep(struct db *db, uint64_t now_s, bool *ret_more);
 
 /* ---- sweep_clock.c: what time it is for sweeps, in seconds ---- */
 #define SWEEP_DOUBT_S 86400
-struct sweep_clock {
-	uint64_t real_s, boot_s; /* that were believed last: Unix time, since boot */
-	uint64_t until_s;        /* since boot: what is ahead is believed then; 0: nothing is */
+#define SWEEP_KEEP_S 3600 /* what is believed is kept at least as often, as it goes by */
+enum sweep_side { SWEEP_BELIEVED, SWEEP_AHEAD, SWEEP_BEHIND };
+struct sweep_kept {
+	uint64_t real_s;    /* what is believed: Unix time; 0: nothing yet */
+	uint64_t doubted_s; /* for how long the clock has been on that side of it */
+	enum sweep_side side;
 };
-/* `newest_s`: when the last day began on which the service ran; 0: it never did. */
-void sweep_clock_start(struct sweep_clock *c, uint64_t newest_s, uint64_t real_s, uint64_t boot_s);
+struct sweep_clock {
+	struct sweep_kept at, kept; /* at `boot_s`; as the database has it */
+	uint64_t boot_s;
+	uint64_t off_s; /* for so long it may have been off; 0: the clock was believed since */
+	bool said;      /* … that it is ahead */
+};
+/* It goes on from what is kept; `off_s`: so long it may have been off. */
+void sweep_clock_start(struct sweep_clock *c, const struct sweep_kept *kept, uint64_t off_s,
+    uint64_t real_s, uint64_t boot_s);
 /* *ret_jumped: it is ahead since now. */
 MUST_USE uint64_t sweep_clock_now(
     struct sweep_clock *c, uint64_t real_s, uint64_t boot_s, bool *ret_jumped);
+/* From what is kept. Errors are of that, and it begins as if nothing were. */
+MUST_USE struct status db_sweep_clock_start(
+    struct db *db, uint64_t real_s, uint64_t boot_s, struct sweep_clock *c);
+/* In a transaction of its own, where it says something new. */
+MUST_USE struct status db_sweep_clock_keep(struct db *db, struct sweep_clock *c);
 
 /* ---- privacy_requests.c: in the store process ---- */
 void privacy_start(struct daemon *d, struct db *db);

@@ -50,11 +50,11 @@ boot_s(void)
 void
 privacy_start(struct daemon *d, struct db *db)
 {
-	uint64_t newest_s = 0;
+	struct status st = db_sweep_clock_start(
+	    db, clock_real_ns() / NS_PER_S, boot_s(), &self.clock);
 
-	if (!is_ok(db_day_newest(db, &newest_s)))
-		newest_s = 0;
-	sweep_clock_start(&self.clock, newest_s, clock_real_ns() / NS_PER_S, boot_s());
+	if (!is_ok(st))
+		diag(DIAG_WARN, "the time that ages went by is not known: %s", status_text(st));
 	self.db = db;
 	privacy_configure(d);
 	(void)uv_timer_init(d->loop, &self.timer);
@@ -99,10 +99,12 @@ on_timer(uv_timer_t *t)
 	bool more = false, jumped = false;
 	uint64_t now_s = sweep_clock_now(
 	    &self.clock, clock_real_ns() / NS_PER_S, boot_s(), &jumped);
+	struct status kept = db_sweep_clock_keep(self.db, &self.clock);
 	struct status st = db_sweep(self.db, now_s, &more);
-
 	struct status settled = db_settle_owed(self.db);
 
+	if (!is_ok(kept))
+		diag(DIAG_WARN, "the time that ages go by is not kept: %s", status_text(kept));
 	if (jumped)
 		diag(DIAG_WARN,
 		    "the clock is ahead: nothing goes for its age by it before a day is over");
