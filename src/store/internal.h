@@ -237,6 +237,7 @@ struct content_state {
 	uint32_t days[RETAINED_COUNT]; /* 0: for ever */
 	uint64_t gone[RETAINED_COUNT]; /* for their age, and nobody has heard of it yet */
 	uint64_t ended;                /* files that ended by themselves, the same */
+	uint32_t today;                /* by the time that ages go by; 0: not known */
 	/* How far this pass of sweeps has looked at what is old: updated_s (expires_s) and id. */
 	struct sweep_mark {
 		uint64_t updated_s, id;

@@ -100,9 +100,11 @@ on_timer(uv_timer_t *t)
 	uint64_t now_s = sweep_clock_now(
 	    &self.clock, clock_real_ns() / NS_PER_S, boot_s(), &jumped);
 	struct status kept = db_sweep_clock_keep(self.db, &self.clock);
-	struct status st = db_sweep(self.db, now_s, &more);
-	struct status settled = db_settle_owed(self.db);
+	struct status st, settled;
 
+	self.db->content.today = (uint32_t)(now_s / 86400);
+	st = db_sweep(self.db, now_s, &more);
+	settled = db_settle_owed(self.db);
 	if (!is_ok(kept))
 		diag(DIAG_WARN, "the time that ages go by is not kept: %s", status_text(kept));
 	if (jumped)

@@ -63,6 +63,9 @@ batch_add(struct db *db, const struct as_usage_add *m)
 		TRY(item_add(db, &items[i]));
 		newest = items[i].day > newest ? items[i].day : newest;
 	}
+	/* A day that is ahead of the time that ages go by takes none with it: sweep_clock.c. */
+	if (db->content.today != 0 && newest > db->content.today)
+		newest = db->content.today;
 	sql_int(db, SQL_USAGE_TRIM, 1, days > 0 && newest > days ? newest - days : 0);
 	sql_int(db, SQL_USAGE_TRIM, 2, TRIM_MAX);
 	TRY(sql_run(db, SQL_USAGE_TRIM));

@@ -42,10 +42,14 @@ usage_counts_once(void **arg)
 	assert_int_equal(usage_of(db, &all, &next).requests, 2);
 	all.key = SPAN_LIT("short");
 	assert_int_equal(db_usage_list(db, &all, usage_see, NULL, &next).code, E_RANGE);
-	/* Long ago is forgotten. */
-	assert_is_ok(usage_add(db, 6, 1, "m", 101 + DB_USAGE_DAYS));
+	/* Long ago is forgotten; but not by a date that is wrong. */
+	db->content.today = 103;
+	assert_is_ok(usage_add(db, 6, 2, "m", 101 + 2 * DB_USAGE_DAYS));
 	all = (struct as_usage_list){ 0 };
-	assert_int_equal(usage_of(db, &all, &next).requests, 8);
+	assert_int_equal(usage_of(db, &all, &next).requests, 10);
+	db->content.today = 101 + DB_USAGE_DAYS;
+	assert_is_ok(usage_add(db, 7, 1, "m", 101 + DB_USAGE_DAYS));
+	assert_int_equal(usage_of(db, &all, &next).requests, 10);
 	db_close(db);
 }
 
