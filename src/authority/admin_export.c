@@ -258,8 +258,14 @@ is_of(const struct user *u, struct span tenant)
 static bool
 tenant_exists(const struct keys *k, struct span tenant)
 {
-	for (size_t i = 0; i < k->nusers; i++) {
-		if (is_of(keys_user_at(k, i), tenant))
+	const struct keys_tenant *t = keys_find_tenant(k, tenant);
+	const struct user *u;
+
+	if (t == NULL)
+		return false;
+	SLIST_FOREACH(u, &t->users, of_tenant)
+	{
+		if (u->state != USER_ERASED)
 			return true;
 	}
 	return false;

@@ -35,15 +35,9 @@ is_gone(const struct key *key, uint64_t now_s)
 
 /* Where three quarters of the table are taken, a tenant gets no more than a quarter of it. */
 static bool
-tenant_has_room(const struct keys *k, struct span tenant)
+tenant_has_room(const struct keys *k, const struct keys_tenant *t)
 {
-	size_t n = 0;
-
-	if (k->nkeys < KEYS_MAX / 4 * 3)
-		return true;
-	for (size_t i = 0; i < k->nkeys; i++)
-		n += span_eq(keys_at(k, i)->user->tenant, tenant);
-	return n < KEYS_MAX / 4;
+	return k->nkeys < KEYS_MAX / 4 * 3 || t->nkeys < KEYS_MAX / 4;
 }
 
 struct status
@@ -51,14 +45,12 @@ admin_key_room(struct admin_call *c, const struct user *user)
 {
 	uint64_t now_s = now_real_s();
 	unsigned live = 0, rows = 0, made = 0;
+	const struct key *key;
 
 	if (c->by == NULL || user == NULL)
 		return OK;
-	for (size_t i = 0; i < c->a->keys.nkeys; i++) {
-		const struct key *key = keys_at(&c->a->keys, i);
-
-		if (key->user != user)
-			continue;
+	SLIST_FOREACH(key, &user->keys, of_user)
+	{
 		live += admin_key_is_live(key);
 		made += key->created_s + DAY_S > now_s;
 		rows += !is_gone(key, now_s);
@@ -72,7 +64,7 @@ admin_key_room(struct admin_call *c, const struct user *user)
 	if (rows >= ROWS_OF_PERSON_MAX)
 		return admin_refuse(c, 409, "too_many_keys",
 		    "The user has 1024 keys that are valid or ended within 30 days.");
-	if (!tenant_has_room(&c->a->keys, user->tenant))
+	if (!tenant_has_room(&c->a->keys, user->of))
 		return admin_refuse(
 		    c, 409, "too_many_keys", "The tenant has a quarter of all keys there may be.");
 	return OK;

@@ -294,14 +294,14 @@ users_create(struct admin_call *c)
 static bool
 is_last_owner(const struct keys *keys, const struct user *u)
 {
+	const struct user *other;
+
 	if ((u->roles & ROLE_OWNER) == 0 || u->state != USER_ACTIVE)
 		return false;
-	for (size_t i = 0; i < keys->nusers; i++) {
-		const struct user *other = keys_user_at(keys, i);
-
+	SLIST_FOREACH(other, &u->of->users, of_tenant)
+	{
 		if (other != u && !claim_is_held(&other->changing, keys) &&
-		    (other->roles & ROLE_OWNER) != 0 && other->state == USER_ACTIVE &&
-		    span_eq(other->tenant, u->tenant))
+		    (other->roles & ROLE_OWNER) != 0 && other->state == USER_ACTIVE)
 			return false;
 	}
 	return true;
@@ -311,12 +311,12 @@ is_last_owner(const struct keys *keys, const struct user *u)
 uint8_t
 admin_all_roles(const struct authority *a, const struct user *u)
 {
+	const struct key *key;
 	uint8_t roles = u->roles;
 
-	for (size_t i = 0; i < a->keys.nkeys; i++) {
-		const struct key *key = keys_at(&a->keys, i);
-
-		if (key->user == u && key->revoked_s == 0)
+	SLIST_FOREACH(key, &u->keys, of_user)
+	{
+		if (key->revoked_s == 0)
 			roles |= people_roles_of(a, key);
 	}
 	return roles;
@@ -459,16 +459,14 @@ on_intent(struct admin_op *op)
 		admin_op_ask(op, AS_USER_PUT, &m, AS_DONE, on_put);
 }
 
-/* All that a disabled user runs ends; keys are not indexed by user, and this is rare. */
+/* All that a disabled user runs ends. */
 static void
 end_all_turns(struct admin_op *op, const struct user *u)
 {
-	for (size_t i = 0; i < op->a->keys.nkeys; i++) {
-		struct key *key = keys_at(&op->a->keys, i);
+	struct key *key;
 
-		if (key->user == u)
-			admin_end_turns(op, key);
-	}
+	SLIST_FOREACH(key, &u->keys, of_user)
+	admin_end_turns(op, key);
 }
 
 static void

@@ -25,6 +25,8 @@
 static bool is_key(const void *item, struct span id);
 static bool is_user(const void *item, struct span bytes);
 static bool is_subject(const void *item, struct span bytes);
+static bool is_tenant(const void *item, struct span name);
+static struct status tenant_get(struct keys *k, struct span name, struct keys_tenant **ret);
 static struct status user_new(
     struct keys *k, struct span tenant, struct span name, struct span bytes, struct user **ret);
 static struct status user_set_key(
@@ -54,6 +56,8 @@ keys_init(struct keys *k)
 	TRY(table_init(&k->by_id, TABLE_CAP_FIRST, is_key));
 	TRY(table_init(&k->users, TABLE_CAP_FIRST, is_user));
 	TRY(table_init(&k->by_subject, TABLE_CAP_FIRST, is_subject));
+	TRY(table_init(&k->tenants, TABLE_CAP_FIRST, is_tenant));
+	SLIST_INIT(&k->all_tenants);
 	k->key_slabs = calloc(KEYS_MAX / KEYS_SLAB, sizeof(struct key *));
 	k->user_slabs = calloc(USERS_MAX / KEYS_SLAB, sizeof(struct user *));
 	k->subject_slabs = calloc(USERS_MAX / SUBJECT_SLAB, sizeof(struct secret));
@@ -65,6 +69,8 @@ keys_init(struct keys *k)
 void
 keys_done(struct keys *k)
 {
+	struct keys_tenant *t;
+
 	for (size_t i = 0; i < k->nkeys; i++) {
 		holder_done(&keys_at(k, i)->holder);
 		scope_free(keys_at(k, i)->scope);
@@ -87,6 +93,11 @@ keys_done(struct keys *k)
 	table_done(&k->by_id);
 	table_done(&k->users);
 	table_done(&k->by_subject);
+	table_done(&k->tenants);
+	while ((t = SLIST_FIRST(&k->all_tenants)) != NULL) {
+		SLIST_REMOVE_HEAD(&k->all_tenants, next);
+		free(t);
+	}
 	hmac_key_free(k->tenant_key);
 	keys_peppers_done(k);
 	policy_refs_done(&k->refs);
@@ -151,17 +162,14 @@ subject_place(struct keys *k, size_t serial)
 bool
 keys_user_fits(struct keys *k, struct span tenant, struct span name)
 {
-	size_t n = 0, max = k->users_max;
+	const struct keys_tenant *t = keys_find_tenant(k, tenant);
+	size_t max = k->users_max;
 
 	if (keys_find_user(k, tenant, name) != NULL)
 		return true;
 	if (!is_ok(subject_place(k, k->nusers + USERS_SPARE)))
 		return false;
-	if (k->nusers < max / 4 * 3)
-		return true;
-	for (size_t i = 0; i < k->nusers; i++)
-		n += span_eq(keys_user_at(k, i)->tenant, tenant);
-	return n < max / 4;
+	return k->nusers < max / 4 * 3 || t == NULL || t->nusers < max / 4;
 }
 
 void
@@ -183,6 +191,12 @@ struct user *
 keys_user_at(const struct keys *k, size_t index)
 {
 	return &k->user_slabs[index / KEYS_SLAB][index % KEYS_SLAB];
+}
+
+struct keys_tenant *
+keys_find_tenant(const struct keys *k, struct span tenant)
+{
+	return table_find(&k->tenants, tenant);
 }
 
 struct user *
@@ -221,6 +235,8 @@ keys_put(struct keys *k, const struct policies *p, const struct as_key *m, struc
 			scope_free(scope);
 			return st;
 		}
+		SLIST_INSERT_HEAD(&u->keys, key, of_user);
+		u->of->nkeys++;
 	}
 	scope_free(key->scope);
 	key->scope = scope;
@@ -420,6 +436,14 @@ is_subject(const void *item, struct span bytes)
 }
 
 static bool
+is_tenant(const void *item, struct span name)
+{
+	const struct keys_tenant *t = item;
+
+	return span_eq(span_of(t->name, t->len), name);
+}
+
+static bool
 is_user(const void *item, struct span bytes)
 {
 	const struct user *u = item;
@@ -439,15 +463,38 @@ user_bytes(struct span tenant, struct span name, uint8_t out[USER_BYTES_MAX])
 }
 
 static struct status
+tenant_get(struct keys *k, struct span name, struct keys_tenant **ret)
+{
+	struct keys_tenant *t = keys_find_tenant(k, name);
+
+	if (t == NULL) {
+		t = calloc(1, sizeof(*t) + name.len);
+		if (t == NULL)
+			return fail(E_NOMEM);
+		memcpy(t->name, name.ptr, name.len);
+		t->len = name.len;
+		if (!is_ok(table_put(&k->tenants, name, t))) {
+			free(t);
+			return fail(E_NOMEM);
+		}
+		SLIST_INSERT_HEAD(&k->all_tenants, t, next);
+	}
+	*ret = t;
+	return OK;
+}
+
+static struct status
 user_new(struct keys *k, struct span tenant, struct span name, struct span bytes, struct user **ret)
 {
 	struct user **slab = &k->user_slabs[k->nusers / KEYS_SLAB];
+	struct keys_tenant *of = NULL;
 	struct user *u;
 	uint8_t *text;
 
 	if (bytes.len == 0)
 		return fail(E_RANGE);
 	TRY(subject_place(k, k->nusers));
+	TRY(tenant_get(k, tenant, &of));
 	if (k->nusers % KEYS_SLAB == 0 && *slab == NULL)
 		*slab = calloc(KEYS_SLAB, sizeof(**slab));
 	text = malloc(bytes.len);
@@ -466,6 +513,9 @@ user_new(struct keys *k, struct span tenant, struct span name, struct span bytes
 		return fail(E_NOMEM);
 	}
 	user_set_marks(u, ROLE_USER, USER_ACTIVE, 0);
+	u->of = of;
+	SLIST_INSERT_HEAD(&of->users, u, of_tenant);
+	of->nusers++;
 	k->nusers++;
 	*ret = u;
 	return OK;

@@ -36,10 +36,22 @@ struct claim {
 	uint32_t until; /* that LOAD; 0: it is known */
 };
 
+/* Of what there is of a tenant nobody walks the whole table. */
+struct keys_tenant {
+	SLIST_ENTRY(keys_tenant) next;
+	SLIST_HEAD(tenant_users, user) users;
+	size_t nusers, nkeys; /* that are in the table */
+	size_t len;
+	char name[]; /* no NUL */
+};
+
 struct user {
 	struct span tenant; /* owned, one block */
 	struct span name;
-	const uint8_t *subject_key; /* AS_SECRET_LEN, in locked memory */
+	struct keys_tenant *of;
+	SLIST_ENTRY(user) of_tenant;
+	SLIST_HEAD(user_keys, key) keys; /* also those that ended, and of whom it was before */
+	const uint8_t *subject_key;      /* AS_SECRET_LEN, in locked memory */
 	uint32_t serial;
 	uint8_t subject[SUBJECT_LEN]; /* the pseudonym of audit records */
 	uint8_t roles;                /* enum role bits */
@@ -70,6 +82,7 @@ struct key {
 	uint64_t last_used_s;                     /* 0: never */
 	bool used;                                /* since the store was told: see key_uses.c */
 	SLIST_ENTRY(key) next_used;
+	SLIST_ENTRY(key) of_user;
 	uint8_t replaces[KEY_ID_LEN]; /* zeroes: none */
 	struct key *replaced_by;      /* NULL: none */
 	struct claim changing;        /* it is being rotated: not once more meanwhile */
@@ -79,7 +92,7 @@ struct key {
 	LIST_HEAD(key_turns, turn) turns;
 	uint32_t load;    /* the last LOAD that named it */
 	uint32_t life;    /* its user's, then: see key_is_past() */
-	uint8_t line[28]; /* to a whole number of lines of the cache */
+	uint8_t line[20]; /* to a whole number of lines of the cache */
 };
 _Static_assert(sizeof(struct key) % 64 == 0, "no key lies so that its check takes longer");
 
@@ -91,7 +104,8 @@ struct pepper {
 };
 
 struct keys {
-	struct table by_id, users, by_subject;
+	struct table by_id, users, by_subject, tenants;
+	SLIST_HEAD(, keys_tenant) all_tenants;
 	struct key **key_slabs; /* KEYS_SLAB entries each */
 	struct user **user_slabs;
 	struct secret *subject_slabs;
@@ -140,6 +154,7 @@ MUST_USE struct status keys_put_user(struct keys *k, struct span tenant, struct 
 bool keys_user_fits(struct keys *k, struct span tenant, struct span name);
 void user_set_marks(struct user *u, uint8_t roles, uint8_t state, uint8_t hold);
 struct user *keys_user_at(const struct keys *k, size_t index); /* 0 .. nusers - 1 */
+struct keys_tenant *keys_find_tenant(const struct keys *k, struct span tenant); /* NULL: none */
 struct user *keys_find_user(const struct keys *k, struct span tenant, struct span name);
 bool claim_is_held(const struct claim *c, const struct keys *k);
 /* Who a pseudonym of the log is. NULL: nobody any more. */

@@ -55,15 +55,13 @@ static void
 forget(struct authority *a, const struct act *act, bool sure)
 {
 	struct user *u = keys_find_user(&a->keys, span_str(act->tenant), span_str(act->user));
+	struct key *key;
 
 	if (u == NULL)
 		return;
 	user_set_marks(u, u->roles, USER_ERASED, 0);
-	for (size_t i = 0; i < a->keys.nkeys; i++) {
-		struct key *key = keys_at(&a->keys, i);
-
-		if (key->user != u)
-			continue;
+	SLIST_FOREACH(key, &u->keys, of_user)
+	{
 		if (sure)
 			key_forget(a, key);
 		turns_end(key);

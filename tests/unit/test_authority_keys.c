@@ -295,6 +295,83 @@ test_sealed_source_is_cached(void **state)
 	sealer_done(&s);
 }
 
+/* ---- what there is of a person, and of a tenant ---- */
+
+static struct user *
+one_more(struct keys *keys, const struct policies *p, const char *tenant, const char *user, char id)
+{
+	const uint8_t subject[AS_SECRET_LEN] = { (uint8_t)user[0], (uint8_t)tenant[0] };
+	struct as_key k = { .tenant = span_str(tenant),
+		.user = span_str(user),
+		.policy = SPAN_LIT("all"),
+		.pepper = 1 };
+	struct user *u = NULL;
+
+	memset(k.id, id, sizeof(k.id));
+	assert_true(is_ok(keys_put_user(keys, k.tenant, k.user, subject, &u)));
+	assert_true(is_ok(keys_put(keys, p, &k, NULL)));
+	return u;
+}
+
+static size_t
+keys_of(const struct user *u)
+{
+	const struct key *key;
+	size_t n = 0;
+
+	SLIST_FOREACH(key, &u->keys, of_user)
+	{
+		assert_ptr_equal(key->user, u);
+		n++;
+	}
+	return n;
+}
+
+static size_t
+users_of(const struct keys_tenant *t)
+{
+	const struct user *u;
+	size_t n = 0;
+
+	SLIST_FOREACH(u, &t->users, of_tenant)
+	{
+		assert_ptr_equal(u->of, t);
+		n++;
+	}
+	assert_int_equal(n, t->nusers);
+	return n;
+}
+
+/* Each is in one list, once, whatever a LOAD says again. */
+static void
+test_lists(void **state)
+{
+	struct keys_tenant *t;
+	struct made m;
+	struct user *u;
+
+	(void)state;
+	make(&m);
+	assert_null(keys_find_tenant(&m.keys, SPAN_LIT("s")));
+	for (unsigned load = 0; load < 3; load++) {
+		keys_load_begin(&m.keys);
+		(void)one_more(&m.keys, &m.policies, "s", "u", 'A');
+		u = one_more(&m.keys, &m.policies, "s", "u", 'B');
+		(void)one_more(&m.keys, &m.policies, "s", "v", 'C');
+		keys_load_end(&m.keys, NOW_S);
+		assert_int_equal(keys_of(u), 2);
+		t = keys_find_tenant(&m.keys, SPAN_LIT("s"));
+		assert_int_equal(users_of(t), 2);
+		assert_int_equal(t->nkeys, 3);
+	}
+	/* Who was not named is gone, and still in the table. */
+	t = keys_find_tenant(&m.keys, SPAN_LIT("t"));
+	assert_int_equal(users_of(t), 1);
+	assert_int_equal(t->nkeys, 1);
+	assert_int_equal(SLIST_FIRST(&t->users)->state, USER_ERASED);
+	unmake(&m);
+}
+
 int
 main(void)
 {
@@ -304,6 +381,7 @@ main(void)
 		cmocka_unit_test(test_keys_many_and_reload),
 		cmocka_unit_test(test_keys_never_change_hands),
 		cmocka_unit_test(test_no_place_for_a_user),
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_failures_flood),
 		cmocka_unit_test(test_failures_sources),
 		cmocka_unit_test(test_sealed_source_is_cached),
