@@ -46,7 +46,7 @@ enum ctl_type {
 	CTL_OWED,         /* A, to authority, before GO: the revocations that are kept */
 	CTL_OWE,          /* B, authority: keep these, and no others */
 	CTL_OWE_KEPT,     /* A: they are on disk, or not (same id) */
-	CTL_REVOCATIONS,  /* A, to authority: from when until when clients' lists count */
+	CTL_REVOCATIONS,  /* A, to authority: when clients' lists count, and when they grew */
 };
 
 struct ctl_hello {
@@ -185,10 +185,12 @@ static const struct wire_field ctl_rolled_back_rows[] = {
 /* Of the authorities together; until_s 0: there are none. */
 struct ctl_revocations {
 	uint64_t from_s, until_s;
+	uint64_t news_s; /* when certificates were revoked that were not before; 0: not yet */
 };
 static const struct wire_field ctl_revocations_rows[] = {
 	WIRE_U64(struct ctl_revocations, from_s),
 	WIRE_U64(struct ctl_revocations, until_s),
+	WIRE_U64(struct ctl_revocations, news_s),
 };
 
 struct ctl_reloaded {

@@ -135,7 +135,7 @@ static void
 on_revocations(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	(void)l, (void)id, (void)ctx;
-	self.revocations = *(const struct ctl_revocations *)msg;
+	sessions_revocations(&self, msg);
 }
 
 static const struct link_rule control_rules[] = {

@@ -6,8 +6,8 @@
  * Owns: the sessions.
  * Invariants: a session never may more, nor longer, than what it was made of; none outlives its
  * parent, its user, or that the configuration names the issuer or machine that vouches for them:
- * also where this process or the store was away just then; one that came from the store is taken
- * once its token's signature was seen.
+ * also where this process or the store was away just then, or that certificates are revoked, where
+ * it was made of one; one that came from the store is taken once its token's signature was seen.
  * See: sessions.h, session_exchange.c, signers.c, principal.c; docs/api.md.
  */
 #include "sessions.h"
@@ -22,6 +22,7 @@
 #include "authority.h"
 
 #define BUCKETS 65536
+#define REVOKED_TOLD_S 1 /* by then gateways take no certificate by other lists */
 
 /* ---- the table ---- */
 
@@ -158,10 +159,23 @@ sessions_may_be(struct authority *a, struct span token, uint64_t now_s)
 
 /* ---- what is taken ---- */
 
+/*
+ * Made of a certificate before others were revoked, or while gateways were still being told. A
+ * clock that was ahead then says nothing.
+ */
 static bool
-is_vouched_for(const struct authority *a, const struct key *parent)
+is_doubtful(const struct authority *a, const struct session *s)
 {
-	return !parent->has_roles || people_know(a, parent);
+	uint64_t news_s = a->revocations.news_s;
+
+	return news_s != 0 && now_real_s() >= news_s &&
+	       s->key.created_s <= news_s + REVOKED_TOLD_S && machines_have(a, s->key.parent->id);
+}
+
+static bool
+is_vouched_for(const struct authority *a, const struct session *s)
+{
+	return (!s->key.parent->has_roles || people_know(a, s->key.parent)) && !is_doubtful(a, s);
 }
 
 /* Where there is no room for it, the next LOAD names it again. */
@@ -198,7 +212,7 @@ session_insert(struct authority *a, struct session *s)
 	*bucket = s;
 	TAILQ_INSERT_TAIL(&a->sessions.live, s, next);
 	a->sessions.n++;
-	if (is_vouched_for(a, s->key.parent))
+	if (is_vouched_for(a, s))
 		return true;
 	session_leave(a, s);
 	return false;
@@ -266,7 +280,24 @@ sessions_config(struct authority *a)
 		return;
 	TAILQ_FOREACH(s, &a->sessions.live, next)
 	{
-		if (!is_vouched_for(a, s->key.parent))
+		if (!is_vouched_for(a, s))
+			session_leave(a, s);
+	}
+	sessions_record_leaving(a);
+}
+
+void
+sessions_revocations(struct authority *a, const struct ctl_revocations *m)
+{
+	bool more = m->news_s != a->revocations.news_s;
+	struct session *s;
+
+	a->revocations = *m;
+	if (!more || a->sessions.buckets == NULL)
+		return;
+	TAILQ_FOREACH(s, &a->sessions.live, next)
+	{
+		if (machines_have(a, s->key.parent->id))
 			session_leave(a, s);
 	}
 	sessions_record_leaving(a);

@@ -27,6 +27,7 @@
 struct authority;
 struct as_session;
 struct as_keyset_key;
+struct ctl_revocations;
 
 struct session {
 	struct key key; /* .scope is what narrows it; .parent whose it is */
@@ -79,6 +80,11 @@ void sessions_end_of_key(struct authority *a, const struct key *parent);
  */
 void sessions_config(struct authority *a);
 void sessions_end_of_user(struct authority *a, const struct user *user);
+/*
+ * Clients' lists are these: where they revoke more than before, those end, on record and in the
+ * store, that were made of a certificate until then: which one it was nobody knows any more.
+ */
+void sessions_revocations(struct authority *a, const struct ctl_revocations *m);
 /* That session; NULL: there is none such, live, of that tenant (empty: any). */
 struct session *sessions_by_id(struct authority *a, struct span id, struct span tenant);
 /* State: its end is durable, or follows from what is. */

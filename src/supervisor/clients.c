@@ -119,6 +119,7 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 	TRY(read_both(sv, sv->conf, c, f));
 	if (c->crl.len == 0)
 		return OK;
+	c->news_s = (uint64_t)time(NULL); /* what they were before is not known */
 	sv->crl_seen = c->stamp;
 	st = judge(conf_str(sv->conf, CRL_KEY), c, &of_time, f);
 	if (!of_time)
@@ -136,18 +137,32 @@ struct status
 clients_tell(const struct child *authority)
 {
 	const struct clients *in = &authority->sv->inst.clients;
-	const struct ctl_revocations m = { .from_s = in->from_s, .until_s = in->until_s };
+	const struct ctl_revocations m = {
+		.from_s = in->from_s, .until_s = in->until_s, .news_s = in->news_s
+	};
 
 	return link_send(authority->control, 0, CTL_REVOCATIONS, &m);
+}
+
+/* Somebody who was vouched for is not any more: what was made of their certificates ends. */
+static uint64_t
+news_s(const struct clients *before, const struct clients *fresh)
+{
+	bool same_ca = span_eq(buf_span(&before->ca), buf_span(&fresh->ca));
+
+	if (same_ca && !tls_crls_more(buf_span(&before->crl), buf_span(&fresh->crl)))
+		return before->news_s;
+	return (uint64_t)time(NULL);
 }
 
 bool
 clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why)
 {
-	struct child *authority = child_of(sv, PROC_AUTHORITY, true);
+	struct child *authority = child_of(sv, PROC_AUTHORITY, false);
 	struct instance *in = &sv->inst;
 	bool other = memcmp(fresh->digest, in->clients.digest, DIGEST_LEN) != 0;
 
+	fresh->news_s = news_s(&in->clients, fresh);
 	clients_done(&in->clients);
 	in->clients = *fresh;
 	*fresh = CLIENTS_NONE;

@@ -71,6 +71,7 @@ struct clients {
 	struct buf ca, crl;         /* PEM; empty: there are none */
 	uint64_t from_s;            /* when the last authority's lists begin to count */
 	uint64_t until_s;           /* when the first authority's lists end; 0: there are none */
+	uint64_t news_s;            /* when they came to revoke more than before, Unix time */
 	uint8_t digest[DIGEST_LEN]; /* SHA-256 of crl */
 	struct file_stamp stamp;    /* of its file, as it was read */
 };

@@ -331,6 +331,35 @@ def test_a_revoked_one_is_out(house, app, lists):
     assert changes(house)[-1] == ("file", None)
 
 
+def exchanged(house, pair):
+    c = house.connection(pair)
+    with contextlib.closing(c):
+        return json.loads(ask_token(c)).get("access_token")
+
+
+def is_good(house, token):
+    return house.inst.request("GET", "/v1/models", key=token)[0] == 200
+
+
+def test_what_was_made_of_it_ends(house, app, lists):
+    """A session that was exchanged from a certificate does not outlive it; nor what others' were, who exchange anew."""
+    path, stolen = lists
+    pair = house.issue("stolen as well", [APP])
+    form = {**EXCHANGE, "subject_token": house.inst.key, "subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+    status, _, of_key = house.inst.request("POST", "/auth/token", urllib.parse.urlencode(form), headers=FORM)
+    assert status == 200, of_key
+    its, mine = wait_for(lambda: exchanged(house, pair)), wait_for(lambda: exchanged(house, app))
+    house.authority.crl(path, [stolen[0]])
+    time.sleep(2.5)  # other lists, and nothing more on them
+    assert is_good(house, its) and is_good(house, mine)
+    house.authority.crl(path, [stolen[0], pair[0]])
+    wait_for(lambda: house.is_refused(pair))
+    wait_for(lambda: not is_good(house, its) and not is_good(house, mine), 3)
+    fresh = wait_for(lambda: exchanged(house, app))
+    assert is_good(house, fresh) and is_good(house, of_key["access_token"])
+    assert len(house.records("SessionRevoked")) >= 2
+
+
 def test_also_where_a_gateway_ends(house, lists):
     """A reload brings the list: the gateways of before take what comes meanwhile, and not of the revoked one."""
     path, stolen = lists

@@ -419,6 +419,71 @@ who_leaves_the_table_meanwhile_gets_no_session(void **state)
 	assert_int_equal(w.nsessions, 0);
 }
 
+/* The lists of revoked certificates have grown so many seconds ago. */
+static void
+grow(long ago_s)
+{
+	const struct ctl_revocations m = { .until_s = 1, .news_s = (uint64_t)(time(NULL) - ago_s) };
+
+	sessions_revocations(w.a, &m);
+	spin();
+}
+
+/* Sessions that were made of certificates end, whosever: those of keys go on. */
+static void
+what_was_made_of_certificates_ends_as_they_are_revoked(void **state)
+{
+	const struct ga_token t = { .credential = span_of(w.text[0], KEYTEXT_LEN) };
+	struct reply *r;
+
+	(void)state;
+	assert_int_equal(call(w.gw, GA_TOKEN, &t)->error, ERROR_NONE);
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+	assert_int_equal(exchange("spiffe://a.example/ci/7/build"), ERROR_NONE);
+	r = &replies[nreplies - 1];
+	assert_int_equal(
+	    call(w.gw, GA_CHECK, &(struct ga_check){ .credential = span_str(r->body) })->error,
+	    ERROR_NONE);
+	grow(0);
+	assert_int_equal(w.a->sessions.n, 1);
+	assert_int_equal(revoked(), 2);
+	assert_int_equal(
+	    call(w.gw, GA_CHECK, &(struct ga_check){ .credential = span_str(r->body) })->error,
+	    ERROR_INVALID_KEY);
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 1);
+	/* A gateway that has not heard of it makes none, either; then they are made anew. */
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_REVOKED);
+	assert_int_equal(w.a->sessions.n, 1);
+	grow(5);
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+	/* Told again, and nothing is new: another authority's end of time. */
+	grow(5);
+	assert_int_equal(w.a->sessions.n, 2);
+}
+
+/* This process was not there when they grew, or they have since a clock that is ahead. */
+static void
+nor_do_they_come_back(void **state)
+{
+	(void)state;
+	assert_int_equal(exchange("spiffe://a.example/app"), ERROR_NONE);
+	w.load_keys_put = true;
+	w.a->revocations.news_s = (uint64_t)time(NULL) + 100;
+	begin_anew();
+	assert_int_equal(w.a->sessions.n, 1);
+	w.a->revocations.news_s = (uint64_t)time(NULL) - 5;
+	begin_anew();
+	assert_int_equal(w.a->sessions.n, 1);
+	w.a->revocations.news_s = (uint64_t)time(NULL);
+	begin_anew();
+	assert_int_equal(w.a->sessions.n, 0);
+	sessions_tick(w.a);
+	spin();
+	assert_int_equal(w.nsessions, 0);
+}
+
 static void
 names_match_as_written(void **state)
 {
@@ -471,6 +536,8 @@ main(void)
 		TEST(each_end_is_on_record_first),
 		TEST(an_end_waits_for_the_log),
 		TEST(who_leaves_the_table_meanwhile_gets_no_session),
+		TEST(what_was_made_of_certificates_ends_as_they_are_revoked),
+		TEST(nor_do_they_come_back),
 		cmocka_unit_test(names_match_as_written),
 	};
 

@@ -169,7 +169,7 @@ server_ctx(struct span client_ca)
 }
 
 /* A client with that certificate (or none) and its chain. */
-static struct tls_ctx *
+static inline struct tls_ctx *
 client_ctx(const struct wish *w)
 {
 	auto_buf struct buf cert = BUF_INIT(64U << 10);
@@ -212,7 +212,7 @@ struct pair {
 	struct status server_st;
 };
 
-static void
+static inline void
 pair_open(struct pair *l, struct tls_ctx *server, struct tls_ctx *client)
 {
 	struct status client_st = fail(E_AGAIN);
@@ -229,7 +229,7 @@ pair_open(struct pair *l, struct tls_ctx *server, struct tls_ctx *client)
 	}
 }
 
-static void
+static inline void
 pair_close(struct pair *l)
 {
 	tls_conn_free(l->server);

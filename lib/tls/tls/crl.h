@@ -50,6 +50,11 @@ tls_crl_is_of_time(enum tls_crl_fault f)
  */
 MUST_USE struct status tls_crls_check(
     struct span ca_pem, struct span crl_pem, uint64_t now_s, struct tls_crl_report *report);
+/*
+ * Is a certificate revoked by `fresh_pem` that is not by `old_pem`? Both were good once; either may
+ * be empty.
+ */
+bool tls_crls_more(struct span old_pem, struct span fresh_pem);
 const char *tls_crl_kind(enum tls_crl_fault f); /* one word, for records */
 /* "list 2 is not signed by its authority" */
 void tls_crl_say(const struct tls_crl_report *report, char *out, size_t size);
