@@ -133,8 +133,8 @@ MUST_USE struct status item_find(
     struct content *c, const struct object *of, struct span public_id, struct item *ret);
 MUST_USE struct status item_remove(struct content *c, const struct item *i);
 uint64_t items_cost(const struct wire_list *items);
-/* How many bytes of items would go with it? */
-MUST_USE struct status items_sum(
+/* How many bytes of items are to be written anew, or away, when it goes? */
+MUST_USE struct status items_weight(
     struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes);
 /*
  * One of those of an object that goes: it stays where it is of another, too. *ret_bytes: its size.

@@ -296,11 +296,9 @@ item_remove(struct content *c, const struct item *i)
 	return c->hold ? OK : orphan_remove(c, i);
 }
 
-struct status
-items_sum(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes)
+static struct status
+sum(struct db *db, enum statement s, int64_t user, uint64_t object, uint64_t *ret_bytes)
 {
-	enum statement s = kind == CONTENT_RESPONSE ? SQL_ITEMS_SUM_OF_RESPONSE
-						    : SQL_ITEMS_SUM_OF_CONVERSATION;
 	struct status st;
 
 	sql_int(db, s, 1, (uint64_t)user);
@@ -311,17 +309,27 @@ items_sum(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *
 	return st;
 }
 
+/* Those that it shares as well: their rows name it. */
+struct status
+items_weight(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes)
+{
+	return sum(db,
+	    kind == CONTENT_RESPONSE ? SQL_ITEMS_ALL_OF_RESPONSE : SQL_ITEMS_ALL_OF_CONVERSATION,
+	    user, object, ret_bytes);
+}
+
 struct status
 items_leave(struct db *db, int64_t user, uint64_t object, uint8_t kind, uint64_t *ret_bytes)
 {
 	bool response = kind == CONTENT_RESPONSE;
 	const enum statement all[] = {
+		response ? SQL_ITEMS_SUM_OF_RESPONSE : SQL_ITEMS_SUM_OF_CONVERSATION,
 		response ? SQL_ITEMS_REMOVE_OF_RESPONSE : SQL_ITEMS_REMOVE_OF_CONVERSATION,
 		response ? SQL_ITEMS_LEAVE_RESPONSE : SQL_ITEMS_LEAVE_CONVERSATION,
 	};
 
-	TRY(items_sum(db, user, object, kind, ret_bytes));
-	for (size_t i = 0; i < 2; i++) {
+	TRY(sum(db, all[0], user, object, ret_bytes));
+	for (size_t i = 1; i < 3; i++) {
 		sql_int(db, all[i], 1, (uint64_t)user);
 		sql_int(db, all[i], 2, object);
 		TRY(sql_run(db, all[i]));

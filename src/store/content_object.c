@@ -312,7 +312,7 @@ object_remove(struct content *c, const struct object *o)
 	uint64_t bytes = 0;
 
 	if (!c->hold && o->kind != CONTENT_FILE)
-		TRY(items_sum(c->db, o->user, (uint64_t)o->id, o->kind, &bytes));
+		TRY(items_weight(c->db, o->user, (uint64_t)o->id, o->kind, &bytes));
 	if (!c->hold && bytes <= OBJECT_AT_ONCE_MAX)
 		return object_drop(c->db, o->user, o->id, o->kind, o->size);
 	c->done->hidden = true;

@@ -278,6 +278,10 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ITEM_REMOVE_OF_CONVERSATION] =
 	    "DELETE FROM items WHERE id = ?1 AND user = ?2 AND response IS NULL",
 	[SQL_ITEM_LEAVE_RESPONSE] = "UPDATE items SET response = NULL WHERE id = ?1 AND user = ?2",
+	[SQL_ITEMS_ALL_OF_RESPONSE] =
+	    "SELECT coalesce(sum(size), 0) FROM items WHERE user = ?1 AND response = ?2",
+	[SQL_ITEMS_ALL_OF_CONVERSATION] =
+	    "SELECT coalesce(sum(size), 0) FROM items WHERE user = ?1 AND conversation = ?2",
 	[SQL_ITEMS_SUM_OF_RESPONSE] = "SELECT coalesce(sum(size), 0) FROM items"
 				      " WHERE user = ?1 AND response = ?2 AND conversation IS NULL",
 	[SQL_ITEMS_SUM_OF_CONVERSATION] =

@@ -86,7 +86,7 @@ victim_go(struct db *db, const struct victim *v, struct step *step, uint64_t *go
 
 	*ret_more = false;
 	if (v->kind != CONTENT_FILE)
-		TRY(items_sum(db, v->user, (uint64_t)v->id, v->kind, &bytes));
+		TRY(items_weight(db, v->user, (uint64_t)v->id, v->kind, &bytes));
 	if (bytes > OBJECT_AT_ONCE_MAX) {
 		sql_int(db, SQL_OBJECT_HIDE, 1, (uint64_t)v->id);
 		sql_int(db, SQL_OBJECT_HIDE, 2, (uint64_t)v->user);

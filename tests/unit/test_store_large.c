@@ -105,6 +105,31 @@ deleted(void **arg)
 	db_close(db);
 }
 
+/* Items that a response has, too: none goes, but each row is written anew. */
+static void
+shared(void **arg)
+{
+	static const char left[] = "SELECT count(*) FROM items WHERE conversation IS NOT NULL";
+	struct db *db = with_users();
+	bool more = true;
+
+	(void)arg;
+	large(db, &ann, "conv_1");
+	assert_is_ok(save(db, &ann, "resp_1", "", "", "x"));
+	sql(db, "UPDATE items SET response = (SELECT id FROM objects ORDER BY id DESC LIMIT 1)");
+	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_CONVERSATION, "conv_1", NULL));
+	assert_true(got.done.hidden);
+	while (more) {
+		int64_t before = number(db, left);
+
+		assert_is_ok(db_sweep(db, NOW, &more));
+		assert_in_range(before - number(db, left), 0, SWEEP_BYTES_MAX / ITEM_BYTES + 1);
+	}
+	assert_int_equal(items(db), ITEMS + 1);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects"), 1);
+	db_close(db);
+}
+
 static void
 erased(void **arg)
 {
@@ -157,7 +182,7 @@ aged(void **arg)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(deleted), T(erased), T(aged) };
+	const struct CMUnitTest tests[] = { T(deleted), T(shared), T(erased), T(aged) };
 	int failed;
 
 	text = malloc(ITEM_BYTES);
