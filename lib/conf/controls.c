@@ -32,8 +32,6 @@ struct control {
 
 static const struct control controls[] = {
 	{ "policies.NAME.credentials", LATER, "|refuse|mask|keep" },
-	{ "policies.NAME.requests_per_min", LARGER, NULL },
-	{ "policies.NAME.concurrent", LARGER, NULL },
 	{ "keys.revoke_leaked", LATER, "|true|false" },
 	{ "providers.NAME.allow_private", LATER, "|false|true" },
 	{ "oidc.N.link_local", LATER, "|false|true" },
@@ -60,6 +58,9 @@ static const struct control controls[] = {
 	{ "retention.responses_days", RARER, NULL },
 	{ "retention.files_days", RARER, NULL },
 	{ "retention.usage_days", RARER, NULL },
+	/* Last: there may be more policies than a record has room for. */
+	{ "policies.NAME.requests_per_min", LARGER, NULL },
+	{ "policies.NAME.concurrent", LARGER, NULL },
 };
 
 static const char *

@@ -75,19 +75,21 @@ content_id_ok(struct span id)
 	return id.len <= CONTENT_ID_MAX;
 }
 
-/* As the gateway makes them (keep_new_id()): they say nothing of anybody. */
+/* As the gateway makes them (keep_new_id()), of those that it alone makes. */
 static bool
-is_random(struct span id)
+is_random(uint8_t kind, struct span id)
 {
-	size_t head = id.len - CONTENT_ID_RANDOM;
+	static const char *const heads[CONTENT_KIND_COUNT] = { [CONTENT_CONVERSATION] = "conv_",
+		[CONTENT_RESPONSE] = "resp_",
+		[CONTENT_FILE] = "file-" };
+	size_t head = heads[kind] == NULL ? 0 : strlen(heads[kind]);
 
-	if (id.len <= CONTENT_ID_RANDOM || (id.ptr[head - 1] != '_' && id.ptr[head - 1] != '-'))
+	if (head == 0 || id.len != head + CONTENT_ID_RANDOM ||
+	    !span_starts(id, span_of(heads[kind], head)))
 		return false;
-	for (size_t i = 0; i < id.len; i++) {
-		uint8_t c = id.ptr[i];
-		bool letter = c >= 'a' && c <= (i < head ? 'z' : 'f');
-
-		if (!letter && !(i >= head && c >= '0' && c <= '9') && i + 1 != head)
+	for (size_t i = head; i < id.len; i++) {
+		if (!(id.ptr[i] >= '0' && id.ptr[i] <= '9') &&
+		    !(id.ptr[i] >= 'a' && id.ptr[i] <= 'f'))
 			return false;
 	}
 	return true;
@@ -116,7 +118,7 @@ name_for_log(struct run *r, const struct user *u, struct span id)
 	uint8_t mac[SHA256_LEN] = { 0 };
 	char hash[CONTENT_ID_RANDOM + 1] = "";
 
-	if (id.len > 0 && !is_random(id)) {
+	if (id.len > 0 && !is_random(r->content_kind, id)) {
 		if (is_ok(keyed_hash(u, id, mac)))
 			hex_encode(span_of(mac, CONTENT_ID_RANDOM / 2), hash);
 		(void)snprintf(r->content_name, sizeof(r->content_name), "~%s", hash);

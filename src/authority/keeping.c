@@ -104,6 +104,8 @@ revoke_one(struct authority *a, const struct key *key)
 void
 leak_revoke(struct authority *a, const struct leaked *l)
 {
-	for (size_t i = 0; a->policies.revokes_leaked && i < l->n; i++)
-		revoke_one(a, l->keys[i]);
+	for (size_t i = 0; a->policies.revokes_leaked && i < l->n; i++) {
+		if (!admin_revokes(l->keys[i]))
+			revoke_one(a, l->keys[i]);
+	}
 }

@@ -275,8 +275,8 @@ rule_of(enum policy_list list)
 {
 	size_t i = 0;
 
-	while (strcmp(scope_rules[i].member, lists[list].member) != 0)
-		assert(++i < SCOPE_RULES);
+	for (; strcmp(scope_rules[i].member, lists[list].member) != 0; i++)
+		assert(i + 1 < SCOPE_RULES);
 	return &scope_rules[i];
 }
 

@@ -142,6 +142,7 @@ request_begin(struct request *r, const struct http_request *http, struct source 
 	r->source = source;
 	memcpy(r->address, address, SOURCE_LEN);
 	credential_take(r, certificate);
+	r->tls_generation = r->g->tls_generation;
 	daemon_metric_add(METRIC_REQUESTS, 1);
 }
 

@@ -52,6 +52,7 @@ struct request {
 	uint8_t address[SOURCE_LEN];
 	struct source *source;    /* not after the client has left */
 	struct buf credential;    /* wiped after use */
+	uint32_t tls_generation;  /* of the gateway, when a certificate among them was judged */
 	bool key_ok;              /* a key's form and checksum, a token's form, or a certificate */
 	struct http_request http; /* borrowed; not after the client has left */
 	struct buf body;

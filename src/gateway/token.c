@@ -177,6 +177,17 @@ read_form(struct request *r, uint32_t known, struct span fields[F_COUNT])
 
 /* ---- requests ---- */
 
+/*
+ * A certificate was judged with the head. Where lists have come since, or do not come any more, its
+ * session would outlive what they say: the client comes again.
+ */
+static bool
+is_judged(const struct request *r)
+{
+	return !certificate_is(buf_span(&r->credential)) ||
+	       (r->tls_generation == r->g->tls_generation && !r->g->d->draining);
+}
+
 static void
 ask(struct request *r, struct ga_token *m, const struct span fields[F_COUNT])
 {
@@ -185,8 +196,9 @@ ask(struct request *r, struct ga_token *m, const struct span fields[F_COUNT])
 	m->credential = buf_span(&r->credential);
 	memcpy(m->request_id, r->id, REQUEST_ID_LEN);
 	memcpy(m->source, r->address, SOURCE_LEN);
-	asked = r->g->authority != NULL && is_ok(link_call(r->g->authority, GA_TOKEN, m,
-					       ADMIN_TIMEOUT_MS, on_tokened, r, &r->call));
+	asked = r->g->authority != NULL && is_judged(r) &&
+		is_ok(link_call(
+		    r->g->authority, GA_TOKEN, m, ADMIN_TIMEOUT_MS, on_tokened, r, &r->call));
 	forget(r, fields);
 	if (asked)
 		return;

@@ -45,7 +45,7 @@ struct content_call {
 struct content_done {
 	uint64_t size; /* bytes of texts and files, read or written */
 	uint32_t items;
-	bool hidden; /* a sweep takes away what was deleted */
+	bool hidden; /* a sweep may take away what was deleted */
 };
 
 /*

@@ -315,7 +315,7 @@ object_remove(struct content *c, const struct object *o)
 		TRY(items_weight(c->db, o->user, (uint64_t)o->id, o->kind, &bytes));
 	if (!c->hold && bytes <= OBJECT_AT_ONCE_MAX)
 		return object_drop(c->db, o->user, o->id, o->kind, o->size);
-	c->done->hidden = true;
+	c->done->hidden = !c->hold;
 	sql_int(c->db, SQL_OBJECT_HIDE, 1, (uint64_t)o->id);
 	sql_int(c->db, SQL_OBJECT_HIDE, 2, (uint64_t)o->user);
 	return sql_run(c->db, SQL_OBJECT_HIDE);

@@ -26,10 +26,11 @@ generation_tell(void)
 	struct ctl_generation m = { 0 };
 	struct status st = db_generation_next(db, &m.generation);
 
-	rights = db_sums_changes(db);
 	if (is_ok(st))
 		st = link_send(control, 0, CTL_GENERATION, &m);
-	if (!is_ok(st))
+	if (is_ok(st))
+		rights = db_sums_changes(db);
+	else
 		diag(DIAG_WARN, "the generation of the database: %s", status_text(st));
 }
 

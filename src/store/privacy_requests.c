@@ -47,15 +47,24 @@ boot_s(void)
 	return (uint64_t)now.tv_sec;
 }
 
+/* What is counted goes by the same time as what is kept. */
+static void
+on_day(uint64_t now_s)
+{
+	self.db->content.today = (uint32_t)(now_s / 86400);
+}
+
 void
 privacy_start(struct daemon *d, struct db *db)
 {
+	bool jumped = false; /* the first sweep says it */
 	struct status st = db_sweep_clock_start(
 	    db, clock_real_ns() / NS_PER_S, boot_s(), &self.clock);
 
 	if (!is_ok(st))
 		diag(DIAG_WARN, "the time that ages went by is not known: %s", status_text(st));
 	self.db = db;
+	on_day(sweep_clock_now(&self.clock, clock_real_ns() / NS_PER_S, boot_s(), &jumped));
 	privacy_configure(d);
 	(void)uv_timer_init(d->loop, &self.timer);
 	(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
@@ -102,7 +111,7 @@ on_timer(uv_timer_t *t)
 	struct status kept = db_sweep_clock_keep(self.db, &self.clock);
 	struct status st, settled;
 
-	self.db->content.today = (uint32_t)(now_s / 86400);
+	on_day(now_s);
 	st = db_sweep(self.db, now_s, &more);
 	settled = db_settle_owed(self.db);
 	if (!is_ok(kept))
@@ -124,7 +133,8 @@ on_timer(uv_timer_t *t)
 void
 privacy_sweep_soon(void)
 {
-	if (self.started)
+	/* One that is due is not put off by who comes again and again. */
+	if (self.started && uv_timer_get_due_in(&self.timer) > SWEEP_BUSY_MS)
 		(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
 }
 

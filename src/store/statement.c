@@ -317,7 +317,9 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_SWEEP_ERASED] =
 	    "SELECT objects.id, objects.user, objects.kind, objects.size FROM users"
 	    " CROSS JOIN objects ON objects.user = users.id"
-	    " WHERE users.state = 2 AND users.id >= ?1 ORDER BY users.id LIMIT 1",
+	    " WHERE users.state = 2 AND users.id >= ?1 AND users.hold = 0"
+	    " AND NOT EXISTS (SELECT 1 FROM user_keys WHERE user_keys.user = users.id)"
+	    " ORDER BY users.id LIMIT 1",
 	[SQL_SWEEP_HIDDEN] =
 	    "SELECT objects.id, objects.user, objects.kind, objects.size, objects.id, users.hold"
 	    " FROM objects CROSS JOIN users ON users.id = objects.user"

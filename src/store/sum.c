@@ -368,8 +368,10 @@ db_sums_accept(struct db *db, uint8_t unfit)
 {
 	const struct sums_state was = db->sums;
 	const bool fit = db->tools.fit, known = db->tools.known;
+	uint8_t tools[DIGEST_LEN];
 	struct status st;
 
+	memcpy(tools, db->tools.sum, sizeof(tools));
 	if (db_sums_unfit(db) == 0)
 		return fail(E_NOTFOUND);
 	if (db_sums_unfit(db) != unfit)
@@ -385,6 +387,7 @@ db_sums_accept(struct db *db, uint8_t unfit)
 		db->sums = was;
 		db->tools.fit = fit;
 		db->tools.known = known;
+		memcpy(db->tools.sum, tools, sizeof(tools));
 	}
 	return st;
 }

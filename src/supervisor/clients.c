@@ -122,7 +122,7 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 	c->news_s = (uint64_t)time(NULL); /* what they were before is not known */
 	sv->crl_seen = c->stamp;
 	st = judge(conf_str(sv->conf, CRL_KEY), c, &of_time, f);
-	if (!of_time)
+	if (!of_time || st.code != E_DENIED)
 		return st;
 	diag(DIAG_ERROR,
 	    "client_certificates: %s: certificates of that authority are refused until other lists "
@@ -161,6 +161,7 @@ clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why
 	struct child *authority = child_of(sv, PROC_AUTHORITY, false);
 	struct instance *in = &sv->inst;
 	bool other = memcmp(fresh->digest, in->clients.digest, DIGEST_LEN) != 0;
+	bool other_ca = !span_eq(buf_span(&fresh->ca), buf_span(&in->clients.ca));
 
 	fresh->news_s = news_s(&in->clients, fresh);
 	clients_done(&in->clients);
@@ -172,7 +173,7 @@ clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why
 		diag(DIAG_WARN, "the authority is not told when clients' lists count");
 	if (other)
 		record_revocations(sv, &in->clients, certificate_why_names[why], NULL);
-	return other;
+	return other || other_ca;
 }
 
 /* ---- to the gateways ---- */
@@ -248,6 +249,17 @@ has_changed(struct supervisor *sv)
 	return changed;
 }
 
+/* Lists that are to count soon are looked at until they do, and spoken of once. */
+static bool
+is_news(struct supervisor *sv)
+{
+	bool news = memcmp(&sv->crl_early, &sv->crl_seen, sizeof(sv->crl_early)) != 0;
+
+	sv->crl_early = sv->crl_seen;
+	sv->crl_seen = (struct file_stamp){ 0 };
+	return news;
+}
+
 void
 clients_look(struct supervisor *sv)
 {
@@ -266,6 +278,8 @@ clients_look(struct supervisor *sv)
 		return;
 	}
 	clients_done(&fresh);
+	if (strcmp(f.kind, "early") == 0 && !is_news(sv))
+		return;
 	diag(DIAG_ERROR, "client_certificates: %s; the lists in use stay",
 	    st.code == E_DENIED ? f.text : status_text(st));
 	record_revocations(sv, &sv->inst.clients, certificate_why_names[CERTIFICATE_FILE], f.kind);

@@ -146,8 +146,8 @@ struct supervisor {
 	uint64_t certificate_look_ms; /* when it was looked at */
 	struct file_stamp certificate_seen[2];
 	/* clients.c */
-	struct file_stamp crl_seen;
-	bool crl_over; /* it was said that the lists in use are over */
+	struct file_stamp crl_seen, crl_early; /* early: what does not count yet */
+	bool crl_over;                         /* it was said that the lists in use are over */
 	/* record.c */
 	struct pending_record records[RECORDS_MAX];
 	size_t first_record, nrecords;

@@ -331,8 +331,10 @@ def test_an_erasure_during_a_backup_says_so(world, tmp_path):
         body = (f'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--b\r\ncontent-disposition: form-data; '
                 f'name="file"; filename="big{n}"\r\n\r\n{big}\r\n--b--\r\n')
         world.made("owner", "POST", "/v1/files", body.encode(), FORM)
-    def erased(name):
+    for name in ["before", "after", *(f"gone{n}" for n in range(10))]:
         operate("POST", "/users", {"tenant": "acme", "user": name})
+
+    def erased(name):
         answer = operate("POST", f"/users/{name}/erase?tenant=acme")
         assert answer.get("waits_for") == erasure().get("waits_for")
         return answer.get("waits_for")

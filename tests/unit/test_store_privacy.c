@@ -60,6 +60,25 @@ erased(void **arg)
 	db_close(db);
 }
 
+/* One changed byte of a mark destroys nothing: who is erased has no keys any more. */
+static void
+a_mark_alone_erases_nobody(void **arg)
+{
+	struct db *db = with_users();
+	int64_t before;
+
+	(void)arg;
+	fill_person(db, &ann);
+	before = number(db, "SELECT count(*) FROM objects WHERE user = 1");
+	sql(db, "BEGIN; UPDATE users SET state = 2 WHERE id = 1; COMMIT;");
+	sweep_all(db);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects WHERE user = 1"), before);
+	sql(db, "DELETE FROM user_keys WHERE user = 1");
+	sweep_all(db);
+	assert_int_equal(number(db, "SELECT count(*) FROM objects WHERE user = 1"), 0);
+	db_close(db);
+}
+
 /* Erased, with the log not emptied: told as a failure, and made good later. */
 static void
 erased_and_not_settled(void **arg)
@@ -331,9 +350,9 @@ steps(void **arg)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(erased), T(erased_and_not_settled), T(held), T(aged),
-		T(a_sweep_that_fails_is_none), T(held_do_not_stall), T(steps),
-		T(hidden_do_not_stall), T(steps_by_rows) };
+	const struct CMUnitTest tests[] = { T(erased), T(a_mark_alone_erases_nobody),
+		T(erased_and_not_settled), T(held), T(aged), T(a_sweep_that_fails_is_none),
+		T(held_do_not_stall), T(steps), T(hidden_do_not_stall), T(steps_by_rows) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
