@@ -44,7 +44,7 @@ const struct admin_code admin_codes[] = {
 	{ "service_stays", DOOR_BOTH },
 	{ "store_tampered", DOOR_BOTH },
 	{ "store_unavailable", DOOR_BOTH },
-	{ "timeout", DOOR_OPERATOR },
+	{ "timeout", DOOR_BOTH },
 	{ "too_many_keys", DOOR_BOTH },
 	{ "too_many_secrets", DOOR_OPERATOR },
 	{ "too_many_users", DOOR_BOTH },
