@@ -14,7 +14,7 @@
 
 static const uint8_t backslash[] = { '\\' };
 
-char
+uint8_t
 escape_of(struct span text, size_t *ret_len)
 {
 	const uint8_t *p = text.ptr;
@@ -34,7 +34,7 @@ escape_of(struct span text, size_t *ret_len)
 	else
 		return 0;
 	*ret_len = ESCAPE_LEN;
-	return c == '"' || c == '\\' || c == 0x7f ? 0 : (char)c;
+	return c == '"' || c == '\\' || c == 0x7f ? 0 : c;
 }
 
 bool
@@ -62,7 +62,7 @@ escape_plain(struct span text, struct buf *out)
 
 		if (at < done)
 			continue; /* the second half of an escape */
-		c = (uint8_t)escape_of(span_from(text, at), &len);
+		c = escape_of(span_from(text, at), &len);
 		TRY(buf_put(out, text.ptr + done, at - done));
 		done = at;
 		if (c != 0) {

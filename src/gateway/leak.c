@@ -69,11 +69,11 @@ unescape(struct span text, struct buf *out)
 {
 	TRY(buf_reserve(out, text.len));
 	for (size_t i = 0, len; i < text.len; i += len) {
-		char c = escape_of(span_from(text, i), &len);
+		uint8_t c = escape_of(span_from(text, i), &len);
 
 		if (c == 0)
 			len = 1;
-		out->ptr[out->len++] = c != 0 ? (uint8_t)c : text.ptr[i];
+		out->ptr[out->len++] = c != 0 ? c : text.ptr[i];
 	}
 	return OK;
 }

@@ -10,7 +10,7 @@
 #include <base/span.h>
 
 /* The character whose escape begins with `text`, and the escape's length; 0: none of them. */
-char escape_of(struct span text, size_t *ret_len);
+uint8_t escape_of(struct span text, size_t *ret_len);
 /* Is there one anywhere? Over-cautious with what a backslash precedes. */
 bool escape_any(struct span text);
 /*
