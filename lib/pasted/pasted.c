@@ -374,14 +374,16 @@ find_google(struct span text, size_t at, struct found *f)
 static bool
 find_at(struct span text, size_t at, struct found *f)
 {
-	if (text.ptr[at] == 'A')
+	uint8_t c = text.ptr[at];
+
+	if (c == 'A')
 		return find_google(text, at, f) || find_aws(text, at, f);
-	if (text.ptr[at] == '-' && (at == 0 || text.ptr[at - 1] != '-') && find_pem(text, at, f))
+	if (c == '-' && (at == 0 || text.ptr[at - 1] != '-') && find_pem(text, at, f))
 		return true;
-	if (text.ptr[at] == '_' && find_key(text, at, f))
+	if (c == '_' && find_key(text, at, f))
 		return true;
 	/* Prose is full of dots. */
-	if (text.ptr[at] == '.' && (at < 3 || text.ptr[at - 2] != 'v'))
+	if (c == '.' && (at < 3 || text.ptr[at - 2] != 'v'))
 		return false;
 	return find_form(text, at, f);
 }
