@@ -173,8 +173,13 @@ static const char tables_7[] =
     "ALTER TABLE keks ADD COLUMN wrapper TEXT NOT NULL DEFAULT 'local';"
     "UPDATE schema_version SET version = 7;";
 
-/* Version 8: sums over rows (sum.h), which a build without them would not keep true. */
-static const char tables_8[] = "UPDATE schema_version SET version = 8;";
+/*
+ * Version 8: sums over rows (sum.h), which a build without them would not keep true; who is there
+ * in a tenant, without those who were erased.
+ */
+static const char tables_8[] =
+    "CREATE INDEX IF NOT EXISTS users_living ON users (tenant, name_hash) WHERE state <> 2;"
+    "UPDATE schema_version SET version = 8;";
 
 /* What migrate_to_5() has read. */
 static const char tables_5_end[] =

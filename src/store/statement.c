@@ -177,8 +177,8 @@ static const char *const texts[SQL_COUNT] = {
 	" AND (?4 IS NULL OR users.tenant = ?4) GROUP BY usage.model",
 	[SQL_USAGE_MODEL] = "SELECT model FROM usage WHERE key = ?1 AND (model, day) > (?2, ?3)"
 			    " ORDER BY model, day LIMIT 1",
-	[SQL_USER_OF_TENANT] = "SELECT id, name_hash, state FROM users WHERE tenant = ?1"
-			       " AND name_hash > ?2 ORDER BY name_hash LIMIT 1",
+	[SQL_USER_OF_TENANT] = "SELECT id, name_hash FROM users WHERE tenant = ?1"
+			       " AND name_hash > ?2 AND state <> 2 ORDER BY name_hash LIMIT 1",
 	[SQL_USER_OF_HASH] = "SELECT id FROM users WHERE name_hash = ?1 AND id > ?2"
 			     " AND (?3 IS NULL OR tenant = ?3) ORDER BY id LIMIT 1",
 	[SQL_TOOL_FIND] = "SELECT id FROM tools WHERE user = ?1 AND name_hash = ?2",

@@ -14,8 +14,6 @@
 #include "internal.h"
 
 #define USAGE_STEPS_MAX 2048U
-/* … unless it stands at somebody who is gone: no page can go on there. So many it passes over. */
-#define GONE_STEPS_MAX (32U * USAGE_STEPS_MAX)
 
 struct walk {
 	struct db *db;
@@ -25,7 +23,6 @@ struct walk {
 	uint64_t only;            /* number of the key asked for; 0: any */
 	struct db_usage_at at;
 	bool entered; /* nothing of at.key was looked at yet */
-	bool gone;    /* it stands at a person of the tenant who was erased */
 };
 
 /* ---- where it stands ---- */
@@ -42,10 +39,10 @@ number(struct db *db, enum statement s, uint64_t *ret)
 	return st;
 }
 
+/* Who was erased is in no index of those, however many they are: no page can go on there. */
 static struct status
 next_of_tenant(struct walk *w)
 {
-	uint64_t state = USER_ERASED;
 	struct status st;
 
 	sql_int(w->db, SQL_USER_OF_TENANT, 1, (uint64_t)w->tenant);
@@ -55,9 +52,6 @@ next_of_tenant(struct walk *w)
 	st = sql_column_u64(w->db, SQL_USER_OF_TENANT, 0, &w->at.user);
 	if (is_ok(st))
 		st = sql_column_fixed(w->db, SQL_USER_OF_TENANT, 1, w->hash, DIGEST_LEN);
-	if (is_ok(st))
-		st = sql_column_u64(w->db, SQL_USER_OF_TENANT, 2, &state);
-	w->gone = state == USER_ERASED;
 	sql_reset(w->db, SQL_USER_OF_TENANT);
 	return st;
 }
@@ -174,9 +168,7 @@ fill(struct walk *w, db_usage_row *row, void *ctx)
 	uint32_t rows = 0;
 	bool stands;
 
-	for (uint32_t i = 0;
-	     rows < AS_USAGE_PAGE_MAX && (i < USAGE_STEPS_MAX || (w->gone && i < GONE_STEPS_MAX));
-	     i++) {
+	for (uint32_t i = 0; rows < AS_USAGE_PAGE_MAX && i < USAGE_STEPS_MAX; i++) {
 		TRY(step(w, &stands));
 		if (stands)
 			TRY(put_sum(w, row, ctx, &rows));

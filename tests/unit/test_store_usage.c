@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The database: usage counts once, and comes in pages. */
-#include "store_world.h"
+#include "content_world.h"
 
 /* ---- usage ---- */
 
@@ -81,12 +81,6 @@ usage_comes_in_pages(void **arg)
 	} while (next.user != 0);
 	assert_int_equal(rows, 2 * AS_USAGE_PAGE_MAX);
 	db_close(db);
-}
-
-static void
-sql(struct db *db, const char *text)
-{
-	assert_int_equal(sqlite3_exec(backend_sqlite(db->back), text, NULL, NULL, NULL), SQLITE_OK);
 }
 
 /* Steps of the virtual machine since it was asked before. */
@@ -211,6 +205,28 @@ no_page_ends_at_who_is_gone(void **arg)
 	db_close(db);
 }
 
+/* … nor is any of them looked at, however many: a call is bounded by the living. */
+static void
+the_gone_cost_nothing(void **arg)
+{
+	struct db *db = open_ok();
+	const struct as_usage_list m = { .tenant = SPAN_LIT("tenant0") };
+	struct db_usage_at next = { 0 };
+	uint8_t subject[AS_SECRET_LEN];
+
+	(void)arg;
+	assert_is_ok(put(db, 0, subject));
+	assert_is_ok(usage_add(db, 1, 0, "m", 100));
+	sql(db, "BEGIN; WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < "
+		"99999)"
+		" INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
+		" SELECT 1, randomblob(32), 0, 0, x'', 0, 2, 0 FROM i; COMMIT;");
+	assert_int_equal(usage_of(db, &m, &next).rows, 1);
+	assert_int_equal(next.user, 0); /* all on one page */
+	assert_goes_by(db, SQL_USER_OF_TENANT, "users_living (tenant=? AND name_hash>?)");
+	db_close(db);
+}
+
 /* ---- cursors of others ---- */
 
 /* Numbers of people and keys are 1, 2, 3 … */
@@ -302,6 +318,7 @@ main(void)
 		cmocka_unit_test_setup(usage_looks_at_what_was_asked_for, fresh),
 		cmocka_unit_test_setup(usage_looks_at_few, fresh),
 		cmocka_unit_test_setup(no_page_ends_at_who_is_gone, fresh),
+		cmocka_unit_test_setup(the_gone_cost_nothing, fresh),
 		cmocka_unit_test_setup(a_cursor_stands_at_what_was_asked_for, fresh),
 		cmocka_unit_test_setup(a_cursor_has_one_place, fresh),
 	};
