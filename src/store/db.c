@@ -78,8 +78,8 @@ open_tables(struct db *db, const struct secret *old_kek)
 	return OK;
 }
 
-struct status
-db_open_rest(struct db *db)
+static struct status
+open_rest(struct db *db)
 {
 	TRY(root_check(db));
 	TRY(index_open(db));
@@ -87,6 +87,17 @@ db_open_rest(struct db *db)
 	TRY(rotation_open(db));
 	TRY(tools_open(db));
 	return sums_open(db);
+}
+
+struct status
+db_open_rest(struct db *db)
+{
+	struct status st;
+
+	backend_watch(on_moved);
+	st = open_rest(db);
+	backend_watch(NULL);
+	return st;
 }
 
 struct status
