@@ -266,9 +266,9 @@ sent_h2(struct conn *c, bool was_full)
 {
 	struct h2 *h = h2_of(c);
 
-	(void)was_full;
 	h2_streams_wake(h);
-	if (h->wrote && conn_unsent(c) == 0 && nghttp2_session_want_write(h->session))
+	/* What was full took nothing from the session in this turn, and no poll tells of room. */
+	if ((h->wrote || was_full) && conn_unsent(c) == 0 && nghttp2_session_want_write(h->session))
 		conn_mark(c);
 }
 

@@ -282,6 +282,50 @@ garbage(void **state)
 	}
 }
 
+/* A client with windows that are never used up asks for `flood` bytes, and reads none of them. */
+static int32_t
+ask_and_read_not(size_t flood)
+{
+	int32_t id;
+
+	peers.models = (const struct model_script[]){ { 200, { FLOOD_CHUNK } } };
+	peers.flood = flood;
+	peer_open(&p);
+	(void)nghttp2_session_set_local_window_size(p.session, NGHTTP2_FLAG_NONE, 0, 1 << 30);
+	(void)nghttp2_submit_settings(p.session, NGHTTP2_FLAG_NONE,
+	    (const nghttp2_settings_entry[]){ { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30 } },
+	    1);
+	id = ask(&p, "POST", CHAT_PATH, key, "{\"model\":\"demo\",\"stream\":true," MESSAGES "}");
+	peer_turn(&p);
+	spin(3000);
+	return id;
+}
+
+/*
+ * It reads on, and says nothing: there is room again, of which nobody but the socket tells. Once it
+ * takes all that is there at once, and once a piece at a time.
+ */
+static void
+unread_answers_go_on(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		peers.flooded = 0;
+		peers.calls = 0;
+		(void)ask_and_read_not(4UL << 20);
+		assert_in_range(peers.flooded, 1, 4UL << 20);
+		p.mute = true;
+		for (int turns = 0; i == 1 && turns < 10; turns++) {
+			spin(20);
+			peer_turn(&p);
+		}
+		PEER_UNTIL(&p, peers.flooded >= peers.flood);
+		peer_close(&p);
+		spin(50);
+		assert_int_equal(peers.calls_cancelled, i + 1);
+	}
+}
+
 /* A client that sends and never reads is not read either. */
 static void
 unread_answers_stop_reading(void **state)
@@ -291,16 +335,7 @@ unread_answers_stop_reading(void **state)
 	auto_buf struct buf b = BUF_INIT(1 << 20);
 
 	(void)state;
-	peers.models = (const struct model_script[]){ { 200, { FLOOD_CHUNK } } };
-	peers.flood = 64UL << 20;
-	peer_open(&p);
-	(void)nghttp2_session_set_local_window_size(p.session, NGHTTP2_FLAG_NONE, 0, 1 << 30);
-	(void)nghttp2_submit_settings(p.session, NGHTTP2_FLAG_NONE,
-	    (const nghttp2_settings_entry[]){ { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30 } },
-	    1);
-	(void)ask(&p, "POST", CHAT_PATH, key, "{\"model\":\"demo\",\"stream\":true," MESSAGES "}");
-	peer_turn(&p);
-	spin(3000);
+	(void)ask_and_read_not(64UL << 20);
 	c = p.c;
 	assert_in_range(peers.flooded, 1, 2UL << 20);
 	put_frame(&b, 0xfa, 0, 0, span_of(p.answers, 1000)); /* of no known type: not counted */
@@ -332,6 +367,7 @@ main(int argc, char **argv)
 		FLOW(nonsense),
 		FLOW(heads_that_trickle),
 		FLOW(garbage),
+		FLOW(unread_answers_go_on),
 		FLOW(unread_answers_stop_reading),
 	};
 
