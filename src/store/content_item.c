@@ -222,14 +222,10 @@ items_check(struct content *c, const struct object *of)
 	enum statement s = of->kind == CONTENT_RESPONSE ? SQL_ITEMS_COUNT_OF_RESPONSE
 							: SQL_ITEMS_COUNT_OF_CONVERSATION;
 	uint64_t n = 0;
-	struct status st;
 
 	sql_int(c->db, s, 1, (uint64_t)c->user);
 	sql_int(c->db, s, 2, (uint64_t)of->id);
-	TRY(sql_row(c->db, s));
-	st = sql_column_u64(c->db, s, 0, &n);
-	sql_reset(c->db, s);
-	TRY(st);
+	TRY(sql_number(c->db, s, &n));
 	return n == of->nitems ? OK : fail(E_CORRUPT);
 }
 
@@ -299,14 +295,9 @@ item_remove(struct content *c, const struct item *i)
 static struct status
 sum(struct db *db, enum statement s, int64_t user, uint64_t object, uint64_t *ret_bytes)
 {
-	struct status st;
-
 	sql_int(db, s, 1, (uint64_t)user);
 	sql_int(db, s, 2, object);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret_bytes);
-	sql_reset(db, s);
-	return st;
+	return sql_number(db, s, ret_bytes);
 }
 
 /* Those that it shares as well: their rows name it. */

@@ -72,13 +72,9 @@ row_next(struct db *db, const char *table, int64_t *ret)
 	struct status st;
 
 	sql_text(db, SQL_ROW_LAST, 1, span_str(table));
-	st = sql_row(db, SQL_ROW_LAST);
-	if (st.code != E_NOTFOUND) {
+	st = sql_number(db, SQL_ROW_LAST, &last);
+	if (st.code != E_NOTFOUND)
 		TRY(st);
-		st = sql_column_u64(db, SQL_ROW_LAST, 0, &last);
-		sql_reset(db, SQL_ROW_LAST);
-		TRY(st);
-	}
 	if (last >= INT64_MAX - CONTENT_ITEMS_MAX)
 		return fail(E_FULL);
 	*ret = (int64_t)last + 1;

@@ -30,10 +30,7 @@ look(struct db *db, int64_t user, uint64_t *ret_rows)
 	if (hold != 0)
 		return fail(E_DENIED);
 	sql_int(db, SQL_ROWS_OF_USER, 1, (uint64_t)user);
-	TRY(sql_row(db, SQL_ROWS_OF_USER));
-	st = sql_column_u64(db, SQL_ROWS_OF_USER, 0, ret_rows);
-	sql_reset(db, SQL_ROWS_OF_USER);
-	return st;
+	return sql_number(db, SQL_ROWS_OF_USER, ret_rows);
 }
 
 /* Their parts lie under a key of the store; nothing has to open for it. */

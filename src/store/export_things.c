@@ -103,14 +103,9 @@ put_user(struct export *x, uint64_t after, uint64_t *ret_row)
 static struct status
 row_after(struct db *db, enum statement s, int64_t user, uint64_t after, uint64_t *ret_row)
 {
-	struct status st;
-
 	sql_int(db, s, 1, (uint64_t)user);
 	sql_int(db, s, 2, after);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret_row);
-	sql_reset(db, s);
-	return st;
+	return sql_number(db, s, ret_row);
 }
 
 static void
@@ -223,16 +218,11 @@ put_usage(struct export *x, uint64_t after, uint64_t *ret_row)
 static struct status
 object_row_after(struct export *x, uint8_t kind, uint64_t after, uint64_t *ret_row)
 {
-	struct status st;
-
 	sql_int(x->db, SQL_OBJECT_NEXT, 1, (uint64_t)x->user);
 	sql_int(x->db, SQL_OBJECT_NEXT, 2, kind);
 	sql_int(x->db, SQL_OBJECT_NEXT, 3, after);
 	sql_int(x->db, SQL_OBJECT_NEXT, 4, x->c.call->now_s);
-	TRY(sql_row(x->db, SQL_OBJECT_NEXT));
-	st = sql_column_u64(x->db, SQL_OBJECT_NEXT, 0, ret_row);
-	sql_reset(x->db, SQL_OBJECT_NEXT);
-	return st;
+	return sql_number(x->db, SQL_OBJECT_NEXT, ret_row);
 }
 
 static struct status

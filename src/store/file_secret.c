@@ -34,19 +34,6 @@ db_file_get(struct db *db, struct span name, struct as_secret *ret)
 }
 
 static struct status
-room_for_one(struct db *db)
-{
-	uint64_t n = 0;
-	struct status st;
-
-	TRY(sql_row(db, SQL_FILE_COUNT));
-	st = sql_column_u64(db, SQL_FILE_COUNT, 0, &n);
-	sql_reset(db, SQL_FILE_COUNT);
-	TRY(st);
-	return n <= AS_SECRETS_MAX ? OK : fail(E_FULL);
-}
-
-static struct status
 put(struct db *db, const struct as_secret_put *m)
 {
 	enum statement s = m->rotate ? SQL_FILE_ROTATE : SQL_FILE_PUT;
@@ -57,7 +44,7 @@ put(struct db *db, const struct as_secret_put *m)
 	TRY(sql_run(db, s));
 	if (m->rotate && backend_changed(db->back) == 0)
 		return fail(E_NOTFOUND);
-	return room_for_one(db);
+	return rows_fit(db, SQL_FILE_COUNT, AS_SECRETS_MAX);
 }
 
 struct status

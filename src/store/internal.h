@@ -318,6 +318,8 @@ MUST_USE struct status sql_row(struct db *db, enum statement s);
 void sql_reset(struct db *db, enum statement s);
 void sql_reset_all(struct db *db);
 struct span sql_column(struct db *db, enum statement s, int at);
+/* The number that is the first column of one row, read and reset: as sql_row(), or E_CORRUPT. */
+MUST_USE struct status sql_number(struct db *db, enum statement s, uint64_t *ret);
 /* E_FULL: what `s` counts is more than `max`. */
 MUST_USE struct status rows_fit(struct db *db, enum statement s, uint64_t max);
 /* A blob of exactly `len` bytes, or E_CORRUPT. */

@@ -378,13 +378,8 @@ kek_stop(void)
 struct status
 kek_put_status(struct as_kek *ret)
 {
-	struct status st;
-
 	ret->wrapper = span_str(kek_self.db->kek.wrapper);
 	ret->fault = (uint8_t)kek_self.fault;
 	sql_text(kek_self.db, SQL_COUNT_KEK_FOREIGN, 1, ret->wrapper);
-	TRY(sql_row(kek_self.db, SQL_COUNT_KEK_FOREIGN));
-	st = sql_column_u64(kek_self.db, SQL_COUNT_KEK_FOREIGN, 0, &ret->foreign);
-	sql_reset(kek_self.db, SQL_COUNT_KEK_FOREIGN);
-	return st;
+	return sql_number(kek_self.db, SQL_COUNT_KEK_FOREIGN, &ret->foreign);
 }

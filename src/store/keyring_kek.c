@@ -62,12 +62,7 @@ keyring_kek_get(struct db *db, uint64_t version, struct data_key *ret)
 struct status
 keyring_kek_version(struct db *db, uint64_t *ret)
 {
-	struct status st;
-
-	TRY(sql_row(db, SQL_KEK_NEWEST));
-	st = sql_column_u64(db, SQL_KEK_NEWEST, 0, ret);
-	sql_reset(db, SQL_KEK_NEWEST);
-	return st;
+	return sql_number(db, SQL_KEK_NEWEST, ret);
 }
 
 struct status

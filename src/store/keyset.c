@@ -151,14 +151,10 @@ static struct status
 old_next(struct db *db, enum as_keysets what, uint64_t newest, uint64_t *ret)
 {
 	enum statement s = kinds[what].old;
-	struct status st;
 
 	sql_int(db, s, 1, what);
 	sql_int(db, s, 2, newest);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret);
-	sql_reset(db, s);
-	return st;
+	return sql_number(db, s, ret);
 }
 
 static struct status
@@ -196,19 +192,6 @@ keysets_retire(struct db *db)
 
 /* ---- how far it is, and all of them ---- */
 
-static struct status
-count_left(struct db *db, enum as_keysets what, uint64_t newest, uint64_t *ret)
-{
-	enum statement s = kinds[what].left;
-	struct status st;
-
-	sql_int(db, s, 1, newest);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret);
-	sql_reset(db, s);
-	return st;
-}
-
 struct status
 db_keyset_newest(struct db *db, enum as_keysets what, uint8_t ret[AS_SECRET_LEN])
 {
@@ -230,7 +213,7 @@ db_keyset_status(struct db *db, enum as_keysets what, struct as_keyset *ret)
 	if (what <= KEYSET_NONE || what >= KEYSET_COUNT)
 		return fail(E_RANGE);
 	TRY(newest_row(db, what, row));
-	TRY(count_left(db, what, row[0], &s.left));
+	TRY(db_count(db, kinds[what].left, row[0], &s.left));
 	s.version = (uint32_t)row[0];
 	s.versions = (uint32_t)row[1];
 	s.created_s = row[2];

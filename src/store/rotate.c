@@ -514,13 +514,8 @@ db_rotate_step(struct db *db, uint64_t now_s, uint64_t budget_ns, bool *ret_more
 struct status
 db_count(struct db *db, enum statement s, uint64_t arg, uint64_t *ret)
 {
-	struct status st;
-
 	sql_int(db, s, 1, arg);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret);
-	sql_reset(db, s);
-	return st;
+	return sql_number(db, s, ret);
 }
 
 /* Since when, until when; while none is under way, what the last ones could not open. */

@@ -54,10 +54,7 @@ parent_find(struct db *db, const uint8_t id[KEY_ID_LEN], uint64_t *ret_n, int64_
 	TRY(st);
 	*ret_user = (int64_t)user;
 	sql_int(db, SQL_CONTENT_USER, 1, user);
-	TRY(sql_row(db, SQL_CONTENT_USER));
-	st = sql_column_u64(db, SQL_CONTENT_USER, 0, &state);
-	sql_reset(db, SQL_CONTENT_USER);
-	TRY(st);
+	TRY(sql_number(db, SQL_CONTENT_USER, &state));
 	return state == USER_ACTIVE ? OK : fail(E_DENIED);
 }
 
@@ -65,13 +62,9 @@ static struct status
 has_room(struct db *db)
 {
 	uint64_t n = 0;
-	struct status st;
 
 	sql_int(db, SQL_SESSIONS_COUNT, 1, 0);
-	TRY(sql_row(db, SQL_SESSIONS_COUNT));
-	st = sql_column_u64(db, SQL_SESSIONS_COUNT, 0, &n);
-	sql_reset(db, SQL_SESSIONS_COUNT);
-	TRY(st);
+	TRY(sql_number(db, SQL_SESSIONS_COUNT, &n));
 	return n < DB_SESSIONS_MAX ? OK : fail(E_FULL);
 }
 

@@ -471,14 +471,21 @@ sql_column_u64(struct db *db, enum statement s, int at, uint64_t *ret)
 }
 
 struct status
-rows_fit(struct db *db, enum statement s, uint64_t max)
+sql_number(struct db *db, enum statement s, uint64_t *ret)
 {
-	uint64_t n = 0;
 	struct status st;
 
 	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, &n);
+	st = sql_column_u64(db, s, 0, ret);
 	sql_reset(db, s);
-	TRY(st);
+	return st;
+}
+
+struct status
+rows_fit(struct db *db, enum statement s, uint64_t max)
+{
+	uint64_t n = 0;
+
+	TRY(sql_number(db, s, &n));
 	return n > max ? fail(E_FULL) : OK;
 }

@@ -40,18 +40,6 @@ name_ok(struct span s, size_t max)
 	return s.len > 0 && s.len <= max && memchr(s.ptr, 0, s.len) == NULL;
 }
 
-static struct status
-one_number(struct db *db, enum statement s, uint64_t tool, uint64_t *ret)
-{
-	struct status st;
-
-	sql_int(db, s, 1, tool);
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret);
-	sql_reset(db, s);
-	return st;
-}
-
 /* After the rows are in. */
 static struct status
 within_quotas(struct db *db, const struct tool_row *t)
@@ -68,7 +56,7 @@ within_quotas(struct db *db, const struct tool_row *t)
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < sizeof(quotas) / sizeof(quotas[0]); i++) {
-		TRY(one_number(db, quotas[i].s, t->id, &n));
+		TRY(db_count(db, quotas[i].s, t->id, &n));
 		if (n > quotas[i].max)
 			return fail(E_FULL);
 	}
@@ -253,13 +241,9 @@ static struct status
 not_held(struct db *db, uint64_t tool)
 {
 	uint64_t hold = 0;
-	struct status st;
 
 	sql_int(db, SQL_TOOL_HOLD, 1, tool);
-	TRY(sql_row(db, SQL_TOOL_HOLD));
-	st = sql_column_u64(db, SQL_TOOL_HOLD, 0, &hold);
-	sql_reset(db, SQL_TOOL_HOLD);
-	TRY(st);
+	TRY(sql_number(db, SQL_TOOL_HOLD, &hold));
 	return hold != 0 ? fail(E_DENIED) : OK;
 }
 
@@ -357,13 +341,8 @@ db_tool_part(
 static struct status
 tool_after(struct db *db, uint64_t id, uint64_t *ret)
 {
-	struct status st;
-
 	sql_int(db, SQL_TOOL_NEXT, 1, id);
-	TRY(sql_row(db, SQL_TOOL_NEXT));
-	st = sql_column_u64(db, SQL_TOOL_NEXT, 0, ret);
-	sql_reset(db, SQL_TOOL_NEXT);
-	return st;
+	return sql_number(db, SQL_TOOL_NEXT, ret);
 }
 
 static struct as_tool

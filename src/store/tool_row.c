@@ -430,13 +430,8 @@ version_row_done(struct version_row *v)
 struct status
 version_tool(struct db *db, uint64_t id, uint64_t *ret_tool)
 {
-	struct status st;
-
 	sql_int(db, SQL_VERSION_GET, 1, id);
-	TRY(sql_row(db, SQL_VERSION_GET));
-	st = sql_column_u64(db, SQL_VERSION_GET, 0, ret_tool);
-	sql_reset(db, SQL_VERSION_GET);
-	return st;
+	return sql_number(db, SQL_VERSION_GET, ret_tool);
 }
 
 static struct status

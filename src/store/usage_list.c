@@ -27,18 +27,6 @@ struct walk {
 
 /* ---- where it stands ---- */
 
-/* The next row of `s`, a number: E_NOTFOUND where there is none. */
-static struct status
-number(struct db *db, enum statement s, uint64_t *ret)
-{
-	struct status st;
-
-	TRY(sql_row(db, s));
-	st = sql_column_u64(db, s, 0, ret);
-	sql_reset(db, s);
-	return st;
-}
-
 /* Who was erased is in no index of those, however many they are: no page can go on there. */
 static struct status
 next_of_tenant(struct walk *w)
@@ -63,7 +51,7 @@ next_of_name(struct walk *w)
 	sql_int(w->db, SQL_USER_OF_HASH, 2, w->at.user);
 	if (w->tenant != 0)
 		sql_int(w->db, SQL_USER_OF_HASH, 3, (uint64_t)w->tenant);
-	return number(w->db, SQL_USER_OF_HASH, &w->at.user);
+	return sql_number(w->db, SQL_USER_OF_HASH, &w->at.user);
 }
 
 static struct status
@@ -78,7 +66,7 @@ next_user(struct walk *w)
 	if (w->tenant != 0)
 		return next_of_tenant(w);
 	sql_int(w->db, SQL_USER_NEXT, 1, w->at.user);
-	return number(w->db, SQL_USER_NEXT, &w->at.user);
+	return sql_number(w->db, SQL_USER_NEXT, &w->at.user);
 }
 
 static struct status
@@ -89,7 +77,7 @@ next_key(struct walk *w)
 	if (w->only == 0) {
 		sql_int(w->db, SQL_KEYS_OF_USER, 1, w->at.user);
 		sql_int(w->db, SQL_KEYS_OF_USER, 2, w->at.key);
-		TRY(number(w->db, SQL_KEYS_OF_USER, &n));
+		TRY(sql_number(w->db, SQL_KEYS_OF_USER, &n));
 	}
 	if (n <= w->at.key)
 		return fail(E_NOTFOUND);
@@ -256,7 +244,7 @@ begin_within_user(struct walk *w)
 		return OK;
 	sql_int(w->db, SQL_KEYS_OF_USER, 1, w->at.user);
 	sql_int(w->db, SQL_KEYS_OF_USER, 2, w->at.key - 1);
-	st = number(w->db, SQL_KEYS_OF_USER, &n);
+	st = sql_number(w->db, SQL_KEYS_OF_USER, &n);
 	if (st.code == E_NOTFOUND)
 		return fail(E_AGAIN);
 	TRY(st);
