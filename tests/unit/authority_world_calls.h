@@ -161,6 +161,17 @@ assert_balanced(void)
 	}
 }
 
+/* How many records of that kind there are. */
+UNUSED static size_t
+recorded(enum audit_event event)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w.nrecs; i++)
+		n += w.recs[i].event == event;
+	return n;
+}
+
 UNUSED static void
 assert_events(const uint8_t *events, size_t n)
 {

@@ -37,16 +37,6 @@ said_to(size_t key)
 	return (enum error)call(w.gw, GA_ADMIT, &m)->error;
 }
 
-static size_t
-told(void)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < w.nrecs; i++)
-		n += w.recs[i].event == EVENT_KEY_LEAKED;
-	return n;
-}
-
 static void
 test_a_key_that_leaked(void **state)
 {
@@ -60,12 +50,12 @@ test_a_key_that_leaked(void **state)
 	memcpy(other, w.text[1], KEYTEXT_PREFIX_LEN + KEYTEXT_ID_LEN);
 	assert_int_equal(leak(span_of(other, sizeof(other)))->error, ERROR_LEAKED_KEY);
 	assert_int_equal(w.store_changes, 0);
-	assert_int_equal(told(), 0);
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 0);
 	/* Another's. */
 	assert_int_equal(leak(span_of(w.text[1], KEYTEXT_LEN))->error, ERROR_LEAKED_KEY);
 	spin();
 	assert_int_equal(w.store_changes, 1);
-	assert_int_equal(told(), 1);
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 1);
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 	assert_balanced();
 }
@@ -82,7 +72,7 @@ test_several_keys_that_leaked(void **state)
 		memcpy(texts + i * KEYTEXT_LEN, w.text[1 + i % 2], KEYTEXT_LEN);
 	assert_int_equal(leak(span_of(texts, sizeof(texts)))->error, ERROR_LEAKED_KEY);
 	spin();
-	assert_int_equal(told(), 2);
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 2);
 	assert_int_equal(w.store_changes, 2);
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 	assert_int_equal(said_to(2), ERROR_INVALID_KEY);
@@ -98,7 +88,7 @@ test_a_part_of_a_key(void **state)
 	w.gw_closed = false;
 	(void)leak(span_of(w.text[1], KEYTEXT_LEN - 1));
 	assert_true(w.gw_closed);
-	assert_int_equal(told(), 0);
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 0);
 	connect_fake(EDGE_GATEWAY_AUTHORITY, 60, &ga_edge, true, &gateway_ops, &w.gw);
 }
 

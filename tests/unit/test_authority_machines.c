@@ -243,16 +243,6 @@ who_leaves_the_table_ends_at_once(void **state)
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
 }
 
-static size_t
-revoked(void)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < w.nrecs; i++)
-		n += w.recs[i].event == EVENT_SESSION_REVOKED;
-	return n;
-}
-
 /* More of a session's parent. */
 static void
 insert_more(const struct session *like, size_t n)
@@ -306,9 +296,10 @@ each_end_is_on_record_first(void **state)
 	assert_null(sessions_find(w.a, m.credential, now_real_s()));
 	assert_int_equal(w.a->sessions.n, MORE);
 	assert_int_equal(turn->end_error, ERROR_NONE);
-	assert_int_equal(revoked(), AUDIT_BATCH_MAX); /* one batch at a time */
+	assert_int_equal(
+	    recorded(EVENT_SESSION_REVOKED), AUDIT_BATCH_MAX); /* one batch at a time */
 	sessions_tick(w.a);
-	assert_int_equal(revoked(), AUDIT_BATCH_MAX);
+	assert_int_equal(recorded(EVENT_SESSION_REVOKED), AUDIT_BATCH_MAX);
 	assert_int_equal(w.recs[before].event, EVENT_SESSION_REVOKED);
 	assert_int_equal(w.recs[before].outcome, AUDIT_SUCCESS);
 	w.audit_mode = AUDIT_TAKES;
@@ -319,7 +310,7 @@ each_end_is_on_record_first(void **state)
 		spin();
 	assert_int_equal(w.a->sessions.n, 0);
 	assert_int_equal(w.a->sessions.nleaving, 0);
-	assert_int_equal(revoked(), MORE);
+	assert_int_equal(recorded(EVENT_SESSION_REVOKED), MORE);
 	assert_int_equal(settle(id, ERROR_NONE)->error, ERROR_CANCELLED);
 }
 
@@ -345,7 +336,7 @@ an_end_waits_for_the_log(void **state)
 	sessions_tick(w.a);
 	spin();
 	assert_int_equal(w.a->sessions.n, 0);
-	assert_int_equal(revoked(), 1);
+	assert_int_equal(recorded(EVENT_SESSION_REVOKED), 1);
 	assert_int_equal(call(w.gw, GA_ADMIT, &m)->error, ERROR_INVALID_KEY);
 }
 
@@ -446,7 +437,7 @@ what_was_made_of_certificates_ends_as_they_are_revoked(void **state)
 	    ERROR_NONE);
 	grow(0);
 	assert_int_equal(w.a->sessions.n, 1);
-	assert_int_equal(revoked(), 2);
+	assert_int_equal(recorded(EVENT_SESSION_REVOKED), 2);
 	assert_int_equal(
 	    call(w.gw, GA_CHECK, &(struct ga_check){ .credential = span_str(r->body) })->error,
 	    ERROR_INVALID_KEY);

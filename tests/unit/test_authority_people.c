@@ -5,16 +5,6 @@
  */
 #include "authority_people_rig.h"
 
-static size_t
-count(enum audit_event event)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < w.nrecs; i++)
-		n += w.recs[i].event == event;
-	return n;
-}
-
 static void
 the_first_time_is_on_record(void **state)
 {
@@ -39,8 +29,8 @@ the_first_time_is_on_record(void **state)
 	r = come("ann", USER);
 	assert_int_equal(r->error, ERROR_NONE);
 	assert_int_equal(w.store_changes, 1);
-	assert_int_equal(count(EVENT_KEY_CREATED), 2);
-	assert_int_equal(count(EVENT_AUTHENTICATION), 2);
+	assert_int_equal(recorded(EVENT_KEY_CREATED), 2);
+	assert_int_equal(recorded(EVENT_AUTHENTICATION), 2);
 }
 
 static void

@@ -2,6 +2,29 @@
 /* The database: usage counts once, and comes in pages. */
 #include "content_world.h"
 
+/* So many more people of the first tenant, who have nothing. */
+static void
+crowd(struct db *db, unsigned n, enum as_user_states state)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+	    "BEGIN; WITH RECURSIVE i (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < %u)"
+	    " INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
+	    " SELECT 1, randomblob(32), 0, 0, x'', 0, %d, 0 FROM i; COMMIT;",
+	    n, (int)state);
+	sql(db, text);
+}
+
+/* The page behind that one. */
+static void
+go_on(struct as_usage_list *m, const struct db_usage_at *next)
+{
+	m->after_user = next->user;
+	m->after_key = next->key;
+	m->after_model = span_str(next->model);
+}
+
 /* ---- usage ---- */
 
 static void
@@ -75,9 +98,7 @@ usage_comes_in_pages(void **arg)
 		struct usage_seen s = usage_of(db, &m, &next);
 
 		rows += s.rows;
-		m.after_user = next.user;
-		m.after_key = next.key;
-		m.after_model = span_str(next.model);
+		go_on(&m, &next);
 	} while (next.user != 0);
 	assert_int_equal(rows, 2 * AS_USAGE_PAGE_MAX);
 	db_close(db);
@@ -153,17 +174,12 @@ usage_looks_at_few(void **arg)
 	(void)arg;
 	assert_is_ok(put(db, 0, subject));
 	assert_is_ok(usage_add(db, 1, 0, "m", 100));
-	sql(db,
-	    "BEGIN; WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 4999)"
-	    " INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
-	    " SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i; COMMIT;");
+	crowd(db, 5000, USER_ACTIVE);
 	do {
 		(void)steps(db);
 		rows += usage_of(db, &m, &next).rows;
 		assert_in_range(steps(db), 1, 100000);
-		m.after_user = next.user;
-		m.after_key = next.key;
-		m.after_model = span_str(next.model);
+		go_on(&m, &next);
 		calls++;
 	} while (next.user != 0);
 	assert_int_equal(rows, 1);
@@ -188,16 +204,12 @@ no_page_ends_at_who_is_gone(void **arg)
 	(void)arg;
 	assert_is_ok(put(db, 0, subject));
 	assert_is_ok(usage_add(db, 1, 0, "m", 100));
+	crowd(db, 10000, USER_ACTIVE);
 	sql(db,
-	    "BEGIN; WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 9999)"
-	    " INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
-	    " SELECT 1, randomblob(32), 0, 0, x'', 0, 0, 0 FROM i;"
-	    " UPDATE users SET state = 2 - 2 * (name_hash < x'80') WHERE id > 1; COMMIT;");
+	    "BEGIN; UPDATE users SET state = 2 - 2 * (name_hash < x'80') WHERE id > 1; COMMIT;");
 	do {
 		rows += usage_of(db, &m, &next).rows;
-		m.after_user = next.user;
-		m.after_key = next.key;
-		m.after_model = span_str(next.model);
+		go_on(&m, &next);
 		calls++;
 	} while (next.user != 0);
 	assert_int_equal(rows, 1);
@@ -217,10 +229,7 @@ the_gone_cost_nothing(void **arg)
 	(void)arg;
 	assert_is_ok(put(db, 0, subject));
 	assert_is_ok(usage_add(db, 1, 0, "m", 100));
-	sql(db, "BEGIN; WITH RECURSIVE i (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < "
-		"99999)"
-		" INSERT INTO users (tenant, name_hash, key, version, value, roles, state, hold)"
-		" SELECT 1, randomblob(32), 0, 0, x'', 0, 2, 0 FROM i; COMMIT;");
+	crowd(db, 100000, USER_ERASED);
 	assert_int_equal(usage_of(db, &m, &next).rows, 1);
 	assert_int_equal(next.user, 0); /* all on one page */
 	assert_goes_by(db, SQL_USER_OF_TENANT, "users_living (tenant=? AND name_hash>?)");
