@@ -258,20 +258,6 @@ sessions_end_of_key(struct authority *a, const struct key *parent)
 }
 
 void
-sessions_end_of_user(struct authority *a, const struct user *user)
-{
-	struct session *s, *next;
-
-	if (a->sessions.buckets == NULL)
-		return;
-	for (s = TAILQ_FIRST(&a->sessions.live); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, next);
-		if (s->key.user == user)
-			session_end(a, s);
-	}
-}
-
-void
 sessions_config(struct authority *a)
 {
 	struct session *s;

@@ -79,7 +79,6 @@ void sessions_end_of_key(struct authority *a, const struct key *parent);
 /* a->d->conf is another: those end, on record and in the store, whose issuer or entry is not in it.
  */
 void sessions_config(struct authority *a);
-void sessions_end_of_user(struct authority *a, const struct user *user);
 /*
  * Clients' lists are these: where they revoke more than before, those end, on record and in the
  * store, that were made of a certificate until then: which one it was nobody knows any more.
