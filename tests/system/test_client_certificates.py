@@ -473,6 +473,43 @@ def test_a_start_with_lists_of_another_time_serves_keys(house, app, lists, fault
     assert shown(house)["state"] == "good" and "certificates of clients" not in house.inst.operate("status").stdout
 
 
+def test_lists_that_are_to_count_soon_count_then(house, app, lists):
+    """An authority's clock is ahead by some seconds: its list is spoken of once, and looked at until it counts."""
+    path, stolen = lists
+    late = house.issue("late", [APP])
+    house.authority.crl(path, [stolen[0]])
+    wait_for(lambda: house.is_refused(stolen))
+    before = len(changes(house))
+    house.authority.crl(path, [stolen[0], late[0]], begin=5, seconds=3600)
+    wait_for(lambda: changes(house)[before:])
+    assert not house.is_refused(late) and house.is_refused(stolen)
+    wait_for(lambda: house.is_refused(late))
+    assert changes(house)[before:] == [("file", "early"), ("file", None)]
+    assert house.ask(app)[0] == 200
+
+
+def test_what_was_judged_before_other_lists_makes_no_session(house, app, lists):
+    """The head is here, its last byte comes when there are other lists: who it was then is not who it is."""
+    path, stolen = lists
+    body = urllib.parse.urlencode(EXCHANGE).encode()
+    head = f"POST /auth/token HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['Content-Type']}\r\nContent-Length: {len(body)}\r\n\r\n"
+    c = house.connection(app)
+    c.connect()
+    with contextlib.closing(c):
+        c.sock.sendall(head.encode() + body[:-1])
+        time.sleep(0.5)  # the certificate is found good
+        before = len(changes(house))
+        house.authority.crl(path, [stolen[0], app[0]])
+        wait_for(lambda: changes(house)[before:])
+        wait_for(lambda: house.is_refused(app))
+        time.sleep(2.2)  # what is made in the first second of other lists is in doubt anyway
+        c.sock.sendall(body[-1:])
+        answer = c.sock.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"access_token" not in answer, answer
+    house.authority.crl(path, [stolen[0]])
+    wait_for(lambda: not house.is_refused(app))
+
+
 def test_a_start_with_what_is_no_list_is_refused(house, app, lists):
     path, _ = lists
     good = path.read_bytes()

@@ -80,6 +80,24 @@ test_several_keys_that_leaked(void **state)
 	assert_balanced();
 }
 
+/* One whose end is under way is told of, and takes no place of another act. */
+static void
+test_a_key_that_is_ending(void **state)
+{
+	(void)state;
+	w.audit_mode = AUDIT_HOLDS;
+	for (int i = 0; i < 3; i++)
+		(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	release_held();
+	release_held();
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 3);
+	w.audit_mode = AUDIT_TAKES;
+	release_held();
+	spin();
+	assert_int_equal(recorded(EVENT_KEY_REVOKED), 2); /* an intent and its outcome */
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
+}
+
 /* Parts of texts are of no gateway of ours. */
 static void
 test_a_part_of_a_key(void **state)
@@ -100,6 +118,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_a_key_that_leaked),
 		T(test_several_keys_that_leaked),
+		T(test_a_key_that_is_ending),
 		T(test_a_part_of_a_key),
 	};
 

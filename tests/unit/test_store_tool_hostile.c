@@ -138,6 +138,7 @@ hostile_chunks(void **arg)
 static void
 replay(void **arg)
 {
+	uint8_t sum[DIGEST_LEN];
 	unsigned corrupt;
 	struct db *db;
 
@@ -154,6 +155,13 @@ replay(void **arg)
 	db = open_ok();
 	assert_false(db_tools_fit(db));
 	assert_int_equal(count(db, &corrupt), 0);
+	/* On a full disk nothing is accepted: an erasure does not make it so. */
+	memcpy(sum, db->tools.sum, sizeof(sum));
+	crash.fail_call = SYS_pwrite64;
+	crash.fail_errno = ENOSPC;
+	assert_int_equal(db_sums_accept(db, 1U << SUM_TOOLS).err, ENOSPC);
+	crash.fail_errno = 0;
+	assert_memory_equal(db->tools.sum, sum, sizeof(sum));
 	db_close(db);
 	edit("UPDATE tool_sum SET value = (SELECT value FROM sum_was)");
 	db = open_ok();
