@@ -92,8 +92,9 @@ begin_try(struct call *c)
 	c->upstream_id[0] = '\0';
 	c->bytes_in = c->bytes_out = 0;
 	release_version(c);
-	c->probing = true;
-	breakers_begin(&call_provider(c)->breakers, c->grant.tenant, call_now(c));
+	c->probing = call_provider(c)->row->remote;
+	if (c->probing)
+		breakers_begin(&call_provider(c)->breakers, c->grant.tenant, call_now(c));
 }
 
 void
@@ -372,7 +373,7 @@ on_head(void *ctx, const struct http_response *head)
 	attempt_outcome(c, head->status >= 500 ? OUTCOME_BAD : OUTCOME_BEGUN);
 	if (head->status / 100 == 3 || head->status == 403 || is_coded(head)) {
 		entry_refused(c, head->status);
-	} else if (may_change(head->status) && call_provider(c)->row->tries_again &&
+	} else if (may_change(head->status) && call_provider(c)->row->remote &&
 		   attempt_plan(c, wait_ms, &plan)) {
 		attempt_outcome(c, OUTCOME_GOOD); /* it works, and limits */
 		attempt_follow(c, &plan, ERROR_NONE);

@@ -27,7 +27,7 @@ static const struct provider_row rows[] = {
 	    .base = "/v1",
 	    .secret_name = "authorization",
 	    .secret_prefix = "Bearer ",
-	    .tries_again = true,
+	    .remote = true,
 	    .gone = ERROR_UPSTREAM },
 	{ .kind = "anthropic",
 	    .base = "/v1",
@@ -35,7 +35,7 @@ static const struct provider_row rows[] = {
 	    .secret_name = "x-api-key",
 	    .secret_prefix = "",
 	    .versioned = true,
-	    .tries_again = true,
+	    .remote = true,
 	    .gone = ERROR_UPSTREAM },
 };
 

@@ -30,8 +30,8 @@ struct provider_row {
 	const char *base_end; /* appended to a path that does not end so; NULL: taken as it is */
 	const char *secret_name;
 	const char *secret_prefix;
-	bool versioned; /* anthropic-version, anthropic-beta */
-	bool tries_again;
+	bool versioned;  /* anthropic-version, anthropic-beta */
+	bool remote;     /* somebody else's: asked again, and left alone while it fails */
 	enum error gone; /* when it cannot be reached, or hung up without a byte */
 };
 

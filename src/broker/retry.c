@@ -142,7 +142,7 @@ attempt_failed(struct call *c, enum error why, uint32_t wait_ms)
 {
 	struct plan plan;
 
-	if (!call_provider(c)->row->tries_again)
+	if (!call_provider(c)->row->remote)
 		c->useless |= 1U << c->at;
 	if (attempt_plan(c, wait_ms, &plan))
 		attempt_follow(c, &plan, why);

@@ -225,11 +225,13 @@ an_absent_provider_is_unavailable(void **state)
 	link_free(w.demo);
 	w.demo = NULL;
 	settle();
-	ask(1, BODY);
-	expect_refused(ERROR_UNAVAILABLE);
-	w.closes = w.failures = 0;
-	connect_demo(); /* it came back */
-	ask(2, BODY);
+	for (unsigned i = 1; i <= BREAKER_FAILURES; i++) {
+		ask((uint8_t)i, BODY);
+		expect_refused(ERROR_UNAVAILABLE);
+		w.closes = w.failures = 0;
+	}
+	connect_demo(); /* it came back, and nothing keeps calls away from it */
+	ask(BREAKER_FAILURES + 1, BODY);
 	wait_for(&w.closes, 1);
 	assert_int_equal(w.heads, 1);
 }
