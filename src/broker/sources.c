@@ -19,7 +19,7 @@
 #include "aws.h"
 #include "broker.h"
 #include "credentials.h"
-#include "kept.h"
+#include "secret_id.h"
 #include "sealed.h"
 #include "vault.h"
 
@@ -43,7 +43,7 @@ sources_init(struct daemon *d)
 		return fail(E_NOTFOUND);
 	TRY(master_key_read(fd, &master));
 	(void)close(fd);
-	TRY(kept_init(&master, daemon_fd(d, "kept")));
+	TRY(secret_id_init(&master, daemon_fd(d, "kept")));
 	return file_secret_key(&master, &self.key);
 }
 

@@ -20,7 +20,7 @@
 #include <http/write.h>
 #include <json/write.h>
 
-#include "kept.h"
+#include "secret_id.h"
 
 #define INCREMENT_S "3600" /* the most that we ask for */
 
@@ -148,7 +148,7 @@ static struct status
 send_wrapped(struct vault *v, struct secret *file)
 {
 	if (v->secret_id.ptr == NULL && v->wrapping.ptr == NULL)
-		(void)is_ok(kept_get(&v->wrapping, &v->secret_id)); /* else it is unwrapped */
+		(void)is_ok(secret_id_get(&v->wrapping, &v->secret_id)); /* else it is unwrapped */
 	if (v->secret_id.ptr != NULL && secret_eq(&v->wrapping, secret_borrow(file)))
 		return send_login(v, &v->secret_id);
 	secret_done(&v->secret_id);
@@ -243,7 +243,7 @@ on_unwrapped(struct vault *v, const struct fetch_answer *a)
 {
 	struct status st = vault_secret_id_parse(a->body, &v->secret_id);
 
-	if (is_ok(st) && !is_ok(kept_put(&v->wrapping, &v->secret_id)))
+	if (is_ok(st) && !is_ok(secret_id_put(&v->wrapping, &v->secret_id)))
 		diag(DIAG_WARN, "vault: the secret id cannot be kept for who takes our place");
 	if (is_ok(st))
 		st = send_login(v, &v->secret_id);

@@ -177,11 +177,11 @@ take_one(struct flow *f, const char *name)
 	struct buf view;
 	size_t dots = 0;
 
-	if (!is_ok(secret_new(KEPT_TOKEN_MAX, &text)))
+	if (!is_ok(secret_new(SESSION_FILE_TOKEN_MAX, &text)))
 		return false;
 	view = secret_buf(&text);
 	if (!is_ok(json_str_put(&f->d, json_get_str(&f->d, 0, name), &view)) ||
-	    !kept_token_ok(buf_span(&view)))
+	    !session_file_token_ok(buf_span(&view)))
 		return false;
 	text.len = view.len;
 	for (size_t i = 0; i < view.len; i++)
@@ -248,17 +248,17 @@ flow_take(struct flow *f, struct flow_answer a)
 
 /* ---- the service's own token ---- */
 static struct status
-take_session(const struct flow *f, uint64_t now_s, struct kept *k)
+take_session(const struct flow *f, uint64_t now_s, struct session_file *k)
 {
 	struct buf view;
 	uint64_t lifetime_s = 0;
 
-	TRY(secret_new(KEPT_TOKEN_MAX + 1, &k->token));
+	TRY(secret_new(SESSION_FILE_TOKEN_MAX + 1, &k->token));
 	view = secret_buf(&k->token);
-	view.max = KEPT_TOKEN_MAX;
+	view.max = SESSION_FILE_TOKEN_MAX;
 	TRY(json_str_put(&f->d, json_get_str(&f->d, 0, "access_token"), &view));
 	k->token.len = view.len + 1;
-	if (!kept_token_ok(buf_span(&view)))
+	if (!session_file_token_ok(buf_span(&view)))
 		return fail(E_SYNTAX);
 	TRY(json_u64(&f->d, json_get_str(&f->d, 0, "expires_in"), UINT32_MAX, &lifetime_s));
 	k->expires_s = now_s + lifetime_s;
@@ -267,7 +267,7 @@ take_session(const struct flow *f, uint64_t now_s, struct kept *k)
 }
 
 bool
-flow_session(struct flow *f, struct flow_answer a, uint64_t now_s, struct kept *k)
+flow_session(struct flow *f, struct flow_answer a, uint64_t now_s, struct session_file *k)
 {
 	if (!parse(f, f->url, a))
 		return false;
@@ -275,7 +275,7 @@ flow_session(struct flow *f, struct flow_answer a, uint64_t now_s, struct kept *
 		return refused(f, f->url, a.status);
 	if (is_ok(take_session(f, now_s, k)))
 		return true;
-	kept_done(k);
+	session_file_done(k);
 	(void)cli_error(f->url, "its answer is no session");
 	return false;
 }

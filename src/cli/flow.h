@@ -8,7 +8,7 @@
  */
 #include <json/json.h>
 
-#include "kept.h"
+#include "session_file.h"
 
 #define FLOW_URL_MAX 2048
 #define FLOW_TEXT_MAX 1024
@@ -16,7 +16,7 @@
 #define FLOW_WAIT_S_MAX 3600
 
 struct flow {
-	char url[KEPT_URL_MAX], ca_path[CLI_PATH_MAX]; /* the service */
+	char url[SESSION_FILE_URL_MAX], ca_path[CLI_PATH_MAX]; /* the service */
 	char issuer[FLOW_URL_MAX], client_id[FLOW_TEXT_MAX], scope[FLOW_TEXT_MAX];
 	char device_url[FLOW_URL_MAX], token_url[FLOW_URL_MAX];
 	char code[FLOW_TEXT_MAX]; /* the device code: a secret until it is used */
@@ -55,7 +55,7 @@ enum flow_poll flow_take(struct flow *f, struct flow_answer a);
 /* It did not answer. */
 void flow_slower(struct flow *f);
 /* RFC 8693: the service's own token; *k is whole, or there is a message. */
-bool flow_session(struct flow *f, struct flow_answer a, uint64_t now_s, struct kept *k);
+bool flow_session(struct flow *f, struct flow_answer a, uint64_t now_s, struct session_file *k);
 /* RFC 7009, 401: it has ended already. `what`: whose answer it is. */
 bool flow_revoked(struct flow *f, struct flow_answer a, const char *what);
 

@@ -8,7 +8,8 @@
  * Invariants: nothing is kept before all is done: from the exchange until the file is there no
  * signal of the keyboard is heard; a session that cannot be kept is ended, and so is the one whose
  * place it takes; no token is ever shown; no answer sends us elsewhere.
- * See: RFC 8628 (device authorization grant), RFC 8693; flow.c, kept.c; src/gateway/login.c.
+ * See: RFC 8628 (device authorization grant), RFC 8693; flow.c, session_file.c;
+ * src/gateway/login.c.
  */
 #include "flow.h"
 
@@ -26,7 +27,7 @@
 #define TIMEOUT_MS 20000
 #define ANSWER_WAIT_S 60 /* for all of an answer */
 #define ANSWER_MAX (1U << 20)
-#define FORM_MAX (4U * KEPT_TOKEN_MAX)
+#define FORM_MAX (4U * SESSION_FILE_TOKEN_MAX)
 #define FORM_TYPE "application/x-www-form-urlencoded"
 #define GRANT_DEVICE "urn:ietf:params:oauth:grant-type:device_code"
 #define GRANT_EXCHANGE "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -217,7 +218,7 @@ put_exchange(struct span token, struct buf *out)
 }
 
 static bool
-exchange(struct login *l, struct kept *k)
+exchange(struct login *l, struct session_file *k)
 {
 	auto_buf struct buf form = BUF_INIT(FORM_MAX);
 	struct exchange x = {
@@ -238,7 +239,7 @@ exchange(struct login *l, struct kept *k)
 
 /* The service ends it; false after a message. */
 static bool
-end_session(const struct kept *k)
+end_session(const struct session_file *k)
 {
 	struct span token = span_of(k->token.ptr, k->token.len - 1);
 	auto_buf struct buf ca = BUF_INIT(0), form = BUF_INIT(FORM_MAX);
@@ -261,13 +262,13 @@ end_session(const struct kept *k)
 }
 
 static int
-exchange_and_keep(struct login *l, struct kept *k)
+exchange_and_keep(struct login *l, struct session_file *k)
 {
 	struct status st;
 
 	if (!exchange(l, k))
 		return EXIT_FAILED;
-	st = kept_save(k);
+	st = session_file_save(k);
 	if (is_ok(st))
 		return EXIT_DONE;
 	(void)end_session(k);
@@ -276,7 +277,7 @@ exchange_and_keep(struct login *l, struct kept *k)
 
 /* The session of before, whose token nobody has any more. */
 static void
-end_former(const struct kept *former)
+end_former(const struct session_file *former)
 {
 	if (now_s() >= former->expires_s || end_session(former))
 		return;
@@ -290,8 +291,9 @@ static int
 finish(struct login *l)
 {
 	static const int keys[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP };
-	auto_kept struct kept k = { .token = SECRET_NONE }, former = { .token = SECRET_NONE };
-	bool was_in = is_ok(kept_load(&former));
+	auto_session_file struct session_file k = { .token = SECRET_NONE },
+					      former = { .token = SECRET_NONE };
+	bool was_in = is_ok(session_file_load(&former));
 	sigset_t set, before;
 	int rc;
 
@@ -367,18 +369,18 @@ cmd_login(const struct invocation *inv)
 int
 cmd_logout(const struct invocation *inv)
 {
-	auto_kept struct kept k = { .token = SECRET_NONE };
-	struct status st = kept_load(&k);
+	auto_session_file struct session_file k = { .token = SECRET_NONE };
+	struct status st = session_file_load(&k);
 	bool revoked = true;
 
 	(void)inv;
 	if (st.code == E_NOTFOUND)
-		(void)is_ok(kept_remove()); /* what a crash left */
+		(void)is_ok(session_file_remove()); /* what a crash left */
 	if (st.code == E_NOTFOUND)
 		return cli_error("logout", "nobody has signed in");
 	if (is_ok(st))
 		revoked = end_session(&k);
-	st = kept_remove();
+	st = session_file_remove();
 	if (!is_ok(st))
 		return cli_status("the kept session", st);
 	if (!revoked)

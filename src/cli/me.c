@@ -6,7 +6,7 @@
  * answers no further than their form.
  * Owns: nothing. Invariants: of keys and sessions only one's own are shown and ended, whoever
  * else's one may see; nothing is destroyed without its name being typed; rows are printed as they
- * come. See: remote.c, kept.c; src/authority/admin_routes.c; docs/sallyport.1.
+ * come. See: remote.c, session_file.c; src/authority/admin_routes.c; docs/sallyport.1.
  */
 #include "operate.h"
 
@@ -351,7 +351,7 @@ cmd_me_erase(const struct invocation *inv)
 		return EXIT_FAILED;
 	print_erased(me.name, &r.d);
 	if (me.remote.session.token.len > 0) /* it is nobody's now */
-		(void)is_ok(kept_remove());
+		(void)is_ok(session_file_remove());
 	return EXIT_DONE;
 }
 

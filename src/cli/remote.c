@@ -74,7 +74,7 @@ static bool
 take_session(struct remote *r, const char **ret_ca)
 {
 	const char *url = getenv("SALLYPORT_URL"), *ca = getenv("SALLYPORT_CA_FILE");
-	struct status st = kept_load(&r->session);
+	struct status st = session_file_load(&r->session);
 
 	if (st.code == E_NOTFOUND) { /* as if there were no such thing */
 		if (variable("SALLYPORT_URL") != NULL)
@@ -134,7 +134,7 @@ void
 remote_close(struct remote *r)
 {
 	buf_done(&r->ca);
-	kept_done(&r->session);
+	session_file_done(&r->session);
 }
 
 bool

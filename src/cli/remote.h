@@ -7,12 +7,12 @@
 
 #include "cli.h"
 #include "http_client.h"
-#include "kept.h"
+#include "session_file.h"
 
 struct remote {
 	const char *url;
-	const char *key;     /* of the environment, or of `session` */
-	struct kept session; /* of `sallyport login`, where it is used */
+	const char *key;             /* of the environment, or of `session` */
+	struct session_file session; /* of `sallyport login`, where it is used */
 	char authority[300];
 	struct buf ca;
 };

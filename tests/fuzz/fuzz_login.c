@@ -97,40 +97,41 @@ fuzz_take(struct flow *f, struct flow_answer a)
 {
 	f->interval_s = 7;
 	expect((flow_take(f, a) == FLOW_DONE) == (f->token.len > 0));
-	expect(f->token.len == 0 || (a.status == 200 && kept_token_ok(secret_borrow(&f->token))));
+	expect(f->token.len == 0 ||
+	       (a.status == 200 && session_file_token_ok(secret_borrow(&f->token))));
 	expect(f->interval_s >= 7 && f->interval_s <= 14);
 }
 
 /* What is taken is what would be read again. */
 static void
-check_kept(struct kept *k)
+check_kept(struct session_file *k)
 {
 	expect(k->token.len > 1 && k->token.ptr[k->token.len - 1] == 0);
-	expect(kept_token_ok(span_of(k->token.ptr, k->token.len - 1)));
+	expect(session_file_token_ok(span_of(k->token.ptr, k->token.len - 1)));
 	expect(strchr(k->url, '\n') == NULL && strchr(k->ca, '\n') == NULL);
 }
 
 static void
 fuzz_session(struct flow *f, struct flow_answer a)
 {
-	struct kept k = { .token = SECRET_NONE };
+	struct session_file k = { .token = SECRET_NONE };
 
 	if (flow_session(f, a, NOW_S, &k))
 		check_kept(&k);
 	else
 		expect(k.token.len == 0);
-	kept_done(&k);
+	session_file_done(&k);
 }
 
 static void
 fuzz_kept(struct flow *f, struct flow_answer a)
 {
-	struct kept k = { .token = SECRET_NONE };
+	struct session_file k = { .token = SECRET_NONE };
 
 	(void)f;
-	if (is_ok(kept_parse(a.body, &k)))
+	if (is_ok(session_file_parse(a.body, &k)))
 		check_kept(&k);
-	kept_done(&k);
+	session_file_done(&k);
 }
 
 /* A name, and where a page goes on, become parts of paths. */

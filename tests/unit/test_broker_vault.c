@@ -10,7 +10,7 @@
 #include <base/cleanup.h>
 #include <crypto/cert.h>
 #include <crypto/crypto.h>
-#include <kept.h>
+#include <secret_id.h>
 #include <vault_answer.h>
 #include <vault_internal.h>
 
@@ -240,26 +240,26 @@ a_secret_id_is_kept_for_who_comes_after(void **state)
 	assert_true(is_ok(secret_random(32, &other)));
 	assert_true(is_ok(secret_from_span(SPAN_LIT("hvs.wrapping"), &w)));
 	assert_true(is_ok(secret_from_span(SPAN_LIT("the-secret-id"), &id)));
-	assert_true(is_ok(kept_init(&master, -1)));
-	assert_int_equal(kept_put(&w, &id).code, E_NOTFOUND);
-	assert_true(is_ok(kept_init(&master, fd)));
-	assert_int_equal(kept_get(&got_w, &got_id).code, E_NOTFOUND);
-	assert_true(is_ok(kept_put(&w, &id)));
+	assert_true(is_ok(secret_id_init(&master, -1)));
+	assert_int_equal(secret_id_put(&w, &id).code, E_NOTFOUND);
+	assert_true(is_ok(secret_id_init(&master, fd)));
+	assert_int_equal(secret_id_get(&got_w, &got_id).code, E_NOTFOUND);
+	assert_true(is_ok(secret_id_put(&w, &id)));
 	n = pread(fd, raw, sizeof(raw), 0);
 	assert_true(n > 0 && memmem(raw, (size_t)n, "the-secret-id", 13) == NULL);
-	assert_true(is_ok(kept_put(&w, &id))); /* over it */
-	assert_true(is_ok(kept_get(&got_w, &got_id)));
+	assert_true(is_ok(secret_id_put(&w, &id))); /* over it */
+	assert_true(is_ok(secret_id_get(&got_w, &got_id)));
 	assert_true(secret_eq(&got_w, SPAN_LIT("hvs.wrapping")));
 	assert_true(secret_eq(&got_id, SPAN_LIT("the-secret-id")));
 	secret_done(&got_w);
 	secret_done(&got_id);
-	assert_true(is_ok(kept_init(&other, fd)));
-	assert_int_equal(kept_get(&got_w, &got_id).code, E_CRYPTO);
-	assert_true(is_ok(kept_init(&master, fd)));
+	assert_true(is_ok(secret_id_init(&other, fd)));
+	assert_int_equal(secret_id_get(&got_w, &got_id).code, E_CRYPTO);
+	assert_true(is_ok(secret_id_init(&master, fd)));
 	assert_int_equal(pwrite(fd, "x", 1, 70), 1);
-	assert_int_equal(kept_get(&got_w, &got_id).code, E_CRYPTO);
+	assert_int_equal(secret_id_get(&got_w, &got_id).code, E_CRYPTO);
 	assert_int_equal(ftruncate(fd, 3), 0);
-	assert_int_equal(kept_get(&got_w, &got_id).code, E_SYNTAX);
+	assert_int_equal(secret_id_get(&got_w, &got_id).code, E_SYNTAX);
 	assert_null(got_w.ptr);
 	assert_null(got_id.ptr);
 	(void)close(fd);

@@ -28,7 +28,7 @@ enum what {
 };
 
 static struct flow_prompt prompt;
-static struct kept kept;
+static struct session_file kept;
 
 static bool
 judge(enum what what, unsigned status, const char *body)
@@ -61,7 +61,7 @@ taken(enum what what, unsigned status, const char *body)
 	bool ok;
 
 	f = (struct flow){ .url = "https://here.example", .issuer = ISSUER, .interval_s = 5 };
-	kept = (struct kept){ .token = SECRET_NONE };
+	kept = (struct session_file){ .token = SECRET_NONE };
 	assert_true(is_ok(json_init(&f.d, &JSON_STRICT)));
 	free(said);
 	stderr = open_memstream(&said, &len);
@@ -71,7 +71,7 @@ taken(enum what what, unsigned status, const char *body)
 	assert_true(ok == (said[0] == '\0') || what == TAKE);
 	if (!ok)
 		assert_int_equal(kept.token.len, 0);
-	kept_done(&kept);
+	session_file_done(&kept);
 	secret_done(&f.token);
 	json_done(&f.d);
 	return ok;
@@ -184,12 +184,12 @@ times_begin_now(void **state)
 		assert_int_equal(f.until_s, NOW + grants[i].s);
 	}
 	assert_true(is_ok(json_init(&f.d, &JSON_STRICT)));
-	kept = (struct kept){ .token = SECRET_NONE };
+	kept = (struct session_file){ .token = SECRET_NONE };
 	assert_true(flow_session(&f, session, NOW, &kept));
 	assert_int_equal(kept.expires_s, NOW + 60);
 	assert_string_equal(kept.url, "https://here.example");
 	assert_string_equal((const char *)kept.token.ptr, "sp_s");
-	kept_done(&kept);
+	session_file_done(&kept);
 	json_done(&f.d);
 }
 

@@ -78,7 +78,7 @@ static void
 a_person_signs_in_and_out(void **state)
 {
 	const struct invocation none = { .nargs = 0 };
-	auto_kept struct kept k = { .token = SECRET_NONE };
+	auto_session_file struct session_file k = { .token = SECRET_NONE };
 
 	(void)state;
 	assert_int_equal(login_with(POLL, 1, &good[POLL]), EXIT_DONE);
@@ -98,7 +98,7 @@ a_person_signs_in_and_out(void **state)
 	assert_said("Signed in at https://a:1 for 15 minutes.");
 	assert_null(strstr(said(), "a.b.c"));
 	assert_null(strstr(said(), "s.t.u"));
-	assert_true(is_ok(kept_load(&k)));
+	assert_true(is_ok(session_file_load(&k)));
 	assert_string_equal((const char *)k.token.ptr, "s.t.u");
 	assert_string_equal(k.url, "https://a:1");
 	assert_int_equal(k.expires_s, net.now_s + 900);
@@ -366,13 +366,13 @@ refusals_are_told(void **state)
 		/* pending, but with 200: no token, no success */
 		{ 200, PENDING, "gave no signed token" },
 	};
-	static char huge[KEPT_TOKEN_MAX + 64];
+	static char huge[SESSION_FILE_TOKEN_MAX + 64];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_refused(POLL + 1, rows[i].status, rows[i].body, rows[i].message);
 	(void)snprintf(
-	    huge, sizeof(huge), "{\"access_token\":\"a.b.%0*d\"}", KEPT_TOKEN_MAX - 3, 0);
+	    huge, sizeof(huge), "{\"access_token\":\"a.b.%0*d\"}", SESSION_FILE_TOKEN_MAX - 3, 0);
 	assert_refused(POLL + 1, 200, huge, "gave no signed token");
 }
 
@@ -400,14 +400,14 @@ a_session_is_whole_or_none(void **state)
 		"{\"access_token\":\"s\",\"expires_in\":-1}",
 		"{\"access_token\":\"s\",\"expires_in\":1e30}",
 		"{\"access_token\":\"s\",\"expires_in\":9,\"expires_in\":10}" };
-	static char huge[KEPT_TOKEN_MAX + 64];
+	static char huge[SESSION_FILE_TOKEN_MAX + 64];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_refused(
 		    5, 200, rows[i], i < COUNT(rows) - 1 ? "is no session" : "is not JSON");
 	(void)snprintf(huge, sizeof(huge), "{\"access_token\":\"%0*d\",\"expires_in\":9}",
-	    KEPT_TOKEN_MAX + 1, 0);
+	    SESSION_FILE_TOKEN_MAX + 1, 0);
 	assert_refused(5, 200, huge, "is no session");
 }
 
@@ -439,7 +439,7 @@ the_one_before_is_ended(void **state)
 {
 	static const struct step fresh = { "POST https://a:1 /auth/token", 200,
 		"{\"access_token\":\"x.y.z\",\"expires_in\":900}" };
-	auto_kept struct kept k = { .token = SECRET_NONE };
+	auto_session_file struct session_file k = { .token = SECRET_NONE };
 
 	(void)state;
 	assert_int_equal(login_with(POLL, 1, &good[POLL]), EXIT_DONE);
@@ -450,7 +450,7 @@ the_one_before_is_ended(void **state)
 	assert_int_equal(net.at, COUNT(good) + 1);
 	assert_string_equal(net.asked[6], "token=s.t.u");
 	assert_string_equal(net.bearer, "s.t.u");
-	assert_true(is_ok(kept_load(&k)));
+	assert_true(is_ok(session_file_load(&k)));
 	assert_string_equal((const char *)k.token.ptr, "x.y.z");
 	assert_null(strstr(said(), "could not be ended"));
 	assert_int_equal(

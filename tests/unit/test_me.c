@@ -212,12 +212,12 @@ an_erasure_wants_the_name(void **state)
 static void
 a_session_goes_with_its_person(void **state)
 {
-	struct kept k = { .url = "https://a:1", .expires_s = 2000 };
+	struct session_file k = { .url = "https://a:1", .expires_s = 2000 };
 
 	(void)state;
 	(void)snprintf(k.ca, sizeof(k.ca), "%s", ca);
 	assert_true(is_ok(secret_from_span(span_of("s.t.u", 6), &k.token)));
-	assert_true(is_ok(kept_save(&k)));
+	assert_true(is_ok(session_file_save(&k)));
 	type("acme/ann\n");
 	(void)RUN(cmd_me_erase, NULL, false, EXIT_DONE, WHO,
 	    { "DELETE https://a:1 /admin/v1/me", 200, "{}" });
@@ -228,7 +228,7 @@ a_session_goes_with_its_person(void **state)
 	    { "DELETE https://a:1 /admin/v1/me", 200, "{}" });
 	assert_string_equal(net.bearer, "s.t.u");
 	assert_int_not_equal(access(file, F_OK), 0);
-	kept_done(&k);
+	session_file_done(&k);
 }
 
 int

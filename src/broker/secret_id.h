@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef BROKER_KEPT_H
-#define BROKER_KEPT_H
+#ifndef BROKER_SECRET_ID_H
+#define BROKER_SECRET_ID_H
 
 /*
  * What a broker leaves to the one that takes its place when it dies: the secret
@@ -10,13 +10,13 @@
  */
 #include <crypto/secret.h>
 
-#define KEPT_LEN_MAX 16384
+#define SECRET_ID_LEN_MAX 16384
 
 /* State: in init(), as root. `fd` is borrowed for the life of the process; -1: nothing is kept. */
-MUST_USE struct status kept_init(const struct secret *master, int fd);
+MUST_USE struct status secret_id_init(const struct secret *master, int fd);
 /* The wrapping token and what was in it. E_NOTFOUND (no descriptor), E_RANGE, E_SYS, E_CRYPTO. */
-MUST_USE struct status kept_put(const struct secret *wrapping, const struct secret *secret_id);
+MUST_USE struct status secret_id_put(const struct secret *wrapping, const struct secret *secret_id);
 /* State: both SECRET_NONE. E_NOTFOUND: nothing was kept. E_CRYPTO, E_SYNTAX: not by us. */
-MUST_USE struct status kept_get(struct secret *ret_wrapping, struct secret *ret_secret_id);
+MUST_USE struct status secret_id_get(struct secret *ret_wrapping, struct secret *ret_secret_id);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/cli/kept.c: the file of a session: others' files, broken ones, and a crash at every call. */
+/* src/cli/session_file.c: the file of a session: others' files, broken ones, and a crash at every
+ * call. */
 #include "unit.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
-#include <kept.h>
+#include <session_file.h>
 
 #include <base/cleanup.h>
 
@@ -24,7 +25,7 @@ static int
 fresh_home(void **state)
 {
 	(void)state;
-	(void)snprintf(home, sizeof(home), "/tmp/test-kept.XXXXXX");
+	(void)snprintf(home, sizeof(home), "/tmp/test-session-file.XXXXXX");
 	assert_non_null(mkdtemp(home));
 	(void)snprintf(dir, sizeof(dir), "%s/.config/sallyport", home);
 	(void)snprintf(file, sizeof(file), "%s/session", dir);
@@ -42,10 +43,10 @@ remove_home(void **state)
 	return system(command);
 }
 
-static struct kept
+static struct session_file
 some(const char *token)
 {
-	struct kept k = { .url = "https://a:1", .ca = "/ca.pem", .expires_s = 99 };
+	struct session_file k = { .url = "https://a:1", .ca = "/ca.pem", .expires_s = 99 };
 
 	assert_true(is_ok(secret_new(strlen(token) + 1, &k.token)));
 	memcpy(k.token.ptr, token, strlen(token));
@@ -55,17 +56,17 @@ some(const char *token)
 static struct status
 save(const char *token)
 {
-	auto_kept struct kept k = some(token);
+	auto_session_file struct session_file k = some(token);
 
-	return kept_save(&k);
+	return session_file_save(&k);
 }
 
 /* What is read: its token's text, or how it failed. */
 static enum code
 load(char *ret, size_t size)
 {
-	auto_kept struct kept k;
-	struct status st = kept_load(&k);
+	auto_session_file struct session_file k;
+	struct status st = session_file_load(&k);
 
 	ret[0] = '\0';
 	if (is_ok(st)) {
@@ -103,13 +104,13 @@ files(void)
 static void
 what_is_saved_is_read_again(void **state)
 {
-	static char longest[KEPT_TOKEN_MAX + 2], text[KEPT_TOKEN_MAX + 2];
+	static char longest[SESSION_FILE_TOKEN_MAX + 2], text[SESSION_FILE_TOKEN_MAX + 2];
 	struct stat sb;
 
 	(void)state;
-	memset(longest, 't', KEPT_TOKEN_MAX);
+	memset(longest, 't', SESSION_FILE_TOKEN_MAX);
 	assert_int_equal(load(text, sizeof(text)), E_NOTFOUND);
-	assert_int_equal(kept_remove().code, E_NOTFOUND);
+	assert_int_equal(session_file_remove().code, E_NOTFOUND);
 	assert_true(is_ok(save("one")));
 	assert_true(is_ok(save(longest)));
 	assert_int_equal(load(text, sizeof(text)), E_OK);
@@ -119,32 +120,32 @@ what_is_saved_is_read_again(void **state)
 	assert_int_equal(stat(dir, &sb), 0);
 	assert_int_equal(sb.st_mode & 07777, 0700);
 	assert_int_equal(files(), 1);
-	assert_true(is_ok(kept_remove()));
+	assert_true(is_ok(session_file_remove()));
 	assert_int_equal(files(), 0);
 }
 
 static void
 what_could_not_be_read_again_is_not_saved(void **state)
 {
-	static char too_long[KEPT_TOKEN_MAX + 2], text[64];
-	struct kept none = some("x");
-	struct kept lines = some("x");
+	static char too_long[SESSION_FILE_TOKEN_MAX + 2], text[64];
+	struct session_file none = some("x");
+	struct session_file lines = some("x");
 
 	(void)state;
-	memset(too_long, 't', KEPT_TOKEN_MAX + 1);
+	memset(too_long, 't', SESSION_FILE_TOKEN_MAX + 1);
 	assert_true(is_ok(save("before")));
 	for (size_t i = 0; i < 5; i++)
 		assert_int_equal(
 		    save(((const char *[]){ "", "a b", "a\nb", "a\x80", too_long })[i]).code,
 		    E_RANGE);
 	secret_done(&none.token);
-	assert_int_equal(kept_save(&none).code, E_RANGE);
+	assert_int_equal(session_file_save(&none).code, E_RANGE);
 	(void)snprintf(lines.url, sizeof(lines.url), "https://a\nb");
-	assert_int_equal(kept_save(&lines).code, E_RANGE);
+	assert_int_equal(session_file_save(&lines).code, E_RANGE);
 	(void)snprintf(lines.url, sizeof(lines.url), "https://a");
 	(void)snprintf(lines.ca, sizeof(lines.ca), "/a\nb");
-	assert_int_equal(kept_save(&lines).code, E_RANGE);
-	kept_done(&lines);
+	assert_int_equal(session_file_save(&lines).code, E_RANGE);
+	session_file_done(&lines);
 	assert_int_equal(load(text, sizeof(text)), E_OK);
 	assert_string_equal(text, "before");
 	assert_int_equal(files(), 1);
@@ -153,7 +154,8 @@ what_could_not_be_read_again_is_not_saved(void **state)
 static void
 a_file_of_another_form_is_none(void **state)
 {
-	static char big[CLI_PATH_MAX + KEPT_URL_MAX + KEPT_TOKEN_MAX + 66], text[64];
+	static char big[CLI_PATH_MAX + SESSION_FILE_URL_MAX + SESSION_FILE_TOKEN_MAX + 66],
+	    text[64];
 	static const char *const rows[] = {
 		"x",
 		"\n\n\n",
@@ -195,11 +197,11 @@ a_file_of_another_form_is_none(void **state)
 	put(big, sizeof(big));
 	assert_int_equal(load(text, sizeof(text)), E_FULL);
 	memcpy(big, HEAD, sizeof(HEAD) - 1);
-	put(big, sizeof(HEAD) + KEPT_TOKEN_MAX);
+	put(big, sizeof(HEAD) + SESSION_FILE_TOKEN_MAX);
 	assert_int_equal(load(text, sizeof(text)), E_SYNTAX);
-	memset(big, 'u', KEPT_URL_MAX);
-	memcpy(big + KEPT_URL_MAX, "\n/ca.pem\n99\na", 13);
-	put(big, KEPT_URL_MAX + 13);
+	memset(big, 'u', SESSION_FILE_URL_MAX);
+	memcpy(big + SESSION_FILE_URL_MAX, "\n/ca.pem\n99\na", 13);
+	put(big, SESSION_FILE_URL_MAX + 13);
 	assert_int_equal(load(text, sizeof(text)), E_RANGE);
 }
 
@@ -255,13 +257,13 @@ what_is_no_file_is_refused_at_once(void **state)
 
 	(void)state;
 	assert_true(is_ok(save("x")));
-	assert_true(is_ok(kept_remove()));
+	assert_true(is_ok(session_file_remove()));
 	assert_int_equal(mkfifo(file, 0600), 0);
 	assert_int_equal(load(text, sizeof(text)), E_DENIED); /* and does not wait for a writer */
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(mkdir(file, 0700), 0);
 	assert_int_equal(load(text, sizeof(text)), E_DENIED);
-	assert_int_equal(kept_remove().code, E_SYS);
+	assert_int_equal(session_file_remove().code, E_SYS);
 	assert_int_equal(save("x").code, E_SYS);
 	assert_int_equal(files(), 1);
 	assert_int_equal(rmdir(file), 0);
@@ -269,7 +271,7 @@ what_is_no_file_is_refused_at_once(void **state)
 	assert_int_equal(rmdir(dir), 0);
 	assert_int_equal(creat(dir, 0600) >= 0, 1);
 	assert_int_equal(load(text, sizeof(text)), E_NOTFOUND);
-	assert_int_equal(kept_remove().code, E_NOTFOUND);
+	assert_int_equal(session_file_remove().code, E_NOTFOUND);
 	assert_int_equal(save("x").code, E_SYS);
 	/* No place at all. */
 	assert_int_equal(setenv("HOME", "relative", 1), 0);
@@ -363,12 +365,12 @@ a_crash_leaves_one_of_both(void **state)
 		}
 	}
 	/* So does a removal, also where there is no session. */
-	assert_true(is_ok(kept_remove()));
+	assert_true(is_ok(session_file_remove()));
 	assert_int_equal(chdir(dir), 0);
 	assert_true(close(creat("session.abcdef", 0600)) == 0);
 	assert_int_equal(symlink("/etc/passwd", "session.ghijkl"), 0);
 	assert_true(close(creat("session.bak", 0600)) == 0);
-	assert_int_equal(kept_remove().code, E_NOTFOUND);
+	assert_int_equal(session_file_remove().code, E_NOTFOUND);
 	assert_int_equal(files(), 2); /* what is not of a save is not ours */
 	assert_int_equal(chdir("/"), 0);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kept.c: the session that `sallyport login` keeps, and client commands use.
+ * session_file.c: the session that `sallyport login` keeps, and client commands use.
  *
  * Runs in: CLI, as anybody. Trusts: a file that is its caller's own, and nobody else's to read.
  * Owns: that file. Invariants: it is whole or not there; the token passes through locked memory
  * only, and is wiped.
- * See: kept.h, login.c, remote.c.
+ * See: session_file.h, login.c, remote.c.
  */
-#include "kept.h"
+#include "session_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <base/cleanup.h>
 #include <base/io.h>
 
-#define FILE_MAX (CLI_PATH_MAX + KEPT_URL_MAX + KEPT_TOKEN_MAX + 64)
+#define FILE_MAX (CLI_PATH_MAX + SESSION_FILE_URL_MAX + SESSION_FILE_TOKEN_MAX + 64)
 
 /* The file's path, and `suffix`; its folder is made if `make`. */
 static struct status
@@ -61,17 +61,17 @@ line(struct span *rest, struct span *ret)
 }
 
 bool
-kept_token_ok(struct span token)
+session_file_token_ok(struct span token)
 {
 	for (size_t i = 0; i < token.len; i++) {
 		if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
 			return false;
 	}
-	return token.len > 0 && token.len <= KEPT_TOKEN_MAX;
+	return token.len > 0 && token.len <= SESSION_FILE_TOKEN_MAX;
 }
 
 struct status
-kept_parse(struct span text, struct kept *ret)
+session_file_parse(struct span text, struct session_file *ret)
 {
 	struct span url, ca, expires, token;
 	struct buf copy;
@@ -79,7 +79,7 @@ kept_parse(struct span text, struct kept *ret)
 	if (!line(&text, &url) || !line(&text, &ca) || !line(&text, &expires))
 		return fail(E_SYNTAX);
 	token = text;
-	if (!kept_token_ok(token))
+	if (!session_file_token_ok(token))
 		return fail(E_SYNTAX);
 	TRY(span_to_cstr(url, ret->url, sizeof(ret->url)));
 	TRY(span_to_cstr(ca, ret->ca, sizeof(ret->ca)));
@@ -90,14 +90,14 @@ kept_parse(struct span text, struct kept *ret)
 }
 
 struct status
-kept_load(struct kept *ret)
+session_file_load(struct session_file *ret)
 {
 	auto_secret struct secret text = SECRET_NONE;
 	char path[CLI_PATH_MAX];
 	struct stat sb;
 	auto_fd int fd = -1;
 
-	*ret = (struct kept){ .token = SECRET_NONE };
+	*ret = (struct session_file){ .token = SECRET_NONE };
 	TRY(place(false, "", path));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
@@ -107,7 +107,7 @@ kept_load(struct kept *ret)
 	if (!S_ISREG(sb.st_mode) || sb.st_uid != geteuid() || (sb.st_mode & 077) != 0)
 		return fail(E_DENIED);
 	TRY(secret_read_fd(fd, FILE_MAX, &text));
-	return kept_parse(secret_borrow(&text), ret);
+	return session_file_parse(secret_borrow(&text), ret);
 }
 
 /* Of saves that were cut off; who is about one still holds its lock. */
@@ -132,9 +132,9 @@ sweep(void)
 }
 
 static struct status
-write_whole(int fd, const struct kept *k)
+write_whole(int fd, const struct session_file *k)
 {
-	char head[CLI_PATH_MAX + KEPT_URL_MAX + 64];
+	char head[CLI_PATH_MAX + SESSION_FILE_URL_MAX + 64];
 	int n = snprintf(
 	    head, sizeof(head), "%s\n%s\n%llu\n", k->url, k->ca, (unsigned long long)k->expires_s);
 	struct span token = secret_borrow(&k->token);
@@ -143,7 +143,7 @@ write_whole(int fd, const struct kept *k)
 	    strchr(k->ca, '\n') != NULL || token.len == 0)
 		return fail(E_RANGE);
 	token.len--;
-	if (!kept_token_ok(token))
+	if (!session_file_token_ok(token))
 		return fail(E_RANGE);
 	TRY(io_write_all(fd, span_of(head, (size_t)n)));
 	TRY(io_write_all(fd, token));
@@ -151,7 +151,7 @@ write_whole(int fd, const struct kept *k)
 }
 
 struct status
-kept_save(const struct kept *k)
+session_file_save(const struct session_file *k)
 {
 	char path[CLI_PATH_MAX], fresh[CLI_PATH_MAX];
 	auto_fd int fd = -1;
@@ -173,7 +173,7 @@ kept_save(const struct kept *k)
 }
 
 struct status
-kept_remove(void)
+session_file_remove(void)
 {
 	char path[CLI_PATH_MAX];
 
@@ -185,7 +185,7 @@ kept_remove(void)
 }
 
 void
-kept_done(struct kept *k)
+session_file_done(struct session_file *k)
 {
 	secret_done(&k->token);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kept.c: an unwrapped secret id, for the broker that comes after this one.
+ * secret_id.c: an unwrapped secret id, for the broker that comes after this one.
  *
  * Runs in: broker. Trusts: nothing in the memory, which is the supervisor's.
  * Owns: the key, derived from the master key at the start.
  * Invariants: nothing lies there in plain; what does not open is as if it were not there.
- * See: kept.h, crypto/seal.h.
+ * See: secret_id.h, crypto/seal.h.
  */
-#include "kept.h"
+#include "secret_id.h"
 
 #include <unistd.h>
 
@@ -25,7 +25,7 @@ static struct {
 } self = { .fd = -1 };
 
 struct status
-kept_init(const struct secret *master, int fd)
+secret_id_init(const struct secret *master, int fd)
 {
 	auto_secret struct secret key = SECRET_NONE;
 
@@ -39,15 +39,15 @@ kept_init(const struct secret *master, int fd)
 
 /* u16 length of the token, token, secret id. */
 struct status
-kept_put(const struct secret *wrapping, const struct secret *secret_id)
+secret_id_put(const struct secret *wrapping, const struct secret *secret_id)
 {
 	auto_secret struct secret plain = SECRET_NONE;
-	auto_buf struct buf blob = BUF_INIT(KEPT_LEN_MAX + SEAL_OVERHEAD);
+	auto_buf struct buf blob = BUF_INIT(SECRET_ID_LEN_MAX + SEAL_OVERHEAD);
 	size_t len = 2 + wrapping->len + secret_id->len;
 
 	if (self.fd < 0)
 		return fail(E_NOTFOUND);
-	if (len > KEPT_LEN_MAX)
+	if (len > SECRET_ID_LEN_MAX)
 		return fail(E_RANGE);
 	TRY(secret_new(len, &plain));
 	plain.ptr[0] = (uint8_t)(wrapping->len >> 8);
@@ -61,10 +61,10 @@ kept_put(const struct secret *wrapping, const struct secret *secret_id)
 }
 
 struct status
-kept_get(struct secret *ret_wrapping, struct secret *ret_secret_id)
+secret_id_get(struct secret *ret_wrapping, struct secret *ret_secret_id)
 {
 	auto_secret struct secret plain = SECRET_NONE, wrapping = SECRET_NONE;
-	auto_buf struct buf blob = BUF_INIT(KEPT_LEN_MAX + SEAL_OVERHEAD);
+	auto_buf struct buf blob = BUF_INIT(SECRET_ID_LEN_MAX + SEAL_OVERHEAD);
 	size_t len;
 
 	if (self.fd < 0)
