@@ -4,12 +4,11 @@
  *
  * Runs in: store; init() as root, all else jailed with nothing but its directory.
  * Trusts: the authority for what it asks, within the tables of the edge.
- * Owns: the key-encryption key, the database, the loads under way.
- * Invariants: DONE leaves after the commit; a load is sent as the authority
- * reads it, never more than LOAD_QUEUE_MAX ahead; a disk that fails is a code in
- * an answer, not an end; while the database is closed, for want of its key (kek.h), nobody is
- * answered: the authority's link waits, and without its grants gateways get nothing.
- * See: db.h; wire/authority_store.h.
+ * Owns: the key-encryption key, the database.
+ * Invariants: DONE leaves after the commit; a disk that fails is a code in an answer, not an end;
+ * while the database is closed, for want of its key (kek.h), nobody is answered: the authority's
+ * link waits, and without its grants gateways get nothing.
+ * See: db.h; load.h; wire/authority_store.h.
  */
 #include "store.h"
 
@@ -30,24 +29,16 @@
 #include "content_stream.h"
 #include "first_key.h"
 #include "kek.h"
+#include "load.h"
 #include "privacy.h"
 #include "requests.h"
 
 #define PEERS_MAX 16
-#define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
-#define LOAD_TICK_MS 1
-
-enum load_stage { LOAD_IDLE, LOAD_KEYSETS, LOAD_USERS, LOAD_KEYS, LOAD_SESSIONS, LOAD_TOOLS };
 
 struct peer {
 	TAILQ_ENTRY(peer) next;
 	struct link *link;
-	enum load_stage stage;
-	uint64_t load_id;
-	int64_t cursor;
-	struct db_keyset_cursor keysets;
-	struct db_tool_cursor tools;
-	uv_timer_t tick; /* goes on with a load that outran its reader */
+	struct load *load;
 };
 
 static struct {
@@ -231,12 +222,15 @@ store_start(struct daemon *d)
 
 /* ---- peers ---- */
 
-static void load_go_on(struct peer *p);
-
-static void
-on_tick(uv_timer_t *t)
+static struct status
+peer_open(struct peer *p, int fd)
 {
-	load_go_on(t->data);
+	TRY(link_new(self.d->loop, fd, &as_edge, false, &link_ops, p, &p->link));
+	p->load = load_new(self.d->loop, self.db, p->link);
+	if (p->load != NULL)
+		return OK;
+	link_free(p->link);
+	return fail(E_NOMEM);
 }
 
 static void
@@ -250,15 +244,13 @@ authority_connect(uint32_t peer_id, int fd)
 		(void)close(fd);
 		return;
 	}
-	st = link_new(self.d->loop, fd, &as_edge, false, &link_ops, p, &p->link);
+	st = peer_open(p, fd);
 	if (!is_ok(st)) {
 		diag(DIAG_ERROR, "link: %s", status_text(st));
 		free(p);
 		return;
 	}
 	link_set_peer(p->link, peer_id);
-	(void)uv_timer_init(self.d->loop, &p->tick);
-	p->tick.data = p;
 	TAILQ_INSERT_TAIL(&self.peers, p, next);
 	self.npeers++;
 	content_authority_connect(p->link);
@@ -294,12 +286,6 @@ store_peer(struct daemon *d, enum edge edge, uint32_t peer_id, uint32_t index, i
 }
 
 static void
-on_tick_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
-static void
 on_closed(struct link *l, struct status why, void *ctx)
 {
 	struct peer *p = ctx;
@@ -313,121 +299,12 @@ on_closed(struct link *l, struct status why, void *ctx)
 	content_authority_closed(l);
 	rotate_requests_closed(l);
 	privacy_authority_closed(l);
+	load_free(p->load);
 	link_free(l);
-	uv_close((uv_handle_t *)&p->tick, on_tick_closed);
+	free(p);
 }
 
-/* ---- loading ---- */
-
-/* A row that does not open is nobody's: it is left out, loudly, and all others are served. */
-static struct status
-left_out(struct status st, const char *what, uint64_t id)
-{
-	if (st.code != E_CORRUPT)
-		return st;
-	diag(DIAG_ERROR, "%s, row %llu: it does not open, it is left out", what,
-	    (unsigned long long)id);
-	return OK;
-}
-
-/* One that does not open fails the load: what it signed or hashed could not be told. */
-static struct status
-send_keyset(struct peer *p)
-{
-	struct as_keyset_key m = { 0 };
-	struct status st = db_keyset_next(self.db, &p->keysets, &m);
-
-	if (is_ok(st))
-		st = link_send(p->link, p->load_id, AS_KEYSET_KEY, &m);
-	explicit_bzero(&m, sizeof(m));
-	if (st.code != E_NOTFOUND)
-		return st;
-	p->stage = LOAD_USERS;
-	p->cursor = 0;
-	return OK;
-}
-
-static struct status
-send_user(struct peer *p)
-{
-	struct as_user u = { 0 };
-	struct status st = db_user_next(self.db, &p->cursor, &u);
-
-	if (is_ok(st))
-		st = link_send(p->link, p->load_id, AS_USER, &u);
-	explicit_bzero(u.subject_key, sizeof(u.subject_key));
-	if (st.code != E_NOTFOUND)
-		return left_out(st, "user", (uint64_t)p->cursor);
-	p->stage = LOAD_KEYS;
-	p->cursor = 0;
-	return OK;
-}
-
-static struct status
-send_loaded(struct peer *p)
-{
-	struct as_loaded m = { 0 };
-	struct status st;
-
-	db_day_of(now_s(), m.day);
-	st = db_tenant_key(self.db, m.tenant_key);
-	if (is_ok(st))
-		st = db_day_key(self.db, span_of(m.day, AS_DAY_LEN), now_s(), m.day_key);
-	if (is_ok(st))
-		st = link_send(p->link, p->load_id, AS_LOADED, &m);
-	explicit_bzero(&m, sizeof(m));
-	p->stage = LOAD_IDLE;
-	return st;
-}
-
-static struct status
-send_key(struct peer *p)
-{
-	struct as_key k = { 0 };
-	struct status st = db_key_next(self.db, &p->cursor, &k);
-
-	if (is_ok(st))
-		return link_send(p->link, p->load_id, AS_KEY, &k);
-	if (st.code != E_NOTFOUND)
-		return left_out(st, "API key", (uint64_t)p->cursor);
-	p->stage = LOAD_SESSIONS;
-	p->cursor = 0;
-	return OK;
-}
-
-static struct status
-send_session(struct peer *p)
-{
-	struct as_session m = { 0 };
-	struct status st = db_session_next(self.db, &p->cursor, &m);
-
-	if (is_ok(st))
-		return link_send(p->link, p->load_id, AS_SESSION, &m);
-	if (st.code != E_NOTFOUND)
-		return left_out(st, "session", (uint64_t)p->cursor);
-	p->stage = LOAD_TOOLS;
-	p->tools = (struct db_tool_cursor){ 0 };
-	return OK;
-}
-
-/* One that does not open is left out: it is no tool any more. */
-static struct status
-send_tool(struct peer *p)
-{
-	struct as_tool m = { 0 };
-	const struct db_tool_cursor before = p->tools;
-	struct status st = db_tool_next(self.db, &p->tools, &m);
-
-	if (is_ok(st))
-		return link_send(p->link, p->load_id, AS_TOOL, &m);
-	if (st.code == E_CORRUPT &&
-	    (p->tools.tool != before.tool || p->tools.version != before.version)) {
-		diag(DIAG_ERROR, "tool %llu, version's id %llu: it does not open, it is left out",
-		    (unsigned long long)p->tools.tool, (unsigned long long)p->tools.version);
-		return OK;
-	}
-	return st.code == E_NOTFOUND ? send_loaded(p) : st;
-}
+/* ---- requests ---- */
 
 static void
 send_done(struct peer *p, uint64_t id, struct status st, const uint8_t *subject_key)
@@ -443,58 +320,14 @@ send_done(struct peer *p, uint64_t id, struct status st, const uint8_t *subject_
 	explicit_bzero(&m, sizeof(m));
 }
 
-static struct status
-send_next(struct peer *p)
-{
-	static struct status (*const senders[])(struct peer *) = {
-		[LOAD_KEYSETS] = send_keyset,
-		[LOAD_USERS] = send_user,
-		[LOAD_KEYS] = send_key,
-		[LOAD_SESSIONS] = send_session,
-		[LOAD_TOOLS] = send_tool,
-	};
-
-	return senders[p->stage](p);
-}
-
-static void
-load_go_on(struct peer *p)
-{
-	struct status st = OK;
-
-	while (is_ok(st) && p->stage != LOAD_IDLE && link_queued(p->link) < LOAD_QUEUE_MAX)
-		st = send_next(p);
-	if (!is_ok(st)) {
-		p->stage = LOAD_IDLE;
-		send_done(p, p->load_id, st, NULL);
-	}
-	if (p->stage == LOAD_IDLE)
-		(void)uv_timer_stop(&p->tick);
-	else if (!uv_is_active((const uv_handle_t *)&p->tick))
-		(void)uv_timer_start(&p->tick, on_tick, LOAD_TICK_MS, LOAD_TICK_MS);
-	link_flush(p->link);
-}
-
 static void
 on_load(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	struct peer *p = ctx;
-	struct status st = sums_before_load(l);
 
-	(void)msg;
-	if (!is_ok(st)) {
-		p->stage = LOAD_IDLE;
-		send_done(p, id, st, NULL);
-		return;
-	}
-	/* A load anew replaces the one that is under way. */
-	p->stage = LOAD_KEYSETS;
-	p->keysets = (struct db_keyset_cursor){ 0 };
-	p->load_id = id;
-	load_go_on(p);
+	(void)l, (void)msg;
+	load_begin(p->load, id);
 }
-
-/* ---- changes ---- */
 
 static void
 on_key_put(struct link *l, uint64_t id, const void *msg, void *ctx)
