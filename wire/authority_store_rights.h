@@ -213,6 +213,8 @@ struct as_export {
 	uint8_t stage;
 	uint64_t row;
 	uint32_t offset;
+	uint8_t part;  /* of the row's line; 0: its beginning */
+	uint64_t item; /* within the part */
 };
 static const struct wire_field as_export_rows[] = {
 	WIRE_BYTES(struct as_export, tenant, 1, TENANT_MAX),
@@ -220,15 +222,19 @@ static const struct wire_field as_export_rows[] = {
 	WIRE_U8(struct as_export, stage, 255),
 	WIRE_U64(struct as_export, row),
 	WIRE_U32(struct as_export, offset, UINT32_MAX),
+	WIRE_U8(struct as_export, part, 255),
+	WIRE_U64(struct as_export, item),
 };
 
 /* All pages, one behind the other, are JSON objects with an LF behind each (docs/privacy.md). */
 struct as_exported {
 	uint16_t code; /* E_NOTFOUND; E_AGAIN: what it stood at is gone, begin anew */
 	uint8_t more;
-	uint8_t stage; /* of the next page, as are row and offset */
+	uint8_t stage; /* of the next page, as are those that follow */
 	uint64_t row;
 	uint32_t offset;
+	uint8_t part;
+	uint64_t item;
 	struct span page;
 };
 static const struct wire_field as_exported_rows[] = {
@@ -237,6 +243,8 @@ static const struct wire_field as_exported_rows[] = {
 	WIRE_U8(struct as_exported, stage, 255),
 	WIRE_U64(struct as_exported, row),
 	WIRE_U32(struct as_exported, offset, UINT32_MAX),
+	WIRE_U8(struct as_exported, part, 255),
+	WIRE_U64(struct as_exported, item),
 	WIRE_BYTES(struct as_exported, page, 0, AS_EXPORT_PAGE_MAX),
 };
 

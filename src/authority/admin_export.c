@@ -39,18 +39,27 @@ const struct admin_kind admin_export_tenant_kind = { put_exported, NULL, false, 
 
 /* ---- where a page begins ---- */
 
-/* `n` numbers with dots between them, as a page before said; without a cursor all are 0. */
+enum { AT_STAGE, AT_ROW, AT_PART, AT_ITEM, AT_OFFSET, AT_COUNT };
+
+/*
+ * `n` numbers with dots between them, as a page before said; without a cursor all are 0. The last
+ * AT_COUNT are the store's.
+ */
 static struct status
 read_cursor(struct admin_call *c, uint64_t *numbers, size_t n)
 {
+	static const uint64_t maxes[AT_COUNT] = { [AT_STAGE] = 255,
+		[AT_ROW] = INT64_MAX,
+		[AT_PART] = 255,
+		[AT_ITEM] = INT64_MAX,
+		[AT_OFFSET] = UINT32_MAX };
 	struct span text = admin_query(c, "cursor");
 	bool any = text.len > 0;
 
 	for (size_t i = 0; i < n && any; i++) {
 		const uint8_t *dot = text.len == 0 ? NULL : memchr(text.ptr, '.', text.len);
 		size_t len = dot == NULL ? text.len : (size_t)(dot - text.ptr);
-		/* Stage, row and offset are the last three. */
-		uint64_t max = i == n - 3 ? 255 : i == n - 2 ? INT64_MAX : UINT32_MAX;
+		uint64_t max = i + AT_COUNT < n ? UINT32_MAX : maxes[i + AT_COUNT - n];
 
 		if ((dot == NULL) != (i == n - 1) ||
 		    !is_ok(span_u64(span_of(text.ptr, len), max, &numbers[i])))
@@ -62,14 +71,17 @@ read_cursor(struct admin_call *c, uint64_t *numbers, size_t n)
 }
 
 static struct status
-op_new(struct admin_call *c, enum op_kind kind, const uint64_t position[3], struct admin_op **ret)
+op_new(struct admin_call *c, enum op_kind kind, const uint64_t position[AT_COUNT],
+    struct admin_op **ret)
 {
 	TRY(admin_op_new(c, kind, ret));
 	(*ret)->body = BUF_INIT(ADMIN_BODY_MAX);
 	(*ret)->sealed = BUF_INIT(TEXT_MAX);
-	(*ret)->export.stage = (uint8_t)position[0];
-	(*ret)->export.row = position[1];
-	(*ret)->export.offset = (uint32_t)position[2];
+	(*ret)->export.stage = (uint8_t)position[AT_STAGE];
+	(*ret)->export.row = position[AT_ROW];
+	(*ret)->export.part = (uint8_t)position[AT_PART];
+	(*ret)->export.item = position[AT_ITEM];
+	(*ret)->export.offset = (uint32_t)position[AT_OFFSET];
 	return OK;
 }
 
@@ -96,7 +108,9 @@ ask(struct admin_op *op, privacy_page *done)
 		.user = span_str(op->user),
 		.stage = op->export.stage,
 		.row = op->export.row,
-		.offset = op->export.offset };
+		.offset = op->export.offset,
+		.part = op->export.part,
+		.item = op->export.item };
 
 	return privacy_export(op->a, &m, done, op);
 }
@@ -137,10 +151,10 @@ static struct status
 export_user(struct admin_call *c, const struct user *u)
 {
 	struct admin_op *op = NULL;
-	uint64_t position[3] = { 0 };
+	uint64_t position[AT_COUNT] = { 0 };
 
 	TRY(may_begin(c));
-	TRY(read_cursor(c, position, 3));
+	TRY(read_cursor(c, position, AT_COUNT));
 	TRY(op_new(c, OP_EXPORT, position, &op));
 	(void)snprintf(op->tenant, sizeof(op->tenant), "%.*s", SPAN_FMT(u->tenant));
 	(void)snprintf(op->user, sizeof(op->user), "%.*s", SPAN_FMT(u->name));
@@ -195,8 +209,9 @@ put_page(struct admin_op *op, const struct as_exported *page)
 	TRY(put_text(op, page->page));
 	if (!page->more)
 		return buf_put_str(&op->body, "\",\"next\":null}");
-	return buf_printf(&op->body, "\",\"next\":\"%u.%llu.%u\"}", page->stage,
-	    (unsigned long long)page->row, page->offset);
+	return buf_printf(&op->body, "\",\"next\":\"%u.%llu.%u.%llu.%u\"}", page->stage,
+	    (unsigned long long)page->row, page->part, (unsigned long long)page->item,
+	    page->offset);
 }
 
 static void
@@ -274,7 +289,7 @@ tenant_exists(const struct keys *k, struct span tenant)
 struct status
 tenants_export(struct admin_call *c)
 {
-	uint64_t at[5] = { 0 };
+	uint64_t at[2 + AT_COUNT] = { 0 };
 	struct admin_op *op = NULL;
 	uint32_t mine;
 	struct status st;
@@ -282,7 +297,7 @@ tenants_export(struct admin_call *c)
 	if ((c->by != NULL && !span_eq(c->param, c->by->user->tenant)) ||
 	    !tenant_exists(&c->a->keys, c->param))
 		return admin_refuse_not_found(c);
-	TRY(read_cursor(c, at, 5));
+	TRY(read_cursor(c, at, 2 + AT_COUNT));
 	TRY(epoch(&mine));
 	if (at[0] != 0 && at[0] != mine)
 		return admin_refuse(
@@ -311,18 +326,27 @@ tenant_answer(struct admin_op *op, bool over)
 	if (is_ok(st) && over)
 		st = buf_put_str(&op->body, "\",\"next\":null}");
 	else if (is_ok(st) && is_ok(st = epoch(&mine)))
-		st = buf_printf(&op->body, "\",\"next\":\"%u.%zu.%u.%llu.%u\"}", mine,
+		st = buf_printf(&op->body, "\",\"next\":\"%u.%zu.%u.%llu.%u.%llu.%u\"}", mine,
 		    op->export.serial, op->export.stage, (unsigned long long)op->export.row,
-		    op->export.offset);
+		    op->export.part, (unsigned long long)op->export.item, op->export.offset);
 	finish(op, op->sealed.len, st);
+}
+
+static void
+stand_at(struct admin_op *op, const struct as_exported *at)
+{
+	op->export.stage = at->stage;
+	op->export.row = at->row;
+	op->export.part = at->part;
+	op->export.item = at->item;
+	op->export.offset = at->offset;
 }
 
 static void
 next_person(struct admin_op *op)
 {
 	op->export.serial++;
-	op->export.stage = 0;
-	op->export.row = op->export.offset = 0;
+	stand_at(op, &(struct as_exported){ .stage = 0 });
 }
 
 /* The next person's data, from where the export stands. */
@@ -373,9 +397,7 @@ on_tenant_page(struct authority *a, void *ctx, enum code code, const struct as_e
 		tenant_answer(op, false);
 		return;
 	}
-	op->export.stage = page->stage;
-	op->export.row = page->row;
-	op->export.offset = page->offset;
+	stand_at(op, page);
 	if (!page->more)
 		next_person(op);
 	if (op->sealed.len >= TEXT_ENOUGH || page->more)

@@ -110,6 +110,8 @@ struct admin_op {
 		uint8_t stage;
 		uint64_t row;
 		uint32_t offset;
+		uint8_t part;
+		uint64_t item;
 		uint32_t asked; /* pages of the store for this answer; OP_USAGE, too */
 	} export; /* OP_EXPORT, OP_EXPORT_TENANT: where it stands; its bytes: `sealed` */
 	enum as_rotation rotation; /* OP_KEK_ROTATE */

@@ -10,7 +10,7 @@
 #include "http_client.h"
 
 #define USER_TARGET_MAX 512
-#define EXPORT_CURSOR_MAX 64
+#define EXPORT_CURSOR_MAX 128
 
 /* An answer whose body is a JSON object. */
 struct reply {

@@ -123,6 +123,11 @@ struct item_room {
 	size_t bytes, bytes_max;
 };
 MUST_USE struct status item_room_new(struct content *c, uint32_t max, struct item_room *ret);
+/* One that was taken away behind our back is missed: E_CORRUPT. */
+MUST_USE struct status items_check(struct content *c, const struct object *of);
+/* The next one of `of` behind (before) row `at`. E_NOTFOUND at the end. */
+MUST_USE struct status item_next(
+    struct content *c, const struct object *of, bool back, int64_t at, struct item *ret);
 /* All of them, in order; `output`: 0 or 1 alone, or 2 for both. E_RANGE: no room. */
 MUST_USE struct status items_all(
     struct content *c, const struct object *of, uint8_t output, struct item_room *room);

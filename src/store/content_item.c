@@ -178,8 +178,7 @@ item_room_new(struct content *c, uint32_t max, struct item_room *ret)
 	return ret->items == NULL ? fail(E_NOMEM) : OK;
 }
 
-/* The next one of `of` behind (before) row `at`. E_NOTFOUND at the end. */
-static struct status
+struct status
 item_next(struct content *c, const struct object *of, bool back, int64_t at, struct item *ret)
 {
 	static const enum statement by[2][2] = {
@@ -215,8 +214,7 @@ is_wanted(const struct item *i, uint8_t output)
 	return output > 1 || i->shown.output == output;
 }
 
-/* One that was taken away behind our back is missed. */
-static struct status
+struct status
 items_check(struct content *c, const struct object *of)
 {
 	enum statement s = of->kind == CONTENT_RESPONSE ? SQL_ITEMS_COUNT_OF_RESPONSE

@@ -5,9 +5,10 @@
  * Runs in: store, jailed. Trusts: nothing that it reads. Owns: one line at a time.
  * Invariants: no text that was stored ends a line; what does not open is named, and all else is
  * given; a line is made anew for each page that has a part of it, and the same each time: what it
- * is made of is not changed in place but for a conversation's (then: E_AGAIN, or a line that does
- * not parse). Of bytes (a file, a tool's part) a page reads what it gives; that all of them open is
- * seen when their line begins. See: export_things.c; privacy.h; docs/privacy.md.
+ * is made of is not changed in place but for a conversation's meta data (then: E_AGAIN, or a line
+ * that does not parse). Of items, and of bytes (a file, a tool's part), a page reads what it gives;
+ * that all bytes open is seen when their line begins. See: export_things.c, export_items.c;
+ * privacy.h; docs/privacy.md.
  */
 #include "export.h"
 
@@ -46,6 +47,7 @@ line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, st
 	*ret_row = 0;
 	x->id = SPAN_EMPTY;
 	x->has_bytes = false;
+	x->lists = NULL;
 	line_begin(x, line);
 	st = export_stages[stage].put(x, after, ret_row);
 	sql_reset_all(x->db); /* what failed may have left a read open */
@@ -55,6 +57,11 @@ line_make(struct export *x, uint8_t stage, uint64_t after, uint64_t *ret_row, st
 		st = OK;
 	}
 	TRY(st);
+	if (x->lists != NULL) { /* which end it */
+		json_put_key(&x->w, x->lists[0].key);
+		json_put_array(&x->w);
+		return x->w.st;
+	}
 	json_put_end(&x->w);
 	TRY(json_writer_finish(&x->w));
 	return buf_put_u8(line, '\n');
@@ -69,8 +76,8 @@ line_len(const struct export *x, const struct buf *line)
 
 /* ---- pages ---- */
 
-static struct status
-put_slice(struct span text, uint64_t from, uint64_t room, struct buf *page, uint64_t *put)
+struct status
+export_slice(struct span text, uint64_t from, uint64_t room, struct buf *page, uint64_t *put)
 {
 	struct span left = from < text.len ? span_from(text, (size_t)from) : SPAN_EMPTY;
 
@@ -90,7 +97,7 @@ put_digits(struct export *x, uint64_t from, uint64_t room, struct buf *page, uin
 	arena_reset(x->c.arena);
 	TRY(x->bytes.read(x, from / 4 * 3, (room + 7) / 4 * 3, &bytes));
 	TRY(base64_encode(bytes, &text));
-	return put_slice(buf_span(&text), from % 4, room, page, put);
+	return export_slice(buf_span(&text), from % 4, room, page, put);
 }
 
 /* What the page has room for of the line, from `from` on. */
@@ -104,7 +111,8 @@ put_part(
 	*ret_put = 0;
 	if (x->has_bytes)
 		head -= sizeof(BYTES_TAIL) - 1;
-	TRY(put_slice(span_of(text.ptr, (size_t)head), from, page->max - page->len, page, ret_put));
+	TRY(export_slice(
+	    span_of(text.ptr, (size_t)head), from, page->max - page->len, page, ret_put));
 	from += *ret_put;
 	max = page->max - page->len;
 	if (from >= head && from < head + digits && max > 0) {
@@ -114,9 +122,10 @@ put_part(
 		*ret_put += n;
 		from += n;
 	}
-	return from < head + digits ? OK
-				    : put_slice(span_from(text, (size_t)head), from - head - digits,
-					  page->max - page->len, page, ret_put);
+	return from < head + digits
+		   ? OK
+		   : export_slice(span_from(text, (size_t)head), from - head - digits,
+			 page->max - page->len, page, ret_put);
 }
 
 /* The line that the cursor stands in, or the next one. E_NOTFOUND: this stage is over. */
@@ -126,7 +135,7 @@ line_at(struct export *x, struct as_exported *at, struct buf *line)
 	uint64_t row = 0;
 	struct status st;
 
-	x->begins = at->offset == 0;
+	x->begins = at->offset == 0 && at->part == 0;
 	if (x->begins) {
 		TRY(line_make(x, at->stage, at->row, &row, line));
 		at->row = row;
@@ -138,7 +147,31 @@ line_at(struct export *x, struct as_exported *at, struct buf *line)
 	if (st.code == E_NOTFOUND)
 		return fail(E_AGAIN);
 	TRY(st);
-	return row == at->row && at->offset < line_len(x, line) ? OK : fail(E_AGAIN);
+	if (row != at->row || (at->part == 0 && at->offset >= line_len(x, line)) ||
+	    (at->part != 0 && x->lists == NULL))
+		return fail(E_AGAIN);
+	return OK;
+}
+
+/* What the page has room for of what the cursor stands in; then it stands behind that. */
+static struct status
+line_put(struct export *x, struct as_exported *at, struct buf *line, struct buf *page)
+{
+	uint64_t put = 0;
+	struct status st = OK;
+
+	if (at->part == 0) {
+		st = put_part(x, line, at->offset, page, &put);
+		if (export_is_unreadable(st)) /* since its line began */
+			return fail(E_AGAIN);
+		TRY(st);
+		at->offset += (uint32_t)put;
+		if (at->offset < line_len(x, line))
+			return OK;
+		at->offset = 0;
+		at->part = x->lists != NULL ? 1 : 0;
+	}
+	return at->part != 0 ? export_items(x, at, line, page) : OK;
 }
 
 static struct status
@@ -146,9 +179,9 @@ pages_fill(struct export *x, struct buf *page, struct as_exported *at)
 {
 	auto_buf struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
-	while (at->stage < EXPORT_STAGES && page->len < page->max) {
+	while (
+	    at->stage < EXPORT_STAGES && page->len < page->max && x->looked < EXPORT_LOOKED_MAX) {
 		struct status st = line_at(x, at, &line);
-		uint64_t put = 0;
 
 		if (st.code == E_NOTFOUND) {
 			at->stage++;
@@ -156,13 +189,7 @@ pages_fill(struct export *x, struct buf *page, struct as_exported *at)
 			continue;
 		}
 		TRY(st);
-		st = put_part(x, &line, at->offset, page, &put);
-		if (export_is_unreadable(st)) /* since its line began */
-			return fail(E_AGAIN);
-		TRY(st);
-		at->offset += (uint32_t)put;
-		if (at->offset == line_len(x, &line))
-			at->offset = 0;
+		TRY(line_put(x, at, &line, page));
 	}
 	at->more = at->stage < EXPORT_STAGES;
 	return OK;
@@ -180,7 +207,11 @@ db_user_export(struct db *db, const struct as_export *m, struct buf *page, struc
 
 	TRY(user_find(db, m->tenant, m->user, &x.user));
 	x.c = (struct content){ .db = db, .call = &call, .arena = &arena, .user = x.user };
-	*ret = (struct as_exported){ .stage = m->stage, .row = m->row, .offset = m->offset };
+	*ret = (struct as_exported){ .stage = m->stage,
+		.row = m->row,
+		.offset = m->offset,
+		.part = m->part,
+		.item = m->item };
 	TRY(json_init(&x.doc, &opts));
 	st = pages_fill(&x, page, ret);
 	json_done(&x.doc);

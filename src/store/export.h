@@ -23,6 +23,13 @@ struct export_bytes {
 	enum tool_part part;
 };
 
+/* What a line ends with, one behind the other: items; a page reads those that it gives. */
+struct export_list {
+	const char *key;
+	const char *cut; /* a member: there were more, which do not open */
+	uint8_t output;  /* those that are; 2: all */
+};
+
 struct export
 {
 	struct db *db;
@@ -36,6 +43,10 @@ struct export
 	bool begins;    /* the line is made for its beginning */
 	bool has_bytes; /* … and has, before its end, `bytes` */
 	struct export_bytes bytes;
+	const struct export_list *lists; /* its beginning ends where the first of them begins */
+	size_t nlists;
+	struct object of; /* … whose they are; its texts are gone */
+	uint64_t looked;  /* bytes of items that this page has opened */
 };
 
 /* ---- export_things.c ---- */
@@ -50,7 +61,23 @@ extern const struct export_stage export_stages[EXPORT_STAGES];
 
 void export_member(struct export *x, const char *key, struct span text);
 void export_number(struct export *x, const char *key, uint64_t v);
+/* JSON, on the line that it is a part of; what is none, as a string. */
+void export_value(struct export *x, struct span text);
 /* It was changed by others, or its key is gone. */
 bool export_is_unreadable(struct status st);
+
+/* ---- export.c ---- */
+/* What the page has room for of `text`, from `from` on; *put: so much more of it. */
+MUST_USE struct status export_slice(
+    struct span text, uint64_t from, uint64_t room, struct buf *page, uint64_t *put);
+
+/* ---- export_items.c ---- */
+#define EXPORT_LOOKED_MAX AS_EXPORT_PAGE_MAX /* then the page ends, full or not */
+/*
+ * What the page has room for of the lists, from `at` on, whose part is not 0; it is 0 again when
+ * the line is over. `piece`: room for one item. E_AGAIN: what it stood in is gone.
+ */
+MUST_USE struct status export_items(
+    struct export *x, struct as_exported *at, struct buf *piece, struct buf *page);
 
 #endif

@@ -36,9 +36,8 @@ export_number(struct export *x, const char *key, uint64_t v)
 	json_put_u64(&x->w, v);
 }
 
-/* JSON, on the line that it is a part of; what is none, as a string. */
-static void
-value(struct export *x, struct span text)
+void
+export_value(struct export *x, struct span text)
 {
 	if (is_ok(json_parse(&x->doc, text)))
 		json_put_compact(&x->w, text);
@@ -113,7 +112,7 @@ scopes(struct export *x, struct span text)
 {
 	json_put_key(&x->w, "scopes");
 	if (text.len > 0)
-		value(x, text);
+		export_value(x, text);
 	else
 		json_put_null(&x->w);
 }
@@ -250,53 +249,32 @@ put_object(struct export *x, const struct object *o)
 	if (o->expires_s > 0)
 		export_number(x, "expires_at", o->expires_s);
 	json_put_key(&x->w, "object");
-	value(x, o->meta);
-}
-
-static struct status
-put_items(struct export *x, const struct object *o, const char *key, uint8_t output)
-{
-	struct item_room room;
-	struct status st;
-
-	TRY(item_room_new(&x->c, CONTENT_ITEMS_MAX, &room));
-	room.bytes_max = CONTENT_ARENA_MAX;
-	st = items_all(&x->c, o, output, &room);
-	if (!export_is_unreadable(st))
-		TRY(st);
-	json_put_key(&x->w, key);
-	json_put_array(&x->w);
-	for (uint32_t i = 0; i < room.n; i++)
-		value(x, room.items[i].json);
-	json_put_end(&x->w);
-	if (!is_ok(st)) {
-		json_put_key(&x->w, output == 0   ? "input_cut"
-				    : output == 1 ? "output_cut"
-						  : "items_cut");
-		json_put_bool(&x->w, true);
-	}
-	return OK;
+	export_value(x, o->meta);
 }
 
 static struct status
 put_conversation(struct export *x, uint64_t after, uint64_t *ret_row)
 {
-	struct object o;
+	static const struct export_list lists[] = { { "items", "items_cut", 2 } };
 
-	TRY(object_after(x, CONTENT_CONVERSATION, after, &o, ret_row));
-	put_object(x, &o);
-	return put_items(x, &o, "items", 2);
+	TRY(object_after(x, CONTENT_CONVERSATION, after, &x->of, ret_row));
+	put_object(x, &x->of);
+	x->lists = lists;
+	x->nlists = sizeof(lists) / sizeof(lists[0]);
+	return OK;
 }
 
 static struct status
 put_response(struct export *x, uint64_t after, uint64_t *ret_row)
 {
-	struct object o;
+	static const struct export_list lists[] = { { "input", "input_cut", 0 },
+		{ "output", "output_cut", 1 } };
 
-	TRY(object_after(x, CONTENT_RESPONSE, after, &o, ret_row));
-	put_object(x, &o);
-	TRY(put_items(x, &o, "input", 0));
-	return put_items(x, &o, "output", 1);
+	TRY(object_after(x, CONTENT_RESPONSE, after, &x->of, ret_row));
+	put_object(x, &x->of);
+	x->lists = lists;
+	x->nlists = sizeof(lists) / sizeof(lists[0]);
+	return OK;
 }
 
 static struct status
@@ -350,7 +328,7 @@ put_version(struct export *x, uint64_t id)
 	export_number(x, "created_at", v.meta.created_s);
 	hex(x, "sha256", span_of(v.meta.digest, DIGEST_LEN));
 	json_put_key(&x->w, "manifest");
-	value(x, v.meta.manifest);
+	export_value(x, v.meta.manifest);
 	json_put_end(&x->w);
 	return OK;
 }

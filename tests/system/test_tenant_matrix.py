@@ -343,16 +343,17 @@ def test_ones_own_page_behind_an_id_of_somebody_else_is_none(world, objects, own
 
 @pytest.mark.parametrize("who", ["user", "tenant"])
 def test_no_number_in_an_exports_cursor_is_somebody_elses(world, objects, own, who):
-    """stage.row.offset: rows are numbered for all, and one of others is one that is not there."""
+    """stage.row.part.item.offset: rows and items are numbered for all, and one of others is one that is not there."""
     for stage in range(8):
         at, nothing = "/admin/v1/me/export?cursor=", {}
-        for offset in (0, 1):
-            nothing[offset] = world.ask(who, "GET", f"{at}{stage}.999999999.{offset}")
-        for row, offset in ((row, offset) for row in range(1, NUMBER_MAX) for offset in (0, 1)):
-            answer = world.ask(who, "GET", f"{at}{stage}.{row}.{offset}")
-            assert answer[0] == 200 or answer == nothing[offset], (stage, row, offset, answer)
+        within = [(0, 0, 0), (0, 0, 1)] + [(1, item, offset) for item in range(4) for offset in (0, 1)]
+        for rest in within:
+            nothing[rest] = world.ask(who, "GET", f"{at}{stage}.999999999.{rest[0]}.{rest[1]}.{rest[2]}")
+        for row, rest in ((row, rest) for row in range(1, NUMBER_MAX) for rest in within):
+            answer = world.ask(who, "GET", f"{at}{stage}.{row}.{rest[0]}.{rest[1]}.{rest[2]}")
+            assert answer[0] == 200 or answer == nothing[rest], (stage, row, rest, answer)
             page = base64.b64decode(answer[1].get("page_base64", ""))
-            assert [w for w in world.words["owner"] if w.encode() in page] == [], (stage, row, offset)
+            assert [w for w in world.words["owner"] if w.encode() in page] == [], (stage, row, rest)
 
 
 def test_usage_goes_on_at_ones_own_only(world, objects):

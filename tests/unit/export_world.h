@@ -23,6 +23,8 @@ page_of(struct db *db, struct as_export *m, size_t max, struct buf *all, bool *r
 	m->stage = r.stage;
 	m->row = r.row;
 	m->offset = r.offset;
+	m->part = r.part;
+	m->item = r.item;
 	*ret_more = r.more != 0;
 	return buf_put_span(all, buf_span(&page));
 }
