@@ -98,6 +98,7 @@ enum statement {
 	SQL_TOOL_REMOVE,
 	SQL_TOOL_HOLD,
 	SQL_VERSIONS_REMOVE,
+	SQL_VERSIONS_WEIGHT,
 	SQL_TOOL_MARKS_NEXT,
 	SQL_TOOL_SUM_GET,
 	SQL_TOOL_SUM_SET,
@@ -109,9 +110,13 @@ enum statement {
 	SQL_VERSION_GET,
 	SQL_VERSION_SET,
 	SQL_VERSION_REMOVE,
+	SQL_VERSION_HIDE,
+	SQL_VERSION_SHRINK,
 	SQL_CHUNK_ADD,
 	SQL_CHUNK_GET,
 	SQL_CHUNKS_REMOVE,
+	SQL_CHUNK_FIRST,
+	SQL_CHUNK_REMOVE,
 	SQL_CONTENT_USER,
 	SQL_ROW_LAST,
 	SQL_USE_GET,
@@ -166,6 +171,7 @@ enum statement {
 	SQL_SWEEP_EXPIRED,
 	SQL_SWEEP_AGED,
 	SQL_SWEEP_ITEM,
+	SQL_SWEEP_VERSION,
 	SQL_SESSION_ADD,
 	SQL_SESSION_NEXT,
 	SQL_SESSION_REMOVE,
@@ -244,8 +250,8 @@ struct content_state {
 	struct sweep_mark {
 		uint64_t updated_s, id;
 	} aged[RETAINED_COUNT], expired, hidden;
-	uint64_t erased, item; /* … ids of a user and of an item */
-	uint64_t key, keys_s;  /* … number of a key; when the last pass over keys was over */
+	uint64_t erased, item, version; /* … ids of a user, of an item, of a tool's version */
+	uint64_t key, keys_s; /* … number of a key; when the last pass over keys was over */
 };
 
 struct keyring;

@@ -181,6 +181,10 @@ static const char tables_8[] =
     "CREATE INDEX IF NOT EXISTS users_living ON users (tenant, name_hash) WHERE state <> 2;"
     "UPDATE schema_version SET version = 8;";
 
+/* Of any version: what an index finds is there without it, and an older build keeps it true. */
+static const char indexes[] =
+    "CREATE INDEX IF NOT EXISTS tool_versions_gone ON tool_versions (id) WHERE version < 0;";
+
 /* What migrate_to_5() has read. */
 static const char tables_5_end[] =
     "INSERT INTO sqlite_sequence SELECT 'tools', seq FROM sqlite_sequence"
@@ -202,7 +206,7 @@ upgrade_tables(struct db *db, int64_t version, const struct secret *old_kek)
 		TRY(migrate_rewrap(db->back, old_kek, db->root));
 	for (size_t i = (size_t)version; i < sizeof(steps) / sizeof(steps[0]); i++)
 		TRY(backend_exec(db->back, steps[i]));
-	return OK;
+	return backend_exec(db->back, indexes);
 }
 
 /* All tables are there before any row is carried over: statements know all of them. */
@@ -271,9 +275,11 @@ schema_apply(struct db *db, const struct secret *old_kek)
 		TRY(backend_number(db->back, "SELECT version FROM schema_version", &version));
 	if (version < 0 || version > DB_SCHEMA_VERSION || (version == 1 && old_kek == NULL))
 		return fail(E_UNSUPPORTED);
-	if (version == DB_SCHEMA_VERSION)
-		TRY(sql_prepare(db));
-	else
+	if (version != DB_SCHEMA_VERSION) {
 		TRY(upgrade_all(db, version, old_kek));
+	} else {
+		TRY(backend_exec(db->back, indexes));
+		TRY(sql_prepare(db));
+	}
 	return clean(db);
 }

@@ -192,6 +192,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_TOOL_HOLD] = "SELECT users.hold FROM tools JOIN users ON users.id = tools.user"
 			  " WHERE tools.id = ?1",
 	[SQL_VERSIONS_REMOVE] = "DELETE FROM tool_versions WHERE tool = ?1",
+	[SQL_VERSIONS_WEIGHT] = "SELECT coalesce(sum(size), 0) FROM tool_versions"
+				" WHERE tool = ?1 AND version > 0 AND (?2 = 0 OR id = ?2)",
 	[SQL_TOOL_MARKS_NEXT] = "SELECT id, marks FROM tools WHERE id > ?1 ORDER BY id LIMIT 1",
 	[SQL_TOOL_SUM_GET] = "SELECT value FROM tool_sum WHERE one = 1",
 	[SQL_TOOL_SUM_SET] = "INSERT INTO tool_sum (one, value) VALUES (1, ?1)"
@@ -207,14 +209,20 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_VERSIONS_COUNT] = "SELECT count(*) FROM tool_versions WHERE ?1 IS NOT NULL",
 	[SQL_VERSION_ADD] = "INSERT INTO tool_versions (tool, version, size, meta)"
 			    " VALUES (?1, ?2, 0, x'')",
-	[SQL_VERSION_GET] = "SELECT tool, meta FROM tool_versions WHERE id = ?1",
+	[SQL_VERSION_GET] = "SELECT tool, meta FROM tool_versions WHERE id = ?1 AND version > 0",
 	[SQL_VERSION_SET] = "UPDATE tool_versions SET meta = ?2, size = ?3 WHERE id = ?1",
 	[SQL_VERSION_REMOVE] = "DELETE FROM tool_versions WHERE id = ?1",
+	[SQL_VERSION_HIDE] = "UPDATE tool_versions SET version = -version"
+			     " WHERE id = ?1 AND version > 0",
+	[SQL_VERSION_SHRINK] = "UPDATE tool_versions SET size = max(size - ?2, 0) WHERE id = ?1",
 	[SQL_CHUNK_ADD] = "INSERT INTO tool_chunks (version, part, n, value)"
 			  " VALUES (?1, ?2, ?3, ?4)",
 	[SQL_CHUNK_GET] = "SELECT value FROM tool_chunks"
 			  " WHERE version = ?1 AND part = ?2 AND n = ?3",
 	[SQL_CHUNKS_REMOVE] = "DELETE FROM tool_chunks WHERE version = ?1 AND part = ?2",
+	[SQL_CHUNK_FIRST] =
+	    "SELECT rowid, length(value) FROM tool_chunks WHERE version = ?1 LIMIT 1",
+	[SQL_CHUNK_REMOVE] = "DELETE FROM tool_chunks WHERE rowid = ?1",
 	/* ---- what is kept for users ---- */
 	[SQL_CONTENT_USER] = "SELECT state, hold FROM users WHERE id = ?1",
 	[SQL_ROW_LAST] = "SELECT seq FROM sqlite_sequence WHERE name = ?1",
@@ -308,6 +316,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_VERSION_OF_USER] = "SELECT tool_versions.id FROM tools CROSS JOIN tool_versions"
 				" ON tool_versions.tool = tools.id"
 				" WHERE tools.user = ?1 AND tool_versions.id >= ?2"
+				" AND tool_versions.version > 0"
 				" ORDER BY tool_versions.id LIMIT 1",
 	[SQL_SESSION_OF_USER] =
 	    "SELECT n FROM sessions WHERE user = ?1 AND n > ?2 ORDER BY n LIMIT 1",
@@ -365,6 +374,12 @@ static const char *const texts[SQL_COUNT] = {
 				  " WHERE pepper = keysets.version) LIMIT 1",
 	[SQL_KEYSET_PEPPER_LEFT] = "SELECT count(*) FROM keys WHERE pepper > 0 AND pepper < ?1",
 	[SQL_KEYSET_SESSION_LEFT] = "SELECT count(*) FROM sessions WHERE signer < ?1",
+	[SQL_SWEEP_VERSION] =
+	    "SELECT tool_versions.id, users.hold FROM tool_versions INDEXED BY tool_versions_gone"
+	    " CROSS JOIN tools ON tools.id = tool_versions.tool"
+	    " CROSS JOIN users ON users.id = tools.user"
+	    " WHERE tool_versions.version < 0 AND tool_versions.id > ?1"
+	    " ORDER BY tool_versions.id LIMIT 1",
 	[SQL_SWEEP_ITEM] = "SELECT items.id, items.user, items.size, users.hold FROM items"
 			   " CROSS JOIN users ON users.id = items.user"
 			   " WHERE items.hidden = 1 AND items.id > ?1 ORDER BY items.id LIMIT 1",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sweep.c: rows of those who were erased, what was hidden under a hold that is lifted, files
- * that ended, what is older than it is kept, and keys that ended long ago.
+ * sweep.c: rows of those who were erased, what was hidden under a hold that is lifted or for being
+ * much, files that ended, what is older than it is kept, and keys that ended long ago.
  *
  * Runs in: store, jailed. Trusts: marks of users (a hold) that stand beside their values.
  * Owns: nothing; counts in the database's state what nobody has heard of yet.
@@ -11,6 +11,7 @@
  * only what was left of the erased does. See: privacy.h.
  */
 #include "privacy.h"
+#include "tool.h"
 
 struct victim {
 	int64_t id, user;
@@ -160,6 +161,31 @@ items_go(struct db *db, uint64_t *mark, struct step *step)
 	return OK;
 }
 
+/* ---- versions of tools ---- */
+
+static struct status
+versions_go(struct db *db, uint64_t *mark, struct step *step)
+{
+	while (!is_over(db, step)) {
+		bool held = false, more = false;
+		uint64_t bytes = 0;
+		struct status st = version_hidden_next(db, mark, &held);
+
+		if (st.code == E_NOTFOUND) {
+			*mark = 0;
+			return OK;
+		}
+		TRY(st);
+		step->looks--;
+		if (!held)
+			TRY(version_leave(db, *mark, SWEEP_BYTES_MAX - step->bytes, &bytes, &more));
+		step->bytes += bytes;
+		if (more) /* the next step stays at it */
+			--*mark;
+	}
+	return OK;
+}
+
 /* ---- objects ---- */
 
 /* Those of users who were erased, from the one at `mark` on. */
@@ -263,6 +289,7 @@ sweep(struct db *db, uint64_t now_s, struct step *step, struct content_state *c)
 	TRY(keysets_retire(db));
 	TRY(objects_go(db, &hidden, &c->hidden, step, &unsaid));
 	TRY(items_go(db, &c->item, step));
+	TRY(versions_go(db, &c->version, step));
 	TRY(objects_go(db, &expired, &c->expired, step, &c->ended));
 	for (size_t i = 0; i < sizeof(aged) / sizeof(aged[0]); i++) {
 		uint64_t kept_s = c->days[aged[i].retained] * 86400ULL;

@@ -5,7 +5,8 @@
  * Runs in: store. Trusts: nothing: what comes is checked against what it says of itself,
  * what is read against its seals. Owns: nothing.
  * Invariants: a change is one transaction; a version's number and id never come again,
- * also when it was removed; a part leaves only as a sealed memory file whose digest fits.
+ * also when it was removed; a part leaves only as a sealed memory file whose digest fits; what
+ * takes longer to delete than others may wait is hidden, and a sweep takes it away.
  * See: tool.h; wire/authority_store.h.
  */
 #include "tool.h"
@@ -217,15 +218,23 @@ db_tool_mark(struct db *db, const struct as_tool_mark *m)
 	return tools_change(db, mark, &c);
 }
 
+/* With its chunks; where it is hidden, those go later. */
 static struct status
-version_remove(struct db *db, struct tool_row *t, uint64_t id)
+version_row_go(struct db *db, uint64_t id, bool hide)
+{
+	if (hide)
+		return version_hide(db, id);
+	sql_int(db, SQL_VERSION_REMOVE, 1, id);
+	return sql_run(db, SQL_VERSION_REMOVE);
+}
+
+static struct status
+version_remove(struct db *db, struct tool_row *t, uint64_t id, bool hide)
 {
 	struct tool_entry *e = tool_row_entry(t, id);
 	size_t at = (size_t)(e - t->entries);
 
-	/* Its chunks go with it. */
-	sql_int(db, SQL_VERSION_REMOVE, 1, id);
-	TRY(sql_run(db, SQL_VERSION_REMOVE));
+	TRY(version_row_go(db, id, hide));
 	t->n--;
 	memmove(e, e + 1, (t->n - at) * sizeof(*e));
 	if (t->allowed == id)
@@ -247,18 +256,31 @@ not_held(struct db *db, uint64_t tool)
 	return hold != 0 ? fail(E_DENIED) : OK;
 }
 
+/* Bytes of one of its versions; 0: of all. */
+static struct status
+weight(struct db *db, uint64_t tool, uint64_t version, uint64_t *ret)
+{
+	sql_int(db, SQL_VERSIONS_WEIGHT, 1, tool);
+	sql_int(db, SQL_VERSIONS_WEIGHT, 2, version);
+	return sql_number(db, SQL_VERSIONS_WEIGHT, ret);
+}
+
 static struct status
 versions_remove(struct db *db, void *ctx)
 {
 	const struct changing *c = ctx;
 	struct tool_row t;
+	uint64_t bytes = 0;
+	bool hide;
 
 	TRY(tool_of(db, c->id, &t));
 	TRY(not_held(db, t.id));
+	TRY(weight(db, t.id, c->all ? 0 : c->id, &bytes));
+	hide = bytes > TOOL_AT_ONCE_MAX;
 	if (!c->all)
-		TRY(version_remove(db, &t, c->id));
+		TRY(version_remove(db, &t, c->id, hide));
 	while (c->all && t.n > 0)
-		TRY(version_remove(db, &t, t.entries[t.n - 1].id));
+		TRY(version_remove(db, &t, t.entries[t.n - 1].id, hide));
 	return tool_row_put(db, &t);
 }
 

@@ -130,6 +130,21 @@ MUST_USE struct status tools_open(struct db *db);
 MUST_USE struct status tools_accept(struct db *db);
 void tools_close(struct db *db);
 
+/*
+ * ---- tool_going.c: a version that its tool's marks do not have any more, with a negative number;
+ * its chunks go in steps. Within a transaction. ----
+ */
+#define TOOL_AT_ONCE_MAX (8U << 20) /* bytes of parts in the transaction that removes them */
+MUST_USE struct status version_hide(struct db *db, uint64_t id);
+/*
+ * Chunks of it until those are `max` bytes, and its row behind the last. *ret_bytes: gone;
+ * *ret_more: some are left.
+ */
+MUST_USE struct status version_leave(
+    struct db *db, uint64_t id, uint64_t max, uint64_t *ret_bytes, bool *ret_more);
+/* The next one that is hidden, behind *id. E_NOTFOUND. *ret_held: of somebody under a hold. */
+MUST_USE struct status version_hidden_next(struct db *db, uint64_t *id, bool *ret_held);
+
 /* ---- blob.c ---- */
 struct blob_from {
 	int fd; /* -1: from `bytes` */

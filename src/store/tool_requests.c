@@ -8,6 +8,7 @@
  * Invariants: an answer leaves after the commit of what it confirms.
  * See: wire/authority_store.h, tool.c.
  */
+#include "privacy.h"
 #include "requests.h"
 
 #include <base/cleanup.h>
@@ -100,4 +101,5 @@ requests_on_tool_remove(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	(void)ctx;
 	done(l, id, db_tool_remove(db, msg), "removal of a tool");
+	privacy_sweep_soon();
 }
