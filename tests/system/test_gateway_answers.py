@@ -127,11 +127,11 @@ def test_execute_stream(raw):
 def test_output_streams_as_it_comes(raw):
     r = raw()
     r.request("POST", "/v1/execute", json.dumps(
-        {"language": "python", "code": "import time\nprint('a', flush=True)\ntime.sleep(3)\nprint('b')",
+        {"language": "python", "code": "import time\nprint('a', flush=True)\ntime.sleep(20)\nprint('b')",
          "stream": True}))
     began = time.monotonic()
     r.read_until(b'{"data":"a\\n"}')
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert b'"b' not in r.data
 
 
@@ -148,7 +148,7 @@ def test_a_client_that_leaves_cancels_its_run(service, raw):
         return any(rec["event"]["type"] == "ResponseReturned" and rec["outcome"] == "failure"
                    for rec in service.records()[before:])
 
-    wait_for(closed, 3, "the end of the cancelled run is not on record")
+    wait_for(closed, 10, "the end of the cancelled run is not on record")
 
 
 # ---- chat ----
@@ -169,8 +169,8 @@ def test_terminal_chunk_is_after_the_record(service, raw):
     before = len(service.records())
     r = raw()
     r.request("POST", CHAT, json.dumps({**HELLO, "stream": True}))
-    events_of(r, b'"finish_reason":"stop"')
-    kinds = [rec["event"]["type"] for rec in service.records()[before:]]
+    head, _ = events_of(r, b'"finish_reason":"stop"')
+    kinds = [rec["event"]["type"] for rec in service.records()[before:] if rec.get("request_id", "-") in head]
     assert kinds[-1] == "ResponseReturned" and "PromptSubmitted" in kinds
 
 

