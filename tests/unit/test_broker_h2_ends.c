@@ -299,12 +299,12 @@ an_idle_connection_ends(void **state)
 	UNTIL(x->ends == 1);
 	h = conn_of_x(x);
 	give_back(x);
-	h->idle_ms -= EXCHANGE_KEPT_MS - 100;
+	h->idle_ms -= EXCHANGE_KEPT_MS - 10000;
 	h2_conn_due(h, 0);
 	(void)usleep(20000);
 	settle();
 	assert_int_equal(w.o.closed, 0);
-	h->idle_ms -= 100;
+	h->idle_ms -= 10000;
 	h2_conn_due(h, 0);
 	UNTIL(w.o.closed == 1);
 	assert_int_equal(w.o.conns[0].goaways, 1);

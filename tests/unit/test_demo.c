@@ -444,7 +444,7 @@ a_slow_stream_comes_in_pieces_and_can_be_left(void **state)
 	assert_true(read_until(fd, "\"content\":\"2\\n\"", &out));
 	assert_false(holds(&out, "[DONE]"));
 	(void)close(fd_take(&fd));
-	for (int i = 0; i < 100 && server_open(server) > 0; i++) {
+	for (int i = 0; i < 3000 && server_open(server) > 0; i++) {
 		(void)uv_run(&loop, UV_RUN_NOWAIT);
 		(void)usleep(1000);
 	}

@@ -263,7 +263,8 @@ a_client_that_leaves(void **state)
 	c.stream = NULL;
 	left = clock_mono_ns();
 	until(workers(pids, COUNT(pids)) == 0);
-	assert_true(clock_mono_ns() - left < 200 * NS_PER_MS); /* 100, and time to look */
+	/* 100 ms, on a machine that is not busy; the call has 20 s. */
+	assert_true(clock_mono_ns() - left < 5 * NS_PER_S);
 	call_done(&c);
 }
 

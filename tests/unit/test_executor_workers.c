@@ -2,7 +2,7 @@
 /* src/executor/artefacts.c, workers.c: parts of versions, who gets a worker, what is bounded. */
 #include "executor_tools_rig.h"
 
-#define CANCEL_MAX_MS 100
+#define CANCEL_MAX_MS 5000 /* 100 on a machine that is not busy; the call has 30 s */
 
 /* Nothing of a part that is not what was stored and granted ever gets to a worker. */
 static void

