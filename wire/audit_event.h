@@ -194,7 +194,7 @@ static const struct audit_event_row audit_events[EVENT_COUNT] = {
 		{ "why", AUDIT_V_STR }, { "fault", AUDIT_V_STR } } },
 	[EVENT_REVOCATIONS_CHANGED] = { "RevocationsChanged", "revocations.change",
 	    { { "sha256", AUDIT_V_STR }, { "until_s", AUDIT_V_U64 }, { "why", AUDIT_V_STR },
-		{ "fault", AUDIT_V_STR } } },
+		{ "fault", AUDIT_V_STR }, { "authority", AUDIT_V_STR } } },
 	[EVENT_PROCESS_STARTED] = { "ProcessStarted", "process.start",
 	    { { "process", AUDIT_V_STR }, { "index", AUDIT_V_U64 }, { "pid", AUDIT_V_U64 } } },
 	[EVENT_PROCESS_ENDED] = { "ProcessEnded", "process.end",

@@ -13,6 +13,8 @@
 
 #define CTL_VERSION 1
 #define CTL_CONFIG_MAX (512U << 10)
+#define CTL_FAULT_MAX 16
+#define CTL_AUTHORITY_MAX 255
 #define CTL_OWED_MAX 4096 /* revocations that the store has not heard of yet */
 #define CTL_OWED_ID_LEN 16
 #define CTL_OWED_LEN (1 + CTL_OWED_ID_LEN + 8) /* bytes of one: ctl_owed_entry_table */
@@ -186,11 +188,14 @@ static const struct wire_field ctl_rolled_back_rows[] = {
 struct ctl_revocations {
 	uint64_t from_s, until_s;
 	uint64_t news_s; /* when certificates were revoked that were not before; 0: not yet */
+	struct span fault, authority; /* of the file, and whose lists; empty: none, nobody's */
 };
 static const struct wire_field ctl_revocations_rows[] = {
 	WIRE_U64(struct ctl_revocations, from_s),
 	WIRE_U64(struct ctl_revocations, until_s),
 	WIRE_U64(struct ctl_revocations, news_s),
+	WIRE_BYTES(struct ctl_revocations, fault, 0, CTL_FAULT_MAX),
+	WIRE_BYTES(struct ctl_revocations, authority, 0, CTL_AUTHORITY_MAX),
 };
 
 struct ctl_reloaded {

@@ -26,9 +26,9 @@ MUST_USE struct status tls_pem_certs(struct span pem, void *ctx, tls_cert_fn *us
 MUST_USE struct status tls_ask_for_certificates(SSL_CTX *ssl, struct span ca_pem);
 
 /*
- * crl.c: `ssl` takes no certificate that a list of its authorities has, or whose list is over.
+ * crl_use.c: `ssl` takes no certificate that a list of its authorities has, or whose list is over.
  * Dates of lists are not looked at before. E_DENIED: one of the faults of tls_crls_check() but of
- * dates.
+ * dates, or that a list is older.
  */
 MUST_USE struct status tls_crls_new(
     struct span ca_pem, struct span crl_pem, SSL_CTX *ssl, struct tls_crls **ret);

@@ -101,6 +101,12 @@ struct audit_state {
 struct management;
 struct procs;
 
+/* What the supervisor told of clients' lists: ctl_revocations. */
+struct revocations {
+	uint64_t from_s, until_s, news_s;
+	char fault[CTL_FAULT_MAX + 1], authority[CTL_AUTHORITY_MAX + 1];
+};
+
 struct authority {
 	struct daemon *d;
 	struct policies policies;
@@ -137,7 +143,7 @@ struct authority {
 	uint64_t swept_s;
 	uint32_t supervisor_pid;
 	struct ctl_rolled_back rolled_back; /* noticed_s 0: never */
-	struct ctl_revocations revocations; /* until_s 0: there are no lists */
+	struct revocations revocations;     /* until_s 0: there are no lists */
 	struct unfit unfit;
 	struct rand_pool random; /* for grants and ids of requests */
 };

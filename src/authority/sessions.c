@@ -278,7 +278,12 @@ sessions_revocations(struct authority *a, const struct ctl_revocations *m)
 	bool more = m->news_s != a->revocations.news_s;
 	struct session *s;
 
-	a->revocations = *m;
+	a->revocations =
+	    (struct revocations){ .from_s = m->from_s, .until_s = m->until_s, .news_s = m->news_s };
+	(void)snprintf(
+	    a->revocations.fault, sizeof(a->revocations.fault), "%.*s", SPAN_FMT(m->fault));
+	(void)snprintf(a->revocations.authority, sizeof(a->revocations.authority), "%.*s",
+	    SPAN_FMT(m->authority));
 	if (!more || a->sessions.buckets == NULL)
 		return;
 	TAILQ_FOREACH(s, &a->sessions.live, next)

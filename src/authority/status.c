@@ -206,11 +206,21 @@ put_rolled_back(const struct authority *a, struct json_writer *w)
 	json_put_end(w);
 }
 
+static void
+put_text_or_null(struct json_writer *w, const char *key, const char *text)
+{
+	json_put_key(w, key);
+	if (text[0] != '\0')
+		json_put_text(w, text);
+	else
+		json_put_null(w);
+}
+
 /* Lists of revoked client certificates: null where there are none. */
 static void
 put_revocations(const struct authority *a, struct json_writer *w)
 {
-	const struct ctl_revocations *r = &a->revocations;
+	const struct revocations *r = &a->revocations;
 	uint64_t now_s = now_real_s();
 
 	json_put_key(w, "client_certificate_lists");
@@ -225,6 +235,8 @@ put_revocations(const struct authority *a, struct json_writer *w)
 	json_put_u64(w, r->from_s);
 	json_put_key(w, "until_s");
 	json_put_u64(w, r->until_s);
+	put_text_or_null(w, "fault", r->fault);
+	put_text_or_null(w, "authority", r->authority);
 	json_put_end(w);
 }
 

@@ -203,19 +203,28 @@ print_rolled_back(const struct json_doc *d)
 	(void)putchar('\n');
 }
 
-/* Only what takes certificates away. */
+/* Only what takes certificates away, and what of the file is not in use. */
 static void
 print_revocations(const struct json_doc *d)
 {
 	uint32_t lists = json_get_str(d, 0, "client_certificate_lists");
+	uint32_t fault = json_get_str(d, lists, "fault");
 	bool over = json_str_eq_str(d, json_get_str(d, lists, "state"), "expired");
 
-	if (!over && !json_str_eq_str(d, json_get_str(d, lists, "state"), "early"))
+	if (over || json_str_eq_str(d, json_get_str(d, lists, "state"), "early")) {
+		(void)printf("%-13s", "revocations");
+		(void)printf("certificates of clients are refused: a list in crl_file counts %s",
+		    over ? "until" : "from");
+		print_time(d, lists, over ? "until_s" : "from_s");
+		(void)putchar('\n');
+	}
+	if (fault == JSON_NONE || json_type(d, fault) == JSON_NULL)
 		return;
 	(void)printf("%-13s", "revocations");
-	(void)printf("certificates of clients are refused: a list in crl_file counts %s",
-	    over ? "until" : "from");
-	print_time(d, lists, over ? "until_s" : "from_s");
+	(void)printf("crl_file is not in use as it is: ");
+	print_cell(d, lists, "fault", 0);
+	(void)printf(", of ");
+	print_cell(d, lists, "authority", 0);
 	(void)putchar('\n');
 }
 

@@ -100,6 +100,7 @@ struct status
 certificate_refuse(struct certificate_fault *f, const char *kind, const char *path, const char *why)
 {
 	f->kind = kind;
+	f->authority[0] = '\0';
 	(void)snprintf(f->text, sizeof(f->text), "%.400s: %s", path, why);
 	return fail(E_DENIED);
 }

@@ -6,9 +6,10 @@
  * Runs in: supervisor, as root. Trusts: the configuration for where they are; of a list nothing
  * before its authority's signature was seen.
  * Owns: what is in use. Invariants: gateways get what was judged, in sealed memory, and never a
- * path; lists that are not good are refused and said, and those in use stay; when these are over,
- * gateways refuse certificates by themselves: so they do with those of a start, which is not
- * refused for them. See: tls/crl.h; certificate.c (the timer); src/gateway/worker.c, credential.c.
+ * path; an authority's lists that are not good, or older, are refused and said, those in use of it
+ * stay, and no other authority's wait for them; when these are over, gateways refuse certificates
+ * by themselves: so they do with those of a start, which is not refused for them. See: tls/crl.h;
+ * certificate.c (the timer); src/gateway/worker.c, credential.c.
  */
 #include "supervisor.h"
 
@@ -48,41 +49,54 @@ read_one(const struct supervisor *sv, const char *path, struct buf *out, struct 
 	return out->len == 0 ? certificate_refuse(f, "invalid", path, "is empty") : OK;
 }
 
-/* E_DENIED, with what they are, where they are good at another time, too: *ret_time. */
-static struct status
-judge(const char *path, struct clients *c, bool *ret_time, struct certificate_fault *f)
+/* With what is wrong with them where they are taken all the same: c->fault. */
+static bool
+is_taken(const struct tls_crl_report *r, enum certificate_why why)
 {
-	struct tls_crl_report report = { .fault = TLS_CRL_NONE };
-	struct status st = tls_crls_check(
-	    buf_span(&c->ca), buf_span(&c->crl), (uint64_t)time(NULL), &report);
-	char text[128];
-
-	*ret_time = tls_crl_is_of_time(report.fault);
-	if (st.code == E_SYNTAX || st.code == E_FULL)
-		return certificate_refuse(f, "invalid", path, "ca_file is not what it should be");
-	if (is_ok(st) || *ret_time) {
-		TRY(sha256(buf_span(&c->crl), c->digest));
-		c->from_s = report.from_s;
-		c->until_s = report.until_s;
-	}
-	if (st.code != E_DENIED)
-		return st;
-	tls_crl_say(&report, text, sizeof(text));
-	return certificate_refuse(f, tls_crl_kind(report.fault), path, text);
+	if (!r->usable || why == CERTIFICATE_FILE)
+		return r->usable;
+	return tls_crl_is_passing(r->fault) && (why == CERTIFICATE_START || !r->bare);
 }
 
-/* Those that are in use are so, whatever the time: nothing gets better without them. */
 static struct status
-judge_again(
-    const struct supervisor *sv, const char *path, struct clients *c, struct certificate_fault *f)
+take(struct clients *c, struct buf *lists, const struct tls_crl_report *r)
 {
-	const struct clients *used = &sv->inst.clients;
-	bool of_time = false;
-	struct status st = judge(path, c, &of_time, f);
+	TRY(sha256(buf_span(lists), c->digest));
+	c->from_s = r->from_s;
+	c->until_s = r->until_s;
+	(void)snprintf(c->first, sizeof(c->first), "%s", r->first);
+	buf_done(&c->crl);
+	c->crl = *lists;
+	*lists = (struct buf)BUF_INIT(TLS_CRLS_LEN_MAX);
+	return OK;
+}
 
-	if (of_time && used->until_s != 0 && memcmp(c->digest, used->digest, DIGEST_LEN) == 0)
-		return OK;
-	return st;
+static struct status
+judge(const char *path, struct span used, enum certificate_why why, struct clients *c,
+    struct certificate_fault *f)
+{
+	auto_buf struct buf lists = BUF_INIT(TLS_CRLS_LEN_MAX);
+	struct tls_crl_report r;
+	struct status st = tls_crls_merge(
+	    buf_span(&c->ca), used, buf_span(&c->crl), (uint64_t)time(NULL), &lists, &r);
+	char text[TLS_CRL_NAME_MAX + 128];
+
+	c->soon = r.soon;
+	if (st.code == E_SYNTAX || st.code == E_FULL)
+		return certificate_refuse(f, "invalid", path,
+		    r.until_s == 0 ? "ca_file is not what it should be"
+				   : "is too long beside the lists in use");
+	if (is_ok(st))
+		return take(c, &lists, &r);
+	if (st.code != E_DENIED)
+		return st;
+	tls_crl_say(&r, text, sizeof(text));
+	st = certificate_refuse(f, tls_crl_kind(r.fault), path, text);
+	(void)snprintf(f->authority, sizeof(f->authority), "%s", r.authority);
+	if (!is_taken(&r, why))
+		return st;
+	c->fault = *f;
+	return take(c, &lists, &r);
 }
 
 static struct status
@@ -105,31 +119,54 @@ clients_read(const struct supervisor *sv, const struct conf *conf, struct client
     struct certificate_fault *f)
 {
 	TRY(read_both(sv, conf, ret, f));
-	return ret->crl.len > 0 ? judge_again(sv, conf_str(conf, CRL_KEY), ret, f) : OK;
+	if (ret->crl.len == 0)
+		return OK;
+	return judge(
+	    conf_str(conf, CRL_KEY), buf_span(&sv->inst.clients.crl), CERTIFICATE_RELOAD, ret, f);
+}
+
+/* What is not good now is said, and on record. */
+static void
+say_fault(struct supervisor *sv, enum certificate_why why)
+{
+	const struct clients *c = &sv->inst.clients;
+	uint64_t now_s = (uint64_t)time(NULL);
+	bool all_count = c->from_s <= now_s && now_s < c->until_s;
+
+	diag(DIAG_ERROR, "client_certificates: %s; %s", c->fault.text,
+	    all_count ? "the lists in use of that authority stay"
+		      : "certificates of that authority are refused until other lists are there");
+	record_revocations(sv, c, certificate_why_names[why], c->fault.kind, c->fault.authority);
+}
+
+/* Of each file once; one with lists that are to count soon is looked at until they do. */
+static bool
+is_news(struct supervisor *sv)
+{
+	const struct clients *c = &sv->inst.clients;
+	bool news = memcmp(&sv->crl_told, &c->stamp, sizeof(c->stamp)) != 0;
+
+	sv->crl_told = c->stamp;
+	sv->crl_seen = c->soon ? (struct file_stamp){ 0 } : c->stamp;
+	return news;
 }
 
 struct status
 clients_first(struct supervisor *sv, struct certificate_fault *f)
 {
 	struct clients *c = &sv->inst.clients;
-	bool of_time = false;
-	struct status st;
 
 	*c = CLIENTS_NONE;
 	TRY(read_both(sv, sv->conf, c, f));
 	if (c->crl.len == 0)
 		return OK;
+	TRY(judge(conf_str(sv->conf, CRL_KEY), SPAN_EMPTY, CERTIFICATE_START, c, f));
 	c->news_s = (uint64_t)time(NULL); /* what they were before is not known */
-	sv->crl_seen = c->stamp;
-	st = judge(conf_str(sv->conf, CRL_KEY), c, &of_time, f);
-	if (!of_time || st.code != E_DENIED)
-		return st;
-	diag(DIAG_ERROR,
-	    "client_certificates: %s: certificates of that authority are refused until other lists "
-	    "are there",
-	    f->text);
-	sv->crl_over = (uint64_t)time(NULL) >= c->until_s;
-	record_revocations(sv, c, certificate_why_names[CERTIFICATE_START], f->kind);
+	(void)is_news(sv);
+	if (c->fault.kind == NULL)
+		return OK;
+	sv->crl_over = c->news_s >= c->until_s;
+	say_fault(sv, CERTIFICATE_START);
 	return OK;
 }
 
@@ -137,9 +174,11 @@ struct status
 clients_tell(const struct child *authority)
 {
 	const struct clients *in = &authority->sv->inst.clients;
-	const struct ctl_revocations m = {
-		.from_s = in->from_s, .until_s = in->until_s, .news_s = in->news_s
-	};
+	const struct ctl_revocations m = { .from_s = in->from_s,
+		.until_s = in->until_s,
+		.news_s = in->news_s,
+		.fault = span_str(in->fault.kind == NULL ? "" : in->fault.kind),
+		.authority = span_str(in->fault.authority) };
 
 	return link_send(authority->control, 0, CTL_REVOCATIONS, &m);
 }
@@ -155,25 +194,48 @@ news_s(const struct clients *before, const struct clients *fresh)
 	return (uint64_t)time(NULL);
 }
 
+static void
+tell_authority(struct supervisor *sv)
+{
+	struct child *authority = child_of(sv, PROC_AUTHORITY, false);
+
+	if (authority != NULL && !is_ok(clients_tell(authority)))
+		diag(DIAG_WARN, "the authority is not told when clients' lists count");
+}
+
 bool
 clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why)
 {
-	struct child *authority = child_of(sv, PROC_AUTHORITY, false);
-	struct instance *in = &sv->inst;
-	bool other = memcmp(fresh->digest, in->clients.digest, DIGEST_LEN) != 0;
-	bool other_ca = !span_eq(buf_span(&fresh->ca), buf_span(&in->clients.ca));
+	struct clients *in = &sv->inst.clients;
+	bool other = memcmp(fresh->digest, in->digest, DIGEST_LEN) != 0;
+	bool other_ca = !span_eq(buf_span(&fresh->ca), buf_span(&in->ca));
+	bool faulty = fresh->fault.kind != NULL, news;
 
-	fresh->news_s = news_s(&in->clients, fresh);
-	clients_done(&in->clients);
-	in->clients = *fresh;
+	fresh->news_s = news_s(in, fresh);
+	clients_done(in);
+	*in = *fresh;
 	*fresh = CLIENTS_NONE;
-	sv->crl_seen = in->clients.stamp;
-	sv->crl_over = sv->crl_over && !other;
-	if (authority != NULL && !is_ok(clients_tell(authority)))
-		diag(DIAG_WARN, "the authority is not told when clients' lists count");
+	news = is_news(sv);
 	if (other)
-		record_revocations(sv, &in->clients, certificate_why_names[why], NULL);
+		sv->crl_over = faulty && (uint64_t)time(NULL) >= in->until_s;
+	tell_authority(sv);
+	if (faulty && (other || news))
+		say_fault(sv, why);
+	else if (other && !faulty)
+		record_revocations(sv, in, certificate_why_names[why], NULL, NULL);
 	return other || other_ca;
+}
+
+void
+clients_refused(struct supervisor *sv, const struct certificate_fault *f, enum certificate_why why)
+{
+	struct clients *in = &sv->inst.clients;
+
+	if (in->until_s == 0)
+		return;
+	in->fault = *f;
+	tell_authority(sv);
+	record_revocations(sv, in, certificate_why_names[why], f->kind, f->authority);
 }
 
 /* ---- to the gateways ---- */
@@ -217,10 +279,10 @@ clients_check_end(struct supervisor *sv)
 	if (in->until_s == 0 || sv->crl_over || (uint64_t)time(NULL) < in->until_s)
 		return;
 	sv->crl_over = true;
-	diag(DIAG_ERROR, "client_certificates: lists in crl_file are over: certificates of their "
-			 "authorities are "
-			 "refused");
-	record_revocations(sv, in, "schedule", "expired");
+	diag(DIAG_ERROR,
+	    "client_certificates: lists in crl_file are over: certificates of %s are refused",
+	    in->first);
+	record_revocations(sv, in, "schedule", "expired", in->first);
 }
 
 /* The authorities stay those that were read with the configuration. */
@@ -231,7 +293,7 @@ reread(struct supervisor *sv, struct clients *fresh, struct certificate_fault *f
 
 	TRY(read_one(sv, path, &fresh->crl, &fresh->stamp, f));
 	TRY(buf_put_span(&fresh->ca, buf_span(&sv->inst.clients.ca)));
-	return judge_again(sv, path, fresh, f);
+	return judge(path, buf_span(&sv->inst.clients.crl), CERTIFICATE_FILE, fresh, f);
 }
 
 /* Of each change once, as with the public side's certificate. */
@@ -247,17 +309,6 @@ has_changed(struct supervisor *sv)
 	changed = memcmp(&now, &sv->crl_seen, sizeof(now)) != 0;
 	sv->crl_seen = now;
 	return changed;
-}
-
-/* Lists that are to count soon are looked at until they do, and spoken of once. */
-static bool
-is_news(struct supervisor *sv)
-{
-	bool news = memcmp(&sv->crl_early, &sv->crl_seen, sizeof(sv->crl_early)) != 0;
-
-	sv->crl_early = sv->crl_seen;
-	sv->crl_seen = (struct file_stamp){ 0 };
-	return news;
 }
 
 void
@@ -278,9 +329,7 @@ clients_look(struct supervisor *sv)
 		return;
 	}
 	clients_done(&fresh);
-	if (strcmp(f.kind, "early") == 0 && !is_news(sv))
-		return;
 	diag(DIAG_ERROR, "client_certificates: %s; the lists in use stay",
 	    st.code == E_DENIED ? f.text : status_text(st));
-	record_revocations(sv, &sv->inst.clients, certificate_why_names[CERTIFICATE_FILE], f.kind);
+	clients_refused(sv, &f, CERTIFICATE_FILE);
 }

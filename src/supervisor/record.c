@@ -140,8 +140,8 @@ record_certificate(
 }
 
 void
-record_revocations(
-    struct supervisor *sv, const struct clients *c, const char *why, const char *fault)
+record_revocations(struct supervisor *sv, const struct clients *c, const char *why,
+    const char *fault, const char *authority)
 {
 	struct pending_record *p = record_new(
 	    sv, EVENT_REVOCATIONS_CHANGED, fault == NULL ? AUDIT_SUCCESS : AUDIT_FAILURE);
@@ -159,6 +159,12 @@ record_revocations(
 		add_text(p, fault);
 	else
 		add_nothing(p);
+	if (fault != NULL && authority[0] != '\0') {
+		(void)snprintf(p->text[1], sizeof(p->text[1]), "%s", authority);
+		add_text(p, p->text[1]);
+	} else {
+		add_nothing(p);
+	}
 	record_flush(sv);
 }
 

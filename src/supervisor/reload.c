@@ -139,8 +139,8 @@ prepare_clients(struct supervisor *sv, struct clients *fresh, char error[CONF_ER
 		return OK;
 	(void)snprintf(error, CONF_ERROR_MAX, "client_certificates: %.300s",
 	    st.code == E_DENIED ? f.text : status_text(st));
-	if (st.code == E_DENIED && sv->inst.clients.until_s != 0)
-		record_revocations(sv, &sv->inst.clients, "reload", f.kind);
+	if (st.code == E_DENIED)
+		clients_refused(sv, &f, CERTIFICATE_RELOAD);
 	return st;
 }
 

@@ -66,14 +66,24 @@ struct certificate {
 };
 #define CERTIFICATE_NONE ((struct certificate){ .chain = BUF_INIT(CERT_FILE_MAX) })
 
+/* Why a pair, or lists, were refused: a word for the log, a sentence for people. */
+struct certificate_fault {
+	const char *kind;
+	char text[1024];
+	char authority[TLS_CRL_NAME_MAX]; /* whose lists these are; "": nobody's */
+};
+
 /* Who vouches for clients' certificates, and what these have revoked: as they were judged. */
 struct clients {
 	struct buf ca, crl;         /* PEM; empty: there are none */
 	uint64_t from_s;            /* when the last authority's lists begin to count */
 	uint64_t until_s;           /* when the first authority's lists end; 0: there are none */
 	uint64_t news_s;            /* when they came to revoke more than before, Unix time */
-	uint8_t digest[DIGEST_LEN]; /* SHA-256 of crl */
+	uint8_t digest[DIGEST_LEN]; /* SHA-256 of crl; of the file, where all of it is used */
 	struct file_stamp stamp;    /* of its file, as it was read */
+	bool soon;                  /* lists in the file are still to count */
+	struct certificate_fault fault; /* of the file, when it was last read; kind NULL: none */
+	char first[TLS_CRL_NAME_MAX];   /* the authority whose lists end first */
 };
 #define CLIENTS_NONE \
 	((struct clients){ .ca = BUF_INIT(CLIENT_CAS_LEN_MAX), .crl = BUF_INIT(TLS_CRLS_LEN_MAX) })
@@ -84,12 +94,6 @@ enum certificate_why {
 	CERTIFICATE_DEMAND,
 	CERTIFICATE_SCHEDULE,
 	CERTIFICATE_FILE,
-};
-
-/* Why a pair was refused: a word for the log, a sentence for people. */
-struct certificate_fault {
-	const char *kind;
-	char text[512];
 };
 
 struct instance {
@@ -146,8 +150,8 @@ struct supervisor {
 	uint64_t certificate_look_ms; /* when it was looked at */
 	struct file_stamp certificate_seen[2];
 	/* clients.c */
-	struct file_stamp crl_seen, crl_early; /* early: what does not count yet */
-	bool crl_over;                         /* it was said that the lists in use are over */
+	struct file_stamp crl_seen, crl_told; /* told: the file whose fault was said */
+	bool crl_over;                        /* it was said that the lists in use are over */
 	/* record.c */
 	struct pending_record records[RECORDS_MAX];
 	size_t first_record, nrecords;
@@ -233,12 +237,12 @@ extern const char *const certificate_why_names[];
 /* clients.c: clients' authorities, and their lists. A fault is said where it is E_DENIED. */
 /*
  * Once, at the start. Lists at the wrong time are in use all the same, and said: who comes with a
- * key is served, and no certificate is taken.
+ * key is served, and no certificate of their authority is taken.
  */
 MUST_USE struct status clients_first(struct supervisor *sv, struct certificate_fault *f);
 /*
- * Read and judge what `conf` names. Owner: clients_done(), on failure too. Lists at the wrong time
- * are good only if they are those in use.
+ * Read and judge what `conf` names. Owner: clients_done(), on failure too. Where an authority's
+ * lists are at the wrong time, or older, those in use of it are in *ret; it needs some.
  */
 MUST_USE struct status clients_read(const struct supervisor *sv, const struct conf *conf,
     struct clients *ret, struct certificate_fault *f);
@@ -248,6 +252,9 @@ void clients_done(struct clients *c);
  * the lists are those that were in use already.
  */
 bool clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why);
+/* Others were refused: on record, and in `status`. */
+void clients_refused(
+    struct supervisor *sv, const struct certificate_fault *f, enum certificate_why why);
 /* To a gateway: before CERT. */
 MUST_USE struct status clients_send(const struct child *c);
 /* When those in use count, for `status`. */
@@ -290,9 +297,9 @@ void record_config(struct supervisor *sv, struct span text, const struct conf *b
 /* `fault`: why another one was refused; NULL: it is in use. */
 void record_certificate(
     struct supervisor *sv, const struct certificate *c, const char *why, const char *fault);
-/* The same of clients' lists. */
-void record_revocations(
-    struct supervisor *sv, const struct clients *c, const char *why, const char *fault);
+/* The same of clients' lists; `authority`: whose these were, or "". */
+void record_revocations(struct supervisor *sv, const struct clients *c, const char *why,
+    const char *fault, const char *authority);
 void record_store_rolled_back(struct supervisor *sv, uint64_t generation, uint64_t expected);
 void record_flush(struct supervisor *sv);
 void record_on_recorded(struct link *l, uint64_t id, const void *msg, void *ctx);

@@ -73,10 +73,10 @@ class House:
             return True
         return False
 
-    def configure(self, clients, crl=None, reload=True):
+    def configure(self, clients, crl=None, reload=True, ca=None):
         before = self.inst.conf.read_text()
         self.inst.conf.write_text(before[:before.index("\nclient_certificates:")] +
-                                  table(self.authority.ca, clients, crl))
+                                  table(ca or self.authority.ca, clients, crl))
         if reload:
             self.inst.operate("reload")
 
@@ -508,6 +508,49 @@ def test_what_was_judged_before_other_lists_makes_no_session(house, app, lists):
         assert answer.startswith(b"HTTP/1.1 503 ") and b"access_token" not in answer, answer
     house.authority.crl(path, [stolen[0]])
     wait_for(lambda: not house.is_refused(app))
+
+
+@pytest.fixture
+def second(house, lists):
+    """Another authority beside the first. -> it, and what puts lists of both in their place"""
+    path, stolen = lists
+    by = Authority(house.folder.sub("second"), "Second")
+    cas, parts = house.folder.path / "both.pem", [house.folder.path / f"{n}.crl" for n in "ab"]
+    cas.write_bytes(house.authority.ca.read_bytes() + by.ca.read_bytes())
+
+    def put(revoked, **its):
+        house.authority.crl(parts[0], [stolen[0], *revoked])
+        by.crl(parts[1], **its)
+        fresh = house.folder.path / "both.crl"
+        fresh.write_bytes(b"".join(p.read_bytes() for p in parts))
+        fresh.replace(path)
+
+    put([])
+    house.configure(CLIENTS, path, ca=cas)
+    yield by, put
+    house.authority.crl(path, [stolen[0]])
+    house.configure(CLIENTS, path)
+
+
+def test_one_authority_does_not_wait_for_another(house, app, second):
+    """Its new list counts at once, whatever the other one's is; who is of the other is judged by what was in use."""
+    by, put = second
+    theirs, late = house.issue("theirs", [APP], by=by), house.issue("too late", [APP])
+    assert house.ask(theirs)[0] == house.ask(late)[0] == 200
+    before = len(changes(house))
+    put([late[0]], begin=-60, seconds=-1)
+    wait_for(lambda: house.is_refused(late))
+    assert house.ask(theirs)[0] == house.ask(app)[0] == 200
+    assert changes(house)[before:] == [("file", "expired")]
+    assert house.records("RevocationsChanged")[-1]["event"]["authority"] == "CN=Second"
+    assert {k: shown(house)[k] for k in ("state", "fault", "authority")} == {
+        "state": "good", "fault": "expired", "authority": "CN=Second"}
+    assert "not in use as it is: expired, of CN=Second" in house.inst.operate("status").stdout
+    house.inst.operate("reload")
+    assert house.is_refused(late) and house.ask(theirs)[0] == 200
+    put([late[0]])
+    wait_for(lambda: changes(house)[-1] == ("file", None))
+    assert shown(house)["fault"] is None and house.is_refused(late) and house.ask(theirs)[0] == 200
 
 
 def test_a_start_with_what_is_no_list_is_refused(house, app, lists):

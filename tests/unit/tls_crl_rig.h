@@ -17,6 +17,7 @@ struct list {
 	unsigned more;                          /* so many others before it */
 	int nid;                                /* an extension of the list */
 	bool critical, reason, reason_critical; /* that one; each row's reason */
+	long number;                            /* of the list; 0: it has none */
 };
 #define NOW .from_s = -60, .until_s = HOUR
 
@@ -39,6 +40,16 @@ put_row(X509_CRL *crl, long serial, const struct list *w)
 	ASN1_ENUMERATED_free(why);
 	ASN1_INTEGER_free(number);
 	ASN1_TIME_free(at);
+}
+
+static void
+put_number(X509_CRL *crl, long n)
+{
+	ASN1_INTEGER *number = ASN1_INTEGER_new();
+
+	assert_int_equal(ASN1_INTEGER_set(number, n), 1);
+	assert_int_equal(X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0), 1);
+	ASN1_INTEGER_free(number);
 }
 
 /* A number, but of a partition. */
@@ -90,6 +101,8 @@ put_list_signed(struct buf *out, const struct party *by, const struct list *w, E
 		put_row(crl, 1000000 + (long)i, w);
 	if (w->serial != 0)
 		put_row(crl, w->serial, w);
+	if (w->number != 0)
+		put_number(crl, w->number);
 	if (w->nid != 0)
 		put_extension(crl, w->nid, w->critical);
 	assert_true(X509_CRL_sign(crl, key, EVP_sha256()) > 0);

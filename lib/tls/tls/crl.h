@@ -10,6 +10,7 @@
 
 #define TLS_CRLS_MAX 128
 #define TLS_CRLS_LEN_MAX (2U << 20) /* PEM, of a file of them; some 30,000 entries */
+#define TLS_CRL_NAME_MAX 256        /* of an authority, with its NUL; what is longer is cut */
 
 enum tls_crl_fault {
 	TLS_CRL_NONE,
@@ -23,17 +24,21 @@ enum tls_crl_fault {
 	TLS_CRL_MISSING, /* from here on of an authority, not of a list */
 	TLS_CRL_EARLY,
 	TLS_CRL_EXPIRED,
+	TLS_CRL_OLDER, /* than the one in use */
 	TLS_CRL_FAULT_COUNT,
 };
 
 struct tls_crl_report {
-	enum tls_crl_fault fault;
-	unsigned at; /* the list or the authority that it is of, from 1 on */
-	/*
-	 * Where there is none, or one of time: when the last authority's lists begin to count, and
-	 * the first one's end.
+	enum tls_crl_fault fault; /* the first, and before all others one that will not pass */
+	unsigned at;              /* the list or the authority that it is of, from 1 on */
+	char authority[TLS_CRL_NAME_MAX]; /* whose it is: its subject (RFC 2253); "": no one's */
+	bool usable; /* each authority has lists: those that were read, or those in use */
+	bool bare;   /* the lists of one are not good, and it has none in use */
+	bool soon;   /* a list that was read is still to count */
+	/* Of what is usable: when the last authority's lists begin to count, the first one's end.
 	 */
 	uint64_t from_s, until_s;
+	char first[TLS_CRL_NAME_MAX]; /* whose end first */
 };
 
 /* Good lists at another time: who uses them all the same takes no certificate of that authority. */
@@ -41,6 +46,13 @@ static inline bool
 tls_crl_is_of_time(enum tls_crl_fault f)
 {
 	return f == TLS_CRL_EARLY || f == TLS_CRL_EXPIRED;
+}
+
+/* Nothing is wrong with the lists themselves; others came before, or will come. */
+static inline bool
+tls_crl_is_passing(enum tls_crl_fault f)
+{
+	return f >= TLS_CRL_EARLY;
 }
 
 /*
@@ -51,12 +63,21 @@ tls_crl_is_of_time(enum tls_crl_fault f)
 MUST_USE struct status tls_crls_check(
     struct span ca_pem, struct span crl_pem, uint64_t now_s, struct tls_crl_report *report);
 /*
+ * The same beside those in use (may be empty), authority by authority: what is to be used from now
+ * on is appended to `out` where the report says `usable`: the same bytes where all is good. An
+ * authority's lists that are not good, or older than those in use, leave these where they are; a
+ * file that is no file of lists leaves all of them. E_DENIED, too, where something is usable.
+ * E_FULL: `out`, too.
+ */
+MUST_USE struct status tls_crls_merge(struct span ca_pem, struct span used_pem,
+    struct span fresh_pem, uint64_t now_s, struct buf *out, struct tls_crl_report *report);
+/*
  * Is a certificate revoked by `fresh_pem` that is not by `old_pem`? Both were good once; either may
  * be empty.
  */
 bool tls_crls_more(struct span old_pem, struct span fresh_pem);
 const char *tls_crl_kind(enum tls_crl_fault f); /* one word, for records */
-/* "list 2 is not signed by its authority" */
+/* "list 2 (CN=A) is not signed by its authority" */
 void tls_crl_say(const struct tls_crl_report *report, char *out, size_t size);
 
 #endif
