@@ -46,7 +46,7 @@ class Aws:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir,
                 env={"AWS_DEFAULT_REGION": REGION, "HOME": str(self.dir), "PATH": "/usr/bin:/bin",
                      "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"})
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (self.dir / "ready").exists():
             if self.proc.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("moto does not start: " + (self.dir / "stderr").read_text()[-2000:])

@@ -61,7 +61,7 @@ class Postgres:
             subprocess.Popen, "postgres", "-D", str(self.dir / "data"), "-p", str(self.port), "-h",
             "127.0.0.1", "-k", str(self.dir), "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c",
             "autovacuum=off", "-c", "max_connections=20")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.login(self.admin, self.password):
             if self.proc.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("postgres: " + log.read_text()[-1000:])

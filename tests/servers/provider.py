@@ -83,7 +83,7 @@ class Provider:
         """Why requests were refused that a true provider would refuse, too: should be empty."""
         return [s.refused for s in self.seen if s.refused]
 
-    def wait(self, what, seconds=10):
+    def wait(self, what, seconds=30):
         """Until what() is true, which may look at anything of this provider."""
         deadline = time.monotonic() + seconds
         while not what():

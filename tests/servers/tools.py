@@ -12,7 +12,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SALLYPORT_BUILD", ROOT / "build"))
 WAT = ROOT / "tests/wasm"
-COMPILE_S = 30
+COMPILE_S = 90
 
 
 def sealed(data):

@@ -66,7 +66,7 @@ class Vault:
                 [str(self.binary), "-addr", "127.0.0.1:0", "-tls-cert", cert, "-tls-key", key,
                  "-ready-file", str(ready), "-max-lease-ttl", "1h"], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, cwd=self.dir, env={})
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not ready.exists():
             if self.proc.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("vault does not start: " + (self.dir / "log").read_text()[-2000:])
@@ -86,7 +86,7 @@ class Vault:
         self.call("PUT", "sys/policies/acl/broker", {"policy": POLICY})
         self._wait(lambda: self.put("ready", {"x": "y"}))  # the engine upgrades itself for a moment
 
-    def _wait(self, what, seconds=10):
+    def _wait(self, what, seconds=40):
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -97,7 +97,7 @@ class Vault:
                 time.sleep(0.05)
 
     # ---- requests
-    def request(self, method, path, body=None, token=None, headers=None, timeout=20):
+    def request(self, method, path, body=None, token=None, headers=None, timeout=60):
         """-> status, answer"""
         c = http.client.HTTPSConnection("localhost", self.port, timeout=timeout,
                                         context=ssl.create_default_context(cafile=self.ca_file))

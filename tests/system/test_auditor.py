@@ -48,7 +48,7 @@ class Houses:
 
     def lines(self):
         files = sorted((self.inst.dir / "audit").glob("*.jsonl"))
-        return [line for file in files for line in file.read_text().splitlines()]
+        return [line for file in files for line in file.read_text().rpartition("\n")[0].splitlines()]
 
 
 @pytest.fixture(scope="module")

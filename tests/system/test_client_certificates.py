@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines that come with a certificate, over HTTP/1.1 and HTTP/2: who is taken, who is not, and when it ends."""
 
+import calendar
 import contextlib
 import http.client
 import json
@@ -81,9 +82,7 @@ class House:
             self.inst.operate("reload")
 
     def records(self, event):
-        path = sorted((self.inst.dir / "audit").glob("*.jsonl"))
-        found = [json.loads(line) for p in path for line in p.read_text().splitlines()]
-        return [r for r in found if r["event"]["type"] == event]
+        return [r for r in self.inst.records() if r["event"]["type"] == event]
 
 
 class Folder:
@@ -234,9 +233,32 @@ def test_no_session_carries_it_on(house, app):
 
 def test_it_ends_on_a_living_connection(house):
     """Signed for a few seconds: the next request behind its end is nobody's, and the connection goes."""
+    for life_s in (4, 30):  # on a slow machine it is over before all is asked
+        pair, end = short_leaf(house, life_s)
+        c = house.connection(pair)
+        with contextlib.closing(c), contextlib.suppress(ConnectionError, http.client.HTTPException, ssl.SSLError):
+            status = house.ask_on(c)[0]
+            token = json.loads(ask_token(c)).get("access_token")
+            if time.time() > end - 0.5 and life_s == 4:
+                continue
+            assert status == 200 and token
+            time.sleep(max(0, end + 1.1 - time.time()))
+            status, _ = house.ask_on(c)
+            assert status == 401
+            assert c.sock is None  # "Connection: close"
+            break
+    else:
+        raise AssertionError("nobody was let in")
+    assert house.records("Authentication")[-1]["event"]["reason"] == "expired"
+    assert house.inst.request("GET", "/v1/models", key=token)[0] == 401
+    assert house.is_refused(pair)
+
+
+def short_leaf(house, life_s):
+    """-> certificate and key, and the second in which it ends"""
     cert, key = house.issue("short", [APP])
     request = house.folder.path / "short.csr"
-    end = time.gmtime(time.time() + 4)
+    end = time.gmtime(time.time() + life_s)
     (house.folder.path / "index").write_text("")
     (house.folder.path / "ca.conf").write_text(
         f"[ca]\ndefault_ca=d\n[d]\ndatabase={house.folder.path}/index\nnew_certs_dir={house.folder.path}\nrand_serial=yes\n"
@@ -245,17 +267,7 @@ def test_it_ends_on_a_living_connection(house):
                     "-keyfile", house.authority.key, "-in", request, "-out", cert, "-notext", "-startdate",
                     "20240101000000Z", "-enddate", time.strftime("%Y%m%d%H%M%SZ", end), "-extfile",
                     house.folder.path / "short.ext"], check=True, capture_output=True, timeout=30)
-    c = house.connection((cert, key))
-    with contextlib.closing(c):
-        assert house.ask_on(c)[0] == 200
-        token = json.loads(ask_token(c))["access_token"]
-        time.sleep(max(0, 5.1 - (time.time() - (time.mktime(end) - time.timezone - 4))))
-        status, _ = house.ask_on(c)
-        assert status == 401
-        assert c.sock is None  # "Connection: close"
-    assert house.records("Authentication")[-1]["event"]["reason"] == "expired"
-    assert house.inst.request("GET", "/v1/models", key=token)[0] == 401
-    assert house.is_refused((cert, key))
+    return (cert, key), calendar.timegm(end)
 
 
 def ask_token(c):
@@ -292,7 +304,7 @@ def test_who_leaves_the_table_is_out(house, app):
 
 # ---- lists of revoked certificates ----------------------------------------------------------------
 
-def wait_for(what, seconds=15):
+def wait_for(what, seconds=30):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():
@@ -323,12 +335,14 @@ def test_a_revoked_one_is_out(house, app, lists):
         assert house.ask_on(mine)[0] == house.ask_on(its)[0] == h2.get(house.inst.url + "/v1/models").status_code == 200
         house.authority.crl(path, [stolen[0]])
         wait_for(lambda: house.is_refused(stolen))
-        assert house.ask_on(its)[0] == 401 and its.sock is None
+        # Each worker hears of it by itself, a moment before or after another one.
+        wait_for(lambda: house.ask_on(its)[0] == 401)
+        assert its.sock is None
         assert house.records("Authentication")[-1]["event"]["reason"] == "revoked"
-        assert h2.get(house.inst.url + "/v1/models").status_code == 401
+        wait_for(lambda: h2.get(house.inst.url + "/v1/models").status_code == 401)
         assert house.ask_on(mine)[0] == 200 and mine.sock is not None
     assert house.ask(app)[0] == 200 and house.ask(None)[0] == 401
-    assert changes(house)[-1] == ("file", None)
+    wait_for(lambda: changes(house)[-1] == ("file", None))
 
 
 def exchanged(house, pair):
@@ -354,7 +368,7 @@ def test_what_was_made_of_it_ends(house, app, lists):
     assert is_good(house, its) and is_good(house, mine)
     house.authority.crl(path, [stolen[0], pair[0]])
     wait_for(lambda: house.is_refused(pair))
-    wait_for(lambda: not is_good(house, its) and not is_good(house, mine), 3)
+    wait_for(lambda: not is_good(house, its) and not is_good(house, mine))
     fresh = wait_for(lambda: exchanged(house, app))
     assert is_good(house, fresh) and is_good(house, of_key["access_token"])
     assert len(house.records("SessionRevoked")) >= 2
@@ -401,8 +415,7 @@ def test_bad_lists_are_refused_and_those_in_use_stay(house, app, lists, what, fa
         path.chmod(0o666)
         path.write_bytes(good)
     try:
-        wait_for(lambda: changes(house)[before:])
-        assert changes(house)[-1] == ("file", fault)
+        wait_for(lambda: ("file", fault) in changes(house)[before:])
         assert house.is_refused(stolen) and house.ask(app)[0] == 200
         failed = house.inst.operate("reload", check=False)
         assert failed.returncode == 1 and "client_certificates" in failed.stderr, failed.stderr
@@ -419,16 +432,23 @@ def test_bad_lists_are_refused_and_those_in_use_stay(house, app, lists, what, fa
 
 def test_lists_that_are_over_let_none_in(house, app, lists):
     path, _ = lists
-    house.authority.crl(path, seconds=6)
-    house.inst.operate("reload")
-    c = house.connection(app)
-    with contextlib.closing(c):
-        status, _ = house.ask_on(c)
-        assert status == 200
-        token = json.loads(ask_token(c))
-        assert token["expires_in"] <= 6  # never beyond what is known
-        wait_for(lambda: house.is_refused(app))
-        assert house.ask_on(c)[0] == 401 and c.sock is None
+    for life_s in (6, 30):  # on a slow machine they are over before all is asked
+        end = time.time() + life_s
+        house.authority.crl(path, seconds=life_s)
+        house.inst.operate("reload", check=life_s > 6)
+        c = house.connection(app)
+        with contextlib.closing(c), contextlib.suppress(ConnectionError, http.client.HTTPException, ssl.SSLError):
+            status, _ = house.ask_on(c)
+            token = json.loads(ask_token(c))
+            if time.time() > end - 1.5 and life_s == 6:
+                continue
+            assert status == 200
+            assert token["expires_in"] <= life_s  # never beyond what is known
+            wait_for(lambda: house.is_refused(app), 60)
+            assert house.ask_on(c)[0] == 401 and c.sock is None
+            break
+    else:
+        raise AssertionError("nobody was let in")
     assert house.inst.request("GET", "/v1/models", key=token["access_token"])[0] == 401
     assert house.inst.request("POST", "/v1/chat/completions", CHAT)[0] == 200
     wait_for(lambda: "lists in crl_file are over" in house.inst.text_log())
@@ -469,21 +489,23 @@ def test_a_start_with_lists_of_another_time_serves_keys(house, app, lists, fault
     assert changes(house)[before:] == [("start", fault)]
     house.authority.crl(path, [stolen[0]])
     wait_for(lambda: not house.is_refused(app))
-    assert house.is_refused(stolen) and changes(house)[-1] == ("file", None)
-    assert shown(house)["state"] == "good" and "certificates of clients" not in house.inst.operate("status").stdout
+    wait_for(lambda: changes(house)[-1] == ("file", None) and shown(house)["state"] == "good")
+    assert house.is_refused(stolen) and "certificates of clients" not in house.inst.operate("status").stdout
 
 
 def test_lists_that_are_to_count_soon_count_then(house, app, lists):
     """An authority's clock is ahead by some seconds: its list is spoken of once, and looked at until it counts."""
     path, stolen = lists
     late = house.issue("late", [APP])
-    house.authority.crl(path, [stolen[0]])
-    wait_for(lambda: house.is_refused(stolen))
     before = len(changes(house))
-    house.authority.crl(path, [stolen[0], late[0]], begin=5, seconds=3600)
+    house.authority.crl(path, [stolen[0]])
+    wait_for(lambda: changes(house)[before:] and house.is_refused(stolen))
+    before = len(changes(house))
+    house.authority.crl(path, [stolen[0], late[0]], begin=8, seconds=3600)
     wait_for(lambda: changes(house)[before:])
     assert not house.is_refused(late) and house.is_refused(stolen)
     wait_for(lambda: house.is_refused(late))
+    wait_for(lambda: len(changes(house)) >= before + 2)
     assert changes(house)[before:] == [("file", "early"), ("file", None)]
     assert house.ask(app)[0] == 200
 
@@ -497,7 +519,7 @@ def test_what_was_judged_before_other_lists_makes_no_session(house, app, lists):
     c.connect()
     with contextlib.closing(c):
         c.sock.sendall(head.encode() + body[:-1])
-        time.sleep(0.5)  # the certificate is found good
+        time.sleep(1)  # the certificate is found good
         before = len(changes(house))
         house.authority.crl(path, [stolen[0], app[0]])
         wait_for(lambda: changes(house)[before:])

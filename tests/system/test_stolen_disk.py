@@ -10,6 +10,7 @@ What may be there in clear:
 """
 
 import base64
+import contextlib
 import gzip
 import json
 import secrets
@@ -202,7 +203,11 @@ def house(inst):
 
 def stolen(inst, to):
     """The state directory as a thief has it: without the master key, without sockets."""
-    shutil.copytree(inst.dir, to, ignore=lambda folder, names: {"master.key"} | {
+    def copy(source, target):
+        with contextlib.suppress(FileNotFoundError):  # what is replaced each second is gone now and then
+            shutil.copy2(source, target)
+
+    shutil.copytree(inst.dir, to, copy_function=copy, ignore=lambda folder, names: {"master.key"} | {
         name for name in names if name.endswith(".sock")})
     return to
 
