@@ -18,6 +18,7 @@
 #include <keytext/keytext.h>
 
 #define OVERLAP_S_DEFAULT 86400
+#define KEY_LIFETIME_S_MAX 315360000 /* ten years */
 
 static void put_created(struct admin_op *op, struct batch *b, const struct record_who *who);
 static void put_revoked(struct admin_op *op, struct batch *b, const struct record_who *who);
@@ -428,6 +429,29 @@ read_scopes(struct admin_call *c, struct admin_key *k)
 	return OK;
 }
 
+/* `expires_s` is what it is in answers, a point in time; `expires_in_s` counts from now. */
+static struct status
+read_expiry(struct admin_call *c, struct admin_key *k)
+{
+	uint32_t at = json_get_str(c->doc, 0, "expires_s");
+	uint32_t in = json_get_str(c->doc, 0, "expires_in_s");
+	uint64_t now_s = now_real_s();
+
+	if (at != JSON_NONE && in != JSON_NONE)
+		return admin_refuse(c, 400, "invalid_request",
+		    "One of \"expires_s\" and \"expires_in_s\", not both.");
+	if (in != JSON_NONE)
+		return json_u64(c->doc, in, KEY_LIFETIME_S_MAX, &k->lifetime_s);
+	if (at == JSON_NONE)
+		return OK;
+	TRY(json_u64(c->doc, at, INT64_MAX, &k->expires_s));
+	if (k->expires_s > now_s && k->expires_s - now_s <= KEY_LIFETIME_S_MAX)
+		return OK;
+	return admin_refuse(c, 400, "invalid_request",
+	    "\"expires_s\" is a Unix time in the future, within ten years; \"expires_in_s\" is "
+	    "seconds from now.");
+}
+
 /* What a person leaves out is as its own credential has it. */
 static struct status
 narrow_to_caller(struct admin_call *c, struct admin_key *k)
@@ -454,9 +478,7 @@ read_key(struct admin_call *c, struct admin_key *k)
 	TRY(admin_text(c, "tenant", &tenant));
 	TRY(admin_text(c, "user", &k->user));
 	TRY(admin_text(c, "policy", &k->policy));
-	if (json_get_str(c->doc, 0, "expires_s") != JSON_NONE)
-		TRY(json_u64(c->doc, json_get_str(c->doc, 0, "expires_s"), INT32_MAX * 2ULL,
-		    &k->lifetime_s));
+	TRY(read_expiry(c, k));
 	TRY(read_scopes(c, k));
 	k->tenant = c->by == NULL ? tenant : c->tenant;
 	if (c->by != NULL && tenant.len > 0 && !span_eq(tenant, c->tenant))

@@ -31,10 +31,12 @@
 	"\"service\","                                                                     \
 	"\"auditor\","                                                                     \
 	"\"administrator\",\"owner\"]}}"
-#define TIME_SCHEMA "{\"type\":\"integer\",\"minimum\":1,\"maximum\":3162240000}"
+#define TIME_SCHEMA "{\"type\":\"integer\",\"minimum\":1,\"maximum\":253402300799}"
+#define LIFE_SCHEMA "{\"type\":\"integer\",\"minimum\":1,\"maximum\":315360000}"
 #define KEY_SCHEMA                                                                \
 	OBJECT("", "\"tenant\":" NAME ",\"user\":" NAME ",\"policy\":" KNOWN_NAME \
-		   ",\"expires_s\":" TIME_SCHEMA ",\"scopes\":{\"type\":\"object\"}")
+		   ",\"expires_s\":" TIME_SCHEMA ",\"expires_in_s\":" LIFE_SCHEMA \
+		   ",\"scopes\":{\"type\":\"object\"}")
 #define ROTATE_SCHEMA \
 	OBJECT("", "\"overlap_s\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":2592000}")
 #define USER_SCHEMA \
@@ -79,9 +81,9 @@ const struct admin_route admin_routes[] = {
 	{ "GET", "/admin/v1/keys", DOOR_BOTH, ACTION_KEY_OWN, "tenant user after limit ", NULL,
 	    false, keys_list, NULL },
 	{ "POST", "/admin/v1/keys", DOOR_BOTH, ACTION_KEY_OWN, "", KEY_SCHEMA, false, keys_create,
-	    "Wanted: {\"tenant\"?, \"user\"?, \"policy\"?, \"expires_s\"?, \"scopes\"?}; names of "
-	    "1 "
-	    "to 64 of A-Z a-z 0-9 _ . - @ +" },
+	    "Wanted: {\"tenant\"?, \"user\"?, \"policy\"?, \"expires_in_s\"? (at most ten years) "
+	    "or "
+	    "\"expires_s\"?, \"scopes\"?}; names of 1 to 64 of A-Z a-z 0-9 _ . - @ +" },
 	{ "POST", "/admin/v1/keys/{}/rotate", DOOR_BOTH, ACTION_KEY_OWN, "", ROTATE_SCHEMA, true,
 	    keys_rotate, "Wanted: {\"overlap_s\"?: at most 2592000}" },
 	{ "DELETE", "/admin/v1/keys/{}", DOOR_BOTH, ACTION_KEY_OWN, "", NULL, false, keys_revoke,

@@ -12,8 +12,10 @@
 #include <base/cleanup.h>
 #include <keytext/keytext.h>
 
+#define EXPIRES_IN_S_MAX 315360000 /* the service's own limit */
+
 static struct status
-put_request(const struct invocation *inv, uint64_t expires_s, struct buf *out)
+put_request(const struct invocation *inv, uint64_t expires_in_s, struct buf *out)
 {
 	static const struct {
 		const char *name;
@@ -28,9 +30,9 @@ put_request(const struct invocation *inv, uint64_t expires_s, struct buf *out)
 		json_put_key(&w, rows[i].name);
 		json_put_text(&w, inv->options[rows[i].id]);
 	}
-	if (expires_s > 0) {
-		json_put_key(&w, "expires_s");
-		json_put_u64(&w, expires_s);
+	if (expires_in_s > 0) {
+		json_put_key(&w, "expires_in_s");
+		json_put_u64(&w, expires_in_s);
 	}
 	lists_put_scopes(inv, &w);
 	json_put_end(&w);
@@ -55,16 +57,18 @@ cmd_key_create(const struct invocation *inv)
 	auto_state struct state s = STATE_NONE;
 	auto_buf struct buf body = BUF_INIT(16384);
 	auto_reply struct reply r = { .x = { .method = "POST", .target = "/admin/v1/keys" } };
-	uint64_t expires_s = 0;
+	uint64_t expires_in_s = 0;
 
 	if (inv->options[OPT_EXPIRES] != NULL &&
-	    !parse_duration(inv->options[OPT_EXPIRES], &expires_s)) {
-		(void)cli_error(inv->options[OPT_EXPIRES], "expects a time such as 12h or 30d");
+	    (!parse_duration(inv->options[OPT_EXPIRES], &expires_in_s) ||
+		expires_in_s > EXPIRES_IN_S_MAX)) {
+		(void)cli_error(inv->options[OPT_EXPIRES],
+		    "expects a time such as 12h or 30d, ten years at most");
 		return EXIT_USAGE;
 	}
 	if (!lists_ok(inv))
 		return EXIT_USAGE;
-	if (!is_ok(put_request(inv, expires_s, &body)))
+	if (!is_ok(put_request(inv, expires_in_s, &body)))
 		return cli_error("key create", "a name is too long");
 	r.x.body = buf_span(&body);
 	if (!state_open_option(inv, &s) || !operate("key create", &s, &r))

@@ -67,7 +67,7 @@ def test_ready_means_that_sandboxes_are_warm(make_instance):
 
 
 def test_a_key_expires(service):
-    status, body = service.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "kim", "expires_s": 6})
+    status, body = service.management("POST", "/admin/v1/keys", {"tenant": "acme", "user": "kim", "expires_in_s": 6})
     key = json.loads(body)["key"]
     assert status == 201
     assert service.request("GET", "/v1/models", key=key)[0] == 200

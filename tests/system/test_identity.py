@@ -149,7 +149,7 @@ def test_sessions_are_narrower_and_end(service):
 
 
 def test_a_session_ends_with_its_key_and_by_an_administrator(service):
-    short = new_key(service, "acme", "ses2", expires_s=5)
+    short = new_key(service, "acme", "ses2", expires_in_s=5)
     got = exchange(service, short["key"])[2]
     assert got["expires_in"] <= 5
     begun = time.monotonic()

@@ -295,7 +295,7 @@ def administration(service, note):
     yield 404, note("eraseUser", ADMIN + "users/kim/erase", **owner)
     yield 201, note("createUser", body={"user": "lee"}, **owner)
     yield 200, note("eraseUser", ADMIN + "users/lee/erase", **owner)
-    yield 201, note("createKey", body={"expires_s": 1000, "scopes": {"endpoints": ["models"]}}, **owner)
+    yield 201, note("createKey", body={"expires_in_s": 1000, "scopes": {"endpoints": ["models"]}}, **owner)
     yield 200, note("listKeys", **owner)
     yield 201, note("rotateKey", ADMIN + f"keys/{key}/rotate", {"overlap_s": 5}, **owner)
     yield 200, note("revokeKey", ADMIN + "keys/" + key, **owner)

@@ -244,6 +244,48 @@ test_keys_of_services(void **state)
 	    ask(NULL, "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"v\"}"), 201);
 }
 
+/* A point in time, or a life that begins now; one of them; ten years at most. */
+static void
+test_expiry_is_what_it_says(void **state)
+{
+	static const long long life_s = 315360000;
+	const long long now_s = (long long)now_real_s();
+	const struct {
+		const char *name;
+		long long value;
+		uint16_t http;
+		long long ends_s; /* or later by as long as this takes */
+	} rows[] = { { "expires_in_s", 60, 201, now_s + 60 }, { "expires_in_s", 1, 201, now_s + 1 },
+		{ "expires_in_s", life_s, 201, now_s + life_s },
+		{ "expires_in_s", life_s + 1, 400, 0 }, { "expires_in_s", 0, 400, 0 },
+		{ "expires_in_s", now_s + 60, 400, 0 }, { "expires_in_s", -1, 400, 0 },
+		{ "expires_s", now_s + 3600, 201, now_s + 3600 }, { "expires_s", 60, 400, 0 },
+		{ "expires_s", now_s, 400, 0 }, { "expires_s", 0, 400, 0 },
+		{ "expires_s", now_s + life_s, 201, now_s + life_s },
+		{ "expires_s", now_s + life_s + 3600, 400, 0 },
+		{ "expires_s", INT64_MAX, 400, 0 } };
+	char body[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t nkeys = w.a->keys.nkeys;
+
+		(void)snprintf(body, sizeof(body), "{\"%s\":%lld}", rows[i].name, rows[i].value);
+		assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", body), rows[i].http);
+		assert_int_equal(w.a->keys.nkeys, nkeys + (rows[i].http == 201));
+		if (rows[i].http == 201)
+			assert_in_range(keys_at(&w.a->keys, nkeys)->expires_s, rows[i].ends_s,
+			    rows[i].ends_s + (rows[i].name[8] == 'i' ? 60 : 0));
+	}
+	(void)snprintf(body, sizeof(body), "{\"expires_s\":%lld,\"expires_in_s\":60}", now_s + 60);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", body), 400);
+	/* Nor does it outlive what made it, said the one way or the other. */
+	w.key[0]->expires_s = (uint64_t)now_s + 120;
+	(void)snprintf(body, sizeof(body), "{\"expires_s\":%lld}", now_s + 3600);
+	assert_int_equal(ask(w.key[0], "POST", "/admin/v1/keys", body), 201);
+	assert_int_equal(keys_at(&w.a->keys, w.a->keys.nkeys - 1)->expires_s, now_s + 120);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -252,7 +294,7 @@ main(void)
 	const struct CMUnitTest tests[] = { T(test_keys_are_made_with_keys),
 		T(test_keys_that_ended_count), T(test_a_tenant_has_a_quarter),
 		T(test_no_act_walks_the_table), T(test_no_key_rotates_one_that_may_more),
-		T(test_keys_of_services) };
+		T(test_keys_of_services), T(test_expiry_is_what_it_says) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
