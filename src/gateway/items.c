@@ -5,13 +5,15 @@
  * Runs in: gateway. Trusts: nothing but that each is a JSON object.
  * Owns: nothing; texts lie in the request's arena, or are borrowed.
  * Invariants: every item has an id that keep_id_ok() takes, in its text, too; within one
- * request no two have the same where they are fresh.
+ * request no two have the same where they are fresh; no id is a credential: it is kept and told
+ * beside the item, where nothing is masked.
  * See: conversations.c, history.c; docs/api.md, "Conversations".
  */
 #include "items.h"
 
 #include <base/cleanup.h>
 #include <json/write.h>
+#include <pasted/pasted.h>
 
 #include "keep.h"
 
@@ -70,8 +72,7 @@ items_start(struct items *s, struct arena *a, uint32_t max, const uint64_t *take
 
 /* What is to be changed. */
 struct change {
-	uint32_t id; /* token; JSON_NONE: it has none that could stay */
-	bool typed;  /* it has a type */
+	bool typed; /* it has a type */
 	bool message, assistant;
 	bool text; /* its content is a text alone */
 	bool has_status;
@@ -91,7 +92,7 @@ static struct change
 change_of(const struct json_doc *d, uint32_t tok)
 {
 	uint32_t type = json_get_str(d, tok, "type"), role = json_get_str(d, tok, "role");
-	struct change c = { .id = json_get_str(d, tok, "id") };
+	struct change c = { .typed = false };
 
 	c.typed = json_type(d, type) == JSON_STRING;
 	c.message = c.typed ? json_str_eq_str(d, type, "message")
@@ -170,17 +171,28 @@ rewrite(const struct json_doc *d, uint32_t tok, const struct change *c, const ch
 	return json_writer_finish(&w);
 }
 
-/* Its own id, if that can stay; else empty. E_EXISTS: it is another's, and must stay. */
+bool
+items_id_pasted(const struct json_doc *d, uint32_t tok)
+{
+	uint32_t id = json_get_str(d, tok, "id");
+
+	return json_type(d, id) == JSON_STRING && pasted_any(json_bytes(d, id));
+}
+
+/* Its own id, if that can stay; else empty. E_EXISTS, E_DENIED: it cannot, and must. */
 static struct status
-own_id(struct items *s, const struct json_doc *d, const struct change *c, bool fresh,
-    struct arena *a, struct span *ret)
+own_id(struct items *s, const struct json_doc *d, uint32_t tok, bool fresh, struct arena *a,
+    struct span *ret)
 {
 	struct span id = SPAN_EMPTY;
+	uint32_t at = json_get_str(d, tok, "id");
 
 	*ret = SPAN_EMPTY;
-	if (json_type(d, c->id) != JSON_STRING)
+	if (json_type(d, at) != JSON_STRING)
 		return OK;
-	TRY(json_str(d, c->id, a, &id));
+	if (items_id_pasted(d, tok))
+		return fresh ? OK : fail(E_DENIED);
+	TRY(json_str(d, at, a, &id));
 	if (!keep_id_ok(id))
 		return OK;
 	if (!take_id(s, items_hash(id)))
@@ -203,7 +215,7 @@ items_add(struct items *s, const struct json_doc *d, uint32_t tok, bool output, 
 		return fail(E_FULL);
 	item->output = output;
 	item->json = json_bytes(d, tok);
-	TRY(own_id(s, d, &c, fresh, a, &item->id));
+	TRY(own_id(s, d, tok, fresh, a, &item->id));
 	if (item->id.len == 0) {
 		TRY(keep_new_id(prefix_of(d, tok, &c), id));
 		TRY(arena_copy(a, span_str(id), &item->id));

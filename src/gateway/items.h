@@ -22,15 +22,18 @@ MUST_USE struct status items_start(
     struct items *s, struct arena *a, uint32_t max, const uint64_t *taken, size_t ntaken);
 /*
  * One more: an object. It keeps its id where that is of the right form and, with `fresh`, not
- * taken; else it gets one. A message gets what OpenAI's have: type, status, a list of parts.
- * `d` and its source live as long as the item, where nothing was changed.
- * Errors: E_EXISTS (not `fresh`, and taken), E_FULL (`max`), E_NOMEM.
+ * taken; else it gets one, also for a credential where it is `fresh`. A message gets what OpenAI's
+ * have: type, status, a list of parts. `d` and its source live as long as the item, where nothing
+ * was changed.
+ * Errors: E_EXISTS, E_DENIED (not `fresh`, and taken, or a credential), E_FULL (`max`), E_NOMEM.
  */
 MUST_USE struct status items_add(struct items *s, const struct json_doc *d, uint32_t tok,
     bool output, bool fresh, struct arena *a);
 /* The message of a user with the text of the JSON string `tok`. */
 MUST_USE struct status items_add_text(
     struct items *s, const struct json_doc *d, uint32_t tok, struct arena *a);
+/* Is an item's id a credential? It stands beside the item, where nothing is masked. */
+bool items_id_pasted(const struct json_doc *d, uint32_t tok);
 uint64_t items_hash(struct span id);
 
 #endif

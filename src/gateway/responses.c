@@ -14,6 +14,7 @@
 #include <wire/content.h>
 #include <wire/limits.h>
 
+#include "items.h"
 #include "keep.h"
 
 #define OUR_TOOL                                                                                \
@@ -29,6 +30,7 @@
 #define SEALED "reasoning.encrypted_content"
 
 static struct status read_refused(const struct json_doc *d, struct fault *fault);
+static struct status read_ids(const struct json_doc *d, struct fault *fault);
 static struct status read_before(
     const struct json_doc *d, struct responses *c, struct arena *a, struct fault *fault);
 static struct status read_store(const struct json_doc *d, struct responses *c, struct fault *fault);
@@ -61,6 +63,7 @@ responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, s
 	if (c == NULL)
 		return fail(E_NOMEM);
 	TRY(read_refused(d, fault));
+	TRY(read_ids(d, fault));
 	TRY(read_before(d, c, a, fault));
 	c->p.body = json_bytes(d, 0);
 	TRY(json_str(d, model, a, &c->p.model));
@@ -98,6 +101,21 @@ read_refused(const struct json_doc *d, struct fault *fault)
 			    "names an item that only OpenAI has: send the item, or go on from "
 			    "previous_response_id or a conversation",
 			    it.val);
+	}
+	return OK;
+}
+
+/* Whether it is kept or not: which it is, is known later, and no id has to be one. */
+static struct status
+read_ids(const struct json_doc *d, struct fault *fault)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, 0, "input"));
+
+	while (json_next(&it)) {
+		if (!items_id_pasted(d, it.val))
+			continue;
+		*fault = (struct fault){ ERROR_CREDENTIAL_IN_CONTENT, NULL, it.val };
+		return fail(E_SYNTAX);
 	}
 	return OK;
 }

@@ -9,6 +9,7 @@
 #include <base/encode.h>
 #include <items.h>
 #include <keep.h>
+#include <pasted/pasted.h>
 #include <responses.h>
 #include <routes.h>
 
@@ -65,7 +66,7 @@ check_items(struct arena *a)
 		} else {
 			continue;
 		}
-		expect(keep_id_ok(item->id));
+		expect(keep_id_ok(item->id) && !pasted_any(item->id));
 		expect(is_ok(json_parse(&back, item->json)));
 		expect(json_str_eq(&back, json_get_str(&back, 0, "id"), item->id));
 	}

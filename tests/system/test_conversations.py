@@ -311,6 +311,14 @@ def test_credentials_by_policy(provider, client, people):
         assert e.value.code == "credential_in_body"
     assert provider.seen == []
     assert kept.conversations.create(metadata={"a": GITHUB}).metadata == {"a": GITHUB}
+    # As an item's id it would stand beside the item, in clear: nowhere.
+    item = {"type": "message", "role": "user", "content": "a", "id": GITHUB}
+    has = kept.conversations.create()
+    for ask in (lambda: kept.conversations.create(items=[item]), lambda: respond(kept, [item]),
+                lambda: kept.conversations.items.create(has.id, items=[item])):
+        with pytest.raises(openai.BadRequestError) as e:
+            ask()
+        assert e.value.code == "credential_in_body"
     # A key of a provider of models is in no history, whatever the policy says.
     for model_key in ("sk-" + "ant-api03-" + "0aA1bB2cC3" * 6, "sk-" + "proj-" + "abcdefghij0123456789T3BlbkFJ" + "abcdefghij" * 2):
         with pytest.raises(openai.BadRequestError) as e:

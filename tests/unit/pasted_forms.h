@@ -6,9 +6,8 @@
  * Credentials of others by their forms; none of them is anybody's.
  */
 /* Not as texts, lest somebody's scanner takes this file for a leak. */
-#define GH   \
-	"gh" \
-	"p_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"
+#define GH_REST "hp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"
+#define GH "g" GH_REST
 #define SLACK \
 	"xox" \
 	"b-123456789012-123456789012-AbCdEfGhIjKlMnOpQrStUvWx"

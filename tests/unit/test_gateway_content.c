@@ -248,6 +248,40 @@ masks_what_is_kept(void **state)
 	client_close(&c);
 }
 
+/* It is kept beside the item: neither masked nor kept, whatever the policy says, however written.
+ */
+static void
+a_credential_is_no_id(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "/v1/conversations", "items" },
+		{ "/v1/conversations/" CONV "/items", "items" },
+		{ "/v1/responses", "model\":\"org/gpt-5.5\",\"input" },
+	};
+	static const char *const ids[] = { GH, "\\u0067" GH_REST, ANTHROPIC, "x y " ANTHROPIC };
+
+	(void)state;
+	peers.may_store = true;
+	for (size_t i = 0; i < COUNT(rows) * COUNT(ids) * 2; i++) {
+		const char *const *row = rows[i / 2 / COUNT(ids)];
+		char body[512];
+		struct client c;
+
+		peers.mask_again = i % 2 == 0;
+		(void)snprintf(body, sizeof(body),
+		    "{\"%s\":[{\"role\":\"user\",\"content\":\"a\"},"
+		    "{\"type\":\"function_call\",\"id\":\"%s\"}]}",
+		    row[1], ids[i / 2 % COUNT(ids)]);
+		client_open(&c);
+		request(&c, "POST", row[0], key, body);
+		wait_for(&c, "credential_in_body");
+		assert_true(has(&c, "HTTP/1.1 400"));
+		assert_int_equal(peers.admit.refused, ERROR_CREDENTIAL_IN_CONTENT);
+		client_close(&c);
+	}
+	assert_int_equal(peers.contents_done + peers.calls, 0);
+}
+
 /* ---- files ---- */
 #define EDGE "--------------x"
 #define PART(head, body) \
@@ -510,6 +544,7 @@ main(void)
 		FLOW(bad_paths_and_queries),
 		FLOW(creates_with_items),
 		FLOW(masks_what_is_kept),
+		FLOW(a_credential_is_no_id),
 		FLOW(files),
 		FLOW(bad_forms),
 		FLOW(names_are_cleaned),

@@ -120,7 +120,7 @@ streams_and_keeps(void **state)
 
 #define KEYS                                                                             \
 	"{\"id\":\"theirs\",\"store\":false,\"previous_response_id\":null,\"status\":"   \
-	"\"completed\",\"output\":[{\"type\":\"message\",\"id\":\"msg_2\",\"role\":"     \
+	"\"completed\",\"output\":[{\"type\":\"message\",\"id\":\"" GH "\",\"role\":"    \
 	"\"assistant\",\"status\":\"completed\",\"content\":[{\"type\":\"output_text\"," \
 	"\"text\":\"" OPENAI " " GH "\"}]}],\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}"
 static const struct model_script keys[] = { { 200, { KEYS } } };
@@ -143,6 +143,9 @@ keeps_no_key_of_a_provider(void **state)
 	items = seen.items.items;
 	assert_int_equal(seen.items.count, 2);
 	assert_false(holds(items[1].json, OPENAI));
+	/* A credential as an id is replaced by an id of ours. */
+	assert_true(span_starts(items[1].id, SPAN_LIT("msg_")));
+	assert_false(holds(items[1].json, GH));
 	assert_true(holds(items[1].json, "\"text\":\"[removed: "));
 	assert_false(holds(seen.meta, OPENAI));
 	client_close(&c);
