@@ -50,15 +50,21 @@ MUST_USE struct status backend_file_read(struct backend *b, uint64_t at, uint8_t
 void backend_thaw(struct backend *b);
 
 /*
- * Rows, for who keeps a sum over them: `fn` is told of each row_seen(table, gone, cells…) that a
- * statement evaluates, and `triggers`, which are this connection's and nobody finds in the file,
+ * Rows, for who keeps a sum over them: `fn` is told of each row_seen(table, gone, row, cells…) that
+ * a statement evaluates, and `triggers`, which are this connection's and nobody finds in the file,
  * evaluate it for each row that is added, changed (what it was is gone) or removed. A cell is two
  * parts: its type with its length or number, its bytes. Parts are borrowed. An error of `fn` is
  * the statement's: E_NOMEM, or else E_CORRUPT.
  */
 #define BACKEND_CELLS_MAX 12
-typedef struct status backend_row_fn(
-    void *ctx, uint64_t table, bool gone, const struct span *parts, size_t n);
+struct backend_row {
+	uint64_t table;
+	bool gone;
+	int64_t row; /* its number there */
+	const struct span *parts;
+	size_t nparts;
+};
+typedef struct status backend_row_fn(void *ctx, const struct backend_row *row);
 MUST_USE struct status backend_watch_rows(struct backend *b, backend_row_fn *fn, void *ctx);
 
 /* `text` is borrowed. E_CORRUPT: the tables are not those that it needs. Owner: finalize. */

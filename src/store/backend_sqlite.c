@@ -216,21 +216,25 @@ cell(sqlite3_value *v, uint8_t head[CELL_HEAD_LEN], struct span parts[2])
 	parts[1] = bytes == NULL ? SPAN_EMPTY : span_of(bytes, (size_t)n);
 }
 
-/* row_seen(table, gone, cells…) */
+#define NOT_CELLS 3 /* arguments */
+
+/* row_seen(table, gone, row, cells…) */
 static void
 on_row(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
 	struct backend *b = sqlite3_user_data(c);
 	uint8_t heads[BACKEND_CELLS_MAX][CELL_HEAD_LEN];
 	struct span parts[2 * BACKEND_CELLS_MAX];
-	size_t n = argc < 2 ? 0 : (size_t)argc - 2;
+	size_t n = argc < NOT_CELLS ? 0 : (size_t)argc - NOT_CELLS;
 	struct status st = fail(E_CORRUPT);
 
 	if (n > 0 && n <= BACKEND_CELLS_MAX) {
 		for (size_t i = 0; i < n; i++)
-			cell(argv[i + 2], heads[i], &parts[2 * i]);
-		st = b->row_fn(b->row_ctx, (uint64_t)sqlite3_value_int64(argv[0]),
-		    sqlite3_value_int64(argv[1]) != 0, parts, 2 * n);
+			cell(argv[i + NOT_CELLS], heads[i], &parts[2 * i]);
+		st = b->row_fn(
+		    b->row_ctx, &(struct backend_row){ (uint64_t)sqlite3_value_int64(argv[0]),
+				    sqlite3_value_int64(argv[1]) != 0, sqlite3_value_int64(argv[2]),
+				    parts, 2 * n });
 	}
 	if (!is_ok(st))
 		sqlite3_result_error_code(c, st.code == E_NOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT);

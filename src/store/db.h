@@ -58,8 +58,12 @@ bool db_changed(const struct db *db);
  * under them may be told to anybody, and none is changed (E_CORRUPT).
  */
 uint8_t db_sums_unfit(const struct db *db);
-/* Once more: the rows of now, and what this connection knows of them. Linear in all of them. */
-MUST_USE struct status db_sums_check(struct db *db);
+/*
+ * Once more: the rows of now, and what this connection knows of them; for as long as `budget_ns`,
+ * but a step at least. It goes on with the next call; what it finds is known once there is no
+ * *ret_more. State: outside of transactions.
+ */
+MUST_USE struct status db_sums_look(struct db *db, uint64_t budget_ns, bool *ret_more);
 /*
  * An operator says that what is there is true. `unfit`: what was not, as far as they know.
  * E_NOTFOUND: all fits; E_AGAIN: it is something else.

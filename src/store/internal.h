@@ -208,8 +208,15 @@ struct sums_state {
 	bool fit[SUM_COUNT];   /* … and it is that of the rows */
 	bool failed;           /* a row is not in them */
 	bool less;             /* of the transaction under way: sums_less() */
-	bool walking;          /* rows are told of because they are there, into … */
-	uint8_t walked[SUM_COUNT][DIGEST_LEN];
+	struct sum_walk {      /* a look at all rows: sum_walk.c */
+		bool under_way;
+		bool reading; /* rows are told of because they are there */
+		size_t table; /* all before it were looked at, and of it … */
+		int64_t row;  /* … those up to this number, if any */
+		bool any;
+		uint64_t rows;
+		uint8_t now[SUM_COUNT][DIGEST_LEN], kept[SUM_COUNT][DIGEST_LEN];
+	} walk;
 	uint64_t changes; /* commits that changed what may who */
 };
 

@@ -20,7 +20,15 @@
 #define LOAD_QUEUE_MAX (1U << 20) /* unsent bytes of a load */
 #define LOAD_TICK_MS 1
 
-enum load_stage { LOAD_IDLE, LOAD_KEYSETS, LOAD_USERS, LOAD_KEYS, LOAD_SESSIONS, LOAD_TOOLS };
+enum load_stage {
+	LOAD_IDLE,
+	LOAD_LOOKS, /* at the rows that it is about to tell */
+	LOAD_KEYSETS,
+	LOAD_USERS,
+	LOAD_KEYS,
+	LOAD_SESSIONS,
+	LOAD_TOOLS
+};
 
 struct load {
 	struct db *db;
@@ -30,7 +38,7 @@ struct load {
 	int64_t cursor;
 	struct db_keyset_cursor keysets;
 	struct db_tool_cursor tools;
-	uv_timer_t tick; /* goes on with a load that outran its reader */
+	uv_timer_t tick; /* goes on with a load that outran its reader, or has looked for a while */
 };
 
 static uint64_t
@@ -178,12 +186,25 @@ end(struct load *l, struct status st)
 
 static void on_tick(uv_timer_t *t);
 
+static struct status
+look(struct load *l)
+{
+	bool more;
+
+	TRY(sums_before_load(l->link, &more));
+	if (more)
+		return OK;
+	l->stage = LOAD_KEYSETS;
+	l->keysets = (struct db_keyset_cursor){ 0 };
+	return OK;
+}
+
 static void
 go_on(struct load *l)
 {
-	struct status st = OK;
+	struct status st = l->stage == LOAD_LOOKS ? look(l) : OK;
 
-	while (is_ok(st) && l->stage != LOAD_IDLE && link_queued(l->link) < LOAD_QUEUE_MAX)
+	while (is_ok(st) && l->stage > LOAD_LOOKS && link_queued(l->link) < LOAD_QUEUE_MAX)
 		st = send_next(l);
 	if (!is_ok(st))
 		end(l, st);
@@ -203,15 +224,8 @@ on_tick(uv_timer_t *t)
 void
 load_begin(struct load *l, uint64_t id)
 {
-	struct status st = sums_before_load(l->link);
-
 	l->id = id;
-	if (!is_ok(st)) {
-		end(l, st);
-		return;
-	}
-	l->stage = LOAD_KEYSETS;
-	l->keysets = (struct db_keyset_cursor){ 0 };
+	l->stage = LOAD_LOOKS;
 	go_on(l);
 }
 

@@ -43,9 +43,13 @@ void requests_on_kek_rotate(struct link *l, uint64_t id, const void *msg, void *
 /* What it asked for goes on, and nobody hears of it. */
 void rotate_requests_closed(const struct link *l);
 void requests_on_kek_status(struct link *l, uint64_t id, const void *msg, void *ctx);
-/* sum_requests.c: before a load. E_CORRUPT: there is to be none. */
+/*
+ * sum_requests.c: before a load, again and again while there is *ret_more to look at: some ms a
+ * call. What was changed in rows that it has passed already is found by the next one. E_CORRUPT:
+ * there is to be no load.
+ */
 void sum_requests_init(struct db *db);
-MUST_USE struct status sums_before_load(struct link *l);
+MUST_USE struct status sums_before_load(struct link *l, bool *ret_more);
 void requests_on_accept(struct link *l, uint64_t id, const void *msg, void *ctx);
 /* generation_tell.c */
 MUST_USE struct status generation_start(struct daemon *d, struct db *db);

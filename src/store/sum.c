@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sum.c: sums over rows that say who may what.
+ * sum.c: sums over rows that say who may what: kept, compared, accepted.
  *
  * Runs in: store. Trusts: nothing that it reads, but a database that never had sums (of a version
  * before 8): its rows are taken as they are, once. Owns: the sums in memory, their key.
@@ -9,7 +9,7 @@
  * it: triggers see it. One that does not fit is changed by what takes rights away alone, and by as
  * much as its rows are: what it differs from them by stays, so that it does not fit at the next
  * start either, unless those that it is of are back.
- * See: sum.h; sum_rows.c for the rows.
+ * See: sum.h; sum_walk.c for what rows add; sum_rows.c for the rows.
  */
 #include "sum.h"
 
@@ -56,83 +56,6 @@ sum_take(uint8_t sum[DIGEST_LEN], const uint8_t term[DIGEST_LEN])
 		sum[i] = (uint8_t)v;
 		borrow = v < 256U ? 1 : 0;
 	}
-}
-
-/* ---- rows ---- */
-
-/* A row's HMAC, with its table's name; its cells have their lengths. */
-static struct status
-term_of(struct db *db, const struct sum_rows *rows, const struct span *parts, size_t n,
-    uint8_t out[DIGEST_LEN])
-{
-	struct span all[1 + 2 * BACKEND_CELLS_MAX];
-
-	all[0] = span_of(rows->table, strlen(rows->table) + 1);
-	memcpy(all + 1, parts, n * sizeof(*parts));
-	return hmac_sha256_parts(db->sums.key, all, n + 1, out);
-}
-
-/* A change that no transaction has would be in the table, and in no sum. */
-static struct status
-on_row(void *ctx, uint64_t table, bool gone, const struct span *parts, size_t n)
-{
-	struct db *db = ctx;
-	struct sums_state *s = &db->sums;
-	uint8_t term[DIGEST_LEN], *to;
-	enum as_sum sum;
-
-	s->failed = true; /* until it is in the sum */
-	if (table >= sum_rows_n || n > 2 * BACKEND_CELLS_MAX ||
-	    (!s->walking && !backend_in_transaction(db->back)))
-		return fail(E_CORRUPT);
-	sum = sum_rows[table].sum;
-	to = s->walking ? s->walked[sum] : s->now[sum];
-	TRY(term_of(db, &sum_rows[table], parts, n, term));
-	if (gone)
-		sum_take(to, term);
-	else
-		sum_add(to, term);
-	s->dirty[sum] = s->dirty[sum] || !s->walking;
-	s->failed = false;
-	return OK;
-}
-
-static struct status
-walk_table(struct db *db, const struct sum_rows *rows)
-{
-	struct backend_stmt *all = NULL;
-	struct status st;
-
-	TRY(backend_prepare(db->back, rows->all, &all));
-	do {
-		st = backend_step(all);
-	} while (is_ok(st));
-	backend_finalize(all);
-	return st.code == E_NOTFOUND ? OK : st;
-}
-
-/* All rows that are there, into `walked`. */
-static struct status
-walk(struct db *db)
-{
-	struct sums_state *s = &db->sums;
-	struct status st = OK;
-
-	memset(s->walked, 0, sizeof(s->walked));
-	s->walking = true;
-	for (size_t i = 0; i < sum_rows_n && is_ok(st); i++)
-		st = walk_table(db, &sum_rows[i]);
-	s->walking = s->failed = false;
-	return st;
-}
-
-static struct status
-watch(struct db *db)
-{
-	TRY(backend_watch_rows(db->back, on_row, db));
-	for (size_t i = 0; i < sum_rows_n; i++)
-		TRY(backend_exec(db->back, sum_rows[i].triggers));
-	return OK;
 }
 
 /* ---- what is kept ---- */
@@ -186,6 +109,7 @@ sums_over(struct db *db, bool committed)
 		memcpy(s->now, s->kept, sizeof(s->now));
 		s->generation = s->generation_kept;
 	}
+	sum_walk_over(&s->walk, committed);
 	memset(s->dirty, 0, sizeof(s->dirty));
 	memset(s->due, 0, sizeof(s->due));
 	s->failed = s->less = false;
@@ -271,8 +195,8 @@ begin(struct db *db)
 static struct status
 take(struct db *db)
 {
-	TRY(walk(db));
-	memcpy(db->sums.now, db->sums.walked, sizeof(db->sums.now));
+	TRY(sum_walk_all(db));
+	memcpy(db->sums.now, db->sums.walk.now, sizeof(db->sums.now));
 	memcpy(db->sums.kept, db->sums.now, sizeof(db->sums.kept));
 	return OK;
 }
@@ -310,7 +234,7 @@ sums_open(struct db *db)
 		st = hmac_key_new(span_of(key, sizeof(key)), &db->sums.key);
 	explicit_bzero(key, sizeof(key));
 	TRY(st);
-	TRY(watch(db));
+	TRY(sum_watch(db));
 	TRY(find_out(db));
 	db->tools.fit = db->tools.fit && db->sums.fit[SUM_TOOLS];
 	return OK;
@@ -334,14 +258,16 @@ db_sums_unfit(const struct db *db)
 }
 
 struct status
-db_sums_check(struct db *db)
+db_sums_look(struct db *db, uint64_t budget_ns, bool *ret_more)
 {
 	struct sums_state *s = &db->sums;
 
 	sql_reset_all(db);
-	TRY(walk(db));
+	TRY(sum_walk_some(db, budget_ns, ret_more));
+	if (*ret_more)
+		return OK;
 	for (enum as_sum sum = SUM_PEOPLE; sum < SUM_COUNT; sum++)
-		s->fit[sum] = s->fit[sum] && memcmp(s->walked[sum], s->now[sum], DIGEST_LEN) == 0;
+		s->fit[sum] = s->fit[sum] && memcmp(s->walk.now[sum], s->now[sum], DIGEST_LEN) == 0;
 	db->tools.fit = db->tools.fit && s->fit[SUM_TOOLS];
 	return OK;
 }

@@ -17,11 +17,20 @@
 struct sum_rows {
 	const char *table;
 	enum as_sum sum;
-	const char *all;      /* tells of all rows */
+	const char *all;      /* tells of all rows from number ?1 on */
 	const char *triggers; /* tell of those that change from then on */
 };
 extern const struct sum_rows sum_rows[];
 extern const size_t sum_rows_n;
+
+/* sum_walk.c: rows that this connection changes are in the sums from now on. */
+MUST_USE struct status sum_watch(struct db *db);
+/* db->sums.walk.now: what all rows that are there add up to. */
+MUST_USE struct status sum_walk_all(struct db *db);
+/* … for as long as `budget_ns`, but a step at least; outside of transactions. */
+MUST_USE struct status sum_walk_some(struct db *db, uint64_t budget_ns, bool *ret_more);
+/* A transaction is over. */
+void sum_walk_over(struct sum_walk *w, bool committed);
 
 /* After all else is open: rows are watched from now on, and compared with what was kept. */
 MUST_USE struct status sums_open(struct db *db);

@@ -5,12 +5,18 @@
  * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
  * Owns: nothing. Invariants: before it is told of people, the authority hears whether their sum
  * fits; each load but the first looks at all rows once more, since the file is another one's to
- * write, too.
+ * write, too (below SQLite: the connection is exclusive, and no counter of its tells of that);
+ * they are looked at in pieces, and others are answered in between.
  * See: sum.h; wire/authority_store.h.
  */
 #include "requests.h"
 
+#include <base/clock.h>
 #include <daemon/daemon.h>
+
+#define LOOK_BUDGET_NS                                                            \
+	(3 * NS_PER_MS) /* a piece; whoever asks something meanwhile waits for it \
+			 */
 
 static struct db *db;
 static bool fresh; /* the sums were looked at as the database was opened */
@@ -40,13 +46,14 @@ sum_requests_init(struct db *with)
 }
 
 static struct status
-look_again(void)
+look_again(bool *ret_more)
 {
 	uint8_t before = db_sums_unfit(db);
 	struct status st = OK;
 
+	*ret_more = false;
 	if (!fresh && (before & 1U << SUM_PEOPLE) == 0)
-		st = db_sums_check(db);
+		st = db_sums_look(db, LOOK_BUDGET_NS, ret_more);
 	fresh = false;
 	if (db_sums_unfit(db) != before)
 		show();
@@ -54,12 +61,14 @@ look_again(void)
 }
 
 struct status
-sums_before_load(struct link *l)
+sums_before_load(struct link *l, bool *ret_more)
 {
-	struct status st = look_again();
+	struct status st = look_again(ret_more);
 	struct as_unfit m = { .sums = db_sums_unfit(db) };
 
 	TRY(st);
+	if (*ret_more)
+		return OK;
 	return link_send(l, 0, AS_UNFIT, &m);
 }
 

@@ -23,8 +23,8 @@
 	of "name, " of "version, " of "set_s, " of "value, " of "previous_version, " of "previous"
 #define TOOL_SUM(of) of "one, " of "value"
 
-#define ADDED(n, cells, of) "row_seen(" n ", 0, " cells(of) ")"
-#define GONE(n, cells, of) "row_seen(" n ", 1, " cells(of) ")"
+#define ADDED(n, cells, of) "row_seen(" n ", 0, " of "rowid, " cells(of) ")"
+#define GONE(n, cells, of) "row_seen(" n ", 1, " of "rowid, " cells(of) ")"
 #define ON(table, name, event, does)                                                \
 	"CREATE TEMP TRIGGER sum_" table "_" name " AFTER " event " ON main." table \
 	" BEGIN SELECT " does "; END;"
@@ -33,10 +33,12 @@
 	ON(table, "changed", "UPDATE OF " cells(""),             \
 	    GONE(n, cells, "OLD.") ", " ADDED(n, cells, "NEW.")) \
 	ON(table, "gone", "DELETE", GONE(n, cells, "OLD."))
-#define SUMMED(n, sum, table, cells)                                          \
-	{                                                                     \
-		(table), (sum), "SELECT " ADDED(n, cells, "") " FROM " table, \
-		    TRIGGERS(n, table, cells)                                 \
+#define SUMMED(n, sum, table, cells)                                                   \
+	{                                                                              \
+		(table), (sum),                                                        \
+		    "SELECT " ADDED(n, cells, "") " FROM " table                       \
+						  " WHERE rowid >= ?1 ORDER BY rowid", \
+		    TRIGGERS(n, table, cells)                                          \
 	}
 
 const struct sum_rows sum_rows[] = {

@@ -21,6 +21,17 @@ edit(const char *text)
 	assert_int_equal(sqlite3_close(raw), SQLITE_OK);
 }
 
+/* A look at all rows, in pieces of one. */
+static UNUSED struct status
+look(struct db *db)
+{
+	bool more = true;
+
+	while (more)
+		TRY(db_sums_look(db, 0, &more));
+	return OK;
+}
+
 /* What does not fit at the next start. Without a kind of keys there is none: all of it. */
 static uint8_t
 unfit(void)

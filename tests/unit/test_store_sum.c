@@ -5,6 +5,8 @@
  */
 #include "sum_world.h"
 
+#include <privacy.h>
+
 /* ---- what a row adds ---- */
 
 static void
@@ -25,24 +27,25 @@ static void
 terms_differ(void **arg)
 {
 	static const char *const rows[] = {
-		"2, 0, x'0102', x'03'",
-		"1, 0, x'0102', x'03'", /* another table's */
-		"2, 0, x'01', x'0203'",
-		"2, 0, x'010203'",
-		"2, 0, x'010203', x''",
-		"2, 0, x'', x'010203'",
-		"2, 0, x'0104', x'02'", /* a type's number in a value; with eight bytes behind it */
-		"2, 0, x'01', x'0402'",
-		"2, 0, x'01040000000000000000', x'02'",
-		"2, 0, x'01', x'04000000000000000002'",
-		"2, 0, 'a'",
-		"2, 0, x'61'",
-		"2, 0, 97",
-		"2, 0, NULL",
-		"2, 0, x''",
-		"2, 0, ''",
-		"2, 0, 0",
-		"2, 0, 0, 0",
+		"2, 0, 1, x'0102', x'03'",
+		"1, 0, 1, x'0102', x'03'", /* another table's */
+		"2, 0, 1, x'01', x'0203'",
+		"2, 0, 1, x'010203'",
+		"2, 0, 1, x'010203', x''",
+		"2, 0, 1, x'', x'010203'",
+		"2, 0, 1, x'0104', x'02'", /* a type's number in a value; with eight bytes behind it
+					    */
+		"2, 0, 1, x'01', x'0402'",
+		"2, 0, 1, x'01040000000000000000', x'02'",
+		"2, 0, 1, x'01', x'04000000000000000002'",
+		"2, 0, 1, 'a'",
+		"2, 0, 1, x'61'",
+		"2, 0, 1, 97",
+		"2, 0, 1, NULL",
+		"2, 0, 1, x''",
+		"2, 0, 1, ''",
+		"2, 0, 1, 0",
+		"2, 0, 1, 0, 0",
 	};
 	uint8_t terms[COUNT(rows)][DIGEST_LEN];
 	struct db *db = filled();
@@ -70,7 +73,7 @@ rows_replaced(void **arg)
 	assert_is_ok(
 	    db_end(db, backend_exec(db->back,
 			   "INSERT OR REPLACE INTO keysets SELECT what, version, 7 FROM keysets")));
-	assert_is_ok(db_sums_check(db));
+	assert_is_ok(look(db));
 	assert_int_equal(db_sums_unfit(db), 0);
 	db_close(db);
 	assert_int_equal(unfit(), 0);
@@ -222,6 +225,11 @@ rows_gone_and_added(void **arg)
 		"INSERT INTO sessions SELECT n + 10, x'00', user, parent, key, signer, expires_s,"
 		" value FROM sessions WHERE n = 1",
 		"INSERT INTO keysets VALUES (1, 9, 5)",
+		/* The first number that there is, and the last one. */
+		"INSERT INTO tenants SELECT -9223372036854775807 - 1, x'00', key, name FROM "
+		"tenants",
+		"INSERT INTO tenants SELECT 9223372036854775807, x'00', key, name FROM tenants",
+		"UPDATE keysets SET rowid = -9223372036854775807 - 1, created_s = 5 WHERE what = 1",
 		/* One row's cells, between two of them: bytes are where they were, lengths not. */
 		"UPDATE keys SET id = substr(id, 1, 11) WHERE n = 1",
 		/* Rows that change places. */
@@ -320,7 +328,7 @@ triggers_of_the_file(void **arg)
 	     "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN"
 	     " UPDATE users SET roles = 31; DELETE FROM keys WHERE n = 3; END;"
 	     "CREATE TRIGGER u AFTER INSERT ON secrets BEGIN"
-	     " SELECT row_seen(2, 0, n, id, user, key, version, pepper, value) FROM was; END;");
+	     " SELECT row_seen(2, 0, n, n, id, user, key, version, pepper, value) FROM was; END;");
 	db = open_ok();
 	assert_int_equal(db_sums_unfit(db), 0);
 	assert_is_ok(end_key(db, 1));
@@ -338,18 +346,172 @@ under_our_hands(void **arg)
 	struct db *db = filled();
 
 	(void)arg;
-	assert_is_ok(db_sums_check(db));
+	assert_is_ok(look(db));
 	assert_int_equal(db_sums_unfit(db), 0);
 	assert_int_equal(
 	    backend_exec(db->back, "UPDATE keys SET pepper = 9 WHERE n = 1").code, E_CORRUPT);
 	assert_is_ok(backend_exec(
 	    db->back, "DROP TRIGGER sum_keys_changed; UPDATE keys SET pepper = 9 WHERE n = 1"));
 	assert_int_equal(db_sums_unfit(db), 0);
-	assert_is_ok(db_sums_check(db));
+	assert_is_ok(look(db));
 	assert_int_equal(db_sums_unfit(db), PEOPLE);
 	assert_int_equal(set_user(db, ROLES_ALL, USER_ACTIVE, 0).code, E_CORRUPT);
 	db_close(db);
 	assert_int_equal(unfit(), PEOPLE);
+}
+
+/* ---- a look at all rows, in pieces ---- */
+
+/* What the store itself does with what is there, taken back or not. */
+static void
+do_some(struct db *db, unsigned n)
+{
+	uint8_t subject[AS_SECRET_LEN];
+	uint64_t rows;
+
+	switch (n % 8) {
+	case 0:
+		assert_is_ok(put(db, 9, subject));
+		break;
+	case 1:
+		assert_is_ok(end_key(db, 0));
+		break;
+	case 2:
+		assert_is_ok(db_session_end(db, (uint8_t[SESSION_ID_LEN]){ [0 ... 15] = 2 }));
+		break;
+	case 3:
+		assert_is_ok(set_user(db, ROLE_USER | ROLE_OWNER, USER_ACTIVE, 1));
+		break;
+	case 4:
+		assert_is_ok(set_secret(db, 1));
+		break;
+	case 5:
+		assert_is_ok(db_keyset_rotate(db, KEYSET_SESSION, NOW + 10));
+		break;
+	case 6:
+		assert_is_ok(db_begin(db));
+		assert_is_ok(backend_exec(db->back,
+		    "DELETE FROM sessions; UPDATE keys SET pepper = 9; UPDATE users SET hold = 1"));
+		assert_int_equal(db_end(db, fail(E_AGAIN)).code, E_AGAIN);
+		break;
+	default:
+		assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &rows));
+	}
+}
+
+/* Rows change before, at and behind the place where a look stands: it fits. */
+static void
+changed_while_looked_at(void **arg)
+{
+	for (unsigned first = 0; first < 8; first++) {
+		struct db *db;
+		bool more = true;
+		unsigned pieces = 0;
+
+		(void)fresh(arg);
+		db = filled();
+		while (more) {
+			assert_is_ok(db_sums_look(db, 0, &more));
+			if (++pieces > first && pieces - first <= 8)
+				do_some(db, pieces - 1);
+			assert_int_equal(db_sums_unfit(db), 0);
+		}
+		assert_true(pieces > 16); /* rows, one a piece */
+		assert_is_ok(look(db));
+		assert_int_equal(db_sums_unfit(db), 0);
+		assert_is_ok(db_sums_look(db, UINT64_MAX, &more));
+		assert_false(more);
+		db_close(db);
+		assert_int_equal(unfit(), 0);
+	}
+}
+
+/* Another one's change, behind our back. */
+#define CHANGE_A_USER \
+	"DROP TRIGGER sum_users_changed; UPDATE users SET hold = 1 - hold WHERE id = 2"
+
+/* Ahead of the look it is found, and else by the next one. */
+static void
+found_while_looked_at(void **arg)
+{
+	const unsigned passed = 4; /* a tenant, the end of those, two users */
+
+	for (unsigned at = 0; at <= passed; at++) {
+		struct db *db;
+		bool more = true;
+
+		(void)fresh(arg);
+		db = filled();
+		for (unsigned i = 0; i < at; i++)
+			assert_is_ok(db_sums_look(db, 0, &more));
+		assert_is_ok(backend_exec(db->back, CHANGE_A_USER));
+		for (; more;)
+			assert_is_ok(db_sums_look(db, 0, &more));
+		assert_int_equal(db_sums_unfit(db), at < passed ? PEOPLE : 0);
+		assert_is_ok(look(db));
+		assert_int_equal(db_sums_unfit(db), PEOPLE);
+		db_close(db);
+	}
+}
+
+/* What an operator accepts meanwhile is what is there, also where the look has passed it. */
+static void
+accepted_while_looked_at(void **arg)
+{
+	struct db *db;
+	bool more;
+
+	(void)arg;
+	db_close(filled());
+	edit("UPDATE file_secrets SET set_s = 1");
+	db = open_ok();
+	for (int i = 0; i < 5; i++)
+		assert_is_ok(db_sums_look(db, 0, &more));
+	assert_true(more);
+	assert_is_ok(backend_exec(db->back, CHANGE_A_USER));
+	accept_changes(db);
+	assert_is_ok(end_key(db, 0));
+	assert_is_ok(look(db));
+	assert_int_equal(db_sums_unfit(db), 0);
+	db_close(db);
+	assert_int_equal(unfit(), 0);
+}
+
+static struct {
+	unsigned n, same;
+	uint64_t last;
+} progress;
+
+void __wrap_daemon_progress(const char *what, uint64_t done, uint64_t total);
+void
+__wrap_daemon_progress(const char *what, uint64_t done, uint64_t total)
+{
+	(void)what, (void)total;
+	progress.same += done == progress.last ? 1 : 0; /* the supervisor would not wait on */
+	progress.last = done;
+	progress.n++;
+}
+
+/* A start that looks at many rows says how it goes on. */
+static void
+long_start(void **arg)
+{
+	struct db *db = filled();
+
+	(void)arg;
+	db_close(db);
+	edit("WITH RECURSIVE i (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 100000)"
+	     " INSERT INTO keys SELECT n + x, CAST(printf('%012d', x) AS BLOB), user, key, version,"
+	     " pepper, value, last_used_s FROM keys, i WHERE n = 4");
+	memset(&progress, 0, sizeof(progress));
+	assert_is_ok(db_open_tables(&kek, NULL, KEK_WRAPPER_LOCAL, &db));
+	assert_in_range(progress.n, 0, 1);
+	memset(&progress, 0, sizeof(progress));
+	assert_is_ok(db_open_rest(db));
+	assert_int_equal(db_sums_unfit(db), PEOPLE);
+	assert_true(progress.n > 3);
+	assert_int_equal(progress.same, 0);
+	db_close(db);
 }
 
 int
@@ -365,6 +527,10 @@ main(void)
 		cmocka_unit_test_setup(told_to_be_older, fresh),
 		cmocka_unit_test_setup(triggers_of_the_file, fresh),
 		cmocka_unit_test_setup(under_our_hands, fresh),
+		cmocka_unit_test_setup(changed_while_looked_at, fresh),
+		cmocka_unit_test_setup(found_while_looked_at, fresh),
+		cmocka_unit_test_setup(accepted_while_looked_at, fresh),
+		cmocka_unit_test_setup(long_start, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
