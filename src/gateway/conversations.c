@@ -14,6 +14,7 @@
 #include "items.h"
 #include "keep.h"
 #include "query.h"
+#include "reference.h"
 #include "request.h"
 #include "routes.h"
 #include "stored.h"
@@ -28,6 +29,25 @@ conversations_id_ok(struct span id)
 
 /* ---- requests ---- */
 
+/* Is there an item that no turn could be asked with? */
+static bool
+names_others(struct request *r, uint32_t items)
+{
+	const struct json_doc *d = &r->g->doc;
+	struct json_iter it = json_iter(d, items);
+
+	while (json_next(&it)) {
+		const char *why = NULL;
+		uint32_t tok = reference_in_item(d, it.val, &why);
+
+		if (tok == JSON_NONE)
+			continue;
+		request_blame(r, d, tok, why);
+		return true;
+	}
+	return false;
+}
+
 /* The items of a body; refused here where they are none. */
 static bool
 take_items(struct request *r, struct content_request *req, struct content_item **ret)
@@ -38,6 +58,10 @@ take_items(struct request *r, struct content_request *req, struct content_item *
 	struct items s;
 	struct status st = items_start(&s, &r->arena, json_size(d, arr), NULL, 0);
 
+	if (names_others(r, arr)) {
+		turn_refuse(&r->turn, ERROR_INVALID_FIELD);
+		return false;
+	}
 	while (is_ok(st) && json_next(&it)) {
 		st = items_add(&s, d, it.val, false, false, &r->arena);
 		if (is_ok(st) && s.all[s.count - 1].json.len > CONTENT_ITEM_MAX)

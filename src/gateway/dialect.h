@@ -95,7 +95,8 @@ struct dialect {
 
 	/*
 	 * Where the dialect knows of kept responses, else NULL. The items that are kept, as the
-	 * provider takes them, with commas between (E_FULL, E_NOMEM, E_SYNTAX); what all answers
+	 * provider takes them, with commas between (E_FULL, E_NOMEM, E_SYNTAX; E_DENIED: they
+	 * name what only a provider may have); what all answers
 	 * tell of keeping this one: `id` is its name, empty: it is not kept; the response object
 	 * as its client will see it, at the end of the turn.
 	 */

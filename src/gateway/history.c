@@ -122,6 +122,19 @@ take_loaded(struct turn *t)
 	return OK;
 }
 
+/* Something in it was kept before it was refused where it comes in. */
+static void
+blame_before(struct turn *t)
+{
+	const char *param = t->prompt->conversation.len > 0 ? "/conversation"
+							    : "/previous_response_id";
+
+	t->r->detail = "leads to an item or a file that only a provider may have: begin anew "
+		       "without it, or delete that item of the conversation";
+	memcpy(t->r->param, param, strlen(param) + 1);
+	turn_fail(t, ERROR_INVALID_FIELD);
+}
+
 static void
 on_loaded(struct content *c, void *ctx)
 {
@@ -132,6 +145,10 @@ on_loaded(struct content *c, void *ctx)
 	turn_run_ended(t);
 	if (is_ok(st)) {
 		turn_event(t, TURN_NEXT_MODEL);
+		return;
+	}
+	if (st.code == E_DENIED) {
+		blame_before(t);
 		return;
 	}
 	t->r->detail = "what was before it is larger than a request may be";

@@ -16,6 +16,7 @@
 
 #include "items.h"
 #include "keep.h"
+#include "reference.h"
 
 #define OUR_TOOL                                                                                \
 	"{\"type\":\"function\",\"name\":\"" TOOL_NAME "\",\"description\":\"" TOOL_DESCRIPTION \
@@ -96,11 +97,11 @@ read_refused(const struct json_doc *d, struct fault *fault)
 	if (json_type(d, prompt) == JSON_OBJECT)
 		return blame(fault, "is not served: what is asked must be in the request", prompt);
 	while (json_next(&it)) {
-		if (json_str_eq_str(d, json_get_str(d, it.val, "type"), "item_reference"))
-			return blame(fault,
-			    "names an item that only OpenAI has: send the item, or go on from "
-			    "previous_response_id or a conversation",
-			    it.val);
+		const char *why = NULL;
+		uint32_t tok = reference_in_item(d, it.val, &why);
+
+		if (tok != JSON_NONE)
+			return blame(fault, why, tok);
 	}
 	return OK;
 }

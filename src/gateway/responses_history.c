@@ -6,13 +6,15 @@
  * Runs in: gateway. Trusts: the store; the items in it are texts of clients and models.
  * Owns: nothing; the new texts lie in the request's arena.
  * Invariants: reasoning goes back with its seal or not at all; ids that tell a provider nothing
- * do not go to it; runs become the calls and results that the model knows.
+ * do not go to it, names of what only it may have neither; runs become the calls and results that
+ * the model knows.
  * See: history.c; responses_input.c, which does the same for items that the client sends.
  */
 #include <base/cleanup.h>
 #include <wire/gateway_store.h>
 #include <wire/limits.h>
 
+#include "reference.h"
 #include "responses.h"
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -54,8 +56,12 @@ put_items(const struct json_doc *d, struct arena *a, struct buf *out)
 		unsealed = unsealed || !responses_goes_back(d, it.val);
 	it = json_iter(d, 0);
 	while (json_next(&it)) {
+		const char *why;
+
 		if (!responses_goes_back(d, it.val))
 			continue;
+		if (reference_in_item(d, it.val, &why) != JSON_NONE)
+			return fail(E_DENIED);
 		if (out->len > 0)
 			TRY(buf_put_u8(out, ','));
 		if (responses_is_run(d, it.val))

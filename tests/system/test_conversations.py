@@ -123,6 +123,22 @@ def test_what_is_no_item(client):
     assert len(client.conversations.items.list(c.id).data) == 2, "all or none"
 
 
+def test_references(provider, client):
+    """What is named would be looked up in an account that all tenants share."""
+    c = client.conversations.create(items=[{"role": "user", "content": "a"}])
+    ref = {"type": "item_reference", "id": "msg_of_another_tenant"}
+    for go, param in (
+            (lambda: client.conversations.create(items=[ref]), "/items/0"),
+            (lambda: client.conversations.items.create(c.id, items=[{"role": "user", "content": "b"}, ref]), "/items/1"),
+            (lambda: respond(client, [ref], conversation=c.id), "/input/0"),
+            (lambda: respond(client, [{"id": ref["id"]}]), "/input/0")):
+        with pytest.raises(openai.BadRequestError) as e:
+            go()
+        assert (e.value.code, e.value.param) == ("invalid_field", param)
+    assert provider.seen == []
+    assert len(client.conversations.items.list(c.id).data) == 1
+
+
 # ---- responses ----
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -232,6 +232,40 @@ goes_on_in_a_conversation(void **state)
 	client_close(&c);
 }
 
+/* What was kept before it was refused where it comes in. */
+static void
+goes_on_from_no_reference(void **state)
+{
+	static const struct content_item items[] = { { SPAN_LIT("msg_1"), 0,
+	    SPAN_LIT("{\"type\":\"item_reference\",\"id\":\"msg_1\"}") } };
+	static const struct content_answer answer = { .items = { items, 1 } };
+	static const struct {
+		const char *member, *param;
+	} rows[] = {
+		{ "\"conversation\":\"" CONV "\"", "\"param\":\"/conversation\"" },
+		{ "\"previous_response_id\":\"" RESP "\"", "\"param\":\"/previous_response_id\"" },
+	};
+
+	(void)state;
+	peers.models = whole;
+	peers.may_store = true;
+	peers.contents = &answer;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct client c;
+		char body[256];
+
+		peers.contents_done = 0;
+		(void)snprintf(body, sizeof(body), "{" OAI ",%s,\"input\":\"a\"}", rows[i].member);
+		client_open(&c);
+		request(&c, "POST", "/v1/responses", key, body);
+		wait_for(&c, "HTTP/1.1 400");
+		wait_for(&c, rows[i].param);
+		assert_int_equal(peers.calls, 0);
+		assert_int_equal(peers.settle.error, ERROR_INVALID_FIELD);
+		client_close(&c);
+	}
+}
+
 static void
 nothing_to_go_on_from(void **state)
 {
@@ -343,6 +377,7 @@ main(void)
 		FLOW(keeps_no_key_of_a_provider),
 		FLOW(goes_on_from_a_response),
 		FLOW(goes_on_in_a_conversation),
+		FLOW(goes_on_from_no_reference),
 		FLOW(nothing_to_go_on_from),
 		FLOW(reads_a_response),
 		FLOW(nothing_passes_the_door),

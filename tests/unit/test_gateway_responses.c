@@ -220,20 +220,44 @@ refuses_state_and_clashes(void **state)
 static void
 refuses_references(void **state)
 {
-	struct prompt *prompt = NULL;
-	struct buf p = BUF_INIT(256);
-	struct fault fault;
+	static const struct {
+		const char *item, *pointer; /* NULL: it is none */
+	} rows[] = {
+		{ "{\"type\":\"item_reference\",\"id\":\"msg_1\"}", "/input/1" },
+		{ "{\"type\":\"item\\u005freference\",\"role\":\"user\"}", "/input/1" },
+		{ "{\"id\":\"msg_1\"}", "/input/1" },
+		{ "{\"id\":\"msg_1\",\"type\":\"\",\"content\":\"x\"}", "/input/1" },
+		{ "{\"id\":\"msg_1\",\"type\":null}", "/input" }, /* by the schema */
+		{ "{\"id\":\"msg_1\",\"role\":\"user\",\"content\":\"item_reference\"}", NULL },
+		{ "{\"id\":\"fc_1\",\"type\":\"function_call\"}", NULL },
+		{ "{\"id\":null}", NULL },
+	};
 
 	(void)state;
-	assert_int_equal(
-	    read_body("{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":\"a\"},"
-		      "{\"type\":\"item_reference\",\"id\":\"msg_1\"}]}",
-		&prompt, &fault),
-	    E_SYNTAX);
-	assert_int_equal(fault.error, ERROR_INVALID_FIELD);
-	assert_int_equal(json_pointer(&doc, fault.tok, &p).code, E_OK);
-	assert_true(span_eq_str(buf_span(&p), "/input/1"));
-	buf_done(&p);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buf p = BUF_INIT(256);
+		struct prompt *prompt = NULL;
+		struct schema_fault at;
+		struct fault fault;
+		char body[512];
+
+		(void)snprintf(body, sizeof(body),
+		    "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":\"a\"},%s]}",
+		    rows[i].item);
+		assert_int_equal(json_parse(&doc, span_str(body)).code, E_OK);
+		if (!is_ok(schema_validate(schema, &doc, 0, &at))) {
+			assert_string_equal(at.pointer, rows[i].pointer);
+			continue;
+		}
+		assert_int_equal(
+		    read_body(body, &prompt, &fault), rows[i].pointer == NULL ? E_OK : E_SYNTAX);
+		if (rows[i].pointer == NULL)
+			continue;
+		assert_int_equal(fault.error, ERROR_INVALID_FIELD);
+		assert_int_equal(json_pointer(&doc, fault.tok, &p).code, E_OK);
+		assert_true(span_eq_str(buf_span(&p), rows[i].pointer));
+		buf_done(&p);
+	}
 }
 
 /* ---- what was before ---- */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_REFERENCE_H
+#define GATEWAY_REFERENCE_H
+
+/*
+ * Names of what a provider may have: under the credential that all tenants share they would be
+ * looked up for whoever sends them. Nobody here keeps anything at a provider, so none goes there.
+ */
+#include <json/json.h>
+
+/*
+ * The value to blame in an item of responses or of a conversation, and why; JSON_NONE: it names
+ * nothing.
+ */
+uint32_t reference_in_item(const struct json_doc *d, uint32_t item, const char **ret_why);
+
+#endif
