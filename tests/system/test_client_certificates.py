@@ -558,11 +558,13 @@ def test_one_authority_does_not_wait_for_another(house, app, second):
     """Its new list counts at once, whatever the other one's is; who is of the other is judged by what was in use."""
     by, put = second
     theirs, late = house.issue("theirs", [APP], by=by), house.issue("too late", [APP])
+    wait_for(lambda: not house.is_refused(theirs))  # each worker of the new configuration is there
     assert house.ask(theirs)[0] == house.ask(late)[0] == 200
     before = len(changes(house))
     put([late[0]], begin=-60, seconds=-1)
     wait_for(lambda: house.is_refused(late))
     assert house.ask(theirs)[0] == house.ask(app)[0] == 200
+    wait_for(lambda: changes(house)[before:])
     assert changes(house)[before:] == [("file", "expired")]
     assert house.records("RevocationsChanged")[-1]["event"]["authority"] == "CN=Second"
     assert {k: shown(house)[k] for k in ("state", "fault", "authority")} == {

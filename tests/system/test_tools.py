@@ -192,12 +192,12 @@ def test_a_part_that_is_missing(service):
 ])
 def test_ends(service, name, status, more):
     tool = name + "_end"
-    got, _, answer = push(service, manifest=manifest(tool, limits={"time_ms": 300}), module=wat(name))
+    got, _, answer = push(service, manifest=manifest(tool, limits={"time_ms": 300 if status == "timeout" else 20000}), module=wat(name))
     assert got == 201, answer
     began = time.monotonic()
     got, _, answer = call(service, tool)
     assert (got, answer["status"], answer["output"]) == (200, status, None), answer
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert more is None or more in answer["trap"]
 
 

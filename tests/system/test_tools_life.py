@@ -21,7 +21,7 @@ SCRIPT = b"#!/bin/sh\ncat\n"
 VERSIONS_MAX = 64
 CONF = """
 tools:
-  spin: { limits: { time_ms: 3000 } }
+  spin: { limits: { time_ms: 12000 } }
 """
 
 
@@ -182,31 +182,31 @@ def test_versions_of_a_tool_are_limited(inst):
 def test_a_reload_in_the_middle_of_a_call(inst):
     """The call goes on within what it was granted; the next one gets what is configured by then."""
     key = new_key(inst, "reload")
-    pushed(inst, "spin", wat("loop"), key=key, limits={"time_ms": 3000, "memory_mb": 16, "output_kb": 64})
+    pushed(inst, "spin", wat("loop"), key=key, limits={"time_ms": 12000, "memory_mb": 16, "output_kb": 64})
     begun, got = time.monotonic(), []
     thread = threading.Thread(target=lambda: got.append(call(inst, "spin", key=key)))
     thread.start()
     time.sleep(0.5)
-    inst.edit(lambda text: text.replace("time_ms: 3000", "time_ms: 150"))
+    inst.edit(lambda text: text.replace("time_ms: 12000", "time_ms: 150"))
     inst.operate("reload")
     short, took = call(inst, "spin", key=key)
-    assert short["status"] == "timeout" and 149 <= short["duration_ms"] < 1000, short
-    assert time.monotonic() - begun < 2.9 and not got
+    assert short["status"] == "timeout" and 149 <= short["duration_ms"] < 5000, short
+    assert time.monotonic() - begun < 11.9 and not got
     # A tool that its sandbox cannot run any more: the call under way does not care.
     inst.edit(lambda text: text.replace("spin: {", "spin: { sandbox: gvisor,"))
     inst.operate("reload")
     status, _, answer = inst.request("POST", "/v1/tools/spin/call", {"arguments": {}}, key=key)
     assert (status, answer["error"]["code"]) == (400, "tool_part_missing"), answer
-    thread.join(20)
+    thread.join(40)
     answer, _ = got[0]
-    assert answer["status"] == "timeout" and 2999 <= answer["duration_ms"] < 4000, answer
+    assert answer["status"] == "timeout" and 11999 <= answer["duration_ms"] < 16000, answer
     assert answer["sandbox"].startswith("wasm")
     records = [r for r in inst.records() if r["event"]["type"] == "ToolExecuted" and r["resource"] == "tool:spin"]
     assert collections.Counter(r["phase"] for r in records) == {"intent": 2, "outcome": 2}
     first = min(records, key=lambda r: r["seq"])
     last, = [r for r in records if r.get("intent_seq") == first["seq"]]
     assert last["config"] > first["config"]
-    inst.edit(lambda text: text.replace(" sandbox: gvisor,", "").replace("time_ms: 150", "time_ms: 3000"))
+    inst.edit(lambda text: text.replace(" sandbox: gvisor,", "").replace("time_ms: 150", "time_ms: 12000"))
     os.kill(inst.proc.pid, signal.SIGHUP)
 
 
