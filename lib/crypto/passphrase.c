@@ -10,6 +10,9 @@
  */
 #include <crypto/passphrase.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 
@@ -86,6 +89,43 @@ stretch(const struct header *h, const struct secret *passphrase, struct secret *
 	if (is_ok(st))
 		*ret = secret_take(&key);
 	return st;
+}
+
+static const char *
+not_private(int dir_fd, const struct stat *file)
+{
+	struct stat dir;
+
+	if (!S_ISREG(file->st_mode))
+		return "is not a regular file";
+	if ((file->st_mode & 077) != 0)
+		return "others may read it";
+	if (file->st_uid != 0 && (fstat(dir_fd, &dir) < 0 || file->st_uid != dir.st_uid))
+		return "belongs to neither root nor the owner of the state directory";
+	return NULL;
+}
+
+struct status
+master_file_find(int dir_fd, int *ret_fd, const char **ret_why)
+{
+	auto_fd int fd = openat(
+	    dir_fd, "master.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	const char *why;
+	struct stat sb;
+
+	if (fd < 0 || fstat(fd, &sb) < 0) {
+		struct status st = fail_errno();
+
+		*ret_why = status_text(st);
+		return st;
+	}
+	why = not_private(dir_fd, &sb);
+	if (why != NULL) {
+		*ret_why = why;
+		return fail(E_DENIED);
+	}
+	*ret_fd = fd_take(&fd);
+	return OK;
 }
 
 struct status

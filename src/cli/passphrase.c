@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -176,14 +175,12 @@ passphrase_read(const struct passphrase_from *from, struct secret *ret)
 bool
 master_text_read(int dir_fd, struct secret *ret)
 {
-	auto_fd int fd = openat(dir_fd, "master.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat sb;
-	struct status st;
+	auto_fd int fd = -1;
+	const char *why;
+	struct status st = master_file_find(dir_fd, &fd, &why);
 
-	if (fd < 0 || fstat(fd, &sb) < 0)
-		return cli_status("master.key", fail_errno()), false;
-	if ((sb.st_mode & 077) != 0)
-		return cli_error("master.key", "others may read it"), false;
+	if (!is_ok(st))
+		return cli_error("master.key", "%s", why), false;
 	st = master_file_read(fd, ret);
 	if (!is_ok(st))
 		(void)cli_status("master.key", st);

@@ -324,11 +324,9 @@ struct status
 instance_master_key(struct supervisor *sv, int passphrase_fd, const char **ret_why)
 {
 	auto_secret struct secret text = SECRET_NONE, master = SECRET_NONE, clear = SECRET_NONE;
-	auto_fd int fd = openat(sv->inst.dir_fd, "master.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct status st = fd < 0 ? fail_errno() : check_private(fd);
+	auto_fd int fd = -1;
 
-	*ret_why = st.code == E_DENIED ? "others may read it" : status_text(st);
-	TRY(st);
+	TRY(master_file_find(sv->inst.dir_fd, &fd, ret_why));
 	TRY(master_file_read(fd, &text));
 	if (master_file_is_sealed(secret_borrow(&text))) {
 		TRY(master_unlock(secret_borrow(&text), passphrase_fd, &master, ret_why));

@@ -132,8 +132,11 @@ open_master_key(struct supervisor *sv, bool sealed)
 		(void)close(PASSPHRASE_FD);
 	if (!is_ok(st))
 		diag_fatal("master.key: %s", why[0] != '\0' ? why : status_text(st));
-	must(leaf_carry(sv->inst.dir_fd, conf_str(sv->conf, "tls.certificate"), &sv->inst.seal),
-	    "ca.key, tls/key.pem");
+	st = leaf_carry(sv->inst.dir_fd, conf_str(sv->conf, "tls.certificate"), &sv->inst.seal);
+	if (st.code == E_CRYPTO)
+		diag_fatal("master.key: is not the one that sealed ca.key and tls/key.pem, or one "
+			   "of these was changed");
+	must(st, "ca.key, tls/key.pem");
 	must(owed_check(sv), "store.owed");
 }
 

@@ -347,10 +347,22 @@ def test_readiness_is_honest(service):
 
 def test_start_is_refused_where_a_key_is_readable_by_others():
     inst = Instance()
+    key = inst.dir / "master.key"
     try:
-        os.chmod(inst.dir / "master.key", 0o644)
+        os.chmod(key, 0o644)
         with pytest.raises(RuntimeError, match="master.key"):
             inst.start(20)
+        os.chmod(key, 0o600)
+        os.chown(key, 1000, 1000)
+        for command in ("serve", "passphrase set"):
+            r = subprocess.run([BUILD / "sallyport", *command.split(), "-c", inst.conf], stdin=subprocess.DEVNULL,
+                               capture_output=True, text=True, timeout=20, check=False)
+            assert r.returncode == 1 and "master.key: belongs to neither root nor the owner" in r.stderr, r
+        os.chown(key, 0, 0)
+        key.write_text("0a" * 32 + "\n")  # somebody else's
+        r = subprocess.run([BUILD / "sallyport", "serve", "-c", inst.conf], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=20, check=False)
+        assert r.returncode == 1 and "master.key: is not the one that sealed ca.key" in r.stderr, r
     finally:
         inst.remove()
 

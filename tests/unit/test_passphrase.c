@@ -2,6 +2,11 @@
 /* master.key under a passphrase: opens by it alone, unchanged alone, at a bounded cost. */
 #include "unit.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <crypto/crypto.h>
@@ -151,6 +156,53 @@ teardown(void **arg)
 	return 0;
 }
 
+/* Whose it is, and who may read it, before anything of it is. */
+static void
+found_where_it_is_private(void **arg)
+{
+	static const struct {
+		mode_t mode;
+		uid_t dir, file;
+		const char *why; /* NULL: taken */
+	} rows[] = { { 0600, 0, 0, NULL }, { 0400, 0, 0, NULL }, { 0600, 1000, 0, NULL },
+		{ 0600, 1000, 1000, NULL }, { 0600, 0, 1000, "belongs to neither root" },
+		{ 0600, 1000, 1001, "belongs to neither root" }, { 0644, 0, 0, "others may read" },
+		{ 0640, 0, 0, "others may read" }, { 0602, 0, 0, "others may read" } };
+	char path[] = "/tmp/sallyport-test-XXXXXX";
+	auto_fd int dir = -1;
+
+	(void)arg;
+	if (geteuid() != 0)
+		skip();
+	assert_non_null(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		auto_fd int made = openat(dir, "master.key", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		auto_fd int fd = -1;
+		const char *why = "";
+		struct status st;
+
+		assert_true(made >= 0 && fchmod(made, rows[i].mode) == 0);
+		assert_true(fchown(dir, rows[i].dir, 0) == 0 && fchown(made, rows[i].file, 0) == 0);
+		st = master_file_find(dir, &fd, &why);
+		if (rows[i].why == NULL ? !is_ok(st) || fd < 0
+					: st.code != E_DENIED || strstr(why, rows[i].why) != why)
+			test_fail("row %zu: %s (%s)", i, status_text(st), why);
+		assert_int_equal(unlinkat(dir, "master.key", 0), 0);
+	}
+	for (size_t i = 0; i < 3; i++) { /* nothing, a link, what never ends: none is waited for */
+		auto_fd int fd = -1;
+		const char *why = "";
+
+		assert_true(i != 1 || symlinkat("/etc/passwd", dir, "master.key") == 0);
+		assert_true(i != 2 || mkfifoat(dir, "master.key", 0600) == 0);
+		assert_false(is_ok(master_file_find(dir, &fd, &why)));
+		assert_true(fd == -1 && why[0] != '\0');
+		(void)unlinkat(dir, "master.key", 0);
+	}
+	assert_int_equal(rmdir(path), 0);
+}
+
 int
 main(void)
 {
@@ -160,6 +212,7 @@ main(void)
 		cmocka_unit_test(by_another_passphrase),
 		cmocka_unit_test(each_byte_changed_and_cut),
 		cmocka_unit_test(at_a_bounded_cost),
+		cmocka_unit_test(found_where_it_is_private),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

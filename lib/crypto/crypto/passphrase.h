@@ -24,6 +24,12 @@ struct scrypt_cost {
 /* 128 MiB, some tenths of a second. */
 #define SCRYPT_COST ((struct scrypt_cost){ 1U << 17, 8, 1 })
 
+/*
+ * DIR/master.key, to be read. Otherwise *ret_why says what is wrong, of which nothing was read: it
+ * is a link or no file; others than its owner may read or write it; its owner is neither root nor
+ * that of the directory. E_SYS, E_DENIED.
+ */
+MUST_USE struct status master_file_find(int dir_fd, int *ret_fd, const char **ret_why);
 /* All of the file, whichever form. E_SYS, E_FULL, E_RANGE (empty). */
 MUST_USE struct status master_file_read(int fd, struct secret *ret_text);
 bool master_file_is_sealed(struct span text);
