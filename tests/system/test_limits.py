@@ -70,7 +70,7 @@ def test_a_user_s_keys_share_the_user_s_limit():
 def test_concurrency_is_exact_and_released_when_the_gateway_dies():
     with running(edit=policy(requests_per_min=1000, concurrent=3)) as inst:
         key = new_key(inst)
-        sleep = {"language": "sh", "code": "sleep 20"}
+        sleep = {"language": "sh", "code": "sleep 28"}
 
         def hold():
             with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ def test_concurrency_is_exact_and_released_when_the_gateway_dies():
         threads = [threading.Thread(target=hold) for _ in range(3)]
         for t in threads:
             t.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 15
         while not re.search(r"sallyport_turns_open\{[^}]*\} 3\n", inst.management("GET", "/metrics")[1].decode()):
             assert time.monotonic() < deadline, "three runs hold all of three places"
             time.sleep(0.05)
@@ -86,7 +86,7 @@ def test_concurrency_is_exact_and_released_when_the_gateway_dies():
         assert (status, body["error"]["code"]) == (429, "concurrency_exceeded")
         for pid in inst.pids("gateway"):
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 10
         status = 0
         while status != 200:
             assert time.monotonic() < deadline, "a dead holder holds nothing"
@@ -137,7 +137,7 @@ def test_a_full_disk_stops_everything_and_loses_nothing(small_disk, monkeypatch)
             pytest.fail(f"the disk is full, and still: {statuses}")
         assert inst.execute("print(1)")[2]["error"]["code"] == "audit_unavailable"
         os.unlink(small_disk / "filler")
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while inst.execute("print(2)")[0] != 200:
             assert time.monotonic() < deadline, inst.text_log()
             time.sleep(0.1)

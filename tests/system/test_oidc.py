@@ -205,7 +205,7 @@ def test_a_provider_that_does_not_answer_is_waited_for_shortly(idp, make_instanc
     house = make_instance(edit=with_issuer(idp))
     began = time.monotonic()
     assert chat(house, token)[0] == 503
-    assert time.monotonic() - began < 7
+    assert time.monotonic() - began < 15
     assert chat(house, house.key)[0] == 200
 
 

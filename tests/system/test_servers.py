@@ -160,7 +160,8 @@ def test_what_a_provider_refuses(provider, authority, path, body, why):
 def test_faults(provider, http, reply, error):
     provider.say(reply)
     with pytest.raises(error):
-        http.post(f"{provider.url}/v1/chat/completions", json={"model": "m", "messages": ASK}, timeout=0.5,
+        http.post(f"{provider.url}/v1/chat/completions", json={"model": "m", "messages": ASK},
+                  timeout=httpx.Timeout(30, read=2),
                   headers={"authorization": "Bearer k"})
 
 

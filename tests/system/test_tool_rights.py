@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from instance import running
+from instance import running, wait_for
 
 SCRIPT = b"#!/bin/sh\nread x\nprintf '{\"got\":%s}' \"$x\"\n"
 
@@ -114,7 +114,7 @@ def test_code_is_in_the_same_table(inst):
     began = time.monotonic()
     status, _, answer = inst.execute("import time; time.sleep(20)")
     assert status == 200 and answer["status"] == "timeout", answer
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 15
     # Its policy allows the language; the table's row names another one.
     status, _, answer = inst.execute("echo hello", "sh")
     assert status == 403 and answer["error"]["code"] == "denied", answer
@@ -155,9 +155,11 @@ def test_sandbox_changes_under_load(inst, owner, tmp_path):
     try:
         for i in range(6):
             inst.conf.write_text(text.replace("\ntools:\n", "\ntools:\n  both: { sandbox: %s, limits: { time_ms: %d } }\n" % (
-                ("gvisor", 30000) if i % 2 == 0 else ("wasm", 500))))
+                ("gvisor", 30000) if i % 2 == 0 else ("wasm", 20000))))
             inst.operate("reload")
             time.sleep(0.7)
+            kind = "gvisor" if i % 2 == 0 else "wasm"  # a slow machine takes its time for each
+            wait_for(lambda: wrong or seen.get(kind, 0) > i // 2, 30, "no call ended in it")
     finally:
         stop.set()
         for t in threads:

@@ -127,7 +127,7 @@ def test_turns_are_short_for_those_who_wait_and_not_for_those_who_spin(service):
         sandboxes = [pid for pid, argv0 in service.descendants().items() if argv0.startswith("runsc")]
         assert sandboxes and all(slice_us(pid) > 200 for pid in sandboxes)
     os.kill(spinner, signal.SIGKILL)
-    thread.join(15)
+    thread.join(40)
     until_served(service)
 
 
@@ -158,10 +158,10 @@ def test_a_death_in_the_middle_of_a_call(service, victim, status, said):
     def busy():
         return [p for p in workers(service)
                 if int(pathlib.Path(f"/proc/{p}/schedstat").read_text().split()[0]) > 50_000_000]
-    wait_for(busy, 15, "no worker spins")
+    wait_for(busy, 19, "no worker spins")
     for pid in busy() if victim == "worker" else service.pids(victim):
         os.kill(pid, signal.SIGKILL)
-    thread.join(15)
+    thread.join(40)
     assert got and got[0][0] == status, got
     if said:
         assert (got[0][1]["status"], got[0][1]["trap"]) == (said, "trap: worker died")
@@ -184,7 +184,7 @@ def test_a_client_that_leaves_takes_its_call_along(service):
     wait_for(spinning, 15, "no worker spins")
     victim = spinning()
     connection.close()
-    wait_for(lambda: not set(victim) & set(workers(service)), 5, (victim, before))
+    wait_for(lambda: not set(victim) & set(workers(service)), 15, (victim, before))
     assert call(service, "echo", a=1)[1]["output"] == {"a": 1}
 
 
