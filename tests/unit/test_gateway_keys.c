@@ -217,8 +217,8 @@ no_token_is_left_behind(void **state)
 	assert_non_null(r);
 	assert_non_null(r->body.ptr);
 	assert_null(memmem(r->body.ptr, r->body.cap, secret, strlen(secret)));
-	assert_non_null(r->arena.head);
-	assert_null(memmem(r->arena.head, 1024, secret, strlen(secret)));
+	assert_true(
+	    r->arena.head == NULL || memmem(r->arena.head, 1024, secret, strlen(secret)) == NULL);
 }
 
 /* Whoever sends such forms is on record, and they count: the authority is told, then they learn. */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_TOKEN_FORM_H
+#define GATEWAY_TOKEN_FORM_H
+
+/* The forms of /auth/token (RFC 8693) and /auth/revoke (RFC 7009), field by field. */
+#include <base/span.h>
+#include <base/status.h>
+
+#define FORM_MAX 32768
+#define BIT(f) (1U << (f))
+
+enum field {
+	F_GRANT,
+	F_SUBJECT,
+	F_SUBJECT_TYPE,
+	F_REQUESTED,
+	F_SCOPE,
+	F_LIFETIME,
+	F_TOKEN,
+	F_HINT,
+	F_COUNT
+};
+#define TOKEN_FIELDS                                                                             \
+	(BIT(F_GRANT) | BIT(F_SUBJECT) | BIT(F_SUBJECT_TYPE) | BIT(F_REQUESTED) | BIT(F_SCOPE) | \
+	    BIT(F_LIFETIME))
+#define REVOKE_FIELDS (BIT(F_TOKEN) | BIT(F_HINT))
+
+struct request;
+
+struct token_form {
+	struct span fields[F_COUNT]; /* borrowed from the body; ptr NULL: it is not there */
+};
+
+/*
+ * Read the body, which is written over: what it had encoded is decoded in its place.
+ * Errors: E_UNSUPPORTED (its type), E_RANGE (too long, or empty), E_SYNTAX, E_EXISTS (a field
+ * twice), E_NOTFOUND (one that is not `known`).
+ */
+MUST_USE struct status token_form_read(struct request *r, uint32_t known, struct token_form *ret);
+/* A token was in there: nothing of it stays. */
+void token_form_forget(struct request *r);
+
+#endif
