@@ -98,7 +98,7 @@ error_put(const struct request *r, enum error error, struct buf *out)
 {
 	if (error == ERROR_INVALID_KEY)
 		return put_openai(r, error, out);
-	if (error == ERROR_INVALID_FIELD && r->token_error != NULL)
+	if ((error == ERROR_INVALID_FIELD || error == ERROR_LEAKED_KEY) && r->token_error != NULL)
 		return token_put_error(r, out);
 	return r->style->put_error(r, error, out);
 }

@@ -78,6 +78,13 @@ unescape(struct span text, struct buf *out)
 	return OK;
 }
 
+void
+leaks_add(struct leaks *l, struct span key)
+{
+	if (l->n < LEAKED_KEYS_MAX)
+		(void)keep(l, key);
+}
+
 struct status
 leak_find(struct span body, struct leaks *ret)
 {

@@ -21,6 +21,8 @@ struct leaks {
  * Errors: E_NOMEM (only where there are such escapes).
  */
 MUST_USE struct status leak_find(struct span body, struct leaks *ret);
+/* One more, if it is not there yet and there is room. */
+void leaks_add(struct leaks *l, struct span key);
 static inline struct span
 leaks_texts(const struct leaks *l)
 {

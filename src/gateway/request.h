@@ -121,7 +121,7 @@ bool login_is_public(const struct request *r);
 void login_answer(struct request *r);
 
 /* ---- token.c ---- */
-/* An invalid field of its form, in RFC 6749's shape. E_FULL, E_NOMEM. */
+/* What is wrong with its form, in RFC 6749's shape. E_FULL, E_NOMEM. */
 MUST_USE struct status token_put_error(const struct request *r, struct buf *out);
 
 /* ---- validate.c ---- */

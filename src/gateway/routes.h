@@ -42,7 +42,7 @@ struct route {
 	bool (*param_ok)(struct span param);    /* NULL: any */
 	enum error (*query)(struct request *r); /* reads and keeps it; NULL: takes none */
 	bool form;                              /* the body is multipart/form-data */
-	bool takes_key; /* a key's place is in the body: none is looked for */
+	bool takes_key; /* a key may stand in the body: its reader looks where */
 	/* Of what is kept: the store has done it: answer. NULL: it is another kind of route. */
 	void (*kept)(struct turn *t, const struct content_answer *a);
 };

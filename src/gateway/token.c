@@ -7,7 +7,7 @@
  * once it was sent on.
  * Invariants: the credential that is exchanged is the one that the request came with; a form
  * that is not valid is refused by the authority's leave, on record and against its sender's
- * limits; errors have RFC 6749's shape.
+ * limits; so is a key of ours where none belongs, and reported; errors have RFC 6749's shape.
  * See: token_form.c; src/authority/sessions.c; docs/api.md.
  */
 #include <base/cleanup.h>
@@ -61,7 +61,7 @@ is_judged(const struct request *r)
 }
 
 static void
-ask(struct request *r, struct ga_token *m)
+ask(struct request *r, struct ga_token *m, struct token_form *f)
 {
 	bool asked;
 
@@ -71,7 +71,7 @@ ask(struct request *r, struct ga_token *m)
 	asked = r->g->authority != NULL && is_judged(r) &&
 		is_ok(link_call(
 		    r->g->authority, GA_TOKEN, m, ADMIN_TIMEOUT_MS, on_tokened, r, &r->call));
-	token_form_forget(r);
+	token_form_forget(r, f);
 	if (asked)
 		return;
 	reply_error(r, ERROR_UNAVAILABLE);
@@ -117,52 +117,69 @@ fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token 
 }
 
 static void
-refuse(struct request *r, const char *error, const char *why)
+refuse(struct request *r, struct token_form *f, const char *error, const char *why)
 {
-	token_form_forget(r);
+	enum error code = ERROR_INVALID_FIELD;
+
+	if (f->leaks.n > 0)
+		code = is_ok(arena_copy(&r->arena, leaks_texts(&f->leaks), &r->leaked))
+			   ? ERROR_LEAKED_KEY
+			   : ERROR_OVERLOADED;
+	token_form_forget(r, f);
 	blame(r, error, why);
-	turn_refuse(&r->turn, ERROR_INVALID_FIELD);
+	turn_refuse(&r->turn, code);
 }
+
+/* What is told of a key of ours where none belongs. */
+#define LEAKED "the form has a key of this service where none belongs: it is reported"
 
 void
 token_run(struct request *r)
 {
 	struct token_form form;
 	struct ga_token m = { .lifetime_s = 0 };
-	const char *fault;
+	struct status st = token_form_read(r, TOKEN_FIELDS, F_SUBJECT, &form);
+	const char *fault = NULL;
 
-	if (!is_ok(token_form_read(r, TOKEN_FIELDS, &form))) {
-		refuse(r, "invalid_request", "the form is not valid");
-		return;
-	}
-	if (!span_eq_str(form.fields[F_GRANT], GRANT_TYPE)) {
-		refuse(r,
+	if (form.leaks.n > 0)
+		fault = LEAKED;
+	else if (!is_ok(st))
+		fault = "the form is not valid";
+	if (fault == NULL && !span_eq_str(form.fields[F_GRANT], GRANT_TYPE)) {
+		refuse(r, &form,
 		    form.fields[F_GRANT].len == 0 ? "invalid_request" : "unsupported_grant_type",
 		    "grant_type is " GRANT_TYPE);
 		return;
 	}
-	fault = fault_of(r, form.fields, &m);
+	if (fault == NULL)
+		fault = fault_of(r, form.fields, &m);
 	if (fault != NULL)
-		refuse(r, "invalid_request", fault);
+		refuse(r, &form, "invalid_request", fault);
 	else
-		ask(r, &m);
+		ask(r, &m, &form);
 }
 
+/* A key is none of what ends here: to say of it what is said of a session would be untrue. */
 void
 token_revoke_run(struct request *r)
 {
 	struct token_form form;
 	struct ga_token m = { .lifetime_s = 0 };
+	struct status st = token_form_read(r, REVOKE_FIELDS, F_TOKEN, &form);
 
-	if (!is_ok(token_form_read(r, REVOKE_FIELDS, &form)) || form.fields[F_TOKEN].len == 0 ||
-	    form.fields[F_TOKEN].len > CREDENTIAL_MAX) {
-		refuse(r, "invalid_request",
-		    "the form has token, and perhaps "
-		    "token_type_hint");
-		return;
+	if (form.key_there)
+		refuse(r, &form, "unsupported_token_type",
+		    "a key is not revoked here, but by DELETE /admin/v1/keys/{id}");
+	else if (form.leaks.n > 0)
+		refuse(r, &form, "invalid_request", LEAKED);
+	else if (!is_ok(st) || form.fields[F_TOKEN].len == 0 ||
+		 form.fields[F_TOKEN].len > CREDENTIAL_MAX)
+		refuse(
+		    r, &form, "invalid_request", "the form has token, and perhaps token_type_hint");
+	else {
+		m.revoke = form.fields[F_TOKEN];
+		ask(r, &m, &form);
 	}
-	m.revoke = form.fields[F_TOKEN];
-	ask(r, &m);
 }
 
 static void

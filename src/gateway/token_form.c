@@ -4,10 +4,14 @@
  *
  * Runs in: gateway. Trusts: nothing.
  * Owns: nothing; fields are borrowed from the request's body, where they were decoded.
- * Invariants: a form has each field once, none that is not known, and nothing but printable ASCII.
- * See: token.c; form.c, for forms that are multipart.
+ * Invariants: a form has each field once, none that is not known, and nothing but printable ASCII;
+ * no key of ours is overlooked, whatever is wrong with the form, but the sender's own where a
+ * credential belongs: what stands in a scope, say, is told to administrators.
+ * See: token.c; leak.h; form.c, for forms that are multipart.
  */
 #include "token_form.h"
+
+#include <crypto/crypto.h>
 
 #include "request.h"
 
@@ -69,23 +73,59 @@ is_printable(struct span text)
 	return true;
 }
 
-static struct status
-take_pair(uint8_t *pair, size_t len, uint32_t known, struct token_form *ret)
-{
-	uint8_t *eq = len > 0 ? memchr(pair, '=', len) : NULL;
-	struct span name, value;
+/* ---- keys of ours ---- */
 
-	if (eq == NULL)
-		return fail(E_SYNTAX);
-	TRY(decode(pair, (size_t)(eq - pair), &name));
-	TRY(decode(eq + 1, len - 1 - (size_t)(eq - pair), &value));
+/* `at_home`: a credential belongs here, so that the sender's own is none that leaks. */
+static struct status
+look(const struct request *r, struct span text, bool at_home, struct token_form *ret)
+{
+	struct leaks found;
+
+	TRY(leak_find(text, &found));
+	for (size_t i = 0; i < found.n; i++) {
+		struct span key = span_of(found.texts + i * KEYTEXT_LEN, KEYTEXT_LEN);
+
+		ret->key_there = ret->key_there || at_home;
+		if (!at_home || !crypto_eq(key, buf_span(&r->credential)))
+			leaks_add(&ret->leaks, key);
+	}
+	explicit_bzero(found.texts, sizeof(found.texts));
+	return OK;
+}
+
+/* ---- fields ---- */
+
+/* A field, as far as it is one: `st`. */
+struct pair {
+	struct span name, value;
+	struct status st;
+};
+
+static void
+read_pair(uint8_t *text, size_t len, struct pair *ret)
+{
+	uint8_t *eq = len > 0 ? memchr(text, '=', len) : NULL;
+	size_t name_len = eq == NULL ? len : (size_t)(eq - text);
+	struct status st;
+
+	ret->value = SPAN_EMPTY;
+	ret->st = decode(text, name_len, &ret->name);
+	st = eq == NULL ? fail(E_SYNTAX) : decode(eq + 1, len - name_len - 1, &ret->value);
+	if (is_ok(ret->st))
+		ret->st = st;
+}
+
+static struct status
+take(const struct pair *p, uint32_t known, struct token_form *ret)
+{
+	TRY(p->st);
 	for (size_t f = 0; f < F_COUNT; f++) {
-		if ((known & BIT(f)) == 0 || !span_eq_str(name, names[f]))
+		if ((known & BIT(f)) == 0 || !span_eq_str(p->name, names[f]))
 			continue;
 		if (ret->fields[f].ptr != NULL)
 			return fail(E_EXISTS);
-		ret->fields[f] = value;
-		return value.len > 0 && is_printable(value) ? OK : fail(E_SYNTAX);
+		ret->fields[f] = p->value;
+		return p->value.len > 0 && is_printable(p->value) ? OK : fail(E_SYNTAX);
 	}
 	return fail(E_NOTFOUND);
 }
@@ -102,32 +142,37 @@ is_form(const struct request *r)
 	       (value.len == type.len || memchr("; \t", value.ptr[type.len], 3) != NULL);
 }
 
+/* The first thing that is wrong is what counts, once all was looked at. */
 struct status
-token_form_read(struct request *r, uint32_t known, struct token_form *ret)
+token_form_read(struct request *r, uint32_t known, enum field place, struct token_form *ret)
 {
-	uint8_t *at = r->body.ptr, *end;
-	size_t left = r->body.len;
+	struct status st = is_form(r) ? OK : fail(E_UNSUPPORTED);
+	size_t at = 0, len = r->body.len;
+	bool form = is_ok(st);
 
 	*ret = (struct token_form){ 0 };
-	if (!is_form(r))
-		return fail(E_UNSUPPORTED);
-	if (left == 0 || left > FORM_MAX)
-		return fail(E_RANGE);
-	for (;;) {
-		end = memchr(at, '&', left);
-		if (end == NULL)
-			return take_pair(at, left, known, ret);
-		TRY(take_pair(at, (size_t)(end - at), known, ret));
-		left -= (size_t)(end + 1 - at);
-		at = end + 1;
-		if (left == 0)
-			return fail(E_SYNTAX);
+	if (form && (len == 0 || len > FORM_MAX))
+		st = fail(E_RANGE);
+	while (len > 0 && at <= len) {
+		uint8_t *text = r->body.ptr + at;
+		const uint8_t *end = at < len ? memchr(text, '&', len - at) : NULL;
+		size_t text_len = end == NULL ? len - at : (size_t)(end - text);
+		struct pair p;
+
+		read_pair(text, text_len, &p);
+		TRY(look(r, p.name, !form, ret));
+		TRY(look(r, p.value, !form || span_eq_str(p.name, names[place]), ret));
+		if (is_ok(st))
+			st = take(&p, known, ret);
+		at += text_len + 1;
 	}
+	return st;
 }
 
 void
-token_form_forget(struct request *r)
+token_form_forget(struct request *r, struct token_form *f)
 {
 	if (r->body.len > 0)
 		explicit_bzero(r->body.ptr, r->body.len);
+	explicit_bzero(f, sizeof(*f));
 }

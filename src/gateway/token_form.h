@@ -6,6 +6,8 @@
 #include <base/span.h>
 #include <base/status.h>
 
+#include "leak.h"
+
 #define FORM_MAX 32768
 #define BIT(f) (1U << (f))
 
@@ -29,15 +31,21 @@ struct request;
 
 struct token_form {
 	struct span fields[F_COUNT]; /* borrowed from the body; ptr NULL: it is not there */
+	/* Keys of ours, but for the sender's own where a credential belongs. */
+	struct leaks leaks;
+	bool key_there; /* where a credential belongs is a key, be it the sender's own */
 };
 
 /*
- * Read the body, which is written over: what it had encoded is decoded in its place.
- * Errors: E_UNSUPPORTED (its type), E_RANGE (too long, or empty), E_SYNTAX, E_EXISTS (a field
- * twice), E_NOTFOUND (one that is not `known`).
+ * Read the body, which is written over: what it had encoded is decoded in its place. A credential
+ * belongs in the field `place`. Keys are looked for in all of the body, also where it is no form.
+ * Owner:  token_form_forget() wipes what is found.
+ * Errors: E_NOMEM, E_UNSUPPORTED (its type), E_RANGE (too long, or empty), E_SYNTAX, E_EXISTS (a
+ * field twice), E_NOTFOUND (one that is not `known`).
  */
-MUST_USE struct status token_form_read(struct request *r, uint32_t known, struct token_form *ret);
+MUST_USE struct status token_form_read(
+    struct request *r, uint32_t known, enum field place, struct token_form *ret);
 /* A token was in there: nothing of it stays. */
-void token_form_forget(struct request *r);
+void token_form_forget(struct request *r, struct token_form *f);
 
 #endif

@@ -138,6 +138,15 @@ def test_sessions_are_narrower_and_end(service):
     # one's own, by RFC 7009; anything else is no error
     assert form(service, "/auth/revoke", {"token": "nothing"}, made["key"])[0] == 200
     assert form(service, "/auth/revoke", {"token": token}, made["key"])[0] == 200
+    # a key is nothing that ends there, and nothing that is to be told
+    other = new_key(service, "acme", "ses")["key"]
+    refused = [form(service, "/auth/revoke", {"token": k}, made["key"]) for k in (made["key"], other)]
+    refused += [exchange(service, made["key"], scope="model:" + other), exchange(service, other + " ")]
+    refused += [form(service, "/auth/token", {"grant_type": GRANT, "subject_token": other, "subject_token_type": TYPE}, made["key"])]
+    assert [a["error"] for _, _, a in refused] == ["unsupported_token_type"] * 2 + ["invalid_request"] * 3
+    assert {s for s, _, _ in refused} == {400} and chat(service, made["key"]) == chat(service, other) == 200
+    leaks = [r["event"]["key_id"] for r in service.records() if r["event"]["type"] == "KeyLeaked"]
+    assert leaks == [other[3:15]] * 3 and other not in service.text_log()
     assert service.request("GET", "/v1/models", key=token)[0] == 401
     # with its key
     token = exchange(service, made["key"])[2]["access_token"]

@@ -315,6 +315,7 @@ def administration(service, note):
     yield 403, note("listUsers", key=service.operate("key", "create", "-T", "t", "-u", "u").stdout.strip())
     yield 200, note("exchangeToken", body=form_of_token, headers=urlencoded, **owner)
     yield 400, note("exchangeToken", body="grant_type=x", headers=urlencoded, **owner)
+    yield 400, note("revokeToken", body="token=" + owner["key"], headers=urlencoded, **owner)
     yield 200, note("listSessions", **owner)
     yield 200, note("revokeToken", body="token=" + session(), headers=urlencoded, **owner)
     session()

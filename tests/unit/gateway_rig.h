@@ -23,6 +23,7 @@ static const struct link_rule authority_rules[] = {
 	{ GA_ADMIT, 0, on_admit },
 	{ GA_STEP, 0, on_step },
 	{ GA_SETTLE, 0, on_settle },
+	{ GA_TOKEN, 0, on_token },
 	{ GA_FAILURES, 0, on_failures },
 	{ GA_REVOKED, 0, on_revoked },
 };

@@ -124,6 +124,16 @@ on_step(struct link *l, uint64_t id, const void *msg, void *ctx)
 }
 
 static inline void
+on_token(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct ga_tokened m = { .error = ERROR_NONE };
+
+	(void)msg, (void)ctx;
+	peers.tokens++;
+	reply(l, id, GA_TOKENED, &m);
+}
+
+static inline void
 on_settle(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
 	const struct ga_settled m = { .error = ERROR_NONE };

@@ -78,7 +78,7 @@ static struct {
 	struct stream *content_stream;
 	int checks, admits, attached, offered, steps_run, steps_tool, steps_model, settles;
 	int steps_refused; /* by the gateway, told to be put on record */
-	int failures, revoked;
+	int failures, revoked, tokens;
 	struct ga_step step;
 	int calls, runs, runs_cancelled, calls_cancelled;
 	uint32_t failures_counted;

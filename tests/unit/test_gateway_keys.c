@@ -265,6 +265,101 @@ bad_forms_are_refused_by_the_authority(void **state)
 	peers.admit_error = ERROR_NONE;
 }
 
+#define EXCHANGE "grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
+#define TYPE "&subject_token_type=urn:ietf:params:oauth:token-type:access_token"
+#define UNSUPPORTED "{\"error\":\"unsupported_token_type\""
+#define INVALID "{\"error\":\"invalid_request\""
+
+/* OWN and THEIRS become keys. */
+static void
+put_keys(const char *text, const char *theirs, char *out)
+{
+	for (; *text != '\0'; text++) {
+		const char *with = strncmp(text, "OWN", 3) == 0      ? key
+				   : strncmp(text, "THEIRS", 6) == 0 ? theirs
+								     : NULL;
+
+		if (with == NULL) {
+			*out++ = *text;
+			continue;
+		}
+		memcpy(out, with, KEYTEXT_LEN);
+		out += KEYTEXT_LEN;
+		text += with == key ? 2 : 5;
+	}
+	*out = '\0';
+}
+
+/* It would be told to administrators, or be taken for revoked: refused and reported. */
+static void
+keys_in_forms_are_refused(void **state)
+{
+	static const struct {
+		const char *path, *body, *says;
+		int reported; /* -1: their own */
+	} rows[] = {
+		{ "token", EXCHANGE TYPE "&subject_token=OWN", "200 OK", 0 },
+		{ "token", EXCHANGE TYPE "&subject_token=THEIRS", INVALID, 1 },
+		{ "token", EXCHANGE TYPE "&subject_token=OWN%0A", INVALID, 0 },
+		{ "token", EXCHANGE TYPE "&subject_token=OWN&scope=model:THEIRS", INVALID, 1 },
+		{ "token", EXCHANGE TYPE "&subject_token=OWN&scope=a+model%3aOWN", INVALID, -1 },
+		{ "token", EXCHANGE TYPE "&subject_token=OWN&expires_in=THEIRS", INVALID, 1 },
+		{ "token", EXCHANGE "THEIRS" TYPE "&subject_token=OWN", INVALID, 1 },
+		{ "token", EXCHANGE "&subject_token_type=THEIRS&subject_token=OWN", INVALID, 1 },
+		{ "token", EXCHANGE TYPE "&requested_token_type=THEIRS&subject_token=OWN", INVALID,
+		    1 },
+		{ "token", EXCHANGE TYPE "&subject_token=OWN&x=THEIRS", INVALID, 1 },
+		{ "token", EXCHANGE TYPE "&subject_token=OWN&THEIRS=x", INVALID, 1 },
+		{ "token", "THEIRS", INVALID, 1 },
+		{ "token", "x=%&x=%zz&THEIRS&", INVALID, 1 },
+		{ "token", "scope=a%&scope=THEIRS&token=THEIRS", INVALID, 1 },
+		{ "token", "scope=THEIRS&scope=OWN&scope=THEIRS", INVALID, 2 },
+		{ "revoke", "token=OWN", UNSUPPORTED, 0 },
+		{ "revoke", "token=THEIRS", UNSUPPORTED, 1 },
+		{ "revoke", "token=Bearer+THEIRS&token_type_hint=access_token", UNSUPPORTED, 1 },
+		{ "revoke", "token=a&token_type_hint=THEIRS", INVALID, 1 },
+		{ "revoke", "token=a&token_type_hint=OWN", INVALID, -1 },
+		{ "revoke", "token=a.b.c", "200 OK", 0 },
+		{ "revoke json", "{\"token\":\"OWN\"}", UNSUPPORTED, 0 },
+		{ "revoke json", "{\"token\":\"\\u0073THEIRS\"}", UNSUPPORTED, 1 },
+		{ "revoke json", "{\"x\":\"=\",\"token\":\"OWN\"}", UNSUPPORTED, 0 },
+		{ "token json", "{\"scope\":\"OWN\"}", INVALID, 0 },
+	};
+	char theirs[KEYTEXT_LEN + 1] = "", body[1024], text[2048];
+	struct client c;
+
+	(void)state;
+	assert_true(is_ok(keytext_create((uint8_t *)theirs)));
+	client_open(&c);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool refused = rows[i].says[0] == '{', json = strchr(rows[i].path, ' ') != NULL;
+		const char *first = rows[i].reported < 0 ? key : theirs;
+
+		put_keys(rows[i].body, theirs, body);
+		(void)snprintf(text, sizeof(text),
+		    "POST /auth/%.*s HTTP/1.1\r\nHost: localhost\r\n"
+		    "Authorization: Bearer %s\r\nContent-Type: application/%s\r\n"
+		    "Content-Length: %zu\r\n\r\n%s",
+		    (int)strcspn(rows[i].path, " "), rows[i].path, key,
+		    json ? "json" : "x-www-form-urlencoded", strlen(body), body);
+		peers.admits = peers.tokens = 0;
+		peers.leaked_len = 0;
+		c.got.len = 0;
+		client_send(&c, text);
+		wait_for(&c, rows[i].says);
+		assert_true(has(&c, refused ? "HTTP/1.1 400 " : "HTTP/1.1 200 "));
+		assert_false(has(&c, theirs + 20));
+		assert_int_equal(peers.tokens, !refused);
+		assert_int_equal(peers.admits, refused);
+		assert_int_equal(peers.leaked_len, (size_t)abs(rows[i].reported) * KEYTEXT_LEN);
+		if (rows[i].reported == 0)
+			continue;
+		assert_int_equal(peers.admit.refused, ERROR_LEAKED_KEY);
+		assert_memory_equal(peers.leaked, first, KEYTEXT_LEN);
+	}
+	client_close(&c);
+}
+
 /* Last: the worker takes nothing new afterwards. */
 int
 main(void)
@@ -277,6 +372,7 @@ main(void)
 		FLOW(a_login_is_asked_for_as_often_as_one_may_fail),
 		FLOW(no_token_is_left_behind),
 		FLOW(bad_forms_are_refused_by_the_authority),
+		FLOW(keys_in_forms_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
