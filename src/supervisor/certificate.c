@@ -324,6 +324,7 @@ on_look(uv_timer_t *t)
 	bool changed;
 
 	clients_check_end(sv);
+	clients_keep(sv);
 	if (every == 0 || sv->stopping || now < sv->certificate_look_ms + every)
 		return;
 	sv->certificate_look_ms = now;

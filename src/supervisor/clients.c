@@ -155,12 +155,16 @@ struct status
 clients_first(struct supervisor *sv, struct certificate_fault *f)
 {
 	struct clients *c = &sv->inst.clients;
+	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_LEN_MAX);
 
 	*c = CLIENTS_NONE;
 	TRY(read_both(sv, sv->conf, c, f));
+	clients_kept_read(sv, &kept);
+	if (c->crl.len > 0)
+		TRY(judge(conf_str(sv->conf, CRL_KEY), buf_span(&kept), CERTIFICATE_START, c, f));
+	clients_keep(sv);
 	if (c->crl.len == 0)
 		return OK;
-	TRY(judge(conf_str(sv->conf, CRL_KEY), SPAN_EMPTY, CERTIFICATE_START, c, f));
 	c->news_s = (uint64_t)time(NULL); /* what they were before is not known */
 	(void)is_news(sv);
 	if (c->fault.kind == NULL)
@@ -215,6 +219,7 @@ clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why
 	clients_done(in);
 	*in = *fresh;
 	*fresh = CLIENTS_NONE;
+	clients_keep(sv);
 	news = is_news(sv);
 	if (other)
 		sv->crl_over = faulty && (uint64_t)time(NULL) >= in->until_s;

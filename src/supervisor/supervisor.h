@@ -152,6 +152,8 @@ struct supervisor {
 	/* clients.c */
 	struct file_stamp crl_seen, crl_told; /* told: the file whose fault was said */
 	bool crl_over;                        /* it was said that the lists in use are over */
+	uint8_t crl_kept[DIGEST_LEN];         /* clients_kept.c: SHA-256 of the copy; 0: none */
+	bool crl_unkept;                      /* it was said that it could not be written */
 	/* record.c */
 	struct pending_record records[RECORDS_MAX];
 	size_t first_record, nrecords;
@@ -263,6 +265,12 @@ MUST_USE struct status clients_tell(const struct child *authority);
 void clients_check_end(struct supervisor *sv);
 /* Others, if their file has changed: read, judged, adopted, sent. */
 void clients_look(struct supervisor *sv);
+
+/* clients_kept.c: a copy of the lists in use, for the next start. */
+/* What those were; nothing where there is none, or it cannot be read, which is said. */
+void clients_kept_read(struct supervisor *sv, struct buf *out);
+/* Where it is another one than those in use; what fails is tried again with the next call. */
+void clients_keep(struct supervisor *sv);
 
 /* files.c: what the configuration names and a process reads: descriptors of it. */
 /* Can all of them be opened? On failure `error` names the first that cannot. */
