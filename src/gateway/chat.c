@@ -11,6 +11,7 @@
 #include "chat.h"
 
 #include "chat_answer.h"
+#include "reference.h"
 #include "splice.h"
 #include "toolcall.h"
 
@@ -58,9 +59,13 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 	uint32_t model = json_get_str(d, 0, "model");
 	uint32_t n = json_get_str(d, 0, "n");
 	uint32_t choice = json_get_str(d, 0, "tool_choice");
+	const char *why = NULL;
+	uint32_t file = reference_to_file(d, json_get_str(d, 0, "messages"), &why);
 
 	if (c == NULL)
 		return fail(E_NOMEM);
+	if (file != JSON_NONE)
+		return blame(fault, why, file);
 	c->n = 1;
 	c->p.body = json_bytes(d, 0);
 	TRY(json_str(d, model, a, &c->p.model));

@@ -15,6 +15,7 @@
 #include <json/write.h>
 #include <wire/limits.h>
 
+#include "reference.h"
 #include "splice.h"
 #include "toolcall.h"
 
@@ -58,18 +59,35 @@ read_choice(const struct json_doc *d, struct messages *m, uint32_t choice)
 	m->serial = json_type(d, serial) == JSON_TRUE;
 }
 
+/* Names of what nobody here has. */
+static struct status
+read_refused(const struct json_doc *d, struct fault *fault)
+{
+	static const char *const blocks[] = { "system", "messages" };
+	uint32_t container = json_get_str(d, 0, "container");
+
+	if (container != JSON_NONE && json_type(d, container) != JSON_NULL)
+		return blame(fault, "names a container, but none outlives its request", container);
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+		const char *why = NULL;
+		uint32_t file = reference_to_file(d, json_get_str(d, 0, blocks[i]), &why);
+
+		if (file != JSON_NONE)
+			return blame(fault, why, file);
+	}
+	return OK;
+}
+
 struct status
 messages_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct fault *fault)
 {
 	struct messages *m = arena_alloc(a, sizeof(*m));
 	uint32_t model = json_get_str(d, 0, "model");
 	uint32_t list = json_get_str(d, 0, "messages");
-	uint32_t container = json_get_str(d, 0, "container");
 
 	if (m == NULL)
 		return fail(E_NOMEM);
-	if (container != JSON_NONE && json_type(d, container) != JSON_NULL)
-		return blame(fault, "names a container, but none outlives its request", container);
+	TRY(read_refused(d, fault));
 	m->p.body = json_bytes(d, 0);
 	m->p.model_part = json_bytes(d, model);
 	m->list_part = json_bytes(d, list);

@@ -5,13 +5,35 @@
  * Runs in: gateway. Trusts: nothing but that it is JSON.
  * Owns: nothing. Invariants: an item that OpenAI would take for a reference is one here; what
  * people and models say is not looked at.
- * See: docs/api.md, "Responses"; responses.c, conversations.c and responses_history.c, which ask.
+ * See: docs/api.md, "Responses" and "Files"; who asks: responses.c, conversations.c,
+ * responses_history.c, chat.c, messages.c.
  */
 #include "reference.h"
 
 #define WHY_ITEM                                                            \
 	"names an item that only OpenAI has: send the item, or go on from " \
 	"previous_response_id or a conversation"
+
+#define WHY_FILE                                                               \
+	"names a file that only a provider may have: send the content itself " \
+	"(file_data, or a source of base64)"
+
+/*
+ * Where parts lie, in what the dialects call messages, items, blocks and parts; what a call says
+ * (input, arguments) is not among them, nor what a provider's own run left (an object as content).
+ */
+static const struct {
+	const char *name;
+	enum json_type type;
+} within[] = {
+	{ "content", JSON_ARRAY },
+	{ "output", JSON_ARRAY },
+	{ "output", JSON_OBJECT },
+	{ "source", JSON_OBJECT },
+	{ "file", JSON_OBJECT },
+};
+
+static uint32_t file_in(const struct json_doc *d, uint32_t tok);
 
 static bool
 has_text(const struct json_doc *d, uint32_t obj, const char *name)
@@ -34,7 +56,47 @@ uint32_t
 reference_in_item(const struct json_doc *d, uint32_t item, const char **ret_why)
 {
 	if (!is_reference(d, item))
-		return JSON_NONE;
+		return reference_to_file(d, item, ret_why);
 	*ret_why = WHY_ITEM;
 	return item;
+}
+
+uint32_t
+reference_to_file(const struct json_doc *d, uint32_t tok, const char **ret_why)
+{
+	*ret_why = WHY_FILE;
+	return file_in(d, tok);
+}
+
+/* An object's own id of a file, or one of its parts'. */
+static uint32_t
+file_in_object(const struct json_doc *d, uint32_t obj)
+{
+	uint32_t id = json_get_str(d, obj, "file_id"), source = json_get_str(d, obj, "source");
+
+	if (json_type(d, id) != JSON_ABSENT && json_type(d, id) != JSON_NULL)
+		return id;
+	for (size_t i = 0; i < sizeof(within) / sizeof(within[0]); i++) {
+		uint32_t tok = json_get_str(d, obj, within[i].name), found = JSON_NONE;
+
+		if (json_type(d, tok) == within[i].type)
+			found = file_in(d, tok);
+		if (found != JSON_NONE)
+			return found;
+	}
+	return json_str_eq_str(d, json_get_str(d, source, "type"), "file") ? source : JSON_NONE;
+}
+
+/* As deep as the document, which is bounded. */
+static uint32_t
+file_in(const struct json_doc *d, uint32_t tok)
+{
+	struct json_iter it = json_iter(d, tok);
+	uint32_t found = JSON_NONE;
+
+	if (json_type(d, tok) == JSON_OBJECT)
+		return file_in_object(d, tok);
+	while (found == JSON_NONE && json_next(&it))
+		found = file_in(d, it.val);
+	return found;
 }

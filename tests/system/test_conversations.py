@@ -139,6 +139,33 @@ def test_references(provider, client):
     assert len(client.conversations.items.list(c.id).data) == 1
 
 
+def test_ids_of_files(provider, client):
+    """Not even those of files that are kept here: a provider would look them up in its own account."""
+    def says(part):
+        return [{"role": "user", "content": [{"type": "input_text", "text": "a"}, part]}]
+
+    mine = client.files.create(file=("a.txt", b"x"), purpose="user_data").id
+    chat = {"type": "file", "file": {"file_id": mine}}
+    for go, param in (
+            (lambda: respond(client, says({"type": "input_file", "file_id": mine})), "/input/0/content/1/file_id"),
+            (lambda: respond(client, says({"type": "input_image", "file_id": "file-x", "detail": "auto"})),
+             "/input/0/content/1/file_id"),
+            (lambda: client.conversations.create(items=says({"type": "input_file", "file_id": mine})),
+             "/items/0/content/1/file_id"),
+            (lambda: client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": [chat]}]),
+             "/messages/0/content/0/file/file_id")):
+        with pytest.raises(openai.BadRequestError) as e:
+            go()
+        assert (e.value.code, e.value.param) == ("invalid_field", param)
+        assert "file_data" in str(e.value)
+    assert provider.seen == []
+    client.files.delete(mine)
+    whole = {"type": "input_file", "filename": "a.txt", "file_id": None, "file_data": "data:text/plain;base64,eA=="}
+    c = client.conversations.create(items=says(whole))
+    respond(client, says(whole), conversation=c.id)
+    assert [i["content"][1]["file_data"] for i in sent(provider)] == [whole["file_data"]] * 2
+
+
 # ---- responses ----
 
 @pytest.mark.parametrize("stream", [False, True])

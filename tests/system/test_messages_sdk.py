@@ -166,6 +166,15 @@ def test_wrong_key_and_unknown_model(claude):
     assert e.value.body["error"]["type"] == "not_found_error"
 
 
+def test_ids_of_files(claude):
+    block = {"type": "document", "source": {"type": "file", "file_id": "file_of_another_tenant"}}
+    for ask in (claude.messages.create, claude.messages.count_tokens):
+        asked = {k: v for k, v in ASKED.items() if ask == claude.messages.create or k != "max_tokens"}
+        with pytest.raises(anthropic.BadRequestError) as e:
+            ask(**{**asked, "messages": [{"role": "user", "content": [block]}]})
+        assert e.value.body["error"]["details"]["param"] == "/messages/0/content/0/source/file_id"
+
+
 def test_another_dialect(claude, client):
     """A model whose provider does not speak it: a clear 400."""
     with pytest.raises(anthropic.BadRequestError) as e:

@@ -164,6 +164,11 @@ refuses_what_clashes(void **state)
 		{ "{\"model\":\"m\",\"messages\":[],\"tools\":[{\"type\":\"code_interpreter\"},"
 		  "{\"type\":\"function\",\"function\":{\"name\":\"code_interpreter\"}}]}",
 		    "/tools/1" },
+		{ "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"file_id\"},{"
+		  "\"role\":"
+		  "\"user\",\"content\":[{\"type\":\"file\",\"file\":{\"file_id\":null}},{\"type\":"
+		  "\"file\",\"file\":{\"file_data\":\"x\",\"file_id\":\"file-1\"}}]}]}",
+		    "/messages/1/content/1/file/file_id" },
 	};
 
 	(void)state;

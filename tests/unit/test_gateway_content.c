@@ -168,6 +168,11 @@ bad_paths_and_queries(void **state)
 		{ "POST", "/v1/conversations",
 		    "{\"items\":[{\"role\":\"user\"},{\"type\":\"item_reference\",\"id\":\"m\"}]}",
 		    "\"param\":\"/items/1\"" },
+		{ "POST", "/v1/conversations",
+		    "{\"items\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_file\",\"file_"
+		    "id\":"
+		    "\"f\"}]}]}",
+		    "\"param\":\"/items/0/content/0/file_id\"" },
 		{ "POST", "/v1/conversations/conv_1/items",
 		    "{\"items\":[{\"type\":\"item_reference\",\"id\":\"m\"}]}",
 		    "\"param\":\"/items/0\"" },

@@ -238,7 +238,10 @@ goes_on_from_no_reference(void **state)
 {
 	static const struct content_item items[] = { { SPAN_LIT("msg_1"), 0,
 	    SPAN_LIT("{\"type\":\"item_reference\",\"id\":\"msg_1\"}") } };
-	static const struct content_answer answer = { .items = { items, 1 } };
+	static const struct content_item file[] = { { SPAN_LIT("msg_1"), 0,
+	    SPAN_LIT("{\"type\":\"message\",\"content\":[{\"file_id\":\"f\"}]}") } };
+	static const struct content_answer answers[] = { { .items = { items, 1 } },
+		{ .items = { file, 1 } } };
 	static const struct {
 		const char *member, *param;
 	} rows[] = {
@@ -249,11 +252,11 @@ goes_on_from_no_reference(void **state)
 	(void)state;
 	peers.models = whole;
 	peers.may_store = true;
-	peers.contents = &answer;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct client c;
 		char body[256];
 
+		peers.contents = &answers[i];
 		peers.contents_done = 0;
 		(void)snprintf(body, sizeof(body), "{" OAI ",%s,\"input\":\"a\"}", rows[i].member);
 		client_open(&c);

@@ -136,6 +136,22 @@ reads_what_matters(void **state)
 	assert_false(m->p.stream || m->p.interpreter || m->p.attachable);
 }
 
+#define NAMES(block) "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[" block "]}]}"
+#define FILE_OF "{\"type\":\"image\",\"source\":{\"type\":\"file\",\"file_id\":\"f\"}}"
+
+/* A call says what it says, and what a provider's own run left is no part. */
+static void
+names_of_files_that_lead_nowhere(void **state)
+{
+	(void)state;
+	(void)read_ok(&dialect_messages,
+	    NAMES("{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\",\"input\":{\"file_id\":\"f\","
+		  "\"content\":[" FILE_OF "]}},{\"type\":\"web_search_tool_result\",\"content\":{"
+		  "\"file_id\":\"f\"}},{\"type\":\"search_result\",\"source\":\"file\",\"content\":"
+		  "[]},"
+		  "{\"type\":\"document\",\"source\":{\"type\":\"base64\",\"data\":\"\"}}"));
+}
+
 static void
 refuses_what_clashes(void **state)
 {
@@ -155,6 +171,16 @@ refuses_what_clashes(void **state)
 		{ "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":["
 		  "{\"type\":\"server_tool_use\",\"name\":\"code_execution\",\"input\":{}}]}]}",
 		    "/messages/0/content/0" },
+		{ NAMES(FILE_OF), "/messages/0/content/0/source/file_id" },
+		{ NAMES("{\"type\":\"image\",\"source\":{\"type\":\"f\\u0069le\"}}"),
+		    "/messages/0/content/0/source" },
+		{ NAMES("{\"type\":\"container_upload\",\"file_id\":\"f\"}"),
+		    "/messages/0/content/0/file_id" },
+		{ NAMES("{\"type\":\"tool_result\",\"content\":[{\"type\":\"document\",\"source\":{"
+			"\"type\":\"content\",\"content\":[" FILE_OF "]}}]}"),
+		    "/messages/0/content/0/content/0/source/content/0/source/file_id" },
+		{ "{\"model\":\"m\",\"messages\":[],\"system\":[" FILE_OF "]}",
+		    "/system/0/source/file_id" },
 	};
 
 	(void)state;
@@ -358,6 +384,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(edits),
 		cmocka_unit_test(reads_what_matters),
+		cmocka_unit_test(names_of_files_that_lead_nowhere),
 		cmocka_unit_test(refuses_what_clashes),
 		cmocka_unit_test(runs_become_calls),
 		cmocka_unit_test(schemas_hold),

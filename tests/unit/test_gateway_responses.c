@@ -216,6 +216,8 @@ refuses_state_and_clashes(void **state)
 	}
 }
 
+#define SAYS(part) "{\"role\":\"user\",\"content\":[" part "]}"
+
 /* What only OpenAI has. */
 static void
 refuses_references(void **state)
@@ -231,6 +233,25 @@ refuses_references(void **state)
 		{ "{\"id\":\"msg_1\",\"role\":\"user\",\"content\":\"item_reference\"}", NULL },
 		{ "{\"id\":\"fc_1\",\"type\":\"function_call\"}", NULL },
 		{ "{\"id\":null}", NULL },
+		{ SAYS("{\"type\":\"input_file\",\"file_id\":null,\"file_data\":\"x\"}"), NULL },
+		{ SAYS("{\"type\":\"input_file\",\"file_id\":\"file-1\"}"),
+		    "/input/1/content/0/file_id" },
+		{ SAYS("{\"type\":\"input_image\",\"file_id\":\"\"}"),
+		    "/input/1/content/0/file_id" },
+		{ SAYS("{\"type\":\"input_new\",\"file_id\":{\"x\":1}}"),
+		    "/input/1/content/0/file_id" },
+		{ SAYS("{\"type\":\"output_text\",\"text\":\"file_id\",\"annotations\":[{"
+		       "\"type\":\"file_citation\",\"file_id\":\"f\"}]}"),
+		    NULL },
+		{ "{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":[{\"type\":"
+		  "\"input_image\",\"file_id\":\"f\"}]}",
+		    "/input/1/output/0/file_id" },
+		{ "{\"type\":\"computer_call_output\",\"call_id\":\"c\",\"output\":{\"file_id\":"
+		  "\"f\"}}",
+		    "/input/1/output/file_id" },
+		{ "{\"type\":\"function_call\",\"call_id\":\"c\",\"arguments\":\"{\\\"file_id\\\":"
+		  "1}\"}",
+		    NULL },
 	};
 
 	(void)state;
