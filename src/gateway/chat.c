@@ -5,7 +5,8 @@
  * Runs in: gateway. Trusts: nothing but that the body conforms to schema/chat.json.
  * Owns: nothing; parts are borrowed from the body.
  * Invariants: the provider gets the client's bytes but for the edits of edits[]
- * below: model, tools, tool_choice, stream_options, messages.
+ * below: model, store, tools, tool_choice, stream_options, messages; it is never asked to keep
+ * anything.
  * See: docs/api.md, "What is changed on the way".
  */
 #include "chat.h"
@@ -59,6 +60,7 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 	uint32_t model = json_get_str(d, 0, "model");
 	uint32_t n = json_get_str(d, 0, "n");
 	uint32_t choice = json_get_str(d, 0, "tool_choice");
+	uint32_t store = json_get_str(d, 0, "store");
 	const char *why = NULL;
 	uint32_t file = reference_to_file(d, json_get_str(d, 0, "messages"), &why);
 
@@ -71,6 +73,8 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 	TRY(json_str(d, model, a, &c->p.model));
 	c->p.model_part = json_bytes(d, model);
 	c->messages_part = part(d, json_get_str(d, 0, "messages"));
+	if (json_type(d, store) == JSON_TRUE)
+		c->store_part = json_bytes(d, store);
 	read_choice(d, c, choice);
 	c->p.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
 	if (c->p.stream)
@@ -162,6 +166,8 @@ chat_write(const struct prompt *p, const struct edits *e, struct buf *out, uint3
 	size_t before = out->len;
 
 	s.count = 0;
+	if (c->store_part.ptr != NULL)
+		TRY(splice_part(&s, p->body, c->store_part, SPAN_LIT("false")));
 	TRY(edit_options(c, &s));
 	TRY(edit_tools(c, e, &tools, &s));
 	TRY(splice_model(p, &alias, &s));

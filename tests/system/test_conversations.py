@@ -258,6 +258,12 @@ def test_two_turns_at_once(provider, client):
     assert all(said[n].startswith("turn") and said[n + 1] == "Well." for n in range(0, 16, 2))
 
 
+def test_chat_is_kept_nowhere(provider, client):
+    for store in (True, False, None, openai.omit):
+        client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "a"}], store=store)
+    assert [seen.json.get("store", "absent") for seen in provider.seen] == [False, False, None, "absent"]
+
+
 def test_what_is_not_kept(provider, client, people):
     provider.answer = lambda seen: Reply(text="Well.")
     a = respond(client, store=False)

@@ -37,6 +37,12 @@ static const struct edit_case edit_cases[] = {
 	    "{\"model\":\"demo\",\"messages\":[{\"a\":1}]}" },
 	{ " {\"messages\" : [ ] , \"model\":\"de\\u006do\" } ", false, "",
 	    "{\"messages\" : [ ] , \"model\":\"demo\" }" },
+	{ "{\"model\":\"demo\",\"store\" : true ,\"messages\":[1]}", false, ",2",
+	    "{\"model\":\"demo\",\"store\" : false ,\"messages\":[1,2]}" },
+	{ "{\"store\":null,\"model\":\"demo\",\"messages\":[{\"store\":true}]}", false, "",
+	    "{\"store\":null,\"model\":\"demo\",\"messages\":[{\"store\":true}]}" },
+	{ "{\"model\":\"demo\",\"messages\":[1],\"store\":false}", false, "",
+	    "{\"model\":\"demo\",\"messages\":[1],\"store\":false}" },
 	{ "{\"model\":\"demo\",\"messages\":[1],\"stream\":true}", false, "",
 	    "{\"stream_options\":{\"include_usage\":true},\"model\":\"demo\",\"messages\":[1],"
 	    "\"stream\":true}" },
