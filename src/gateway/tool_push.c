@@ -6,12 +6,13 @@
  * nobody here.
  * Owns: nothing; the upload lies in the turn's run.
  * Invariants: what was hashed for the authority is what is sent; the version is told once it
- * is durable; the form is dropped before the upload waits for anything, so that one body's
- * share of the budget covers it.
+ * is durable; no tool.json has a credential in it; the form is dropped before the upload waits
+ * for anything, so that one body's share of the budget covers it.
  * See: turn_table.c, KIND_PUSH; http/multipart.h; lib/manifest.
  */
 #include <base/cleanup.h>
 #include <base/encode.h>
+#include <pasted/pasted.h>
 
 #include "form.h"
 #include "request.h"
@@ -82,6 +83,9 @@ prepare(struct request *r)
 	error = read_form(r, parts);
 	if (error == ERROR_NONE)
 		error = read_manifest(r, parts[PART_OF_MANIFEST].body, &name);
+	/* It is told to every model that gets the tool, and the name is in clear on record. */
+	if (error == ERROR_NONE && pasted_any(parts[PART_OF_MANIFEST].body))
+		error = ERROR_CREDENTIAL_IN_CONTENT;
 	if (error != ERROR_NONE)
 		return error;
 	up.manifest = parts[PART_OF_MANIFEST].body;

@@ -258,6 +258,18 @@ def test_bad_uploads(service):
     assert "bad" not in names(service)
 
 
+def test_no_credential_is_told_to_models(service):
+    """Name and tool.json reach every model, and the name stands in clear on record; the module is as it is."""
+    token, ok = "gh" "p_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17", wat("says_ok")
+    for bad in (manifest(token), manifest("bad", description="with " + token), manifest("bad", env={"T": token})):
+        status, _, answer = push(service, manifest=bad, module=ok)
+        assert (status, answer["error"]["code"]) == (400, "credential_in_body")
+    assert token not in json.dumps(service.records()) and not {"bad", token} & names(service)
+    native = b"#!/bin/sh\n# " + token.encode() + b"\necho 1\n"
+    assert push(service, manifest=manifest("with_a_comment"), native=native)[0] == 201
+    assert service.request("DELETE", "/v1/tools/with_a_comment")[0] == 200
+
+
 def test_a_hundred_megabytes_are_refused_unread(service, raw):
     r = raw()
     r.send(f"POST /v1/tools HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/gateway/tools.c, tool_call.c, tool_push.c: calls, lists and uploads of tools. */
 #include "gateway_tools_rig.h"
+#include "pasted_forms.h"
 
 /* ---- calls ---- */
 static void
@@ -253,6 +254,10 @@ an_upload(void **state)
 	assert_int_equal(up.native.len, 0);
 }
 
+#define SAYING(name, text)                               \
+	"{\"name\":\"" name "\",\"description\":\"" text \
+	"\",\"input_schema\":{\"type\":\"object\"}}"
+
 static void
 bad_uploads(void **state)
 {
@@ -270,6 +275,13 @@ bad_uploads(void **state)
 		    "invalid_tool" },
 		{ FORM, PART("manifest", MANIFEST) PART("manifest", MANIFEST) "--b--", "400 ",
 		    "a part is there twice" },
+		{ FORM, PART("manifest", SAYING("ok", "a " GH)) PART("module", "x") "--b--", "400 ",
+		    "credential_in_body" },
+		{ FORM,
+		    PART("manifest", SAYING("ok", "\\u0067" GH_REST)) PART("module", "x") "--b--",
+		    "400 ", "credential_in_body" },
+		{ FORM, PART("manifest", SAYING(GH, "ok")) PART("module", "x") "--b--", "400 ",
+		    "credential_in_body" },
 	};
 	struct client c;
 
@@ -280,6 +292,7 @@ bad_uploads(void **state)
 		wait_for(&c, rows[i].status);
 		wait_for(&c, rows[i].wanted);
 		client_close(&c);
+		assert_int_equal(peers.admit.tool_name.len, 0); /* nothing of it is on record */
 	}
 	assert_int_equal(peers.runs, 0);
 	assert_int_equal(peers.settles, 0);
