@@ -68,7 +68,7 @@ class Rig:
         self.others = []
         self.queue = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        ready = self.queue.get(timeout=20)
+        ready = self.queue.get(timeout=60)
         assert ready["event"] == "ready", ready
         self.executor, self.spawner = ready["executor"], ready["spawner"]
 
@@ -136,15 +136,18 @@ class Rig:
     def run(self, *args, **kw):
         return self.wait(self.start(*args, **kw))
 
-    def event(self, name, timeout=5):
-        """The next event of that name, of whatever run."""
+    def event(self, name, timeout=20, **fields):
+        """The next event of that name, and with these fields: else of whatever run."""
+        def is_it(event):
+            return event["event"] == name and fields.items() <= event.items()
+
         for i, event in enumerate(self.others):
-            if event["event"] == name:
+            if is_it(event):
                 return self.others.pop(i)
         until = time.monotonic() + timeout
         while True:
             event = self.queue.get(timeout=max(0.01, until - time.monotonic()))
-            if event["event"] == name:
+            if is_it(event):
                 return event
             self.others.append(event)
 
@@ -159,9 +162,9 @@ class Rig:
             with contextlib.suppress(OSError):
                 self.proc.stdin.close()
             try:
-                self.proc.wait(5)
+                self.proc.wait(20)
             except subprocess.TimeoutExpired:
                 os.kill(self.proc.pid, signal.SIGKILL)
                 self.proc.wait()
         self.dir.cleanup()
-        return wait_until(self.nothing_left, 3)
+        return wait_until(self.nothing_left, 15)

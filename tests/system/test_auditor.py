@@ -69,7 +69,9 @@ def test_an_auditor_sees_all_of_its_tenant_and_nothing_else(houses):
     assert {"Authentication", "IdentityChanged", "ResponseReturned", "Administration"} <= types
     # Nothing without a person, and nobody's name or address.
     assert not types & {"LogOpened", "ProcessStarted", "ConfigLoaded"}
-    assert "127.0.0.1" not in json.dumps(acme) and all(name not in json.dumps(acme) for name in ("acme", "zeus"))
+    # But for what is sealed: four letters are in base64 by chance, now and then.
+    text = json.dumps([{k: v for k, v in r.items() if k != "source_ip"} for r in acme])
+    assert "127.0.0.1" not in json.dumps(acme) and all(name not in text for name in ("acme", "zeus"))
 
 
 def test_records_are_as_they_stand_in_the_log(houses):

@@ -24,11 +24,11 @@ def kill(inst, *names):
     old = {pid for name in names for pid in inst.pids(name)}
     for pid in old:
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while old & set(inst.descendants()) or not all(inst.pids(name) for name in names):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    inst.wait_ready(20)
+    inst.wait_ready(60)
 
 
 def token_of(inst, key, **more):
@@ -100,7 +100,7 @@ def pepper(inst, verb):
 
 
 def wait_left(inst, n):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while (s := pepper(inst, "status"))["left"] != n:
         assert time.monotonic() < deadline, s
         time.sleep(0.2)

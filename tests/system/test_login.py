@@ -151,7 +151,7 @@ def test_interrupted_it_leaves_nothing(house, person):
     with p:
         p.send_signal(signal.SIGINT)
         try:
-            p.communicate(timeout=10)
+            p.communicate(timeout=40)
         finally:
             p.kill()
     assert p.returncode == -signal.SIGINT

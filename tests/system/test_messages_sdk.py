@@ -197,5 +197,5 @@ def test_cancellation(provider, claude):
         next(iter(s))
     provider.wait(lambda: provider.seen[-1].left_at)
     with pytest.raises(anthropic.APITimeoutError):
-        claude.with_options(timeout=0.5).messages.create(**ASKED)
+        claude.with_options(timeout=2).messages.create(**ASKED)
     provider.wait(lambda: provider.seen[-1].left_at)

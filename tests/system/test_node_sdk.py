@@ -140,7 +140,7 @@ def test_retries_and_timeouts(node, provider):
     found = node("""
 const again = gpt.withOptions({ maxRetries: 5 });
 const a = await again.chat.completions.create({ model: "gpt", messages });
-const hasty = gpt.withOptions({ timeout: 400 });
+const hasty = gpt.withOptions({ timeout: 2000 });
 const late = await raised(() => hasty.chat.completions.create({ model: "gpt", messages }));
 say([a.choices[0].message.content, late.name]);
 """, *[Reply(status=503)] * 3, Reply(text="At last."), Reply(before_s=30))

@@ -16,7 +16,7 @@ import urllib.parse
 
 import pytest
 
-from instance import running
+from instance import running, wait_for
 from openapi import load, operations, resolve
 from test_tools import FORM, POOLS, form
 from upstreams import entry, models_at
@@ -360,6 +360,7 @@ def test_usage_goes_on_at_ones_own_only(world, objects):
     """In all pairs: a number of somebody else's person or key is told what is told of one that is nobody's."""
     for who in ("owner", "tenant"):
         world.made(who, "POST", "/v1/chat/completions", {"model": "gpt", "messages": [{"role": "user", "content": "."}]})
+    wait_for(lambda: world.ask("tenant", "GET", "/admin/v1/usage")[1]["usage"])  # the store hears of it once a second
     people = {u["id"] for u in world.made("tenant", "GET", "/admin/v1/users", None)["users"]}
     nothing = world.ask("tenant", "GET", "/admin/v1/usage?after_user=999999&after_key=999999")
     assert (nothing[0], nothing[1]["error"]["code"]) == (409, "begin_anew")
