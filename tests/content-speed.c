@@ -224,6 +224,7 @@ many(uint64_t n)
 	double filled, erased, rate;
 	uint32_t listed;
 	char id[32], name[24];
+	bool more = true;
 
 	open_database();
 	fill(n);
@@ -241,7 +242,8 @@ many(uint64_t n)
 	listed = part(LISTS, 50);
 	user_name(n / TURNS_OF_USER / 2, name);
 	begun = clock_mono_ns();
-	must(db_user_erase(db, SPAN_LIT("acme"), span_str(name), &rows), "erase");
+	while (more)
+		must(db_user_erase(db, SPAN_LIT("acme"), span_str(name), &rows, &more), "erase");
 	erased = (double)(clock_mono_ns() - begun) / NS_PER_MS;
 	rate = rewrap();
 	printf("{\"turns\": %llu, \"fill_s\": %.1f, \"list_p50_us\": %u, \"erase_ms\": %.2f, "

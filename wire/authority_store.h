@@ -52,7 +52,7 @@ enum as_type {
 	AS_KEK_STATUS,    /* A */
 	AS_KEK,           /* B: same id: how far it is */
 	AS_USER_ERASE,    /* A: destroy a user's keys; the rest goes in the background */
-	AS_ERASED,        /* B: same id */
+	AS_ERASED,        /* B: same id; it may take ERASE_GIVE_UP_MS */
 	AS_USER_EXPORT,   /* A: what is kept of a user, a page of it */
 	AS_EXPORTED,      /* B: same id */
 	AS_RETENTION,     /* B: what was deleted for its age; no id */

@@ -22,7 +22,8 @@
 static void on_erase_intent(struct admin_op *op);
 static void put_erased(struct admin_op *op, struct batch *b, const struct record_who *who);
 
-const struct admin_kind admin_erase_kind = { put_erased, NULL, false, ADMIN_WAIT_MS };
+const struct admin_kind admin_erase_kind = { put_erased, NULL, false,
+	ADMIN_WAIT_MS + ERASE_WAIT_MS };
 
 struct status
 admin_person_of(struct admin_call *c, struct user **ret)

@@ -53,10 +53,11 @@
 
 #define GATEWAYS_MAX 1024
 #define TICK_MS 250
-#define AUDIT_WAIT_MS 3000 /* then the request is refused; the append stays open */
-#define ACK_WAIT_MS 2000   /* for GA_REVOKE and TURN_END */
-#define DONE_WAIT_MS 2000  /* for a DONE that should have come before */
-#define STORE_WAIT_MS 5000 /* for one change */
+#define AUDIT_WAIT_MS 3000  /* then the request is refused; the append stays open */
+#define ACK_WAIT_MS 2000    /* for GA_REVOKE and TURN_END */
+#define DONE_WAIT_MS 2000   /* for a DONE that should have come before */
+#define STORE_WAIT_MS 5000  /* for one change */
+#define ERASE_WAIT_MS 45000 /* for one that the store makes in steps: longer than it goes on */
 #define RELOAD_WAIT_MS 60000
 #define RETRY_MS 1000      /* retry_after_ms of a 503; pause between retries of our own */
 #define TURN_GRACE_MS 5000 /* beyond limits.turn_s, for a gateway that settles late */
@@ -199,6 +200,9 @@ MUST_USE struct status store_revoke_key(
 typedef void store_reply(struct authority *a, void *ctx, enum code code, const void *m);
 MUST_USE struct status store_ask(struct authority *a, uint16_t type, const void *msg,
     uint16_t reply_type, store_reply *done, void *ctx);
+/* The same, for so long. */
+MUST_USE struct status store_ask_for(struct authority *a, uint16_t type, const void *msg,
+    uint16_t reply_type, store_reply *done, void *ctx, uint32_t wait_ms);
 
 /* ---- admit.c ---- */
 /* Who calls, unless nothing can be decided now; ERROR_UNAVAILABLE may be awaited: later.h. */

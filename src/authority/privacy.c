@@ -101,7 +101,7 @@ privacy_erase(
 	if (is_ok(st))
 		st = span_to_cstr(user, act->user, sizeof(act->user));
 	if (is_ok(st))
-		st = store_ask(a, AS_USER_ERASE, &m, AS_ERASED, on_erased, act);
+		st = store_ask_for(a, AS_USER_ERASE, &m, AS_ERASED, on_erased, act, ERASE_WAIT_MS);
 	if (!is_ok(st))
 		free(act);
 	return st;

@@ -324,8 +324,8 @@ on_answer(struct link *l, struct status st, uint16_t type, const void *msg, void
 }
 
 struct status
-store_ask(struct authority *a, uint16_t type, const void *msg, uint16_t reply_type,
-    store_reply *done, void *ctx)
+store_ask_for(struct authority *a, uint16_t type, const void *msg, uint16_t reply_type,
+    store_reply *done, void *ctx, uint32_t wait_ms)
 {
 	struct question *q;
 	struct status st;
@@ -336,10 +336,17 @@ store_ask(struct authority *a, uint16_t type, const void *msg, uint16_t reply_ty
 	if (q == NULL)
 		return fail(E_NOMEM);
 	*q = (struct question){ a, reply_type, done, ctx };
-	st = link_call(a->store.link, type, msg, STORE_WAIT_MS, on_answer, q, NULL);
+	st = link_call(a->store.link, type, msg, wait_ms, on_answer, q, NULL);
 	if (!is_ok(st))
 		free(q);
 	return st;
+}
+
+struct status
+store_ask(struct authority *a, uint16_t type, const void *msg, uint16_t reply_type,
+    store_reply *done, void *ctx)
+{
+	return store_ask_for(a, type, msg, reply_type, done, ctx, STORE_WAIT_MS);
 }
 
 /* ---- the day's key ---- */

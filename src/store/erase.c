@@ -4,7 +4,8 @@
  *
  * Runs in: store, jailed. Trusts: the authority that it may be done. Owns: nothing.
  * Invariants: what is not under the user's data keys (tools' parts, counts) is gone before
- * they are; a store that dies in between does the rest when it is asked again.
+ * they are; no step is of more than SWEEP_BYTES_MAX or ROWS_MAX; a store that dies in between does
+ * the rest when it is asked again.
  * See: privacy.h, keyring.h.
  */
 #include "privacy.h"
@@ -33,31 +34,22 @@ look(struct db *db, int64_t user, uint64_t *ret_rows)
 	return sql_number(db, SQL_ROWS_OF_USER, ret_rows);
 }
 
-/* Their parts lie under a key of the store; nothing has to open for it. */
+/*
+ * Their parts lie under a key of the store: they go chunk by chunk, and nobody sees them meanwhile;
+ * then the rows of the tools.
+ */
 static struct status
-tools_erase(struct db *db, int64_t user)
+tools_step(struct db *db, int64_t user, bool *ret_more)
 {
-	for (;;) {
-		uint64_t id = 0;
-		struct status st;
-
-		sql_int(db, SQL_TOOL_OF_USER, 1, (uint64_t)user);
-		sql_int(db, SQL_TOOL_OF_USER, 2, 0);
-		st = sql_row(db, SQL_TOOL_OF_USER);
-		if (st.code == E_NOTFOUND)
-			return OK;
-		TRY(st);
-		st = sql_column_u64(db, SQL_TOOL_OF_USER, 0, &id);
-		sql_reset(db, SQL_TOOL_OF_USER);
-		TRY(st);
-		TRY(tool_erase(db, id));
-	}
+	TRY(versions_hide_of_user(db, user));
+	TRY(versions_leave_of_user(db, user, SWEEP_BYTES_MAX, ret_more));
+	return *ret_more ? OK : tools_erase(db, user);
 }
 
 /* Counts, and then the sessions and keys that they are of; of counts a bounded number in one
  * transaction. */
 static struct status
-counts_erase(struct db *db, int64_t user, bool *ret_more)
+counts_remove(struct db *db, int64_t user, bool *ret_more)
 {
 	static const enum statement last[] = { SQL_SESSIONS_OF_USER_REMOVE, SQL_KEYS_REMOVE };
 
@@ -74,21 +66,29 @@ counts_erase(struct db *db, int64_t user, bool *ret_more)
 	return OK;
 }
 
-struct status
-db_user_erase(struct db *db, struct span tenant, struct span user, uint64_t *ret_rows)
+static struct status
+counts_step(struct db *db, int64_t user, bool *ret_more)
 {
-	bool more = true;
+	TRY(db_begin(db));
+	sums_less(db);
+	return db_end(db, counts_remove(db, user, ret_more));
+}
+
+struct status
+db_user_erase(
+    struct db *db, struct span tenant, struct span user, uint64_t *ret_rows, bool *ret_more)
+{
 	int64_t id = 0;
 
+	*ret_more = false;
 	TRY(user_find(db, tenant, user, &id));
 	TRY(look(db, id, ret_rows));
-	TRY(tools_erase(db, id));
+	TRY(tools_step(db, id, ret_more));
 	sql_reset_all(db);
-	while (more) {
-		TRY(db_begin(db));
-		sums_less(db);
-		TRY(db_end(db, counts_erase(db, id, &more)));
-	}
+	if (!*ret_more)
+		TRY(counts_step(db, id, ret_more));
+	if (*ret_more)
+		return OK;
 	db->content.erased = 0; /* its rows are the first that the next sweep takes */
 	return keyring_user_destroy(db, id);
 }

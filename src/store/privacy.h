@@ -20,10 +20,11 @@
 /*
  * All that is kept of a user: tools go, keys and usage go, and all data keys are destroyed, so
  * that what is left says nothing; sweeps take it away. Durable when it returns.
- * E_NOTFOUND; E_DENIED: a legal hold. *ret_rows: of objects, keys and tools.
+ * *ret_more: that was a step, and it has to be called again. E_NOTFOUND; E_DENIED: a legal hold.
+ * *ret_rows: of objects, keys and tools, before this step.
  */
 MUST_USE struct status db_user_erase(
-    struct db *db, struct span tenant, struct span user, uint64_t *ret_rows);
+    struct db *db, struct span tenant, struct span user, uint64_t *ret_rows, bool *ret_more);
 
 /* ---- export.c ---- */
 /*
@@ -75,7 +76,15 @@ void privacy_stop(void);
 void privacy_sweep_soon(void);
 void privacy_authority(struct link *l);
 void privacy_authority_closed(struct link *l);
-void privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx);
 void privacy_on_export(struct link *l, uint64_t id, const void *msg, void *ctx);
+
+/* ---- erase_requests.c: in the store process ---- */
+#define ERASING_MAX 64         /* persons at once */
+#define ERASE_BUSY_MS 5        /* between two steps */
+#define ERASE_GIVE_UP_MS 30000 /* then it is told that it is not over */
+void erase_requests_start(struct daemon *d, struct db *db);
+void erase_requests_stop(void);
+void erase_requests_closed(struct link *l);
+void erase_requests_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx);
 
 #endif

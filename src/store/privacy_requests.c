@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * privacy_requests.c: the authority's requests about persons, and the timer of sweeps.
+ * privacy_requests.c: the authority's requests for exports, and the timer of sweeps.
  *
  * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
  * Owns: the timer. Invariants: an answer leaves after the commit; the authority hears of what
  * went for its age once a pass is over, and again later where it was away.
- * See: privacy.h, wire/authority_store.h.
+ * See: privacy.h, erase_requests.c, wire/authority_store.h.
  */
 #include "privacy.h"
 
 #include <base/cleanup.h>
 #include <base/clock.h>
-
-#include "backup.h"
 
 static struct {
 	struct db *db;
@@ -69,6 +67,7 @@ privacy_start(struct daemon *d, struct db *db)
 	(void)uv_timer_init(d->loop, &self.timer);
 	(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
 	self.started = true;
+	erase_requests_start(d, db);
 }
 
 void
@@ -77,6 +76,7 @@ privacy_stop(void)
 	if (self.started)
 		(void)uv_timer_stop(&self.timer);
 	self.db = NULL;
+	erase_requests_stop();
 }
 
 void
@@ -90,6 +90,7 @@ privacy_authority_closed(struct link *l)
 {
 	if (self.authority == l)
 		self.authority = NULL;
+	erase_requests_closed(l);
 }
 
 static void
@@ -136,27 +137,6 @@ privacy_sweep_soon(void)
 	/* One that is due is not put off by who comes again and again. */
 	if (self.started && uv_timer_get_due_in(&self.timer) > SWEEP_BUSY_MS)
 		(void)uv_timer_start(&self.timer, on_timer, SWEEP_BUSY_MS, 0);
-}
-
-void
-privacy_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
-{
-	const struct as_user_ref *m = msg;
-	struct as_erased r = { .rows = 0 };
-	struct status st = db_user_erase(self.db, m->tenant, m->user, &r.rows);
-
-	(void)ctx;
-	if (is_ok(st)) {
-		db_backup_drop(self.db, BACKUP_TAKEN_S);
-		r.waits = db_backup_erased(self.db);
-	}
-	r.code = st.code;
-	daemon_metric_add(METRIC_STORE_CHANGES, is_ok(st) ? 1 : 0);
-	if (!is_ok(st) && st.code != E_NOTFOUND && st.code != E_DENIED)
-		diag(DIAG_ERROR, "a user could not be erased: %s", status_text(st));
-	if (!is_ok(link_send(l, id, AS_ERASED, &r)))
-		diag(DIAG_WARN, "the authority does not read its answers");
-	privacy_sweep_soon();
 }
 
 void

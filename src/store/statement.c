@@ -214,6 +214,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_VERSION_REMOVE] = "DELETE FROM tool_versions WHERE id = ?1",
 	[SQL_VERSION_HIDE] = "UPDATE tool_versions SET version = -version"
 			     " WHERE id = ?1 AND version > 0",
+	[SQL_VERSIONS_HIDE] = "UPDATE tool_versions SET version = -version"
+			      " WHERE tool = ?1 AND version > 0",
 	[SQL_VERSION_SHRINK] = "UPDATE tool_versions SET size = max(size - ?2, 0) WHERE id = ?1",
 	[SQL_CHUNK_ADD] = "INSERT INTO tool_chunks (version, part, n, value)"
 			  " VALUES (?1, ?2, ?3, ?4)",
@@ -318,6 +320,11 @@ static const char *const texts[SQL_COUNT] = {
 				" WHERE tools.user = ?1 AND tool_versions.id >= ?2"
 				" AND tool_versions.version > 0"
 				" ORDER BY tool_versions.id LIMIT 1",
+	[SQL_VERSION_LEFT_OF_USER] = "SELECT tool_versions.id FROM tools CROSS JOIN tool_versions"
+				     " ON tool_versions.tool = tools.id"
+				     " WHERE tools.user = ?1 LIMIT 1",
+	[SQL_TOOL_LIVE_OF_USER] = "SELECT id FROM tools WHERE user = ?1 AND id > ?2 AND live <> 0"
+				  " ORDER BY id LIMIT 1",
 	[SQL_SESSION_OF_USER] =
 	    "SELECT n FROM sessions WHERE user = ?1 AND n > ?2 ORDER BY n LIMIT 1",
 	[SQL_ROWS_OF_USER] = "SELECT (SELECT count(*) FROM objects WHERE user = ?1)"

@@ -103,7 +103,7 @@ static const struct link_rule rules[] = {
 	{ AS_BACKUP_STATUS, 0, requests_on_backup_status },
 	{ AS_GRANT, 0, content_on_grant },
 	{ AS_TURN_END, 0, content_on_turn_end },
-	{ AS_USER_ERASE, 0, privacy_on_erase },
+	{ AS_USER_ERASE, 0, erase_requests_on_erase },
 	{ AS_USER_EXPORT, 0, privacy_on_export },
 	{ AS_ACCEPT, 0, requests_on_accept },
 };

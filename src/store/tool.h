@@ -120,8 +120,11 @@ MUST_USE struct status version_row_put(
 /* The tool that a version's row names. E_NOTFOUND. */
 MUST_USE struct status version_tool(struct db *db, uint64_t id, uint64_t *ret_tool);
 /* One transaction; the sum is written with it. */
-/* With its versions; nothing has to open, and the sum fits afterwards if it did before. */
-MUST_USE struct status tool_erase(struct db *db, uint64_t id);
+/*
+ * All rows of a user's tools, in one transaction; nothing has to open, and the sum fits afterwards
+ * if it did before.
+ */
+MUST_USE struct status tools_erase(struct db *db, int64_t user);
 typedef struct status tools_change_fn(struct db *db, void *ctx);
 MUST_USE struct status tools_change(struct db *db, tools_change_fn *fn, void *ctx);
 /* At db_open(): keys, and whether the sum fits. */
@@ -142,6 +145,14 @@ MUST_USE struct status version_hide(struct db *db, uint64_t id);
  */
 MUST_USE struct status version_leave(
     struct db *db, uint64_t id, uint64_t max, uint64_t *ret_bytes, bool *ret_more);
+/* All of a user's, as far as the marks of its tools open. State: outside of a transaction. */
+MUST_USE struct status versions_hide_of_user(struct db *db, int64_t user);
+/*
+ * The same, hidden or not: up to `max` bytes of them go, in one transaction. *ret_more: some are
+ * left.
+ */
+MUST_USE struct status versions_leave_of_user(
+    struct db *db, int64_t user, uint64_t max, bool *ret_more);
 /* The next one that is hidden, behind *id. E_NOTFOUND. *ret_held: of somebody under a hold. */
 MUST_USE struct status version_hidden_next(struct db *db, uint64_t *id, bool *ret_held);
 

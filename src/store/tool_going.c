@@ -9,6 +9,8 @@
  */
 #include "tool.h"
 
+#define LEAVE_MAX 256 /* versions in one transaction */
+
 struct status
 version_hide(struct db *db, uint64_t id)
 {
@@ -52,6 +54,89 @@ version_leave(struct db *db, uint64_t id, uint64_t max, uint64_t *ret_bytes, boo
 	sql_int(db, SQL_VERSION_SHRINK, 2, *ret_bytes);
 	return sql_run(db, SQL_VERSION_SHRINK);
 }
+
+/* ---- of a user who is erased ---- */
+
+/* Of one tool: it is there, and has none. */
+static struct status
+tool_empty(struct db *db, uint64_t id)
+{
+	struct tool_row t;
+	struct status st = tool_row_get(db, id, &t);
+
+	if (st.code == E_CORRUPT)
+		return OK; /* nobody is given anything of it */
+	TRY(st);
+	sql_int(db, SQL_VERSIONS_HIDE, 1, id);
+	TRY(sql_run(db, SQL_VERSIONS_HIDE));
+	t.n = 0;
+	t.current = t.allowed = 0;
+	return tool_row_put(db, &t);
+}
+
+static struct status
+live_next(struct db *db, int64_t user, uint64_t *id)
+{
+	sql_int(db, SQL_TOOL_LIVE_OF_USER, 1, (uint64_t)user);
+	sql_int(db, SQL_TOOL_LIVE_OF_USER, 2, *id);
+	return sql_number(db, SQL_TOOL_LIVE_OF_USER, id);
+}
+
+static struct status
+tools_empty(struct db *db, void *ctx)
+{
+	const int64_t *user = ctx;
+	uint64_t id = 0;
+	struct status st;
+
+	while (is_ok(st = live_next(db, *user, &id)))
+		TRY(tool_empty(db, id));
+	return st.code == E_NOTFOUND ? OK : st;
+}
+
+struct status
+versions_hide_of_user(struct db *db, int64_t user)
+{
+	uint64_t id = 0;
+	struct status st = db->tools.fit ? live_next(db, user, &id) : fail(E_NOTFOUND);
+
+	if (st.code == E_NOTFOUND)
+		return OK; /* where the sum does not fit there are none for anybody */
+	TRY(st);
+	return tools_change(db, tools_empty, &user);
+}
+
+static struct status
+leave_of_user(struct db *db, int64_t user, uint64_t max, bool *ret_more)
+{
+	uint64_t all = 0;
+
+	*ret_more = true;
+	for (unsigned n = 0; n < LEAVE_MAX && all < max; n++) {
+		uint64_t id = 0, bytes = 0;
+		struct status st;
+
+		sql_int(db, SQL_VERSION_LEFT_OF_USER, 1, (uint64_t)user);
+		st = sql_number(db, SQL_VERSION_LEFT_OF_USER, &id);
+		*ret_more = st.code != E_NOTFOUND;
+		if (!*ret_more)
+			return OK;
+		TRY(st);
+		TRY(version_leave(db, id, max - all, &bytes, ret_more));
+		all += bytes;
+	}
+	*ret_more = true; /* there may be */
+	return OK;
+}
+
+struct status
+versions_leave_of_user(struct db *db, int64_t user, uint64_t max, bool *ret_more)
+{
+	TRY(db_begin(db));
+	return db_end(db, leave_of_user(db, user, max, ret_more));
+}
+
+/* ---- for sweeps ---- */
 
 struct status
 version_hidden_next(struct db *db, uint64_t *id, bool *ret_held)

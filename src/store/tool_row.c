@@ -166,7 +166,7 @@ tools_change(struct db *db, tools_change_fn *fn, void *ctx)
 }
 
 static struct status
-rows_erase(struct db *db, uint64_t id)
+row_erase(struct db *db, uint64_t id)
 {
 	static const enum statement rows[] = { SQL_VERSIONS_REMOVE, SQL_TOOL_REMOVE };
 	uint8_t term[DIGEST_LEN];
@@ -181,10 +181,26 @@ rows_erase(struct db *db, uint64_t id)
 		sql_int(db, rows[i], 1, id);
 		TRY(sql_run(db, rows[i]));
 	}
-	if (!db->tools.known)
-		return OK;
-	sum_take(db->tools.sum, term);
-	return sum_write(db);
+	if (db->tools.known)
+		sum_take(db->tools.sum, term);
+	return OK;
+}
+
+static struct status
+rows_erase(struct db *db, int64_t user)
+{
+	struct status st;
+	uint64_t id = 0;
+
+	for (;;) {
+		sql_int(db, SQL_TOOL_OF_USER, 1, (uint64_t)user);
+		sql_int(db, SQL_TOOL_OF_USER, 2, 0);
+		st = sql_number(db, SQL_TOOL_OF_USER, &id);
+		if (st.code == E_NOTFOUND)
+			return id == 0 || !db->tools.known ? OK : sum_write(db);
+		TRY(st);
+		TRY(row_erase(db, id));
+	}
 }
 
 /*
@@ -192,7 +208,7 @@ rows_erase(struct db *db, uint64_t id)
  * goes along with it, and does not afterwards.
  */
 struct status
-tool_erase(struct db *db, uint64_t id)
+tools_erase(struct db *db, int64_t user)
 {
 	uint8_t before[DIGEST_LEN];
 	struct status st;
@@ -200,7 +216,7 @@ tool_erase(struct db *db, uint64_t id)
 	memcpy(before, db->tools.sum, DIGEST_LEN);
 	TRY(db_begin(db));
 	sums_less(db);
-	st = db_end(db, rows_erase(db, id));
+	st = db_end(db, rows_erase(db, user));
 	if (!is_ok(st))
 		memcpy(db->tools.sum, before, DIGEST_LEN);
 	return st;

@@ -21,6 +21,7 @@
 
 #include "crashpoint.h"
 #include <internal.h>
+#include <privacy.h>
 
 #define DAY_S 86400ULL
 #define NOW (20000 * DAY_S + 5)
@@ -225,6 +226,19 @@ usage_of(struct db *db, const struct as_usage_list *m, struct db_usage_at *ret_n
 
 	assert_is_ok(db_usage_list(db, m, usage_see, &s, ret_next));
 	return s;
+}
+
+/* All steps of it; *ret_rows: before the first. */
+static struct status UNUSED
+erase_all(struct db *db, struct span tenant, struct span user, uint64_t *ret_rows)
+{
+	uint64_t rows = 0;
+	bool more = false;
+
+	TRY(db_user_erase(db, tenant, user, ret_rows, &more));
+	while (more)
+		TRY(db_user_erase(db, tenant, user, &rows, &more));
+	return OK;
 }
 
 #endif

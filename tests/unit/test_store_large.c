@@ -138,7 +138,7 @@ erased(void **arg)
 
 	(void)arg;
 	large(db, &ann, "conv_1");
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
 	assert_int_equal(items(db), ITEMS);
 	assert_in_range(sweep_all(db, NOW), 3, ITEMS);
 	assert_int_equal(items(db), 0);

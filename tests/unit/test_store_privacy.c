@@ -27,14 +27,14 @@ erased(void **arg)
 	(void)arg;
 	fill_person(db, &ann);
 	fill_person(db, &bob);
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
 	assert_int_equal(rows, 5);
 	/* At once. */
 	assert_int_equal(
 	    ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_1", NULL).code, E_NOTFOUND);
 	assert_int_equal(save(db, &ann, "resp_9", "", "", "x").code, E_NOTFOUND);
 	assert_int_equal(
-	    db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_NOTFOUND);
+	    erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_NOTFOUND);
 	assert_int_equal(number(db, "SELECT count(*) FROM user_keys WHERE user = 1"), 0);
 	assert_int_equal(number(db, "SELECT count(*) FROM keys WHERE user = 1"), 0);
 	/* In the background. */
@@ -55,8 +55,7 @@ erased(void **arg)
 	    ask(db, &ann, CONTENT_READ, CONTENT_CONVERSATION, "conv_1", NULL).code, E_NOTFOUND);
 	export_all(db, &bob, AS_EXPORT_PAGE_MAX, &all);
 	assert_lines(buf_span(&all), 5); /* but for a key that ended long ago */
-	assert_int_equal(
-	    db_user_erase(db, SPAN_LIT("t"), SPAN_LIT("nobody"), &rows).code, E_NOTFOUND);
+	assert_int_equal(erase_all(db, SPAN_LIT("t"), SPAN_LIT("nobody"), &rows).code, E_NOTFOUND);
 	db_close(db);
 }
 
@@ -95,7 +94,7 @@ erased_and_not_settled(void **arg)
 	    sqlite3_prepare_v2(backend_sqlite(db->back), "SELECT id FROM users", -1, &reader, NULL),
 	    SQLITE_OK);
 	assert_int_equal(sqlite3_step(reader), SQLITE_ROW);
-	assert_false(is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows)));
+	assert_false(is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows)));
 	assert_int_equal(number(db, "SELECT count(*) FROM user_keys WHERE user = 1"), 0);
 	assert_true(db->settle_owed);
 	assert_false(is_ok(db_settle_owed(db)));
@@ -128,7 +127,7 @@ held(void **arg)
 	fill_person(db, &ann);
 	set_hold(db, 1);
 	assert_int_equal(
-	    db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_DENIED);
+	    erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows).code, E_DENIED);
 	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_ITEM, "i_a", &in));
 	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_ITEM, "i_c", &in));
 	assert_is_ok(ask(db, &ann, CONTENT_DELETE, CONTENT_FILE, "file_1", NULL));

@@ -148,7 +148,7 @@ they_end_with_what_they_are_of(void **arg)
 	db = again(db);
 	assert_int_equal(there(db), 0x0c);
 	assert_is_ok(put_session(db, 4));
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
 	db = again(db);
 	assert_int_equal(there(db), 0x10);
 	db_close(db);

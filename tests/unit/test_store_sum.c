@@ -395,7 +395,7 @@ do_some(struct db *db, unsigned n)
 		assert_int_equal(db_end(db, fail(E_AGAIN)).code, E_AGAIN);
 		break;
 	default:
-		assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &rows));
+		assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &rows));
 	}
 }
 

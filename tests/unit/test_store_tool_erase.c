@@ -18,7 +18,7 @@ erase(struct db *db, const char *user)
 {
 	uint64_t rows = 0;
 
-	assert_is_ok(db_user_erase(db, SPAN_LIT("acme"), span_str(user), &rows));
+	assert_is_ok(erase_all(db, SPAN_LIT("acme"), span_str(user), &rows));
 }
 
 static void

@@ -181,12 +181,115 @@ held(void **arg)
 	db_close(db);
 }
 
+static struct status
+erase_step(struct db *db, uint64_t *rows, bool *more)
+{
+	return db_user_erase(db, SPAN_LIT("acme"), SPAN_LIT("ann"), rows, more);
+}
+
+/* Nobody sees them from the first step on, and all of them are gone before the answer. */
+static void
+erased(void **arg)
+{
+	uint64_t id[4], rows = 0;
+	struct db *db = with_tools(id);
+	const int64_t all = bytes(db);
+	bool more = true;
+	unsigned corrupt, steps = 0;
+
+	(void)arg;
+	assert_is_ok(REMOVE(id[0], 0)); /* hidden before */
+	for (; more && steps < 20; steps++) {
+		int64_t before = bytes(db);
+
+		assert_is_ok(erase_step(db, &rows, &more));
+		assert_in_range(before - bytes(db), 0, SWEEP_BYTES_MAX + CHUNK_LEN + 4096);
+		for (int k = 0; k < 3; k++)
+			assert_gone(db, id[k]);
+		assert_int_equal(count(db, &corrupt), 1);
+		assert_int_equal(corrupt, 0);
+		if (more) /* that is last */
+			assert_int_equal(number(db, "SELECT count(*) FROM keys"), 2);
+		if (steps == 0)
+			assert_int_equal(rows, 2);
+		if (steps == 1) { /* a stop, after which it is asked again; sweeps go on */
+			db_close(db);
+			db = open_ok();
+			assert_true(db_tools_fit(db));
+			assert_in_range(bytes(db), 3 * PART, all);
+			assert_is_ok(db_sweep(db, NOW, &more));
+			more = true;
+		}
+	}
+	assert_in_range(steps, 3, 6);
+	assert_int_equal(number(db, "SELECT count(*) FROM tools"), 1);
+	assert_int_equal(number(db, "SELECT count(*) FROM tool_versions"), 1);
+	assert_int_equal(number(db, "SELECT count(*) FROM keys"), 1);
+	assert_int_equal(erase_step(db, &rows, &more).code, E_NOTFOUND);
+	assert_there(db, id[3]);
+	db_close(db);
+	db = open_ok();
+	assert_true(db_tools_fit(db));
+	db_close(db);
+}
+
+/* What is put, and a hold, while it is under way. */
+static void
+erased_and_changed(void **arg)
+{
+	struct as_user_put hold = { SPAN_LIT("acme"), SPAN_LIT("ann"), ROLE_USER, USER_ACTIVE, 1 };
+	uint8_t subject[AS_SECRET_LEN];
+	struct as_tool_kept again;
+	uint64_t id[4], rows = 0;
+	struct db *db = with_tools(id);
+	bool more = false;
+	int64_t left;
+
+	(void)arg;
+	assert_is_ok(erase_step(db, &rows, &more));
+	assert_true(more);
+	assert_is_ok(db_user_put(db, &hold, subject));
+	left = bytes(db);
+	assert_int_equal(erase_step(db, &rows, &more).code, E_DENIED);
+	assert_false(more);
+	(void)sweep_all(db);
+	assert_int_equal(bytes(db), left);
+	hold.hold = 0;
+	assert_is_ok(db_user_put(db, &hold, subject));
+	assert_is_ok(push(db, "ann", "new", 7, &again));
+	assert_is_ok(erase_all(db, SPAN_LIT("acme"), SPAN_LIT("ann"), &rows));
+	assert_gone(db, again.id);
+	assert_int_equal(counted(db), 2 * PART);
+	db_close(db);
+}
+
+/* The sum does not fit: nothing is shown, and it all goes in steps, too. */
+static void
+erased_unfit(void **arg)
+{
+	uint64_t id[4], rows = 0;
+	struct db *db = with_tools(id);
+
+	(void)arg;
+	assert_is_ok(backend_exec(db->back,
+	    "UPDATE tools SET marks = CAST(substr(marks, 1, length(marks) - 1) || x'00' AS BLOB)"
+	    " WHERE id = 1"));
+	db_close(db);
+	db = open_ok();
+	assert_false(db_tools_fit(db));
+	assert_is_ok(erase_all(db, SPAN_LIT("acme"), SPAN_LIT("ann"), &rows));
+	assert_int_equal(counted(db), 2 * PART);
+	assert_int_equal(number(db, "SELECT count(*) FROM tools"), 1);
+	db_close(db);
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(removed), T(one_of_them), T(held) };
+	const struct CMUnitTest tests[] = { T(removed), T(one_of_them), T(held), T(erased),
+		T(erased_and_changed), T(erased_unfit) };
 
 	return cmocka_run_group_tests(tests, tools_setup, teardown);
 }

@@ -85,7 +85,7 @@ taken_away_all_the_same(void **arg)
 	assert_int_equal(set_user(db, 0, USER_ACTIVE, 1).code, E_CORRUPT);
 	assert_int_equal(set_user(db, ROLE_USER, USER_DISABLED, 1).code, E_CORRUPT);
 	assert_is_ok(db_file_remove(db, SPAN_LIT("one")));
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &rows));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &rows));
 	assert_is_ok(db_sweep(db, NOW + 100 * DAY_S, &more));
 	assert_int_equal(count_keys(db, &revoked), 2);
 	assert_int_equal(revoked, 1);
@@ -124,7 +124,7 @@ taken_away_without_a_sum(void **arg)
 		db_close(db);
 	}
 	db = open_ok();
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &n));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &n));
 	db_close(db);
 	assert_int_equal(unfit(), SUMS_ALL);
 }
@@ -142,7 +142,7 @@ what_was_added_goes(void **arg)
 	     " version, pepper, value, 0 FROM keys WHERE n = 1");
 	db = open_ok();
 	assert_int_equal(db_sums_unfit(db), PEOPLE);
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &rows));
 	db_close(db);
 	assert_int_equal(unfit(), PEOPLE); /* the sum is that of what the store did */
 }
@@ -220,7 +220,7 @@ one_after_the_other(struct db *db)
 	}
 	assert_is_ok(set_secret(db, 1));
 	assert_is_ok(db_file_remove(db, SPAN_LIT("one")));
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &n));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user0"), &n));
 	assert_is_ok(db_sweep(db, NOW + 1000, &more));
 	assert_int_equal(set_user(db, ROLES_ALL + 1, USER_ACTIVE, 0).code, E_RANGE);
 	assert_int_equal(end_key(db, 12).code, E_NOTFOUND);
@@ -340,7 +340,7 @@ life_unfit(void)
 	db = open_ok();
 	assert_is_ok(end_key(db, 0));
 	acked(1);
-	assert_is_ok(db_user_erase(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &n));
+	assert_is_ok(erase_all(db, SPAN_LIT("tenant0"), SPAN_LIT("user1"), &n));
 	acked(2);
 	assert_is_ok(db_generation_next(db, &n));
 	db_close(db);
