@@ -21,6 +21,8 @@
 #define GRANT_TYPE "urn:ietf:params:oauth:grant-type:token-exchange"
 #define TYPE_ACCESS "urn:ietf:params:oauth:token-type:access_token"
 #define TYPE_JWT "urn:ietf:params:oauth:token-type:jwt"
+#define AUDIENCE "sallyport" /* as every session token has it: session_exchange.c */
+#define ORIGIN "https://"
 
 static void on_tokened(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx);
 
@@ -94,6 +96,23 @@ subject_fault(const struct request *r, const struct span f[F_COUNT])
 	return NULL;
 }
 
+/*
+ * Where a token is to be used: here, by the name in the token, or by the address that the request
+ * went to. There is no other place, so that it is said rather than left out of account.
+ */
+static bool
+is_here(const struct request *r, struct span target)
+{
+	if (target.len == 0 || span_eq_str(target, AUDIENCE))
+		return true;
+	if (!span_starts(target, SPAN_LIT(ORIGIN)))
+		return false;
+	target = span_from(target, sizeof(ORIGIN) - 1);
+	if (target.len > 0 && target.ptr[target.len - 1] == '/')
+		target.len--;
+	return span_eq_nocase(target, r->http.authority);
+}
+
 /* What is wrong with an exchange before anybody is asked; NULL: nothing. */
 static const char *
 fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token *m)
@@ -106,6 +125,8 @@ fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token 
 	if (f[F_REQUESTED].len > 0 && !span_eq_str(f[F_REQUESTED], TYPE_ACCESS) &&
 	    !span_eq_str(f[F_REQUESTED], TYPE_JWT))
 		return "this requested_token_type is not known";
+	if (f[F_ACTOR].len > 0)
+		return "nobody acts for another here: there is no actor_token";
 	if (f[F_SCOPE].len > SCOPE_MAX)
 		return "scope is too long";
 	if (f[F_LIFETIME].len > 0 &&
@@ -149,6 +170,11 @@ token_run(struct request *r)
 		refuse(r, &form,
 		    form.fields[F_GRANT].len == 0 ? "invalid_request" : "unsupported_grant_type",
 		    "grant_type is " GRANT_TYPE);
+		return;
+	}
+	if (fault == NULL &&
+	    (!is_here(r, form.fields[F_AUDIENCE]) || !is_here(r, form.fields[F_RESOURCE]))) {
+		refuse(r, &form, "invalid_target", "audience or resource is another service");
 		return;
 	}
 	if (fault == NULL)

@@ -4,7 +4,7 @@
  *
  * Runs in: gateway. Trusts: nothing.
  * Owns: nothing; fields are borrowed from the request's body, where they were decoded.
- * Invariants: a form has each field once, none that is not known, and nothing but printable ASCII;
+ * Invariants: a form has each field that is known once, in printable ASCII;
  * no key of ours is overlooked, whatever is wrong with the form, but the sender's own where a
  * credential belongs: what stands in a scope, say, is told to administrators.
  * See: token.c; leak.h; form.c, for forms that are multipart.
@@ -22,6 +22,9 @@ static const char *const names[F_COUNT] = {
 	[F_REQUESTED] = "requested_token_type",
 	[F_SCOPE] = "scope",
 	[F_LIFETIME] = "expires_in",
+	[F_AUDIENCE] = "audience",
+	[F_RESOURCE] = "resource",
+	[F_ACTOR] = "actor_token",
 	[F_TOKEN] = "token",
 	[F_HINT] = "token_type_hint",
 };
@@ -125,9 +128,9 @@ take(const struct pair *p, uint32_t known, struct token_form *ret)
 		if (ret->fields[f].ptr != NULL)
 			return fail(E_EXISTS);
 		ret->fields[f] = p->value;
-		return p->value.len > 0 && is_printable(p->value) ? OK : fail(E_SYNTAX);
+		return is_printable(p->value) ? OK : fail(E_SYNTAX);
 	}
-	return fail(E_NOTFOUND);
+	return OK;
 }
 
 static bool

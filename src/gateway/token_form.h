@@ -18,19 +18,21 @@ enum field {
 	F_REQUESTED,
 	F_SCOPE,
 	F_LIFETIME,
+	F_AUDIENCE,
+	F_RESOURCE,
+	F_ACTOR,
 	F_TOKEN,
 	F_HINT,
 	F_COUNT
 };
-#define TOKEN_FIELDS                                                                             \
-	(BIT(F_GRANT) | BIT(F_SUBJECT) | BIT(F_SUBJECT_TYPE) | BIT(F_REQUESTED) | BIT(F_SCOPE) | \
-	    BIT(F_LIFETIME))
+#define TOKEN_FIELDS (BIT(F_TOKEN) - 1) /* all before it */
 #define REVOKE_FIELDS (BIT(F_TOKEN) | BIT(F_HINT))
 
 struct request;
 
 struct token_form {
-	struct span fields[F_COUNT]; /* borrowed from the body; ptr NULL: it is not there */
+	struct span
+	    fields[F_COUNT]; /* borrowed from the body; empty: not there, or without a value */
 	/* Keys of ours, but for the sender's own where a credential belongs. */
 	struct leaks leaks;
 	bool key_there; /* where a credential belongs is a key, be it the sender's own */
@@ -38,10 +40,10 @@ struct token_form {
 
 /*
  * Read the body, which is written over: what it had encoded is decoded in its place. A credential
- * belongs in the field `place`. Keys are looked for in all of the body, also where it is no form.
- * Owner:  token_form_forget() wipes what is found.
- * Errors: E_NOMEM, E_UNSUPPORTED (its type), E_RANGE (too long, or empty), E_SYNTAX, E_EXISTS (a
- * field twice), E_NOTFOUND (one that is not `known`).
+ * belongs in the field `place`; a field that is not `known` says nothing (RFC 6749, 3.2). Keys are
+ * looked for in all of the body, also where it is no form. Owner:  token_form_forget() wipes what
+ * is found. Errors: E_NOMEM, E_UNSUPPORTED (its type), E_RANGE (too long, or empty), E_SYNTAX,
+ * E_EXISTS (a field twice).
  */
 MUST_USE struct status token_form_read(
     struct request *r, uint32_t known, enum field place, struct token_form *ret);

@@ -229,8 +229,7 @@ bad_forms_are_refused_by_the_authority(void **state)
 		const char *path, *type, *body, *says;
 	} cases[] = {
 		{ "token", "x-www-form-urlencoded", "x=1",
-		    "{\"error\":\"invalid_request\",\"error_description\":\"the form is not "
-		    "valid\"}" },
+		    "{\"error\":\"invalid_request\",\"error_description\":\"grant_type is" },
 		{ "token", "json", "grant_type=x", "\"the form is not valid\"" },
 		{ "token", "x-www-form-urlencoded", "grant_type=password",
 		    "{\"error\":\"unsupported_grant_type\"" },
@@ -290,6 +289,24 @@ put_keys(const char *text, const char *theirs, char *out)
 	*out = '\0';
 }
 
+static void
+ask_form(struct client *c, const char *theirs, const char *path, const char *text)
+{
+	bool json = strchr(path, ' ') != NULL;
+	char body[1024], all[2048];
+
+	put_keys(text, theirs, body);
+	(void)snprintf(all, sizeof(all),
+	    "POST /auth/%.*s HTTP/1.1\r\nHost: Localhost:84\r\nAuthorization: Bearer %s\r\n"
+	    "Content-Type: application/%s\r\nContent-Length: %zu\r\n\r\n%s",
+	    (int)strcspn(path, " "), path, key, json ? "json" : "x-www-form-urlencoded",
+	    strlen(body), body);
+	peers.admits = peers.tokens = 0;
+	peers.leaked_len = 0;
+	c->got.len = 0;
+	client_send(c, all);
+}
+
 /* It would be told to administrators, or be taken for revoked: refused and reported. */
 static void
 keys_in_forms_are_refused(void **state)
@@ -325,27 +342,17 @@ keys_in_forms_are_refused(void **state)
 		{ "revoke json", "{\"x\":\"=\",\"token\":\"OWN\"}", UNSUPPORTED, 0 },
 		{ "token json", "{\"scope\":\"OWN\"}", INVALID, 0 },
 	};
-	char theirs[KEYTEXT_LEN + 1] = "", body[1024], text[2048];
+	char theirs[KEYTEXT_LEN + 1] = "";
 	struct client c;
 
 	(void)state;
 	assert_true(is_ok(keytext_create((uint8_t *)theirs)));
 	client_open(&c);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		bool refused = rows[i].says[0] == '{', json = strchr(rows[i].path, ' ') != NULL;
+		bool refused = rows[i].says[0] == '{';
 		const char *first = rows[i].reported < 0 ? key : theirs;
 
-		put_keys(rows[i].body, theirs, body);
-		(void)snprintf(text, sizeof(text),
-		    "POST /auth/%.*s HTTP/1.1\r\nHost: localhost\r\n"
-		    "Authorization: Bearer %s\r\nContent-Type: application/%s\r\n"
-		    "Content-Length: %zu\r\n\r\n%s",
-		    (int)strcspn(rows[i].path, " "), rows[i].path, key,
-		    json ? "json" : "x-www-form-urlencoded", strlen(body), body);
-		peers.admits = peers.tokens = 0;
-		peers.leaked_len = 0;
-		c.got.len = 0;
-		client_send(&c, text);
+		ask_form(&c, theirs, rows[i].path, rows[i].body);
 		wait_for(&c, rows[i].says);
 		assert_true(has(&c, refused ? "HTTP/1.1 400 " : "HTTP/1.1 200 "));
 		assert_false(has(&c, theirs + 20));
@@ -357,6 +364,51 @@ keys_in_forms_are_refused(void **state)
 		assert_int_equal(peers.admit.refused, ERROR_LEAKED_KEY);
 		assert_memory_equal(peers.leaked, first, KEYTEXT_LEN);
 	}
+	client_close(&c);
+}
+
+/* RFC 6749, 3.2; but where a token is to be used is not left out of account (RFC 8693, 2.1). */
+static void
+fields_that_say_nothing(void **state)
+{
+#define TARGET "{\"error\":\"invalid_target\""
+	static const char *const rows[][2] = {
+		{ "&client_id=a&client_id=b&client_secret=&x=%c3%a9%00&token=1&=", "200 OK" },
+		{ "&scope=&actor_token=&requested_token_type=", "200 OK" },
+		{ "&audience=sallyport&resource=https://localhost:84", "200 OK" },
+		{ "&audience=https%3A%2F%2FLocalHost:84%2f", "200 OK" },
+		{ "&audience=&resource=", "200 OK" },
+		{ "&audience=other", TARGET },
+		{ "&audience=sallyport&resource=https://localhost:85", TARGET },
+		{ "&resource=https://localhost:84/v1", TARGET },
+		{ "&resource=https://localhost:84//", TARGET },
+		{ "&resource=http://localhost:84", TARGET },
+		{ "&resource=https://", TARGET },
+		{ "&audience=sallyport&audience=sallyport", INVALID },
+		{ "&scope=&scope=", INVALID },
+		{ "&actor_token=a", INVALID },
+		{ "&x=%c", INVALID },
+		{ "&x", INVALID },
+		{ "&scope=%c3%a9", INVALID },
+	};
+	struct client c;
+
+	(void)state;
+	client_open(&c);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char body[512];
+
+		(void)snprintf(body, sizeof(body), "%s", EXCHANGE TYPE "&subject_token=OWN");
+		(void)strncat(body, rows[i][0], sizeof(body) - strlen(body) - 1);
+		ask_form(&c, key, "token", body);
+		wait_for(&c, rows[i][1]);
+		assert_int_equal(peers.tokens, rows[i][1][0] != '{');
+		assert_int_equal(peers.leaked_len, 0);
+	}
+	ask_form(&c, key, "revoke", "token=a.b.c&client_id=x&subject_token=&token_type_hint=");
+	wait_for(&c, "200 OK");
+	ask_form(&c, key, "revoke", "token=&client_id=x");
+	wait_for(&c, INVALID);
 	client_close(&c);
 }
 
@@ -373,6 +425,7 @@ main(void)
 		FLOW(no_token_is_left_behind),
 		FLOW(bad_forms_are_refused_by_the_authority),
 		FLOW(keys_in_forms_are_refused),
+		FLOW(fields_that_say_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
