@@ -301,7 +301,7 @@ def test_a_person_exports_and_erases_itself(world):
     status, _, answer = world.inst.request("DELETE", "/admin/v1/me", key=narrow)
     assert (status, answer["error"]["code"]) == (403, "denied")
     world.inst.operate("user", "hold", "acme/bob")
-    status, answer = world.ask("user", "DELETE", "/admin/v1/me")
+    status, answer = world.ask("user", "DELETE", "/admin/v1/me", {})         # {} is no body
     assert (status, answer["error"]["code"]) == (409, "legal_hold")
     a_second_owner(world)
     assert approved_lift(world, "owner", "second")[1]["status"] == 200

@@ -183,9 +183,13 @@ test_what_waits_is_bounded(void **state)
 static void
 test_who_is_not_erased(void **state)
 {
+	static const char *const bodies[] = { "{\"a\":1}", "[]", "null", "{}{}", "{", "x" };
+
 	(void)state;
 	be(2, ROLE_OWNER);
 	be(0, ROLE_USER | ROLE_AUDITOR);
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+		assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", bodies[i]), 400);
 	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", ""), 409);
 	assert_string_equal(said.body, "has_roles");
 	be(0, ROLE_USER);
@@ -196,7 +200,7 @@ test_who_is_not_erased(void **state)
 	assert_string_equal(said.body, "legal_hold");
 	assert_int_equal(w.key[0]->user->state, USER_ACTIVE);
 	w.key[0]->user->hold = 0;
-	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", ""), 200);
+	assert_int_equal(ask(w.key[0], "DELETE", "/admin/v1/me", " {\n} "), 200);
 	assert_string_equal(said.body, "{\"erased\":true,\"rows\":42}");
 	assert_null(strstr(w.recs[w.nrecs - 1].text, "waits_for"));
 }
