@@ -29,9 +29,9 @@ conversations_id_ok(struct span id)
 
 /* ---- requests ---- */
 
-/* Is there an item that no turn could be asked with? */
+/* Is there an item that no turn could be asked with, or that would not be kept as it is? */
 static bool
-names_others(struct request *r, uint32_t items)
+has_unfit(struct request *r, uint32_t items)
 {
 	const struct json_doc *d = &r->g->doc;
 	struct json_iter it = json_iter(d, items);
@@ -40,6 +40,10 @@ names_others(struct request *r, uint32_t items)
 		const char *why = NULL;
 		uint32_t tok = reference_in_item(d, it.val, &why);
 
+		if (tok == JSON_NONE) {
+			tok = items_find_variant(d, it.val);
+			why = "differs from the name of a field only in case";
+		}
 		if (tok == JSON_NONE)
 			continue;
 		request_blame(r, d, tok, why);
@@ -58,7 +62,7 @@ take_items(struct request *r, struct content_request *req, struct content_item *
 	struct items s;
 	struct status st = items_start(&s, &r->arena, json_size(d, arr), NULL, 0);
 
-	if (names_others(r, arr)) {
+	if (has_unfit(r, arr)) {
 		turn_refuse(&r->turn, ERROR_INVALID_FIELD);
 		return false;
 	}

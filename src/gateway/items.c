@@ -179,6 +179,27 @@ items_id_pasted(const struct json_doc *d, uint32_t tok)
 	return json_type(d, id) == JSON_STRING && pasted_any(json_bytes(d, id));
 }
 
+uint32_t
+items_find_variant(const struct json_doc *d, uint32_t tok)
+{
+	static const char *const names[] = { "id", "type", "status", "role", "content" };
+	struct json_iter it = json_iter(d, tok);
+
+	while (json_next(&it)) {
+		uint8_t plain[16];
+		struct buf key = { .ptr = plain, .cap = sizeof(plain), .max = sizeof(plain) };
+
+		if (!is_ok(json_str_put(d, it.key, &key)))
+			continue; /* longer than any of them */
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			if (span_eq_nocase(buf_span(&key), span_str(names[i])) &&
+			    !span_eq_str(buf_span(&key), names[i]))
+				return it.val;
+		}
+	}
+	return JSON_NONE;
+}
+
 /* Its own id, if that can stay; else empty. E_EXISTS, E_DENIED: it cannot, and must. */
 static struct status
 own_id(struct items *s, const struct json_doc *d, uint32_t tok, bool fresh, struct arena *a,

@@ -32,6 +32,11 @@ MUST_USE struct status items_add(struct items *s, const struct json_doc *d, uint
 /* The message of a user with the text of the JSON string `tok`. */
 MUST_USE struct status items_add_text(
     struct items *s, const struct json_doc *d, uint32_t tok, struct arena *a);
+/*
+ * Is there a name in an item that differs from one that is read here in case alone? Its value, or
+ * JSON_NONE. What is kept would not have it: it would be a duplicate of ours.
+ */
+uint32_t items_find_variant(const struct json_doc *d, uint32_t tok);
 /* Is an item's id a credential? It stands beside the item, where nothing is masked. */
 bool items_id_pasted(const struct json_doc *d, uint32_t tok);
 uint64_t items_hash(struct span id);

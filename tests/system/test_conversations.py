@@ -120,6 +120,9 @@ def test_what_is_no_item(client):
         with pytest.raises(openai.APIStatusError) as e:
             client.conversations.items.create(c.id, items=items)
         assert e.value.status_code in (400, 413)
+    with pytest.raises(openai.BadRequestError) as e:           # in what is kept it could not be beside "id"
+        client.conversations.items.create(c.id, items=[{"role": "user", "content": "x", "ID": "q"}])
+    assert e.value.param == "/items/0/ID"
     assert len(client.conversations.items.list(c.id).data) == 2, "all or none"
 
 
