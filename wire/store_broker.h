@@ -6,13 +6,16 @@
  * Store (A) has a key-encryption key wrapped or unwrapped by Vault or KMS, which the broker (B)
  * alone speaks to. What travels is the key sealed by the store under its own root already: the
  * broker, which faces the internet, never has it in plain, and neither has Vault or KMS.
+ * B tells A which credentials of providers are in use, by marks of them.
  *
  *	WRAP, UNWRAP, REWRAP    calls of the store, answered with their id by KEK: what came of it.
  *	                        The broker asks for the keys that its configuration names, and for
  *	                        no others, once that is on record; it does not try again: the store
- *does
+ *	                        does
+ *	CREDENTIALS             all marks, in place of what the same broker said before
  */
 #include <link/wire.h>
+#include <pasted/known.h>
 #include <wire/authority_broker.h>
 #include <wire/limits.h>
 
@@ -25,6 +28,7 @@ enum sb_type {
 	SB_UNWRAP,   /* A: what WRAP or REWRAP gave */
 	SB_REWRAP, /* A: the same, under the newest version of the key there, without plain text */
 	SB_KEK,    /* B: same id */
+	SB_CREDENTIALS, /* B */
 };
 
 struct sb_wrap {
@@ -64,10 +68,28 @@ static const struct wire_field sb_kek_rows[] = {
 	WIRE_BYTES(struct sb_kek, answer, 0, SB_CIPHERTEXT_MAX),
 };
 
+static const struct wire_field sb_mark_rows[] = {
+	WIRE_U16(struct known_mark, len, SECRET_VALUE_MAX),
+	WIRE_U32(struct known_mark, end, UINT32_MAX),
+	WIRE_FIXED(struct known_mark, tag),
+};
+static const struct wire_table sb_mark_table = WIRE_TABLE(struct known_mark, sb_mark_rows);
+
+struct sb_credentials {
+	uint8_t key[KNOWN_KEY_LEN]; /* of the marks, for the life of a broker */
+	struct wire_list marks;     /* of struct known_mark */
+};
+static const struct wire_field sb_credentials_rows[] = {
+	WIRE_FIXED(struct sb_credentials, key),
+	WIRE_LIST(struct sb_credentials, marks, 0, KNOWN_MAX, &sb_mark_table),
+};
+
 static const struct wire_msg sb_msgs[] = {
 	[SB_WRAP] = { "wrap", WIRE_A_TO_B, WIRE_TABLE(struct sb_wrap, sb_wrap_rows) },
 	[SB_UNWRAP] = { "unwrap", WIRE_A_TO_B, WIRE_TABLE(struct sb_unwrap, sb_unwrap_rows) },
 	[SB_REWRAP] = { "rewrap", WIRE_A_TO_B, WIRE_TABLE(struct sb_unwrap, sb_unwrap_rows) },
+	[SB_CREDENTIALS] = { "credentials", WIRE_B_TO_A,
+	    WIRE_TABLE(struct sb_credentials, sb_credentials_rows) },
 	[SB_KEK] = { "kek", WIRE_B_TO_A, WIRE_TABLE(struct sb_kek, sb_kek_rows) },
 };
 static const struct wire_edge sb_edge = { .name = "store-broker",

@@ -18,6 +18,8 @@
 
 #include <base/rand.h>
 
+#include "marks.h"
+
 static void go_on(struct credential *c);
 static void limit_before(struct credential *c);
 static void on_begun(void *ctx, struct status st);
@@ -120,6 +122,7 @@ commit(struct credential *c)
 		credential_release(c->before);
 		c->before = fresh;
 		lifetime_read_previous(&c->life);
+		marks_tell(c->b);
 		return;
 	}
 	lifetime_read(&c->life, &c->reading, credential_now(c), roll());
@@ -133,6 +136,7 @@ commit(struct credential *c)
 	c->before = c->now;
 	c->now = fresh;
 	limit_before(c);
+	marks_tell(c->b);
 }
 
 static void

@@ -12,6 +12,7 @@
  */
 #include "broker.h"
 #include "credentials.h"
+#include "marks.h"
 
 #include <base/cleanup.h>
 #include <wire/broker_demo.h>
@@ -147,6 +148,7 @@ store_peer(struct broker *b, uint32_t peer_id, int fd)
 	if (!is_ok(link_new(b->d->loop, fd, &sb_edge, false, &ops, b, &b->store)))
 		diag_fatal("link of the store");
 	link_set_peer(b->store, peer_id);
+	marks_tell(b);
 }
 
 /* ---- demo ---- */

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * broker_link.c: the store's questions to the broker, and its answers.
+ * broker_link.c: the store's questions to the broker, its answers, and what it tells by itself.
  *
  * Runs in: store. Trusts: the broker for what came of a question; not for what is in an answer,
  * which has a seal of the store's own.
  * Owns: the link. Invariants: each question hears of its end once, whatever becomes of the broker.
- * See: wire/store_broker.h, kek.c.
+ * See: wire/store_broker.h, kek.c, credentials.c.
  */
 #include "broker_link.h"
 
 #include <stdlib.h>
+
+#include "credentials.h"
 
 static struct link *broker;
 
@@ -31,10 +33,18 @@ on_closed(struct link *l, struct status why, void *ctx)
 	link_free(l);
 }
 
+static void
+on_credentials(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)l, (void)id, (void)ctx;
+	credentials_take(msg);
+}
+
 void
 broker_peer(struct daemon *d, uint32_t peer_id, int fd)
 {
-	static const struct link_ops ops = { NULL, 0, on_closed };
+	static const struct link_rule rules[] = { { SB_CREDENTIALS, 0, on_credentials } };
+	static const struct link_ops ops = { rules, 1, on_closed };
 	struct link *old = broker, *fresh = NULL;
 	struct status st = link_new(d->loop, fd, &sb_edge, true, &ops, NULL, &fresh);
 

@@ -14,6 +14,8 @@
 #include <base/cleanup.h>
 #include <pasted/pasted.h>
 
+#include "credentials.h"
+
 static struct status create_object(struct content *c);
 static struct status create_items(struct content *c);
 static struct status read_object(struct content *c);
@@ -79,12 +81,14 @@ user_look(struct content *c)
 
 /* ---- the door into the tables ---- */
 
-/* Those of providers of models, and ours, are in no history; others' where the policy keeps them.
+/*
+ * Those of providers of models, and ours, are in no history, and neither are those in use, whatever
+ * they look like; others' where the policy keeps them.
  */
 static bool
 may_be_kept(const struct content_call *call, struct span text)
 {
-	return !(call->masked ? pasted_any(text) : pasted_never(text));
+	return !(call->masked ? pasted_any(text) : pasted_never(text)) && !credentials_in(text);
 }
 
 /* Whatever the gateway has looked at, and masked: it may be another one. */
@@ -93,10 +97,11 @@ check_written(const struct content_call *call)
 {
 	const struct content_item *items = call->req->items.items;
 
-	if (!may_be_kept(call, call->req->meta) || !may_be_kept(call, call->req->body))
+	if (!may_be_kept(call, call->req->meta) || !may_be_kept(call, call->req->body) ||
+	    !may_be_kept(call, call->req->tag))
 		return fail(E_DENIED);
 	for (uint32_t i = 0; i < call->req->items.count; i++) {
-		if (!may_be_kept(call, items[i].json))
+		if (!may_be_kept(call, items[i].json) || !may_be_kept(call, items[i].id))
 			return fail(E_DENIED);
 	}
 	return OK;

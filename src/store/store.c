@@ -28,6 +28,7 @@
 #include "broker_link.h"
 #include "content_stream.h"
 #include "first_key.h"
+#include "credentials.h"
 #include "kek.h"
 #include "load.h"
 #include "privacy.h"
@@ -411,6 +412,7 @@ store_stop(struct daemon *d)
 {
 	privacy_stop();
 	kek_stop();
+	credentials_forget();
 	if (self.open) {
 		generation_tell();
 		link_flush(d->control);

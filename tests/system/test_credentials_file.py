@@ -110,6 +110,28 @@ def test_a_rotation_is_taken_up_and_the_one_before_serves_meanwhile(inst, provid
     provider.keys = {VALUE, SECOND}
 
 
+@pytest.mark.parametrize("value", [VALUE, SECOND])
+def test_what_is_in_use_enters_no_history(inst, value):
+    """It has the form of nobody's keys: the store knows it by a mark of it."""
+    code, _, body = inst.request("POST", "/v1/conversations", {"items": [{"role": "user", "content": "a"}]})
+    assert code == 200
+    mine = body["id"]
+    escaped = "".join(f"\\u{ord(c):04x}" for c in value)
+    for path, text in (("/v1/conversations", f'{{"metadata": {{"a": "it is {value}."}}}}'),
+                       (f"/v1/conversations/{mine}", f'{{"metadata": {{"a": "{value}"}}}}'),
+                       (f"/v1/conversations/{mine}/items",
+                        f'{{"items": [{{"role": "user", "content": "it is {escaped}."}}]}}'),
+                       (f"/v1/conversations/{mine}/items",
+                        f'{{"items": [{{"role": "user", "content": "x", "id": "{value}"}}]}}')):
+        code, _, body = inst.request("POST", path, text.encode())
+        assert code == 400 and body["error"]["code"] == "credential_in_body", (path, body)
+    code, _, body = inst.request("POST", "/v1/responses", {"model": "gpt", "input": f"is it {value}?"})
+    assert code == 400 and body["error"]["code"] == "credential_in_body", "nobody keeps that turn"
+    assert inst.request("POST", "/v1/responses", {"model": "gpt", "input": value, "store": False})[0] == 200
+    listed = inst.request("GET", f"/v1/conversations/{mine}/items")[2]
+    assert len(listed["data"]) == 1
+
+
 def usage(inst):
     """{model: row}, once the store has heard of all of it: once a second it does."""
     seen = None

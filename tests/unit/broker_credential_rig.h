@@ -116,6 +116,15 @@ deliver(struct source_result *r)
 }
 
 static inline void
+give(const char *value, const char *version)
+{
+	struct source_result r = { .reading = { .version = version, .lease = "" } };
+
+	assert_true(is_ok(secret_from_span(span_str(value), &r.value)));
+	deliver(&r);
+}
+
+static inline void
 revoked(enum secret_fault fault, bool refused)
 {
 	struct source_result r = { .fault = fault, .refused = refused };

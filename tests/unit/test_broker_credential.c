@@ -3,15 +3,6 @@
 #include "broker_credential_rig.h"
 
 static void
-give(const char *value, const char *version)
-{
-	struct source_result r = { .reading = { .version = version, .lease = "" } };
-
-	assert_true(is_ok(secret_from_span(span_str(value), &r.value)));
-	deliver(&r);
-}
-
-static void
 give_fault(enum secret_fault fault, bool refused)
 {
 	struct source_result r = { .fault = fault, .refused = refused };

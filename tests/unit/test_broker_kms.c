@@ -181,9 +181,19 @@ authority_goes(void)
 
 /* ---- the store ---- */
 static void
+on_credentials(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	const struct sb_credentials *m = msg;
+
+	(void)l, (void)id, (void)ctx;
+	assert_int_equal(m->marks.count, 0);
+}
+
+static void
 store_comes(void)
 {
-	static const struct link_ops ops = { NULL, 0, on_closed };
+	static const struct link_rule rules[] = { { SB_CREDENTIALS, 0, on_credentials } };
+	static const struct link_ops ops = { rules, COUNT(rules), on_closed };
 	int fd, theirs = pair(&fd);
 
 	assert_true(is_ok(link_new(&w.loop, fd, &sb_edge, true, &ops, &w, &w.store)));

@@ -6,6 +6,8 @@
 #include "content_world.h"
 #include "pasted_forms.h"
 
+#include <credentials.h>
+
 static const struct {
 	uint8_t op, kind;
 	const char *target;
@@ -50,7 +52,12 @@ denied_anywhere(struct db *db, const char *credential)
 		    &(struct content_request){ .meta = SPAN_LIT("{}"), .items = { items, 2 } });
 		denied(db, i,
 		    &(struct content_request){ .meta = SPAN_LIT("{}"), .body = span_str(text) });
+		denied(db, i,
+		    &(struct content_request){ .meta = SPAN_LIT("{}"), .tag = span_str(text) });
 	}
+	items[1].json = SPAN_LIT("\"y\"");
+	items[1].id = span_str(credential);
+	denied(db, 2, &(struct content_request){ .meta = SPAN_LIT("{}"), .items = { items, 2 } });
 }
 
 static void
@@ -71,6 +78,59 @@ no_credential_enters(void **arg)
 		denied_anywhere(db, (const char *)key);
 	}
 	denied_anywhere(db, GH);
+	db_close(db);
+}
+
+static void
+use(uint8_t key, const char *credential)
+{
+	struct sb_credentials m = { .key = { key } };
+	struct known_mark mark;
+	struct known *k;
+
+	assert_is_ok(known_new(m.key, &k));
+	if (credential != NULL) {
+		assert_is_ok(known_mark(k, span_str(credential), &mark));
+		m.marks = (struct wire_list){ &mark, 1 };
+	}
+	credentials_take(&m);
+	known_free(k);
+}
+
+static void
+enters(struct db *db, const char *id, const char *credential)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "{\"a\":\"here: %s.\"}", credential);
+	assert_is_ok(ask(db, &ann, CONTENT_CREATE, CONTENT_CONVERSATION, id,
+	    &(struct content_request){ .meta = span_str(text) }));
+}
+
+#define USED "a_word:of-our-own-server"
+#define USED_BEFORE "another_word:of-our-own"
+
+/* Of no form, but in use: by the broker of now, or the one before it, which knew more at first. */
+static void
+none_in_use_enters(void **arg)
+{
+	struct db *db = with_users();
+
+	(void)arg;
+	assert_is_ok(create_conversation(db, &ann, "conv_1", "a"));
+	enters(db, "conv_2", USED_BEFORE);
+	use(1, USED_BEFORE);
+	denied_anywhere(db, USED_BEFORE);
+	use(2, NULL); /* it came anew, and has read none yet */
+	denied_anywhere(db, USED_BEFORE);
+	use(2, USED);
+	denied_anywhere(db, USED_BEFORE);
+	denied_anywhere(db, USED);
+	use(2, NULL); /* it has none any more */
+	enters(db, "conv_3", USED);
+	use(3, NULL);
+	enters(db, "conv_4", USED_BEFORE);
+	credentials_forget();
 	db_close(db);
 }
 
@@ -99,7 +159,8 @@ the_rest_enters(void **arg)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { T(no_credential_enters), T(the_rest_enters) };
+	const struct CMUnitTest tests[] = { T(no_credential_enters), T(none_in_use_enters),
+		T(the_rest_enters) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
