@@ -26,6 +26,11 @@
 #define AWS_ID_LEN 20
 #define AWS_SECRET_LEN 40
 
+#define PREFIX(s)                                   \
+	{                                           \
+		(const uint8_t *)(s), sizeof(s) - 1 \
+	}
+
 struct found {
 	size_t off, len;
 	const char *what;
@@ -190,10 +195,13 @@ anthropic_len(struct span text, size_t from)
 	return n >= 40 ? n : 0;
 }
 
-/* OpenAI's have a mark in them; others that begin alike are one run of digits and letters. */
+/* OpenAI's have a mark in them, or name their kind; others that begin alike are one run of digits
+ * and letters. */
 static size_t
 secret_key_len(struct span text, size_t from)
 {
+	static const struct span kinds[] = { PREFIX("proj-"), PREFIX("svcacct-"), PREFIX("admin-"),
+		PREFIX("None-") };
 	size_t n = run_len(text, from, is_word);
 	struct span run = span_of(text.ptr + from, n);
 
@@ -201,14 +209,15 @@ secret_key_len(struct span text, size_t from)
 		return n;
 	if (span_starts(run, SPAN_LIT("or-v1-")) && n >= 64)
 		return n;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (span_starts(run, kinds[i]) && n >= kinds[i].len + 20 &&
+		    count_digits(text, from, n) > 0)
+			return n;
+	}
 	return n >= 32 && run_len(text, from, is_alnum) == n && count_digits(text, from, n) > 0 ? n
 												: 0;
 }
 
-#define PREFIX(s)                                   \
-	{                                           \
-		(const uint8_t *)(s), sizeof(s) - 1 \
-	}
 static const struct {
 	struct span prefix;
 	size_t (*len)(struct span text, size_t from); /* behind the prefix; 0: it is none */

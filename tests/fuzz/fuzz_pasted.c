@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any text: once masked, nothing more is found in it, and what was JSON or UTF-8 is still.
- * A key of ours is found wherever it is put.
+ * A key of ours is found wherever it is put, and so is a credential by its mark.
  */
 #include <stdlib.h>
 
@@ -9,6 +9,7 @@
 #include <base/encode.h>
 #include <json/json.h>
 #include <leak.h>
+#include <pasted/known.h>
 #include <pasted/pasted.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,6 +36,23 @@ check_leak(struct span text)
 	expect(leaks.n > 0);
 }
 
+/* Part of the text. */
+static void
+check_known(struct span text)
+{
+	static const uint8_t key[KNOWN_KEY_LEN] = { 7 };
+	struct known_mark mark;
+	struct known *k;
+
+	if (text.len < 2 * KNOWN_LEN_MIN || text.len > UINT16_MAX)
+		return;
+	expect(is_ok(known_new(key, &k)));
+	expect(is_ok(known_mark(k, span_of(text.ptr + text.len / 4, text.len / 2), &mark)));
+	expect(is_ok(known_add(k, &mark)));
+	expect(known_in(k, text));
+	known_free(k);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,5 +72,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (is_ok(json_parse(&d, text)))
 		expect(is_ok(json_parse(&d, buf_span(&once))));
 	check_leak(text);
+	check_known(text);
 	return 0;
 }
