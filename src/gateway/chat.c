@@ -5,9 +5,8 @@
  * Runs in: gateway. Trusts: nothing but that the body conforms to schema/chat.json.
  * Owns: nothing; parts are borrowed from the body.
  * Invariants: the provider gets the client's bytes but for the edits of edits[]
- * below: model, store, tools, tool_choice, stream_options, messages; it is never asked to keep
- * anything.
- * See: docs/api.md, "What is changed on the way".
+ * below: model, store and its metadata, tools, tool_choice, stream_options, messages; it is never
+ * asked to keep anything. See: docs/api.md, "What is changed on the way".
  */
 #include "chat.h"
 
@@ -53,6 +52,17 @@ read_options(const struct json_doc *d, struct chat *c, uint32_t options)
 	c->usage = json_type(d, include) == JSON_TRUE;
 }
 
+/* OpenAI takes metadata of what it stores only. */
+static void
+read_store(const struct json_doc *d, struct chat *c, uint32_t store)
+{
+	uint32_t metadata = json_get_str(d, 0, "metadata");
+
+	c->store_part = json_bytes(d, store);
+	if (json_type(d, metadata) == JSON_OBJECT)
+		c->metadata_part = json_bytes(d, metadata);
+}
+
 struct status
 chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct fault *fault)
 {
@@ -74,7 +84,7 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 	c->p.model_part = json_bytes(d, model);
 	c->messages_part = part(d, json_get_str(d, 0, "messages"));
 	if (json_type(d, store) == JSON_TRUE)
-		c->store_part = json_bytes(d, store);
+		read_store(d, c, store);
 	read_choice(d, c, choice);
 	c->p.stream = json_type(d, json_get_str(d, 0, "stream")) == JSON_TRUE;
 	if (c->p.stream)
@@ -168,6 +178,8 @@ chat_write(const struct prompt *p, const struct edits *e, struct buf *out, uint3
 	s.count = 0;
 	if (c->store_part.ptr != NULL)
 		TRY(splice_part(&s, p->body, c->store_part, SPAN_LIT("false")));
+	if (c->metadata_part.ptr != NULL)
+		TRY(splice_part(&s, p->body, c->metadata_part, SPAN_LIT("null")));
 	TRY(edit_options(c, &s));
 	TRY(edit_tools(c, e, &tools, &s));
 	TRY(splice_model(p, &alias, &s));

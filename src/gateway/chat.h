@@ -15,7 +15,7 @@ struct chat {
 	/* Parts of the body; ptr NULL: absent. */
 	struct span messages_part, tools_part, interpreter_part, choice_part;
 	struct span options_part, include_part;
-	struct span store_part; /* where it is true; else absent */
+	struct span store_part, metadata_part; /* where store is true; else absent */
 	bool tools_empty, options_empty;
 	struct span choice_ours_part; /* where tool_choice names our tool */
 	struct span choice_mode_part; /* of a list of allowed tools */
