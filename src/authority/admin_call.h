@@ -137,6 +137,8 @@ admin_asks(const struct admin_call *c, enum action action)
  * answer is for who asked goes on as that one's own, as often as it takes, for an hour.
  */
 bool approval_covers(const struct admin_call *c, enum action action);
+/* A hold of this person has changed: nothing that was asked for before lifts the one there is. */
+void approvals_end_lifts(const struct authority *a, const struct user *u);
 void approvals_tick(struct authority *a);
 /* With the authority: what waits names its keys. */
 void approvals_done(void);

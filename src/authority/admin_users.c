@@ -499,6 +499,8 @@ on_put(struct authority *a, void *ctx, enum code code, const void *answered)
 		admin_op_finish(op, 201, NULL, NULL);
 		return;
 	}
+	if (strcmp(op->change, "hold") == 0)
+		approvals_end_lifts(a, u);
 	if (op->state != USER_ACTIVE)
 		end_all_turns(op, u);
 	admin_finish_after_turns(op);

@@ -45,6 +45,7 @@ struct approval {
 	size_t method_len, path_len, query_len;
 	char source[SOURCE_TEXT_MAX + 1];
 	uint64_t until_ms, expires_s;
+	bool given; /* DECIDING, once more: no, after all */
 };
 
 static struct approval approvals[APPROVALS_MAX];
@@ -186,18 +187,30 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 	return buf_put_span(&p->request, c->body);
 }
 
-/* The same person has asked for the same already, or for an earlier part of what it reads. */
+/* To the byte; of what is read, any part is as good as another. */
+static bool
+is_same_request(const struct approval *p, const struct admin_call *c)
+{
+	struct span all = buf_span(&p->request);
+	struct span path = span_from(all, p->method_len);
+	struct span query = span_from(path, p->path_len);
+
+	if (!span_eq(span_of(all.ptr, p->method_len), c->method) ||
+	    !span_eq(span_of(path.ptr, p->path_len), c->path))
+		return false;
+	return action_is_given(p->action) || (span_eq(span_of(query.ptr, p->query_len), c->query) &&
+						 span_eq(span_from(query, p->query_len), c->body));
+}
+
+/* The same person has asked for the same already, and that can still be done. */
 static struct approval *
 find_same(const struct admin_call *c, enum action action, enum approval_state state)
 {
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
 		struct approval *p = &approvals[i];
-		struct span request = buf_span(&p->request);
 
 		if (p->state == state && p->action == action && is_same_person(p, c) &&
-		    now_ms(c->a) < p->until_ms && is_about_the_same(c->a, p) &&
-		    span_eq(span_of(request.ptr, p->method_len), c->method) &&
-		    span_eq(span_of(request.ptr + p->method_len, p->path_len), c->path))
+		    now_ms(c->a) < p->until_ms && is_same_request(p, c) && still_may(c->a, p))
 			return p;
 	}
 	return NULL;
@@ -206,9 +219,7 @@ find_same(const struct admin_call *c, enum action action, enum approval_state st
 bool
 approval_covers(const struct admin_call *c, enum action action)
 {
-	const struct approval *p = find_same(c, action, GIVEN);
-
-	return p != NULL && action_is_given(action) && still_may(c->a, p);
+	return action_is_given(action) && find_same(c, action, GIVEN) != NULL;
 }
 
 static struct status
@@ -229,7 +240,7 @@ begin_record(struct admin_call *c, struct approval *p, const char *state, admin_
 struct status
 approval_ask(struct admin_call *c, enum action action)
 {
-	struct approval *p = action_is_given(action) ? find_same(c, action, WAITING) : NULL;
+	struct approval *p = find_same(c, action, WAITING);
 	struct status st;
 
 	if (p != NULL)
@@ -387,7 +398,8 @@ approvals_decide(struct admin_call *c)
 		if (is_seen(&approvals[i], c->by) && span_eq_str(c->param, approvals[i].id))
 			p = &approvals[i];
 	}
-	if (p == NULL || p->state != WAITING || now_ms(c->a) >= p->until_ms)
+	if (p == NULL || (p->state != WAITING && (approve || p->state != GIVEN)) ||
+	    now_ms(c->a) >= p->until_ms)
 		return admin_refuse_not_found(c);
 	TRY(admin_may(c, p->action));
 	TRY(admin_not_narrow(c));
@@ -396,10 +408,11 @@ approvals_decide(struct admin_call *c)
 		    c, 403, "same_person", "Another person must approve what you have asked for.");
 	if (approve)
 		TRY(may_have_answer(c, p->action));
+	p->given = p->state == GIVEN;
 	p->state = DECIDING;
 	st = begin_record(c, p, approve ? "approved" : "refused", on_decided, undo_decision);
 	if (!is_ok(st))
-		p->state = WAITING;
+		p->state = p->given ? GIVEN : WAITING;
 	return st;
 }
 
@@ -457,7 +470,7 @@ give(const struct authority *a, struct approval *p)
 static void
 undo_decision(struct admin_op *op)
 {
-	op->approval->state = WAITING;
+	op->approval->state = op->approval->given ? GIVEN : WAITING;
 }
 
 static void
@@ -526,6 +539,21 @@ on_lapsed(struct authority *a, void *ctx, struct status st, uint64_t seq)
 	(void)a, (void)ctx, (void)seq;
 	if (!is_ok(st))
 		diag(DIAG_WARN, "an approval lapsed, and the audit log does not say so");
+}
+
+/* What was asked of a hold before it was set, or lifted, is not about the one that comes. */
+void
+approvals_end_lifts(const struct authority *a, const struct user *u)
+{
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		struct approval *p = &approvals[i];
+
+		if (p->action != ACTION_HOLD_LIFT ||
+		    memcmp(p->subject, u->subject, SUBJECT_LEN) != 0)
+			continue;
+		p->until_ms = now_ms(a); /* the next tick puts it on record */
+		p->expires_s = now_real_s();
+	}
 }
 
 void

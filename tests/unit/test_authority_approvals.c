@@ -170,12 +170,125 @@ test_what_waits_is_bounded(void **state)
 	memset(long_body, ' ', sizeof(long_body) - 1);
 	memcpy(long_body, lift, sizeof(lift) - 1);
 	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", long_body), 413);
-	for (int i = 0; i < 8; i++)
-		wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	for (int i = 0; i < 8; i++) { /* each another text */
+		long_body[sizeof(lift) + (size_t)i] = '\0';
+		wait_for("PATCH", "/admin/v1/users/u", long_body, path);
+		long_body[sizeof(lift) + (size_t)i] = ' ';
+	}
 	assert_int_not_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 202);
 	be(0, ROLE_OWNER);
 	assert_int_equal(ask(w.key[0], "POST", path, "{\"decision\":\"refuse\"}"), 200);
 	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+}
+
+/* Asked for again it is the one that waits, for as long as that can still be done. */
+static void
+test_the_same_is_one(void **state)
+{
+	char path[128], again[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	for (int i = 0; i < 20; i++) {
+		wait_for("PATCH", "/admin/v1/users/u", lift, again);
+		assert_string_equal(again, path);
+	}
+	/* Another text, another path, another person: another. */
+	wait_for("PATCH", "/admin/v1/users/u", "{\"hold\": false}", again);
+	assert_string_not_equal(again, path);
+	w.key[2]->user->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/v", lift, again);
+	assert_string_not_equal(again, path);
+	assert_int_equal(ask(w.key[0], "PATCH", "/admin/v1/users/u", lift), 202);
+	assert_null(strstr(said.body, path + 20));
+	/* Nor is it one that was about a namesake. */
+	w.key[0]->user->subject[0] ^= 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, again);
+	assert_string_not_equal(again, path);
+}
+
+/* One hold is lifted once; the next one by what is asked for then. */
+static void
+test_a_lift_is_of_one_hold(void **state)
+{
+	static const char set[] = "{\"hold\":true}", other_text[] = "{\"hold\": false}";
+	struct user *u = w.key[0]->user;
+	char path[128], other[128], of_v[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	u->hold = w.key[2]->user->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	wait_for("PATCH", "/admin/v1/users/u", other_text, other);
+	wait_for("PATCH", "/admin/v1/users/v", lift, of_v);
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 200);
+	assert_int_equal(u->hold, 0);
+	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", set), 200);
+	assert_int_equal(ask(w.key[0], "POST", other, yes), 404);
+	assert_int_equal(u->hold, 1);
+	approvals_tick(w.a);
+	spin();
+	assert_non_null(strstr(w.recs[w.nrecs - 1].text, "state=lapsed"));
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_null(strstr(said.body, other + 20));
+	assert_int_equal(ask(w.key[0], "POST", of_v, yes), 200);
+	/* Nor by one that was asked for before it was set. */
+	u->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	u->hold = 0;
+	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", set), 200);
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 404);
+	assert_int_equal(u->hold, 1);
+}
+
+/* What may be read for an hour may be so no more, whoever of the two says it. */
+static void
+test_a_given_one_is_taken_back(void **state)
+{
+	static const char no[] = "{\"decision\":\"refuse\"}";
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	for (size_t by = 0; by <= 2; by += 2) {
+		wait_for("GET", "/admin/v1/users/u/export", "", path);
+		assert_int_equal(ask(w.key[0], "POST", path, yes), 200);
+		assert_int_equal(ask(w.key[0], "POST", path, yes), 404);
+		assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 200);
+		w.audit_mode = AUDIT_REFUSES; /* without a record it stays */
+		assert_int_equal(ask(w.key[by], "POST", path, no), 503);
+		w.audit_mode = AUDIT_TAKES;
+		assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 200);
+		assert_int_equal(ask(w.key[by], "POST", path, no), 200);
+		assert_int_equal(ask(w.key[by], "POST", path, no), 404);
+		assert_int_equal(ask(w.key[2], "GET", "/admin/v1/users/u/export", ""), 202);
+		assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+		assert_null(strstr(said.body, path + 20));
+		(void)snprintf(path, sizeof(path), "/admin/v1/approvals/%.32s",
+		    strstr(said.body, "\"id\":\"") + 6);
+		assert_int_equal(ask(w.key[0], "POST", path, no), 200);
+	}
+}
+
+/* An operator names the tenant: there is a namesake in another one. */
+static void
+test_a_tenant_is_not_another(void **state)
+{
+	char body[4096];
+
+	(void)state;
+	w.key[0]->user->hold = w.key[3]->user->hold = 1;
+	assert_int_equal(ask(NULL, "PATCH", "/admin/v1/users/u?tenant=x", lift), 202);
+	memcpy(body, said.body, sizeof(body));
+	assert_int_equal(ask(NULL, "PATCH", "/admin/v1/users/u?tenant=t", lift), 202);
+	assert_string_not_equal(said.body, body);
+	assert_int_equal(ask(NULL, "PATCH", "/admin/v1/users/u?tenant=x", lift), 202);
+	assert_string_equal(said.body, body);
 }
 
 /* Under a hold nobody is erased, and who has roles does not do it itself: the store is not asked.
@@ -234,6 +347,10 @@ main(void)
 		T(test_another_of_that_name),
 		T(test_an_hour),
 		T(test_what_waits_is_bounded),
+		T(test_the_same_is_one),
+		T(test_a_lift_is_of_one_hold),
+		T(test_a_given_one_is_taken_back),
+		T(test_a_tenant_is_not_another),
 		T(test_who_is_not_erased),
 		T(test_who_is_erased_later),
 	};
