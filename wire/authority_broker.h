@@ -214,21 +214,24 @@ static const struct wire_field ab_secret_sealed_rows[] = {
 };
 
 struct ab_fetch {
-	uint8_t kind;       /* enum fetch_kind */
-	struct span issuer; /* as configured */
-	struct span url;    /* of KEYS: where the discovery document says; else empty */
+	uint8_t kind;        /* enum fetch_kind */
+	struct span issuer;  /* as configured */
+	struct span url;     /* of KEYS: where the discovery document says; else empty */
+	uint32_t generation; /* of the configuration that it is asked for by */
 };
 static const struct wire_field ab_fetch_rows[] = {
 	WIRE_U8(struct ab_fetch, kind, FETCH_KIND_COUNT - 1),
 	WIRE_BYTES(struct ab_fetch, issuer, 1, ISSUER_MAX),
 	WIRE_BYTES(struct ab_fetch, url, 0, ISSUER_KEYS_URL_MAX),
+	WIRE_U32(struct ab_fetch, generation, UINT32_MAX),
 };
 
 struct ab_fetched {
 	/*
 	 * enum code. E_OK: the body of a 200. E_NOTFOUND: no such issuer in the broker's
 	 * configuration. E_DENIED: not a place where its keys may be. E_PROTO: another status.
-	 * E_RANGE: too long. Else as fetch.h has it.
+	 * E_RANGE: too long. E_AGAIN: it has, or had, another configuration: nothing is said of the
+	 * issuer. Else as fetch.h has it.
 	 */
 	uint16_t code;
 	uint16_t http_status; /* 0: no answer came */

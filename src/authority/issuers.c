@@ -6,8 +6,8 @@
  * for what is in it.
  * Owns: the issuers, their keys, and who waits for them.
  * Invariants: one fetch of an issuer at a time; new keys take the place of all old ones or of none;
- * a fetch that failed changes nothing but the time of the next; no key is used that was not seen
- * for a day.
+ * a fetch that failed changes nothing but the time of the next; one that a reload ended is begun
+ * anew, and who waits waits on; no key is used that was not seen for a day.
  * See: issuers.h, discovery.c; src/broker/issuer.c, which fetches.
  */
 #include "authority.h"
@@ -89,7 +89,7 @@ succeeded(struct issuer *i)
 static void
 over(struct issuer *i)
 {
-	i->flying = false;
+	i->flying = i->again = false;
 	i->call = 0;
 	waiters_wake(&i->waiters);
 }
@@ -100,7 +100,8 @@ begin(struct issuer *i, enum fetch_kind kind)
 	struct link *l = i->a->broker.link;
 	const struct ab_fetch m = { .kind = (uint8_t)kind,
 		.issuer = span_str(i->url),
-		.url = span_str(kind == FETCH_KEYS ? i->keys_url : "") };
+		.url = span_str(kind == FETCH_KEYS ? i->keys_url : ""),
+		.generation = i->a->d->generation };
 	struct status st = fail(E_CLOSED);
 
 	i->stage = kind;
@@ -125,6 +126,9 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 		st = fail(E_PROTO);
 	if (is_ok(st) && m->code != E_OK)
 		st = fail((enum code)m->code);
+	i->again = st.code == E_AGAIN && now_ms(i->a) < i->began_ms + OIDC_WAIT_MS;
+	if (i->again)
+		return; /* who waits goes on waiting */
 	if (!is_ok(st)) {
 		failed(i, what[i->stage], st);
 		return;
@@ -169,6 +173,10 @@ tick(struct issuer *i)
 {
 	uint64_t now = now_ms(i->a);
 
+	if (i->again) {
+		i->again = false;
+		begin(i, FETCH_DISCOVERY); /* its places may be others */
+	}
 	if (i->flying && now >= i->began_ms + OIDC_WAIT_MS)
 		waiters_wake(&i->waiters);
 	if (i->keys != NULL && now >= i->keys_ms + ISSUER_KEYS_AGE_MAX_MS) {

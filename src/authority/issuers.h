@@ -42,6 +42,7 @@ struct issuer {
 	char keys_url[ISSUER_KEYS_URL_MAX + 1];
 	/* the fetch */
 	bool flying, for_token; /* for a key that is not known; else in the background */
+	bool again; /* the broker had another configuration: asked anew with the next tick */
 	enum fetch_kind stage;
 	uint64_t call;
 	uint64_t began_ms, next_ms, refresh_ms;

@@ -168,6 +168,7 @@ on_fetch(struct link *l, uint64_t id, const void *msg, void *ctx)
 	w.key_fetches += m->kind == FETCH_KEYS;
 	assert_true(is_ok(span_to_cstr(m->url, w.fetch_url, sizeof(w.fetch_url))));
 	w.fetch_held = id;
+	w.fetch_generation = m->generation;
 	if (w.fetch_mode == FETCHES_HOLD)
 		return;
 	r.body = m->kind == FETCH_DISCOVERY ? w.fetch_discovery : w.fetch_keys;

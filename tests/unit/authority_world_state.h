@@ -120,6 +120,7 @@ static struct world {
 	struct span fetch_discovery, fetch_keys; /* what it answers */
 	uint32_t discoveries, key_fetches;
 	uint64_t fetch_held;
+	uint32_t fetch_generation;
 	char fetch_url[ISSUER_KEYS_URL_MAX + 1];
 	/* persons */
 	uint32_t user_erases;

@@ -53,6 +53,61 @@ a_token_that_comes_first_waits_for_keys(void **state)
 	assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_OK);
 }
 
+static void
+tell(const struct ab_fetched *m)
+{
+	assert_true(is_ok(link_send(w.broker, w.fetch_held, AB_FETCHED, m)));
+	spin();
+}
+
+/* The broker has heard of a reload later, or ended fetches for it: nothing is wrong with the
+ * issuer. */
+static void
+who_waits_at_a_reload_waits_on(void **state)
+{
+	const struct ab_fetched again = { .code = E_AGAIN }, found = {
+		.code = E_OK, .http_status = 200, .body = DISCOVERY("a")
+	};
+	struct issuer *i = only("a");
+
+	(void)state;
+	w.fetch_mode = FETCHES_HOLD;
+	assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_LATER);
+	assert_true(is_ok(oidc_wait(w.a, ready, NULL)));
+	spin();
+	assert_int_equal(w.fetch_generation, w.a->d->generation);
+	for (unsigned n = 1; n < 4; n++) { /* of each stage: from the beginning */
+		if (n == 3) {
+			tell(&found);
+			assert_int_equal(w.key_fetches, 1);
+		}
+		tell(&again);
+		assert_int_equal(w.discoveries, n); /* not at once: it may need a moment */
+		assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_LATER);
+		oidc_tick(w.a);
+		spin();
+		assert_int_equal(w.discoveries, n + 1);
+		oidc_tick(w.a);
+		spin();
+		assert_int_equal(w.discoveries, n + 1); /* one at a time */
+	}
+	assert_int_equal(woken, 0);
+	assert_int_equal(i->failures, 0);
+	w.fetch_mode = FETCHES_ANSWER;
+	tell(&found);
+	assert_int_equal(woken, 1);
+	assert_int_equal(check(&old, "{" A "," WHO "}"), OIDC_OK);
+	/* Not for ever. */
+	w.fetch_mode = FETCHES_HOLD;
+	i->refresh_ms = 0;
+	oidc_tick(w.a);
+	spin();
+	i->began_ms -= OIDC_WAIT_MS;
+	tell(&again);
+	assert_int_equal(i->failures, 1);
+	assert_false(i->flying);
+}
+
 static struct {
 	unsigned n;
 	struct gateway *gw;
@@ -343,6 +398,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_come_in_the_background),
 		TEST(a_token_that_comes_first_waits_for_keys),
+		TEST(who_waits_at_a_reload_waits_on),
 		TEST(calls_are_kept_for_later),
 		TEST(long_calls_are_kept_for_later),
 		TEST(nothing_is_awaited_but_by_its_own_call),

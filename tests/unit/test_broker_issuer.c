@@ -107,12 +107,15 @@ on_reply(struct link *l, struct status st, uint16_t type, const void *msg, void 
 	(void)snprintf(got.body, sizeof(got.body), "%.*s", SPAN_FMT(m->body));
 }
 
+static uint32_t generation; /* of who asks */
+
 static void
 fetch_begin(enum fetch_kind kind, const char *of, const char *at)
 {
-	const struct ab_fetch m = {
-		.kind = (uint8_t)kind, .issuer = span_str(of), .url = span_str(at)
-	};
+	const struct ab_fetch m = { .kind = (uint8_t)kind,
+		.issuer = span_str(of),
+		.url = span_str(at),
+		.generation = generation };
 	uint64_t id;
 
 	assert_true(is_ok(link_call(w.authority, AB_FETCH, &m, 20000, on_reply, NULL, &id)));
@@ -154,6 +157,18 @@ documents_come_from_where_they_should(void **state)
 	assert_int_equal(
 	    fetch_code(FETCH_KEYS, issuer, url("https://LOCALHOST:%u/k", two.port)), E_OK);
 	assert_int_equal(two.requests, 1);
+}
+
+/* Who asks has a configuration that has not come here: the old one's places are not asked. */
+static void
+an_older_configuration_fetches_nothing(void **state)
+{
+	(void)state;
+	generation = w.b->d->generation + 1;
+	assert_int_equal(fetch_code(FETCH_DISCOVERY, issuer, ""), E_AGAIN);
+	assert_int_equal(one.requests, 0);
+	generation = w.b->d->generation;
+	assert_int_equal(fetch_code(FETCH_DISCOVERY, issuer, ""), E_OK);
 }
 
 /* What a document may say to lead us elsewhere. */
@@ -276,6 +291,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, up, down)
 	const struct CMUnitTest tests[] = {
 		TEST(documents_come_from_where_they_should),
+		TEST(an_older_configuration_fetches_nothing),
 		TEST(other_places_are_not_asked),
 		TEST(answers_that_are_none),
 		TEST(a_host_must_be_who_it_is),
