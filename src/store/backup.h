@@ -21,7 +21,7 @@
 
 /* The whole database, at once, before its tables are brought to version 5: sealed, too. */
 MUST_USE struct status db_backup_before(struct db *db);
-/* It goes after BACKUP_BEFORE_DAYS. */
+/* It goes after BACKUP_BEFORE_DAYS, by the time that ages go by (sweep_clock.c). */
 void db_backup_before_expire(uint64_t now_s);
 
 /* E_EXISTS: one is under way. */

@@ -12,6 +12,8 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 
+#include "backup.h"
+
 static struct {
 	struct db *db;
 	struct link *authority; /* NULL: away */
@@ -113,6 +115,7 @@ on_timer(uv_timer_t *t)
 	struct status st, settled;
 
 	on_day(now_s);
+	db_backup_before_expire(now_s);
 	st = db_sweep(self.db, now_s, &more);
 	settled = db_settle_owed(self.db);
 	if (!is_ok(kept))

@@ -183,7 +183,6 @@ begin(struct daemon *d)
 	session_requests_init(self.db);
 	TRY(rotate_requests_init(d, self.db));
 	TRY(backup_requests_init(d, self.db));
-	db_backup_before_expire(now_s());
 	TRY(generation_start(d, self.db));
 	content_streams_init(d, self.db);
 	privacy_start(d, self.db);

@@ -2,9 +2,12 @@
 /* The sweeps of a running store: by which time, and with what of the configuration. */
 #include "store_world.h"
 
+#include <sys/stat.h>
+
 #include <base/clock.h>
 #include <conf/conf.h>
 
+#include <backup.h>
 #include <privacy.h>
 
 static uint64_t real_s; /* what the clock says */
@@ -133,13 +136,61 @@ the_configuration_is_taken(void **arg)
 	end(db);
 }
 
+/* ---- the way back from a migration ---- */
+
+/* A copy of before that was made at `made_s`. */
+static void
+leave_copy(const char *name, uint64_t made_s)
+{
+	const struct timespec times[2] = { { .tv_sec = (time_t)made_s },
+		{ .tv_sec = (time_t)made_s } };
+
+	assert_is_ok(io_replace_file(here, name, SPAN_LIT("before"), 0600));
+	assert_int_equal(utimensat(AT_FDCWD, name, times, 0), 0);
+}
+
+static void
+copies_of_before_go(void **arg)
+{
+	struct db *db;
+
+	(void)arg;
+	leave_copy(BACKUP_BEFORE_FILE, NOW - 29 * DAY_S);
+	leave_copy(BACKUP_BEFORE_FILE_7, NOW - 31 * DAY_S);
+	db = start(NOW + 60, YAML);
+	until_swept();
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), 0);
+	assert_int_equal(access(BACKUP_BEFORE_FILE_7, F_OK), -1);
+	end(db);
+}
+
+/* By what is believed, at a start and later: a wrong date does not take the way back. */
+static void
+copies_of_before_stay(void **arg)
+{
+	struct db *db;
+
+	(void)arg;
+	leave_copy(BACKUP_BEFORE_FILE, NOW - 1);
+	db = start(NOW + 40 * DAY_S, YAML);
+	until_swept();
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), 0);
+	end(db);
+	db = start(NOW, YAML);
+	real_s = NOW + 400 * DAY_S;
+	until_swept();
+	assert_int_equal(access(BACKUP_BEFORE_FILE, F_OK), 0);
+	end(db);
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(as_the_clock_says), T(a_clock_ahead_deletes_nothing),
-		T(the_configuration_is_taken) };
+		T(the_configuration_is_taken), T(copies_of_before_go),
+		T(copies_of_before_stay) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
