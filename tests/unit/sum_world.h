@@ -33,7 +33,7 @@ look(struct db *db)
 }
 
 /* What does not fit at the next start. Without a kind of keys there is none: all of it. */
-static uint8_t
+static UNUSED uint8_t
 unfit(void)
 {
 	struct db *db = NULL;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sweeps of a running store: by which time, and with what of the configuration. */
-#include "store_world.h"
+/*
+ * The timers of a running store: sweeps, by which time and with what of the configuration; and a
+ * rotation.
+ */
+#include "sum_world.h"
 
 #include <sys/stat.h>
 
@@ -9,12 +12,19 @@
 
 #include <backup.h>
 #include <privacy.h>
+#include <requests.h>
+#include <rotate.h>
 
 static uint64_t real_s; /* what the clock says */
 static struct {
 	unsigned n;
 	uint64_t now_s; /* of the last one */
 } swept;
+static unsigned rotated; /* steps of a rotation */
+static struct {
+	unsigned n;
+	uint64_t ms; /* of the last one */
+} timed;
 static uv_loop_t loop;
 static struct daemon d;
 
@@ -33,6 +43,27 @@ __wrap_db_sweep(struct db *db, uint64_t now_s, bool *ret_more)
 	assert_non_null(db);
 	swept.n++;
 	swept.now_s = now_s;
+	*ret_more = false;
+	return OK;
+}
+
+int __real_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t ms, uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t ms, uint64_t repeat);
+int
+__wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t ms, uint64_t repeat)
+{
+	timed.n++;
+	timed.ms = ms;
+	return __real_uv_timer_start(t, cb, ms, repeat);
+}
+
+struct status __wrap_db_rotate_step(
+    struct db *db, uint64_t now_s, uint64_t budget_ns, bool *ret_more);
+struct status
+__wrap_db_rotate_step(struct db *db, uint64_t now_s, uint64_t budget_ns, bool *ret_more)
+{
+	assert_true(db_rotate_is_under_way(db) && now_s == real_s && budget_ns > 0);
+	rotated++;
 	*ret_more = false;
 	return OK;
 }
@@ -136,6 +167,25 @@ the_configuration_is_taken(void **arg)
 	end(db);
 }
 
+/* Who asks for a sweep all the time gets one: what is due is not put off. */
+static void
+asked_for_again_and_again(void **arg)
+{
+	struct db *db = start(NOW, YAML);
+
+	(void)arg;
+	for (int i = 0; i < 3; i++) {
+		until_swept();
+		assert_int_equal(timed.ms, SWEEP_IDLE_MS);
+		timed.n = 0;
+		for (int n = 0; n < 100; n++)
+			privacy_sweep_soon();
+		assert_int_equal(timed.n, 1);
+		assert_int_equal(timed.ms, SWEEP_BUSY_MS);
+	}
+	end(db);
+}
+
 /* ---- the way back from a migration ---- */
 
 /* A copy of before that was made at `made_s`. */
@@ -183,14 +233,53 @@ copies_of_before_stay(void **arg)
 	end(db);
 }
 
+/* ---- a rotation ---- */
+
+/* A store with a rotation that was begun, some of whose rows are not its own. */
+static struct db *
+rotating(const char *change)
+{
+	struct db *db = filled();
+
+	assert_is_ok(db_rotate(db, AS_ROTATE_KEK, NOW));
+	db_close(db);
+	edit(change);
+	assert_int_equal(uv_loop_init(&loop), 0);
+	d = (struct daemon){ .loop = &loop };
+	db = open_ok();
+	real_s = NOW + 1;
+	rotated = 0;
+	assert_is_ok(rotate_requests_init(&d, db));
+	(void)uv_run(&loop, UV_RUN_ONCE);
+	return db;
+}
+
+/* Nothing of people is sealed anew before it is ours: it is put off, and goes on once it is. */
+static void
+a_rotation_waits_for_our_own(void **arg)
+{
+	struct db *db = rotating("UPDATE users SET hold = 1 WHERE id = 2");
+
+	(void)arg;
+	assert_int_equal(db_sums_unfit(db), PEOPLE);
+	assert_int_equal(rotated, 0);
+	assert_in_range(timed.ms, 1000, 60000);
+	end(db);
+	(void)fresh(arg);
+	db = rotating("UPDATE file_secrets SET set_s = 1");
+	assert_int_equal(db_sums_unfit(db), 1U << SUM_SECRETS);
+	assert_int_equal(rotated, 1);
+	end(db);
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(as_the_clock_says), T(a_clock_ahead_deletes_nothing),
-		T(the_configuration_is_taken), T(copies_of_before_go),
-		T(copies_of_before_stay) };
+		T(the_configuration_is_taken), T(asked_for_again_and_again), T(copies_of_before_go),
+		T(copies_of_before_stay), T(a_rotation_waits_for_our_own) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
