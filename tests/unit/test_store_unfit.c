@@ -129,6 +129,48 @@ taken_away_without_a_sum(void **arg)
 	assert_int_equal(unfit(), SUMS_ALL);
 }
 
+static int64_t
+count(struct db *db, const char *table)
+{
+	char text[80];
+	int64_t n = 0;
+
+	(void)snprintf(text, sizeof(text), "SELECT count(*) FROM %s", table);
+	assert_is_ok(backend_number(db->back, text, &n));
+	return n;
+}
+
+/* What is over, or was hidden, does not go before it is known whose it is: sweeps leave it. */
+static void
+not_swept_before(void **arg)
+{
+	struct db *db;
+	bool more = false;
+
+	(void)arg;
+	db_close(filled());
+	edit(
+	    "UPDATE users SET hold = 1 WHERE id = 2;"
+	    "INSERT INTO objects (user, kind, hash, tag, created_s, updated_s, expires_s, size,"
+	    " hidden, key, version, value) SELECT id, 3, x'00', x'00', 1, 1, 0, 0, 1, key, 1, x'00'"
+	    " FROM users WHERE id = 1");
+	db = open_ok();
+	assert_int_equal(db_sums_unfit(db), PEOPLE);
+	for (int i = 0; i < 3; i++)
+		assert_is_ok(db_sweep(db, NOW + 4000 * DAY_S, &more));
+	assert_int_equal(count(db, "sessions"), 4);
+	assert_int_equal(count(db, "keys"), 4);
+	assert_int_equal(count(db, "objects"), 1);
+	accept_changes(db);
+	for (int i = 0; i < 3; i++)
+		assert_is_ok(db_sweep(db, NOW + 4000 * DAY_S, &more));
+	assert_int_equal(count(db, "sessions"), 0);
+	assert_int_equal(count(db, "keys"), 3); /* one does not end, two are held */
+	assert_int_equal(count(db, "objects"), 0);
+	db_close(db);
+	assert_int_equal(unfit(), 0);
+}
+
 /* A row that somebody put there goes with its owner: that it was there is known all the same. */
 static void
 what_was_added_goes(void **arg)
@@ -423,6 +465,7 @@ main(void)
 		cmocka_unit_test_setup(taken_away_all_the_same, fresh),
 		cmocka_unit_test_setup(taken_away_without_a_sum, fresh),
 		cmocka_unit_test_setup(what_was_added_goes, fresh),
+		cmocka_unit_test_setup(not_swept_before, fresh),
 		cmocka_unit_test_setup(put_right, fresh),
 		cmocka_unit_test_setup(accepted_without_generation, fresh),
 		cmocka_unit_test_setup(all_of_ours_fits, fresh),
