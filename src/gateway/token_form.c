@@ -4,9 +4,9 @@
  *
  * Runs in: gateway. Trusts: nothing.
  * Owns: nothing; fields are borrowed from the request's body, where they were decoded.
- * Invariants: a form has each field that is known once, in printable ASCII;
- * no key of ours is overlooked, whatever is wrong with the form, but the sender's own where a
- * credential belongs: what stands in a scope, say, is told to administrators.
+ * Invariants: a form has each field that is known once, in printable ASCII; no key of ours is
+ * overlooked, whatever is wrong with the form, but the sender's own where a credential belongs:
+ * what stands in a scope, say, is told to administrators. Only what is short is taken apart.
  * See: token.c; leak.h; form.c, for forms that are multipart.
  */
 #include "token_form.h"
@@ -84,6 +84,8 @@ look(const struct request *r, struct span text, bool at_home, struct token_form 
 {
 	struct leaks found;
 
+	if (text.len < KEYTEXT_LEN)
+		return OK;
 	TRY(leak_find(text, &found));
 	for (size_t i = 0; i < found.n; i++) {
 		struct span key = span_of(found.texts + i * KEYTEXT_LEN, KEYTEXT_LEN);
@@ -92,7 +94,7 @@ look(const struct request *r, struct span text, bool at_home, struct token_form 
 		if (!at_home || !crypto_eq(key, buf_span(&r->credential)))
 			leaks_add(&ret->leaks, key);
 	}
-	explicit_bzero(found.texts, sizeof(found.texts));
+	explicit_bzero(found.texts, found.n * KEYTEXT_LEN);
 	return OK;
 }
 
@@ -146,28 +148,45 @@ is_form(const struct request *r)
 }
 
 /* The first thing that is wrong is what counts, once all was looked at. */
-struct status
-token_form_read(struct request *r, uint32_t known, enum field place, struct token_form *ret)
+static struct status
+read_pairs(struct request *r, uint32_t known, enum field place, struct token_form *ret)
 {
-	struct status st = is_form(r) ? OK : fail(E_UNSUPPORTED);
+	struct status st = OK;
 	size_t at = 0, len = r->body.len;
-	bool form = is_ok(st);
 
-	*ret = (struct token_form){ 0 };
-	if (form && (len == 0 || len > FORM_MAX))
-		st = fail(E_RANGE);
-	while (len > 0 && at <= len) {
+	while (at <= len) {
 		uint8_t *text = r->body.ptr + at;
 		const uint8_t *end = at < len ? memchr(text, '&', len - at) : NULL;
 		size_t text_len = end == NULL ? len - at : (size_t)(end - text);
 		struct pair p;
 
 		read_pair(text, text_len, &p);
-		TRY(look(r, p.name, !form, ret));
-		TRY(look(r, p.value, !form || span_eq_str(p.name, names[place]), ret));
+		TRY(look(r, p.name, false, ret));
+		TRY(look(r, p.value, span_eq_str(p.name, names[place]), ret));
 		if (is_ok(st))
 			st = take(&p, known, ret);
 		at += text_len + 1;
+	}
+	return st;
+}
+
+/* What is no form of ours has no places: the sender's own key may stand anywhere in it. */
+struct status
+token_form_read(struct request *r, uint32_t known, enum field place, struct token_form *ret)
+{
+	struct status st = OK;
+	struct span all;
+
+	*ret = (struct token_form){ 0 };
+	if (r->body.len == 0 || r->body.len > FORM_MAX)
+		st = fail(E_RANGE);
+	if (!is_form(r))
+		st = fail(E_UNSUPPORTED);
+	if (is_ok(st))
+		return read_pairs(r, known, place, ret);
+	if (r->body.len > 0) {
+		(void)is_ok(decode(r->body.ptr, r->body.len, &all));
+		TRY(look(r, all, true, ret));
 	}
 	return st;
 }

@@ -367,6 +367,34 @@ keys_in_forms_are_refused(void **state)
 	client_close(&c);
 }
 
+/* Too long to be a form: looked at all the same, as one text, and in no time. */
+static void
+long_forms_are_looked_at(void **state)
+{
+	static char body[1 << 20], all[(1 << 20) + 1024];
+	char theirs[KEYTEXT_LEN + 1] = "";
+	struct client c;
+
+	(void)state;
+	assert_true(is_ok(keytext_create((uint8_t *)theirs)));
+	for (size_t i = 0; i + 1 < sizeof(body); i++)
+		body[i] = i % 2 == 0 ? '=' : '&';
+	for (size_t keys = 0; keys < 2; keys++) {
+		memcpy(body + sizeof(body) / 2 - keys, keys == 0 ? key : theirs, KEYTEXT_LEN);
+		peers.leaked_len = 0;
+		(void)snprintf(all, sizeof(all),
+		    "POST /auth/token HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+		    "Content-Type: application/x-www-form-urlencoded\r\n"
+		    "Content-Length: %zu\r\n\r\n%s",
+		    key, strlen(body), body);
+		client_open(&c);
+		client_send(&c, all);
+		wait_for(&c, INVALID);
+		assert_int_equal(peers.leaked_len, keys * KEYTEXT_LEN);
+		client_close(&c);
+	}
+}
+
 /* RFC 6749, 3.2; but where a token is to be used is not left out of account (RFC 8693, 2.1). */
 static void
 fields_that_say_nothing(void **state)
@@ -426,6 +454,7 @@ main(void)
 		FLOW(bad_forms_are_refused_by_the_authority),
 		FLOW(keys_in_forms_are_refused),
 		FLOW(fields_that_say_nothing),
+		FLOW(long_forms_are_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
