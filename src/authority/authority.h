@@ -41,6 +41,7 @@
 #include "owed.h"
 #include "people.h"
 #include "policy.h"
+#include "privacy.h"
 #include "record.h"
 #include "accesses.h"
 #include "secrets.h"
@@ -146,6 +147,7 @@ struct authority {
 	struct ctl_rolled_back rolled_back; /* noticed_s 0: never */
 	struct revocations revocations;     /* until_s 0: there are no lists */
 	struct unfit unfit;
+	struct retained retained[RETAINED_COUNT + 1];
 	struct rand_pool random; /* for grants and ids of requests */
 };
 
@@ -235,6 +237,7 @@ void content_on_done(struct link *l, uint64_t id, const void *msg, void *ctx);
 void content_on_store_gone(struct authority *a);
 /* privacy.c; its other functions: privacy.h */
 void privacy_on_retention(struct link *l, uint64_t id, const void *msg, void *ctx);
+void privacy_tick(struct authority *a);
 
 /* ---- grants.c ---- */
 /* A fresh grant for the turn, written to the process that will act. */

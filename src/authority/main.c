@@ -64,6 +64,7 @@ on_tick(uv_timer_t *timer)
 	store_tick(a);
 	grace_tick(a);
 	unfit_tick(a);
+	privacy_tick(a);
 	owed_tick(a);
 	kek_tick(a);
 	keysets_tick(a);

@@ -2,7 +2,7 @@
 /*
  * privacy.c: persons erased and exported, by the store; and what it deleted for its age.
  *
- * Runs in: authority. Trusts: the store. Owns: nothing.
+ * Runs in: authority. Trusts: the store. Owns: what went for its age and is not on record yet.
  * Invariants: who is erased is refused from the moment that the store has said so, with all keys,
  * sessions and tools; nobody else notices. Where it is in doubt, a LOAD says which it is.
  * See: privacy.h; src/store/privacy.h.
@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "authority.h"
+
+static void retained_tell(struct authority *a, struct retained *r);
 
 struct act {
 	TAILQ_ENTRY(act) next; /* of a page that waits */
@@ -179,29 +181,52 @@ privacy_export(struct authority *a, const struct as_export *m, privacy_page *don
 static void
 on_recorded(struct authority *a, void *ctx, struct status st, uint64_t first_seq)
 {
-	(void)a, (void)ctx, (void)first_seq;
-	if (!is_ok(st))
-		diag(DIAG_WARN, "what was deleted for its age is not on record: %s",
-		    status_text(st));
+	struct retained *r = ctx;
+
+	(void)first_seq;
+	if (is_ok(st))
+		r->rows -= r->telling;
+	r->telling = 0;
+	if (is_ok(st))
+		retained_tell(a, r);
+}
+
+/* The store says it once: what could not be written is tried again with the next tick. */
+static void
+retained_tell(struct authority *a, struct retained *r)
+{
+	static const char *const names[RETAINED_COUNT] = { "conversations", "responses", "files",
+		"usage" };
+	const struct record_who who = { .config = a->d->generation };
+	struct batch b = { .n = 0 };
+
+	if (r->telling > 0 || r->rows == 0)
+		return;
+	(void)batch_add(&b, EVENT_RETENTION, &who, "content", span_str(names[r->kind]));
+	batch_text(&b, names[r->kind]);
+	batch_u64(&b, r->rows);
+	batch_u64(&b, r->days);
+	if (is_ok(audit_append(a, &b, on_recorded, r)))
+		r->telling = r->rows;
 }
 
 void
 privacy_on_retention(struct link *l, uint64_t id, const void *msg, void *ctx)
 {
-	static const char *const names[RETAINED_COUNT] = { "conversations", "responses", "files",
-		"usage" };
 	const struct as_retention *m = msg;
 	struct authority *a = ((struct peer *)ctx)->a;
-	const struct record_who who = { .config = a->d->generation };
-	struct batch b = { .n = 0 };
-	struct status st;
+	struct retained *r = &a->retained[m->days == 0 ? RETAINED_COUNT : m->kind];
 
 	(void)l, (void)id;
-	(void)batch_add(&b, EVENT_RETENTION, &who, "content", span_str(names[m->kind]));
-	batch_text(&b, names[m->kind]);
-	batch_u64(&b, m->rows);
-	batch_u64(&b, m->days);
-	st = audit_append(a, &b, on_recorded, NULL);
-	if (!is_ok(st))
-		on_recorded(a, NULL, st, 0);
+	r->kind = m->kind;
+	r->days = m->days;
+	r->rows += m->rows;
+	retained_tell(a, r);
+}
+
+void
+privacy_tick(struct authority *a)
+{
+	for (size_t i = 0; i <= RETAINED_COUNT; i++)
+		retained_tell(a, &a->retained[i]);
 }

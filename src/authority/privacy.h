@@ -10,6 +10,14 @@
 
 struct authority;
 
+/* What went for its age, and is not on record yet: of each kind, and of files at their own end. */
+struct retained {
+	uint64_t rows;
+	uint64_t telling; /* of them, in a record that is being written */
+	uint32_t days;
+	uint8_t kind;
+};
+
 /*
  * Erase: once `code` is E_OK nothing of the user can be read any more, its keys are good for
  * nothing and its turns end. E_NOTFOUND; E_DENIED: a legal hold; E_CLOSED, E_TIMEOUT: not known.

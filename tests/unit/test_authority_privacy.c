@@ -432,7 +432,8 @@ test_exported(void **state)
 static void
 test_retention(void **state)
 {
-	const struct as_retention m = { .kind = RETAINED_RESPONSES, .rows = 12, .days = 30 };
+	const struct as_retention m = { .kind = RETAINED_RESPONSES, .rows = 12, .days = 30 },
+				  ended = { .kind = RETAINED_FILES, .rows = 3 };
 
 	(void)state;
 	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &m)));
@@ -440,11 +441,25 @@ test_retention(void **state)
 	EVENTS(EVENT_RETENTION);
 	assert_string_equal(w.recs[0].text, "kind=responses rows=12 days=30 ");
 	assert_string_equal(w.recs[0].resource, "content:responses");
-	/* Without a log it is only said to the operator. */
-	cut(&w.audit);
-	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &m)));
+	/* Without a log it waits for one: the store says it once. */
+	w.audit_mode = AUDIT_REFUSES;
+	for (int i = 0; i < 2; i++) {
+		assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &m)));
+		spin();
+	}
+	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &ended)));
+	spin();
+	privacy_tick(w.a);
 	spin();
 	assert_int_equal(w.nrecs, 1);
+	w.audit_mode = AUDIT_TAKES;
+	for (int i = 0; i < 2; i++) {
+		privacy_tick(w.a);
+		spin();
+	}
+	assert_int_equal(w.nrecs, 3);
+	assert_string_equal(w.recs[1].text, "kind=responses rows=24 days=30 ");
+	assert_string_equal(w.recs[2].text, "kind=files rows=3 days=0 ");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
