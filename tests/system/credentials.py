@@ -34,7 +34,7 @@ def key_in_vault(provider, vault, authority, settings=lambda conf: conf, more=la
     inst.edit(more)
     try:
         inst.start()
-        wait_for(lambda: answered(inst), 10)
+        wait_for(lambda: answered(inst), 60)
         yield inst
         assert provider.refused() == []
     except BaseException:

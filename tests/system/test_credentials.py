@@ -89,12 +89,12 @@ def test_token_revoked(fresh, provider, vault):
 def test_secret_deleted(fresh, provider, vault):
     """Deleted means deleted: requests are refused, clearly; a new version serves again."""
     vault.delete("providers/gpt")
-    wait_for(lambda: not answered(fresh), 15)
+    wait_for(lambda: not answered(fresh), 40)
     status, _, answer = ask(fresh)
     assert status == 503 and "error" in answer, answer
     assert "sk-one" not in str(answer) and "secret/" not in str(answer)
     vault.put("providers/gpt", {"key": "sk-one-0123456789"})
-    wait_for(lambda: answered(fresh), 30)
+    wait_for(lambda: answered(fresh), 60)
 
 
 def of_type(inst, kind):
@@ -110,7 +110,7 @@ def assert_balanced(inst):
 
 def test_every_access_is_recorded(fresh, vault):
     vault.put("providers/gpt", {"key": "sk-two-0123456789"})
-    wait_for(lambda: len(of_type(fresh, "SecretAccessed")) == 4, 15)
+    wait_for(lambda: len(of_type(fresh, "SecretAccessed")) == 4, 40)
     intent, outcome = of_type(fresh, "SecretAccessed")[:2]
     assert (intent["phase"], outcome["phase"], outcome["intent_seq"]) == ("intent", "outcome", intent["seq"])
     assert intent["event"] == {"type": "SecretAccessed", "secret": "vault:secret/providers/gpt#key", "why": "start"}
@@ -138,9 +138,9 @@ def test_without_a_record_no_secret_is_read(fresh, provider, vault):
     try:
         provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
-        time.sleep(4)               # the version is looked for: that reads no secret
+        time.sleep(3)               # the version is looked for: that reads no secret
         vault.revoke_all_tokens()
-        time.sleep(5)
+        time.sleep(4)               # a process that says nothing for ten seconds is killed
         assert len(asked()) == before
     finally:
         os.kill(audit, signal.SIGCONT)
@@ -172,7 +172,7 @@ def test_dynamic_credentials(provider, vault, postgres, authority):
                                            credential="vault:database/creds/app#password")},
                             {"gpt": [("real", "gpt-real")]}, vault=shorter(vault.approle(inst.dir))))
         inst.start()
-        wait_for(lambda: answered(inst), 10)
+        wait_for(lambda: answered(inst), 60)
         first = provider.seen[-1].key
         end = time.monotonic() + 26
         while time.monotonic() < end:
@@ -183,7 +183,7 @@ def test_dynamic_credentials(provider, vault, postgres, authority):
         assert provider.seen[-1].key != first
         assert any(p == "sys/leases/renew" for _, p, _ in vault.audit())
         inst.stop()
-        wait_for(lambda: postgres.roles() == [], 10)
+        wait_for(lambda: postgres.roles() == [], 30)
     finally:
         print(inst.text_log())
         inst.remove()
@@ -200,20 +200,20 @@ def test_a_lease_that_was_replaced_is_revoked(provider, vault, postgres, authori
                                            credential="vault:database/creds/long#password")},
                             {"gpt": [("real", "gpt-real")]}, vault=shorter(vault.approle(inst.dir))))
         inst.start()
-        wait_for(lambda: answered(inst), 10)
+        wait_for(lambda: answered(inst), 60)
         old = postgres.roles()
         assert len(old) == 1
         provider.keys = set()           # refuses it: it is read anew
         ask(inst)
         provider.keys = None
-        wait_for(lambda: len(postgres.roles()) == 2 or postgres.roles() != old, 20)
-        wait_for(lambda: len(postgres.roles()) == 1, 40)
+        wait_for(lambda: len(postgres.roles()) == 2 or postgres.roles() != old, 60)
+        wait_for(lambda: len(postgres.roles()) == 1, 90)
         assert postgres.roles() != old and answered(inst)
         assert any(p == "sys/leases/revoke" for _, p, _ in vault.audit())
         done = [r for r in of_type(inst, "SecretLease") if r["event"]["operation"] == "revoke"]
         assert done and {r["outcome"] for r in done if r["phase"] == "outcome"} == {"success"}
         inst.stop()
-        wait_for(lambda: postgres.roles() == [], 10)
+        wait_for(lambda: postgres.roles() == [], 30)
         assert_balanced(inst)
     finally:
         print(inst.text_log())
@@ -257,7 +257,7 @@ def in_aws(provider, aws, authority, request):
     inst.secret = name
     try:
         inst.start()
-        wait_for(lambda: answered(inst), 15)
+        wait_for(lambda: answered(inst), 60)
         yield inst
         assert [e["refused"] for e in aws.log() if e["refused"]] == []
     except BaseException:
@@ -293,7 +293,7 @@ def test_aws_previous(in_aws, provider, aws):
         assert answered(in_aws)
         time.sleep(0.2)
     provider.keys = {"sk-two-0123456789"}
-    wait_for(lambda: answered(in_aws), 10)
+    wait_for(lambda: answered(in_aws), 60)
 
 
 def test_aws_throttling(in_aws, provider, aws):
@@ -319,19 +319,19 @@ def test_aws_clock(provider, aws, authority, tmp_path, ahead_s, kind):
     aws.set_clock(ahead_s, kind)
     try:
         inst.start()
-        wait_for(lambda: answered(inst), 15)
+        wait_for(lambda: answered(inst), 60)
         mine = aws.log()[before:]
         assert [e["refused"].split(":")[0] for e in mine if e["refused"]] == [kind], "once"
         assert "our clock is off by" in inst.text_log()
         aws.rotate(name, {"key": "sk-two-0123456789"})
         provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
-        wait_for(lambda: answered(inst) and provider.seen[-1].key == "sk-two-0123456789", 15)
+        wait_for(lambda: answered(inst) and provider.seen[-1].key == "sk-two-0123456789", 60)
         assert len([e for e in aws.log()[before:] if e["refused"]]) == 1
         # AWS's clock is set back to ours: the same again.
         aws.set_clock(0)
         aws.rotate(name, {"key": "sk-three-0123456789"})
         provider.keys = {"sk-two-0123456789", "sk-three-0123456789"}
-        wait_for(lambda: answered(inst) and provider.seen[-1].key == "sk-three-0123456789", 30)
+        wait_for(lambda: answered(inst) and provider.seen[-1].key == "sk-three-0123456789", 60)
     except BaseException:
         print(inst.text_log())
         raise
@@ -350,11 +350,12 @@ def test_aws_refuses_without_a_date(provider, aws, authority):
     inst.edit(models_at({"real": entry(provider, authority, credential=f"aws-sm:{name}#key")},
                         {"gpt": [("real", "gpt-real")]}, aws=aws_conf(aws, authority, "shared_file", inst.dir)))
     before = len(aws.log())
-    aws.fail_next(*[(403, "RequestTimeTooSkewed")] * 2)
+    aws.fail_next(*[(403, "RequestTimeTooSkewed")] * 20)
+    begun = time.monotonic()
     try:
         inst.start()
         time.sleep(3)
-        assert len(aws.log()) - before <= 2
+        assert len(aws.log()) - before <= 2 + (time.monotonic() - begun) // 15  # who said no is asked again after fifteen seconds
         assert "our clock is off by" not in inst.text_log()
         assert ask(inst)[0] == 503
     finally:

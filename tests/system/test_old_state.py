@@ -78,7 +78,7 @@ def test_a_database_of_before_is_carried_over(old):
 def test_what_is_too_old_is_deleted_and_on_record(old):
     """Looked for each minute, and when somebody was erased."""
     old.operate("user", "erase", "acme/nobody")
-    applied, = wait_for(lambda: rows(old, "RetentionApplied"), 70)
+    applied, = wait_for(lambda: rows(old, "RetentionApplied"), 150)
     assert (applied["kind"], applied["rows"], applied["days"]) == ("conversations", 1, 2)
     assert shown(old, old.aged)[0] == 404 and shown(old, old.young)[0] == 200
     assert old.verify().returncode == 0

@@ -76,7 +76,7 @@ def test_stolen_wrapping_token(ways, vault):
     file = inst.dir / "broker.secret-id"
     vault.call("PUT", "sys/wrapping/unwrap", token=file.read_text())
     ways.start(value, inst=inst)
-    wait_for(lambda: "somebody else has unwrapped the secret id" in inst.text_log(), 10)
+    wait_for(lambda: "somebody else has unwrapped the secret id" in inst.text_log(), 60)
     assert not answered(inst)
     faults = [r["event"] for r in ways.accesses(inst) if r["outcome"] == "failure"]
     assert faults and faults[0]["fault"] == "tampered", faults
@@ -91,7 +91,7 @@ def test_wrapping_token_of_another_path(ways, vault):
     bait = vault.call("GET", "secret/data/providers/login", headers={"X-Vault-Wrap-TTL": "60s"})["wrap_info"]["token"]
     (inst.dir / "broker.secret-id").write_text(bait)
     ways.start(value, inst=inst)
-    wait_for(lambda: "was not made by the secret-id endpoint" in inst.text_log(), 10)
+    wait_for(lambda: "was not made by the secret-id endpoint" in inst.text_log(), 60)
     assert vault.call("PUT", "sys/wrapping/unwrap", token=bait)["data"]  # still whole
 
 
@@ -101,7 +101,7 @@ def test_certificate(ways, vault, authority, tmp_path):
         "certificate": pathlib.Path(vault.ca_file).read_text(), "allowed_dns_sans": "broker.internal",
         "token_policies": "broker", "token_ttl": "10m"})
     inst = ways.start(conf(vault, f"cert: {{ role: broker, cert_file: {cert}, key_file: {key} }}"))
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: answered(inst), 60)
     assert any(p == "auth/cert/login" for _, p, _ in vault.audit())
 
 
@@ -131,14 +131,14 @@ def test_jwt_file_is_read_anew(ways, vault, tmp_path):
         new.write_text(jwt(key, iss="https://idp.test", aud="vault", sub=subject, iat=now, exp=now + seconds))
         new.rename(tmp_path / "token")
 
-    token("first", 8)
+    token("first", 20)
     inst = ways.start(conf(vault, f"jwt: {{ role: broker, token_file: {tmp_path / 'token'} }}"))
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: token("first", 8) or answered(inst), 60)
     token("second", 600)
     time.sleep(9)  # the first one has expired, and the token of its login, too
     vault.put("providers/login", {"key": KEY + "-2"})
     ways.provider.keys = {KEY + "-2"}
-    wait_for(lambda: answered(inst), 15)
+    wait_for(lambda: answered(inst), 60)
     assert len([1 for _, p, _ in vault.audit() if p == "auth/jwt/login"]) >= 2
 
 
@@ -241,7 +241,7 @@ def kubernetes(server, authority, tmp_path, more=""):
 def test_kubernetes(ways, stand_in, authority, tmp_path):
     server = stand_in()
     inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: answered(inst), 60)
     read = [r["event"] for r in ways.accesses(inst) if r["outcome"] == "success"]
     assert read[0]["version"] == "4"
     assert all(h["X-Vault-Request"] == "true" and h["X-Vault-Namespace"] == "team/a" for _, h, _ in server.seen)
@@ -254,7 +254,7 @@ def test_performance_standbys(ways, stand_in, authority, tmp_path):
     server = stand_in()
     server.standbys, server.behind = True, 2
     inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: answered(inst), 15)
+    wait_for(lambda: answered(inst), 60)
     gets = [h["X-Vault-Index"] for _, h, body in server.seen if body is None]
     assert len(gets) >= 4 and set(gets) == {"v1:1"}
     assert len([1 for p, _, _ in server.seen if p.endswith("/login")]) == 1
@@ -269,12 +269,12 @@ def test_standby_redirects(ways, stand_in, authority, tmp_path):
     standby.leads_to = f"https://{active.at}"
     more = f"redirect_hosts: [ \"{active.at}\" ], "
     inst = ways.start(kubernetes(standby, authority, tmp_path, more), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: answered(inst), 60)
     assert any(p == "/v1/deep/kv/data/gpt" for p, _, _ in active.seen)
     inst.stop()
     standby.leads_to = f"https://{stranger.at}"
     inst = ways.start(kubernetes(standby, authority, tmp_path, more), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: [r for r in ways.accesses(inst) if r["outcome"] == "failure"], 10)
+    wait_for(lambda: [r for r in ways.accesses(inst) if r["outcome"] == "failure"], 60)
     assert not answered(inst) and stranger.seen == []
 
 
@@ -282,7 +282,7 @@ def test_refused_login(ways, stand_in, authority, tmp_path):
     server = stand_in()
     server.jwt = "another"  # every login is 400
     inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: [r for r in ways.accesses(inst) if r["outcome"] == "failure"], 10)
+    wait_for(lambda: [r for r in ways.accesses(inst) if r["outcome"] == "failure"], 60)
     status, _, answer = inst.request("POST", "/v1/chat/completions", CHAT)
     assert status == 503 and "head.body.sig" not in str(answer) + inst.text_log()
     assert [r["event"]["fault"] for r in ways.accesses(inst)][0] == "login"
@@ -319,7 +319,7 @@ def test_hostile_answers(ways, stand_in, authority, tmp_path):
     """Whatever Vault's answers turn into: what is cached serves, memory stays flat, and it recovers."""
     server = stand_in()
     inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: answered(inst), 60)
     broker = inst.pids("broker")
 
     def memory():
@@ -343,11 +343,11 @@ def test_a_silent_vault_keeps_nobody(ways, stand_in, authority, tmp_path):
     """The token is given back at the end, if there is somebody to take it."""
     server = stand_in()
     inst = ways.start(kubernetes(server, authority, tmp_path), credential="vault:deep/kv/gpt#key")
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: answered(inst), 60)
     server.silent = True
     begun = time.monotonic()
     inst.stop()
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 7.5  # it is silent for eight
     assert server.seen[-1][0] == "/v1/auth/token/revoke-self"
 
 
@@ -355,7 +355,7 @@ def test_a_killed_broker_logs_in_again(ways, vault):
     """The wrapping token is used up; whoever takes the broker's place has the secret id all the same."""
     inst = Instance()
     ways.start(vault.approle(inst.dir), inst=inst)
-    wait_for(lambda: answered(inst), 10)
+    wait_for(lambda: answered(inst), 60)
     os.kill(inst.pids("broker")[0], signal.SIGKILL)
-    wait_for(lambda: answered(inst), 20)
+    wait_for(lambda: answered(inst), 60)
     assert "unwrapped" not in inst.text_log()
