@@ -11,7 +11,7 @@ import subprocess
 
 from places import BUILD, places
 
-SECONDS_MAX = 60
+SECONDS_MAX = 240
 MUST_BE = {"module": "valid", "assert_unlinkable": "valid", "assert_uninstantiable": "valid",
            "assert_invalid": "invalid", "assert_malformed": "invalid"}
 
