@@ -43,6 +43,62 @@ user_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 	return true;
 }
 
+static struct {
+	const char *name;
+	unsigned tenants; /* that have it */
+	char who[USER_WHO_MAX], other[USER_WHO_MAX];
+} wanted;
+
+static void
+match(const struct json_doc *d, uint32_t row)
+{
+	auto_arena struct arena a = ARENA_INIT(4096);
+	char tenant[NAME_MAX_LEN + 1], *who = wanted.tenants == 0 ? wanted.who : wanted.other;
+	struct span name;
+
+	if (!json_str_eq_str(d, json_get_str(d, row, "id"), wanted.name) ||
+	    !is_ok(json_str(d, json_get_str(d, row, "tenant"), &a, &name)) ||
+	    !is_ok(span_to_cstr(name, tenant, sizeof(tenant))) || !name_ok(tenant, strlen(tenant)))
+		return;
+	(void)snprintf(who, USER_WHO_MAX, "%s/%s", tenant, wanted.name);
+	wanted.tenants++;
+}
+
+/* `list --json` gives names: whose, where no two tenants have it. */
+static int
+find_alone(const struct invocation *inv, const struct state *s)
+{
+	wanted.name = inv->args[0];
+	wanted.tenants = 0;
+	if (!operate_pages(inv, s, "/admin/v1/users", "users", NULL, match))
+		return EXIT_FAILED;
+	if (wanted.tenants == 0)
+		return cli_error(wanted.name, "There is no such user");
+	if (wanted.tenants > 1)
+		return cli_error(wanted.name, "is in several tenants: say TENANT/USER (%s, %s%s)",
+		    wanted.who, wanted.other, wanted.tenants > 2 ? ", ..." : "");
+	return EXIT_DONE;
+}
+
+int
+user_find(const struct invocation *inv, const struct state *s, const char *below,
+    char who[USER_WHO_MAX], char ret[USER_TARGET_MAX])
+{
+	const char *arg = inv->args[0];
+	int status;
+
+	if (strchr(arg, '/') == NULL && name_ok(arg, strlen(arg))) {
+		status = find_alone(inv, s);
+		if (status != EXIT_DONE)
+			return status;
+		arg = wanted.who;
+	}
+	if (!user_target(arg, below, ret))
+		return EXIT_USAGE;
+	(void)snprintf(who, USER_WHO_MAX, "%s", arg);
+	return EXIT_DONE;
+}
+
 bool
 tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 {
@@ -259,16 +315,18 @@ static int
 change(const struct invocation *inv, struct span body, const char *done)
 {
 	auto_state struct state s = STATE_NONE;
-	char target[USER_TARGET_MAX];
+	char who[USER_WHO_MAX], target[USER_TARGET_MAX];
 	auto_reply struct reply r = { .x = { .method = "PATCH", .target = target, .body = body } };
+	int status;
 
-	if (!user_target(inv->args[0], "", target))
-		return EXIT_USAGE;
-	if (!state_open_option(inv, &s) || !operate(inv->command->name, &s, &r))
+	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	if (operate_waits(&r, inv->command->name))
+	status = user_find(inv, &s, "", who, target);
+	if (status != EXIT_DONE)
+		return status;
+	if (!operate(inv->command->name, &s, &r) || operate_waits(&r, inv->command->name))
 		return EXIT_FAILED;
-	(void)fprintf(stderr, "sallyport: %s: %s\n", inv->args[0], done);
+	(void)fprintf(stderr, "sallyport: %s: %s\n", who, done);
 	return EXIT_DONE;
 }
 

@@ -10,6 +10,7 @@
 #include "http_client.h"
 
 #define USER_TARGET_MAX 512
+#define USER_WHO_MAX 130 /* TENANT/USER */
 #define EXPORT_CURSOR_MAX 128
 
 /* An answer whose body is a JSON object. */
@@ -47,6 +48,12 @@ void lists_put_scopes(const struct invocation *inv, struct json_writer *w);
 void lists_warn(const struct invocation *inv, const struct state *s);
 /* TENANT/USER as the path of the user, and what lies below it; false after a message. */
 bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
+/*
+ * The same for who is there, whom a name alone may be where one tenant alone has it: `who` becomes
+ * TENANT/USER. EXIT_DONE, or after a message what the command exits with.
+ */
+int user_find(const struct invocation *inv, const struct state *s, const char *below,
+    char who[USER_WHO_MAX], char ret[USER_TARGET_MAX]);
 /* The same for TENANT. */
 bool tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /* Print a page of an export; `cursor` is where the next one begins, "" after the last. */

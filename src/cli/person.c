@@ -19,17 +19,19 @@
 int
 cmd_user_erase(const struct invocation *inv)
 {
-	char target[USER_TARGET_MAX];
+	char who[USER_WHO_MAX], target[USER_TARGET_MAX];
 	auto_reply struct reply r = { .x = { .method = "POST", .target = target } };
 	auto_state struct state s = STATE_NONE;
+	int status;
 
-	if (!user_target(inv->args[0], "/erase", target))
-		return EXIT_USAGE;
-	if (!state_open_option(inv, &s) || !operate("user erase", &s, &r))
+	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	if (operate_waits(&r, "user erase"))
+	status = user_find(inv, &s, "/erase", who, target);
+	if (status != EXIT_DONE)
+		return status;
+	if (!operate("user erase", &s, &r) || operate_waits(&r, "user erase"))
 		return EXIT_FAILED;
-	print_erased(inv->args[0], &r.d);
+	print_erased(who, &r.d);
 	return EXIT_DONE;
 }
 
@@ -77,21 +79,18 @@ export_page(const struct json_doc *d, char cursor[EXPORT_CURSOR_MAX])
 
 /* All pages of what lies below `base`. */
 static int
-export_print(const struct invocation *inv, const char *what, const char *base)
+export_print(const struct state *s, const char *what, const char *base)
 {
 	char target[USER_TARGET_MAX + EXPORT_CURSOR_MAX + 16], cursor[EXPORT_CURSOR_MAX] = "";
 	const char *mark = strchr(base, '?') != NULL ? "&cursor=" : "?cursor=";
-	auto_state struct state s = STATE_NONE;
 
-	if (!state_open_option(inv, &s))
-		return EXIT_FAILED;
 	do {
 		auto_reply struct reply r = { .x = { .method = "GET", .target = target } };
 		struct status st;
 
 		(void)snprintf(
 		    target, sizeof(target), "%s%s%s", base, cursor[0] != '\0' ? mark : "", cursor);
-		if (!operate(what, &s, &r) || operate_waits(&r, what))
+		if (!operate(what, s, &r) || operate_waits(&r, what))
 			return EXIT_FAILED;
 		st = export_page(&r.d, cursor);
 		if (!is_ok(st))
@@ -103,18 +102,23 @@ export_print(const struct invocation *inv, const char *what, const char *base)
 int
 cmd_user_export(const struct invocation *inv)
 {
-	char base[USER_TARGET_MAX];
+	char who[USER_WHO_MAX], base[USER_TARGET_MAX];
+	auto_state struct state s = STATE_NONE;
+	int status;
 
-	return user_target(inv->args[0], "/export", base) ? export_print(inv, "user export", base)
-							  : EXIT_USAGE;
+	if (!state_open_option(inv, &s))
+		return EXIT_FAILED;
+	status = user_find(inv, &s, "/export", who, base);
+	return status == EXIT_DONE ? export_print(&s, "user export", base) : status;
 }
 
 int
 cmd_tenant_export(const struct invocation *inv)
 {
 	char base[USER_TARGET_MAX];
+	auto_state struct state s = STATE_NONE;
 
-	return tenant_target(inv->args[0], "/export", base)
-		   ? export_print(inv, "tenant export", base)
-		   : EXIT_USAGE;
+	if (!tenant_target(inv->args[0], "/export", base))
+		return EXIT_USAGE;
+	return state_open_option(inv, &s) ? export_print(&s, "tenant export", base) : EXIT_FAILED;
 }

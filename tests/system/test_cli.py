@@ -327,6 +327,18 @@ def test_keys(service):
         fails(service.operate("key", "create", "-T", tenant, "-u", user, check=False), 1, "Wanted")
         fails(service.operate("user", "create", f"{tenant}/{user}", check=False), 1, "Wanted")
         fails(service.operate("user", "disable", f"{tenant}/{user}", check=False), 1, "There is no such object")
+    for tenant in ("alone", "one", "two"):  # what `user list --json` calls `id`, where it is one person
+        service.operate("user", "create", f"{tenant}/{'lone' if tenant == 'alone' else 'twin'}")
+    for command, said in (("disable", "disabled"), ("enable", "enabled"), ("hold", "held")):
+        assert f"alone/lone: {said}" in service.operate("user", command, "lone").stderr
+    assert '"lone"' in service.operate("user", "export", "lone").stdout
+    fails(service.operate("user", "erase", "lone", check=False), 1, "legal hold")
+    fails(service.operate("user", "disable", "twin", check=False), 1, "TENANT/USER (one/twin, two/twin)")
+    fails(service.operate("user", "erase", "nobody-of-all", check=False), 1, "There is no such user")
+    for bad in ("a b", "a/b/c", "/a", "a/", "a?tenant=b"):
+        fails(service.operate("user", "export", bad, check=False), 2, "is not TENANT/USER")
+    assert "one/twin: erased" in service.operate("user", "erase", "one/twin").stderr
+    assert "two/twin: erased" in service.operate("user", "erase", "twin").stderr
     r = service.operate("key", "create", "-T", "acme", "-u", "bob", "--scope-models", "demo,nope")
     assert r.stderr == "sallyport: nope: warning: no model of that name is configured\n" and r.stdout.startswith("sp_")
 
