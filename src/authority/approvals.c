@@ -26,6 +26,7 @@
 #define APPROVAL_TTL_MS 3600000
 #define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
 #define ID_LEN 16
+#define KEY_PATH "/admin/v1/keys/{}"
 
 /* ASKING: not on record yet. GIVEN: agreed; who asked may read what it asked for. */
 enum approval_state { FREE, ASKING, WAITING, DECIDING, GIVEN };
@@ -118,13 +119,18 @@ note_credential(struct approval *p, const struct admin_call *c)
 	}
 }
 
-/* Of the path, or of the body; empty: it is about no one person. */
+/* Of the path (of a key: whose it is), or of the body; empty: it is about no one person. */
 static struct status
 person_of(const struct admin_call *c, enum action action, struct span *ret)
 {
 	uint32_t tok = c->route->schema == NULL ? JSON_NONE : json_get_str(c->doc, 0, "user");
+	const struct key *key = strncmp(c->route->path, KEY_PATH, strlen(KEY_PATH)) == 0
+				    ? keys_find(&c->a->keys, c->param)
+				    : NULL;
 
-	*ret = action == ACTION_TENANT_EXPORT ? SPAN_EMPTY : c->param;
+	*ret = action == ACTION_TENANT_EXPORT ? SPAN_EMPTY
+	       : key != NULL                  ? key->user->name
+					      : c->param;
 	return tok == JSON_NONE ? OK : json_str(c->doc, tok, c->arena, ret);
 }
 
@@ -487,7 +493,8 @@ on_decided(struct admin_op *op)
 		return;
 	}
 	if (!still_may(op->a, p)) {
-		admin_op_answer(op, 409, "not_allowed", "Who asked may not do that any more.");
+		admin_op_answer(op, 409, "not_allowed",
+		    "Who asked may not do that any more, or whom it is about is another.");
 	} else if (action_is_given(p->action)) {
 		give(op->a, p);
 		on_result(op, 0, SPAN_EMPTY);

@@ -138,6 +138,26 @@ test_another_of_that_name(void **state)
 	assert_int_equal(ask(NULL, "POST", path, yes), 200);
 }
 
+/* A key's id names whose it is: another one of that name is not who it was asked for. */
+static void
+test_a_key_is_somebodys(void **state)
+{
+	struct user *v = w.key[2]->user;
+	char path[128], rotate[64];
+
+	(void)state;
+	be(0, ROLE_OWNER);
+	be(2, ROLE_SERVICE);
+	(void)snprintf(rotate, sizeof(rotate), "/admin/v1/keys/%.12s/rotate", w.key[2]->id);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ask(w.key[0], "POST", rotate, "{}"), 202);
+		(void)snprintf(path, sizeof(path), "/admin/v1/approvals/%.32s",
+		    strstr(said.body, "\"id\":\"") + 6);
+		v->subject[0] ^= i == 0;
+		assert_int_equal(ask(NULL, "POST", path, yes), i == 0 ? 409 : 200);
+	}
+}
+
 static void
 test_an_hour(void **state)
 {
@@ -345,6 +365,7 @@ main(void)
 		T(test_what_was_asked_is_on_record_first),
 		T(test_asked_again_and_decided),
 		T(test_another_of_that_name),
+		T(test_a_key_is_somebodys),
 		T(test_an_hour),
 		T(test_what_waits_is_bounded),
 		T(test_the_same_is_one),
