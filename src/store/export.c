@@ -158,7 +158,7 @@ static struct status
 line_put(struct export *x, struct as_exported *at, struct buf *line, struct buf *page)
 {
 	uint64_t put = 0;
-	struct status st = OK;
+	struct status st;
 
 	if (at->part == 0) {
 		st = put_part(x, line, at->offset, page, &put);
