@@ -10,6 +10,7 @@
 #include <items.h>
 #include <keep.h>
 #include <pasted/pasted.h>
+#include <reference.h>
 #include <responses.h>
 #include <routes.h>
 
@@ -35,13 +36,32 @@ check_name(struct span name)
 	expect(memchr(out.ptr, '/', out.len) == NULL && memchr(out.ptr, 0, out.len) == NULL);
 }
 
+/* Does one of them name what only a provider has? */
+static bool
+has_reference(const struct items *s)
+{
+	const char *why;
+
+	for (uint32_t i = 0; i < s->count; i++) {
+		expect(is_ok(json_parse(&back, s->all[i].json)));
+		if (reference_in_item(&back, 0, &why) != JSON_NONE)
+			return true;
+	}
+	return false;
+}
+
 static void
 check_history(const struct items *s, struct arena *a)
 {
 	auto_buf struct buf list = BUF_INIT(1UL << 23);
 	struct span got = SPAN_EMPTY;
+	struct status st = responses_put_history(&back, s->all, s->count, a, &got);
 
-	expect(is_ok(responses_put_history(&back, s->all, s->count, a, &got)));
+	if (st.code == E_DENIED) {
+		expect(has_reference(s));
+		return;
+	}
+	expect(is_ok(st));
 	expect(is_ok(buf_put_u8(&list, '[')) && is_ok(buf_put_span(&list, got)) &&
 	       is_ok(buf_put_u8(&list, ']')));
 	expect(is_ok(json_parse(&back, buf_span(&list))));
