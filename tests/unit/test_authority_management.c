@@ -238,7 +238,7 @@ test_refusals(void **state)
 		{ "POST", "/admin/v1/keys", "{\"tenant\":\"t\"}", 400 },
 		{ "POST", "/admin/v1/keys", "{\"tenant\":\"t\",\"user\":\"u\",\"policy\":\"nope\"}",
 		    400 },
-		{ "POST", "/admin/v1/reload", "{}", 400 },
+		{ "POST", "/admin/v1/reload", "{\"a\":1}", 400 },
 		{ "BAD METHOD", "/", "", 400 },
 	};
 
