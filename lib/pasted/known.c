@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include <base/cleanup.h>
+#include <crypto/crypto.h>
 #include <crypto/hash.h>
 
 #include <pasted/escape.h>
@@ -127,7 +128,7 @@ ends_with_one(const struct known *k, struct span text, uint32_t end)
 		if (m->end != end || m->len > text.len)
 			continue;
 		if (!is_ok(tag_of(k, span_from(text, text.len - m->len), tag)) ||
-		    memcmp(tag, m->tag, KNOWN_TAG_LEN) == 0)
+		    crypto_eq(span_of(tag, sizeof(tag)), span_of(m->tag, sizeof(m->tag))))
 			return true;
 	}
 	return false;

@@ -143,11 +143,12 @@ say_fault(struct supervisor *sv, enum certificate_why why)
 static bool
 is_news(struct supervisor *sv)
 {
+	static const struct file_stamp unseen;
 	const struct clients *c = &sv->inst.clients;
 	bool news = memcmp(&sv->crl_told, &c->stamp, sizeof(c->stamp)) != 0;
 
 	sv->crl_told = c->stamp;
-	sv->crl_seen = c->soon ? (struct file_stamp){ 0 } : c->stamp;
+	sv->crl_seen = c->soon ? unseen : c->stamp;
 	return news;
 }
 
