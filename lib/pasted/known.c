@@ -116,6 +116,12 @@ known_add(struct known *k, const struct known_mark *mark)
 	return OK;
 }
 
+size_t
+known_count(const struct known *k)
+{
+	return k == NULL ? 0 : k->n;
+}
+
 /* Does one of the credentials end where `text` does? */
 static bool
 ends_with_one(const struct known *k, struct span text, uint32_t end)

@@ -210,8 +210,8 @@ secret_key_len(struct span text, size_t from)
 	if (span_starts(run, SPAN_LIT("or-v1-")) && n >= 64)
 		return n;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (span_starts(run, kinds[i]) && n >= kinds[i].len + 20 &&
-		    count_digits(text, from, n) > 0)
+		if (span_starts(run, kinds[i]) && n >= kinds[i].len + 40 &&
+		    count_digits(text, from, n) >= 4)
 			return n;
 	}
 	return n >= 32 && run_len(text, from, is_alnum) == n && count_digits(text, from, n) > 0 ? n

@@ -9,6 +9,7 @@
  */
 #include "privacy.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "authority.h"
@@ -184,14 +185,22 @@ on_recorded(struct authority *a, void *ctx, struct status st, uint64_t first_seq
 	struct retained *r = ctx;
 
 	(void)first_seq;
-	if (is_ok(st))
+	if (st.code == E_CLOSED)
+		diag(DIAG_WARN,
+		    "%" PRIu64 " rows went for their age: it is not known whether that is "
+		    "on record",
+		    r->telling);
+	if (is_ok(st) || st.code == E_CLOSED)
 		r->rows -= r->telling;
 	r->telling = 0;
 	if (is_ok(st))
 		retained_tell(a, r);
 }
 
-/* The store says it once: what could not be written is tried again with the next tick. */
+/*
+ * The store says it once: what audit has refused is tried again with the next tick. What it has not
+ * answered may be on record, and is never said twice (appends.c).
+ */
 static void
 retained_tell(struct authority *a, struct retained *r)
 {

@@ -46,6 +46,8 @@ user_target(const char *who, const char *below, char ret[USER_TARGET_MAX])
 static struct {
 	const char *name;
 	unsigned tenants; /* that have it */
+	bool several;     /* tenants, whoever has it */
+	char first[NAME_MAX_LEN + 1];
 	char who[USER_WHO_MAX], other[USER_WHO_MAX];
 } wanted;
 
@@ -56,20 +58,29 @@ match(const struct json_doc *d, uint32_t row)
 	char tenant[NAME_MAX_LEN + 1], *who = wanted.tenants == 0 ? wanted.who : wanted.other;
 	struct span name;
 
-	if (!json_str_eq_str(d, json_get_str(d, row, "id"), wanted.name) ||
-	    !is_ok(json_str(d, json_get_str(d, row, "tenant"), &a, &name)) ||
+	if (!is_ok(json_str(d, json_get_str(d, row, "tenant"), &a, &name)) ||
 	    !is_ok(span_to_cstr(name, tenant, sizeof(tenant))) || !name_ok(tenant, strlen(tenant)))
+		return;
+	if (wanted.first[0] == '\0')
+		memcpy(wanted.first, tenant, sizeof(tenant));
+	wanted.several = wanted.several || strcmp(tenant, wanted.first) != 0;
+	if (!json_str_eq_str(d, json_get_str(d, row, "id"), wanted.name))
 		return;
 	(void)snprintf(who, USER_WHO_MAX, "%s/%s", tenant, wanted.name);
 	wanted.tenants++;
 }
 
-/* `list --json` gives names: whose, where no two tenants have it. */
+/*
+ * `list --json` gives names: whose, where no two tenants have it. For what cannot be taken back
+ * there must be one tenant only: the same command a second time is not about a namesake.
+ */
 static int
-find_alone(const struct invocation *inv, const struct state *s)
+find_alone(const struct invocation *inv, const struct state *s, bool forever)
 {
 	wanted.name = inv->args[0];
 	wanted.tenants = 0;
+	wanted.several = false;
+	wanted.first[0] = '\0';
 	if (!operate_pages(inv, s, "/admin/v1/users", "users", NULL, match))
 		return EXIT_FAILED;
 	if (wanted.tenants == 0)
@@ -77,18 +88,23 @@ find_alone(const struct invocation *inv, const struct state *s)
 	if (wanted.tenants > 1)
 		return cli_error(wanted.name, "is in several tenants: say TENANT/USER (%s, %s%s)",
 		    wanted.who, wanted.other, wanted.tenants > 2 ? ", ..." : "");
+	if (forever && wanted.several)
+		return cli_error(wanted.name,
+		    "There are several tenants, and this cannot be taken back: say TENANT/USER "
+		    "(%s)",
+		    wanted.who);
 	return EXIT_DONE;
 }
 
 int
-user_find(const struct invocation *inv, const struct state *s, const char *below,
+user_find(const struct invocation *inv, const struct state *s, const char *below, bool forever,
     char who[USER_WHO_MAX], char ret[USER_TARGET_MAX])
 {
 	const char *arg = inv->args[0];
 	int status;
 
 	if (strchr(arg, '/') == NULL && name_ok(arg, strlen(arg))) {
-		status = find_alone(inv, s);
+		status = find_alone(inv, s, forever);
 		if (status != EXIT_DONE)
 			return status;
 		arg = wanted.who;
@@ -321,7 +337,7 @@ change(const struct invocation *inv, struct span body, const char *done)
 
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	status = user_find(inv, &s, "", who, target);
+	status = user_find(inv, &s, "", false, who, target);
 	if (status != EXIT_DONE)
 		return status;
 	if (!operate(inv->command->name, &s, &r) || operate_waits(&r, inv->command->name))

@@ -49,10 +49,11 @@ void lists_warn(const struct invocation *inv, const struct state *s);
 /* TENANT/USER as the path of the user, and what lies below it; false after a message. */
 bool user_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);
 /*
- * The same for who is there, whom a name alone may be where one tenant alone has it: `who` becomes
- * TENANT/USER. EXIT_DONE, or after a message what the command exits with.
+ * The same for who is there, whom a name alone may be where one tenant alone has it, or, for what
+ * is `forever`, where there is one tenant alone: `who` becomes TENANT/USER. EXIT_DONE, or after a
+ * message what the command exits with.
  */
-int user_find(const struct invocation *inv, const struct state *s, const char *below,
+int user_find(const struct invocation *inv, const struct state *s, const char *below, bool forever,
     char who[USER_WHO_MAX], char ret[USER_TARGET_MAX]);
 /* The same for TENANT. */
 bool tenant_target(const char *who, const char *below, char ret[USER_TARGET_MAX]);

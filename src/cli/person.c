@@ -26,7 +26,7 @@ cmd_user_erase(const struct invocation *inv)
 
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	status = user_find(inv, &s, "/erase", who, target);
+	status = user_find(inv, &s, "/erase", true, who, target);
 	if (status != EXIT_DONE)
 		return status;
 	if (!operate("user erase", &s, &r) || operate_waits(&r, "user erase"))
@@ -108,7 +108,7 @@ cmd_user_export(const struct invocation *inv)
 
 	if (!state_open_option(inv, &s))
 		return EXIT_FAILED;
-	status = user_find(inv, &s, "/export", who, base);
+	status = user_find(inv, &s, "/export", false, who, base);
 	return status == EXIT_DONE ? export_print(&s, "user export", base) : status;
 }
 

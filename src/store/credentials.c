@@ -40,10 +40,10 @@ credentials_take(const struct sb_credentials *m)
 		known_free(fresh);
 		return;
 	}
-	if (another) {
+	if (another && known_count(self.now) > 0) {
 		known_free(self.before);
 		self.before = self.now;
-	} else {
+	} else { /* or that one went before it had read any */
 		known_free(self.now);
 	}
 	self.now = fresh;

@@ -64,6 +64,8 @@ uint8_t db_sums_unfit(const struct db *db);
  * *ret_more. State: outside of transactions.
  */
 MUST_USE struct status db_sums_look(struct db *db, uint64_t budget_ns, bool *ret_more);
+/* Who asked for that look is gone: the next one begins with the first row. */
+void db_sums_look_anew(struct db *db);
 /*
  * An operator says that what is there is true. `unfit`: what was not, as far as they know.
  * E_NOTFOUND: all fits; E_AGAIN: it is something else.

@@ -4,8 +4,9 @@
  *
  * Runs in: store, jailed. Trusts: the authority, within the tables of the edge.
  * Owns: who is being erased, and the timer of their steps. Invariants: the answer leaves behind the
- * last step; others are served between two; what is not over by ERASE_GIVE_UP_MS, or when the
- * authority goes, is not gone on with: nobody is erased whom the authority takes to be there.
+ * last step; each has a step in turn, and others are served between two; what is not over by
+ * ERASE_GIVE_UP_MS, or when the authority goes, has no step more: nobody is erased whom the
+ * authority takes to be there. (The sweep deletes the tools that the first step has hidden.)
  * See: privacy.h, erase.c, wire/authority_store.h.
  */
 #include <stdlib.h>
@@ -126,27 +127,51 @@ erase_requests_on_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
 	answer(l, id, st, rows);
 }
 
-/* The first one's next step; who came behind it waits. */
+static void
+end(struct erasing *e, struct status st)
+{
+	const struct erasing over = *e;
+
+	drop(e);
+	answer(over.link, over.id, st, over.rows);
+}
+
+/* Not one step more for who is past its time: the authority takes it to be there. */
+static void
+give_up(uint64_t now_ms)
+{
+	struct erasing *e, *next;
+
+	for (e = TAILQ_FIRST(&self.waiting); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, next);
+		if (now_ms >= e->until_ms)
+			end(e, fail(E_TIMEOUT));
+	}
+}
+
+/* A step for each in turn: who has little is not behind who has much. */
+static void
+step(struct erasing *e)
+{
+	uint64_t left = 0;
+	bool more = false;
+	struct status st = db_user_erase(
+	    self.db, span_str(e->tenant), span_str(e->user), &left, &more);
+
+	if (!is_ok(st) || !more) {
+		end(e, st);
+		return;
+	}
+	TAILQ_REMOVE(&self.waiting, e, next);
+	TAILQ_INSERT_TAIL(&self.waiting, e, next);
+}
+
 static void
 on_step(uv_timer_t *t)
 {
-	struct erasing *e = TAILQ_FIRST(&self.waiting);
-	bool more = false;
-
-	if (e != NULL) {
-		uint64_t left = 0;
-		struct status st = db_user_erase(
-		    self.db, span_str(e->tenant), span_str(e->user), &left, &more);
-
-		if (is_ok(st) && more && uv_now(t->loop) >= e->until_ms)
-			st = fail(E_TIMEOUT);
-		if (!is_ok(st) || !more) {
-			const struct erasing over = *e;
-
-			drop(e);
-			answer(over.link, over.id, st, over.rows);
-		}
-	}
+	give_up(uv_now(t->loop));
+	if (!TAILQ_EMPTY(&self.waiting))
+		step(TAILQ_FIRST(&self.waiting));
 	if (!TAILQ_EMPTY(&self.waiting))
 		(void)uv_timer_start(t, on_step, ERASE_BUSY_MS, 0);
 }

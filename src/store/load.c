@@ -252,5 +252,7 @@ on_tick_closed(uv_handle_t *h)
 void
 load_free(struct load *l)
 {
+	if (l->stage == LOAD_LOOKS)
+		db_sums_look_anew(l->db);
 	uv_close((uv_handle_t *)&l->tick, on_tick_closed);
 }

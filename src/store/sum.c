@@ -272,6 +272,12 @@ db_sums_look(struct db *db, uint64_t budget_ns, bool *ret_more)
 	return OK;
 }
 
+void
+db_sums_look_anew(struct db *db)
+{
+	db->sums.walk.under_way = false;
+}
+
 /* ---- an operator says that it is true ---- */
 
 /* A generation that could not be read begins anew: the supervisor notices that, too. */

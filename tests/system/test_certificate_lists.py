@@ -220,15 +220,20 @@ def test_a_start_with_lists_of_another_time_serves_keys(house, app, lists, fault
 def test_lists_that_are_to_count_soon_count_then(house, app, lists):
     """An authority's clock is ahead by some seconds: its list is spoken of once, and looked at until it counts."""
     path, stolen = lists
-    late = house.issue("late", [APP])
-    before = len(changes(house))
-    house.authority.crl(path, [stolen[0]])
-    wait_for(lambda: changes(house)[before:] and house.is_refused(stolen))
-    before = len(changes(house))
-    house.authority.crl(path, [stolen[0], late[0]], begin=8, seconds=3600)
-    wait_for(lambda: changes(house)[before:])
-    assert not house.is_refused(late) and house.is_refused(stolen)
-    wait_for(lambda: house.is_refused(late))
+    for begin in (8, 40):  # the second on a machine that is so slow
+        late = house.issue(f"late{begin}", [APP])
+        before = len(changes(house))
+        house.authority.crl(path, [stolen[0]])
+        wait_for(lambda: changes(house)[before:] and house.is_refused(stolen))
+        before = len(changes(house))
+        house.authority.crl(path, [stolen[0], late[0]], begin=begin, seconds=3600)
+        wait_for(lambda: changes(house)[before:])
+        if not house.is_refused(late):
+            break
+    else:
+        pytest.fail("it counts before its time")
+    assert house.is_refused(stolen)
+    wait_for(lambda: house.is_refused(late), 60)
     wait_for(lambda: len(changes(house)) >= before + 2)
     assert changes(house)[before:] == [("file", "early"), ("file", None)]
     assert house.ask(app)[0] == 200

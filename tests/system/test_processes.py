@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from instance import BUILD, PROCESSES, Instance, running, wait_for
+from instance import BUILD, PROCESSES, Instance, best_of, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +147,23 @@ def name_of(inst):
 
 def test_kill_of_the_supervisor_leaves_nothing():
     with running() as inst:
-        assert inst.execute("print(1)")[0] == 200
-        wait_for(lambda: name_of(inst), 30, "a warm sandbox")
-        inst.instance_name = name_of(inst)
-        everyone = list(inst.descendants())
-        inst.proc.kill()
-        inst.proc.wait()
-        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") and
-                                 status_of_or_gone(pid) not in ("Z", "gone") for pid in everyone),
-                 BACK_S, "all processes end within seconds")
-        wait_for(lambda: not leftovers(inst), BACK_S, "cgroups, mounts and files go too")
+        def kill():
+            if inst.proc.poll() is not None:
+                inst.start()
+            assert inst.execute("print(1)")[0] == 200
+            wait_for(lambda: name_of(inst), 30, "a warm sandbox")
+            inst.instance_name = name_of(inst)
+            everyone = list(inst.descendants())
+            died = time.monotonic()
+            inst.proc.kill()
+            inst.proc.wait()
+            wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") and
+                                     status_of_or_gone(pid) not in ("Z", "gone") for pid in everyone),
+                     BACK_S, "all processes end within seconds")
+            took = time.monotonic() - died
+            wait_for(lambda: not leftovers(inst), BACK_S, "cgroups, mounts and files go too")
+            return took
+        best_of(4, kill, 2)
         # And the same state directory starts again, with the log whole.
         inst.start()
         assert inst.execute("print(2)")[0] == 200

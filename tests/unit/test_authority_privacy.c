@@ -460,6 +460,16 @@ test_retention(void **state)
 	assert_int_equal(w.nrecs, 3);
 	assert_string_equal(w.recs[1].text, "kind=responses rows=24 days=30 ");
 	assert_string_equal(w.recs[2].text, "kind=files rows=3 days=0 ");
+	/* Nobody knows whether it was written: it is not said twice. */
+	w.audit_mode = AUDIT_HOLDS;
+	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &m)));
+	spin();
+	assert_int_equal(w.a->retained[RETAINED_RESPONSES].telling, 12);
+	assert_true(is_ok(link_send(w.store, 0, AS_RETENTION, &ended)));
+	cut(&w.audit);
+	assert_int_equal(w.a->retained[RETAINED_RESPONSES].rows, 0);
+	privacy_tick(w.a);
+	assert_int_equal(w.a->retained[RETAINED_RESPONSES].telling, 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -246,15 +246,15 @@ a_killed_worker(void **state)
 	call_done(&c);
 }
 
-static void
-a_client_that_leaves(void **state)
+/* How long what runs for it goes on, once it is gone. */
+static uint64_t
+leave(void)
 {
 	struct grant g = tool_grant();
 	struct call c;
 	pid_t pids[64];
 	uint64_t left;
 
-	(void)state;
 	g.tool.id = next_id; /* loop, still */
 	g.tool.time_ms = 20000;
 	call_open(&c, &g, SPAN_LIT("{}"));
@@ -263,9 +263,25 @@ a_client_that_leaves(void **state)
 	c.stream = NULL;
 	left = clock_mono_ns();
 	until(workers(pids, COUNT(pids)) == 0);
-	/* 100 ms, on a machine that is not busy; the call has 20 s. */
-	assert_true(clock_mono_ns() - left < 5 * NS_PER_S);
+	left = clock_mono_ns() - left;
+	assert_true(left < 5 * NS_PER_S); /* the call has 20 s */
 	call_done(&c);
+	return left;
+}
+
+/* A machine that has other things to do is late now and then; what is slow is so each time. */
+static void
+a_client_that_leaves(void **state)
+{
+	uint64_t best = UINT64_MAX;
+
+	(void)state;
+	for (int i = 0; i < 8 && best > 200 * NS_PER_MS; i++) {
+		const uint64_t took = leave();
+
+		best = took < best ? took : best;
+	}
+	assert_true(best <= 200 * NS_PER_MS);
 }
 
 /* One tenant's loops and another's calls: each in its own process. */

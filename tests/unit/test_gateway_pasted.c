@@ -51,10 +51,10 @@ forms(void **state)
 	check_masked("t=" SLACK ";", "t=[removed: slack token];");
 	check_masked("k=" OPENAI, "k=[removed: openai key]");
 	check_masked("k=s" /* split, as in pasted_forms.h */
-		     "k-proj-abcdefghijABCDEFGHI_0",
+		     "k-proj-abcdefghij0123456789ABCDEFGHIJ-_012345678",
 	    "k=[removed: openai key]");
 	check_masked("s"
-		     "k-svcacct-abcdefghij-0123456789",
+		     "k-svcacct-abcdefghij-0123456789-ABCDEFGHIJ-0123456789",
 	    "[removed: openai key]");
 	check_masked("k=" ANTHROPIC ".", "k=[removed: anthropic key].");
 	check_masked("?key=" GOOGLE "&", "?key=[removed: google key]&");
@@ -96,8 +96,9 @@ not_credentials(void **state)
 		AWS_ID " da39a3ee5e6b4b0d3255bfef95601890afd80709",
 		"task-0123456789012345678901234567890123456789",
 		"sk-learn",
-		"sk-proj-abcdefghij012345678",
-		"sk-proj-management-templates-overview",
+		"sk-admin-sidebar-collapsed-v2",
+		"sk-proj-abcdefghij0123456789ABCDEFGHIJ-_0123456",
+		"sk-proj-management-templates-overview-of-last-year-and-more",
 		"sk_test_0123456789abcdefABCDEF01",
 		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
 		"-----BEGIN PRIVATE KEY-----",

@@ -128,7 +128,11 @@ none_in_use_enters(void **arg)
 	denied_anywhere(db, USED);
 	use(2, NULL); /* it has none any more */
 	enters(db, "conv_3", USED);
-	use(3, NULL);
+	use(3, NULL); /* one that had none tells nothing of the one before it */
+	denied_anywhere(db, USED_BEFORE);
+	use(3, USED);
+	use(4, NULL);
+	denied_anywhere(db, USED);
 	enters(db, "conv_4", USED_BEFORE);
 	credentials_forget();
 	db_close(db);

@@ -454,6 +454,25 @@ found_while_looked_at(void **arg)
 	}
 }
 
+/* What was looked at for somebody who is gone is looked at once more for the next. */
+static void
+begun_anew(void **arg)
+{
+	struct db *db = filled();
+	bool more = true;
+
+	(void)arg;
+	for (int i = 0; i < 5; i++)
+		assert_is_ok(db_sums_look(db, 0, &more));
+	assert_true(more);
+	assert_is_ok(backend_exec(db->back, CHANGE_A_USER));
+	db_sums_look_anew(db);
+	while (more)
+		assert_is_ok(db_sums_look(db, 0, &more));
+	assert_int_equal(db_sums_unfit(db), PEOPLE);
+	db_close(db);
+}
+
 /* What an operator accepts meanwhile is what is there, also where the look has passed it. */
 static void
 accepted_while_looked_at(void **arg)
@@ -529,6 +548,7 @@ main(void)
 		cmocka_unit_test_setup(under_our_hands, fresh),
 		cmocka_unit_test_setup(changed_while_looked_at, fresh),
 		cmocka_unit_test_setup(found_while_looked_at, fresh),
+		cmocka_unit_test_setup(begun_anew, fresh),
 		cmocka_unit_test_setup(accepted_while_looked_at, fresh),
 		cmocka_unit_test_setup(long_start, fresh),
 	};

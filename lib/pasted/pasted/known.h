@@ -27,6 +27,8 @@ MUST_USE struct status known_new(const uint8_t key[KNOWN_KEY_LEN], struct known 
 void known_free(struct known *k); /* NULL is fine */
 /* The mark under its key. E_RANGE: too short, or longer than a mark can say. E_CRYPTO. */
 MUST_USE struct status known_mark(struct known *k, struct span credential, struct known_mark *ret);
+/* So many are looked for; NULL: 0. */
+size_t known_count(const struct known *k);
 /* One more that is looked for. E_RANGE: its length. E_FULL: KNOWN_MAX. */
 MUST_USE struct status known_add(struct known *k, const struct known_mark *mark);
 /*
