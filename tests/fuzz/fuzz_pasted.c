@@ -7,6 +7,7 @@
 
 #include <base/cleanup.h>
 #include <base/encode.h>
+#include <crypto/crypto.h>
 #include <json/json.h>
 #include <leak.h>
 #include <pasted/known.h>
@@ -62,7 +63,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_buf struct buf once = BUF_INIT(1UL << 22);
 
 	if (d.opts.tokens_max == 0)
-		expect(is_ok(json_init(&d, &opts)));
+		expect(is_ok(crypto_init()) && is_ok(json_init(&d, &opts)));
 	expect(is_ok(pasted_mask(text, &once)));
 	expect(!pasted_any(buf_span(&once)));
 	if (!pasted_any(text))

@@ -332,7 +332,7 @@ def test_keys(service):
     for command, said in (("disable", "disabled"), ("enable", "enabled"), ("hold", "held")):
         assert f"alone/lone: {said}" in service.operate("user", command, "lone").stderr
     assert '"lone"' in service.operate("user", "export", "lone").stdout
-    fails(service.operate("user", "erase", "lone", check=False), 1, "legal hold")
+    fails(service.operate("user", "erase", "alone/lone", check=False), 1, "legal hold")
     fails(service.operate("user", "disable", "twin", check=False), 1, "TENANT/USER (one/twin, two/twin)")
     fails(service.operate("user", "erase", "nobody-of-all", check=False), 1, "There is no such user")
     for bad in ("a b", "a/b/c", "/a", "a/", "a?tenant=b"):
