@@ -7,6 +7,9 @@ import json
 import ssl
 import urllib.parse
 
+import pytest
+
+from instance import running
 from pki import Authority
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hi."}]}
@@ -96,3 +99,15 @@ def exchange(house, pair, **more):
 def ask_token(c):
     c.request("POST", "/auth/token", urllib.parse.urlencode(EXCHANGE), FORM)
     return c.getresponse().read()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    folder = Folder(tmp_path_factory.mktemp("certificates"))
+    with running(edit=lambda text: text + "\ntls: { watch_s: 1 }\n" + table(folder.authority.ca, CLIENTS)) as inst:
+        yield House(inst, folder)
+
+
+@pytest.fixture(scope="module")
+def app(house):
+    return house.issue("app", [APP])

@@ -10,21 +10,8 @@ import urllib.parse
 
 import pytest
 
-from instance import running
-from machines import APP, CHAT, CLIENTS, EXCHANGE, FORM, Folder, House, ask_token, table
+from machines import APP, CHAT, CLIENTS, EXCHANGE, FORM, app, ask_token, house
 from pki import Authority
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    folder = Folder(tmp_path_factory.mktemp("certificates"))
-    with running(edit=lambda text: text + "\ntls: { watch_s: 1 }\n" + table(folder.authority.ca, CLIENTS)) as inst:
-        yield House(inst, folder)
-
-
-@pytest.fixture(scope="module")
-def app(house):
-    return house.issue("app", [APP])
 
 
 def house_http2(house, pair):

@@ -12,20 +12,7 @@ import time
 
 import pytest
 
-from instance import running
-from machines import APP, CHAT, CLIENTS, Folder, House, ask_token, exchange, table
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    folder = Folder(tmp_path_factory.mktemp("certificates"))
-    with running(edit=lambda text: text + "\ntls: { watch_s: 1 }\n" + table(folder.authority.ca, CLIENTS)) as inst:
-        yield House(inst, folder)
-
-
-@pytest.fixture(scope="module")
-def app(house):
-    return house.issue("app", [APP])
+from machines import APP, CHAT, CLIENTS, app, ask_token, exchange, house
 
 
 def test_a_machine_is_taken_by_its_certificate(house, app):

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who is erased in a running store: step by step, each in turn, and answered when over. */
-#include "store_world.h"
+#include "store_loop.h"
 
-#include <conf/conf.h>
 #include <link/link.h>
 #include <wire/authority_store.h>
 
 #define LINK(n) ((struct link *)(void *)&links[n])
 
-static uv_loop_t loop;
-static struct daemon d;
 static char links[2]; /* what is sent goes nowhere */
 static uint64_t ahead_ms;
 static struct {
@@ -64,37 +61,14 @@ __wrap_link_send(struct link *l, uint64_t id, uint16_t type, const void *msg)
 static struct db *
 start(void)
 {
-	char error[CONF_ERROR_MAX];
 	struct db *db = open_ok();
 
-	assert_int_equal(uv_loop_init(&loop), 0);
-	d = (struct daemon){ .loop = &loop };
-	if (!is_ok(
-		conf_parse(SPAN_LIT("policies: { p: { endpoints: [models] } }\n"), &d.conf, error)))
-		test_fail("%s", error);
+	loop_begin("policies: { p: { endpoints: [models] } }\n");
 	memset(&seen, 0, sizeof(seen));
 	seen.fails = OK;
 	ahead_ms = 0;
 	privacy_start(&d, db);
 	return db;
-}
-
-static void
-close_one(uv_handle_t *h, void *ctx)
-{
-	(void)ctx;
-	uv_close(h, NULL);
-}
-
-static void
-end(struct db *db)
-{
-	privacy_stop();
-	conf_free(d.conf);
-	uv_walk(&loop, close_one, NULL);
-	(void)uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
-	db_close(db);
 }
 
 static void

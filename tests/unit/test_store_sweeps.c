@@ -4,11 +4,11 @@
  * rotation.
  */
 #include "sum_world.h"
+#include "store_loop.h"
 
 #include <sys/stat.h>
 
 #include <base/clock.h>
-#include <conf/conf.h>
 
 #include <backup.h>
 #include <privacy.h>
@@ -25,8 +25,6 @@ static struct {
 	unsigned n;
 	uint64_t ms; /* of the last one */
 } timed;
-static uv_loop_t loop;
-static struct daemon d;
 
 uint64_t __wrap_clock_real_ns(void);
 struct status __wrap_db_sweep(struct db *db, uint64_t now_s, bool *ret_more);
@@ -81,37 +79,15 @@ until_swept(void)
 static struct db *
 start(uint64_t at_s, const char *yaml)
 {
-	char error[CONF_ERROR_MAX];
 	uint8_t key[AS_SECRET_LEN];
 	struct db *db = open_ok();
 
 	assert_is_ok(db_day_key(db, SPAN_LIT("2024-10-04"), NOW, key));
-	assert_int_equal(uv_loop_init(&loop), 0);
-	d = (struct daemon){ .loop = &loop };
-	if (!is_ok(conf_parse(span_str(yaml), &d.conf, error)))
-		test_fail("%s", error);
+	loop_begin(yaml);
 	memset(&swept, 0, sizeof(swept));
 	real_s = at_s;
 	privacy_start(&d, db);
 	return db;
-}
-
-static void
-close_one(uv_handle_t *h, void *ctx)
-{
-	(void)ctx;
-	uv_close(h, NULL);
-}
-
-static void
-end(struct db *db)
-{
-	privacy_stop();
-	conf_free(d.conf);
-	uv_walk(&loop, close_one, NULL);
-	(void)uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
-	db_close(db);
 }
 
 #define YAML "policies: { p: { endpoints: [models] } }\n"
