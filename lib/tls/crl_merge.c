@@ -6,7 +6,8 @@
  * Owns: nothing. Invariants: what is wrong with one authority's lists keeps no other one's out;
  * where an authority's are not good, not yet, no more, or older than those in use, the latter stay;
  * of two lists the one with the higher number is the newer one, where both have one, and else the
- * one that was made later. See: tls/crl.h, crl.c; src/supervisor/clients.c.
+ * one that was made later; each authority has one list in what comes of it, so that no older one
+ * counts when that is over. See: tls/crl.h, crl.c; src/supervisor/clients.c.
  */
 #include "crl_lists.h"
 
@@ -20,7 +21,8 @@
 struct merge {
 	struct crl_authorities authorities;
 	struct crl_lists used, fresh;
-	uint64_t stays; /* bits: authorities whose lists in use stay */
+	const struct crl_list
+	    *chosen[TLS_CLIENT_CAS_MAX]; /* of each authority; NULL: it has none */
 	uint64_t now_s;
 	struct tls_crl_report *report;
 };
@@ -80,14 +82,16 @@ counts(const struct crl_list *l, uint64_t now_s)
 	return l->from_s <= now_s && now_s < l->until_s;
 }
 
-/* What counts before what is over, and that before what is still to count. */
-static int
-rank(const struct crl_list *l, uint64_t now_s)
+/* The newest that has begun, whether it is over or not: what is older counts no more. */
+static bool
+is_better(const struct crl_list *a, const struct crl_list *b, uint64_t now_s)
 {
-	return counts(l, now_s) ? 2 : l->from_s <= now_s ? 1 : 0;
+	bool a_began = a->from_s <= now_s, b_began = b->from_s <= now_s;
+
+	return a_began != b_began ? a_began : is_newer(a, b);
 }
 
-/* The newest that counts now; where none does, of those that did. NULL: there is none. */
+/* Of two that are equal the later one in the file. NULL: there is none. */
 static const struct crl_list *
 best_of(const struct merge *m, const struct crl_lists *t, size_t authority)
 {
@@ -95,12 +99,8 @@ best_of(const struct merge *m, const struct crl_lists *t, size_t authority)
 
 	for (size_t i = 0; i < t->n; i++) {
 		const struct crl_list *l = &t->all[i];
-		int better;
 
-		if (!crl_list_is_of(l, authority))
-			continue;
-		better = best == NULL ? 1 : rank(l, m->now_s) - rank(best, m->now_s);
-		if (better > 0 || (better == 0 && is_newer(l, best)))
+		if (crl_list_is_of(l, authority) && (best == NULL || !is_better(best, l, m->now_s)))
 			best = l;
 	}
 	return best;
@@ -115,7 +115,7 @@ fault_of(const struct merge *m, const struct crl_list *fresh, const struct crl_l
 		return TLS_CRL_EARLY;
 	if (m->now_s >= fresh->until_s)
 		return TLS_CRL_EXPIRED;
-	if (used != NULL && used->from_s <= m->now_s && is_newer(used, fresh))
+	if (used != NULL && is_better(used, fresh, m->now_s))
 		return TLS_CRL_OLDER;
 	return TLS_CRL_NONE;
 }
@@ -127,43 +127,30 @@ choose(struct merge *m, size_t authority)
 	const struct crl_list *used = best_of(m, &m->used, authority);
 	enum tls_crl_fault fault = fault_of(m, fresh, used);
 
+	m->chosen[authority] = fresh;
 	if (fault == TLS_CRL_NONE)
 		return;
 	note(m, fault, authority, UINT64_C(1) << authority);
 	if (used == NULL) {
 		m->report->usable = m->report->usable && fresh != NULL;
 		m->report->bare = true;
-	} else if (fresh == NULL || counts(used, m->now_s) || is_newer(used, fresh)) {
-		m->stays |= UINT64_C(1) << authority;
+	} else if (fresh == NULL || counts(used, m->now_s) || is_better(used, fresh, m->now_s)) {
+		m->chosen[authority] = used;
 	}
 }
 
-/* Is that list, of the fresh ones or of those in use, among those that count from now on? */
+/* One may be several authorities', where these have a name and a key in common. */
 static bool
-is_taken(const struct merge *m, const struct crl_list *l, bool fresh)
+is_taken(const struct merge *m, const struct crl_list *l)
 {
-	return l->fault == TLS_CRL_NONE && (l->by & (fresh ? ~m->stays : m->stays)) != 0;
+	for (size_t i = 0; i < m->authorities.n; i++) {
+		if (m->chosen[i] == l)
+			return true;
+	}
+	return false;
 }
 
 /* ---- what comes of it ---- */
-
-static void
-cover(const struct merge *m, size_t authority, uint64_t *from_s, uint64_t *until_s)
-{
-	bool fresh = (m->stays >> authority & 1) == 0;
-	const struct crl_lists *t = fresh ? &m->fresh : &m->used;
-
-	*from_s = UINT64_MAX;
-	*until_s = 0;
-	for (size_t i = 0; i < t->n; i++) {
-		const struct crl_list *l = &t->all[i];
-
-		if (!crl_list_is_of(l, authority))
-			continue;
-		*from_s = l->from_s < *from_s ? l->from_s : *from_s;
-		*until_s = l->until_s > *until_s ? l->until_s : *until_s;
-	}
-}
 
 /* Of the authorities together: from when until when. */
 static void
@@ -175,12 +162,11 @@ say_when(struct merge *m)
 	r->from_s = 0;
 	r->until_s = UINT64_MAX;
 	for (size_t i = 0; i < m->authorities.n; i++) {
-		uint64_t from_s, until_s;
+		const struct crl_list *l = m->chosen[i];
 
-		cover(m, i, &from_s, &until_s);
-		r->from_s = from_s > r->from_s ? from_s : r->from_s;
-		first = until_s < r->until_s ? i : first;
-		r->until_s = until_s < r->until_s ? until_s : r->until_s;
+		r->from_s = l->from_s > r->from_s ? l->from_s : r->from_s;
+		first = l->until_s < r->until_s ? i : first;
+		r->until_s = l->until_s < r->until_s ? l->until_s : r->until_s;
 	}
 	name_of(m->authorities.certs[first], r->first);
 }
@@ -194,24 +180,26 @@ put_all(const struct merge *m, BIO *b)
 		for (size_t i = 0; i < both[k]->n; i++) {
 			const struct crl_list *l = &both[k]->all[i];
 
-			if (is_taken(m, l, k == 0) && PEM_write_bio_X509_CRL(b, l->crl) != 1)
+			if (is_taken(m, l) && PEM_write_bio_X509_CRL(b, l->crl) != 1)
 				return fail(E_CRYPTO);
 		}
 	}
 	return OK;
 }
 
-/* The same bytes where all of them count: their hash is the file's. */
+/* The same bytes where all of them are taken: their hash is the file's. */
 static struct status
 put_pem(const struct merge *m, struct span fresh_pem, struct buf *out)
 {
-	bool all = m->stays == 0;
+	bool all = true;
 	BIO *b;
 	char *text = NULL;
 	struct status st;
 
 	for (size_t i = 0; i < m->fresh.n; i++)
-		all = all && m->fresh.all[i].fault == TLS_CRL_NONE;
+		all = all && is_taken(m, &m->fresh.all[i]);
+	for (size_t i = 0; i < m->used.n; i++)
+		all = all && !is_taken(m, &m->used.all[i]);
 	if (all)
 		return buf_put_span(out, fresh_pem);
 	b = BIO_new(BIO_s_mem());
@@ -224,18 +212,6 @@ put_pem(const struct merge *m, struct span fresh_pem, struct buf *out)
 	BIO_free(b);
 	ERR_clear_error();
 	return st;
-}
-
-static bool
-too_many(const struct merge *m)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < m->fresh.n; i++)
-		n += is_taken(m, &m->fresh.all[i], true);
-	for (size_t i = 0; i < m->used.n; i++)
-		n += is_taken(m, &m->used.all[i], false);
-	return n > TLS_CRLS_MAX;
 }
 
 static void
@@ -257,11 +233,6 @@ judge(struct merge *m)
 	}
 	for (size_t i = 0; i < m->authorities.n; i++)
 		choose(m, i);
-	if (too_many(m)) {
-		r->fault = TLS_CRL_NONE; /* nothing of the file is used: that is the worst */
-		note(m, TLS_CRL_MANY, TLS_CRLS_MAX, 0);
-		r->usable = false;
-	}
 	if (r->usable)
 		say_when(m);
 }

@@ -4,8 +4,9 @@
  *
  * Runs in: gateway. Trusts: nothing of a list before its authority's signature was seen.
  * Owns: a copy of the authorities, with the time that the lists of each cover.
- * Invariants: each list is good, each authority has one; which of two counts, and that one that is
- * over counts no more, is OpenSSL's in each handshake. See: ctx.h, crl.c, peer.c.
+ * Invariants: each list is good, each authority has one (of several OpenSSL would choose:
+ * crl_merge.c leaves one); that one that is over counts no more, is OpenSSL's in each handshake.
+ * See: ctx.h, crl.c, peer.c.
  */
 #include "crl_lists.h"
 

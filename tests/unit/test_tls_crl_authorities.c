@@ -38,9 +38,9 @@ the_first_end_of_all_is_told(void **state)
 		assert_in_range(judged(rows[i], 2).until_s, time(NULL) + 570, time(NULL) + 600);
 }
 
-/* Of one authority what any of its lists covers counts, in each order. */
+/* One that is still to count is not waited for, in each order. */
 static void
-lists_of_one_cover_together(void **state)
+one_that_counts_is_looked_at_first(void **state)
 {
 	static const struct list rows[2] = { { .from_s = -60, .until_s = HOUR },
 		{ .from_s = 600, .until_s = 1200 } };
@@ -174,7 +174,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_end_of_all_is_told),
-		cmocka_unit_test(lists_of_one_cover_together),
+		cmocka_unit_test(one_that_counts_is_looked_at_first),
 		cmocka_unit_test(it_ends_to_the_second),
 		cmocka_unit_test(more_authorities_than_there_may_be),
 		cmocka_unit_test(the_end_is_that_of_its_own_authority),

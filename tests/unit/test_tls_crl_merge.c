@@ -11,13 +11,31 @@ struct merged {
 	struct tls_crl_report r;
 };
 
+/* `in_s`: from now. */
+static void
+merge_later(struct merged *m, const struct buf *used, const struct buf *fresh, uint64_t in_s)
+{
+	m->pem = (struct buf)BUF_INIT(TEXT_MAX);
+	m->st = tls_crls_merge(buf_span(&cas), buf_span(used), buf_span(fresh),
+	    (uint64_t)time(NULL) + in_s, &m->pem, &m->r);
+	assert_int_equal(m->st.code, m->r.fault == TLS_CRL_NONE ? E_OK : E_DENIED);
+}
+
 static void
 merge_into(struct merged *m, const struct buf *used, const struct buf *fresh)
 {
-	m->pem = (struct buf)BUF_INIT(TEXT_MAX);
-	m->st = tls_crls_merge(
-	    buf_span(&cas), buf_span(used), buf_span(fresh), (uint64_t)time(NULL), &m->pem, &m->r);
-	assert_int_equal(m->st.code, m->r.fault == TLS_CRL_NONE ? E_OK : E_DENIED);
+	merge_later(m, used, fresh, 0);
+}
+
+static size_t
+lists_in(const struct merged *m)
+{
+	static const char begin[] = "-----BEGIN X509 CRL";
+	size_t n = 0;
+
+	for (size_t i = 0; i + sizeof(begin) <= m->pem.len; i++)
+		n += memcmp(m->pem.ptr + i, begin, sizeof(begin) - 1) == 0;
+	return n;
 }
 
 /* Does it revoke what `one` does? */
@@ -175,9 +193,9 @@ what_is_no_file_of_lists_changes_nothing(void **state)
 	}
 }
 
-/* Nor is more taken than a gateway takes. */
+/* So many are read; one of each authority is taken. */
 static void
-both_together_have_bounds(void **state)
+a_file_has_bounds(void **state)
 {
 	auto_buf struct buf used = BUF_INIT(TEXT_MAX), fresh = BUF_INIT(TEXT_MAX);
 	auto_buf struct buf small = BUF_INIT(1024);
@@ -188,7 +206,12 @@ both_together_have_bounds(void **state)
 	put_used(&used);
 	for (unsigned i = 0; i < TLS_CRLS_MAX; i++)
 		put_list(&fresh, &a, &(struct list){ NOW, .number = 5 });
-	merge_into(&m, &used, &fresh); /* of b the one in use is one more */
+	merge_into(&m, &used, &fresh);
+	assert_int_equal(m.r.fault, TLS_CRL_MISSING);
+	assert_true(m.r.usable && lists_in(&m) == 2 && has(&m, &b, 7));
+	buf_done(&m.pem);
+	put_list(&fresh, &b, &(struct list){ NOW, .number = 5 });
+	merge_into(&m, &used, &fresh);
 	assert_int_equal(m.r.fault, TLS_CRL_MANY);
 	assert_true(!m.r.usable && m.pem.len == 0);
 	buf_done(&m.pem);
@@ -270,11 +293,66 @@ an_older_one_takes_nothing_back(void **state)
 		assert_int_equal(has(&m, &a, 7), rows[i].older);
 		buf_done(&m.pem);
 		/* Beside the newer one in one file it is not looked at. */
-		if (i + 1 == COUNT(rows))
-			break;
+		if (!rows[i].older)
+			continue;
 		assert_true(is_ok(buf_put_span(&fresh, buf_span(&used))));
 		merge_into(&m, &used, &fresh);
-		assert_true(has(&m, &a, 7));
+		assert_true(has(&m, &a, 7) && lists_in(&m) == 2);
+		buf_done(&m.pem);
+	}
+}
+
+/* In one file, in each order: what is over is not what the one before it is in use for. */
+static void
+an_older_one_does_not_outlive_a_newer_one(void **state)
+{
+	static const struct list rows[2] = { { .from_s = -60, .until_s = 900, .serial = 7 },
+		{ .from_s = -600, .until_s = HOUR } };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		auto_buf struct buf none = BUF_INIT(TEXT_MAX), fresh = BUF_INIT(TEXT_MAX);
+		auto_buf struct buf old = BUF_INIT(TEXT_MAX);
+		struct list w[2] = { rows[i & 1], rows[1 - (i & 1)] };
+		struct merged m, then;
+
+		for (size_t k = 0; k < 2; k++) {
+			w[k].number = i < 2 ? 0 : w[k].serial == 7 ? 5 : 1;
+			put_list(&fresh, &a, &w[k]);
+		}
+		put_list(&fresh, &b, &(struct list){ NOW, .number = 5 });
+		put_list(&old, &a, &w[1 - (i & 1)]);
+		put_list(&old, &b, &(struct list){ NOW, .number = 5 });
+		merge_into(&m, &none, &fresh);
+		assert_true(is_ok(m.st) && lists_in(&m) == 2 && has(&m, &a, 7));
+		assert_in_range(m.r.until_s, time(NULL) + 870, time(NULL) + 900);
+		for (size_t k = 0; k < 3; k++) { /* at a start, in use, and the older one alone */
+			merge_later(&then, k == 0 ? &none : &m.pem, k == 2 ? &old : &fresh, 1000);
+			assert_int_equal(then.r.fault, k == 2 ? TLS_CRL_OLDER : TLS_CRL_EXPIRED);
+			assert_true(then.r.usable && lists_in(&then) == 2 && has(&then, &a, 7));
+			assert_int_equal(then.r.until_s, m.r.until_s);
+			buf_done(&then.pem);
+		}
+		buf_done(&m.pem);
+	}
+}
+
+/* Nor is one that is over replaced by one that is still to count: that comes when it counts. */
+static void
+one_that_is_over_stays_until_the_next_one_counts(void **state)
+{
+	auto_buf struct buf used = BUF_INIT(TEXT_MAX), fresh = BUF_INIT(TEXT_MAX);
+	struct merged m;
+
+	(void)state;
+	put_used(&used);
+	put_list(&fresh, &a, &(struct list){ NOW, .number = 5 });
+	put_list(&fresh, &b, &(struct list){ .from_s = 2000, .until_s = HOUR, .number = 5 });
+	for (uint64_t in_s = 1000; in_s < 4000; in_s += 2000) {
+		merge_later(&m, &used, &fresh, in_s);
+		assert_int_equal(m.r.fault, in_s == 1000 ? TLS_CRL_EARLY : TLS_CRL_NONE);
+		assert_int_equal(m.r.soon, in_s == 1000);
+		assert_int_equal(has(&m, &b, 7), in_s == 1000);
 		buf_done(&m.pem);
 	}
 }
@@ -380,9 +458,11 @@ main(void)
 		cmocka_unit_test(a_strangers_list_is_nobodys),
 		cmocka_unit_test(the_worst_is_told),
 		cmocka_unit_test(what_is_no_file_of_lists_changes_nothing),
-		cmocka_unit_test(both_together_have_bounds),
+		cmocka_unit_test(a_file_has_bounds),
 		cmocka_unit_test(without_one_in_use_it_is_bare),
 		cmocka_unit_test(an_older_one_takes_nothing_back),
+		cmocka_unit_test(an_older_one_does_not_outlive_a_newer_one),
+		cmocka_unit_test(one_that_is_over_stays_until_the_next_one_counts),
 		cmocka_unit_test(of_two_that_are_over_the_newer_one_stays),
 		cmocka_unit_test(one_that_is_to_come_hides_no_older_one),
 		cmocka_unit_test(names_are_printable),

@@ -64,9 +64,10 @@ MUST_USE struct status tls_crls_check(
     struct span ca_pem, struct span crl_pem, uint64_t now_s, struct tls_crl_report *report);
 /*
  * The same beside those in use (may be empty), authority by authority: what is to be used from now
- * on is appended to `out` where the report says `usable`: the same bytes where all is good. An
- * authority's lists that are not good, or older than those in use, leave these where they are; a
- * file that is no file of lists leaves all of them. E_DENIED, too, where something is usable.
+ * on is appended to `out` where the report says `usable`: one list of each, the newest that has
+ * begun, over or not; the same bytes where that is all of the file. An authority's lists that are
+ * not good, or older than those in use, leave these where they are; a file that is no file of lists
+ * leaves all of them. E_DENIED, too, where something is usable.
  * E_FULL: `out`, too.
  */
 MUST_USE struct status tls_crls_merge(struct span ca_pem, struct span used_pem,
