@@ -30,6 +30,8 @@ look(struct db *db, int64_t user, uint64_t *ret_rows)
 		return fail(E_NOTFOUND);
 	if (hold != 0)
 		return fail(E_DENIED);
+	if (ret_rows == NULL)
+		return OK;
 	sql_int(db, SQL_ROWS_OF_USER, 1, (uint64_t)user);
 	return sql_number(db, SQL_ROWS_OF_USER, ret_rows);
 }

@@ -153,10 +153,9 @@ give_up(uint64_t now_ms)
 static void
 step(struct erasing *e)
 {
-	uint64_t left = 0;
 	bool more = false;
 	struct status st = db_user_erase(
-	    self.db, span_str(e->tenant), span_str(e->user), &left, &more);
+	    self.db, span_str(e->tenant), span_str(e->user), NULL, &more);
 
 	if (!is_ok(st) || !more) {
 		end(e, st);

@@ -21,7 +21,7 @@
  * All that is kept of a user: tools go, keys and usage go, and all data keys are destroyed, so
  * that what is left says nothing; sweeps take it away. Durable when it returns.
  * *ret_more: that was a step, and it has to be called again. E_NOTFOUND; E_DENIED: a legal hold.
- * *ret_rows: of objects, keys and tools, before this step.
+ * *ret_rows, where wanted: of objects, keys and tools, before this step.
  */
 MUST_USE struct status db_user_erase(
     struct db *db, struct span tenant, struct span user, uint64_t *ret_rows, bool *ret_more);

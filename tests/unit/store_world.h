@@ -232,12 +232,11 @@ usage_of(struct db *db, const struct as_usage_list *m, struct db_usage_at *ret_n
 static struct status UNUSED
 erase_all(struct db *db, struct span tenant, struct span user, uint64_t *ret_rows)
 {
-	uint64_t rows = 0;
 	bool more = false;
 
 	TRY(db_user_erase(db, tenant, user, ret_rows, &more));
 	while (more)
-		TRY(db_user_erase(db, tenant, user, &rows, &more));
+		TRY(db_user_erase(db, tenant, user, NULL, &more));
 	return OK;
 }
 

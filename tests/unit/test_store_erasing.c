@@ -13,7 +13,7 @@ static struct {
 	char steps[512]; /* a letter each: of whom */
 	int left[128];   /* steps of whom, by letter */
 	struct status fails;
-	unsigned n;
+	unsigned n, counts;
 	struct link *to;
 	uint64_t id;
 	struct as_erased last;
@@ -42,7 +42,10 @@ __wrap_db_user_erase(
 	assert_int_equal(user.len, 1);
 	assert_true(strlen(seen.steps) + 1 < sizeof(seen.steps));
 	seen.steps[strlen(seen.steps)] = (char)user.ptr[0];
-	*ret_rows = (uint64_t)*left;
+	if (ret_rows != NULL) {
+		*ret_rows = (uint64_t)*left;
+		seen.counts++;
+	}
 	*ret_more = --*left > 0;
 	return *left == 2 ? seen.fails : OK;
 }
@@ -123,6 +126,7 @@ each_in_turn(void **arg)
 	assert_int_equal(seen.id, 8);
 	assert_int_equal(seen.last.code, E_OK);
 	assert_int_equal(seen.last.rows, 4); /* before the first */
+	assert_int_equal(seen.counts, 3);    /* once each: a million rows are longer than a step */
 	assert_string_equal(seen.steps, "abcbcbb");
 	assert_idle();
 	end(db);
