@@ -6,7 +6,7 @@
  * Owns: nothing; parts are borrowed from the body.
  * Invariants: the provider gets the client's bytes but for the edits of edits[]
  * below: model, store and its metadata, tools, tool_choice, stream_options, messages; it is never
- * asked to keep anything. See: docs/api.md, "What is changed on the way".
+ * asked to keep a chat. See: docs/api.md, "What is changed on the way".
  */
 #include "chat.h"
 
@@ -72,12 +72,12 @@ chat_read(const struct json_doc *d, struct arena *a, struct prompt **ret, struct
 	uint32_t choice = json_get_str(d, 0, "tool_choice");
 	uint32_t store = json_get_str(d, 0, "store");
 	const char *why = NULL;
-	uint32_t file = reference_to_file(d, json_get_str(d, 0, "messages"), &why);
+	uint32_t named = reference_in_chat(d, json_get_str(d, 0, "messages"), &why);
 
 	if (c == NULL)
 		return fail(E_NOMEM);
-	if (file != JSON_NONE)
-		return blame(fault, why, file);
+	if (named != JSON_NONE)
+		return blame(fault, why, named);
 	c->n = 1;
 	c->p.body = json_bytes(d, 0);
 	TRY(json_str(d, model, a, &c->p.model));

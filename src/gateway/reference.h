@@ -13,6 +13,8 @@
  * nothing.
  */
 uint32_t reference_in_item(const struct json_doc *d, uint32_t item, const char **ret_why);
+/* The same in a chat's messages: a spoken answer by its id, or a file. */
+uint32_t reference_in_chat(const struct json_doc *d, uint32_t messages, const char **ret_why);
 /* The same of files alone, in a message, block or part, or a list of such, of any dialect. */
 uint32_t reference_to_file(const struct json_doc *d, uint32_t tok, const char **ret_why);
 

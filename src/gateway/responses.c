@@ -6,7 +6,7 @@
  * Owns: nothing; parts are borrowed from the body.
  * Invariants: the provider gets the client's bytes but for the edits below: model, store, what
  * was before, tools, tool_choice, include, input; it is never asked to keep anything.
- * See: docs/api.md, "Responses"; responses_input.c for earlier runs in the input.
+ * See: docs/api.md, "Responses"; responses_input.c for earlier items in the input.
  */
 #include "responses.h"
 
@@ -353,7 +353,10 @@ read_input(const struct json_doc *d, struct arena *a, struct responses *c)
 	c->input_empty = json_size(d, input) == 0;
 	if (c->input_text)
 		return OK;
-	return responses_input(d, input, a, &c->input_new);
+	TRY(responses_input(d, input, a, &c->input_new));
+	if (c->input_new.ptr != NULL)
+		c->input_empty = span_eq_str(c->input_new, "[]");
+	return OK;
 }
 
 /* ---- the provider's body ---- */

@@ -51,11 +51,15 @@ MUST_USE struct status responses_read(
 MUST_USE struct status responses_write(
     const struct prompt *p, const struct edits *e, struct buf *out, uint32_t *ret_model_off);
 /*
- * responses_input.c: runs of earlier turns, as the client got them (code_interpreter_call),
- * become the calls and results that the model knows. *ret_new.ptr NULL: there are none.
+ * responses_input.c: the input for the provider: runs of earlier turns, as the client got them
+ * (code_interpreter_call), become the calls and results that the model knows; reasoning that
+ * cannot go back is left out. *ret_new.ptr NULL: it goes as it is.
  */
 MUST_USE struct status responses_input(
     const struct json_doc *d, uint32_t input, struct arena *a, struct span *ret_new);
+/* The same of any list, with commas and without brackets; `mark` tells its runs from others'. */
+MUST_USE struct status responses_put_items(
+    const struct json_doc *d, uint32_t list, const char *mark, struct arena *a, struct buf *out);
 
 /* One of them, or a call of a user's tool; and what it becomes: two items with a comma between. */
 bool responses_is_run(const struct json_doc *d, uint32_t item);
@@ -67,6 +71,7 @@ MUST_USE struct status responses_put_history(struct json_doc *d, const struct co
 MUST_USE struct status responses_tell(struct prompt *p, struct arena *a, struct span id);
 MUST_USE struct status responses_edit_told(
     const struct answer *a, uint32_t response, struct splices *s);
+bool responses_is_sealed(const struct json_doc *d, uint32_t item);
 /* Reasoning that its provider did not seal, or show, cannot be given back to it. */
 bool responses_goes_back(const struct json_doc *d, uint32_t item);
 /* An item without its id. */

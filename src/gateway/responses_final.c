@@ -83,12 +83,19 @@ responses_check(const struct json_doc *d, uint32_t response)
 }
 
 bool
+responses_is_sealed(const struct json_doc *d, uint32_t item)
+{
+	uint32_t seal = json_get_str(d, item, "encrypted_content");
+
+	return json_type(d, seal) == JSON_STRING && !json_str_eq_str(d, seal, "");
+}
+
+bool
 responses_goes_back(const struct json_doc *d, uint32_t item)
 {
 	if (!json_str_eq_str(d, json_get_str(d, item, "type"), "reasoning"))
 		return true;
-	return json_type(d, json_get_str(d, item, "encrypted_content")) == JSON_STRING ||
-	       json_size(d, json_get_str(d, item, "content")) > 0;
+	return responses_is_sealed(d, item) || json_size(d, json_get_str(d, item, "content")) > 0;
 }
 
 struct status

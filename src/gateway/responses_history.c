@@ -5,10 +5,8 @@
  *
  * Runs in: gateway. Trusts: the store; the items in it are texts of clients and models.
  * Owns: nothing; the new texts lie in the request's arena.
- * Invariants: reasoning goes back with its seal or not at all; ids that tell a provider nothing
- * do not go to it, names of what only it may have neither; runs become the calls and results that
- * the model knows.
- * See: history.c; responses_input.c, which does the same for items that the client sends.
+ * Invariants: names of what only a provider may have do not go to it; the rest are those of
+ * responses_input.c. See: history.c.
  */
 #include <base/cleanup.h>
 #include <wire/gateway_store.h>
@@ -17,61 +15,19 @@
 #include "reference.h"
 #include "responses.h"
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-
+/* Something in it was kept before it was refused where it comes in. */
 static bool
-is_one_of(const struct json_doc *d, uint32_t item, const char *const *types, size_t n)
+has_reference(const struct json_doc *d)
 {
-	uint32_t type = json_get_str(d, item, "type");
+	struct json_iter it = json_iter(d, 0);
+	const char *why;
 
-	for (size_t i = 0; i < n; i++) {
-		if (json_str_eq_str(d, type, types[i]))
+	while (json_next(&it)) {
+		if (responses_goes_back(d, it.val) &&
+		    reference_in_item(d, it.val, &why) != JSON_NONE)
 			return true;
 	}
 	return false;
-}
-
-/* Ids tie an item to reasoning; those of what people and tools say are ours. */
-static bool
-loses_id(const struct json_doc *d, uint32_t item, bool unsealed)
-{
-	static const char *const results[] = { "function_call_output", "custom_tool_call_output" };
-	static const char *const said[] = { "message", "function_call", "custom_tool_call" };
-
-	if (is_one_of(d, item, results, ARRAY_LEN(results)))
-		return true;
-	if (!is_one_of(d, item, said, ARRAY_LEN(said)))
-		return false;
-	return unsealed || (is_one_of(d, item, said, 1) &&
-			       !json_str_eq_str(d, json_get_str(d, item, "role"), "assistant"));
-}
-
-static struct status
-put_items(const struct json_doc *d, struct arena *a, struct buf *out)
-{
-	struct json_iter it = json_iter(d, 0);
-	bool unsealed = false;
-
-	while (json_next(&it))
-		unsealed = unsealed || !responses_goes_back(d, it.val);
-	it = json_iter(d, 0);
-	while (json_next(&it)) {
-		const char *why;
-
-		if (!responses_goes_back(d, it.val))
-			continue;
-		if (reference_in_item(d, it.val, &why) != JSON_NONE)
-			return fail(E_DENIED);
-		if (out->len > 0)
-			TRY(buf_put_u8(out, ','));
-		if (responses_is_run(d, it.val))
-			TRY(responses_put_run(d, it.val, "h", it.index, a, out));
-		else if (loses_id(d, it.val, unsealed))
-			TRY(responses_put_plain(d, it.val, out));
-		else
-			TRY(buf_put_span(out, json_bytes(d, it.val)));
-	}
-	return OK;
 }
 
 struct status
@@ -88,7 +44,9 @@ responses_put_history(struct json_doc *d, const struct content_item *items, uint
 	}
 	TRY(buf_put_u8(&list, ']'));
 	TRY(json_parse(d, buf_span(&list)));
-	TRY(put_items(d, a, &out));
+	if (has_reference(d))
+		return fail(E_DENIED);
+	TRY(responses_put_items(d, 0, "h", a, &out));
 	return arena_copy(a, buf_span(&out), ret);
 }
 

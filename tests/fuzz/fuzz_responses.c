@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client's body for responses: what passes the schema is read, and what is written
- * for the provider is strict JSON again, keeps nothing, and has our edits in it.
+ * for the provider is strict JSON again, keeps nothing, names nothing that only a provider may
+ * have, and has our edits in it.
  */
 #include <stdlib.h>
 
 #include <base/cleanup.h>
 #include <json/schema.h>
+#include <reference.h>
 #include <responses.h>
 #include <routes.h>
 #include <strict.h>
@@ -18,6 +20,24 @@ expect(bool ok)
 {
 	if (!ok)
 		abort();
+}
+
+/* What a provider would look up for whoever names it. */
+static void
+check_input(const struct json_doc *d)
+{
+	struct json_iter it = json_iter(d, json_get_str(d, 0, "input"));
+	const char *why;
+
+	while (json_next(&it)) {
+		expect(reference_in_item(d, it.val, &why) == JSON_NONE);
+		expect(responses_goes_back(d, it.val));
+		if (!json_str_eq_str(d, json_get_str(d, it.val, "type"), "reasoning") ||
+		    responses_is_sealed(d, it.val) || json_get_str(d, it.val, "id") == JSON_NONE)
+			continue;
+		expect(span_starts(
+		    json_bytes(d, json_get_str(d, it.val, "id")), SPAN_LIT("\"rs_sallyport_")));
+	}
 }
 
 static void
@@ -34,6 +54,7 @@ check_written(const struct prompt *p, bool attach, struct span more)
 	expect(is_ok(json_parse(&d, buf_span(&out))));
 	expect(json_bytes(&d, json_get_str(&d, 0, "model")).ptr == out.ptr + model_off);
 	expect(json_type(&d, json_get_str(&d, 0, "store")) == JSON_FALSE);
+	check_input(&d);
 	if (more.len > 0)
 		expect(json_size(&d, json_get_str(&d, 0, "input")) > 0);
 	it = json_iter(&d, json_get_str(&d, 0, "tools"));

@@ -50,6 +50,7 @@ class Reply:
     text: str = "Hello from the model."
     calls: tuple = ()           # ((tool name, arguments), …); arguments: an object, or text as it is
     thinking: str = ""
+    sealed: bool = True         # OpenAI's reasoning; without a seal its items cannot come back
     stop: str = ""              # finish_reason, stop_reason; "": what follows from the rest
     usage: tuple | None = (11, 7)   # tokens in and out; None: the provider says nothing of it
     details: tuple = (0, 0, 0)      # of them: read from a cache, written to one, reasoning

@@ -201,6 +201,8 @@ def judge_items(items):
             need(isinstance(item.get("summary"), list), 400, f"Missing '{where}.summary'.")
             need(item.get("encrypted_content") is None or item["encrypted_content"] == sealed(item["id"]),
                  400, "The encrypted content could not be verified.", code="invalid_encrypted_content")
+            need(item.get("encrypted_content") or item.get("content"), 404, f"Item with id '{item.get('id')}' not "
+                 "found. Items are not persisted when `store` is set to false.", param="input")
             reasoning = item.get("id")
         elif kind == "code_interpreter_call":
             need(isinstance(item.get("container_id"), str) and item.get("id", "").startswith("ci_"), 400,
@@ -312,7 +314,8 @@ def response_items(reply, number):
     items = []
     if reply.thinking:
         item_id = f"rs_{number}"
-        items.append({"id": item_id, "type": "reasoning", "encrypted_content": sealed(item_id),
+        seal = {"encrypted_content": sealed(item_id)} if reply.sealed else {}
+        items.append({"id": item_id, "type": "reasoning", **seal,
                       "summary": [{"type": "summary_text", "text": reply.thinking}]})
     if reply.text:
         items.append({"id": f"msg_{number}", "type": "message", "status": "completed", "role": "assistant",

@@ -66,6 +66,40 @@ def test_functions_of_the_client(provider, client):
     assert a.output_text == "Rain."
 
 
+@pytest.mark.parametrize("store", [None, False])
+def test_the_loop_of_the_sdk(provider, client, store):
+    """`input += response.output`, with reasoning that nobody sealed: the provider would look it up, and has nothing."""
+    more = {} if store is None else {"store": store}
+    provider.say(Reply(text="", thinking="Where?", sealed=False, calls=TWO), Reply(text="Rain."), Reply(text="Bye."))
+    talk = [{"role": "user", "content": "Hi."}]
+    first = client.responses.create(model="gpt", input=talk, tools=[WEATHER], **more)
+    assert [i.type for i in first.output] == ["reasoning", "function_call", "function_call"]
+    talk += first.output
+    talk += [{"type": "function_call_output", "call_id": c.call_id, "output": "rain"} for c in first.output[1:]]
+    second = client.responses.create(model="gpt", input=talk, tools=[WEATHER], **more)
+    sent = provider.seen[-1].json["input"]
+    assert [i.get("type") for i in sent] == [None] + ["function_call"] * 2 + ["function_call_output"] * 2
+    assert [i["call_id"] for i in sent[1:3]] == [i["call_id"] for i in sent[3:]]
+    assert not any("id" in i for i in sent), "they were tied to the reasoning"
+    assert second.output_text == "Rain."
+    talk += second.output + [{"role": "user", "content": "Thanks."}]
+    assert client.responses.create(model="gpt", input=talk, **more).output_text == "Bye."
+
+
+def test_what_only_a_provider_has(provider, client):
+    """A picture or a spoken answer by its id, which would be looked up for whoever names it."""
+    spoken = [{"role": "user", "content": "Hi."}, {"role": "assistant", "audio": {"id": "audio_of_another"}}]
+    for go, param in (
+            (lambda: client.responses.create(model="gpt", input=[{"type": "image_generation_call", "id": "ig_1"}]),
+             "/input/0"),
+            (lambda: client.conversations.create(items=[{"type": "image_generation_call", "id": "ig_1"}]), "/items/0"),
+            (lambda: client.chat.completions.create(model="gpt", messages=spoken), "/messages/1/audio/id")):
+        with pytest.raises(openai.BadRequestError) as e:
+            go()
+        assert (e.value.code, e.value.param) == ("invalid_field", param)
+    assert provider.seen == []
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_code_runs(provider, client, stream):
     provider.say(Reply(text="", thinking="Let me see.", calls=(RUN,)), Reply(text="It is 42."))

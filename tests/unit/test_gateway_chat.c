@@ -179,6 +179,11 @@ refuses_what_clashes(void **state)
 		  "\"user\",\"content\":[{\"type\":\"file\",\"file\":{\"file_id\":null}},{\"type\":"
 		  "\"file\",\"file\":{\"file_data\":\"x\",\"file_id\":\"file-1\"}}]}]}",
 		    "/messages/1/content/1/file/file_id" },
+		{ "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"audio\":null},{"
+		  "\"role\":"
+		  "\"assistant\",\"audio\":{\"id\":null}},{\"role\":\"assistant\",\"content\":null,"
+		  "\"audio\":{\"id\":\"audio_1\"}}]}",
+		    "/messages/2/audio/id" },
 	};
 
 	(void)state;

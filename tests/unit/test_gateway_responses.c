@@ -103,7 +103,7 @@ static const struct {
 	  "\"type\":"
 	  "\"logs\",\"logs\":\"a\\u001b[1mb\"}]}]}",
 	    false, "",
-	    "{\"store\":false,\"model\":\"demo\",\"input\":[{\"type\":\"reasoning\",\"id\":\"r\"},"
+	    "{\"store\":false,\"model\":\"demo\",\"input\":["
 	    "{\"type\":\"function_call\",\"call_id\":\"call_sallyport_1\",\"name\":"
 	    "\"code_interpreter\",\"arguments\":\"{\\\"code\\\":\\\"1\\\"}\"},{\"type\":"
 	    "\"function_call_output\",\"call_id\":\"call_sallyport_1\",\"output\":\"{"
@@ -232,6 +232,14 @@ refuses_references(void **state)
 		{ "{\"id\":\"msg_1\",\"type\":null}", "/input" }, /* by the schema */
 		{ "{\"id\":\"msg_1\",\"role\":\"user\",\"content\":\"item_reference\"}", NULL },
 		{ "{\"id\":\"fc_1\",\"type\":\"function_call\"}", NULL },
+		{ "{\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[]}", NULL }, /* left out */
+		{ "{\"id\":\"ig_1\",\"type\":\"image_generation_call\"}", "/input/1" },
+		{ "{\"id\":\"ig_1\",\"type\":\"image_generation_call\",\"result\":null}",
+		    "/input/1" },
+		{ "{\"id\":\"ig_1\",\"type\":\"image_generation_call\",\"result\":\"\"}",
+		    "/input/1" },
+		{ "{\"id\":\"ig_1\",\"type\":\"image_generation_call\",\"result\":\"eA==\"}",
+		    NULL },
 		{ "{\"id\":null}", NULL },
 		{ SAYS("{\"type\":\"input_file\",\"file_id\":null,\"file_data\":\"x\"}"), NULL },
 		{ SAYS("{\"type\":\"input_file\",\"file_id\":\"file-1\"}"),
@@ -322,6 +330,61 @@ goes_on(void **state)
 	}
 }
 
+#define CALL "\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}"
+#define RESULT "\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"1\"}"
+#define SAID "\"type\":\"message\",\"role\":\"assistant\",\"content\":\"a\"}"
+#define SHOWN "\"type\":\"reasoning\",\"content\":[{\"type\":\"reasoning_text\",\"text\":\"t\"}]}"
+#define WITHOUT_SEAL "{\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[]"
+
+/* `input += response.output`: what the account that all share would look up does not go there. */
+static void
+earlier_answers_in_the_input(void **state)
+{
+	static const struct {
+		const char *input, *want; /* NULL: byte for byte */
+		const char *before, *more;
+	} rows[] = {
+		{ WITHOUT_SEAL "},{\"id\":\"fc_1\"," CALL ",{" RESULT, "{" CALL ",{" RESULT },
+		{ WITHOUT_SEAL ",\"encrypted_content\":null},{\"id\":\"msg_1\"," SAID, "{" SAID },
+		{ "{\"id\":\"msg_1\"," SAID "," WITHOUT_SEAL ",\"encrypted_content\":\"\"}",
+		    "{" SAID },
+		{ "{\"id\":\"rs_1\",\"type\":\"re\\u0061soning\",\"encrypted_content\":1},{" SAID,
+		    "{" SAID },
+		{ WITHOUT_SEAL ",\"encrypted_content\":\"e\"} , {\"id\":\"fc_1\"," CALL ",{" RESULT,
+		    NULL },
+		{ "{\"id\":\"msg_1\"," SAID " , {" RESULT, NULL },
+		{ "{" SAID ",{\"id\":\"rs_of_another\"," SHOWN,
+		    "{" SAID ",{\"id\":\"rs_sallyport_1\"," SHOWN },
+		{ "{" SHOWN " , {" SAID, NULL },
+		{ WITHOUT_SEAL "}", "" },
+		{ WITHOUT_SEAL "}", "{\"a\":1}", "{\"a\":1}" },
+		{ WITHOUT_SEAL "}", "{\"b\":1}", "", ",{\"b\":1}" },
+		{ WITHOUT_SEAL "}", "{\"a\":1},{\"b\":1}", "{\"a\":1}", ",{\"b\":1}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct edits e = { .before = span_str(rows[i].before == NULL ? "" : rows[i].before),
+			.more = span_str(rows[i].more == NULL ? "" : rows[i].more) };
+		struct buf out = BUF_INIT(1U << 20);
+		struct prompt *prompt = NULL;
+		struct fault fault;
+		char body[512], want[512];
+		uint32_t off;
+
+		(void)snprintf(body, sizeof(body),
+		    "{\"store\":false,\"model\":\"m\",\"input\":[%s]}", rows[i].input);
+		(void)snprintf(want, sizeof(want),
+		    "{\"store\":false,\"model\":\"m\",\"input\":[%s]}",
+		    rows[i].want == NULL ? rows[i].input : rows[i].want);
+		assert_int_equal(read_body(body, &prompt, &fault), E_OK);
+		assert_int_equal(responses_write(prompt, &e, &out, &off).code, E_OK);
+		assert_int_equal(buf_put_u8(&out, 0).code, E_OK);
+		assert_string_equal((const char *)out.ptr, want);
+		buf_done(&out);
+	}
+}
+
 static void
 history_for_the_provider(void **state)
 {
@@ -342,6 +405,10 @@ history_for_the_provider(void **state)
 		    SPAN_LIT(
 			"{\"id\":\"ci_1\",\"type\":\"code_interpreter_call\",\"code\":\"1\"}") },
 	};
+	static const struct content_item shown[] = { { SPAN_LIT("rs_1"), 1,
+	    SPAN_LIT("{\"id\":\"rs_1\"," SHOWN) } };
+	static const struct content_item picture[] = { { SPAN_LIT("ig_1"), 0,
+	    SPAN_LIT("{\"id\":\"ig_1\",\"type\":\"image_generation_call\"}") } };
 	struct arena a = ARENA_INIT(1U << 20);
 	struct span got;
 
@@ -357,6 +424,9 @@ history_for_the_provider(void **state)
 		     "\"call_id\":\"call_sallyport_h2\",\"name\":\"code_interpreter\"")));
 	assert_non_null(memmem(got.ptr, got.len, "\"function_call_output\"", 22));
 	assert_null(memmem(got.ptr, got.len, "\"id\"", 4));
+	assert_int_equal(responses_put_history(&doc, shown, 1, &a, &got).code, E_OK);
+	assert_true(span_eq_str(got, "{\"id\":\"rs_sallyport_h0\"," SHOWN));
+	assert_int_equal(responses_put_history(&doc, picture, 1, &a, &got).code, E_DENIED);
 	assert_int_equal(responses_put_history(&doc, NULL, 0, &a, &got).code, E_OK);
 	assert_int_equal(got.len, 0);
 	arena_done(&a);
@@ -370,6 +440,7 @@ main(void)
 		cmocka_unit_test(refuses_state_and_clashes),
 		cmocka_unit_test(refuses_references),
 		cmocka_unit_test(goes_on),
+		cmocka_unit_test(earlier_answers_in_the_input),
 		cmocka_unit_test(history_for_the_provider),
 	};
 	struct arena schemas = ARENA_INIT(8UL << 20);
