@@ -92,6 +92,7 @@ struct ga_admit {
 	uint8_t credentials;    /* enum content_credentials: in the body */
 	struct span leaked;     /* with ERROR_LEAKED_KEY: the texts of keys that stand in the body,
 				   each once, one behind the other */
+	uint8_t leaked_home;    /* so many, the last, stood only where a credential belongs */
 };
 static const struct wire_field ga_admit_rows[] = {
 	WIRE_FIXED(struct ga_admit, request_id),
@@ -118,6 +119,7 @@ static const struct wire_field ga_admit_rows[] = {
 	WIRE_U8(struct ga_admit, store, STORE_COUNT - 1),
 	WIRE_U8(struct ga_admit, credentials, CREDENTIALS_COUNT - 1),
 	WIRE_BYTES(struct ga_admit, leaked, 0, LEAKED_KEYS_MAX *KEY_TEXT_LEN),
+	WIRE_U8(struct ga_admit, leaked_home, LEAKED_KEYS_MAX),
 };
 
 /* A version of a tool, as its owner and those who may call it see it. */

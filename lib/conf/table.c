@@ -322,7 +322,8 @@ const struct conf_row conf_rows[] = {
 	NUMBER("wasm.idle_s", 1, 3600, "60", "An idle one ends after so many seconds."),
 
 	SWITCH("keys.revoke_leaked", "false",
-	    "Revoke a key that stands in the body of a request; it is recorded in any case."),
+	    "Revoke a key that stands in the body of a request, where no credential belongs; it is "
+	    "recorded in any case."),
 
 	NUMBER("limits.connections", 1, 1000000, "4096", "Open connections of one worker."),
 	NUMBER("limits.connections_per_source", 1, 1000000, "1024",

@@ -48,12 +48,14 @@ keeping_asks_anew(const struct policy *p, const struct ga_admit *m)
 bool
 leak_is_due(const struct ga_admit *m)
 {
-	return m->leaked.len % KEY_TEXT_LEN == 0;
+	return m->leaked.len % KEY_TEXT_LEN == 0 && m->leaked_home <= m->leaked.len / KEY_TEXT_LEN;
 }
 
 void
 leak_take(const struct authority *a, const struct ga_admit *m, struct leaked *ret)
 {
+	size_t abroad = m->leaked.len - m->leaked_home * (size_t)KEY_TEXT_LEN;
+
 	*ret = (struct leaked){ .n = 0 };
 	if (m->refused != ERROR_LEAKED_KEY)
 		return;
@@ -66,6 +68,8 @@ leak_take(const struct authority *a, const struct ga_admit *m, struct leaked *re
 			i++;
 		if (key != NULL && i == ret->n)
 			ret->keys[ret->n++] = key;
+		if (at < abroad)
+			ret->nabroad = ret->n;
 	}
 }
 
@@ -104,7 +108,7 @@ revoke_one(struct authority *a, const struct key *key)
 void
 leak_revoke(struct authority *a, const struct leaked *l)
 {
-	for (size_t i = 0; a->policies.revokes_leaked && i < l->n; i++) {
+	for (size_t i = 0; a->policies.revokes_leaked && i < l->nabroad; i++) {
 		if (!admin_revokes(l->keys[i]))
 			revoke_one(a, l->keys[i]);
 	}

@@ -119,6 +119,7 @@ request_reset(struct request *r)
 	r->turn.call.anthropic_version = r->turn.call.anthropic_beta = SPAN_EMPTY;
 	r->pasted = false;
 	r->leaked = SPAN_EMPTY;
+	r->leaked_home = 0;
 	r->param[0] = '\0';
 	r->detail = NULL;
 	r->token_error = NULL;

@@ -70,6 +70,7 @@ struct request {
 	uint32_t tool_version;   /* that the query names; 0: none */
 	bool pasted;             /* credentials of others are in the body */
 	struct span leaked;      /* texts of keys of ours that are, in the arena */
+	uint8_t leaked_home;     /* so many, the last, only where a credential belongs */
 	/* what is wrong with it */
 	char param[PARAM_MAX];
 	const char *detail;

@@ -137,15 +137,28 @@ fault_of(const struct request *r, const struct span f[F_COUNT], struct ga_token 
 	return NULL;
 }
 
+/* Those that stand where none belongs, then the others: who is told of all takes away the first. */
+static struct status
+keep_leaks(struct request *r, const struct token_form *f)
+{
+	struct leaks all = f->leaks;
+	struct status st;
+
+	for (size_t i = 0; i < f->home.n; i++)
+		leaks_add(&all, span_of(f->home.texts + i * KEYTEXT_LEN, KEYTEXT_LEN));
+	st = arena_copy(&r->arena, leaks_texts(&all), &r->leaked);
+	r->leaked_home = (uint8_t)(all.n - f->leaks.n);
+	explicit_bzero(&all, sizeof(all));
+	return st;
+}
+
 static void
 refuse(struct request *r, struct token_form *f, const char *error, const char *why)
 {
 	enum error code = ERROR_INVALID_FIELD;
 
-	if (f->leaks.n > 0)
-		code = is_ok(arena_copy(&r->arena, leaks_texts(&f->leaks), &r->leaked))
-			   ? ERROR_LEAKED_KEY
-			   : ERROR_OVERLOADED;
+	if (f->leaks.n + f->home.n > 0)
+		code = is_ok(keep_leaks(r, f)) ? ERROR_LEAKED_KEY : ERROR_OVERLOADED;
 	token_form_forget(r, f);
 	blame(r, error, why);
 	turn_refuse(&r->turn, code);
@@ -153,6 +166,7 @@ refuse(struct request *r, struct token_form *f, const char *error, const char *w
 
 /* What is told of a key of ours where none belongs. */
 #define LEAKED "the form has a key of this service where none belongs: it is reported"
+#define ANOTHER "the form has another key than the request came with: it is reported"
 
 void
 token_run(struct request *r)
@@ -164,6 +178,8 @@ token_run(struct request *r)
 
 	if (form.leaks.n > 0)
 		fault = LEAKED;
+	else if (form.home.n > 0)
+		fault = ANOTHER;
 	else if (!is_ok(st))
 		fault = "the form is not valid";
 	if (fault == NULL && !span_eq_str(form.fields[F_GRANT], GRANT_TYPE)) {

@@ -6,7 +6,8 @@
  * Owns: nothing; fields are borrowed from the request's body, where they were decoded.
  * Invariants: a form has each field that is known once, in printable ASCII; no key of ours is
  * overlooked, whatever is wrong with the form, but the sender's own where a credential belongs:
- * what stands in a scope, say, is told to administrators. Only what is short is taken apart.
+ * what stands in a scope, say, is told to administrators. Another's there came to nobody else:
+ * it is told of, and goes on. Only what is short is taken apart.
  * See: token.c; leak.h; form.c, for forms that are multipart.
  */
 #include "token_form.h"
@@ -91,8 +92,10 @@ look(const struct request *r, struct span text, bool at_home, struct token_form 
 		struct span key = span_of(found.texts + i * KEYTEXT_LEN, KEYTEXT_LEN);
 
 		ret->key_there = ret->key_there || at_home;
-		if (!at_home || !crypto_eq(key, buf_span(&r->credential)))
+		if (!at_home)
 			leaks_add(&ret->leaks, key);
+		else if (!crypto_eq(key, buf_span(&r->credential)))
+			leaks_add(&ret->home, key);
 	}
 	explicit_bzero(found.texts, found.n * KEYTEXT_LEN);
 	return OK;

@@ -33,8 +33,8 @@ struct request;
 struct token_form {
 	struct span
 	    fields[F_COUNT]; /* borrowed from the body; empty: not there, or without a value */
-	/* Keys of ours, but for the sender's own where a credential belongs. */
-	struct leaks leaks;
+	/* Keys of ours, but for the sender's own where a credential belongs: others' are `home`. */
+	struct leaks leaks, home;
 	bool key_there; /* where a credential belongs is a key, be it the sender's own */
 };
 

@@ -226,7 +226,8 @@ turn_refuse(struct turn *t, enum error error)
 
 	t->admit = (struct ga_admit){ .refused = (uint16_t)error,
 		.endpoint = r->route == NULL ? ENDPOINT_OTHER : (uint8_t)r->route->endpoint,
-		.leaked = error == ERROR_LEAKED_KEY ? r->leaked : SPAN_EMPTY };
+		.leaked = error == ERROR_LEAKED_KEY ? r->leaked : SPAN_EMPTY,
+		.leaked_home = error == ERROR_LEAKED_KEY ? r->leaked_home : 0 };
 	turn_admit(t, KIND_PLAIN);
 }
 

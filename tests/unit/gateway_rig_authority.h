@@ -78,6 +78,7 @@ on_admit(struct link *l, uint64_t id, const void *msg, void *ctx)
 	assert_true(is_ok(
 	    span_to_cstr(peers.admit.content_id, peers.content_id, sizeof(peers.content_id))));
 	peers.leaked_len = peers.admit.leaked.len;
+	peers.leaked_home = peers.admit.leaked_home;
 	if (peers.leaked_len > 0)
 		memcpy(peers.leaked, peers.admit.leaked.ptr, peers.leaked_len);
 	memcpy(peers.digest, peers.admit.digest, DIGEST_LEN);

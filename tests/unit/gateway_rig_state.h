@@ -91,7 +91,7 @@ static struct {
 	size_t flooded;
 	uint8_t digest[DIGEST_LEN]; /* granted last */
 	uint8_t leaked[LEAKED_KEYS_MAX * KEY_TEXT_LEN];
-	size_t leaked_len;
+	size_t leaked_len, leaked_home;
 } peers = { .body = BUF_INIT(16UL << 20), .content = BUF_INIT(16UL << 20) };
 
 static inline void

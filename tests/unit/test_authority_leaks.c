@@ -19,13 +19,20 @@ static const char leaks_yaml[] =
 #include "authority_world.h"
 
 static struct reply *
-leak(struct span texts)
+leak_home(struct span texts, uint8_t home)
 {
 	struct ga_admit m = admit_msg(ENDPOINT_RESPONSES);
 
 	m.refused = ERROR_LEAKED_KEY;
 	m.leaked = texts;
+	m.leaked_home = home;
 	return call(w.gw, GA_ADMIT, &m);
+}
+
+static struct reply *
+leak(struct span texts)
+{
+	return leak_home(texts, 0);
 }
 
 static enum error
@@ -98,13 +105,40 @@ test_a_key_that_is_ending(void **state)
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 }
 
-/* Parts of texts are of no gateway of ours. */
+/* Where a credential belongs nobody else saw it: told of, and it goes on; not so one beside it. */
+static void
+test_a_key_where_one_belongs(void **state)
+{
+	uint8_t texts[3 * KEYTEXT_LEN];
+
+	(void)state;
+	assert_int_equal(leak_home(span_of(w.text[1], KEYTEXT_LEN), 1)->error, ERROR_LEAKED_KEY);
+	spin();
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 1);
+	assert_int_equal(w.store_changes, 0);
+	memcpy(texts, w.text[2], KEYTEXT_LEN);
+	memcpy(texts + KEYTEXT_LEN, w.text[2], KEYTEXT_LEN);
+	memcpy(texts + 2 * KEYTEXT_LEN, w.text[1], KEYTEXT_LEN);
+	assert_int_equal(leak_home(span_of(texts, sizeof(texts)), 2)->error, ERROR_LEAKED_KEY);
+	spin();
+	assert_int_equal(recorded(EVENT_KEY_LEAKED), 3);
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(said_to(2), ERROR_INVALID_KEY);
+	assert_true(said_to(1) != ERROR_INVALID_KEY);
+	assert_balanced();
+}
+
+/* Parts of texts are of no gateway of ours, nor more at home than there are. */
 static void
 test_a_part_of_a_key(void **state)
 {
 	(void)state;
 	w.gw_closed = false;
 	(void)leak(span_of(w.text[1], KEYTEXT_LEN - 1));
+	assert_true(w.gw_closed);
+	connect_fake(EDGE_GATEWAY_AUTHORITY, 60, &ga_edge, true, &gateway_ops, &w.gw);
+	w.gw_closed = false;
+	(void)leak_home(span_of(w.text[1], KEYTEXT_LEN), 2);
 	assert_true(w.gw_closed);
 	assert_int_equal(recorded(EVENT_KEY_LEAKED), 0);
 	connect_fake(EDGE_GATEWAY_AUTHORITY, 60, &ga_edge, true, &gateway_ops, &w.gw);
@@ -119,6 +153,7 @@ main(void)
 		T(test_a_key_that_leaked),
 		T(test_several_keys_that_leaked),
 		T(test_a_key_that_is_ending),
+		T(test_a_key_where_one_belongs),
 		T(test_a_part_of_a_key),
 	};
 
