@@ -42,7 +42,7 @@ has_unfit(struct request *r, uint32_t items)
 
 		if (tok == JSON_NONE) {
 			tok = items_find_variant(d, it.val);
-			why = "differs from the name of a field only in case";
+			why = ITEMS_VARIANT;
 		}
 		if (tok == JSON_NONE)
 			continue;

@@ -32,6 +32,8 @@ MUST_USE struct status items_add(struct items *s, const struct json_doc *d, uint
 /* The message of a user with the text of the JSON string `tok`. */
 MUST_USE struct status items_add_text(
     struct items *s, const struct json_doc *d, uint32_t tok, struct arena *a);
+/* What is said of one that items_find_variant() finds. */
+#define ITEMS_VARIANT "differs from the name of a field only in case"
 /*
  * Is there a name in an item that differs from one that is read here in case alone? Its value, or
  * JSON_NONE. What is kept would not have it: it would be a duplicate of ours.

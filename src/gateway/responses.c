@@ -83,27 +83,38 @@ responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, s
 
 /* ---- what is kept ---- */
 
-/* What would need something that nobody here has. */
+/* What names something that nobody here has, or would not be kept as it is. */
 static struct status
-read_refused(const struct json_doc *d, struct fault *fault)
+read_items(const struct json_doc *d, struct fault *fault)
 {
-	uint32_t background = json_get_str(d, 0, "background"),
-		 prompt = json_get_str(d, 0, "prompt");
 	struct json_iter it = json_iter(d, json_get_str(d, 0, "input"));
 
-	if (json_type(d, background) == JSON_TRUE)
-		return blame(
-		    fault, "must be false or absent: answers are given at once", background);
-	if (json_type(d, prompt) == JSON_OBJECT)
-		return blame(fault, "is not served: what is asked must be in the request", prompt);
 	while (json_next(&it)) {
 		const char *why = NULL;
 		uint32_t tok = reference_in_item(d, it.val, &why);
 
 		if (tok != JSON_NONE)
 			return blame(fault, why, tok);
+		tok = items_find_variant(d, it.val);
+		if (tok != JSON_NONE)
+			return blame(fault, ITEMS_VARIANT, tok);
 	}
 	return OK;
+}
+
+/* What would need something that nobody here has. */
+static struct status
+read_refused(const struct json_doc *d, struct fault *fault)
+{
+	uint32_t background = json_get_str(d, 0, "background"),
+		 prompt = json_get_str(d, 0, "prompt");
+
+	if (json_type(d, background) == JSON_TRUE)
+		return blame(
+		    fault, "must be false or absent: answers are given at once", background);
+	if (json_type(d, prompt) == JSON_OBJECT)
+		return blame(fault, "is not served: what is asked must be in the request", prompt);
+	return read_items(d, fault);
 }
 
 /* Whether it is kept or not: which it is, is known later, and no id has to be one. */

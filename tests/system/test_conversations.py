@@ -123,6 +123,9 @@ def test_what_is_no_item(client):
     with pytest.raises(openai.BadRequestError) as e:           # in what is kept it could not be beside "id"
         client.conversations.items.create(c.id, items=[{"role": "user", "content": "x", "ID": "q"}])
     assert e.value.param == "/items/0/ID"
+    with pytest.raises(openai.BadRequestError) as e:
+        respond(client, [{"role": "user", "content": "x", "Status": "q"}], conversation=c.id)
+    assert e.value.param == "/input/0/Status"
     assert len(client.conversations.items.list(c.id).data) == 2, "all or none"
 
 

@@ -232,6 +232,8 @@ refuses_references(void **state)
 		{ "{\"id\":\"msg_1\",\"type\":null}", "/input" }, /* by the schema */
 		{ "{\"id\":\"msg_1\",\"role\":\"user\",\"content\":\"item_reference\"}", NULL },
 		{ "{\"id\":\"fc_1\",\"type\":\"function_call\"}", NULL },
+		{ "{\"role\":\"user\",\"content\":\"x\",\"\\u0049D\":\"q\"}", "/input/1/ID" },
+		{ "{\"role\":\"user\",\"content\":\"Status\",\"Statuses\":\"q\"}", NULL },
 		{ "{\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[]}", NULL }, /* left out */
 		{ "{\"id\":\"ig_1\",\"type\":\"image_generation_call\"}", "/input/1" },
 		{ "{\"id\":\"ig_1\",\"type\":\"image_generation_call\",\"result\":null}",
