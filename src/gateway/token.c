@@ -212,8 +212,8 @@ token_revoke_run(struct request *r)
 	if (form.key_there)
 		refuse(r, &form, "unsupported_token_type",
 		    "a key is not revoked here, but by DELETE /admin/v1/keys/{id}");
-	else if (form.leaks.n > 0)
-		refuse(r, &form, "invalid_request", LEAKED);
+	else if (form.leaks.n > 0 || form.home.n > 0)
+		refuse(r, &form, "invalid_request", form.leaks.n > 0 ? LEAKED : ANOTHER);
 	else if (!is_ok(st) || form.fields[F_TOKEN].len == 0 ||
 		 form.fields[F_TOKEN].len > CREDENTIAL_MAX)
 		refuse(

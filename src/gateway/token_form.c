@@ -79,9 +79,30 @@ is_printable(struct span text)
 
 /* ---- keys of ours ---- */
 
-/* `at_home`: a credential belongs here, so that the sender's own is none that leaks. */
+/*
+ * Where libraries put the credential that they come with, into every form: RFC 6749, 2.3.1; RFC
+ * 6750, 2.2; RFC 7009, 2.1; RFC 8693, 2.1.
+ */
+static const char *const homes[] = { "subject_token", "actor_token", "token", "client_secret",
+	"access_token" };
+
+enum place { ABROAD, HOME, ASKED };
+
+/* HOME: a credential belongs here, so that the sender's own is none that leaks. */
+static enum place
+place_of(struct span name, enum field asked)
+{
+	if (span_eq_str(name, names[asked]))
+		return ASKED;
+	for (size_t i = 0; i < sizeof(homes) / sizeof(homes[0]); i++) {
+		if (span_eq_str(name, homes[i]))
+			return HOME;
+	}
+	return ABROAD;
+}
+
 static struct status
-look(const struct request *r, struct span text, bool at_home, struct token_form *ret)
+look(const struct request *r, struct span text, enum place place, struct token_form *ret)
 {
 	struct leaks found;
 
@@ -91,8 +112,8 @@ look(const struct request *r, struct span text, bool at_home, struct token_form 
 	for (size_t i = 0; i < found.n; i++) {
 		struct span key = span_of(found.texts + i * KEYTEXT_LEN, KEYTEXT_LEN);
 
-		ret->key_there = ret->key_there || at_home;
-		if (!at_home)
+		ret->key_there = ret->key_there || place == ASKED;
+		if (place == ABROAD)
 			leaks_add(&ret->leaks, key);
 		else if (!crypto_eq(key, buf_span(&r->credential)))
 			leaks_add(&ret->home, key);
@@ -152,7 +173,7 @@ is_form(const struct request *r)
 
 /* The first thing that is wrong is what counts, once all was looked at. */
 static struct status
-read_pairs(struct request *r, uint32_t known, enum field place, struct token_form *ret)
+read_pairs(struct request *r, uint32_t known, enum field asked, struct token_form *ret)
 {
 	struct status st = OK;
 	size_t at = 0, len = r->body.len;
@@ -164,8 +185,8 @@ read_pairs(struct request *r, uint32_t known, enum field place, struct token_for
 		struct pair p;
 
 		read_pair(text, text_len, &p);
-		TRY(look(r, p.name, false, ret));
-		TRY(look(r, p.value, span_eq_str(p.name, names[place]), ret));
+		TRY(look(r, p.name, ABROAD, ret));
+		TRY(look(r, p.value, place_of(p.name, asked), ret));
 		if (is_ok(st))
 			st = take(&p, known, ret);
 		at += text_len + 1;
@@ -175,7 +196,7 @@ read_pairs(struct request *r, uint32_t known, enum field place, struct token_for
 
 /* What is no form of ours has no places: the sender's own key may stand anywhere in it. */
 struct status
-token_form_read(struct request *r, uint32_t known, enum field place, struct token_form *ret)
+token_form_read(struct request *r, uint32_t known, enum field asked, struct token_form *ret)
 {
 	struct status st = OK;
 	struct span all;
@@ -186,10 +207,10 @@ token_form_read(struct request *r, uint32_t known, enum field place, struct toke
 	if (!is_form(r))
 		st = fail(E_UNSUPPORTED);
 	if (is_ok(st))
-		return read_pairs(r, known, place, ret);
+		return read_pairs(r, known, asked, ret);
 	if (r->body.len > 0) {
 		(void)is_ok(decode(r->body.ptr, r->body.len, &all));
-		TRY(look(r, all, true, ret));
+		TRY(look(r, all, ASKED, ret));
 	}
 	return st;
 }

@@ -133,8 +133,9 @@ def test_sessions_are_narrower_and_end(service):
     assert form(service, "/auth/token", {"grant_type": "password"}, made["key"])[2]["error"] == \
         "unsupported_grant_type"
     assert form(service, "/auth/token", {"a": "b"}, made["key"])[2]["error"] == "invalid_request"
-    spare = exchange(service, made["key"], client_id="x", audience="sallyport", resource=service.url)[2]["access_token"]
-    assert form(service, "/auth/revoke", {"token": spare, "client_id": "x"}, made["key"])[0] == 200
+    spare = exchange(service, made["key"], client_id="x", client_secret=made["key"], audience="sallyport",
+                     resource=service.url)[2]["access_token"]
+    assert form(service, "/auth/revoke", {"token": spare, "client_id": "x", "client_secret": made["key"]}, made["key"])[0] == 200
     assert exchange(service, made["key"], resource=service.url + "/v1")[2]["error"] == "invalid_target"
     tampered = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
     assert service.request("GET", "/v1/models", key=tampered)[0] == 401
