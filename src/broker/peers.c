@@ -258,6 +258,7 @@ peers_free(struct broker *b)
 {
 	calls_cancel(b, 0, ERROR_UNAVAILABLE);
 	kms_forget(b);
+	marks_end();
 	providers_free(b);
 	issuers_free(b);
 	leases_free(b);
