@@ -92,6 +92,28 @@ tag_of(const struct known *k, struct span credential, uint8_t ret[KNOWN_TAG_LEN]
 	return OK;
 }
 
+bool
+known_fit(struct span credential)
+{
+	bool seen[256] = { false }, digit = false, upper = false, lower = false;
+	size_t distinct = 0;
+
+	if (credential.len < KNOWN_LEN_MIN)
+		return false;
+	for (size_t i = 0; i < credential.len; i++) {
+		uint8_t c = credential.ptr[i];
+
+		digit = digit || (c >= '0' && c <= '9');
+		upper = upper || (c >= 'A' && c <= 'Z');
+		lower = lower || (c >= 'a' && c <= 'z');
+		distinct += !seen[c];
+		seen[c] = true;
+	}
+	if (digit && (upper || lower))
+		return distinct >= KNOWN_DISTINCT_MIN;
+	return distinct >= (upper && lower ? KNOWN_DISTINCT_CASES_MIN : KNOWN_DISTINCT_ANY_MIN);
+}
+
 struct status
 known_mark(struct known *k, struct span credential, struct known_mark *ret)
 {

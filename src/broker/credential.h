@@ -26,9 +26,10 @@ struct credential_version {
 	unsigned refs;
 	struct secret value; /* passed http_value_ok(); SECRET_NONE: `none`, nothing to send */
 	char version[SECRET_VERSION_MAX + 1]; /* for audit: "7", an id of AWS, "none" */
-	uint64_t expires_ms;                  /* of the loop's clock: not used from then on */
-	struct redactor redactor;             /* knows the value in all its forms */
-	struct lease *lease;                  /* given back with the last reference; NULL: none */
+	bool unfit_said;          /* that it is not looked for in what is kept: marks.c */
+	uint64_t expires_ms;      /* of the loop's clock: not used from then on */
+	struct redactor redactor; /* knows the value in all its forms */
+	struct lease *lease;      /* given back with the last reference; NULL: none */
 };
 
 /* OK: `v` is the callee's reference. The errors of credential_get(). */

@@ -41,14 +41,27 @@ need_key(void)
 	return known_new(self.key, &self.known);
 }
 
-/* One that is too short for a mark is none. */
 static void
-put_mark(const struct credential_version *v, struct list *l)
+say_unfit(const struct credential *c, struct credential_version *v)
+{
+	if (!v->unfit_said)
+		diag(DIAG_WARN,
+		    "%s: it is too short, or may be guessed, and is not looked for in what is kept",
+		    c->spec);
+	v->unfit_said = true;
+}
+
+static void
+put_mark(const struct credential *c, struct credential_version *v, struct list *l)
 {
 	struct status st;
 
-	if (v == NULL || v->value.len < KNOWN_LEN_MIN)
+	if (v == NULL || v->value.len == 0)
 		return;
+	if (!known_fit(secret_borrow(&v->value))) {
+		say_unfit(c, v);
+		return;
+	}
 	if (l->n == KNOWN_MAX) {
 		l->beyond++;
 		return;
@@ -67,9 +80,9 @@ put_all(const struct broker *b, struct list *l)
 	const struct credential *c;
 
 	LIST_FOREACH(c, &b->credentials, entry)
-	put_mark(c->now, l);
+	put_mark(c, c->now, l);
 	LIST_FOREACH(c, &b->credentials, entry)
-	put_mark(c->before, l);
+	put_mark(c, c->before, l);
 	if (l->beyond > self.beyond)
 		diag(DIAG_ERROR,
 		    "%u credentials are not looked for in what is kept: more than %u are in use",

@@ -7,8 +7,8 @@
 #include <marks.h>
 #include <wire/store_broker.h>
 
-#define FIRST "the-first-value-of-some-form"
-#define SECOND "the-second-value-of-some-form"
+#define FIRST "the-1st-value-of-some-form"
+#define SECOND "the-2nd-value-of-some-form"
 
 static struct {
 	struct link *link;
@@ -122,17 +122,51 @@ a_store_that_comes_late_hears_of_all(void **state)
 	assert_memory_equal(key, store.key, sizeof(key)); /* one for a broker's life */
 }
 
+/* What is said to the operator meanwhile. */
+static size_t
+lines_of(void (*fn)(struct broker *b), const char *says)
+{
+	static char text[65536];
+	int kept = dup(STDERR_FILENO), fd = memfd_create("said", MFD_CLOEXEC);
+	size_t n = 0;
+	ssize_t len;
+
+	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	fn(w.b);
+	assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+	len = pread(fd, text, sizeof(text) - 1, 0);
+	assert_true(len >= 0);
+	text[len] = '\0';
+	for (const char *at = text; (at = strstr(at, says)) != NULL; at++)
+		n++;
+	close(kept);
+	close(fd);
+	return n;
+}
+
 /* Used all the same: it is a credential, only not one that could be told from a word. */
 static void
-a_short_one_has_no_mark(void **state)
+one_that_may_be_guessed_has_no_mark(void **state)
 {
+	static const char *const values[] = { "fifteen-bytes-1", "sk-no-key-required" };
+
 	(void)state;
 	store_comes();
 	authority_comes();
-	give("fifteen-bytes-1", "1");
-	expect(0, false, false);
-	assert_int_equal(store.told, 2);
-	assert_non_null(w.c->now);
+	for (size_t i = 0; i < COUNT(values); i++) {
+		give(values[i], values[i]);
+		expect(0, false, false);
+		assert_int_equal(store.told, 2 + i);
+		assert_non_null(w.c->now);
+		assert_int_equal(lines_of(marks_tell, "may be guessed"), 0);
+		w.c->now->unfit_said = false;
+		assert_int_equal(lines_of(marks_tell, SPEC ": it is too short, or may be"), 1);
+		spin();
+		store.told = 2 + (unsigned)i;
+		lifetime_changed(&w.c->life, SECRET_RELOAD);
+		credential_act(w.c);
+		spin();
+	}
 }
 
 /* ---- what goes wrong ---- */
@@ -192,28 +226,6 @@ it_ends_before_it_was_told(void **state)
 	marks_tell(w.b);
 }
 
-/* What is said to the operator meanwhile. */
-static size_t
-lines_of(void (*fn)(struct broker *b), const char *says)
-{
-	static char text[65536];
-	int kept = dup(STDERR_FILENO), fd = memfd_create("said", MFD_CLOEXEC);
-	size_t n = 0;
-	ssize_t len;
-
-	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
-	fn(w.b);
-	assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
-	len = pread(fd, text, sizeof(text) - 1, 0);
-	assert_true(len >= 0);
-	text[len] = '\0';
-	for (const char *at = text; (at = strstr(at, says)) != NULL; at++)
-		n++;
-	close(kept);
-	close(fd);
-	return n;
-}
-
 /* Of more than there is room for, those in use come first; that there are more is said once. */
 static void
 more_than_there_is_room_for(void **state)
@@ -253,7 +265,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(it_hears_of_each_that_comes_and_of_the_one_before),
 		T(a_store_that_comes_late_hears_of_all),
-		T(a_short_one_has_no_mark),
+		T(one_that_may_be_guessed_has_no_mark),
 		T(what_failed_is_told_again),
 		T(it_ends_before_it_was_told),
 		T(more_than_there_is_room_for),

@@ -138,12 +138,31 @@ bounds(void **state)
 	assert_false(known_in(k, span_of(many, UINT16_MAX - 1)));
 }
 
+static void
+what_may_be_guessed_is_not_fit(void **state)
+{
+	static const char *const no[] = { "", "fifteen-bytes-1", "sk-no-key-required",
+		"not-needed-for-this-server", "sk-xxxxxxxxxxxxxxxxxxxxxx1",
+		"sk-0000000000000000000000", "1234567890123456789012", "Your-Api-Key-Here",
+		"correct-horse-battery-staple" };
+	static const char *const yes[] = { "3f9a0c77e1b24d58", "sk-proj-4eC39HqLyjWD",
+		"0123456789abcdef0123456789abcdef", "KEYKEYKEYKEYBASE32A2B3C4",
+		"qWzXvBnMkLpOiUyTrEdF", "a!b@c#d$e%f^g&h*i(j)k_l+m" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		assert_false(known_fit(span_str(no[i])));
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		assert_true(known_fit(span_str(yes[i])));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(what_may_be_guessed_is_not_fit),
 		T(it_is_found_wherever_it_stands),
 		T(one_byte_less_or_another_is_none),
 		T(escapes_are_seen_through),
