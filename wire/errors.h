@@ -147,7 +147,7 @@ static const struct error_row error_rows[ERROR_COUNT] = {
 	[ERROR_ROLE] = { 403, 0, "permission_error", "role",
 	    "The role of this user does not allow that." },
 	[ERROR_CREDENTIAL_IN_CONTENT] = { 400, 0, "invalid_request_error", "credential_in_body",
-	    "The body holds a credential, and the policy of this key does not take such content." },
+	    "There is a credential where none is taken." },
 	[ERROR_ARGUMENTS] = { 422, 0, "invalid_request_error", "invalid_arguments",
 	    "The model's arguments do not fit the tool's parameters." },
 	[ERROR_LEGAL_HOLD] = { 409, 0, "invalid_request_error", "legal_hold",

@@ -72,6 +72,7 @@ take_items(struct request *r, struct content_request *req, struct content_item *
 			st = fail(E_RANGE);
 	}
 	if (!is_ok(st)) {
+		r->detail = st.code == E_DENIED ? ITEMS_PASTED : NULL;
 		turn_refuse(&r->turn, keep_error(st));
 		return false;
 	}

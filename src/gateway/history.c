@@ -20,10 +20,9 @@
 
 static void on_loaded(struct content *c, void *ctx);
 static void on_saved(struct content *c, void *ctx);
-static void on_failed(struct content *c, enum error error, void *ctx);
 
-static const struct content_ops load_ops = { on_loaded, on_failed, keep_room };
-static const struct content_ops save_ops = { on_saved, on_failed, keep_room };
+static const struct content_ops load_ops = { on_loaded, keep_failed, keep_room };
+static const struct content_ops save_ops = { on_saved, keep_failed, keep_room };
 
 bool
 history_loads(const struct turn *t)
@@ -155,13 +154,6 @@ on_loaded(struct content *c, void *ctx)
 	turn_fail(t, st.code == E_FULL    ? ERROR_BODY_TOO_LARGE
 		     : st.code == E_NOMEM ? ERROR_OVERLOADED
 					  : ERROR_INTERNAL);
-}
-
-static void
-on_failed(struct content *c, enum error error, void *ctx)
-{
-	(void)c;
-	turn_fail(ctx, error);
 }
 
 /* ---- behind it ---- */

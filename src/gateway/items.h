@@ -39,6 +39,8 @@ MUST_USE struct status items_add_text(
  * JSON_NONE. What is kept would not have it: it would be a duplicate of ours.
  */
 uint32_t items_find_variant(const struct json_doc *d, uint32_t tok);
+/* What is said of an id that is one. */
+#define ITEMS_PASTED "the id of an item is kept and told beside it, where nothing is masked"
 /* Is an item's id a credential? It stands beside the item, where nothing is masked. */
 bool items_id_pasted(const struct json_doc *d, uint32_t tok);
 uint64_t items_hash(struct span id);

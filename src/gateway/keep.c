@@ -23,9 +23,8 @@
 #define CONTENT_MS_MAX 15000 /* one operation, beside RUN_GRACE_MS */
 
 static void on_done(struct content *c, void *ctx);
-static void on_failed(struct content *c, enum error error, void *ctx);
 
-static const struct content_ops content_ops = { on_done, on_failed, keep_room };
+static const struct content_ops content_ops = { on_done, keep_failed, keep_room };
 
 struct keep *
 keep_of(struct turn *t)
@@ -170,6 +169,8 @@ keep_again(struct turn *t)
 
 	if (t->admitted.mask != 0 && k->req.body.len == 0)
 		st = keep_mask(&t->r->arena, &k->req.meta, k->items, k->req.items.count);
+	if (st.code == E_DENIED)
+		t->r->detail = "the policy of this key masks it, and a file is not changed";
 	if (!is_ok(st)) {
 		turn_refuse(t, keep_error(st));
 		return;
@@ -212,11 +213,15 @@ on_done(struct content *c, void *ctx)
 		turn_fail(t, st.code == E_NOMEM ? ERROR_OVERLOADED : ERROR_INTERNAL);
 }
 
-static void
-on_failed(struct content *c, enum error error, void *ctx)
+void
+keep_failed(struct content *c, enum error error, void *ctx)
 {
+	struct turn *t = ctx;
+
 	(void)c;
-	turn_fail(ctx, error);
+	if (error == ERROR_CREDENTIAL_IN_CONTENT)
+		t->r->detail = "one of a provider, or of Vault, is never kept";
+	turn_fail(t, error);
 }
 
 void

@@ -42,6 +42,8 @@ void keep_ask(struct request *r, enum content_op op, enum content_kind kind, str
     const struct content_request *req, struct content_item *items);
 /* The operation that the turn's grant is for begins. */
 void keep_run(struct turn *t, const struct content_ops *ops);
+/* The end of a turn whose content the store did not take, or give. */
+void keep_failed(struct content *c, enum error error, void *turn);
 /* Why it could not be prepared. */
 enum error keep_error(struct status st);
 /* Each with what looks like a credential taken out; the new texts are in the arena. */

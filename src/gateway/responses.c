@@ -126,7 +126,7 @@ read_ids(const struct json_doc *d, struct fault *fault)
 	while (json_next(&it)) {
 		if (!items_id_pasted(d, it.val))
 			continue;
-		*fault = (struct fault){ ERROR_CREDENTIAL_IN_CONTENT, NULL, it.val };
+		*fault = (struct fault){ ERROR_CREDENTIAL_IN_CONTENT, ITEMS_PASTED, it.val };
 		return fail(E_SYNTAX);
 	}
 	return OK;

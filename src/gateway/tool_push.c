@@ -84,8 +84,10 @@ prepare(struct request *r)
 	if (error == ERROR_NONE)
 		error = read_manifest(r, parts[PART_OF_MANIFEST].body, &name);
 	/* It is told to every model that gets the tool, and the name is in clear on record. */
-	if (error == ERROR_NONE && pasted_any(parts[PART_OF_MANIFEST].body))
+	if (error == ERROR_NONE && pasted_any(parts[PART_OF_MANIFEST].body)) {
+		r->detail = "tool.json is told to every model that gets the tool";
 		error = ERROR_CREDENTIAL_IN_CONTENT;
+	}
 	if (error != ERROR_NONE)
 		return error;
 	up.manifest = parts[PART_OF_MANIFEST].body;

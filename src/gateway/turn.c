@@ -344,6 +344,8 @@ on_admitted(struct link *l, struct status st, uint16_t type, const void *msg, vo
 		return;
 	}
 	keep_admitted(t, m);
+	if (m->error == ERROR_CREDENTIAL_IN_CONTENT && t->admit.refused == ERROR_NONE)
+		t->r->detail = "the policy of this key refuses every request with one";
 	if (m->error != ERROR_NONE || t->admit.refused != ERROR_NONE) {
 		end_with(t, m->error != ERROR_NONE ? m->error : t->admit.refused);
 		return;

@@ -264,6 +264,7 @@ def test_no_credential_is_told_to_models(service):
     for bad in (manifest(token), manifest("bad", description="with " + token), manifest("bad", env={"T": token})):
         status, _, answer = push(service, manifest=bad, module=ok)
         assert (status, answer["error"]["code"]) == (400, "credential_in_body")
+        assert "told to every model" in answer["error"]["message"]
     assert token not in json.dumps(service.records()) and not {"bad", token} & names(service)
     native = b"#!/bin/sh\n# " + token.encode() + b"\necho 1\n"
     assert push(service, manifest=manifest("with_a_comment"), native=native)[0] == 201

@@ -295,6 +295,7 @@ a_credential_is_no_id(void **state)
 		request(&c, "POST", row[0], key, body);
 		wait_for(&c, "credential_in_body");
 		assert_true(has(&c, "HTTP/1.1 400"));
+		assert_true(has(&c, "none is taken: the id of an item"));
 		assert_int_equal(peers.admit.refused, ERROR_CREDENTIAL_IN_CONTENT);
 		client_close(&c);
 	}
@@ -421,6 +422,7 @@ bad_forms(void **state)
 		client_open(&c);
 		form(&c, PURPOSE PART("name=\"file\"; filename=\"a\"", "x " GH) "--" EDGE "--\r\n");
 		wait_for(&c, "credential_in_body");
+		assert_true(has(&c, "none is taken: the policy of this key masks it"));
 		assert_int_equal(peers.admit.refused, ERROR_CREDENTIAL_IN_CONTENT);
 		client_close(&c);
 	}
