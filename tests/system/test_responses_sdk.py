@@ -86,6 +86,14 @@ def test_the_loop_of_the_sdk(provider, client, store):
     assert client.responses.create(model="gpt", input=talk, **more).output_text == "Bye."
 
 
+def test_items_that_grow_beyond_a_request(provider, service):
+    """What runs become is longer than they are: it is the body that is too large, and no fault of ours."""
+    runs = [{"type": "code_interpreter_call", "code": "1"}] * 1000
+    item = {"role": "user", "content": "x" * (8 * 1024 * 1024 - 100000)}
+    status, _, answer = service.request("POST", "/v1/responses", {"model": "gpt", "input": runs + [item], "store": False})
+    assert (status, answer["error"]["code"]) == (413, "body_too_large") and provider.seen == []
+
+
 def test_what_only_a_provider_has(provider, client):
     """A picture or a spoken answer by its id, which would be looked up for whoever names it."""
     spoken = [{"role": "user", "content": "Hi."}, {"role": "assistant", "audio": {"id": "audio_of_another"}}]
