@@ -114,7 +114,7 @@ class Rig:
                   arguments.encode().hex())
         return self.wait(self.count)
 
-    def wait(self, number, kinds=("result", "failed"), timeout=60):
+    def wait(self, number, kinds=("result", "failed"), timeout=110):
         out = {"stdout": b"", "stderr": b""}
         until = time.monotonic() + timeout
         mine = [e for e in self.others if e.get("id") == number]

@@ -45,9 +45,9 @@ def test_rotation_with_overlap(fresh, provider, vault):
     assert old and max(old) - changed < 10
 
 
-def test_rotation_without_overlap(fresh, provider, vault):
-    """The old key ends at the moment when the new one is there: a 401 fetches it."""
-    with steady(fresh, CHAT, 200, 8) as load:
+def test_rotation_without_overlap(provider, vault, authority):
+    """The old key ends at the moment when the new one is there: a 401 fetches it, long before the next look would."""
+    with key_in_vault(provider, vault, authority) as inst, steady(inst, CHAT, 200, 8) as load:
         time.sleep(2)
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
         provider.keys = {"sk-two-0123456789"}
@@ -81,7 +81,7 @@ def test_token_revoked(fresh, provider, vault):
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
         provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
     assert load.report["failures"] == 0, load.report
-    assert provider.seen[-1].key == "sk-two-0123456789"
+    wait_for(lambda: answered(fresh) and provider.seen[-1].key == "sk-two-0123456789", 40)
     again = [p for _, p, _ in vault.audit() if p == "auth/approle/login"]
     assert len(logins) < len(again) <= len(logins) + 2
 

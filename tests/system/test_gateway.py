@@ -454,6 +454,7 @@ def test_a_flood_of_bad_keys_is_counted_and_disturbs_nobody(service):
         time.sleep(0.1)
     for t in threads:
         t.join()
+    seconds = time.monotonic() - stop + 4   # of what was before, and of a window more at each end
     assert sent[0] > 1000
     def field(rec, name):
         return rec["event"].get(name, rec["event"].get("fields", {}).get(name))
@@ -467,8 +468,8 @@ def test_a_flood_of_bad_keys_is_counted_and_disturbs_nobody(service):
     wait_for(lambda: counted()[2] >= sent[0], 20, "not each failure is counted")
     time.sleep(1.2)
     new, single, count = counted()
-    assert 1 <= len(new) <= 10, "about one counted record a second"
-    assert len(single) <= 400, "one by one only up to the limit of a second"
+    assert 1 <= len(new) <= 2 * seconds, "about one counted record a second"
+    assert len(single) <= 100 * seconds, "one by one only up to the limit of a second"
     assert count == sent[0], "each failure counts once"
     assert statistics.median(took) < 1.5 and max(took) < 10, took
 

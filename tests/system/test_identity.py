@@ -89,7 +89,7 @@ def test_rotation_under_load_fails_nobody(service):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(load) for _ in range(2)]
         time.sleep(0.5)
-        status, new = operator(service, "POST", f"/keys/{made['id']}/rotate", {"overlap_s": 6})
+        status, new = operator(service, "POST", f"/keys/{made['id']}/rotate", {"overlap_s": 10})
         assert status == 201 and new["replaces"] == made["id"]
         keys.append(new["key"])
         time.sleep(1)
@@ -99,7 +99,7 @@ def test_rotation_under_load_fails_nobody(service):
     assert set(statuses) == {200} and len(statuses) > 10
     assert operator(service, "POST", f"/keys/{made['id']}/rotate", {})[0] == 409    # two live ones
     assert operator(service, "POST", f"/keys/{new['id']}/rotate", {})[0] == 409
-    wait_for(lambda: service.request("GET", "/v1/models", key=made["key"])[0] == 401)
+    wait_for(lambda: service.request("GET", "/v1/models", key=made["key"])[0] == 401, 60)
     assert service.request("GET", "/v1/models", key=new["key"])[0] == 200
     assert chat(service, new["key"]) == 403                                         # the same rights
     rows = {k["id"]: k for k in operator(service, "GET", "/keys?tenant=acme&user=rot")[1]["keys"]}

@@ -337,15 +337,18 @@ def test_two_instances_side_by_side(service):
 def test_readiness_is_honest(service):
     assert service.management("GET", "/readyz")[0] == 200
     assert service.management("GET", "/healthz")[0] == 200
-    for pid in service.pids("audit"):
-        os.kill(pid, signal.SIGKILL)
-    seen = set()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        seen.add(service.management("GET", "/readyz")[0])
-        if seen == {200, 503}:
-            break
-    assert 503 in seen
+
+    def unready():
+        """Asked too late, where another audit is there at once: then once more."""
+        for pid in service.pids("audit"):
+            os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            if service.management("GET", "/readyz")[0] == 503:
+                return True
+        return False
+
+    assert any(unready() for _ in range(5))
     service.wait_ready(30)
     metrics = service.management("GET", "/metrics")[1].decode()
     for name in PROCESSES[:-1]:

@@ -214,7 +214,7 @@ def test_rate_limit(service, provider, client):
     always(provider, status=429, headers=(("retry-after", "7"),))
     with pytest.raises(openai.RateLimitError) as e:
         client.chat.completions.create(**CHAT)
-    assert 6 <= float(e.value.response.headers["retry-after"]) <= 7
+    assert 4 <= float(e.value.response.headers["retry-after"]) <= 7
     assert len(provider.seen) <= 2, "who says when is not asked before"
 
 
@@ -325,7 +325,7 @@ def test_a_slow_client_slows_the_provider(service, provider, raw):
         time.sleep(1)
         return provider.seen[-1].sent == sent
 
-    wait_for(stands, 15, "the provider goes on sending")
+    wait_for(stands, 60, "the provider goes on sending")
     assert provider.seen[-1].sent < 32 << 20
     assert memory(service) - before < 24
     r.sock.close()
@@ -435,9 +435,10 @@ def test_an_image_of_20_mb(service, provider):
     body = {"model": CHAT["model"], "messages": [{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": url}}]}]}
     before = memory(service)
-    with pytest.raises((httpx.HTTPStatusError, httpx.WriteError, httpx.ReadError)) as e:
-        httpx.post(service.url + "/v1/chat/completions", json=body, verify=service.tls(), headers={
+    with pytest.raises((httpx.HTTPStatusError, httpx.TransportError)) as e:
+        httpx.post(service.url + "/v1/chat/completions", json=body, verify=service.tls(), timeout=60, headers={
             "Authorization": f"Bearer {service.key}"}).raise_for_status()
+    assert not isinstance(e.value, httpx.TimeoutException)
     assert not isinstance(e.value, httpx.HTTPStatusError) or e.value.response.status_code == 413
     assert provider.seen == [] and memory(service) - before < 8
 

@@ -176,7 +176,7 @@ def test_one_slow_client_slows_one_stream(service, raw):
         time.sleep(1)
         return [s.sent for s in slow] == before
 
-    wait_for(stand, 15, "the provider goes on sending")
+    wait_for(stand, 60, "the provider goes on sending")
     sent = [s.sent for s in slow]
     for _ in range(30):
         assert post(service)[0] == 200
