@@ -194,14 +194,14 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	struct batch b = { .n = 0 };
 	struct record_who who;
 
-	leak_take(t->a, m, &leaked);
+	leaks_take(t->a, m, &leaked);
 	TRY(turn_who(t, &who));
 	put_authentication(&b, &who, endpoint_name(m->endpoint));
 	if (t->error != ERROR_NONE) {
 		turn_put_error(&b, &who, t->error, endpoint, "endpoint");
-		leak_put(&b, &who, &leaked);
+		leaks_put(&b, &who, &leaked);
 		TRY(turn_append_batch(t, &b, APPEND_ANSWER));
-		leak_revoke(t->a, &leaked);
+		leaks_revoke(t->a, &leaked);
 		return OK;
 	}
 	if (is_answered_here(m->endpoint)) {
@@ -267,7 +267,7 @@ admit_known(struct gateway *gw, uint64_t id, const struct ga_admit *m, struct ke
 		gateway_drop(gw, "no endpoint");
 		return;
 	}
-	if (!content_is_due(m) || !leak_is_due(m)) {
+	if (!content_is_due(m) || !leaks_are_due(m)) {
 		gateway_drop(gw, "an operation that is not of its endpoint");
 		return;
 	}

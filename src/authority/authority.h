@@ -36,6 +36,7 @@
 #include "failures.h"
 #include "grace.h"
 #include "keys.h"
+#include "leaks.h"
 #include "machines.h"
 #include "oidc.h"
 #include "owed.h"
@@ -125,6 +126,7 @@ struct authority {
 	uint64_t keys_look_ms, keysets_look_ms; /* when it is asked next what is due */
 	struct grace grace;
 	struct owed owed;
+	struct leaks leaks;
 	struct failures failures;
 	struct sealer sealer;
 	struct audit_state audit_state;

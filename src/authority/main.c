@@ -66,6 +66,7 @@ on_tick(uv_timer_t *timer)
 	unfit_tick(a);
 	privacy_tick(a);
 	owed_tick(a);
+	leaks_tick(a);
 	kek_tick(a);
 	keysets_tick(a);
 	usage_tick(a);

@@ -277,18 +277,6 @@ uint32_t turn_model_number(const struct turn *t);
 enum error keeping_decide(struct turn *t, const struct ga_admit *m);
 /* What is to be kept must come without credentials of others. */
 bool keeping_asks_anew(const struct policy *p, const struct ga_admit *m);
-/* The good keys that stand in a body. */
-struct leaked {
-	const struct key *keys[LEAKED_KEYS_MAX];
-	size_t n;
-	size_t nabroad; /* of them, the first: where none belongs */
-};
-/* False: the gateway breaks the protocol. */
-bool leak_is_due(const struct ga_admit *m);
-void leak_take(const struct authority *a, const struct ga_admit *m, struct leaked *ret);
-void leak_put(struct batch *b, const struct record_who *who, const struct leaked *l);
-/* Those that stood where none belongs, where the configuration says so. */
-void leak_revoke(struct authority *a, const struct leaked *l);
 /* ---- content.c ---- */
 /* May this operation be asked for at this endpoint? False: the gateway breaks the protocol. */
 bool content_is_due(const struct ga_admit *m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * src/authority/keeping.c: keys of ours that stand in a body: each good one is told of and ends,
+ * src/authority/leaks.c: keys of ours that stand in a body: each good one is told of and ends,
  * whatever stands beside it; nobody has another's revoked by its id.
  */
 #define WORLD_KEYS 4
@@ -105,6 +105,46 @@ test_a_key_that_is_ending(void **state)
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 }
 
+/* One that could not be revoked is tried again, until it is; once is enough. */
+static void
+test_a_key_that_is_not_revoked_yet(void **state)
+{
+	(void)state;
+	w.audit_mode = AUDIT_REFUSES;
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	spin();
+	leaks_tick(w.a);
+	spin();
+	assert_int_equal(w.a->leaks.n, 1);
+	assert_int_equal(w.store_changes, 0);
+	w.audit_mode = AUDIT_TAKES;
+	leaks_tick(w.a);
+	leaks_tick(w.a);
+	spin();
+	assert_int_equal(w.store_changes, 1);
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
+	leaks_tick(w.a);
+	assert_int_equal(w.a->leaks.n, 0);
+	assert_balanced();
+}
+
+/* No more are remembered than there is room for, and none where the configuration says no more. */
+static void
+test_many_that_wait(void **state)
+{
+	(void)state;
+	w.a->leaks.n = LEAKS_MAX;
+	w.audit_mode = AUDIT_REFUSES;
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	spin();
+	assert_int_equal(w.a->leaks.n, 0); /* none of those was a key */
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	assert_int_equal(w.a->leaks.n, 1);
+	w.a->policies.revokes_leaked = false;
+	leaks_tick(w.a);
+	assert_int_equal(w.a->leaks.n, 0);
+}
+
 /* Where a credential belongs nobody else saw it: told of, and it goes on; not so one beside it. */
 static void
 test_a_key_where_one_belongs(void **state)
@@ -153,6 +193,8 @@ main(void)
 		T(test_a_key_that_leaked),
 		T(test_several_keys_that_leaked),
 		T(test_a_key_that_is_ending),
+		T(test_a_key_that_is_not_revoked_yet),
+		T(test_many_that_wait),
 		T(test_a_key_where_one_belongs),
 		T(test_a_part_of_a_key),
 	};
