@@ -19,7 +19,7 @@
 #include <crypto/crypto.h>
 
 #define SPEC "vault:kv/x#key"
-#define WAIT_MS 3000
+#define WAIT_MS 60000 /* what is not there then hangs */
 
 static struct world {
 	uv_loop_t loop;

@@ -13,7 +13,7 @@
 
 #include "h2_origin.h"
 
-#define WAIT_MS 3000
+#define WAIT_MS 60000 /* what is not there then hangs */
 #define XS_MAX 256
 #define SECRET "sk-secret-0123456789"
 

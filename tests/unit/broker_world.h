@@ -23,7 +23,7 @@
 
 #define GATEWAY 7U
 #define OTHER_GATEWAY 8U
-#define WAIT_MS 3000
+#define WAIT_MS 60000 /* what is not there then hangs */
 #define LOG_MAX (4U << 20)
 #define BODY "\"demo\"{end}" /* as far as the broker looks into it */
 #define BODY_LEN (sizeof(BODY) - 1)

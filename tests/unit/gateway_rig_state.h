@@ -26,7 +26,7 @@
 #include <wire/gateway_store.h>
 #include <worker.h>
 
-#define WAIT_MS 5000
+#define WAIT_MS 60000 /* what is not there then hangs */
 #define ANSWER_PARTS 4
 
 static uv_loop_t loop;

@@ -244,7 +244,7 @@ heads_that_trickle(void **state)
 	auto_buf struct buf b = BUF_INIT(1 << 16);
 
 	(void)state;
-	g.timeouts.len_ms[TIMEOUT_HEADER] = 100;
+	g.timeouts.len_ms[TIMEOUT_HEADER] = 1000;
 	peer_open(&p);
 	put_frame(&b, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, SPAN_LIT(GET_ROOT));
 	peer_spin(&p, 5);
