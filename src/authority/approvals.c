@@ -9,9 +9,9 @@
  * session or a token is not done when that is over, nor what was about a person of whose name there
  * is another one; nobody decides before it is on record that it was asked for; who decides sees all
  * that was asked for; what is read is read by who asked. They do not outlive the process: then they
- * have lapsed, too. See: admin_call.h, roles.c (which acts).
+ * have lapsed, too. See: approvals_show.c, admin_call.h, roles.c (which acts).
  */
-#include "admin_op.h"
+#include "approvals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,39 +20,15 @@
 #include <base/rand.h>
 #include <json/write.h>
 
-#define APPROVALS_MAX 256
 #define APPROVALS_TENANT_MAX 16 /* about one tenant, those that wait */
 #define APPROVALS_PERSON_MAX 8  /* of one person, given ones too */
 #define APPROVAL_TTL_MS 3600000
 #define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
-#define ID_LEN 16
 #define KEY_PATH "/admin/v1/keys/{}"
 
-/* ASKING: not on record yet. GIVEN: agreed; who asked may read what it asked for. */
-enum approval_state { FREE, ASKING, WAITING, DECIDING, GIVEN };
-
-struct approval {
-	enum approval_state state;
-	char id[2 * ID_LEN + 1];
-	enum action action;
-	struct key *by; /* who asked; NULL: the operator `uid` */
-	uint32_t uid;
-	char session[2 * SESSION_ID_LEN + 1]; /* by which; empty: none */
-	uint64_t by_until_s;                  /* when that, or the token, ends; 0: see its key */
-	char tenant[TENANT_MAX + 1];          /* that it is about */
-	char person[USER_MAX + 1];            /* whom it is about; empty: no one person */
-	uint8_t subject[SUBJECT_LEN];         /* that person's; zeros: there is none of that name */
-	struct buf request;                   /* method, path, query and body */
-	size_t method_len, path_len, query_len;
-	char source[SOURCE_TEXT_MAX + 1];
-	uint64_t until_ms, expires_s;
-	bool given; /* DECIDING, once more: no, after all */
-};
-
-static struct approval approvals[APPROVALS_MAX];
+struct approval approvals[APPROVALS_MAX];
 
 static void put_record(struct admin_op *op, struct batch *b, const struct record_who *who);
-static struct status put_asked(struct admin_op *op, struct json_writer *w);
 static bool still_may(struct authority *a, const struct approval *p);
 static void on_asked(struct admin_op *op);
 static void undo_ask(struct admin_op *op);
@@ -60,7 +36,8 @@ static void on_decided(struct admin_op *op);
 static void undo_decision(struct admin_op *op);
 static void on_result(void *ctx, uint16_t http, struct span body);
 
-const struct admin_kind admin_approval_kind = { put_record, put_asked, true, ADMIN_WAIT_MS };
+const struct admin_kind admin_approval_kind = { put_record, approval_put_asked, true,
+	ADMIN_WAIT_MS };
 
 static void
 release(struct approval *p)
@@ -69,13 +46,6 @@ release(struct approval *p)
 		explicit_bzero(p->request.ptr, p->request.cap);
 	buf_done(&p->request);
 	*p = (struct approval){ .state = FREE };
-}
-
-/* Operators see all of them, a person those that are about its tenant. */
-static bool
-is_seen(const struct approval *p, const struct key *by)
-{
-	return p->state > ASKING && (by == NULL || span_eq_str(by->user->tenant, p->tenant));
 }
 
 static bool
@@ -169,7 +139,7 @@ is_about_the_same(const struct authority *a, const struct approval *p)
 static struct status
 fill(struct approval *p, const struct admin_call *c, enum action action)
 {
-	uint8_t id[ID_LEN];
+	uint8_t id[APPROVAL_ID_LEN];
 
 	*p = (struct approval){ .state = ASKING,
 		.action = action,
@@ -274,60 +244,6 @@ put_record(struct admin_op *op, struct batch *b, const struct record_who *who)
 	batch_text(b, op->value);
 }
 
-/* All that was asked for: its body has passed a schema, and those of acts for two hold no secret.
- */
-static struct status
-put_request(const struct approval *p, struct json_writer *w)
-{
-	struct span all = buf_span(&p->request);
-	struct span path = span_from(all, p->method_len);
-	struct span query = span_from(path, p->path_len);
-	struct span body = span_from(query, p->query_len);
-
-	json_put_key(w, "method");
-	json_put_str(w, span_of(all.ptr, p->method_len));
-	json_put_key(w, "path");
-	json_put_str(w, span_of(path.ptr, p->path_len));
-	json_put_key(w, "query");
-	json_put_str(w, span_of(query.ptr, p->query_len));
-	json_put_key(w, "body");
-	if (body.len > 0)
-		json_put_raw(w, body);
-	else
-		json_put_null(w);
-	return OK;
-}
-
-static struct status
-put_members(const struct approval *p, struct json_writer *w)
-{
-	json_put_key(w, "id");
-	json_put_text(w, p->id);
-	json_put_key(w, "operation");
-	json_put_text(w, action_name(p->action));
-	json_put_key(w, "state");
-	json_put_text(w, p->state == GIVEN ? "approved" : "waiting");
-	TRY(put_request(p, w));
-	json_put_key(w, "by");
-	if (p->by != NULL)
-		json_put_str(w, p->by->user->name);
-	else
-		json_put_text(w, "operator");
-	json_put_key(w, "expires_s");
-	json_put_u64(w, p->expires_s);
-	return OK;
-}
-
-static struct status
-put_asked(struct admin_op *op, struct json_writer *w)
-{
-	json_put_key(w, "approval");
-	json_put_object(w);
-	TRY(put_members(op->approval, w));
-	json_put_end(w);
-	return OK;
-}
-
 /* One that waited may have been decided, and its place taken, while this was on its way. */
 static void
 on_asked(struct admin_op *op)
@@ -348,37 +264,6 @@ undo_ask(struct admin_op *op)
 	release(op->approval);
 }
 
-/* ---- the list ---- */
-
-static struct status
-make_list(struct admin_op *op, struct buf *out)
-{
-	struct json_writer w = json_writer(out);
-
-	json_put_object(&w);
-	json_put_key(&w, "approvals");
-	json_put_array(&w);
-	for (size_t i = 0; i < APPROVALS_MAX; i++) {
-		if (!is_seen(&approvals[i], op->by))
-			continue;
-		json_put_object(&w);
-		TRY(put_members(&approvals[i], &w));
-		json_put_end(&w);
-	}
-	json_put_end(&w);
-	json_put_end(&w);
-	return json_writer_finish(&w);
-}
-
-struct status
-approvals_list(struct admin_call *c)
-{
-	struct admin_op *op = NULL;
-
-	TRY(admin_read_new(c, "approvals.list", make_list, &op));
-	return admin_read_begin(c, op);
-}
-
 /* ---- deciding ---- */
 
 /* A key's text is in the answer: as if who approves had made it. */
@@ -397,13 +282,9 @@ struct status
 approvals_decide(struct admin_call *c)
 {
 	bool approve = json_str_eq_str(c->doc, json_get_str(c->doc, 0, "decision"), "approve");
-	struct approval *p = NULL;
+	struct approval *p = approval_find(c);
 	struct status st;
 
-	for (size_t i = 0; i < APPROVALS_MAX && p == NULL; i++) {
-		if (is_seen(&approvals[i], c->by) && span_eq_str(c->param, approvals[i].id))
-			p = &approvals[i];
-	}
 	if (p == NULL || (p->state != WAITING && (approve || p->state != GIVEN)) ||
 	    now_ms(c->a) >= p->until_ms)
 		return admin_refuse_not_found(c);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * approvals_show.c: acts that wait for a second person, as they are told.
+ *
+ * Runs in: authority. Trusts: nothing of a request; its door about who asks. Owns: nothing.
+ * Invariants: who decides sees all that was asked for; nobody sees what is about another tenant,
+ * nor what is not on record yet.
+ * See: approvals.c.
+ */
+#include "approvals.h"
+
+#include <json/write.h>
+
+/* Operators see all of them, a person those that are about its tenant. */
+static bool
+is_seen(const struct approval *p, const struct key *by)
+{
+	return p->state > ASKING && (by == NULL || span_eq_str(by->user->tenant, p->tenant));
+}
+
+struct approval *
+approval_find(const struct admin_call *c)
+{
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		if (is_seen(&approvals[i], c->by) && span_eq_str(c->param, approvals[i].id))
+			return &approvals[i];
+	}
+	return NULL;
+}
+
+/* All that was asked for: its body has passed a schema, and those of acts for two hold no secret.
+ */
+static struct status
+put_request(const struct approval *p, struct json_writer *w)
+{
+	struct span all = buf_span(&p->request);
+	struct span path = span_from(all, p->method_len);
+	struct span query = span_from(path, p->path_len);
+	struct span body = span_from(query, p->query_len);
+
+	json_put_key(w, "method");
+	json_put_str(w, span_of(all.ptr, p->method_len));
+	json_put_key(w, "path");
+	json_put_str(w, span_of(path.ptr, p->path_len));
+	json_put_key(w, "query");
+	json_put_str(w, span_of(query.ptr, p->query_len));
+	json_put_key(w, "body");
+	if (body.len > 0)
+		json_put_raw(w, body);
+	else
+		json_put_null(w);
+	return OK;
+}
+
+static struct status
+put_members(const struct approval *p, struct json_writer *w)
+{
+	json_put_key(w, "id");
+	json_put_text(w, p->id);
+	json_put_key(w, "operation");
+	json_put_text(w, action_name(p->action));
+	json_put_key(w, "state");
+	json_put_text(w, p->state == GIVEN ? "approved" : "waiting");
+	TRY(put_request(p, w));
+	json_put_key(w, "by");
+	if (p->by != NULL)
+		json_put_str(w, p->by->user->name);
+	else
+		json_put_text(w, "operator");
+	json_put_key(w, "expires_s");
+	json_put_u64(w, p->expires_s);
+	return OK;
+}
+
+struct status
+approval_put_asked(struct admin_op *op, struct json_writer *w)
+{
+	json_put_key(w, "approval");
+	json_put_object(w);
+	TRY(put_members(op->approval, w));
+	json_put_end(w);
+	return OK;
+}
+
+static struct status
+make_list(struct admin_op *op, struct buf *out)
+{
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	json_put_key(&w, "approvals");
+	json_put_array(&w);
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		if (!is_seen(&approvals[i], op->by))
+			continue;
+		json_put_object(&w);
+		TRY(put_members(&approvals[i], &w));
+		json_put_end(&w);
+	}
+	json_put_end(&w);
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+struct status
+approvals_list(struct admin_call *c)
+{
+	struct admin_op *op = NULL;
+
+	TRY(admin_read_new(c, "approvals.list", make_list, &op));
+	return admin_read_begin(c, op);
+}
