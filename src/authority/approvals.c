@@ -178,15 +178,17 @@ is_same_request(const struct approval *p, const struct admin_call *c)
 						 span_eq(span_from(query, p->query_len), c->body));
 }
 
-/* The same person has asked for the same already, and that can still be done. */
+/* The same person has asked for the same already, and that can still be done. In: its states. */
 static struct approval *
-find_same(const struct admin_call *c, enum action action, enum approval_state state)
+find_same(const struct admin_call *c, enum action action, enum approval_state first,
+    enum approval_state last)
 {
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
 		struct approval *p = &approvals[i];
 
-		if (p->state == state && p->action == action && is_same_person(p, c) &&
-		    now_ms(c->a) < p->until_ms && is_same_request(p, c) && still_may(c->a, p))
+		if (p->state >= first && p->state <= last && p->action == action &&
+		    is_same_person(p, c) && now_ms(c->a) < p->until_ms && is_same_request(p, c) &&
+		    still_may(c->a, p))
 			return p;
 	}
 	return NULL;
@@ -195,7 +197,7 @@ find_same(const struct admin_call *c, enum action action, enum approval_state st
 bool
 approval_covers(const struct admin_call *c, enum action action)
 {
-	return action_is_given(action) && find_same(c, action, GIVEN) != NULL;
+	return action_is_given(action) && find_same(c, action, GIVEN, GIVEN) != NULL;
 }
 
 static struct status
@@ -213,21 +215,32 @@ begin_record(struct admin_call *c, struct approval *p, const char *state, admin_
 	return admin_op_begin(op, ready, c->op);
 }
 
+static struct status
+begin_asked(struct admin_call *c, struct approval *p)
+{
+	TRY(begin_record(c, p, "asked", on_asked, undo_ask));
+	p->asks++;
+	return OK;
+}
+
 struct status
 approval_ask(struct admin_call *c, enum action action)
 {
-	struct approval *p = find_same(c, action, WAITING);
+	struct approval *p = find_same(c, action, ASKING, DECIDING);
 	struct status st;
 
+	if (p != NULL && p->state == DECIDING)
+		return admin_refuse(
+		    c, 409, "busy", "What you asked for before is being decided just now.");
 	if (p != NULL)
-		return begin_record(c, p, "asked", on_asked, NULL);
+		return begin_asked(c, p);
 	if (c->body.len > APPROVAL_BODY_MAX)
 		return admin_refuse(c, 413, "body_too_large",
 		    "What another person is to agree to is at most 1024 bytes long.");
 	TRY(free_place(c, &p));
 	st = fill(p, c, action);
 	if (is_ok(st))
-		st = begin_record(c, p, "asked", on_asked, undo_ask);
+		st = begin_asked(c, p);
 	if (!is_ok(st))
 		release(p);
 	return st;
@@ -245,15 +258,23 @@ put_record(struct admin_op *op, struct batch *b, const struct record_who *who)
 }
 
 /* One that waited may have been decided, and its place taken, while this was on its way. */
+static bool
+is_there(const struct admin_op *op)
+{
+	return strcmp(op->approval->id, op->value_text) == 0;
+}
+
+/* Any one of those records will do. */
 static void
 on_asked(struct admin_op *op)
 {
 	struct approval *p = op->approval;
 
-	if (strcmp(p->id, op->value_text) != 0) {
+	if (!is_there(op)) {
 		admin_op_answer(op, 409, "not_allowed", "It was decided meanwhile: ask anew.");
 		return;
 	}
+	p->asks--;
 	p->state = p->state == ASKING ? WAITING : p->state;
 	admin_op_answer(op, 202, NULL, NULL);
 }
@@ -261,7 +282,10 @@ on_asked(struct admin_op *op)
 static void
 undo_ask(struct admin_op *op)
 {
-	release(op->approval);
+	struct approval *p = op->approval;
+
+	if (is_there(op) && --p->asks == 0 && p->state == ASKING)
+		release(p);
 }
 
 /* ---- deciding ---- */

@@ -26,7 +26,8 @@ struct approval {
 	size_t method_len, path_len, query_len;
 	char source[SOURCE_TEXT_MAX + 1];
 	uint64_t until_ms, expires_s;
-	bool given; /* DECIDING, once more: no, after all */
+	unsigned asks; /* records of its being asked for that are on their way */
+	bool given;    /* DECIDING, once more: no, after all */
 };
 
 extern struct approval approvals[APPROVALS_MAX];

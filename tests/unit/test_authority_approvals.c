@@ -230,6 +230,51 @@ test_the_same_is_one(void **state)
 	assert_string_not_equal(again, path);
 }
 
+/* … also while it is not on record yet that it was asked for; one record of them is enough. */
+static void
+test_the_same_at_a_time_is_one(void **state)
+{
+	const char *id;
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	w.audit_mode = AUDIT_HOLDS;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 0);
+	w.audit_mode = AUDIT_REFUSES;
+	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 503);
+	w.audit_mode = AUDIT_TAKES;
+	release_held();
+	spin();
+	assert_int_equal(said.n, 1 + 3);
+	assert_int_equal(said.http, 202);
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	id = strstr(said.body, path + 20);
+	assert_non_null(id);
+	assert_null(strstr(id, "\"id\""));
+	/* While it is being decided there is no other one, either. */
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 0);
+	assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 409);
+	assert_string_equal(said.body, "busy");
+	w.audit_mode = AUDIT_TAKES;
+	release_held();
+	spin();
+	assert_int_equal(w.key[0]->user->hold, 0);
+	/* Where none of them is on record, there is none. */
+	w.key[0]->user->hold = 1;
+	w.audit_mode = AUDIT_HOLDS;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(ask(w.key[2], "PATCH", "/admin/v1/users/u", lift), 0);
+	cut(&w.audit);
+	assert_int_equal(said.n, 2);
+	assert_int_equal(said.http, 503);
+}
+
 /* One hold is lifted once; the next one by what is asked for then. */
 static void
 test_a_lift_is_of_one_hold(void **state)
@@ -369,6 +414,7 @@ main(void)
 		T(test_an_hour),
 		T(test_what_waits_is_bounded),
 		T(test_the_same_is_one),
+		T(test_the_same_at_a_time_is_one),
 		T(test_a_lift_is_of_one_hold),
 		T(test_a_given_one_is_taken_back),
 		T(test_a_tenant_is_not_another),
