@@ -404,7 +404,9 @@ on_decided(struct admin_op *op)
 		give(op->a, p);
 		on_result(op, 0, SPAN_EMPTY);
 		return;
-	} else if (!is_ok(run(op, p, &act, &c))) {
+	} else if (is_ok(run(op, p, &act, &c))) {
+		op->deadline_ms = act->deadline_ms + ADMIN_WAIT_MS; /* it answers first */
+	} else {
 		admin_op_answer(op, c.http, c.code, c.message);
 	}
 	release(p);

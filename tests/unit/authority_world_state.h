@@ -124,7 +124,9 @@ static struct world {
 	char fetch_url[ISSUER_KEYS_URL_MAX + 1];
 	/* persons */
 	uint32_t user_erases;
-	bool erase_waits;     /* for a backup */
+	bool erase_waits; /* for a backup */
+	bool erase_holds; /* it is answered by erase_answer() */
+	uint64_t erase_held;
 	enum code erase_code; /* 0: done; then t/u is not in a LOAD */
 	/* usage, as the store counts it */
 	enum { USAGE_TAKES, USAGE_FAILS, USAGE_HOLDS } usage_mode;

@@ -28,18 +28,26 @@ load_end(struct link *l, uint64_t id)
 }
 
 UNUSED static void
-on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
+erase_answer(struct link *l, uint64_t id)
 {
 	struct as_erased m = { .code = (uint16_t)(w.erase_code != 0 ? w.erase_code : E_OK),
 		.rows = w.erase_code != 0 ? 0 : 42,
 		.waits = w.erase_waits };
 
-	(void)msg, (void)ctx;
-	w.user_erases++;
 	assert_true(is_ok(link_send(l, id, AS_ERASED, &m)));
 	if (w.load_held != 0)
 		load_end(l, w.load_held);
 	w.load_held = 0;
+}
+
+UNUSED static void
+on_user_erase(struct link *l, uint64_t id, const void *msg, void *ctx)
+{
+	(void)msg, (void)ctx;
+	w.user_erases++;
+	w.erase_held = id;
+	if (!w.erase_holds)
+		erase_answer(l, id);
 }
 
 UNUSED static void

@@ -399,6 +399,59 @@ test_who_is_erased_later(void **state)
 	assert_non_null(strstr(w.recs[w.nrecs - 1].text, "waits_for=backup"));
 }
 
+static void
+pass(uint64_t ms)
+{
+	w.loop.time += ms;
+	admin_tick(w.a);
+}
+
+/* Who agrees to what takes its time hears how that ended, for as long as who does it alone. */
+static void
+test_an_erasure_takes_its_time(void **state)
+{
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_USER | ROLE_AUDITOR);
+	w.erase_holds = true;
+	wait_for("POST", "/admin/v1/users/u/erase", "", path);
+	assert_int_equal(ask(NULL, "POST", path, yes), 0);
+	assert_int_equal(w.user_erases, 1);
+	pass(ADMIN_WAIT_MS + ERASE_WAIT_MS - 5000);
+	assert_int_equal(said.n, 0);
+	erase_answer(w.store, w.erase_held);
+	spin();
+	assert_int_equal(said.n, 1);
+	assert_int_equal(said.http, 200);
+	assert_non_null(strstr(said.body, "\"status\":200"));
+	assert_non_null(strstr(said.body, "\"rows\":42"));
+}
+
+/* … and hears of it what that one would hear, once, where it takes longer than that. */
+static void
+test_an_erasure_takes_too_long(void **state)
+{
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_USER | ROLE_AUDITOR);
+	w.erase_holds = true;
+	wait_for("POST", "/admin/v1/users/u/erase", "", path);
+	assert_int_equal(ask(NULL, "POST", path, yes), 0);
+	pass(ADMIN_WAIT_MS + ERASE_WAIT_MS + 1000);
+	assert_int_equal(said.n, 1);
+	assert_int_equal(said.http, 200);
+	assert_non_null(strstr(said.body, "\"state\":\"approved\",\"status\":504"));
+	assert_non_null(strstr(said.body, "\"timeout\""));
+	erase_answer(w.store, w.erase_held);
+	spin();
+	pass(ADMIN_WAIT_MS + ERASE_WAIT_MS);
+	assert_int_equal(said.n, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -420,6 +473,8 @@ main(void)
 		T(test_a_tenant_is_not_another),
 		T(test_who_is_not_erased),
 		T(test_who_is_erased_later),
+		T(test_an_erasure_takes_its_time),
+		T(test_an_erasure_takes_too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
