@@ -121,7 +121,7 @@ admin_fn tenants_list, policies_list, usage_read, audit_read;
 admin_fn operator_reload, operator_secret_set, operator_secret_remove, operator_secret_list,
     operator_tool_mark, operator_tool_list;
 admin_fn sessions_list, sessions_revoke;
-admin_fn approvals_list, approvals_decide;
+admin_fn approvals_list, approvals_get, approvals_decide;
 
 /* ---- approvals.c: acts that need two people ---- */
 /* The first one has asked: it is on record, and answered with 202. */

@@ -101,6 +101,8 @@ const struct admin_route admin_routes[] = {
 	    sessions_revoke, NULL, false, true },
 	{ "GET", "/admin/v1/approvals", DOOR_BOTH, ACTION_APPROVAL_READ, "", NULL, false,
 	    approvals_list, NULL },
+	{ "GET", "/admin/v1/approvals/{}", DOOR_BOTH, ACTION_APPROVAL_READ, "", NULL, false,
+	    approvals_get, NULL },
 	{ "POST", "/admin/v1/approvals/{}", DOOR_BOTH, ACTION_APPROVAL_READ, "", DECISION_SCHEMA,
 	    false, approvals_decide, "Wanted: {\"decision\": \"approve\" or \"refuse\"}" },
 	{ "POST", "/admin/v1/reload", DOOR_OPERATOR, ACTION_NONE, "", NULL, false, operator_reload,

@@ -8,25 +8,28 @@
  * or has lapsed is done once or not at all; each step is on record; what was asked for by a
  * session or a token is not done when that is over, nor what was about a person of whose name there
  * is another one; nobody decides before it is on record that it was asked for; who decides sees all
- * that was asked for; what is read is read by who asked. They do not outlive the process: then they
- * have lapsed, too. See: approvals_show.c, admin_call.h, roles.c (which acts).
+ * that was asked for; what is read is read by who asked; what has ended takes no place of what
+ * waits, and of what it was about nothing is kept. They do not outlive the process: then they have
+ * lapsed, too. See: approvals_show.c, admin_call.h, roles.c (which acts).
  */
 #include "approvals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <base/cleanup.h>
 #include <base/encode.h>
 #include <base/rand.h>
 #include <json/write.h>
 
-#define APPROVALS_TENANT_MAX 16 /* about one tenant, those that wait */
+#define APPROVALS_TENANT_MAX 16 /* about one tenant, those that wait; and those that have ended */
 #define APPROVALS_PERSON_MAX 8  /* of one person, given ones too */
 #define APPROVAL_TTL_MS 3600000
 #define APPROVAL_BODY_MAX 1024 /* so that whoever agrees sees all of it */
 #define KEY_PATH "/admin/v1/keys/{}"
 
 struct approval approvals[APPROVALS_MAX];
+static uint64_t ended_count;
 
 static void put_record(struct admin_op *op, struct batch *b, const struct record_who *who);
 static bool still_may(struct authority *a, const struct approval *p);
@@ -48,12 +51,59 @@ release(struct approval *p)
 	*p = (struct approval){ .state = FREE };
 }
 
-static bool
-is_same_person(const struct approval *p, const struct admin_call *c)
+bool
+approval_is_by(const struct approval *p, const struct admin_call *c)
 {
 	if (p->by == NULL || c->by == NULL)
 		return p->by == NULL && c->by == NULL && p->uid == c->uid;
-	return p->by->user == c->by->user;
+	return p->by->user == c->by->user &&
+	       memcmp(p->asker, c->by->user->subject, SUBJECT_LEN) == 0;
+}
+
+/* NULL: none has ended. */
+static struct approval *
+oldest_ended(struct span tenant, size_t *ret_n)
+{
+	struct approval *oldest = NULL;
+
+	*ret_n = 0;
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		struct approval *p = &approvals[i];
+
+		if (!approval_has_ended(p) || (tenant.len > 0 && !span_eq_str(tenant, p->tenant)))
+			continue;
+		++*ret_n;
+		if (oldest == NULL || p->nth < oldest->nth)
+			oldest = p;
+	}
+	return oldest;
+}
+
+/* What was asked for is not needed any more; how that ended is told for as long again. */
+static void
+end(const struct authority *a, struct approval *p, enum approval_state state, uint16_t http,
+    const char *error)
+{
+	struct approval ended = { .state = state,
+		.action = p->action,
+		.by = p->by,
+		.uid = p->uid,
+		.nth = ++ended_count,
+		.http = http,
+		.error = error,
+		.until_ms = now_ms(a) + APPROVAL_TTL_MS,
+		.expires_s = now_real_s() + APPROVAL_TTL_MS / 1000 };
+	struct approval *oldest;
+	size_t n;
+
+	memcpy(ended.id, p->id, sizeof(ended.id));
+	memcpy(ended.asker, p->asker, sizeof(ended.asker));
+	memcpy(ended.tenant, p->tenant, sizeof(ended.tenant));
+	release(p);
+	oldest = oldest_ended(span_str(ended.tenant), &n);
+	if (n >= APPROVALS_TENANT_MAX)
+		release(oldest);
+	*p = ended;
 }
 
 /* ---- asking ---- */
@@ -61,7 +111,7 @@ is_same_person(const struct approval *p, const struct admin_call *c)
 static struct status
 free_place(const struct admin_call *c, struct approval **ret)
 {
-	size_t n = 0, own = 0;
+	size_t n = 0, own = 0, ended;
 
 	*ret = NULL;
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
@@ -69,9 +119,13 @@ free_place(const struct admin_call *c, struct approval **ret)
 			*ret = &approvals[i];
 			continue;
 		}
+		if (approval_has_ended(&approvals[i]))
+			continue;
 		n += approvals[i].state != GIVEN && span_eq_str(c->tenant, approvals[i].tenant);
-		own += is_same_person(&approvals[i], c);
+		own += approval_is_by(&approvals[i], c);
 	}
+	if (*ret == NULL)
+		*ret = oldest_ended(SPAN_EMPTY, &ended);
 	return *ret != NULL && n < APPROVALS_TENANT_MAX && own < APPROVALS_PERSON_MAX
 		   ? OK
 		   : fail(E_FULL);
@@ -151,6 +205,8 @@ fill(struct approval *p, const struct admin_call *c, enum action action)
 		.query_len = c->query.len,
 		.until_ms = now_ms(c->a) + APPROVAL_TTL_MS,
 		.expires_s = now_real_s() + APPROVAL_TTL_MS / 1000 };
+	if (c->by != NULL)
+		memcpy(p->asker, c->by->user->subject, SUBJECT_LEN);
 	note_credential(p, c);
 	TRY(note_person(p, c));
 	TRY(rand_bytes(id, sizeof(id)));
@@ -187,7 +243,7 @@ find_same(const struct admin_call *c, enum action action, enum approval_state fi
 		struct approval *p = &approvals[i];
 
 		if (p->state >= first && p->state <= last && p->action == action &&
-		    is_same_person(p, c) && now_ms(c->a) < p->until_ms && is_same_request(p, c) &&
+		    approval_is_by(p, c) && now_ms(c->a) < p->until_ms && is_same_request(p, c) &&
 		    still_may(c->a, p))
 			return p;
 	}
@@ -259,9 +315,15 @@ put_record(struct admin_op *op, struct batch *b, const struct record_who *who)
 
 /* One that waited may have been decided, and its place taken, while this was on its way. */
 static bool
-is_there(const struct admin_op *op)
+is_its(const struct admin_op *op)
 {
 	return strcmp(op->approval->id, op->value_text) == 0;
+}
+
+static bool
+is_there(const struct admin_op *op)
+{
+	return is_its(op) && !approval_has_ended(op->approval);
 }
 
 /* Any one of those records will do. */
@@ -306,7 +368,7 @@ struct status
 approvals_decide(struct admin_call *c)
 {
 	bool approve = json_str_eq_str(c->doc, json_get_str(c->doc, 0, "decision"), "approve");
-	struct approval *p = approval_find(c);
+	struct approval *p = approval_find(c->by, c->param);
 	struct status st;
 
 	if (p == NULL || (p->state != WAITING && (approve || p->state != GIVEN)) ||
@@ -314,7 +376,7 @@ approvals_decide(struct admin_call *c)
 		return admin_refuse_not_found(c);
 	TRY(admin_may(c, p->action));
 	TRY(admin_not_narrow(c));
-	if (approve && is_same_person(p, c))
+	if (approve && approval_is_by(p, c))
 		return admin_refuse(
 		    c, 403, "same_person", "Another person must approve what you have asked for.");
 	if (approve)
@@ -393,11 +455,12 @@ on_decided(struct admin_op *op)
 
 	op->body = BUF_INIT(ADMIN_BODY_MAX);
 	if (strcmp(op->value, "refused") == 0) {
+		end(op->a, p, REFUSED, 0, NULL);
 		on_result(op, 0, SPAN_EMPTY);
-		release(p);
 		return;
 	}
 	if (!still_may(op->a, p)) {
+		end(op->a, p, FAILED, 409, "not_allowed");
 		admin_op_answer(op, 409, "not_allowed",
 		    "Who asked may not do that any more, or whom it is about is another.");
 	} else if (action_is_given(p->action)) {
@@ -405,11 +468,38 @@ on_decided(struct admin_op *op)
 		on_result(op, 0, SPAN_EMPTY);
 		return;
 	} else if (is_ok(run(op, p, &act, &c))) {
+		end(op->a, p, DOING, 0, NULL);
 		op->deadline_ms = act->deadline_ms + ADMIN_WAIT_MS; /* it answers first */
 	} else {
+		end(op->a, p, FAILED, c.http, c.code);
 		admin_op_answer(op, c.http, c.code, c.message);
 	}
-	release(p);
+}
+
+/* The name of an error, which is in a table; NULL: it is none. */
+static const char *
+error_of(struct span body)
+{
+	auto_json struct json_doc d = { 0 };
+	const struct json_opts opts = { .depth_max = 8, .tokens_max = 4096 };
+	uint32_t code;
+
+	if (!is_ok(json_init(&d, &opts)) || !is_ok(json_parse(&d, body)))
+		return NULL;
+	code = json_get_str(&d, json_get_str(&d, 0, "error"), "code");
+	for (size_t i = 0; code != JSON_NONE && i < admin_codes_count; i++) {
+		if (json_str_eq_str(&d, code, admin_codes[i].code))
+			return admin_codes[i].code;
+	}
+	return NULL;
+}
+
+static void
+note_result(struct approval *p, uint16_t http, struct span body)
+{
+	p->state = http < 400 ? DONE : FAILED;
+	p->http = http;
+	p->error = http < 400 ? NULL : error_of(body);
 }
 
 static struct status
@@ -437,6 +527,8 @@ on_result(void *ctx, uint16_t http, struct span body)
 {
 	struct admin_op *op = ctx;
 
+	if (is_its(op) && op->approval->state == DOING)
+		note_result(op->approval, http, body);
 	/* Room first: a new key's text is in it, and no half of it stays where a buffer was. */
 	if (is_ok(buf_reserve(&op->body, body.len + 512)) &&
 	    is_ok(put_result(op, http, body, &op->body)))
@@ -478,7 +570,7 @@ approvals_tick(struct authority *a)
 		struct record_who who = { .key = p->by, .config = a->d->generation };
 		struct batch b = { .n = 0 };
 
-		if (p->state == GIVEN && now_ms(a) >= p->until_ms)
+		if ((p->state == GIVEN || approval_has_ended(p)) && now_ms(a) >= p->until_ms)
 			release(p);
 		if (p->state != WAITING || now_ms(a) < p->until_ms || !audit_is_writable(a))
 			continue;

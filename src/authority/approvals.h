@@ -8,8 +8,11 @@
 #define APPROVALS_MAX 256
 #define APPROVAL_ID_LEN 16
 
-/* ASKING: not on record yet. GIVEN: agreed; who asked may read what it asked for. */
-enum approval_state { FREE, ASKING, WAITING, DECIDING, GIVEN };
+/*
+ * ASKING: not on record yet. GIVEN: agreed; who asked may read what it asked for. DOING: agreed,
+ * and the act has begun. From there on nothing of what was asked for is kept.
+ */
+enum approval_state { FREE, ASKING, WAITING, DECIDING, GIVEN, DOING, DONE, FAILED, REFUSED };
 
 struct approval {
 	enum approval_state state;
@@ -17,6 +20,7 @@ struct approval {
 	enum action action;
 	struct key *by; /* who asked; NULL: the operator `uid` */
 	uint32_t uid;
+	uint8_t asker[SUBJECT_LEN];           /* that person's: a namesake is another one */
 	char session[2 * SESSION_ID_LEN + 1]; /* by which; empty: none */
 	uint64_t by_until_s;                  /* when that, or the token, ends; 0: see its key */
 	char tenant[TENANT_MAX + 1];          /* that it is about */
@@ -27,13 +31,22 @@ struct approval {
 	char source[SOURCE_TEXT_MAX + 1];
 	uint64_t until_ms, expires_s;
 	unsigned asks; /* records of its being asked for that are on their way */
-	bool given;    /* DECIDING, once more: no, after all */
+	uint64_t nth;  /* that has ended */
+	uint16_t http; /* of the act; 0: there was none, or it is not over */
+	const char *error;
+	bool given; /* DECIDING, once more: no, after all */
 };
 
 extern struct approval approvals[APPROVALS_MAX];
 
-/* The one that the path names, if the caller sees it: on record, and about its tenant; or NULL. */
-struct approval *approval_find(const struct admin_call *c);
+static inline bool
+approval_has_ended(const struct approval *p)
+{
+	return p->state >= DOING;
+}
+/* The one of this id, if `by` sees it: on record, and about its tenant; or NULL. */
+struct approval *approval_find(const struct key *by, struct span id);
+bool approval_is_by(const struct approval *p, const struct admin_call *c);
 /* The members of the one that an act of this kind is about, as its answer. */
 MUST_USE struct status approval_put_asked(struct admin_op *op, struct json_writer *w);
 

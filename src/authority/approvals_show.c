@@ -4,12 +4,22 @@
  *
  * Runs in: authority. Trusts: nothing of a request; its door about who asks. Owns: nothing.
  * Invariants: who decides sees all that was asked for; nobody sees what is about another tenant,
- * nor what is not on record yet.
+ * nor what is not on record yet; how it ended is for who asked and for who might have decided.
  * See: approvals.c.
  */
 #include "approvals.h"
 
+#include <stdio.h>
+
 #include <json/write.h>
+
+static const char *const state_names[] = { [WAITING] = "waiting",
+	[DECIDING] = "deciding",
+	[GIVEN] = "approved",
+	[DOING] = "deciding",
+	[DONE] = "done",
+	[FAILED] = "failed",
+	[REFUSED] = "refused" };
 
 /* Operators see all of them, a person those that are about its tenant. */
 static bool
@@ -19,10 +29,10 @@ is_seen(const struct approval *p, const struct key *by)
 }
 
 struct approval *
-approval_find(const struct admin_call *c)
+approval_find(const struct key *by, struct span id)
 {
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
-		if (is_seen(&approvals[i], c->by) && span_eq_str(c->param, approvals[i].id))
+		if (is_seen(&approvals[i], by) && span_eq_str(id, approvals[i].id))
 			return &approvals[i];
 	}
 	return NULL;
@@ -52,6 +62,18 @@ put_request(const struct approval *p, struct json_writer *w)
 	return OK;
 }
 
+/* The act's status, and what was wrong; of a key that was made, its text is for who approved. */
+static void
+put_end(const struct approval *p, struct json_writer *w)
+{
+	json_put_key(w, "status");
+	json_put_u64(w, p->http);
+	if (p->error == NULL)
+		return;
+	json_put_key(w, "error");
+	json_put_text(w, p->error);
+}
+
 static struct status
 put_members(const struct approval *p, struct json_writer *w)
 {
@@ -60,8 +82,11 @@ put_members(const struct approval *p, struct json_writer *w)
 	json_put_key(w, "operation");
 	json_put_text(w, action_name(p->action));
 	json_put_key(w, "state");
-	json_put_text(w, p->state == GIVEN ? "approved" : "waiting");
-	TRY(put_request(p, w));
+	json_put_text(w, state_names[p->state]);
+	if (!approval_has_ended(p))
+		TRY(put_request(p, w));
+	if (p->http != 0)
+		put_end(p, w);
 	json_put_key(w, "by");
 	if (p->by != NULL)
 		json_put_str(w, p->by->user->name);
@@ -91,7 +116,7 @@ make_list(struct admin_op *op, struct buf *out)
 	json_put_key(&w, "approvals");
 	json_put_array(&w);
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
-		if (!is_seen(&approvals[i], op->by))
+		if (!is_seen(&approvals[i], op->by) || approval_has_ended(&approvals[i]))
 			continue;
 		json_put_object(&w);
 		TRY(put_members(&approvals[i], &w));
@@ -100,6 +125,45 @@ make_list(struct admin_op *op, struct buf *out)
 	json_put_end(&w);
 	json_put_end(&w);
 	return json_writer_finish(&w);
+}
+
+static struct status
+make_one(const struct approval *p, struct buf *out)
+{
+	struct json_writer w = json_writer(out);
+
+	json_put_object(&w);
+	TRY(put_members(p, &w));
+	json_put_end(&w);
+	return json_writer_finish(&w);
+}
+
+/* It may have gone while the record was on its way. */
+static void
+on_get(struct admin_op *op)
+{
+	const struct approval *p = approval_find(op->by, span_str(op->value_text));
+
+	if (p == NULL)
+		admin_op_answer(op, 404, "not_found", "There is no such object.");
+	else if (is_ok(make_one(p, &op->body)))
+		admin_op_answer_body(op, 200);
+	else
+		admin_op_answer(op, 500, "internal_error", "The answer could not be made.");
+}
+
+struct status
+approvals_get(struct admin_call *c)
+{
+	const struct approval *p = approval_find(c->by, c->param);
+	struct admin_op *op = NULL;
+
+	if (p == NULL || now_ms(c->a) >= p->until_ms ||
+	    !(admin_has(c, p->action) || approval_is_by(p, c)))
+		return admin_refuse_not_found(c);
+	TRY(admin_read_new(c, "approvals.get", NULL, &op));
+	(void)snprintf(op->value_text, sizeof(op->value_text), "%s", p->id);
+	return admin_op_begin(op, on_get, c->op);
 }
 
 struct status

@@ -148,11 +148,11 @@ command_fn cmd_me_show, cmd_me_keys, cmd_me_revoke_key, cmd_me_sessions, cmd_me_
 command_fn cmd_init, cmd_serve, cmd_reload, cmd_status, cmd_key_create, cmd_key_list,
     cmd_key_rotate, cmd_key_revoke, cmd_user_list, cmd_user_create, cmd_user_set, cmd_user_disable,
     cmd_user_enable, cmd_user_hold, cmd_user_release, cmd_tenant_list, cmd_policy_list,
-    cmd_session_list, cmd_session_revoke, cmd_approval_list, cmd_approval_approve,
-    cmd_approval_refuse, cmd_secret_set, cmd_secret_rotate, cmd_secret_list, cmd_secret_remove,
-    cmd_tool_allow, cmd_tool_disallow, cmd_tool_list_all, cmd_tool_push, cmd_tool_list,
-    cmd_tool_show, cmd_tool_call, cmd_tool_remove, cmd_tool_current, cmd_tool_test, cmd_usage,
-    cmd_session_keys_rotate, cmd_session_keys_status, cmd_kek_rotate, cmd_kek_status,
+    cmd_session_list, cmd_session_revoke, cmd_approval_list, cmd_approval_show,
+    cmd_approval_approve, cmd_approval_refuse, cmd_secret_set, cmd_secret_rotate, cmd_secret_list,
+    cmd_secret_remove, cmd_tool_allow, cmd_tool_disallow, cmd_tool_list_all, cmd_tool_push,
+    cmd_tool_list, cmd_tool_show, cmd_tool_call, cmd_tool_remove, cmd_tool_current, cmd_tool_test,
+    cmd_usage, cmd_session_keys_rotate, cmd_session_keys_status, cmd_kek_rotate, cmd_kek_status,
     cmd_store_accept, cmd_backup, cmd_restore, cmd_user_export, cmd_tenant_export, cmd_user_erase,
     cmd_ask, cmd_exec, cmd_audit_tail, cmd_audit_verify, cmd_config_check;
 command_fn cmd_passphrase_set, cmd_passphrase_remove;

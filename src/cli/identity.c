@@ -389,11 +389,11 @@ cmd_user_release(const struct invocation *inv)
 /* ---- approvals ---- */
 
 static int
-decide(const struct invocation *inv, struct span body)
+ask_of_approval(const struct invocation *inv, const char *method, struct span body)
 {
 	auto_state struct state s = STATE_NONE;
 	char target[USER_TARGET_MAX];
-	auto_reply struct reply r = { .x = { .method = "POST", .target = target, .body = body } };
+	auto_reply struct reply r = { .x = { .method = method, .target = target, .body = body } };
 
 	if (!name_ok(inv->args[0], strlen(inv->args[0]))) {
 		(void)cli_error(inv->args[0], "is not the id of an approval");
@@ -406,13 +406,19 @@ decide(const struct invocation *inv, struct span body)
 }
 
 int
+cmd_approval_show(const struct invocation *inv)
+{
+	return ask_of_approval(inv, "GET", SPAN_EMPTY);
+}
+
+int
 cmd_approval_approve(const struct invocation *inv)
 {
-	return decide(inv, SPAN_LIT("{\"decision\":\"approve\"}"));
+	return ask_of_approval(inv, "POST", SPAN_LIT("{\"decision\":\"approve\"}"));
 }
 
 int
 cmd_approval_refuse(const struct invocation *inv)
 {
-	return decide(inv, SPAN_LIT("{\"decision\":\"refuse\"}"));
+	return ask_of_approval(inv, "POST", SPAN_LIT("{\"decision\":\"refuse\"}"));
 }

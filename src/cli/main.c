@@ -71,6 +71,8 @@ const struct command commands[] = {
 	{ "session revoke", "ID", 1, 1, OPT(OPT_CONFIG), 0, "end a session", cmd_session_revoke },
 	{ "approval list", "", 0, 0, OPT(OPT_CONFIG) | OPT(OPT_JSON), 0,
 	    "list acts for a second person, and which of them are approved", cmd_approval_list },
+	{ "approval show", "ID", 1, 1, OPT(OPT_CONFIG), 0, "print what became of such an act",
+	    cmd_approval_show },
 	{ "approval approve", "ID", 1, 1, OPT(OPT_CONFIG), 0, "have such an act done",
 	    cmd_approval_approve },
 	{ "approval refuse", "ID", 1, 1, OPT(OPT_CONFIG), 0, "have it not done",

@@ -8,6 +8,11 @@
  * into what is written, and nowhere else.
  * See: src/authority/admin_door.c, admin_routes.c.
  */
+#include <stdio.h>
+
+#include <base/cleanup.h>
+#include <json/json.h>
+
 #include "request.h"
 #include "routes.h"
 
@@ -53,6 +58,22 @@ admin_run(struct request *r)
 	request_over(r);
 }
 
+/* What waits for another person: where to look how that goes on. */
+static void
+note_location(struct request *r, struct span body)
+{
+	auto_arena struct arena arena = ARENA_INIT(4096);
+	auto_json struct json_doc d = { 0 };
+	const struct json_opts opts = { .depth_max = 8, .tokens_max = 4096 };
+	struct span id;
+
+	if (is_ok(json_init(&d, &opts)) && is_ok(json_parse(&d, body)) &&
+	    is_ok(
+		json_str(&d, json_get_str(&d, json_get_str(&d, 0, "approval"), "id"), &arena, &id)))
+		(void)snprintf(
+		    r->location, sizeof(r->location), "/admin/v1/approvals/%.*s", SPAN_FMT(id));
+}
+
 static void
 on_admined(struct link *l, struct status st, uint16_t type, const void *msg, void *ctx)
 {
@@ -69,6 +90,8 @@ on_admined(struct link *l, struct status st, uint16_t type, const void *msg, voi
 	} else if (m->status < 200 || m->body.len == 0) {
 		reply_error(r, ERROR_INTERNAL);
 	} else {
+		if (m->status == 202)
+			note_location(r, m->body);
 		reply_json(r, m->status, m->body);
 	}
 	request_over(r);

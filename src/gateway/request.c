@@ -125,6 +125,7 @@ request_reset(struct request *r)
 	r->token_error = NULL;
 	r->status = 0;
 	r->retry_after_ms = 0;
+	r->location[0] = '\0';
 	r->have_rate = r->head_sent = r->close = false;
 }
 

@@ -17,6 +17,7 @@
 #define PARAM_MAX (SCHEMA_POINTER_MAX + 1)
 #define REPLY_FIELDS_MAX 16
 #define REPLY_TEXT_MAX 512
+#define LOCATION_MAX 64
 
 struct page;
 struct route;
@@ -78,6 +79,7 @@ struct request {
 	struct buf upstream;     /* a provider's own words about a bad request */
 	uint16_t status;         /* overrides the error's; 0: not */
 	uint32_t retry_after_ms;
+	char location[LOCATION_MAX]; /* empty: nowhere */
 	/* what the authority said */
 	bool have_rate;
 	uint32_t rate_limit, rate_remaining, rate_reset_ms;

@@ -105,6 +105,8 @@ reply_fields(const struct request *r, uint16_t status, struct http_field fields[
 		add_rate(&f, r);
 	}
 	add_retry(&f, r, status);
+	if (r->location[0] != '\0')
+		add(&f, "location", span_str(r->location));
 	return f.count;
 }
 

@@ -339,6 +339,8 @@ def test_the_operators_commands(service):
     whole = cli(service, "key", "create", "--tenant", "cli", "--user", "ann")[0]
     assert admin(service, whole, "POST", f"/approvals/{approval}", {"decision": "approve"})[0] == 200
     assert approval not in cli(service, "approval", "list")[0]
+    assert '"state":"done"' in cli(service, "approval", "show", approval)[0].replace(" ", "")
+    cli(service, "approval", "show", approval[::-1], want=1)
     export = cli(service, "tenant", "export", "cli", want=1)[1].split("/")[-1].strip()
     assert admin(service, whole, "POST", f"/approvals/{export}", {"decision": "approve"})[0] == 200
     assert re.search(rf"^{export} tenant\.export +approved +operator +20", cli(service, "approval", "list")[0], re.M)

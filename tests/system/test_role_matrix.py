@@ -30,7 +30,7 @@ MAY = {
         "listItems", "getItem", "deleteItem", "getResponse", "deleteResponse", "listInputItems", "createFile",
         "listFiles", "getFile", "getFileContent", "deleteFile"], PEOPLE),
     **dict.fromkeys(["listTenants", "listUsers", "getUser", "createUser", "changeUser", "listPolicies", "readUsage",
-                     "listApprovals", "decideApproval"], HOUSE),
+                     "listApprovals", "getApproval", "decideApproval"], HOUSE),
     "readAudit": {"auditor"},
     "exportUser": {"owner"},  # of somebody else: see ACTS
     "eraseUser": HOUSE,
@@ -244,8 +244,12 @@ def test_two_people(house):
     for who in ("user", "service", "auditor"):
         assert house.ask(who, "POST", path, {"decision": "approve"})[:2] == (403, "role")
     assert house.ask("second", "GET", "/admin/v1/users/other")[2]["hold"] is True
+    state = lambda who: house.ask(who, "GET", path)[2].get("state")
+    assert [state(who) for who in ("owner", "second", "administrator", "auditor")] == ["waiting"] * 3 + [None]
     status, _, answer = house.ask("second", "POST", path, {"decision": "approve"})
     assert status == 200, answer
+    assert [state(who) for who in ("owner", "second", "administrator", "auditor")] == ["done"] * 3 + [None]
+    assert "other" not in json.dumps(house.ask("owner", "GET", path)[2])
     assert house.ask("second", "GET", "/admin/v1/users/other")[2]["hold"] is False
     assert house.ask("second", "POST", path, {"decision": "approve"})[0] == 404
     kinds = [r["event"]["state"] for r in house.inst.records() if r["event"]["type"] == "Approval"]

@@ -452,6 +452,100 @@ test_an_erasure_takes_too_long(void **state)
 	assert_int_equal(said.n, 1);
 }
 
+/* v, which asked, and whoever else: what is told of the one of this path; NULL: nothing. */
+static const char *
+state_of(struct key *by, const char *path)
+{
+	static char text[16];
+	const char *at;
+
+	if (ask(by, "GET", path, "") != 200)
+		return said.http == 0 && strcmp(said.body, "not_found") == 0 ? NULL : said.body;
+	at = strstr(said.body, "\"state\":\"") + 9;
+	(void)snprintf(text, sizeof(text), "%.*s", (int)strcspn(at, "\""), at);
+	return text;
+}
+
+static void
+test_what_became_of_it(void **state)
+{
+	static const char no[] = "{\"decision\":\"refuse\"}";
+	struct user *u = w.key[0]->user;
+	char path[128], first[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_OWNER);
+	be(3, ROLE_OWNER);
+	u->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	assert_string_equal(state_of(w.key[2], path), "waiting");
+	assert_string_equal(state_of(w.key[0], path), "waiting");
+	assert_string_equal(state_of(NULL, path), "waiting");
+	assert_null(state_of(w.key[3], path)); /* of another tenant */
+	w.audit_mode = AUDIT_HOLDS;
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 0);
+	w.audit_mode = AUDIT_TAKES;
+	assert_string_equal(state_of(w.key[2], path), "deciding");
+	release_held();
+	spin();
+	assert_string_equal(state_of(w.key[2], path), "done");
+	assert_non_null(strstr(said.body, "\"status\":200"));
+	assert_null(strstr(said.body, "/users/"));
+	assert_null(state_of(w.key[3], path));
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_string_equal(said.body, "{\"approvals\":[]}");
+	w.loop.time += 3600000;
+	assert_null(state_of(w.key[2], path));
+	/* Who may not do it hears of it no more than who asked for it before and has that name. */
+	wait_for("GET", "/admin/v1/users/u/export", "", path);
+	be(0, ROLE_ADMINISTRATOR);
+	assert_null(state_of(w.key[0], path));
+	be(0, ROLE_OWNER);
+	assert_int_equal(ask(w.key[0], "POST", path, no), 200);
+	be(2, ROLE_ADMINISTRATOR);
+	assert_string_equal(state_of(w.key[2], path), "refused");
+	w.key[2]->user->subject[0] ^= 1;
+	assert_null(state_of(w.key[2], path));
+	w.key[2]->user->subject[0] ^= 1;
+	be(2, ROLE_OWNER);
+	u->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	u->subject[0] ^= 1;
+	assert_int_equal(ask(NULL, "POST", path, yes), 409);
+	assert_string_equal(state_of(w.key[2], path), "failed");
+	assert_non_null(strstr(said.body, "\"status\":409,\"error\":\"not_allowed\""));
+	/* Those that have ended take nobody's place; the oldest are forgotten first. */
+	(void)memcpy(first, path, sizeof(first));
+	for (int i = 0; i < 16; i++) {
+		assert_string_equal(state_of(w.key[2], first), "failed");
+		wait_for("PATCH", "/admin/v1/users/u", lift, path);
+		assert_int_equal(ask(w.key[2], "POST", path, no), 200);
+	}
+	assert_null(state_of(w.key[2], first));
+	assert_string_equal(state_of(w.key[2], path), "refused");
+}
+
+/* An act that goes on is being decided until it is over, and fails as itself. */
+static void
+test_what_an_act_became(void **state)
+{
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	be(0, ROLE_USER | ROLE_AUDITOR);
+	w.erase_holds = true;
+	wait_for("POST", "/admin/v1/users/u/erase", "", path);
+	assert_int_equal(ask(NULL, "POST", path, yes), 0);
+	assert_string_equal(state_of(w.key[2], path), "deciding");
+	w.erase_code = E_DENIED;
+	erase_answer(w.store, w.erase_held);
+	spin();
+	assert_string_equal(state_of(w.key[2], path), "failed");
+	assert_non_null(strstr(said.body, "\"status\":409,\"error\":\"legal_hold\""));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -475,6 +569,8 @@ main(void)
 		T(test_who_is_erased_later),
 		T(test_an_erasure_takes_its_time),
 		T(test_an_erasure_takes_too_long),
+		T(test_what_became_of_it),
+		T(test_what_an_act_became),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
