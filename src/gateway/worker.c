@@ -349,7 +349,7 @@ worker_cert(struct daemon *d, const struct ctl_cert *cert)
 	struct gateway *g = d->ctx;
 	uint8_t tickets[TLS_TICKET_KEY_LEN];
 	auto_buf struct buf authorities = BUF_INIT(CLIENT_CAS_LEN_MAX);
-	auto_buf struct buf revoked = BUF_INIT(TLS_CRLS_LEN_MAX);
+	auto_buf struct buf revoked = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 	static const char *const protocols[] = { "h2", "http/1.1", NULL };
 	struct tls_server_opts o = { .cert_pem = cert->chain_pem,
 		.key_pem = cert->key_pem,

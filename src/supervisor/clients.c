@@ -67,7 +67,7 @@ take(struct clients *c, struct buf *lists, const struct tls_crl_report *r)
 	(void)snprintf(c->first, sizeof(c->first), "%s", r->first);
 	buf_done(&c->crl);
 	c->crl = *lists;
-	*lists = (struct buf)BUF_INIT(TLS_CRLS_LEN_MAX);
+	*lists = (struct buf)BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 	return OK;
 }
 
@@ -75,7 +75,7 @@ static struct status
 judge(const char *path, struct span used, enum certificate_why why, struct clients *c,
     struct certificate_fault *f)
 {
-	auto_buf struct buf lists = BUF_INIT(TLS_CRLS_LEN_MAX);
+	auto_buf struct buf lists = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 	struct tls_crl_report r;
 	struct status st = tls_crls_merge(
 	    buf_span(&c->ca), used, buf_span(&c->crl), (uint64_t)time(NULL), &lists, &r);
@@ -83,9 +83,7 @@ judge(const char *path, struct span used, enum certificate_why why, struct clien
 
 	c->soon = r.soon;
 	if (st.code == E_SYNTAX || st.code == E_FULL)
-		return certificate_refuse(f, "invalid", path,
-		    r.until_s == 0 ? "ca_file is not what it should be"
-				   : "is too long beside the lists in use");
+		return certificate_refuse(f, "invalid", path, "ca_file is not what it should be");
 	if (is_ok(st))
 		return take(c, &lists, &r);
 	if (st.code != E_DENIED)
@@ -156,7 +154,7 @@ struct status
 clients_first(struct supervisor *sv, struct certificate_fault *f)
 {
 	struct clients *c = &sv->inst.clients;
-	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_LEN_MAX);
+	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 
 	*c = CLIENTS_NONE;
 	TRY(read_both(sv, sv->conf, c, f));

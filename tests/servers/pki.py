@@ -45,12 +45,12 @@ class Authority:
         key.chmod(0o600)
         return str(cert), str(key)
 
-    def crl(self, out, revoked=(), seconds=3600, begin=0):
-        """A list of those certificates, put in its place at once; it counts between these seconds from now."""
+    def crl(self, out, revoked=(), seconds=3600, begin=0, more=0):
+        """A list of those certificates, and as many others, put in its place at once; it counts between these seconds from now."""
         times = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + s)) for s in (begin, seconds)]
         with tempfile.TemporaryDirectory() as folder:
             d = pathlib.Path(folder)
-            (d / "index").write_text("")
+            (d / "index").write_text("".join(f"R\t300101000000Z\t250101000000Z\t{1 << 150 | i:040X}\tunknown\t/CN={i}\n" for i in range(more)))
             (d / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={d}/index\ndefault_md=sha256\n")
             common = ("ca", "-config", d / "conf", "-cert", self.ca, "-keyfile", self.key)
             for cert in revoked:

@@ -256,9 +256,10 @@ def second(house, lists):
     cas, parts = house.folder.path / "both.pem", [house.folder.path / f"{n}.crl" for n in "ab"]
     cas.write_bytes(house.authority.ca.read_bytes() + by.ca.read_bytes())
 
-    def put(revoked, **its):
-        house.authority.crl(parts[0], [stolen[0], *revoked])
-        by.crl(parts[1], **its)
+    def put(revoked, first=None, theirs=(), **its):
+        """`first`: its list as it is, not another one"""
+        parts[0].write_bytes(first) if first else house.authority.crl(parts[0], [stolen[0], *revoked])
+        by.crl(parts[1], theirs, **its)
         fresh = house.folder.path / "both.crl"
         fresh.write_bytes(b"".join(p.read_bytes() for p in parts))
         fresh.replace(path)
@@ -290,6 +291,29 @@ def test_one_authority_does_not_wait_for_another(house, app, second):
     put([late[0]])
     wait_for(lambda: changes(house)[-1] == ("file", None) and shown(house)["fault"] is None)
     assert house.is_refused(late) and house.ask(theirs)[0] == 200
+
+
+def test_long_lists_find_room_beside_those_in_use(house, app, second):
+    """One authority's long list stays in use, another one's comes: together they are more than a file may have."""
+    by, put = second
+    theirs, part = house.issue("beside", [APP], by=by), house.folder.path / "long.crl"
+    wait_for(lambda: not house.is_refused(theirs))
+    house.authority.crl(part, begin=-60)
+    old = part.read_bytes()
+    house.authority.crl(part, more=26000)
+    assert len(part.read_bytes()) > 5 << 18
+    before = len(changes(house))
+    put([], first=part.read_bytes())
+    wait_for(lambda: changes(house)[before:] == [("file", None)])
+    put([], first=old, theirs=[theirs[0]], more=26000)
+    wait_for(lambda: changes(house)[before + 1:])
+    assert changes(house)[before + 1:] == [("file", "older")]
+    wait_for(lambda: house.is_refused(theirs))
+    house.inst.stop()
+    assert (house.inst.dir / "crl.used").stat().st_size > 5 << 19
+    house.inst.start()
+    assert house.ask(app)[0] == 200 and house.is_refused(theirs)
+    wait_for(lambda: changes(house)[-1] == ("start", "older"))
 
 
 def test_an_older_list_takes_no_revocation_back(house, app, lists):

@@ -36,7 +36,7 @@ use(const char *text)
 static bool
 finds(const char *text)
 {
-	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_LEN_MAX);
+	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 
 	memset(sv.crl_kept, 7, sizeof(sv.crl_kept));
 	clients_kept_read(&sv, &kept);
@@ -116,12 +116,12 @@ what_fails_is_tried_again(void **state)
 static void
 what_cannot_be_read_is_written_anew(void **state)
 {
-	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_LEN_MAX);
+	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 	int fd = openat(sv.inst.dir_fd, FILE_NAME, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, TLS_CRLS_LEN_MAX + 1), 0);
+	assert_int_equal(ftruncate(fd, TLS_CRLS_USED_LEN_MAX + 1), 0);
 	(void)close(fd);
 	clients_kept_read(&sv, &kept);
 	use("one");

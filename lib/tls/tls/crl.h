@@ -7,10 +7,13 @@
  * struct tls_server_opts takes those that are good.
  */
 #include <base/span.h>
+#include <tls/tls.h>
 
 #define TLS_CRLS_MAX 128
 #define TLS_CRLS_LEN_MAX (2U << 20) /* PEM, of a file of them; some 30,000 entries */
-#define TLS_CRL_NAME_MAX 256        /* of an authority, with its NUL; what is longer is cut */
+/* In use: each authority may have one of another file; written anew it is a little longer. */
+#define TLS_CRLS_USED_LEN_MAX ((TLS_CLIENT_CAS_MAX + 1U) * TLS_CRLS_LEN_MAX)
+#define TLS_CRL_NAME_MAX 256 /* of an authority, with its NUL; what is longer is cut */
 
 enum tls_crl_fault {
 	TLS_CRL_NONE,
