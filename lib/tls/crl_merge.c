@@ -141,23 +141,28 @@ choose(struct merge *m, size_t authority)
 
 /* One may be several authorities', where these have a name and a key in common. */
 static bool
-is_taken(const struct merge *m, const struct crl_list *l)
+is_one_of(const struct crl_list *const *chosen, size_t n, const struct crl_list *l)
 {
-	for (size_t i = 0; i < m->authorities.n; i++) {
-		if (m->chosen[i] == l)
+	for (size_t i = 0; i < n; i++) {
+		if (chosen[i] == l)
 			return true;
 	}
 	return false;
 }
 
+static bool
+is_taken(const struct merge *m, const struct crl_list *l)
+{
+	return is_one_of(m->chosen, m->authorities.n, l);
+}
+
 /* ---- what comes of it ---- */
 
-/* Of the authorities together: from when until when. */
+/* Of the authorities together: from when until when; and when each one's is over. */
 static void
 say_when(struct merge *m)
 {
 	struct tls_crl_report *r = m->report;
-	size_t first = 0;
 
 	r->from_s = 0;
 	r->until_s = UINT64_MAX;
@@ -165,10 +170,12 @@ say_when(struct merge *m)
 		const struct crl_list *l = m->chosen[i];
 
 		r->from_s = l->from_s > r->from_s ? l->from_s : r->from_s;
-		first = l->until_s < r->until_s ? i : first;
 		r->until_s = l->until_s < r->until_s ? l->until_s : r->until_s;
+		if (is_one_of(m->chosen, i, l))
+			continue;
+		name_of(m->authorities.certs[i], r->ends[r->nends].authority);
+		r->ends[r->nends++].until_s = l->until_s;
 	}
-	name_of(m->authorities.certs[first], r->first);
 }
 
 static struct status

@@ -64,7 +64,8 @@ take(struct clients *c, struct buf *lists, const struct tls_crl_report *r)
 	TRY(sha256(buf_span(lists), c->digest));
 	c->from_s = r->from_s;
 	c->until_s = r->until_s;
-	(void)snprintf(c->first, sizeof(c->first), "%s", r->first);
+	memcpy(c->ends, r->ends, sizeof(c->ends));
+	c->nends = r->nends;
 	buf_done(&c->crl);
 	c->crl = *lists;
 	*lists = (struct buf)BUF_INIT(TLS_CRLS_USED_LEN_MAX);
@@ -137,6 +138,27 @@ say_fault(struct supervisor *sv, enum certificate_why why)
 	record_revocations(sv, c, certificate_why_names[why], c->fault.kind, c->fault.authority);
 }
 
+/* Of each authority once, when its lists in use are over; not of `but`, of whom it was said. */
+static void
+say_ends(struct supervisor *sv, const char *but)
+{
+	const struct clients *in = &sv->inst.clients;
+	uint64_t before_s = sv->crl_over_s, now_s = (uint64_t)time(NULL);
+
+	sv->crl_over_s = now_s;
+	for (size_t i = 0; i < in->nends; i++) {
+		const struct tls_crl_end *e = &in->ends[i];
+
+		if (e->until_s <= before_s || e->until_s > now_s || strcmp(e->authority, but) == 0)
+			continue;
+		diag(DIAG_ERROR,
+		    "client_certificates: lists in crl_file are over: certificates of %s are "
+		    "refused",
+		    e->authority);
+		record_revocations(sv, in, "schedule", "expired", e->authority);
+	}
+}
+
 /* Of each file once; one with lists that are to count soon is looked at until they do. */
 static bool
 is_news(struct supervisor *sv)
@@ -166,10 +188,9 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 		return OK;
 	c->news_s = (uint64_t)time(NULL); /* what they were before is not known */
 	(void)is_news(sv);
-	if (c->fault.kind == NULL)
-		return OK;
-	sv->crl_over = c->news_s >= c->until_s;
-	say_fault(sv, CERTIFICATE_START);
+	if (c->fault.kind != NULL)
+		say_fault(sv, CERTIFICATE_START);
+	say_ends(sv, c->fault.authority);
 	return OK;
 }
 
@@ -220,8 +241,6 @@ clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why
 	*fresh = CLIENTS_NONE;
 	clients_keep(sv);
 	news = is_news(sv);
-	if (other)
-		sv->crl_over = faulty && (uint64_t)time(NULL) >= in->until_s;
 	tell_authority(sv);
 	if (faulty && (other || news))
 		say_fault(sv, why);
@@ -278,15 +297,7 @@ clients_send(const struct child *c)
 void
 clients_check_end(struct supervisor *sv)
 {
-	const struct clients *in = &sv->inst.clients;
-
-	if (in->until_s == 0 || sv->crl_over || (uint64_t)time(NULL) < in->until_s)
-		return;
-	sv->crl_over = true;
-	diag(DIAG_ERROR,
-	    "client_certificates: lists in crl_file are over: certificates of %s are refused",
-	    in->first);
-	record_revocations(sv, in, "schedule", "expired", in->first);
+	say_ends(sv, "");
 }
 
 /* The authorities stay those that were read with the configuration. */

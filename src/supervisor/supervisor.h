@@ -83,7 +83,8 @@ struct clients {
 	struct file_stamp stamp;    /* of its file, as it was read */
 	bool soon;                  /* lists in the file are still to count */
 	struct certificate_fault fault; /* of the file, when it was last read; kind NULL: none */
-	char first[TLS_CRL_NAME_MAX];   /* the authority whose lists end first */
+	struct tls_crl_end ends[TLS_CLIENT_CAS_MAX]; /* whose lists end when */
+	size_t nends;
 };
 #define CLIENTS_NONE \
 	((struct clients){ .ca = BUF_INIT(CLIENT_CAS_LEN_MAX), .crl = BUF_INIT(TLS_CRLS_LEN_MAX) })
@@ -151,7 +152,7 @@ struct supervisor {
 	struct file_stamp certificate_seen[2];
 	/* clients.c */
 	struct file_stamp crl_seen, crl_told; /* told: the file whose fault was said */
-	bool crl_over;                        /* it was said that the lists in use are over */
+	uint64_t crl_over_s;                  /* whose lists were over by then was said */
 	uint8_t crl_kept[DIGEST_LEN];         /* clients_kept.c: SHA-256 of the copy; 0: none */
 	bool crl_unkept;                      /* it was said that it could not be written */
 	/* record.c */
@@ -261,7 +262,7 @@ void clients_refused(
 MUST_USE struct status clients_send(const struct child *c);
 /* When those in use count, for `status`. */
 MUST_USE struct status clients_tell(const struct child *authority);
-/* Are the lists in use over? */
+/* Whose lists in use are over? */
 void clients_check_end(struct supervisor *sv);
 /* Others, if their file has changed: read, judged, adopted, sent. */
 void clients_look(struct supervisor *sv);

@@ -249,10 +249,10 @@ def test_what_was_judged_before_other_lists_makes_no_session(house, app, lists):
 
 
 @pytest.fixture
-def second(house, lists):
+def second(request, house, lists):
     """Another authority beside the first. -> it, and what puts lists of both in their place"""
     path, stolen = lists
-    by = Authority(house.folder.sub("second"), "Second")
+    by = Authority(house.folder.sub(request.node.name), "Second")
     cas, parts = house.folder.path / "both.pem", [house.folder.path / f"{n}.crl" for n in "ab"]
     cas.write_bytes(house.authority.ca.read_bytes() + by.ca.read_bytes())
 
@@ -314,6 +314,35 @@ def test_long_lists_find_room_beside_those_in_use(house, app, second):
     house.inst.start()
     assert house.ask(app)[0] == 200 and house.is_refused(theirs)
     wait_for(lambda: changes(house)[-1] == ("start", "older"))
+
+
+def test_each_authoritys_end_is_on_record(house, lists, second):
+    """Once, also of the one that is over when another one's lists are over already; and at a start."""
+    _, put = second
+    part = house.folder.path / "short.crl"
+
+    def over(before):
+        return [(r["event"]["why"], r["event"]["authority"]) for r in house.records("RevocationsChanged")[before:] if r["event"].get("fault")]
+
+    for life_s in (8, 40):  # the second on a machine that is so slow
+        before = len(changes(house))
+        house.authority.crl(part, [lists[1][0]], seconds=life_s + 2)
+        put([], first=part.read_bytes(), seconds=life_s)
+        wait_for(lambda: changes(house)[before:])
+        if changes(house)[before] == ("file", None):
+            break
+    else:
+        pytest.fail("they are over before they are in use")
+    wait_for(lambda: len(over(before)) >= 2, 60)
+    house.inst.operate("reload")
+    time.sleep(1.5)
+    assert over(before) == [("schedule", "CN=Second"), ("schedule", "CN=Clients")]
+    house.inst.stop()
+    before = len(changes(house))
+    house.inst.start()
+    wait_for(lambda: len(over(before)) >= 2)
+    time.sleep(1.5)
+    assert over(before) == [("start", "CN=Clients"), ("schedule", "CN=Second")]
 
 
 def test_an_older_list_takes_no_revocation_back(house, app, lists):

@@ -71,7 +71,11 @@ all_that_is_good_is_taken_as_it_is(void **state)
 	merge_into(&m, &used, &fresh);
 	assert_true(is_ok(m.st) && m.r.usable && !m.r.bare && !m.r.soon);
 	assert_true(span_eq(buf_span(&m.pem), buf_span(&fresh)));
-	assert_string_equal(m.r.first, "CN=a");
+	assert_int_equal(m.r.nends, 2);
+	assert_string_equal(m.r.ends[0].authority, "CN=a");
+	assert_int_equal(m.r.ends[0].until_s, m.r.until_s);
+	assert_string_equal(m.r.ends[1].authority, "CN=b");
+	assert_int_equal(m.r.ends[1].until_s, m.r.until_s + HOUR - 300);
 	assert_in_range(m.r.until_s, time(NULL) + 270, time(NULL) + 300);
 	assert_false(has(&m, &b, 7));
 	buf_done(&m.pem);
@@ -114,7 +118,9 @@ one_authoritys_fault_is_its_own(void **state)
 		assert_true(m.r.usable && !m.r.bare);
 		assert_int_equal(m.r.soon, rows[i].fault == TLS_CRL_EARLY);
 		assert_true(has(&m, &a, 9) && has(&m, &b, 7));
-		assert_string_equal(m.r.first, "CN=b");
+		assert_int_equal(m.r.nends, 2);
+		assert_int_equal(m.r.ends[1].until_s, m.r.until_s); /* of what is used of b */
+		assert_true(m.r.ends[0].until_s > m.r.until_s);
 		assert_in_range(m.r.until_s, time(NULL) + 870, time(NULL) + 900);
 		/* The same file once more says the same, byte for byte. */
 		merge_into(&again, &m.pem, &fresh);
@@ -424,7 +430,8 @@ names_are_printable(void **state)
 	assert_int_equal(strlen(r.authority), TLS_CRL_NAME_MAX - 1);
 	for (const char *c = r.authority; *c != '\0'; c++)
 		assert_in_range(*c, ' ', '~');
-	assert_string_equal(r.authority, r.first);
+	assert_int_equal(r.nends, 1);
+	assert_string_equal(r.authority, r.ends[0].authority);
 	party_done(&p);
 }
 

@@ -31,6 +31,11 @@ enum tls_crl_fault {
 	TLS_CRL_FAULT_COUNT,
 };
 
+struct tls_crl_end {
+	char authority[TLS_CRL_NAME_MAX];
+	uint64_t until_s;
+};
+
 struct tls_crl_report {
 	enum tls_crl_fault fault; /* the first, and before all others one that will not pass */
 	unsigned at;              /* the list or the authority that it is of, from 1 on */
@@ -41,7 +46,8 @@ struct tls_crl_report {
 	/* Of what is usable: when the last authority's lists begin to count, the first one's end.
 	 */
 	uint64_t from_s, until_s;
-	char first[TLS_CRL_NAME_MAX]; /* whose end first */
+	struct tls_crl_end ends[TLS_CLIENT_CAS_MAX]; /* of each list, in the authorities' order */
+	size_t nends;
 };
 
 /* Good lists at another time: who uses them all the same takes no certificate of that authority. */
