@@ -177,10 +177,11 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 {
 	struct clients *c = &sv->inst.clients;
 	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
+	bool is_known;
 
 	*c = CLIENTS_NONE;
 	TRY(read_both(sv, sv->conf, c, f));
-	clients_kept_read(sv, &kept);
+	is_known = clients_kept_read(sv, &kept);
 	if (c->crl.len > 0)
 		TRY(judge(conf_str(sv->conf, CRL_KEY), buf_span(&kept), CERTIFICATE_START, c, f));
 	clients_keep(sv);
@@ -188,6 +189,9 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 		return OK;
 	c->news_s = (uint64_t)time(NULL); /* what they were before is not known */
 	(void)is_news(sv);
+	if (!is_known)
+		record_revocations(
+		    sv, c, certificate_why_names[CERTIFICATE_START], "unreadable", "");
 	if (c->fault.kind != NULL)
 		say_fault(sv, CERTIFICATE_START);
 	say_ends(sv, c->fault.authority);

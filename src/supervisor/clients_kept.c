@@ -7,32 +7,53 @@
  * authorities' signatures. Owns: DIR/crl.used, a copy of those in use.
  * Invariants: the file is whole, the last copy or the one before; without lists in the
  * configuration there is none. One that is gone is none that is missed: who can take it away is
- * root, and so an operator says that an older list counts. See: clients.c, tls/crl.h.
+ * root, or whose the directory is, and so an operator says that an older list counts. One that
+ * cannot be read is put aside, said and on record. See: clients.c, tls/crl.h.
  */
 #include "supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
 #include <base/io.h>
 #include <crypto/hash.h>
 
 #define KEPT_FILE "crl.used"
+#define BAD_FILE KEPT_FILE ".bad"
 
-void
+/* Nothing but a file is waited for. */
+static struct status
+read_kept(const struct supervisor *sv, struct buf *out)
+{
+	auto_fd int fd = openat(
+	    sv->inst.dir_fd, KEPT_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat sb;
+
+	if (fd < 0 || fstat(fd, &sb) < 0)
+		return fail_errno();
+	return S_ISREG(sb.st_mode) ? io_read_all(fd, out) : fail(E_SYNTAX);
+}
+
+bool
 clients_kept_read(struct supervisor *sv, struct buf *out)
 {
-	struct status st = io_read_file(sv->inst.dir_fd, KEPT_FILE, out);
+	struct status st = read_kept(sv, out);
 
 	memset(sv->crl_kept, 0, sizeof(sv->crl_kept)); /* as where there are no lists */
 	if (st.code == E_SYS && st.err == ENOENT)
-		return;
+		return true;
 	if (is_ok(st))
 		st = sha256(buf_span(out), sv->crl_kept);
 	if (is_ok(st))
-		return;
-	memset(sv->crl_kept, 0xff, sizeof(sv->crl_kept)); /* to be written anew */
-	diag(DIAG_ERROR, KEPT_FILE ": %s: an older list would not be noticed", status_text(st));
+		return true;
+	if (renameat(sv->inst.dir_fd, KEPT_FILE, sv->inst.dir_fd, BAD_FILE) < 0)
+		diag(DIAG_ERROR, KEPT_FILE ": is not put aside: %s", status_text(fail_errno()));
+	diag(DIAG_ERROR, KEPT_FILE ": %s: an older list is not noticed; see " BAD_FILE,
+	    status_text(st));
+	return false;
 }
 
 static struct status

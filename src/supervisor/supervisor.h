@@ -268,8 +268,8 @@ void clients_check_end(struct supervisor *sv);
 void clients_look(struct supervisor *sv);
 
 /* clients_kept.c: a copy of the lists in use, for the next start. */
-/* What those were; nothing where there is none, or it cannot be read, which is said. */
-void clients_kept_read(struct supervisor *sv, struct buf *out);
+/* What those were; nothing where there is none. False: it cannot be read, and is put aside. */
+MUST_USE bool clients_kept_read(struct supervisor *sv, struct buf *out);
 /* Where it is another one than those in use; what fails is tried again with the next call. */
 void clients_keep(struct supervisor *sv);
 

@@ -4,6 +4,7 @@
 import contextlib
 import http.client
 import json
+import os
 import ssl
 import time
 import urllib.parse
@@ -375,7 +376,17 @@ def test_an_older_list_takes_no_revocation_back(house, app, lists):
     assert house.is_refused(back) and house.ask(app)[0] == 200
     wait_for(lambda: changes(house)[-1] == ("start", "older"))
     house.inst.stop()
-    (house.inst.dir / "crl.used").unlink()
+    used = house.inst.dir / "crl.used"
+    used.unlink()
+    os.mkfifo(used)
+    before = len(changes(house))
+    house.inst.start()
+    assert house.ask(back)[0] == 200  # nobody can tell: so it is on record
+    wait_for(lambda: changes(house)[before:])
+    assert changes(house)[before:] == [("start", "unreadable")]
+    assert used.is_file() and used.with_name("crl.used.bad").is_fifo()
+    house.inst.stop()
+    used.unlink()
     house.inst.start()
     assert house.ask(back)[0] == 200
     put(new)

@@ -16,6 +16,7 @@
 #include <supervisor.h>
 
 #define FILE_NAME "crl.used"
+#define BAD_NAME "crl.used.bad"
 
 static struct supervisor sv;
 
@@ -39,8 +40,7 @@ finds(const char *text)
 	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
 
 	memset(sv.crl_kept, 7, sizeof(sv.crl_kept));
-	clients_kept_read(&sv, &kept);
-	return span_eq_str(buf_span(&kept), text);
+	return clients_kept_read(&sv, &kept) && span_eq_str(buf_span(&kept), text);
 }
 
 static bool
@@ -112,28 +112,41 @@ what_fails_is_tried_again(void **state)
 	assert_false(sv.crl_unkept || is_there());
 }
 
-/* Too long, or no file at all: it counts as none, and is written anew where there are lists. */
 static void
-what_cannot_be_read_is_written_anew(void **state)
+is_put_aside(void)
 {
 	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
+
+	assert_false(clients_kept_read(&sv, &kept));
+	assert_false(is_there());
+	assert_int_equal(faccessat(sv.inst.dir_fd, BAD_NAME, F_OK, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(finds(""));
+	use("one");
+	clients_keep(&sv);
+	assert_true(finds("one"));
+	use("");
+	clients_keep(&sv);
+}
+
+/* Too long, or no file at all, which nobody waits for: it is kept for whoever looks why. */
+static void
+what_cannot_be_read_is_put_aside(void **state)
+{
 	int fd = openat(sv.inst.dir_fd, FILE_NAME, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	struct stat sb;
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, TLS_CRLS_USED_LEN_MAX + 1), 0);
 	(void)close(fd);
-	clients_kept_read(&sv, &kept);
-	use("one");
-	clients_keep(&sv);
-	assert_true(finds("one"));
-	assert_int_equal(unlinkat(sv.inst.dir_fd, FILE_NAME, 0), 0);
+	is_put_aside();
+	assert_int_equal(fstatat(sv.inst.dir_fd, BAD_NAME, &sb, 0), 0);
+	assert_int_equal(sb.st_size, TLS_CRLS_USED_LEN_MAX + 1);
 	assert_int_equal(symlinkat("/etc/hostname", sv.inst.dir_fd, FILE_NAME), 0);
-	assert_true(finds(""));
-	clients_keep(&sv);
-	assert_true(finds("one"));
-	use("");
-	clients_keep(&sv);
+	is_put_aside();
+	assert_int_equal(mkfifoat(sv.inst.dir_fd, FILE_NAME, 0600), 0);
+	is_put_aside();
+	assert_int_equal(unlinkat(sv.inst.dir_fd, BAD_NAME, 0), 0);
 }
 
 static int
@@ -164,7 +177,7 @@ main(void)
 		cmocka_unit_test(those_in_use_are_found_again),
 		cmocka_unit_test(what_nobody_uses_goes),
 		cmocka_unit_test(what_fails_is_tried_again),
-		cmocka_unit_test(what_cannot_be_read_is_written_anew),
+		cmocka_unit_test(what_cannot_be_read_is_put_aside),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
