@@ -113,7 +113,7 @@ tool_grant(void)
 		.tool = { .id = 9,
 		    .version = 4,
 		    .sandbox = TOOL_WASM,
-		    .time_ms = 200,
+		    .time_ms = CALL_MS,
 		    .memory_mb = 64,
 		    .output_kb = 16 } };
 

@@ -22,8 +22,11 @@
 
 #define GATEWAY_PEER 5
 #define ENGINE "engine-1"
-#define WAIT_MS 5000
-#define WORKERS 4 /* a quarter is not what half is */
+#define WAIT_MS (world.real ? 15000 : 9000) /* less than what the executor, or a call, waits */
+#define CALL_MS 20000  /* what ends by itself does so before, however busy the machine is */
+#define SILENT_MS 2000 /* what does not end by itself: time enough to look at it */
+#define TRIES 8        /* one of them without something else of the machine in its way */
+#define WORKERS 4      /* a quarter is not what half is */
 #define IDLE_S 2
 
 /* What a worker does when it is asked; each once, then it is good again. */

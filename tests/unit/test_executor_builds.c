@@ -110,23 +110,30 @@ a_native_part_is_refused(void **state)
 	call_done(&c);
 }
 
+static size_t
+overloaded(const struct call *calls, size_t n)
+{
+	size_t refused = 0;
+
+	for (size_t i = 0; i < n; i++)
+		refused += calls[i].failed && calls[i].f.error == ERROR_OVERLOADED;
+	return refused;
+}
+
 static void
 builds_are_bounded(void **state)
 {
 	struct call calls[BUILDS_MAX + 2];
 	char tenant[16];
-	size_t refused = 0;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(calls); i++) {
 		(void)snprintf(tenant, sizeof(tenant), "t%zu", i / BUILDS_PER_TENANT_MAX);
 		build_open_of(&calls[i], tenant, world.module, SPAN_EMPTY);
 	}
-	until(world.compile_starts == ES_COMPILES_MAX);
+	until(world.compile_starts == ES_COMPILES_MAX && overloaded(calls, COUNT(calls)) == 2);
 	world_wait(50);
-	for (size_t i = 0; i < COUNT(calls); i++)
-		refused += calls[i].failed && calls[i].f.error == ERROR_OVERLOADED;
-	assert_int_equal(refused, 2);
+	assert_int_equal(overloaded(calls, COUNT(calls)), 2);
 	assert_int_equal(world.compile_starts, ES_COMPILES_MAX);
 	/* One whose client leaves while it is compiled, one while it waits. */
 	call_done(&calls[0]);
@@ -244,6 +251,7 @@ limit_descriptors(rlim_t most)
 static void
 compilers_that_cannot_be_started(void **state)
 {
+	const uint64_t before = world.metrics->values[METRIC_BUILDS];
 	struct call calls[BUILDS_MAX];
 	char tenant[16];
 
@@ -252,8 +260,9 @@ compilers_that_cannot_be_started(void **state)
 		(void)snprintf(tenant, sizeof(tenant), "t%zu", i / BUILDS_PER_TENANT_MAX);
 		build_open_of(&calls[i], tenant, world.module, SPAN_EMPTY);
 	}
-	until(world.compile_starts == ES_COMPILES_MAX);
-	world_wait(100); /* the others wait by now */
+	until(world.compile_starts == ES_COMPILES_MAX &&
+	      world.metrics->values[METRIC_BUILDS] == before + BUILDS_MAX);
+	world_wait(50); /* the others wait by now */
 	limit_descriptors(3);
 	for (uint32_t i = 0; i < ES_COMPILES_MAX; i++)
 		fake_compile_exit(i, "", "not a module\n", 1U << 8, ENDED_BY_ITSELF);
