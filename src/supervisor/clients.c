@@ -260,8 +260,10 @@ clients_refused(struct supervisor *sv, const struct certificate_fault *f, enum c
 
 	if (in->until_s == 0)
 		return;
-	in->fault = *f;
-	tell_authority(sv);
+	if (why == CERTIFICATE_FILE) { /* else of a configuration that is not taken */
+		in->fault = *f;
+		tell_authority(sv);
+	}
 	record_revocations(sv, in, certificate_why_names[why], f->kind, f->authority);
 }
 

@@ -255,7 +255,7 @@ void clients_done(struct clients *c);
  * the lists are those that were in use already.
  */
 bool clients_adopt(struct supervisor *sv, struct clients *fresh, enum certificate_why why);
-/* Others were refused: on record, and in `status`. */
+/* Others were refused: on record, and in `status` where they are of the file in use. */
 void clients_refused(
     struct supervisor *sv, const struct certificate_fault *f, enum certificate_why why);
 /* To a gateway: before CERT. */

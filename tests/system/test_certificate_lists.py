@@ -141,6 +141,18 @@ def test_bad_lists_are_refused_and_those_in_use_stay(house, app, lists, what, fa
     house.inst.cli("config", "check", str(house.inst.conf))
 
 
+def test_a_refused_configuration_says_nothing_of_the_lists_in_use(house, app, lists):
+    """Its file is not there; the one in use is good, and nobody looks at the other again."""
+    path, _ = lists
+    wait_for(lambda: shown(house)["fault"] is None)
+    house.inst.edit(lambda text: text.replace(str(path), f"{path}.gone"))
+    failed = house.inst.operate("reload", check=False)
+    assert failed.returncode == 1 and "crl.pem.gone" in failed.stderr, failed.stderr
+    house.inst.edit(lambda text: text.replace(f"{path}.gone", str(path)))
+    wait_for(lambda: changes(house)[-1] == ("reload", "unreadable"))
+    assert shown(house)["fault"] is None and shown(house)["state"] == "good" and house.ask(app)[0] == 200
+
+
 def test_lists_that_are_over_let_none_in(house, app, lists):
     path, _ = lists
     for life_s in (6, 30):  # on a slow machine they are over before all is asked
