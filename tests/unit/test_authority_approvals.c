@@ -3,6 +3,7 @@
  * src/authority/approvals.c: who decides, how often, how long, and how much waits; and what a
  * person may not do to itself.
  */
+#include "approvals.h"
 #include "authority_acts_rig.h"
 
 static const char lift[] = "{\"hold\":false}", yes[] = "{\"decision\":\"approve\"}";
@@ -546,6 +547,27 @@ test_what_an_act_became(void **state)
 	assert_non_null(strstr(said.body, "\"status\":409,\"error\":\"legal_hold\""));
 }
 
+/* Where all places are taken, the one that ended first makes room; the others go in their time. */
+static void
+test_what_has_ended_makes_room(void **state)
+{
+	char path[128];
+
+	(void)state;
+	be(2, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	for (size_t i = 0; i < APPROVALS_MAX; i++) {
+		approvals[i].state = DONE;
+		approvals[i].nth = i == 7 ? 1 : i + 2;
+		approvals[i].until_ms = w.loop.time + 1000;
+	}
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	w.loop.time += 1000;
+	approvals_tick(w.a);
+	for (size_t i = 0; i < APPROVALS_MAX; i++)
+		assert_int_equal(approvals[i].state, i == 7 ? WAITING : FREE);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -571,6 +593,7 @@ main(void)
 		T(test_an_erasure_takes_too_long),
 		T(test_what_became_of_it),
 		T(test_what_an_act_became),
+		T(test_what_has_ended_makes_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
