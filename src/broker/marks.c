@@ -46,7 +46,8 @@ say_unfit(const struct credential *c, struct credential_version *v)
 {
 	if (!v->unfit_said)
 		diag(DIAG_WARN,
-		    "%s: it is too short, or may be guessed, and is not looked for in what is kept",
+		    "%s: it is too short, filler or a stopgap, and is not looked for in what is "
+		    "kept",
 		    c->spec);
 	v->unfit_said = true;
 }

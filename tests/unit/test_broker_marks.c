@@ -146,7 +146,7 @@ lines_of(void (*fn)(struct broker *b), const char *says)
 
 /* Used all the same: it is a credential, only not one that could be told from a word. */
 static void
-one_that_may_be_guessed_has_no_mark(void **state)
+one_that_is_no_secret_has_no_mark(void **state)
 {
 	static const char *const values[] = { "fifteen-bytes-1", "sk-no-key-required" };
 
@@ -158,9 +158,9 @@ one_that_may_be_guessed_has_no_mark(void **state)
 		expect(0, false, false);
 		assert_int_equal(store.told, 2 + i);
 		assert_non_null(w.c->now);
-		assert_int_equal(lines_of(marks_tell, "may be guessed"), 0);
+		assert_int_equal(lines_of(marks_tell, "is not looked for"), 0);
 		w.c->now->unfit_said = false;
-		assert_int_equal(lines_of(marks_tell, SPEC ": it is too short, or may be"), 1);
+		assert_int_equal(lines_of(marks_tell, SPEC ": it is too short, filler"), 1);
 		spin();
 		store.told = 2 + (unsigned)i;
 		lifetime_changed(&w.c->life, SECRET_RELOAD);
@@ -265,7 +265,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(it_hears_of_each_that_comes_and_of_the_one_before),
 		T(a_store_that_comes_late_hears_of_all),
-		T(one_that_may_be_guessed_has_no_mark),
+		T(one_that_is_no_secret_has_no_mark),
 		T(what_failed_is_told_again),
 		T(it_ends_before_it_was_told),
 		T(more_than_there_is_room_for),

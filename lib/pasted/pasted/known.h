@@ -12,11 +12,8 @@
 #define KNOWN_KEY_LEN 32
 #define KNOWN_LEN_MIN 16 /* of a credential: a shorter one may be an ordinary word */
 #define KNOWN_TAG_LEN 16
-#define KNOWN_MAX 512 /* marks at once */
-/* Different characters of one that may have a mark; with digits and letters, with both cases. */
-#define KNOWN_DISTINCT_MIN 8
-#define KNOWN_DISTINCT_CASES_MIN 16
-#define KNOWN_DISTINCT_ANY_MIN 24 /* of whatever kind */
+#define KNOWN_MAX 512        /* marks at once */
+#define KNOWN_DISTINCT_MIN 5 /* different characters; of fewer it is filler */
 
 struct known_mark {
 	uint16_t len;               /* of the credential; >= KNOWN_LEN_MIN */
@@ -32,9 +29,8 @@ void known_free(struct known *k); /* NULL is fine */
 /* The mark under its key. E_RANGE: too short, or longer than a mark can say. E_CRYPTO. */
 MUST_USE struct status known_mark(struct known *k, struct span credential, struct known_mark *ret);
 /*
- * Is it long enough, and of such variety, that it is hardly a word, a row of words or a stopgap
- * (`sk-no-key-required`)? A mark of one that is not refuses innocent texts, and tells who tries
- * what it guesses.
+ * May it have a mark? Not one that is too short, filler (`sk-xxxxxxxxxxxxx`) or a stopgap of
+ * documents (`sk-no-key-required`): a mark of these refuses innocent texts, and hides nothing.
  */
 bool known_fit(struct span credential);
 /* So many are looked for; NULL: 0. */
