@@ -12,6 +12,7 @@
 #include <wire/limits.h>
 
 #define ADMIN_OPS_MAX 64
+#define ADMIN_OPS_KEPT 8    /* of them, for the management socket */
 #define ADMIN_WAIT_MS 10000 /* then the operator is told that it is not known */
 #define ADMIN_TURNS_WAIT_MS 2000
 

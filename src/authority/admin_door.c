@@ -20,7 +20,7 @@
 /* At once; like those of a full table, requests beyond that are refused before any record. */
 #define VISITS_OF_USER 8
 #define VISITS_OF_TENANT 16
-#define VISITS_MAX (ADMIN_OPS_MAX - 8) /* the rest is for the management socket */
+#define VISITS_MAX (ADMIN_OPS_MAX - ADMIN_OPS_KEPT)
 
 struct visit {
 	struct gateway *gw; /* NULL: the place is free, or the gateway is gone */

@@ -187,7 +187,7 @@ struct key *admin_known_key(const struct admin_call *c, struct span id);
 /* May the credential less than its person? */
 bool admin_is_narrow(const struct key *key);
 /* Whoever ends others, or decides of them, may all that its person may. E_DENIED. */
-bool admin_key_is_live(const struct key *key); /* not of NULL */
+bool admin_key_is_live(const struct key *key); /* NULL is not */
 /* May a person have one more key made? 409 where it has too many, or its tenant. */
 MUST_USE struct status admin_key_room(struct admin_call *c, const struct user *user);
 MUST_USE struct status admin_not_narrow(struct admin_call *c);

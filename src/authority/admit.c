@@ -193,6 +193,7 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	struct leaked leaked;
 	struct batch b = { .n = 0 };
 	struct record_who who;
+	struct status st;
 
 	leaks_take(t->a, m, &leaked);
 	TRY(turn_who(t, &who));
@@ -200,9 +201,9 @@ admit_append(struct turn *t, const struct ga_admit *m)
 	if (t->error != ERROR_NONE) {
 		turn_put_error(&b, &who, t->error, endpoint, "endpoint");
 		leaks_put(&b, &who, &leaked);
-		TRY(turn_append_batch(t, &b, APPEND_ANSWER));
-		leaks_revoke(t->a, &leaked);
-		return OK;
+		st = turn_append_batch(t, &b, APPEND_ANSWER);
+		leaks_revoke(t->a, &leaked); /* whatever came of that */
+		return st;
 	}
 	if (is_answered_here(m->endpoint)) {
 		put_returned(&b, &who, endpoint);

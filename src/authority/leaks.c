@@ -79,23 +79,32 @@ revoke_one(struct authority *a, struct leak *l)
 	(void)!is_ok(admin_revoke_key(&call, span_of(l->id, KEY_ID_LEN)));
 }
 
+static void
+forget_ended(struct authority *a)
+{
+	struct leaks *ls = &a->leaks;
+
+	for (size_t i = 0; i < ls->n;) {
+		const struct key *key = keys_find(&a->keys, span_of(ls->all[i].id, KEY_ID_LEN));
+
+		if (admin_key_is_live(key))
+			i++;
+		else
+			ls->all[i] = ls->all[--ls->n];
+	}
+}
+
 void
 leaks_tick(struct authority *a)
 {
 	struct leaks *ls = &a->leaks;
 
-	if (!a->policies.revokes_leaked)
-		ls->n = 0;
-	for (size_t i = 0; i < ls->n;) {
+	forget_ended(a);
+	for (size_t i = 0; a->policies.revokes_leaked && i < ls->n; i++) {
 		const struct key *key = keys_find(&a->keys, span_of(ls->all[i].id, KEY_ID_LEN));
 
-		if (!admin_key_is_live(key)) {
-			ls->all[i] = ls->all[--ls->n];
-			continue;
-		}
-		if (!admin_revokes(key))
+		if (!admin_revokes(key) && admin_busy() < ADMIN_OPS_MAX - ADMIN_OPS_KEPT)
 			revoke_one(a, &ls->all[i]);
-		i++;
 	}
 }
 
@@ -121,6 +130,7 @@ leaks_revoke(struct authority *a, const struct leaked *l)
 {
 	if (!a->policies.revokes_leaked || l->nabroad == 0)
 		return;
+	forget_ended(a);
 	for (size_t i = 0; i < l->nabroad; i++)
 		remember(&a->leaks, l->keys[i]);
 	leaks_tick(a);

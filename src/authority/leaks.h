@@ -4,7 +4,7 @@
 
 /*
  * Keys of ours that stand in a body: each that is good is told of, and, where the configuration
- * says so, revoked. What is to be revoked is forgotten with this process; it is on record.
+ * says so, revoked. What is to be revoked is forgotten with this process.
  */
 #include <wire/gateway_authority.h>
 

@@ -18,6 +18,8 @@ static const char leaks_yaml[] =
 
 #include "authority_world.h"
 
+#include <admin_call.h>
+
 static struct reply *
 leak_home(struct span texts, uint8_t home)
 {
@@ -128,21 +130,70 @@ test_a_key_that_is_not_revoked_yet(void **state)
 	assert_balanced();
 }
 
-/* No more are remembered than there is room for, and none where the configuration says no more. */
+static void
+fill_with(const struct key *key)
+{
+	for (size_t i = 0; i < LEAKS_MAX; i++)
+		memcpy(w.a->leaks.all[i].id, key == NULL ? (const void *)"nobody" : key->id,
+		    key == NULL ? 7 : KEY_ID_LEN);
+	w.a->leaks.n = LEAKS_MAX;
+}
+
+/* No more are remembered than there is room for; those that ended have none. */
 static void
 test_many_that_wait(void **state)
 {
 	(void)state;
-	w.a->leaks.n = LEAKS_MAX;
 	w.audit_mode = AUDIT_REFUSES;
+	fill_with(w.key[2]);
 	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
 	spin();
-	assert_int_equal(w.a->leaks.n, 0); /* none of those was a key */
+	assert_int_equal(w.a->leaks.n, LEAKS_MAX);
+	assert_memory_equal(w.a->leaks.all[LEAKS_MAX - 1].id, w.key[2]->id, KEY_ID_LEN);
+	fill_with(NULL);
 	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	spin();
 	assert_int_equal(w.a->leaks.n, 1);
+	/* Not where the configuration says so no more. */
+	w.audit_mode = AUDIT_TAKES;
 	w.a->policies.revokes_leaked = false;
 	leaks_tick(w.a);
-	assert_int_equal(w.a->leaks.n, 0);
+	spin();
+	assert_int_equal(w.store_changes, 0);
+}
+
+static void
+revoked(void *ctx, uint16_t http, struct span body)
+{
+	(void)http, (void)body;
+	++*(size_t *)ctx;
+}
+
+/* The operator's places are not theirs. */
+static void
+test_places_of_the_operator(void **state)
+{
+	size_t acts = ADMIN_OPS_MAX - ADMIN_OPS_KEPT, done = 0;
+
+	(void)state;
+	w.audit_mode = AUDIT_HOLDS;
+	for (size_t i = 0; i < acts; i++) {
+		struct admin_op *op = NULL;
+		const struct admin_call c = { .a = w.a, .reply = revoked, .ctx = &done, .op = &op };
+
+		assert_true(is_ok(admin_revoke_key(&c, span_of(w.key[3]->id, KEY_ID_LEN))));
+	}
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	assert_int_equal(admin_busy(), acts);
+	assert_int_equal(w.a->leaks.n, 1);
+	w.audit_mode = AUDIT_TAKES;
+	release_held();
+	spin();
+	assert_int_equal(admin_busy(), 0);
+	assert_int_equal(done, acts);
+	leaks_tick(w.a);
+	spin();
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 }
 
 /* Where a credential belongs nobody else saw it: told of, and it goes on; not so one beside it. */
@@ -195,6 +246,7 @@ main(void)
 		T(test_a_key_that_is_ending),
 		T(test_a_key_that_is_not_revoked_yet),
 		T(test_many_that_wait),
+		T(test_places_of_the_operator),
 		T(test_a_key_where_one_belongs),
 		T(test_a_part_of_a_key),
 	};
