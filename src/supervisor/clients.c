@@ -138,7 +138,8 @@ say_fault(struct supervisor *sv, enum certificate_why why)
 	record_revocations(sv, c, certificate_why_names[why], c->fault.kind, c->fault.authority);
 }
 
-/* Of each authority once, when its lists in use are over; not of `but`, of whom it was said. */
+/* Of each authority once, when its lists in use are over; not of `but` (NULL: none), if it was
+ * said. */
 static void
 say_ends(struct supervisor *sv, const char *but)
 {
@@ -149,8 +150,12 @@ say_ends(struct supervisor *sv, const char *but)
 	for (size_t i = 0; i < in->nends; i++) {
 		const struct tls_crl_end *e = &in->ends[i];
 
-		if (e->until_s <= before_s || e->until_s > now_s || strcmp(e->authority, but) == 0)
+		if (e->until_s <= before_s || e->until_s > now_s)
 			continue;
+		if (but != NULL && strcmp(e->authority, but) == 0) {
+			but = NULL; /* another of that name has another key */
+			continue;
+		}
 		diag(DIAG_ERROR,
 		    "client_certificates: lists in crl_file are over: certificates of %s are "
 		    "refused",
@@ -177,7 +182,7 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 {
 	struct clients *c = &sv->inst.clients;
 	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
-	bool is_known;
+	bool is_known, is_said;
 
 	*c = CLIENTS_NONE;
 	TRY(read_both(sv, sv->conf, c, f));
@@ -194,7 +199,8 @@ clients_first(struct supervisor *sv, struct certificate_fault *f)
 		    sv, c, certificate_why_names[CERTIFICATE_START], "unreadable", "");
 	if (c->fault.kind != NULL)
 		say_fault(sv, CERTIFICATE_START);
-	say_ends(sv, c->fault.authority);
+	is_said = c->fault.kind != NULL && strcmp(c->fault.kind, "expired") == 0;
+	say_ends(sv, is_said ? c->fault.authority : NULL);
 	return OK;
 }
 
@@ -303,7 +309,7 @@ clients_send(const struct child *c)
 void
 clients_check_end(struct supervisor *sv)
 {
-	say_ends(sv, "");
+	say_ends(sv, NULL);
 }
 
 /* The authorities stay those that were read with the configuration. */

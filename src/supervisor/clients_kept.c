@@ -8,7 +8,8 @@
  * Invariants: the file is whole, the last copy or the one before; without lists in the
  * configuration there is none. One that is gone is none that is missed: who can take it away is
  * root, or whose the directory is, and so an operator says that an older list counts. One that
- * cannot be read is put aside, said and on record. See: clients.c, tls/crl.h.
+ * cannot be read is said and on record, and put aside once there are others in its place: a start
+ * that fails changes nothing. See: clients.c, tls/crl.h.
  */
 #include "supervisor.h"
 
@@ -47,13 +48,20 @@ clients_kept_read(struct supervisor *sv, struct buf *out)
 		return true;
 	if (is_ok(st))
 		st = sha256(buf_span(out), sv->crl_kept);
-	if (is_ok(st))
-		return true;
-	if (renameat(sv->inst.dir_fd, KEPT_FILE, sv->inst.dir_fd, BAD_FILE) < 0)
+	sv->crl_bad = !is_ok(st);
+	if (sv->crl_bad)
+		diag(DIAG_ERROR, KEPT_FILE ": %s: an older list is not noticed", status_text(st));
+	return !sv->crl_bad;
+}
+
+static void
+put_aside(struct supervisor *sv)
+{
+	sv->crl_bad = false;
+	if (renameat(sv->inst.dir_fd, KEPT_FILE, sv->inst.dir_fd, BAD_FILE) == 0)
+		diag(DIAG_WARN, KEPT_FILE ": what could not be read is " BAD_FILE);
+	else
 		diag(DIAG_ERROR, KEPT_FILE ": is not put aside: %s", status_text(fail_errno()));
-	diag(DIAG_ERROR, KEPT_FILE ": %s: an older list is not noticed; see " BAD_FILE,
-	    status_text(st));
-	return false;
 }
 
 static struct status
@@ -70,6 +78,8 @@ clients_keep(struct supervisor *sv)
 	const struct clients *in = &sv->inst.clients;
 	struct status st;
 
+	if (sv->crl_bad)
+		put_aside(sv);
 	if (memcmp(in->digest, sv->crl_kept, sizeof(sv->crl_kept)) == 0)
 		return;
 	st = in->until_s == 0

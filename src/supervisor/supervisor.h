@@ -154,6 +154,7 @@ struct supervisor {
 	struct file_stamp crl_seen, crl_told; /* told: the file whose fault was said */
 	uint64_t crl_over_s;                  /* whose lists were over by then was said */
 	uint8_t crl_kept[DIGEST_LEN];         /* clients_kept.c: SHA-256 of the copy; 0: none */
+	bool crl_bad;                         /* what is there could not be read: to be put aside */
 	bool crl_unkept;                      /* it was said that it could not be written */
 	/* record.c */
 	struct pending_record records[RECORDS_MAX];

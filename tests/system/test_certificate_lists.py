@@ -358,6 +358,33 @@ def test_each_authoritys_end_is_on_record(house, lists, second):
     assert over(before) == [("start", "CN=Clients"), ("schedule", "CN=Second")]
 
 
+def test_an_older_list_where_the_one_in_use_is_over(house, app, lists):
+    """It does not count; that nothing else does is on record, too."""
+    path, _ = lists
+    for life_s in (6, 30):  # on a slow machine they are over before they are in use
+        house.authority.crl(path)
+        old = path.read_bytes()
+        time.sleep(1.1)     # made in another second
+        before = len(changes(house))
+        house.authority.crl(path, seconds=life_s)
+        over_at = time.time() + life_s + 1
+        wait_for(lambda: changes(house)[before:])
+        if changes(house)[before] == ("file", None):
+            break
+    else:
+        pytest.fail("they are over before they are in use")
+    house.inst.stop()
+    time.sleep(max(0, over_at - time.time()))
+    path.write_bytes(old)
+    before = len(changes(house))
+    house.inst.start()
+    wait_for(lambda: len(changes(house)) >= before + 2)
+    assert changes(house)[before:] == [("start", "older"), ("schedule", "expired")]
+    assert house.is_refused(app)
+    house.authority.crl(path)
+    wait_for(lambda: not house.is_refused(app))
+
+
 def test_an_older_list_takes_no_revocation_back(house, app, lists):
     """Whoever puts it back; also at a start; but not for an operator who means it."""
     path, stolen = lists

@@ -113,16 +113,21 @@ what_fails_is_tried_again(void **state)
 }
 
 static void
-is_put_aside(void)
+is_put_aside(struct stat *ret_bad)
 {
 	auto_buf struct buf kept = BUF_INIT(TLS_CRLS_USED_LEN_MAX);
+	struct stat sb;
 
-	assert_false(clients_kept_read(&sv, &kept));
-	assert_false(is_there());
-	assert_int_equal(faccessat(sv.inst.dir_fd, BAD_NAME, F_OK, AT_SYMLINK_NOFOLLOW), 0);
-	assert_true(finds(""));
+	/* A start that fails changes nothing. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_false(clients_kept_read(&sv, &kept));
+		assert_int_equal(fstatat(sv.inst.dir_fd, FILE_NAME, &sb, AT_SYMLINK_NOFOLLOW), 0);
+		assert_true(faccessat(sv.inst.dir_fd, BAD_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0);
+	}
 	use("one");
 	clients_keep(&sv);
+	assert_int_equal(fstatat(sv.inst.dir_fd, BAD_NAME, ret_bad, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(unlinkat(sv.inst.dir_fd, BAD_NAME, 0), 0);
 	assert_true(finds("one"));
 	use("");
 	clients_keep(&sv);
@@ -139,13 +144,19 @@ what_cannot_be_read_is_put_aside(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, TLS_CRLS_USED_LEN_MAX + 1), 0);
 	(void)close(fd);
-	is_put_aside();
-	assert_int_equal(fstatat(sv.inst.dir_fd, BAD_NAME, &sb, 0), 0);
+	is_put_aside(&sb);
 	assert_int_equal(sb.st_size, TLS_CRLS_USED_LEN_MAX + 1);
 	assert_int_equal(symlinkat("/etc/hostname", sv.inst.dir_fd, FILE_NAME), 0);
-	is_put_aside();
+	is_put_aside(&sb);
+	assert_true(S_ISLNK(sb.st_mode));
 	assert_int_equal(mkfifoat(sv.inst.dir_fd, FILE_NAME, 0600), 0);
-	is_put_aside();
+	is_put_aside(&sb);
+	assert_true(S_ISFIFO(sb.st_mode));
+	/* Also where there are no lists any more. */
+	assert_int_equal(mkfifoat(sv.inst.dir_fd, FILE_NAME, 0600), 0);
+	assert_false(finds(""));
+	clients_keep(&sv);
+	assert_false(is_there());
 	assert_int_equal(unlinkat(sv.inst.dir_fd, BAD_NAME, 0), 0);
 }
 
