@@ -17,6 +17,7 @@ from places import places
 from reply import Reply
 from vault import VaultError
 from wire_anthropic import signature
+from wire_openai import sealed
 
 ASK = [{"role": "user", "content": "Hi."}]
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -134,7 +135,9 @@ TOOL_USE = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "n
     ("chat/completions", {"messages": ASK, "stream_options": {"include_usage": True}}, "only allowed when"),
     ("responses", {"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]},
      "No tool call found"),
-    ("responses", {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "required following item"),
+    ("responses", {"input": [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed("rs_1")}]},
+     "required following item"),
+    ("responses", {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "'rs_1' not found"),
     ("messages", {"messages": ASK}, "max_tokens: Field required"),
     ("messages", {"messages": [TOOL_USE, *ASK], "max_tokens": 1}, "first message"),
     ("messages", {"messages": [*ASK, TOOL_USE, *ASK], "max_tokens": 1}, "without `tool_result`"),
@@ -146,7 +149,7 @@ def test_what_a_provider_refuses(provider, authority, path, body, why):
     r = httpx.post(f"{provider.url}/v1/{path}", json={"model": "m", **body},
                    headers={"x-api-key": "k", "anthropic-version": "2023-06-01"} if path == "messages"
                    else {"authorization": "Bearer k"}, verify=ssl.create_default_context(cafile=authority.ca))
-    assert r.status_code == 400 and why in r.json()["error"]["message"], r.text
+    assert r.status_code == (404 if "not found" in why else 400) and why in r.json()["error"]["message"], r.text
     assert len(provider.refused()) == 1
 
 
