@@ -97,14 +97,20 @@ put_members(const struct approval *p, struct json_writer *w)
 	return OK;
 }
 
+static struct status
+put_one(const struct approval *p, struct json_writer *w)
+{
+	json_put_object(w);
+	TRY(put_members(p, w));
+	json_put_end(w);
+	return OK;
+}
+
 struct status
 approval_put_asked(struct admin_op *op, struct json_writer *w)
 {
 	json_put_key(w, "approval");
-	json_put_object(w);
-	TRY(put_members(op->approval, w));
-	json_put_end(w);
-	return OK;
+	return put_one(op->approval, w);
 }
 
 static struct status
@@ -118,9 +124,7 @@ make_list(struct admin_op *op, struct buf *out)
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
 		if (!is_seen(&approvals[i], op->by) || approval_has_ended(&approvals[i]))
 			continue;
-		json_put_object(&w);
-		TRY(put_members(&approvals[i], &w));
-		json_put_end(&w);
+		TRY(put_one(&approvals[i], &w));
 	}
 	json_put_end(&w);
 	json_put_end(&w);
@@ -132,9 +136,7 @@ make_one(const struct approval *p, struct buf *out)
 {
 	struct json_writer w = json_writer(out);
 
-	json_put_object(&w);
-	TRY(put_members(p, &w));
-	json_put_end(&w);
+	TRY(put_one(p, &w));
 	return json_writer_finish(&w);
 }
 

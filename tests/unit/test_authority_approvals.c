@@ -407,6 +407,17 @@ pass(uint64_t ms)
 	admin_tick(w.a);
 }
 
+/* Of an auditor, agreed to; the store has not answered. */
+static void
+begin_erasure(char ret_path[128])
+{
+	be(2, ROLE_OWNER);
+	be(0, ROLE_USER | ROLE_AUDITOR);
+	w.erase_holds = true;
+	wait_for("POST", "/admin/v1/users/u/erase", "", ret_path);
+	assert_int_equal(ask(NULL, "POST", ret_path, yes), 0);
+}
+
 /* Who agrees to what takes its time hears how that ended, for as long as who does it alone. */
 static void
 test_an_erasure_takes_its_time(void **state)
@@ -414,11 +425,7 @@ test_an_erasure_takes_its_time(void **state)
 	char path[128];
 
 	(void)state;
-	be(2, ROLE_OWNER);
-	be(0, ROLE_USER | ROLE_AUDITOR);
-	w.erase_holds = true;
-	wait_for("POST", "/admin/v1/users/u/erase", "", path);
-	assert_int_equal(ask(NULL, "POST", path, yes), 0);
+	begin_erasure(path);
 	assert_int_equal(w.user_erases, 1);
 	pass(ADMIN_WAIT_MS + ERASE_WAIT_MS - 5000);
 	assert_int_equal(said.n, 0);
@@ -437,11 +444,7 @@ test_an_erasure_takes_too_long(void **state)
 	char path[128];
 
 	(void)state;
-	be(2, ROLE_OWNER);
-	be(0, ROLE_USER | ROLE_AUDITOR);
-	w.erase_holds = true;
-	wait_for("POST", "/admin/v1/users/u/erase", "", path);
-	assert_int_equal(ask(NULL, "POST", path, yes), 0);
+	begin_erasure(path);
 	pass(ADMIN_WAIT_MS + ERASE_WAIT_MS + 1000);
 	assert_int_equal(said.n, 1);
 	assert_int_equal(said.http, 200);
@@ -534,11 +537,7 @@ test_what_an_act_became(void **state)
 	char path[128];
 
 	(void)state;
-	be(2, ROLE_OWNER);
-	be(0, ROLE_USER | ROLE_AUDITOR);
-	w.erase_holds = true;
-	wait_for("POST", "/admin/v1/users/u/erase", "", path);
-	assert_int_equal(ask(NULL, "POST", path, yes), 0);
+	begin_erasure(path);
 	assert_string_equal(state_of(w.key[2], path), "deciding");
 	w.erase_code = E_DENIED;
 	erase_answer(w.store, w.erase_held);
