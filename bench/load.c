@@ -14,7 +14,8 @@
  *             and finds no idle connection waits, and that wait is in its latency.
  *             Without --rate every connection sends as soon as it was answered.
  *             Anything but a whole answer with status 200 (and TEXT in it) is a failure;
- *             failures are counted and are not among the latencies.
+ *             failures are counted and are not among the latencies; of the first one
+ *             the report says what it was.
  *             A p99 is printed from 2,000 samples on, else null.
  * See:        load_http.c, which reads the answers; run.py.
  */
@@ -76,11 +77,13 @@ struct load {
 	size_t request_len;
 	int epoll;
 	struct conn *conns;
-	struct conn **idle;
-	size_t idle_count, issued, busy;
+	struct conn **idle; /* a ring: each has its turn, so that none is idle for long */
+	size_t idle_first, idle_count, issued, busy;
 	uint64_t start_ns, warm_ns, end_ns, last_ns;
 	struct samples samples;
 	size_t done_in_window, failures, not_200, no_text, broken, reconnects;
+	struct conn first_failed; /* as it was */
+	uint64_t first_failed_ns;
 };
 
 static void options_read(int argc, char **argv, struct options *o);
@@ -117,6 +120,22 @@ memory(size_t n, size_t size)
 	return p;
 }
 
+static void
+idle_put(struct load *l, struct conn *c)
+{
+	l->idle[(l->idle_first + l->idle_count++) % l->o.connections] = c;
+}
+
+static struct conn *
+idle_take(struct load *l)
+{
+	struct conn *c = l->idle[l->idle_first];
+
+	l->idle_first = (l->idle_first + 1) % l->o.connections;
+	l->idle_count--;
+	return c;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -141,7 +160,7 @@ main(int argc, char **argv)
 	l.samples.lag = memory(SAMPLES_MAX, sizeof(uint64_t));
 	for (size_t i = 0; i < l.o.connections; i++) {
 		conn_open(&l, &l.conns[i]);
-		l.idle[l.idle_count++] = &l.conns[i];
+		idle_put(&l, &l.conns[i]);
 	}
 	if (l.o.step) {
 		step(&l);
@@ -277,6 +296,15 @@ sample_add(struct load *l, const struct conn *c, uint64_t now)
 	s->n++;
 }
 
+static void
+failed(struct load *l, const struct conn *c, uint64_t now)
+{
+	if (l->failures++ > 0)
+		return;
+	l->first_failed = *c;
+	l->first_failed_ns = now;
+}
+
 /* The request on c is over, well or not. */
 static void
 conn_done(struct load *l, struct conn *c, uint64_t now)
@@ -294,14 +322,14 @@ conn_done(struct load *l, struct conn *c, uint64_t now)
 		sample_add(l, c, now);
 		l->done_in_window += now >= l->warm_ns && now <= l->end_ns;
 	} else {
-		l->failures++;
+		failed(l, c, now);
 	}
 	l->last_ns = now;
 	l->busy--;
 	c->busy = false;
 	if (!whole || c->answer.close)
 		conn_reopen(l, c);
-	l->idle[l->idle_count++] = c;
+	idle_put(l, c);
 }
 
 static void
@@ -323,7 +351,7 @@ conn_write(struct load *l, struct conn *c)
 static void
 conn_send(struct load *l, uint64_t due_ns)
 {
-	struct conn *c = l->idle[--l->idle_count];
+	struct conn *c = idle_take(l);
 
 	answer_init(&c->answer, l->o.first);
 	c->busy = true;
@@ -432,8 +460,12 @@ run(struct load *l)
 		if (l->o.rate <= 0)
 			break;
 	}
-	l->broken += l->busy;
-	l->failures += l->busy;
+	for (size_t i = 0; i < l->o.connections; i++) {
+		if (!l->conns[i].busy)
+			continue;
+		l->broken++;
+		failed(l, &l->conns[i], now);
+	}
 }
 
 /* One request for each line of input; one line of output for each. */
@@ -498,6 +530,20 @@ quantiles(const char *name, uint64_t *v, size_t n)
 }
 
 static void
+first_failure(const struct load *l)
+{
+	const struct conn *c = &l->first_failed;
+
+	if (l->first_failed_ns == 0)
+		return;
+	printf("\"first_failure\":{\"status\":%d,\"whole\":%s,\"due_s\":%.3f,\"waited_s\":%.3f,"
+	       "\"body\":\"%s\"},",
+	    c->answer.status, c->answer.state == ANSWER_DONE ? "true" : "false",
+	    (double)(c->due_ns - l->start_ns) / 1e9, (double)(l->first_failed_ns - c->due_ns) / 1e9,
+	    c->answer.begin);
+}
+
+static void
 report(const struct load *l)
 {
 	uint64_t until = l->last_ns < l->end_ns ? l->last_ns : l->end_ns;
@@ -505,7 +551,9 @@ report(const struct load *l)
 	struct rusage ru;
 
 	getrusage(RUSAGE_SELF, &ru);
-	printf("{\"mode\":\"%s\",\"connections\":%zu,\"issued\":%zu,\"n\":%zu,\"failures\":%zu,"
+	printf("{");
+	first_failure(l);
+	printf("\"mode\":\"%s\",\"connections\":%zu,\"issued\":%zu,\"n\":%zu,\"failures\":%zu,"
 	       "\"not_200\":%zu,\"without_text\":%zu,\"broken\":%zu,\"reconnects\":%zu,"
 	       "\"window_s\":%.3f,\"rate\":%.1f,\"client_cpu_s\":%.3f,\"cipher\":\"%s\"",
 	    l->o.rate > 0 ? "open" : "closed", l->o.connections, l->issued, l->samples.n,

@@ -8,6 +8,7 @@
  *             chunks and TLS records cut it; DONE only at the framed end.
  * See:        load.c.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@ answer_init(struct answer *a, const char *text)
 	a->line_len = 0;
 	a->text = text;
 	a->matched = 0;
+	a->begin_len = 0;
+	a->begin[0] = '\0';
 }
 
 /* The longest end of text[0..matched) + byte that begins text. Texts are short. */
@@ -36,9 +39,22 @@ match_next(const char *text, size_t matched, char byte)
 	return 0;
 }
 
+/* What would need to be escaped is a point. */
+static void
+begin(struct answer *a, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n && a->begin_len < ANSWER_BEGIN_MAX; i++) {
+		bool plain = isprint((unsigned char)bytes[i]) && bytes[i] != '\\';
+
+		a->begin[a->begin_len++] = bytes[i] == '"' ? '\'' : plain ? bytes[i] : '.';
+	}
+	a->begin[a->begin_len] = '\0';
+}
+
 static void
 body(struct answer *a, const char *bytes, size_t n)
 {
+	begin(a, bytes, n);
 	if (a->found || n == 0)
 		return;
 	if (a->text == NULL) {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define ANSWER_LINE_MAX 1024
+#define ANSWER_BEGIN_MAX 200
 
 enum answer_state {
 	ANSWER_STATUS,
@@ -34,6 +35,8 @@ struct answer {
 	const char *text; /* NULL: the first byte of the body counts */
 	size_t matched;
 	bool found;
+	char begin[ANSWER_BEGIN_MAX + 1]; /* of its body, as text */
+	size_t begin_len;
 };
 
 void answer_init(struct answer *a, const char *text);

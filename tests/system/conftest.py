@@ -4,10 +4,13 @@
 import contextlib
 import os
 import pathlib
+import select
 import socket
 import ssl
 import sys
 import tempfile
+import threading
+import time
 
 import pytest
 
@@ -25,6 +28,41 @@ from provider import Provider  # noqa: E402
 from vault import Vault  # noqa: E402
 
 
+class Alone:
+    """A TLS socket that one thread sends on while another reads: each call has it alone, and waits outside of it.
+    OpenSSL takes no two calls of one connection at a time: they mistake what each other waits for."""
+
+    def __init__(self, sock):
+        self.sock, self.seconds, self.lock = sock, sock.gettimeout(), threading.Lock()
+        sock.settimeout(0)
+
+    def _call(self, what, *args):
+        until = time.monotonic() + self.seconds
+        while True:
+            with self.lock:
+                try:
+                    return what(*args)
+                except ssl.SSLWantReadError:
+                    event = select.POLLIN
+                except ssl.SSLWantWriteError:
+                    event = select.POLLOUT
+            poll = select.poll()
+            poll.register(self.sock, event)
+            if not poll.poll(max(0, until - time.monotonic()) * 1000):
+                raise TimeoutError
+
+    def recv(self, size):
+        return self._call(self.sock.recv, size)
+
+    def sendall(self, data):
+        left = memoryview(data)
+        while left:
+            left = left[self._call(self.sock.send, left[:16384]):]
+
+    def close(self):
+        self.sock.close()
+
+
 class Raw:
     """Bytes over TLS, for requests that no library would send."""
 
@@ -39,6 +77,13 @@ class Raw:
 
     def __exit__(self, *_):
         self.sock.close()
+
+    def send_meanwhile(self, data):
+        """On a thread: the service stops reading while answers are not read. -> the thread"""
+        self.sock = Alone(self.sock)
+        t = threading.Thread(target=self.send, args=(data,))
+        t.start()
+        return t
 
     def send(self, data):
         self.sock.sendall(data if isinstance(data, bytes) else data.encode())

@@ -197,19 +197,12 @@ def test_pipelined_answers_come_in_order(raw):
             assert json.loads(body)["stdout"] == f"{i}\n"
 
 
-def send_all(r, data):
-    """On a thread: the service stops reading while answers are not read."""
-    t = threading.Thread(target=r.send, args=(data,))
-    t.start()
-    return t
-
-
 def test_many_pipelined_requests_are_all_answered_in_order(service, raw):
     def get(path):
         return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n\r\n"
 
     r = raw()
-    t = send_all(r, (get("/v1/models") + get("/nowhere")) * 750)
+    t = r.send_meanwhile((get("/v1/models") + get("/nowhere")) * 750)
     for i in range(1500):
         status, _, body = r.answer()
         assert status in ((404, 429) if i % 2 else (200, 429)), i
@@ -228,7 +221,7 @@ def test_pipelined_megabytes_wait_for_a_client_that_reads_late(service, raw):
 
     before = resident()
     r = raw()
-    t = send_all(r, one * count)
+    t = r.send_meanwhile(one * count)
     time.sleep(2)
     assert t.is_alive() and resident() - before < 8 << 10, "the worker read on"
     for i in range(count):
@@ -242,7 +235,7 @@ def test_body_behind_its_head_waits_for_a_slow_authority(service, raw):
     r = raw()
     os.kill(pid, signal.SIGSTOP)
     try:
-        t = send_all(r, f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n"
+        t = r.send_meanwhile(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.key}\r\n"
                      f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
         time.sleep(1)
     finally:
