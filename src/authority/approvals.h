@@ -2,11 +2,15 @@
 #ifndef AUTHORITY_APPROVALS_H
 #define AUTHORITY_APPROVALS_H
 
-/* Acts that wait for a second person: approvals.c (their life), approvals_show.c (what is told). */
+/*
+ * Acts that wait for a second person: approvals.c (their places, records, end), approvals_ask.c,
+ * approvals_decide.c, approvals_show.c (what is told).
+ */
 #include "admin_op.h"
 
 #define APPROVALS_MAX 256
 #define APPROVAL_ID_LEN 16
+#define APPROVAL_TTL_MS 3600000
 
 /*
  * ASKING: not on record yet. GIVEN: agreed; who asked may read what it asked for. DOING: agreed,
@@ -37,16 +41,34 @@ struct approval {
 	bool given; /* DECIDING, once more: no, after all */
 };
 
-extern struct approval approvals[APPROVALS_MAX];
-
 static inline bool
 approval_has_ended(const struct approval *p)
 {
 	return p->state >= DOING;
 }
+
+/* ---- approvals.c ---- */
+struct approval *approval_at(size_t index); /* 0 .. APPROVALS_MAX - 1 */
+bool approval_is_by(const struct approval *p, const struct admin_call *c);
+/* A place for one of this caller, to be filled; what ended first makes room. E_FULL. */
+MUST_USE struct status approval_take_place(const struct admin_call *c, struct approval **ret);
+void approval_release(struct approval *p);
+/* What was asked for is not needed any more; how that ended is told for as long again. */
+void approval_end(const struct authority *a, struct approval *p, enum approval_state state,
+    uint16_t http, const char *error);
+/* `state`, on record: then `ready`; where that fails, `undo`. Errors of admin_op_begin(). */
+MUST_USE struct status approval_begin_record(struct admin_call *c, struct approval *p,
+    const char *state, admin_step *ready, admin_step *undo);
+/* One that waited may have been decided, and its place taken, while this was on its way. */
+bool approval_is_of(const struct admin_op *op);
+
+/* ---- approvals_ask.c ---- */
+/* Whoever asked, and whom it is about, is still who it was, and may still do it. */
+bool approval_may_still(struct authority *a, const struct approval *p);
+
+/* ---- approvals_show.c ---- */
 /* The one of this id, if `by` sees it: on record, and about its tenant; or NULL. */
 struct approval *approval_find(const struct key *by, struct span id);
-bool approval_is_by(const struct approval *p, const struct admin_call *c);
 /* The members of the one that an act of this kind is about, as its answer. */
 MUST_USE struct status approval_put_asked(struct admin_op *op, struct json_writer *w);
 

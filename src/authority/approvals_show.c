@@ -32,8 +32,10 @@ struct approval *
 approval_find(const struct key *by, struct span id)
 {
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
-		if (is_seen(&approvals[i], by) && span_eq_str(id, approvals[i].id))
-			return &approvals[i];
+		struct approval *p = approval_at(i);
+
+		if (is_seen(p, by) && span_eq_str(id, p->id))
+			return p;
 	}
 	return NULL;
 }
@@ -122,9 +124,10 @@ make_list(struct admin_op *op, struct buf *out)
 	json_put_key(&w, "approvals");
 	json_put_array(&w);
 	for (size_t i = 0; i < APPROVALS_MAX; i++) {
-		if (!is_seen(&approvals[i], op->by) || approval_has_ended(&approvals[i]))
-			continue;
-		TRY(put_one(&approvals[i], &w));
+		const struct approval *p = approval_at(i);
+
+		if (is_seen(p, op->by) && !approval_has_ended(p))
+			TRY(put_one(p, &w));
 	}
 	json_put_end(&w);
 	json_put_end(&w);
