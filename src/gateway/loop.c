@@ -106,10 +106,6 @@ read_prompt(struct turn *t)
 		request_blame(r, &r->g->doc, fault.tok, fault.message);
 		return fault.error;
 	}
-	if (st.code == E_FULL) {
-		r->detail = "what items of earlier answers become is larger than a request may be";
-		return ERROR_BODY_TOO_LARGE;
-	}
 	if (is_ok(st))
 		st = answer_start(&t->answer, dialect, p, &r->arena, &r->g->answer_doc);
 	if (!is_ok(st))

@@ -27,8 +27,11 @@
 #define STORE_AROUND_MAX (CONTENT_META_MAX / 2) /* all but its input */
 #define STORE_ITEM_MAX (CONTENT_ITEM_MAX - 4096)
 #define STORE_ITEMS_MAX (CONTENT_ITEMS_MAX - RESPONSES_ITEMS_MAX - 1)
+#define GROWN "what items of earlier answers become is larger than a request may be"
 #define OUTPUTS "code_interpreter_call.outputs"
 #define SEALED "reasoning.encrypted_content"
+/* Of include, by its schema: 32 texts of 128 characters, each two escapes at most; and ours. */
+#define INCLUDE_MAX (33U * (128U * 12U + 3U))
 
 static struct status read_refused(const struct json_doc *d, struct fault *fault);
 static struct status read_ids(const struct json_doc *d, struct fault *fault);
@@ -40,7 +43,8 @@ static struct status read_tools(
 static void read_choice(const struct json_doc *d, struct responses *c, uint32_t choice);
 static struct status read_include(
     const struct json_doc *d, struct arena *a, uint32_t include, struct responses *c);
-static struct status read_input(const struct json_doc *d, struct arena *a, struct responses *c);
+static struct status read_input(
+    const struct json_doc *d, struct arena *a, struct responses *c, struct fault *fault);
 
 static struct status
 blame(struct fault *fault, const char *message, uint32_t tok)
@@ -75,7 +79,7 @@ responses_read(const struct json_doc *d, struct arena *a, struct prompt **ret, s
 	TRY(read_tools(d, c, json_get_str(d, 0, "tools"), fault));
 	c->include_part = part(d, json_get_str(d, 0, "include"));
 	TRY(read_include(d, a, json_get_str(d, 0, "include"), c));
-	TRY(read_input(d, a, c));
+	TRY(read_input(d, a, c, fault));
 	TRY(read_store(d, c, fault));
 	*ret = &c->p;
 	return OK;
@@ -341,7 +345,7 @@ static struct status
 read_include(const struct json_doc *d, struct arena *a, uint32_t include, struct responses *c)
 {
 	bool reasons = json_type(d, json_get_str(d, 0, "reasoning")) == JSON_OBJECT;
-	auto_buf struct buf out = BUF_INIT(16384);
+	auto_buf struct buf out = BUF_INIT(INCLUDE_MAX);
 
 	if (has_text(d, include, OUTPUTS)) {
 		TRY(put_include(d, include, false, &out));
@@ -355,16 +359,22 @@ read_include(const struct json_doc *d, struct arena *a, uint32_t include, struct
 }
 
 static struct status
-read_input(const struct json_doc *d, struct arena *a, struct responses *c)
+read_input(const struct json_doc *d, struct arena *a, struct responses *c, struct fault *fault)
 {
 	uint32_t input = json_get_str(d, 0, "input");
+	struct status st;
 
 	c->input_part = json_bytes(d, input);
 	c->input_text = json_type(d, input) == JSON_STRING;
 	c->input_empty = json_size(d, input) == 0;
 	if (c->input_text)
 		return OK;
-	TRY(responses_input(d, input, a, &c->input_new));
+	st = responses_input(d, input, a, &c->input_new);
+	if (st.code == E_FULL) {
+		*fault = (struct fault){ ERROR_BODY_TOO_LARGE, GROWN, input };
+		return fail(E_SYNTAX);
+	}
+	TRY(st);
 	if (c->input_new.ptr != NULL)
 		c->input_empty = span_eq_str(c->input_new, "[]");
 	return OK;
@@ -490,7 +500,7 @@ responses_write(
 	const struct responses *c = responses_of(p);
 	auto_buf struct buf alias = BUF_INIT(1024);
 	auto_buf struct buf input = BUF_INIT(out->max);
-	auto_buf struct buf member = BUF_INIT(32768), tools = BUF_INIT(BODY_MAX);
+	auto_buf struct buf member = BUF_INIT(INCLUDE_MAX + 64), tools = BUF_INIT(BODY_MAX);
 	size_t before = out->len;
 	struct splices s;
 

@@ -91,7 +91,8 @@ def test_items_that_grow_beyond_a_request(provider, service):
     runs = [{"type": "code_interpreter_call", "code": "1"}] * 1000
     item = {"role": "user", "content": "x" * (8 * 1024 * 1024 - 100000)}
     status, _, answer = service.request("POST", "/v1/responses", {"model": "gpt", "input": runs + [item], "store": False})
-    assert (status, answer["error"]["code"]) == (413, "body_too_large") and provider.seen == []
+    assert (status, answer["error"]["code"]) == (413, "body_too_large"), answer
+    assert "earlier answers" in answer["error"]["message"] and provider.seen == []
 
 
 def test_what_only_a_provider_has(provider, client):

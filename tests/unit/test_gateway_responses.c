@@ -387,6 +387,63 @@ earlier_answers_in_the_input(void **state)
 	}
 }
 
+/* What runs become is longer than they are: it is said of the input, and of no other field. */
+static void
+items_that_grow_beyond_a_body(void **state)
+{
+	struct buf body = BUF_INIT(BODY_MAX), p = BUF_INIT(256);
+	struct prompt *prompt = NULL;
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(buf_put_str(&body, "{\"model\":\"m\",\"store\":false,\"input\":[{\"type\":"
+					    "\"code_interpreter_call\",\"code\":\"")
+			     .code,
+	    E_OK);
+	while (body.len < BODY_MAX / 4 * 3)
+		assert_int_equal(buf_put_str(&body, "\\\"").code, E_OK); /* becomes \\\" */
+	assert_int_equal(buf_put_str(&body, "\"}]}").code, E_OK);
+	assert_int_equal(buf_put_u8(&body, 0).code, E_OK);
+	assert_int_equal(read_body((const char *)body.ptr, &prompt, &fault), E_SYNTAX);
+	assert_int_equal(fault.error, ERROR_BODY_TOO_LARGE);
+	assert_int_equal(json_pointer(&doc, fault.tok, &p).code, E_OK);
+	assert_true(span_eq_str(buf_span(&p), "/input"));
+	buf_done(&p);
+	buf_done(&body);
+}
+
+/* All that the schema takes, as long as it can be written: every character is two escapes. */
+static void
+the_longest_include(void **state)
+{
+	struct edits e = { .attach = true };
+	struct buf body = BUF_INIT(1U << 17), out = BUF_INIT(1U << 17);
+	struct prompt *prompt = NULL;
+	struct fault fault;
+	uint32_t off;
+
+	(void)state;
+	assert_int_equal(buf_put_str(&body, "{\"model\":\"m\",\"input\":\"x\",\"reasoning\":{},"
+					    "\"include\":[\"code_interpreter_call.outputs\"")
+			     .code,
+	    E_OK);
+	for (unsigned i = 1; i < 32; i++) {
+		assert_int_equal(buf_put_str(&body, ",\"").code, E_OK);
+		for (unsigned k = 0; k < 128; k++)
+			assert_int_equal(buf_put_str(&body, "\\ud83d\\ude00").code, E_OK);
+		assert_int_equal(buf_put_str(&body, "\"").code, E_OK);
+	}
+	assert_int_equal(buf_put_str(&body, "]}").code, E_OK);
+	assert_int_equal(buf_put_u8(&body, 0).code, E_OK);
+	assert_int_equal(read_body((const char *)body.ptr, &prompt, &fault), E_OK);
+	assert_int_equal(responses_write(prompt, &e, &out, &off).code, E_OK);
+	assert_int_equal(json_parse(&check, buf_span(&out)).code, E_OK);
+	assert_int_equal(json_size(&check, json_get_str(&check, 0, "include")), 32);
+	assert_non_null(memmem(out.ptr, out.len, "\"reasoning.encrypted_content\"]", 30));
+	buf_done(&out);
+	buf_done(&body);
+}
+
 static void
 history_for_the_provider(void **state)
 {
@@ -443,6 +500,8 @@ main(void)
 		cmocka_unit_test(refuses_references),
 		cmocka_unit_test(goes_on),
 		cmocka_unit_test(earlier_answers_in_the_input),
+		cmocka_unit_test(items_that_grow_beyond_a_body),
+		cmocka_unit_test(the_longest_include),
 		cmocka_unit_test(history_for_the_provider),
 	};
 	struct arena schemas = ARENA_INIT(8UL << 20);
