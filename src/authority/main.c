@@ -102,13 +102,10 @@ static void
 config(struct daemon *d)
 {
 	struct authority *a = d->ctx;
-	struct policies fresh = { 0 };
-	struct status st = policies_load(d->conf, &fresh);
+	struct status st = policies_replace(d->conf, &a->policies);
 
 	if (!is_ok(st))
 		diag(DIAG_ERROR, "policies: %s: nothing is allowed", status_text(st));
-	policies_done(&a->policies);
-	a->policies = fresh;
 	policy_refs_resolve(&a->keys.refs, &a->policies);
 	oidc_config(a);
 	machines_config(a);

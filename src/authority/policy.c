@@ -61,6 +61,18 @@ policies_load(const struct conf *conf, struct policies *ret)
 	return OK;
 }
 
+/* What is lost with the old ones must not open anything, nor let a leaked key live. */
+struct status
+policies_replace(const struct conf *conf, struct policies *p)
+{
+	struct policies fresh = { .revokes_leaked = p->revokes_leaked };
+	struct status st = policies_load(conf, &fresh);
+
+	policies_done(p);
+	*p = fresh;
+	return st;
+}
+
 void
 policies_done(struct policies *p)
 {

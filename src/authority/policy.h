@@ -56,6 +56,11 @@ struct policy_refs {
 
 /* Errors: E_NOMEM, E_RANGE (a name too long). *ret is untouched on failure. */
 MUST_USE struct status policies_load(const struct conf *conf, struct policies *ret);
+/*
+ * Those of another configuration instead. Where they cannot be compiled (errors of policies_load)
+ * nothing is allowed, and keys that leak are revoked, or not, as before.
+ */
+MUST_USE struct status policies_replace(const struct conf *conf, struct policies *p);
 void policies_done(struct policies *p);
 const struct policy *policies_find(const struct policies *p, struct span name);
 

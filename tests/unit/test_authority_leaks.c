@@ -20,6 +20,36 @@ static const char leaks_yaml[] =
 
 #include <admin_call.h>
 
+static uint64_t clock_ms = 1000000;
+static unsigned tries;
+static bool no_memory;
+
+struct status __real_admin_revoke_key(const struct admin_call *c, struct span id);
+struct status __wrap_admin_revoke_key(const struct admin_call *c, struct span id);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+uint64_t __wrap_uv_now(const uv_loop_t *loop);
+
+struct status
+__wrap_admin_revoke_key(const struct admin_call *c, struct span id)
+{
+	tries++;
+	return __real_admin_revoke_key(c, id);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return no_memory ? NULL : __real_calloc(n, size);
+}
+
+uint64_t
+__wrap_uv_now(const uv_loop_t *loop)
+{
+	(void)loop;
+	return clock_ms;
+}
+
 static struct reply *
 leak_home(struct span texts, uint8_t home)
 {
@@ -107,6 +137,14 @@ test_a_key_that_is_ending(void **state)
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 }
 
+static void
+pass(uint64_t ms)
+{
+	clock_ms += ms;
+	leaks_tick(w.a);
+	spin();
+}
+
 /* One that could not be revoked is tried again, until it is; once is enough. */
 static void
 test_a_key_that_is_not_revoked_yet(void **state)
@@ -115,27 +153,68 @@ test_a_key_that_is_not_revoked_yet(void **state)
 	w.audit_mode = AUDIT_REFUSES;
 	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
 	spin();
-	leaks_tick(w.a);
-	spin();
+	pass(LEAK_PAUSE_MS);
 	assert_int_equal(w.a->leaks.n, 1);
 	assert_int_equal(w.store_changes, 0);
 	w.audit_mode = AUDIT_TAKES;
-	leaks_tick(w.a);
-	leaks_tick(w.a);
-	spin();
+	pass(2 * LEAK_PAUSE_MS);
+	pass(2 * LEAK_PAUSE_MS);
 	assert_int_equal(w.store_changes, 1);
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
-	leaks_tick(w.a);
+	pass(0);
 	assert_int_equal(w.a->leaks.n, 0);
 	assert_balanced();
 }
 
+/* How many milliseconds until it is tried once more; that it leaks again hastens nothing. */
+static unsigned
+pause_of(size_t key)
+{
+	unsigned before = tries, ms = 0;
+
+	(void)leak(span_of(w.text[key], KEYTEXT_LEN));
+	for (; tries == before && ms < 1000000; ms += 500)
+		pass(500);
+	return ms;
+}
+
+/* Each time later, a minute at most; all of them at once where one of them could be revoked. */
+static void
+test_pauses(void **state)
+{
+	static const unsigned pauses_s[] = { 1, 2, 4, 8, 16, 32, 60, 60 };
+
+	(void)state;
+	tries = 0;
+	w.audit_mode = AUDIT_REFUSES;
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	assert_int_equal(tries, 1);
+	for (size_t i = 0; i < COUNT(pauses_s); i++)
+		assert_int_equal(pause_of(1), pauses_s[i] * 1000);
+	w.audit_mode = AUDIT_TAKES;
+	pass(500);
+	assert_int_equal(w.store_changes, 0);
+	(void)leak(span_of(w.text[2], KEYTEXT_LEN));
+	spin();
+	assert_int_equal(w.store_changes, 1);
+	pass(500);
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
+	pass(0);
+	assert_int_equal(w.a->leaks.n, 0);
+	assert_balanced();
+}
+
+/* All places: of what ended, or of that key, not to be tried for a while. */
 static void
 fill_with(const struct key *key)
 {
-	for (size_t i = 0; i < LEAKS_MAX; i++)
-		memcpy(w.a->leaks.all[i].id, key == NULL ? (const void *)"nobody" : key->id,
+	for (size_t i = 0; i < LEAKS_MAX; i++) {
+		struct leak *l = &w.a->leaks.all[i];
+
+		*l = (struct leak){ .next_ms = clock_ms + LEAK_PAUSE_MS_MAX };
+		memcpy(l->id, key == NULL ? (const void *)"nobody" : key->id,
 		    key == NULL ? 7 : KEY_ID_LEN);
+	}
 	w.a->leaks.n = LEAKS_MAX;
 }
 
@@ -154,12 +233,60 @@ test_many_that_wait(void **state)
 	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
 	spin();
 	assert_int_equal(w.a->leaks.n, 1);
-	/* Not where the configuration says so no more. */
+	assert_memory_equal(w.a->leaks.all[0].id, w.key[1]->id, KEY_ID_LEN);
+	/* One more than there is room for is tried once. */
 	w.audit_mode = AUDIT_TAKES;
-	w.a->policies.revokes_leaked = false;
-	leaks_tick(w.a);
+	fill_with(w.key[2]);
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
 	spin();
-	assert_int_equal(w.store_changes, 0);
+	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
+	assert_true(said_to(2) != ERROR_INVALID_KEY);
+}
+
+/* Another configuration, whose policies are compiled or not. */
+static struct status
+reload(const char *text, bool memory)
+{
+	char error[CONF_ERROR_MAX];
+	struct conf *conf = NULL;
+	struct status st;
+
+	assert_true(is_ok(conf_parse(span_str(text), &conf, error)));
+	no_memory = !memory;
+	st = policies_replace(conf, &w.a->policies);
+	no_memory = false;
+	policy_refs_resolve(&w.a->keys.refs, &w.a->policies);
+	conf_free(conf);
+	return st;
+}
+
+/* What waits is forgotten by a configuration that says so, not by one that cannot be used. */
+static void
+test_a_reload(void **state)
+{
+	char quiet[sizeof(leaks_yaml)];
+
+	(void)state;
+	(void)snprintf(quiet, sizeof(quiet), "%.*s",
+	    (int)(strstr(leaks_yaml, "keys:") - leaks_yaml), leaks_yaml);
+	w.audit_mode = AUDIT_REFUSES;
+	(void)leak(span_of(w.text[1], KEYTEXT_LEN));
+	assert_int_equal(reload(quiet, false).code, E_NOMEM);
+	assert_int_equal(w.a->policies.n, 0);
+	(void)leak(span_of(w.text[2], KEYTEXT_LEN));
+	w.audit_mode = AUDIT_TAKES;
+	pass(LEAK_PAUSE_MS);
+	assert_int_equal(w.store_changes, 2);
+	assert_int_equal(said_to(2), ERROR_INVALID_KEY);
+	w.audit_mode = AUDIT_REFUSES;
+	(void)leak(span_of(w.text[3], KEYTEXT_LEN));
+	w.audit_mode = AUDIT_TAKES;
+	assert_true(is_ok(reload(quiet, true)));
+	pass(LEAK_PAUSE_MS);
+	assert_true(is_ok(reload(leaks_yaml, true)));
+	pass(LEAK_PAUSE_MS);
+	assert_int_equal(w.store_changes, 2);
+	assert_true(said_to(3) != ERROR_INVALID_KEY);
 }
 
 static void
@@ -191,8 +318,7 @@ test_places_of_the_operator(void **state)
 	spin();
 	assert_int_equal(admin_busy(), 0);
 	assert_int_equal(done, acts);
-	leaks_tick(w.a);
-	spin();
+	pass(0);
 	assert_int_equal(said_to(1), ERROR_INVALID_KEY);
 }
 
@@ -245,7 +371,9 @@ main(void)
 		T(test_several_keys_that_leaked),
 		T(test_a_key_that_is_ending),
 		T(test_a_key_that_is_not_revoked_yet),
+		T(test_pauses),
 		T(test_many_that_wait),
+		T(test_a_reload),
 		T(test_places_of_the_operator),
 		T(test_a_key_where_one_belongs),
 		T(test_a_part_of_a_key),

@@ -268,16 +268,13 @@ static void
 reload(const char *text)
 {
 	char error[CONF_ERROR_MAX];
-	struct policies fresh = { 0 };
 	struct conf *conf = NULL;
 
 	assert_true(is_ok(conf_parse(span_str(text), &conf, error)));
-	assert_true(is_ok(policies_load(conf, &fresh)));
+	assert_true(is_ok(policies_replace(conf, &w.a->policies)));
 	conf_free(w.d.conf);
 	w.d.conf = conf;
 	w.d.generation++;
-	policies_done(&w.a->policies);
-	w.a->policies = fresh;
 	policy_refs_resolve(&w.a->keys.refs, &w.a->policies);
 }
 
