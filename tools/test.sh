@@ -41,7 +41,7 @@ run_pytest() {
 	rm -f "$report"
 	tmp=$(mktemp -d)
 	chmod 700 "$tmp"
-	PYTHONDONTWRITEBYTECODE=1 SALLYPORT_BUILD=$build step "$name" "$venv_python" -m pytest -p no:cacheprovider -v -rA --durations=15 \
+	COLUMNS=200 PYTHONDONTWRITEBYTECODE=1 SALLYPORT_BUILD=$build step "$name" "$venv_python" -m pytest -p no:cacheprovider -v -rA --durations=15 \
 		--timeout=300 --basetemp="$tmp/t" --rootdir="$here/tests" --junitxml="$report" "$@" || true
 	rm -rf "$tmp"
 	if ! counts=$("$venv_python" "$here/tools/junit_counts.py" "$report"); then

@@ -35,6 +35,7 @@ def request_file(inst, body, path="/v1/chat/completions", name="request.http"):
 
 class Load:
     report = None
+    text = ""   # of the report: the first failure stands first
 
 
 @contextlib.contextmanager
@@ -48,7 +49,7 @@ def steady(inst, body, rate, seconds, connections=16):
         yield load
         out, err = proc.communicate(timeout=seconds + 40)
         assert proc.returncode == 0, err
-        load.report = json.loads(out)
+        load.text, load.report = out, json.loads(out)
     finally:
         if proc.poll() is None:
             proc.kill()

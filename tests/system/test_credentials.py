@@ -40,7 +40,7 @@ def test_rotation_with_overlap(fresh, provider, vault):
         wait_for(lambda: provider.seen and provider.seen[-1].key == "sk-two-0123456789", 10)
         time.sleep(1)
         provider.keys = {"sk-two-0123456789"}
-    assert load.report["failures"] == 0 and load.report["issued"] == 3000, load.report
+    assert load.report["failures"] == 0 and load.report["issued"] == 3000, load.text
     old = [s.at for s in provider.seen if s.key == "sk-one-0123456789"]
     assert old and max(old) - changed < 10
 
@@ -51,7 +51,7 @@ def test_rotation_without_overlap(provider, vault, authority):
         time.sleep(2)
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
         provider.keys = {"sk-two-0123456789"}
-    assert load.report["failures"] == 0, load.report
+    assert load.report["failures"] == 0, load.text
     refused = [s for s in provider.seen if s.status == 401]
     assert refused, "the old key was tried"
     assert max(s.at for s in refused) - min(s.at for s in refused) < 2
@@ -65,7 +65,7 @@ def test_vault_sealed(fresh, provider, vault):
             time.sleep(15)
         finally:
             vault.unseal()
-    assert load.report["failures"] == 0, load.report
+    assert load.report["failures"] == 0, load.text
     # … and afterwards versions are looked for again.
     vault.put("providers/gpt", {"key": "sk-two-0123456789"})
     provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
@@ -80,7 +80,7 @@ def test_token_revoked(fresh, provider, vault):
         vault.revoke_all_tokens()
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
         provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
-    assert load.report["failures"] == 0, load.report
+    assert load.report["failures"] == 0, load.text
     wait_for(lambda: answered(fresh) and provider.seen[-1].key == "sk-two-0123456789", 40)
     again = [p for _, p, _ in vault.audit() if p == "auth/approle/login"]
     assert len(logins) < len(again) <= len(logins) + 2
@@ -273,7 +273,7 @@ def test_aws_rotation(in_aws, provider, aws):
         time.sleep(1)
         aws.rotate(in_aws.secret, {"key": "sk-two-0123456789"})
         provider.keys = {"sk-two-0123456789"}
-    assert load.report["failures"] == 0, load.report
+    assert load.report["failures"] == 0, load.text
     assert provider.seen[-1].key == "sk-two-0123456789"
 
 
@@ -301,7 +301,7 @@ def test_aws_throttling(in_aws, provider, aws):
     aws.fail_next((400, "ThrottlingException"), (500, "InternalServiceError"))
     with steady(in_aws, CHAT, 50, 8) as load:
         pass
-    assert load.report["failures"] == 0, load.report
+    assert load.report["failures"] == 0, load.text
 
 
 @pytest.mark.parametrize("ahead_s, kind", [(3000, "RequestTimeTooSkewed"), (-3000, "InvalidSignatureException"),

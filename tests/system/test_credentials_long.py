@@ -34,7 +34,7 @@ def test_vault_sealed_for_five_minutes(provider, vault, authority):
             finally:
                 vault.unseal()
         print("sealed:", load.report)
-        assert load.report["failures"] == 0 and load.report["issued"] == 100 * (SEALED_S + 20), load.report
+        assert load.report["failures"] == 0 and load.report["issued"] == 100 * (SEALED_S + 20), load.text
         vault.put("providers/gpt", {"key": "sk-two-0123456789"})
         provider.keys = {"sk-one-0123456789", "sk-two-0123456789"}
         wait_for(lambda: answered(inst) and provider.seen[-1].key == "sk-two-0123456789", 60)
@@ -53,5 +53,5 @@ def test_rotation_at_200_a_second(provider, vault, authority, overlap_s):
             provider.keys = {"sk-two-0123456789"}
         old = [s.at for s in provider.seen if s.key == "sk-one-0123456789"]
         print("rotated:", load.report, "the old key's last use, seconds after:", max(old) - changed)
-        assert load.report["failures"] == 0 and load.report["issued"] == 200 * (UNUSED_WITHIN_S + 20), load.report
+        assert load.report["failures"] == 0 and load.report["issued"] == 200 * (UNUSED_WITHIN_S + 20), load.text
         assert max(old) - changed < UNUSED_WITHIN_S
