@@ -50,6 +50,17 @@ approval_is_by(const struct approval *p, const struct admin_call *c)
 	       memcmp(p->asker, c->by->user->subject, SUBJECT_LEN) == 0;
 }
 
+const struct user *
+approval_asker(const struct approval *p)
+{
+	const struct user *u = p->by == NULL ? NULL : p->by->user;
+
+	return u == NULL || u->state == USER_ERASED ||
+		       memcmp(p->asker, u->subject, SUBJECT_LEN) != 0
+		   ? NULL
+		   : u;
+}
+
 /* NULL: none has ended. */
 static struct approval *
 oldest_ended(struct span tenant, size_t *ret_n)
@@ -186,12 +197,14 @@ approvals_tick(struct authority *a)
 		struct approval *p = &approvals[i];
 		struct record_who who = { .key = p->by, .config = a->d->generation };
 		struct batch b = { .n = 0 };
+		struct audit_rec *r;
 
 		if ((p->state == GIVEN || approval_has_ended(p)) && now_ms(a) >= p->until_ms)
 			approval_release(p);
 		if (p->state != WAITING || now_ms(a) < p->until_ms || !audit_is_writable(a))
 			continue;
-		(void)batch_add(&b, EVENT_APPROVAL, &who, "approval", span_str(p->id));
+		r = batch_add(&b, EVENT_APPROVAL, &who, "approval", span_str(p->id));
+		memcpy(r->subject, p->asker, SUBJECT_LEN); /* whoever has that name now */
 		batch_outcome(&b, AUDIT_FAILURE, AUDIT_TIMEOUT);
 		batch_text(&b, p->id);
 		batch_text(&b, action_name(p->action));

@@ -24,7 +24,7 @@ struct approval {
 	enum action action;
 	struct key *by; /* who asked; NULL: the operator `uid` */
 	uint32_t uid;
-	uint8_t asker[SUBJECT_LEN];           /* that person's: a namesake is another one */
+	uint8_t asker[SUBJECT_LEN];           /* that person's: see approval_asker() */
 	char session[2 * SESSION_ID_LEN + 1]; /* by which; empty: none */
 	uint64_t by_until_s;                  /* when that, or the token, ends; 0: see its key */
 	char tenant[TENANT_MAX + 1];          /* that it is about */
@@ -50,6 +50,8 @@ approval_has_ended(const struct approval *p)
 /* ---- approvals.c ---- */
 struct approval *approval_at(size_t index); /* 0 .. APPROVALS_MAX - 1 */
 bool approval_is_by(const struct approval *p, const struct admin_call *c);
+/* NULL: an operator, or nobody any more: a namesake of who was erased is another one. */
+const struct user *approval_asker(const struct approval *p);
 /* A place for one of this caller, to be filled; what ended first makes room. E_FULL. */
 MUST_USE struct status approval_take_place(const struct admin_call *c, struct approval **ret);
 void approval_release(struct approval *p);

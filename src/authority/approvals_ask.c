@@ -91,9 +91,10 @@ approval_may_still(struct authority *a, const struct approval *p)
 		return false;
 	if (!is_about_the_same(a, p))
 		return false;
-	return by == NULL || (by->revoked_s == 0 && by->user->state == USER_ACTIVE &&
-				 (by->expires_s == 0 || now_real_s() < by->expires_s) &&
-				 roles_allow(key_roles(by), p->action));
+	return by == NULL ||
+	       (by->revoked_s == 0 && approval_asker(p) != NULL && by->user->state == USER_ACTIVE &&
+		   (by->expires_s == 0 || now_real_s() < by->expires_s) &&
+		   roles_allow(key_roles(by), p->action));
 }
 
 static struct status

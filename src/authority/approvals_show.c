@@ -4,7 +4,8 @@
  *
  * Runs in: authority. Trusts: nothing of a request; its door about who asks. Owns: nothing.
  * Invariants: who decides sees all that was asked for; nobody sees what is about another tenant,
- * nor what is not on record yet; how it ended is for who asked and for who might have decided.
+ * nor what is not on record yet; how it ended is for who asked and for who might have decided; who
+ * was erased is not named.
  * See: approvals.c.
  */
 #include "approvals.h"
@@ -76,6 +77,20 @@ put_end(const struct approval *p, struct json_writer *w)
 	json_put_text(w, p->error);
 }
 
+static void
+put_by(const struct approval *p, struct json_writer *w)
+{
+	const struct user *asker = approval_asker(p);
+
+	json_put_key(w, "by");
+	if (p->by == NULL)
+		json_put_text(w, "operator");
+	else if (asker != NULL)
+		json_put_str(w, asker->name);
+	else
+		json_put_null(w);
+}
+
 static struct status
 put_members(const struct approval *p, struct json_writer *w)
 {
@@ -89,11 +104,7 @@ put_members(const struct approval *p, struct json_writer *w)
 		TRY(put_request(p, w));
 	if (p->http != 0)
 		put_end(p, w);
-	json_put_key(w, "by");
-	if (p->by != NULL)
-		json_put_str(w, p->by->user->name);
-	else
-		json_put_text(w, "operator");
+	put_by(p, w);
 	json_put_key(w, "expires_s");
 	json_put_u64(w, p->expires_s);
 	return OK;

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import urllib.parse
@@ -166,6 +167,18 @@ def test_who_is_made_again_is_somebody_else(world):
     assert admin("DELETE", f"/keys/{old[1]}")[0] == 404
     assert admin("GET", f"/keys?tenant=acme&after={old[1]}")[0] == 404
     assert not set(old) & {k["id"] for k in admin("GET", "/keys?tenant=acme")[1]["keys"]}
+    # Nor who asked for what waits.
+    assert admin("PATCH", "/users/carla?tenant=acme", {"roles": ["owner", "user"]})[0] == 200
+    status, _, waits = inst.request("GET", "/admin/v1/users/bob/export", key=fresh["key"])
+    assert status == 202 and waits["approval"]["by"] == "carla"
+    assert inst.operate("user", "erase", "acme/carla").returncode == 0
+    assert admin("POST", "/keys", who)[0] == 201
+    waits = waits["approval"]["id"]
+    status, waiting = world.ask("owner", "GET", "/admin/v1/approvals/" + waits)
+    assert (status, waiting["by"], waiting["state"]) == (200, None, "waiting")
+    assert re.search(rf"^{waits} user\.export +waiting +- +20", inst.operate("approval", "list").stdout, re.M)
+    assert '"by":null' in inst.operate("approval", "show", waits).stdout.replace(" ", "")
+    assert world.ask("owner", "POST", "/admin/v1/approvals/" + waits, {"decision": "approve"})[0] == 409
     assert inst.operate("user", "erase", "acme/carla").returncode == 0
 
 

@@ -57,6 +57,7 @@ on_append(struct link *l, uint64_t id, const void *msg, void *ctx)
 			"" };
 		(void)snprintf(w.recs[w.nrecs].resource, sizeof(w.recs[0].resource), "%.*s",
 		    SPAN_FMT(recs[i].resource));
+		memcpy(w.recs[w.nrecs].subject, recs[i].subject, SUBJECT_LEN);
 		rec_text(&recs[i], w.recs[w.nrecs++].text);
 	}
 	if (w.audit_mode == AUDIT_HOLDS) {

@@ -50,6 +50,7 @@ struct rec {
 	uint8_t request; /* first byte of the request's id */
 	char text[256];  /* name=value for all values that are there */
 	char resource[96];
+	uint8_t subject[SUBJECT_LEN];
 };
 
 /* What a stand-in has seen and how it behaves. */

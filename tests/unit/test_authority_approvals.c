@@ -143,6 +143,45 @@ test_a_given_one_is_taken_back(void **state)
 	}
 }
 
+/* Who asked and was erased is not named, nor taken for who has that name now. */
+static void
+test_who_asked_was_erased(void **state)
+{
+	struct user *v = be(2, ROLE_OWNER);
+	uint8_t before[SUBJECT_LEN];
+	char path[128];
+
+	(void)state;
+	be(0, ROLE_OWNER);
+	w.key[0]->user->hold = 1;
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_non_null(strstr(said.body, "\"by\":\"v\""));
+	v->state = USER_ERASED;
+	assert_int_equal(ask(w.key[0], "GET", path, ""), 200);
+	assert_non_null(strstr(said.body, "\"by\":null"));
+	v->state = USER_ACTIVE;
+	v->subject[0] ^= 1;
+	assert_int_equal(ask(w.key[0], "GET", "/admin/v1/approvals", ""), 200);
+	assert_non_null(strstr(said.body, "\"by\":null"));
+	assert_int_equal(ask(w.key[0], "POST", path, yes), 409);
+	assert_int_equal(w.key[0]->user->hold, 1);
+	assert_int_equal(ask(w.key[0], "GET", path, ""), 200);
+	assert_non_null(strstr(said.body, "\"failed\""));
+	assert_non_null(strstr(said.body, "\"by\":null"));
+	/* On record it is that one's, too. */
+	wait_for("PATCH", "/admin/v1/users/u", lift, path);
+	memcpy(before, v->subject, SUBJECT_LEN);
+	v->subject[0] ^= 1;
+	w.loop.time += 3600000;
+	approvals_tick(w.a);
+	spin();
+	assert_non_null(strstr(w.recs[w.nrecs - 1].text, "state=lapsed"));
+	assert_memory_equal(w.recs[w.nrecs - 1].subject, before, SUBJECT_LEN);
+	assert_int_equal(ask(NULL, "PATCH", "/admin/v1/users/u?tenant=t", lift), 202);
+	assert_non_null(strstr(said.body, "\"by\":\"operator\""));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -153,6 +192,7 @@ main(void)
 		T(test_a_decision_is_one),
 		T(test_another_of_that_name),
 		T(test_a_key_is_somebodys),
+		T(test_who_asked_was_erased),
 		T(test_an_hour),
 		T(test_a_given_one_is_taken_back),
 	};
