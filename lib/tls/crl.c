@@ -54,6 +54,15 @@ tls_crl_say(const struct tls_crl_report *report, char *out, size_t size)
 	    report->authority, named ? ")" : "", faults[report->fault].text);
 }
 
+const char *
+tls_crl_effect(const struct tls_crl_report *report)
+{
+	if (report->refused)
+		return "certificates of that authority are refused until other lists are there";
+	return report->fault < TLS_CRL_MISSING ? "that list is left out"
+					       : "the list in use of that authority stays";
+}
+
 /* ---- authorities ---- */
 
 static struct status

@@ -24,6 +24,7 @@ struct merge {
 	const struct crl_list
 	    *chosen[TLS_CLIENT_CAS_MAX]; /* of each authority; NULL: it has none */
 	uint64_t now_s;
+	uint64_t blamed; /* bits of the authorities that report->fault is of */
 	struct tls_crl_report *report;
 };
 
@@ -57,6 +58,7 @@ note(struct merge *m, enum tls_crl_fault fault, size_t at, uint64_t named)
 	r->fault = fault;
 	r->at = (unsigned)at + 1;
 	r->authority[0] = '\0';
+	m->blamed = named;
 	for (size_t i = 0; i < m->authorities.n; i++) {
 		if ((named >> i & 1) != 0) {
 			name_of(m->authorities.certs[i], r->authority);
@@ -178,6 +180,15 @@ say_when(struct merge *m)
 	}
 }
 
+static void
+say_refused(struct merge *m)
+{
+	for (size_t i = 0; i < m->authorities.n; i++) {
+		if ((m->blamed >> i & 1) != 0 && !counts(m->chosen[i], m->now_s))
+			m->report->refused = true;
+	}
+}
+
 static struct status
 put_all(const struct merge *m, BIO *b)
 {
@@ -240,8 +251,10 @@ judge(struct merge *m)
 	}
 	for (size_t i = 0; i < m->authorities.n; i++)
 		choose(m, i);
-	if (r->usable)
-		say_when(m);
+	if (!r->usable)
+		return;
+	say_when(m);
+	say_refused(m);
 }
 
 struct status

@@ -95,6 +95,7 @@ judge(const char *path, struct span used, enum certificate_why why, struct clien
 	if (!is_taken(&r, why))
 		return st;
 	c->fault = *f;
+	c->effect = tls_crl_effect(&r);
 	return take(c, &lists, &r);
 }
 
@@ -129,12 +130,8 @@ static void
 say_fault(struct supervisor *sv, enum certificate_why why)
 {
 	const struct clients *c = &sv->inst.clients;
-	uint64_t now_s = (uint64_t)time(NULL);
-	bool all_count = c->from_s <= now_s && now_s < c->until_s;
 
-	diag(DIAG_ERROR, "client_certificates: %s; %s", c->fault.text,
-	    all_count ? "the lists in use of that authority stay"
-		      : "certificates of that authority are refused until other lists are there");
+	diag(DIAG_ERROR, "client_certificates: %s; %s", c->fault.text, c->effect);
 	record_revocations(sv, c, certificate_why_names[why], c->fault.kind, c->fault.authority);
 }
 

@@ -83,6 +83,7 @@ struct clients {
 	struct file_stamp stamp;    /* of its file, as it was read */
 	bool soon;                  /* lists in the file are still to count */
 	struct certificate_fault fault; /* of the file, when it was last read; kind NULL: none */
+	const char *effect;             /* that this has, where they are in use all the same */
 	struct tls_crl_end ends[TLS_CLIENT_CAS_MAX]; /* whose lists end when */
 	size_t nends;
 };

@@ -298,6 +298,7 @@ def test_one_authority_does_not_wait_for_another(house, app, second):
     assert house.records("RevocationsChanged")[-1]["event"]["authority"] == "CN=Second"
     assert {k: shown(house)[k] for k in ("state", "fault", "authority")} == {
         "state": "good", "fault": "expired", "authority": "CN=Second"}
+    assert "(CN=Second) of ca_file has no list that still counts; the list in use of that authority stays" in house.inst.text_log()
     assert "not in use as it is: expired, of CN=Second" in house.inst.operate("status").stdout
     house.inst.operate("reload")
     assert house.is_refused(late) and house.ask(theirs)[0] == 200
@@ -380,6 +381,7 @@ def test_an_older_list_where_the_one_in_use_is_over(house, app, lists):
     house.inst.start()
     wait_for(lambda: len(changes(house)) >= before + 2)
     assert changes(house)[before:] == [("start", "older"), ("schedule", "expired")]
+    assert "has an older list than the one in use; certificates of that authority are refused" in house.inst.text_log()
     assert house.is_refused(app)
     house.authority.crl(path)
     wait_for(lambda: not house.is_refused(app))

@@ -135,6 +135,59 @@ one_authoritys_fault_is_its_own(void **state)
 	}
 }
 
+/* Of the authority that the fault is of, whatever is with the other one's lists. */
+static void
+what_comes_of_a_fault_is_of_whose_it_is(void **state)
+{
+	static const struct {
+		struct list a_used, a, b_used, b;
+		bool forged; /* b's, beside a good one where there is one */
+		enum tls_crl_fault fault;
+		const char *whose, *effect;
+	} rows[] = {
+		{ { NOW, .number = 5 }, { NOW, .number = 4 }, { 0 },
+		    { .from_s = 60, .until_s = 90 }, false, TLS_CRL_OLDER, "CN=a",
+		    "the list in use of that authority stays" },
+		{ { 0 }, { NOW }, { .from_s = -9, .until_s = -5 },
+		    { .from_s = -60, .until_s = -10 }, false, TLS_CRL_EXPIRED, "CN=b",
+		    "certificates of that authority are refused until other lists are there" },
+		{ { NOW }, { NOW }, { .from_s = -9, .until_s = -5 },
+		    { .from_s = -60, .until_s = HOUR }, false, TLS_CRL_OLDER, "CN=b",
+		    "certificates of that authority are refused until other lists are there" },
+		{ { .from_s = -60, .until_s = -10 }, { 0 }, { NOW }, { NOW }, false,
+		    TLS_CRL_MISSING, "CN=a",
+		    "certificates of that authority are refused until other lists are there" },
+		{ { 0 }, { .from_s = 60, .until_s = 90 }, { NOW }, { NOW }, true, TLS_CRL_SIGNATURE,
+		    "CN=b", "that list is left out" },
+		{ { NOW }, { NOW }, { .from_s = -60, .until_s = -10 }, { 0 }, true,
+		    TLS_CRL_SIGNATURE, "CN=b",
+		    "certificates of that authority are refused until other lists are there" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		auto_buf struct buf used = BUF_INIT(TEXT_MAX), fresh = BUF_INIT(TEXT_MAX);
+		struct merged m;
+
+		if (rows[i].a_used.until_s != 0)
+			put_list(&used, &a, &rows[i].a_used);
+		if (rows[i].b_used.until_s != 0)
+			put_list(&used, &b, &rows[i].b_used);
+		if (rows[i].a.until_s != 0)
+			put_list(&fresh, &a, &rows[i].a);
+		if (rows[i].b.until_s != 0)
+			put_list(&fresh, &b, &rows[i].b);
+		if (rows[i].forged)
+			put_list_signed(&fresh, &b, &(struct list){ NOW, .number = 9 }, a.key);
+		merge_into(&m, &used, &fresh);
+		assert_true(m.r.usable);
+		assert_int_equal(m.r.fault, rows[i].fault);
+		assert_string_equal(m.r.authority, rows[i].whose);
+		assert_string_equal(tls_crl_effect(&m.r), rows[i].effect);
+		buf_done(&m.pem);
+	}
+}
+
 static void
 a_strangers_list_is_nobodys(void **state)
 {
@@ -151,6 +204,7 @@ a_strangers_list_is_nobodys(void **state)
 	merge_into(&m, &used, &fresh);
 	assert_int_equal(m.r.fault, TLS_CRL_STRANGER);
 	assert_string_equal(m.r.authority, "");
+	assert_string_equal(tls_crl_effect(&m.r), "that list is left out");
 	assert_true(m.r.usable && has(&m, &a, 9) && !has(&m, &b, 7));
 	buf_done(&m.pem);
 	party_done(&stranger);
@@ -462,6 +516,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_is_good_is_taken_as_it_is),
 		cmocka_unit_test(one_authoritys_fault_is_its_own),
+		cmocka_unit_test(what_comes_of_a_fault_is_of_whose_it_is),
 		cmocka_unit_test(a_strangers_list_is_nobodys),
 		cmocka_unit_test(the_worst_is_told),
 		cmocka_unit_test(what_is_no_file_of_lists_changes_nothing),

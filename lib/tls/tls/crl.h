@@ -40,9 +40,10 @@ struct tls_crl_report {
 	enum tls_crl_fault fault; /* the first, and before all others one that will not pass */
 	unsigned at;              /* the list or the authority that it is of, from 1 on */
 	char authority[TLS_CRL_NAME_MAX]; /* whose it is: its subject (RFC 2253); "": no one's */
-	bool usable; /* each authority has lists: those that were read, or those in use */
-	bool bare;   /* the lists of one are not good, and it has none in use */
-	bool soon;   /* a list that was read is still to count */
+	bool usable;  /* each authority has lists: those that were read, or those in use */
+	bool bare;    /* the lists of one are not good, and it has none in use */
+	bool soon;    /* a list that was read is still to count */
+	bool refused; /* whose fault it is has no list that counts; where usable */
 	/* Of what is usable: when the last authority's lists begin to count, the first one's end.
 	 */
 	uint64_t from_s, until_s;
@@ -89,5 +90,7 @@ bool tls_crls_more(struct span old_pem, struct span fresh_pem);
 const char *tls_crl_kind(enum tls_crl_fault f); /* one word, for records */
 /* "list 2 (CN=A) is not signed by its authority" */
 void tls_crl_say(const struct tls_crl_report *report, char *out, size_t size);
+/* What that means for whose fault it is, where something is usable; follows "; ". */
+const char *tls_crl_effect(const struct tls_crl_report *report);
 
 #endif
